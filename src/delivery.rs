@@ -1,0 +1,9 @@
+//! How SETs get across, as values and state machines: facts and the time go in, decisions come
+//! out. No async, no IO, no clock, no randomness.
+
+pub mod lane;
+pub mod outbox;
+pub mod outcome;
+pub mod poll;
+pub mod push;
+pub mod retry;

@@ -1,0 +1,41 @@
+//! The SETs of one stream that speak of one subject.
+
+use crate::domain::subject::SubjectId;
+
+/// Names a lane: SETs of one lane keep their order, those of different lanes go in parallel. Two
+/// subjects may share a lane by chance, which costs a wait and never the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(i64);
+
+impl Lane {
+    /// Stored with the SET, so the hash must stay the same from build to build: FNV-1a.
+    pub fn of(subject: &SubjectId) -> Self {
+        let hash = subject.canonical().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(hash.cast_signed())
+    }
+
+    pub const fn from_i64(raw: i64) -> Self {
+        Self(raw)
+    }
+
+    pub const fn as_i64(self) -> i64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_is_the_same_in_every_build() {
+        let subject = SubjectId::try_from(json!({"format": "opaque", "id": "s-88"}));
+        assert_eq!(Lane::of(&subject.expect("valid")).as_i64(), LANE_OF_S_88);
+    }
+
+    const LANE_OF_S_88: i64 = -4_693_172_383_016_216_980;
+}

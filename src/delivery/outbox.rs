@@ -1,0 +1,87 @@
+//! SETs that wait: the form in which the store keeps them and the machines see them.
+
+use std::sync::Arc;
+
+use crate::{
+    delivery::lane::Lane,
+    domain::{
+        id::{Jti, StreamId},
+        time::Timestamp,
+    },
+};
+
+/// A SET's place in its stream's outbox: later SETs have higher ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Seq(pub i64);
+
+/// What a SET speaks of. Control events go before others, so that no backlog delays them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Event,
+    /// verification and stream-updated (SSF §8.1.4, §8.1.5).
+    Control,
+}
+
+/// A SET on its way into an outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSet {
+    pub stream: StreamId,
+    pub jti: Jti,
+    pub lane: Lane,
+    pub kind: Kind,
+    /// The claims as JSON, the same in every transmission.
+    pub claims: Arc<str>,
+}
+
+/// A SET that is not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingSet {
+    pub seq: Seq,
+    pub jti: Jti,
+    pub lane: Lane,
+    pub kind: Kind,
+    pub claims: Arc<str>,
+    /// When the event was accepted.
+    pub appended_at: Timestamp,
+    /// Attempts that failed so far.
+    pub attempts: u32,
+    /// Not before this may it be sent (again).
+    pub due_at: Timestamp,
+}
+
+/// Up to where an outbox has been read. Control events have a cursor of their own, being read
+/// first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    pub control: Seq,
+    pub event: Seq,
+}
+
+impl Cursor {
+    /// Moves past a SET that was read.
+    pub fn pass(&mut self, set: &PendingSet) {
+        let seen = match set.kind {
+            Kind::Control => &mut self.control,
+            Kind::Event => &mut self.event,
+        };
+        *seen = (*seen).max(set.seq);
+    }
+}
+
+/// What became of one SET.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// The Receiver has it.
+    Delivered,
+    /// It will never be sent again; `reason` is a label of few values, `detail` a bounded text.
+    Dead { reason: &'static str, detail: String },
+    /// It is to be tried again.
+    RetryAt { due_at: Timestamp, error: String },
+}
+
+/// The record of an attempt's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    pub seq: Seq,
+    pub disposition: Disposition,
+}

@@ -1,0 +1,71 @@
+//! What one attempt to get a SET across came to.
+
+use std::time::Duration;
+
+use crate::domain::set_error::SetError;
+
+/// The result of one push attempt. [`crate::delivery::retry`] judges it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// 202, or another 2xx: the Receiver has the SET (RFC 8935 §2.2).
+    Accepted { status: u16 },
+    /// 400: the Receiver read this SET and refused it (RFC 8935 §2.3).
+    Refused(SetError),
+    /// The attempt failed in a way that another may not.
+    Failed { class: FailureClass, retry_after: Option<Duration>, detail: String },
+}
+
+/// Why an attempt failed; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// No connection: DNS, refused, reset before a response, or connect timeout.
+    Connect,
+    /// TLS failed: the certificate is not trusted, or no common version or cipher.
+    Tls,
+    /// The endpoint's address is in a network that must not be dialled.
+    AddressRefused,
+    /// No full response within the deadline.
+    Timeout,
+    /// 429.
+    Throttled,
+    /// 408, 425 or 5xx.
+    Unavailable,
+    /// 401 or 403, or an `err` code that blames our credentials.
+    Credentials,
+    /// Any other status: 3xx, 404, 410, other 4xx.
+    Misconfigured,
+    /// We could not sign it.
+    Signing,
+}
+
+impl FailureClass {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::AddressRefused => "address_refused",
+            Self::Timeout => "timeout",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Credentials => "credentials",
+            Self::Misconfigured => "misconfigured",
+            Self::Signing => "signing",
+        }
+    }
+}
+
+impl Outcome {
+    pub fn failed(class: FailureClass, detail: impl Into<String>) -> Self {
+        Self::Failed { class, retry_after: None, detail: detail.into() }
+    }
+
+    /// A label of few values for the metric of attempts.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Accepted { status: 202 } => "accepted",
+            Self::Accepted { .. } => "accepted_other_2xx",
+            Self::Refused(_) => "refused",
+            Self::Failed { class, .. } => class.as_str(),
+        }
+    }
+}

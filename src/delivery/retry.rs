@@ -1,0 +1,196 @@
+//! When a SET is tried again, and when no more.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    delivery::{
+        outbox::{Disposition, PendingSet},
+        outcome::Outcome,
+    },
+    domain::time::Timestamp,
+};
+
+/// How often and how long a SET is tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// The wait before each retry; the last one repeats.
+    #[serde(with = "durations")]
+    pub schedule: Vec<Duration>,
+    /// How far a wait may stray, as a share of it, so that streams do not retry in step.
+    pub jitter: f64,
+    /// The longest `Retry-After` that is honoured (RFC 9110 §10.2.3).
+    #[serde(with = "humantime_serde")]
+    pub retry_after_max: Duration,
+    /// How long after its event a SET is dead-lettered if no attempt has succeeded.
+    #[serde(with = "humantime_serde")]
+    pub give_up_after: Duration,
+}
+
+mod durations {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Span(#[serde(with = "humantime_serde")] Duration);
+
+    pub(super) fn serialize<S: Serializer>(
+        spans: &[Duration],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(spans.iter().copied().map(Span))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Duration>, D::Error> {
+        let spans = Vec::<Span>::deserialize(deserializer)?;
+        Ok(spans.into_iter().map(|span| span.0).collect())
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            schedule: [1, 5, 30, 120, 600, 1800, 3600].map(Duration::from_secs).to_vec(),
+            jitter: 0.25,
+            retry_after_max: Duration::from_hours(1),
+            give_up_after: Duration::from_hours(72),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Judges one attempt at `set`. The caller brings the clock and the dice (`0.0..=1.0`), so that
+    /// a test can replay any schedule.
+    pub fn judge(
+        &self,
+        set: &PendingSet,
+        outcome: &Outcome,
+        now: Timestamp,
+        dice: f64,
+    ) -> Disposition {
+        let (retry_after, class, detail) = match outcome {
+            Outcome::Accepted { .. } => return Disposition::Delivered,
+            // It would refuse the same bytes again, and every SET behind them would wait.
+            Outcome::Refused(error) => {
+                return Disposition::Dead {
+                    reason: error.code.as_str(),
+                    detail: format!("{}: {}", error.err, error.description),
+                };
+            }
+            Outcome::Failed { class, retry_after, detail } => (*retry_after, *class, detail),
+        };
+        if self.give_up_after <= now.since(set.appended_at) {
+            let detail = format!("{}: {detail}", class.as_str());
+            return Disposition::Dead { reason: "expired", detail };
+        }
+        let attempt = usize::try_from(set.attempts).unwrap_or(usize::MAX);
+        let planned = self.schedule.get(attempt).or(self.schedule.last());
+        let planned = planned.copied().unwrap_or(Duration::from_secs(1));
+        let wait = match retry_after {
+            // A stranger's number: it lengthens the wait, within our own bound.
+            Some(asked) => asked.min(self.retry_after_max).max(planned.min(self.retry_after_max)),
+            None => planned.mul_f64(1.0 + self.jitter * (2.0 * dice - 1.0)),
+        };
+        Disposition::RetryAt { due_at: now + wait, error: format!("{}: {detail}", class.as_str()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        delivery::{
+            lane::Lane,
+            outbox::{Kind, Seq},
+            outcome::FailureClass,
+        },
+        domain::set_error::SetError,
+    };
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+
+    fn set(attempts: u32, age: Duration) -> PendingSet {
+        PendingSet {
+            seq: Seq(1),
+            jti: "b1".parse().expect("valid"),
+            lane: Lane::from_i64(1),
+            kind: Kind::Event,
+            claims: Arc::from("{}"),
+            appended_at: NOW - age,
+            attempts,
+            due_at: NOW,
+        }
+    }
+
+    fn unavailable(retry_after: Option<u64>) -> Outcome {
+        Outcome::Failed {
+            class: FailureClass::Unavailable,
+            retry_after: retry_after.map(Duration::from_secs),
+            detail: "status 503".into(),
+        }
+    }
+
+    #[track_caller]
+    fn waits(attempts: u32, retry_after: Option<u64>, dice: f64, millis: i64) {
+        let policy = RetryPolicy::default();
+        let verdict =
+            policy.judge(&set(attempts, Duration::ZERO), &unavailable(retry_after), NOW, dice);
+        let due_at = Timestamp::from_millis(NOW.as_millis() + millis);
+        let error = "unavailable: status 503".to_owned();
+        assert_eq!(verdict, Disposition::RetryAt { due_at, error });
+    }
+
+    #[test]
+    fn waits_follow_the_schedule_and_its_last_step_repeats() {
+        for (attempts, secs) in [1, 5, 30, 120, 600, 1800, 3600, 3600].into_iter().enumerate() {
+            waits(u32::try_from(attempts).expect("small"), None, 0.5, secs * 1000);
+        }
+        waits(u32::MAX, None, 0.5, 3_600_000);
+    }
+
+    #[test]
+    fn jitter_moves_a_wait_by_a_quarter_at_most() {
+        waits(1, None, 0.0, 3750);
+        waits(1, None, 1.0, 6250);
+    }
+
+    #[test]
+    fn retry_after_lengthens_a_wait_within_our_bound() {
+        waits(0, Some(17), 0.5, 17_000);
+        waits(2, Some(1), 0.5, 30_000);
+        waits(0, Some(1_000_000), 0.5, 3_600_000);
+    }
+
+    #[test]
+    fn a_set_is_given_up_by_age() {
+        let policy = RetryPolicy::default();
+        let old = set(30, policy.give_up_after);
+        assert_eq!(
+            policy.judge(&old, &unavailable(None), NOW, 0.5),
+            Disposition::Dead { reason: "expired", detail: "unavailable: status 503".into() }
+        );
+    }
+
+    #[test]
+    fn a_refused_set_is_dead_at_once_and_an_accepted_one_settled() {
+        let policy = RetryPolicy::default();
+        let fresh = set(0, Duration::ZERO);
+        let refused = Outcome::Refused(SetError::new("invalid_key", "unknown kid"));
+        assert_eq!(
+            policy.judge(&fresh, &refused, NOW, 0.5),
+            Disposition::Dead { reason: "invalid_key", detail: "invalid_key: unknown kid".into() }
+        );
+        assert_eq!(
+            policy.judge(&fresh, &Outcome::Accepted { status: 202 }, NOW, 0.5),
+            Disposition::Delivered
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! What SSF means: values and rules. No async, no IO, no clock, no randomness.
+
+pub mod audience;
+pub mod event;
+pub mod event_type;
+pub mod grant;
+pub mod id;
+pub mod issuer;
+pub mod metadata;
+pub mod provider;
+pub mod secret;
+pub mod set;
+pub mod set_error;
+pub mod status;
+pub mod stream;
+pub mod subject;
+pub mod time;
+pub mod verification;

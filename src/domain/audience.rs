@@ -1,0 +1,83 @@
+//! Whom a SET is for.
+
+use serde::{Deserialize, Serialize};
+
+/// The `aud` of a stream and of its SETs, in the JSON shape it was given: one string or several
+/// (SSF §4.1.8, §8.1.1).
+///
+/// Invariant: no value is empty, and there is at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Shape", into = "Shape")]
+pub struct Audience(Shape);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Shape {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an audience must be a non-empty string or a non-empty list of such strings")]
+pub struct InvalidAudience;
+
+impl Audience {
+    pub fn one(value: impl Into<String>) -> Result<Self, InvalidAudience> {
+        Shape::One(value.into()).try_into()
+    }
+
+    /// One value becomes a string, several become an array.
+    pub fn from_values(mut values: Vec<String>) -> Result<Self, InvalidAudience> {
+        match (values.pop(), values.is_empty()) {
+            (Some(only), true) => Self::one(only),
+            (Some(last), false) => {
+                values.push(last);
+                Shape::Many(values).try_into()
+            }
+            (None, _) => Err(InvalidAudience),
+        }
+    }
+}
+
+impl TryFrom<Shape> for Audience {
+    type Error = InvalidAudience;
+
+    fn try_from(shape: Shape) -> Result<Self, InvalidAudience> {
+        let valid = match &shape {
+            Shape::One(value) => !value.is_empty(),
+            Shape::Many(values) => !values.is_empty() && values.iter().all(|v| !v.is_empty()),
+        };
+        if valid { Ok(Self(shape)) } else { Err(InvalidAudience) }
+    }
+}
+
+impl From<Audience> for Shape {
+    fn from(audience: Audience) -> Self {
+        audience.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn prints_back(json: &str) {
+        let audience: Audience = serde_json::from_str(json).expect("a valid audience");
+        assert_eq!(serde_json::to_string(&audience).expect("an audience is JSON"), json);
+    }
+
+    #[test]
+    fn an_audience_keeps_its_json_shape() {
+        prints_back(r#""https://rx.example""#);
+        prints_back(r#"["https://rx.example"]"#);
+        prints_back(r#"["https://rx.example/web","https://rx.example/app"]"#);
+    }
+
+    #[test]
+    fn an_empty_audience_is_refused() {
+        for json in [r#""""#, "[]", r#"["a",""]"#, "1"] {
+            assert!(serde_json::from_str::<Audience>(json).is_err(), "{json}");
+        }
+    }
+}

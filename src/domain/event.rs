@@ -1,0 +1,215 @@
+//! What happened, as upstream publishes it.
+
+use serde_json::{Map, Value};
+
+use super::{
+    event_type::EventType,
+    id::StreamId,
+    provider::Provider,
+    subject::{InvalidSubject, SubjectId},
+};
+
+/// The longest `id` that a publisher may give an event, and the longest `txn`, in bytes.
+pub const PUBLISHER_ID_LENGTH_MAX: usize = 256;
+/// The most streams that one event may name in `stream_ids`.
+pub const STREAM_IDS_MAX: usize = 1024;
+
+/// One event about one subject, not yet addressed to any stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The publisher's idempotency key.
+    pub id: Option<String>,
+    pub event_type: EventType,
+    pub subject: SubjectId,
+    /// The value under the type's URI in a SET; members we do not know stay in it.
+    pub payload: Map<String, Value>,
+    /// The cause, shared by all events born of it (SSF §4.1.9).
+    pub txn: Option<String>,
+    /// When given, only these streams may get the event.
+    pub stream_ids: Option<Vec<StreamId>>,
+}
+
+/// Why an event was rejected. The text names the field and the rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvent {
+    #[error("the entry has no field `event`")]
+    Absent,
+    #[error("the event is larger than {bytes_max} bytes")]
+    TooLarge { bytes_max: usize },
+    #[error("the event is not valid JSON: {0}")]
+    Malformed(String),
+    #[error("`{field}` {rule}")]
+    Field { field: &'static str, rule: String },
+    #[error("`type` `{0}` is no event type of CAEP or RISC, and this provider takes no others")]
+    UnknownType(EventType),
+    #[error("`type` `{0}` is issued by the Transmitter alone (SSF §8.1.4, §8.1.5)")]
+    ControlType(EventType),
+    #[error("`sub_id`: {0}")]
+    Subject(#[from] InvalidSubject),
+}
+
+impl InvalidEvent {
+    /// A label of few values, for metrics and the rejected stream.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Absent | Self::Malformed(_) => "malformed",
+            Self::TooLarge { .. } => "too_large",
+            Self::Field { .. } => "invalid_field",
+            Self::UnknownType(_) => "unknown_type",
+            Self::ControlType(_) => "control_type",
+            Self::Subject(_) => "invalid_subject",
+        }
+    }
+}
+
+fn invalid<T>(field: &'static str, rule: impl Into<String>) -> Result<T, InvalidEvent> {
+    Err(InvalidEvent::Field { field, rule: rule.into() })
+}
+
+impl Event {
+    /// Reads the published form of one event, under the rules of the provider it is for.
+    pub fn parse(json: &[u8], provider: &Provider) -> Result<Self, InvalidEvent> {
+        let value: Value =
+            serde_json::from_slice(json).map_err(|e| InvalidEvent::Malformed(e.to_string()))?;
+        Self::from_json(value, provider)
+    }
+
+    /// As [`Event::parse`], of JSON that was read already.
+    pub fn from_json(value: Value, provider: &Provider) -> Result<Self, InvalidEvent> {
+        let Value::Object(mut members) = value else {
+            return invalid("event", "must be a JSON object");
+        };
+        let event_type = read_type(members.remove("type"), provider)?;
+        let subject = match members.remove("sub_id") {
+            Some(subject) => SubjectId::try_from(subject)?,
+            None => return invalid("sub_id", "is required: whom the event is about"),
+        };
+        let payload = match members.remove("event") {
+            None => Map::new(),
+            Some(Value::Object(payload)) => payload,
+            Some(_) => return invalid("event", "must be a JSON object (RFC 8417 §2)"),
+        };
+        let id = read_text("id", members.remove("id"))?;
+        let txn = read_text("txn", members.remove("txn"))?;
+        let stream_ids = read_stream_ids(members.remove("stream_ids"))?;
+        Ok(Self { id, event_type, subject, payload, txn, stream_ids })
+    }
+}
+
+fn read_type(value: Option<Value>, provider: &Provider) -> Result<EventType, InvalidEvent> {
+    let raw = match value {
+        Some(Value::String(raw)) => raw,
+        Some(_) => return invalid("type", "must be a string"),
+        None => return invalid("type", "is required: the event type's URI or short name"),
+    };
+    let event_type = match EventType::try_from(raw) {
+        Ok(event_type) => event_type,
+        Err(error) => return invalid("type", error.to_string()),
+    };
+    if event_type.is_control() {
+        Err(InvalidEvent::ControlType(event_type))
+    } else if event_type.is_known() || provider.takes(&event_type) {
+        Ok(event_type)
+    } else {
+        Err(InvalidEvent::UnknownType(event_type))
+    }
+}
+
+fn read_text(field: &'static str, value: Option<Value>) -> Result<Option<String>, InvalidEvent> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if (1..=PUBLISHER_ID_LENGTH_MAX).contains(&text.len()) => {
+            Ok(Some(text))
+        }
+        Some(_) => {
+            invalid(field, format!("must be a string of 1 to {PUBLISHER_ID_LENGTH_MAX} bytes"))
+        }
+    }
+}
+
+fn read_stream_ids(value: Option<Value>) -> Result<Option<Vec<StreamId>>, InvalidEvent> {
+    let Some(value) = value else { return Ok(None) };
+    // An id that no stream can have must not widen the event to every stream, nor pass unseen.
+    match serde_json::from_value::<Vec<StreamId>>(value) {
+        Ok(ids) if ids.len() <= STREAM_IDS_MAX => Ok(Some(ids)),
+        _ => {
+            invalid("stream_ids", format!("must be a list of at most {STREAM_IDS_MAX} stream ids"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn subject() -> Value {
+        json!({"format": "email", "email": "kim@example.com"})
+    }
+
+    #[track_caller]
+    fn refuses(value: &Value, reason: &str, text: &str) {
+        let json = value.to_string();
+        let error = Event::parse(json.as_bytes(), &Provider::example()).expect_err(&json);
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    }
+
+    #[test]
+    fn an_event_keeps_what_the_publisher_said() {
+        let json = json!({
+            "id": "evt-8841", "type": "caep:session-revoked", "sub_id": subject(), "txn": "c-991",
+            "event": {"initiating_entity": "user", "x_ours": [1, {"deep": null}]},
+            "stream_ids": ["st_1"],
+        });
+        let event = Event::from_json(json, &Provider::example()).expect("a valid event");
+        assert_eq!(event.id.as_deref(), Some("evt-8841"));
+        assert_eq!(event.txn.as_deref(), Some("c-991"));
+        assert_eq!(event.payload["x_ours"], json!([1, {"deep": null}]));
+        assert_eq!(event.stream_ids, Some(vec!["st_1".parse().expect("a stream id")]));
+    }
+
+    #[test]
+    fn type_and_subject_are_all_that_is_required() {
+        let json = json!({"type": "risc:account-purged", "sub_id": subject()});
+        let event = Event::from_json(json, &Provider::example()).expect("a valid event");
+        assert!(event.payload.is_empty());
+        assert_eq!((event.id, event.txn, event.stream_ids), (None, None, None));
+    }
+
+    #[test]
+    fn a_broken_event_names_the_field_and_the_rule() {
+        refuses(&json!([]), "invalid_field", "must be a JSON object");
+        refuses(&json!({"sub_id": subject()}), "invalid_field", "`type` is required");
+        refuses(&json!({"type": 1, "sub_id": subject()}), "invalid_field", "`type` must be");
+        refuses(&json!({"type": "caep:nope", "sub_id": subject()}), "invalid_field", "caep:nope");
+        refuses(&json!({"type": "urn:x:y", "sub_id": subject()}), "unknown_type", "urn:x:y");
+        refuses(
+            &json!({"type": "ssf:verification", "sub_id": subject()}),
+            "control_type",
+            "SSF §8.1.4",
+        );
+        refuses(&json!({"type": "caep:session-revoked"}), "invalid_field", "`sub_id` is required");
+        let typed = |more: &Value| {
+            let mut event = json!({"type": "caep:session-revoked", "sub_id": subject()});
+            let more = more.as_object().expect("more members").clone();
+            event.as_object_mut().expect("an object").extend(more);
+            event
+        };
+        refuses(&typed(&json!({"sub_id": [subject()]})), "invalid_subject", "must be an object");
+        refuses(&typed(&json!({"event": "x"})), "invalid_field", "`event` must be");
+        refuses(&typed(&json!({"id": ""})), "invalid_field", "`id` must be");
+        refuses(&typed(&json!({"txn": 7})), "invalid_field", "`txn` must be");
+        refuses(&typed(&json!({"stream_ids": ["a b"]})), "invalid_field", "`stream_ids` must be");
+        let error = Event::parse(b"{", &Provider::example()).expect_err("cut-off JSON");
+        assert_eq!(error.reason(), "malformed");
+    }
+
+    #[test]
+    fn a_custom_type_is_carried_where_the_provider_allows_it() {
+        let json = json!({"type": "urn:example:badge-lost", "sub_id": subject()});
+        let provider = Provider { custom_event_types: true, ..Provider::example() };
+        assert!(Event::from_json(json, &provider).is_ok());
+    }
+}

@@ -1,0 +1,120 @@
+//! The names of things: streams, Receivers, providers, SETs, keys.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A name that breaks the rule of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} must be 1 to {length_max} characters out of A-Z a-z 0-9 - . _ ~")]
+pub struct InvalidId {
+    kind: &'static str,
+    length_max: usize,
+}
+
+/// RFC 3986 §2.3 unreserved characters only, as SSF §8.1.1 advises for stream ids, so that a name
+/// goes into a URL, a Redis key or a log line as it is.
+fn check(raw: &str, kind: &'static str, length_max: usize) -> Result<(), InvalidId> {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let valid = !raw.is_empty() && raw.len() <= length_max && raw.bytes().all(unreserved);
+    if valid { Ok(()) } else { Err(InvalidId { kind, length_max }) }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $length_max:literal) => {
+        $(#[$doc])*
+        ///
+        /// Invariant: not empty, of bounded length, unreserved characters only.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(raw: String) -> Result<Self, InvalidId> {
+                check(&raw, $kind, $length_max)?;
+                Ok(Self(raw))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(raw: &str) -> Result<Self, InvalidId> {
+                Self::try_from(raw.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// Names one stream, unique in the whole daemon (SSF §8.1.1).
+    StreamId, "a stream id", 64
+);
+id!(
+    /// Names a Receiver: the owner of streams, known by its credential.
+    ReceiverId, "a Receiver id", 128
+);
+id!(
+    /// Names a provider: one issuer with its own keys, metadata and streams.
+    ProviderName, "a provider name", 64
+);
+id!(
+    /// Names one SET in all its transmissions (RFC 8417 §2.2).
+    Jti, "a jti", 128
+);
+id!(
+    /// Names one key of a provider's JWK Set (RFC 7517 §4.5).
+    KeyId, "a key id", 128
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_stream_id(raw: &str, valid: bool) {
+        assert_eq!(raw.parse::<StreamId>().is_ok(), valid, "{raw:?}");
+    }
+
+    #[test]
+    fn a_stream_id_takes_unreserved_characters_only() {
+        check_stream_id("st_01J9ZK4", true);
+        check_stream_id("A-z.0_~", true);
+        check_stream_id("", false);
+        check_stream_id("a b", false);
+        check_stream_id("a/b", false);
+        check_stream_id("a\n", false);
+        check_stream_id("ü", false);
+        check_stream_id(&"x".repeat(64), true);
+        check_stream_id(&"x".repeat(65), false);
+    }
+
+    #[test]
+    fn a_bad_name_says_which_kind_and_which_rule() {
+        let error = "a b".parse::<ReceiverId>().expect_err("a space is not unreserved");
+        assert_eq!(
+            error.to_string(),
+            "a Receiver id must be 1 to 128 characters out of A-Z a-z 0-9 - . _ ~"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! The discovery document of a provider (SSF §7.1).
+
+use serde::Serialize;
+
+use super::{
+    provider::Provider,
+    stream::{METHOD_POLL, METHOD_PUSH},
+};
+
+/// Where a provider's resources stand below its issuer, for the metadata and for the router alike.
+pub mod resource {
+    pub const JWKS: &str = "/jwks.json";
+    pub const STREAMS: &str = "/ssf/streams";
+    pub const STATUS: &str = "/ssf/status";
+    pub const VERIFY: &str = "/ssf/verify";
+    pub const POLL: &str = "/ssf/poll";
+}
+
+/// The name of the well-known document (SSF §7.2).
+pub const WELL_KNOWN: &str = "ssf-configuration";
+
+/// Transmitter configuration metadata. No member is an empty array: SSF §7.2.3 would have it left
+/// out.
+#[derive(Debug, Serialize)]
+pub struct Metadata<'a> {
+    spec_version: &'static str,
+    issuer: &'a str,
+    jwks_uri: String,
+    delivery_methods_supported: [&'static str; 2],
+    configuration_endpoint: String,
+    status_endpoint: String,
+    verification_endpoint: String,
+    authorization_schemes: [AuthorizationScheme; 1],
+    default_subjects: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct AuthorizationScheme {
+    spec_urn: &'static str,
+}
+
+impl<'a> Metadata<'a> {
+    pub fn of(provider: &'a Provider) -> Self {
+        let url = |resource| provider.issuer.url(resource);
+        Self {
+            spec_version: "1_0",
+            issuer: provider.issuer.as_str(),
+            jwks_uri: url(resource::JWKS),
+            delivery_methods_supported: [METHOD_PUSH, METHOD_POLL],
+            configuration_endpoint: url(resource::STREAMS),
+            status_endpoint: url(resource::STATUS),
+            verification_endpoint: url(resource::VERIFY),
+            // OAuth 2.0 bearer tokens (SSF §7.1.1).
+            authorization_schemes: [AuthorizationScheme { spec_urn: "urn:ietf:rfc:6749" }],
+            // Every subject is on a new stream: the interoperability profile has Receivers count on
+            // it (CAEP-IOP §2.4.2).
+            default_subjects: "ALL",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn metadata_names_every_endpoint_below_the_issuer() {
+        let provider = Provider::example();
+        let found = serde_json::to_value(Metadata::of(&provider)).expect("metadata is JSON");
+        assert_eq!(
+            found,
+            json!({
+                "spec_version": "1_0",
+                "issuer": "https://tx.example/t/acme",
+                "jwks_uri": "https://tx.example/t/acme/jwks.json",
+                "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
+                "configuration_endpoint": "https://tx.example/t/acme/ssf/streams",
+                "status_endpoint": "https://tx.example/t/acme/ssf/status",
+                "verification_endpoint": "https://tx.example/t/acme/ssf/verify",
+                "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
+                "default_subjects": "ALL",
+            })
+        );
+        let empty = |v: &Value| v.as_array().is_some_and(Vec::is_empty);
+        assert!(!found.as_object().expect("an object").values().any(empty));
+    }
+}

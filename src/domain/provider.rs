@@ -1,0 +1,46 @@
+//! A provider: one issuer with its own keys, metadata, limits and streams.
+
+use std::time::Duration;
+
+use super::{event_type::EventType, id::ProviderName, issuer::Issuer};
+
+/// What a provider promises and allows.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub name: ProviderName,
+    pub issuer: Issuer,
+    /// What its streams may ask for (SSF §8.1.1 `events_supported`).
+    pub events_supported: Vec<EventType>,
+    /// Whether upstream may publish types that neither CAEP nor RISC define and that
+    /// `events_supported` does not list.
+    pub custom_event_types: bool,
+    /// Whether a push endpoint may be plain http, for tests (RFC 8935 §2.1 asks for TLS).
+    pub insecure_endpoints: bool,
+    /// The least time between two verification requests for one stream (SSF §8.1.1).
+    pub min_verification_interval: Duration,
+    /// The most streams that one Receiver may have (SSF §8.1.1.1: 409 beyond).
+    pub streams_per_receiver_max: usize,
+}
+
+/// The longest `description` that is kept; a longer one is truncated, as SSF §8.1.1 allows.
+pub const DESCRIPTION_CHARS_MAX: usize = 255;
+
+impl Provider {
+    /// Whether upstream may publish an event of this type, were it not a known one.
+    pub fn takes(&self, event_type: &EventType) -> bool {
+        self.custom_event_types || self.events_supported.contains(event_type)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self {
+            name: "acme".parse().expect("a valid name"),
+            issuer: Issuer::try_from("https://tx.example/t/acme".to_owned()).expect("a valid URL"),
+            events_supported: EventType::offered_by_default(),
+            custom_event_types: false,
+            insecure_endpoints: false,
+            min_verification_interval: Duration::from_secs(30),
+            streams_per_receiver_max: 100,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A SET before it is signed.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    audience::Audience,
+    event_type::EventType,
+    id::{Jti, ProviderName, StreamId},
+    issuer::Issuer,
+    subject::SubjectId,
+    time::Timestamp,
+};
+
+/// The claims of one SET (RFC 8417 §2.2). There is no way to give it `sub` or `exp` (SSF §4.1), nor
+/// more than one event (SSF §4.2.1).
+#[derive(Debug, Serialize)]
+pub struct SetClaims<'a> {
+    pub iss: &'a Issuer,
+    /// When the SET was issued, in whole seconds and never in the future.
+    #[serde(serialize_with = "whole_seconds")]
+    pub iat: Timestamp,
+    pub jti: &'a Jti,
+    pub aud: &'a Audience,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub txn: Option<&'a str>,
+    pub sub_id: &'a SubjectId,
+    pub events: OneEvent<'a>,
+}
+
+/// The `events` claim: the type's URI and its payload.
+#[derive(Debug)]
+pub struct OneEvent<'a> {
+    pub event_type: &'a EventType,
+    pub payload: &'a Map<String, Value>,
+}
+
+impl SetClaims<'_> {
+    /// The JSON text that is stored, signed and sent, the same in every transmission.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("claims are strings, numbers and JSON values")
+    }
+}
+
+impl Serialize for Issuer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn whole_seconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(at.as_secs())
+}
+
+impl Serialize for OneEvent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut events = serializer.serialize_map(Some(1))?;
+        events.serialize_entry(self.event_type, self.payload)?;
+        events.end()
+    }
+}
+
+/// What makes an event one and the same, however often it is read: the place it was read from, or
+/// a number drawn for it. All its identifiers derive from this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(Uuid);
+
+/// Fixed for good: another value would give other `jti`s to events that are read again.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8f2b_61f4_7c0d_4d53_9f0e_5a1c_3e77_b1d6);
+
+impl Origin {
+    /// `place` is unique within the provider, such as partition and entry id of a Redis stream.
+    pub fn of_place(provider: &ProviderName, place: &str) -> Self {
+        // A provider's name has no slash, so no two pairs give the same text.
+        Self(Uuid::new_v5(&NAMESPACE, format!("{provider}/{place}").as_bytes()))
+    }
+
+    /// Of an event that has no place to be read from again; `drawn` is random.
+    pub fn drawn(drawn: Uuid) -> Self {
+        Self(drawn)
+    }
+
+    /// One event becomes exactly one SET per stream: whoever reads it again derives the same `jti`.
+    pub fn jti(&self, stream: &StreamId) -> Jti {
+        let id = Uuid::new_v5(&self.0, stream.as_str().as_bytes());
+        id.simple().to_string().parse().expect("hexadecimal digits are a valid jti")
+    }
+
+    /// The `txn` of an event whose publisher gave none (SSF §4.1.9).
+    pub fn txn(&self) -> String {
+        self.0.simple().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::provider::Provider;
+
+    #[test]
+    fn the_same_place_and_stream_give_the_same_jti() {
+        let provider = Provider::example().name;
+        let (one, two): (StreamId, StreamId) =
+            ("st_1".parse().expect("valid"), "st_2".parse().expect("valid"));
+        let origin = Origin::of_place(&provider, "0/1-0");
+        assert_eq!(origin.jti(&one), Origin::of_place(&provider, "0/1-0").jti(&one));
+        assert_ne!(origin.jti(&one), origin.jti(&two));
+        assert_ne!(origin.jti(&one), Origin::of_place(&provider, "0/2-0").jti(&one));
+    }
+
+    #[test]
+    fn claims_have_the_shape_of_rfc_8417() {
+        let provider = Provider::example();
+        let subject = json!({"format": "opaque", "id": "s-88"});
+        let payload = json!({"initiating_entity": "user"});
+        let claims = SetClaims {
+            iss: &provider.issuer,
+            iat: Timestamp::from_millis(1_775_000_099_999),
+            jti: &"b1".parse().expect("valid"),
+            aud: &Audience::one("https://rx.example").expect("valid"),
+            txn: Some("c-991"),
+            sub_id: &SubjectId::try_from(subject.clone()).expect("valid"),
+            events: OneEvent {
+                event_type: &"caep:session-revoked".parse().expect("valid"),
+                payload: payload.as_object().expect("an object"),
+            },
+        };
+        let json: Value = serde_json::from_str(&claims.to_json()).expect("JSON");
+        assert_eq!(
+            json,
+            json!({
+                "iss": "https://tx.example/t/acme", "iat": 1_775_000_099, "jti": "b1",
+                "aud": "https://rx.example", "txn": "c-991", "sub_id": subject,
+                "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked":
+                    {"initiating_entity": "user"}},
+            })
+        );
+    }
+}

@@ -1,0 +1,292 @@
+//! The agreement with a Receiver: where its SETs go and which events it gets (SSF §8.1.1).
+
+use url::Url;
+
+use super::{
+    audience::Audience,
+    event_type::EventType,
+    id::{ProviderName, ReceiverId, StreamId},
+    provider::{DESCRIPTION_CHARS_MAX, Provider},
+    secret::Secret,
+    status::StreamStatus,
+    time::Timestamp,
+};
+
+/// The URN of push delivery (SSF §6.1.1).
+pub const METHOD_PUSH: &str = "urn:ietf:rfc:8935";
+/// The URN of poll delivery (SSF §6.1.2).
+pub const METHOD_POLL: &str = "urn:ietf:rfc:8936";
+
+/// The most values of `events_requested`, and the most bytes of one.
+pub const EVENTS_REQUESTED_MAX: usize = 256;
+const EVENT_TEXT_LENGTH_MAX: usize = 512;
+const ENDPOINT_LENGTH_MAX: usize = 2048;
+const AUTHORIZATION_LENGTH_MAX: usize = 8192;
+
+/// One stream, with all that is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamConfig {
+    pub id: StreamId,
+    pub provider: ProviderName,
+    pub receiver: ReceiverId,
+    /// Cannot be changed once the stream stands (SSF §8.1.1).
+    pub audience: Audience,
+    /// As the Receiver gave it, values unknown to us included; `None` when it gave none.
+    pub events_requested: Option<Vec<String>>,
+    pub delivery: Delivery,
+    pub description: Option<String>,
+    pub status: StreamStatus,
+    /// Why the stream has its status.
+    pub reason: Option<String>,
+    /// Grows by one with each change; a change made from an older version is refused.
+    pub version: u64,
+    pub created_at: Timestamp,
+}
+
+/// How SETs get across (SSF §6.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    Push(PushEndpoint),
+    Poll,
+}
+
+/// Where a push stream's SETs go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushEndpoint {
+    /// Invariant: https, or http where the provider allows it; a host, no user, no fragment.
+    url: Url,
+    /// The value of `Authorization` on every push, verbatim (SSF §6.1.1).
+    ///
+    /// Invariant: visible ASCII and spaces only, so that it cannot add a header of its own.
+    authorization_header: Option<Secret>,
+}
+
+/// What a Receiver may say of a stream: the members of a create, PATCH or PUT body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceiverMembers {
+    pub events_requested: Option<Vec<String>>,
+    pub delivery: Option<Delivery>,
+    pub description: Option<String>,
+}
+
+/// A member of a stream's configuration that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{member}` {rule}")]
+pub struct InvalidMember {
+    pub member: &'static str,
+    pub rule: String,
+}
+
+fn invalid<T>(member: &'static str, rule: impl Into<String>) -> Result<T, InvalidMember> {
+    Err(InvalidMember { member, rule: rule.into() })
+}
+
+impl PushEndpoint {
+    pub fn new(
+        endpoint_url: &str,
+        authorization_header: Option<Secret>,
+        insecure_allowed: bool,
+    ) -> Result<Self, InvalidMember> {
+        const MEMBER: &str = "delivery.endpoint_url";
+        if ENDPOINT_LENGTH_MAX < endpoint_url.len() {
+            return invalid(MEMBER, format!("must be at most {ENDPOINT_LENGTH_MAX} bytes long"));
+        }
+        let url = match Url::parse(endpoint_url) {
+            Ok(url) => url,
+            Err(error) => return invalid(MEMBER, format!("must be an https URL: {error}")),
+        };
+        if url.scheme() != "https" && !(insecure_allowed && url.scheme() == "http") {
+            return invalid(MEMBER, "must be an https URL (RFC 8935 §2.1)");
+        }
+        if !url.has_host() || !url.username().is_empty() || url.password().is_some() {
+            return invalid(MEMBER, "must have a host and no user name or password");
+        }
+        if url.fragment().is_some() {
+            return invalid(MEMBER, "must have no fragment");
+        }
+        if let Some(secret) = &authorization_header {
+            let text = secret.expose();
+            let visible = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+            let trimmed = !text.is_empty() && text.trim() == text;
+            if !visible || !trimmed || AUTHORIZATION_LENGTH_MAX < text.len() {
+                return invalid(
+                    "delivery.authorization_header",
+                    format!(
+                        "must be 1 to {AUTHORIZATION_LENGTH_MAX} visible ASCII characters or inner \
+                         spaces"
+                    ),
+                );
+            }
+        }
+        Ok(Self { url, authorization_header })
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub fn authorization_header(&self) -> Option<&Secret> {
+        self.authorization_header.as_ref()
+    }
+}
+
+impl ReceiverMembers {
+    /// Brings the members into bounds: a list too long is refused, a description is truncated
+    /// (SSF §8.1.1).
+    pub fn bounded(mut self) -> Result<Self, InvalidMember> {
+        if let Some(requested) = &self.events_requested {
+            let short = requested.iter().all(|uri| uri.len() <= EVENT_TEXT_LENGTH_MAX);
+            if EVENTS_REQUESTED_MAX < requested.len() || !short {
+                return invalid(
+                    "events_requested",
+                    format!(
+                        "must have at most {EVENTS_REQUESTED_MAX} values of at most \
+                         {EVENT_TEXT_LENGTH_MAX} bytes"
+                    ),
+                );
+            }
+        }
+        self.description =
+            self.description.map(|text| text.chars().take(DESCRIPTION_CHARS_MAX).collect());
+        Ok(self)
+    }
+}
+
+impl StreamConfig {
+    /// PATCH: what is given is set, what is absent stays (SSF §8.1.1.3).
+    #[must_use]
+    pub fn patched(&self, given: ReceiverMembers) -> Self {
+        Self {
+            events_requested: given.events_requested.or_else(|| self.events_requested.clone()),
+            delivery: given.delivery.unwrap_or_else(|| self.delivery.clone()),
+            description: given.description.or_else(|| self.description.clone()),
+            ..self.next()
+        }
+    }
+
+    /// PUT: what is absent is deleted, and delivery is by poll again (SSF §8.1.1.4).
+    #[must_use]
+    pub fn replaced(&self, given: ReceiverMembers) -> Self {
+        Self {
+            events_requested: given.events_requested,
+            delivery: given.delivery.unwrap_or(Delivery::Poll),
+            description: given.description,
+            ..self.next()
+        }
+    }
+
+    #[must_use]
+    pub fn with_status(&self, status: StreamStatus, reason: Option<String>) -> Self {
+        Self { status, reason, ..self.next() }
+    }
+
+    fn next(&self) -> Self {
+        Self { version: self.version + 1, ..self.clone() }
+    }
+
+    /// What will come on this stream beside control events: requested and supported, in the
+    /// provider's order. A stream that requested nothing gets nothing (SSF §8.1.1).
+    pub fn events_delivered<'a>(&'a self, provider: &'a Provider) -> Vec<&'a EventType> {
+        let requested = self.events_requested.as_deref().unwrap_or_default();
+        let supported = provider.events_supported.iter();
+        supported.filter(|t| requested.iter().any(|uri| uri == t.as_str())).collect()
+    }
+
+    /// Whether the daemon itself carries this stream's SETs at present.
+    pub fn pushes(&self) -> bool {
+        self.status == StreamStatus::Enabled && matches!(self.delivery, Delivery::Push(_))
+    }
+}
+
+#[cfg(test)]
+impl StreamConfig {
+    /// An enabled poll stream of the provider `acme`.
+    pub(crate) fn example(id: &str) -> Self {
+        Self {
+            id: id.parse().expect("a valid id"),
+            provider: "acme".parse().expect("a valid name"),
+            receiver: "rx".parse().expect("a valid id"),
+            audience: Audience::one("https://rx.example").expect("not empty"),
+            events_requested: None,
+            delivery: Delivery::Poll,
+            description: None,
+            status: StreamStatus::Enabled,
+            reason: None,
+            version: 1,
+            created_at: Timestamp::EPOCH,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(url: &str) -> Result<PushEndpoint, InvalidMember> {
+        PushEndpoint::new(url, None, false)
+    }
+
+    #[track_caller]
+    fn refuses(url: &str, rule: &str) {
+        let error = push(url).expect_err(url).to_string();
+        assert!(error.contains(rule), "{error}");
+    }
+
+    #[test]
+    fn a_push_endpoint_is_https() {
+        assert!(push("https://rx.example/in/7?tenant=1").is_ok());
+        refuses("http://rx.example/in", "https URL");
+        refuses("ftp://rx.example/in", "https URL");
+        refuses("rx.example/in", "https URL");
+        refuses("https://kim:pw@rx.example/in", "no user name");
+        refuses("https://rx.example/in#x", "no fragment");
+        assert!(PushEndpoint::new("http://127.0.0.1:9/in", None, true).is_ok());
+    }
+
+    #[test]
+    fn an_authorization_header_cannot_smuggle_another() {
+        let with = |value: &str| {
+            PushEndpoint::new("https://rx.example/", Some(Secret::new(value)), false).is_ok()
+        };
+        assert!(with("Bearer abc"));
+        for value in ["Bearer abc\r\nX: y", "Bearer abc\n", "", " abc", "schlüssel"] {
+            assert!(!with(value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn patch_keeps_and_put_deletes_what_is_absent() {
+        let before = StreamConfig {
+            events_requested: Some(vec!["urn:x:1".into()]),
+            delivery: Delivery::Push(push("https://rx.example/").expect("valid")),
+            description: Some("prod".into()),
+            ..StreamConfig::example("st_1")
+        };
+        let given =
+            || ReceiverMembers { description: Some("eu".into()), ..ReceiverMembers::default() };
+
+        let patched = before.patched(given());
+        assert_eq!(patched.description.as_deref(), Some("eu"));
+        assert_eq!(patched.events_requested, before.events_requested);
+        assert_eq!(patched.delivery, before.delivery);
+
+        let replaced = before.replaced(given());
+        assert_eq!(replaced.description.as_deref(), Some("eu"));
+        assert_eq!((replaced.events_requested, replaced.delivery), (None, Delivery::Poll));
+        assert_eq!((patched.version, replaced.version), (2, 2));
+    }
+
+    #[test]
+    fn only_what_is_requested_and_supported_is_delivered() {
+        let provider = Provider::example();
+        let uri = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+        let with =
+            |events_requested| StreamConfig { events_requested, ..StreamConfig::example("st_1") };
+        let some = with(Some(vec!["urn:unknown:thing".into(), uri.into()]));
+        let delivered: Vec<_> =
+            some.events_delivered(&provider).into_iter().map(EventType::as_str).collect();
+        assert_eq!(delivered, [uri]);
+        assert!(with(None).events_delivered(&provider).is_empty());
+        assert!(with(Some(vec![])).events_delivered(&provider).is_empty());
+    }
+}

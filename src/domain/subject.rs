@@ -1,0 +1,318 @@
+//! Whom or what an event is about (RFC 9493, SSF §3).
+
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// A subject identifier: simple (RFC 9493 §3.2, SSF §3.5) or complex (SSF §3.3).
+///
+/// Invariant: an object whose `format` is known and that has exactly the members of its format,
+/// none of them null or empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SubjectId(Value);
+
+/// The members of a simple format and the rule that each value follows.
+struct Format {
+    name: &'static str,
+    members: &'static [(&'static str, Rule)],
+}
+
+#[derive(Clone, Copy)]
+enum Rule {
+    Text,
+    Email,
+    Phone,
+    Uri,
+    Scheme(&'static str),
+    Addresses,
+    Identifiers,
+}
+
+const FORMATS: [Format; 11] = [
+    Format { name: "account", members: &[("uri", Rule::Scheme("acct:"))] },
+    Format { name: "email", members: &[("email", Rule::Email)] },
+    Format { name: "iss_sub", members: &[("iss", Rule::Text), ("sub", Rule::Text)] },
+    Format { name: "opaque", members: &[("id", Rule::Text)] },
+    Format { name: "phone_number", members: &[("phone_number", Rule::Phone)] },
+    Format { name: "did", members: &[("url", Rule::Scheme("did:"))] },
+    Format { name: "uri", members: &[("uri", Rule::Uri)] },
+    Format { name: "aliases", members: &[("identifiers", Rule::Identifiers)] },
+    Format { name: "jwt_id", members: &[("iss", Rule::Text), ("jti", Rule::Text)] },
+    Format {
+        name: "saml_assertion_id",
+        members: &[("issuer", Rule::Text), ("assertion_id", Rule::Text)],
+    },
+    Format { name: "ip-addresses", members: &[("ip-addresses", Rule::Addresses)] },
+];
+
+/// The most identifiers that `aliases`, the most addresses that `ip-addresses`, and the most
+/// members that a complex subject may have.
+const PARTS_MAX: usize = 64;
+
+/// An identifier that breaks a rule, with the member it concerns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{member}` {rule}")]
+pub struct InvalidSubject {
+    member: String,
+    rule: String,
+}
+
+fn invalid<T>(member: &str, rule: impl Into<String>) -> Result<T, InvalidSubject> {
+    Err(InvalidSubject { member: member.to_owned(), rule: rule.into() })
+}
+
+impl SubjectId {
+    /// The stream's own subject, of its control events (SSF §8.1.4.1, §8.1.5).
+    pub fn of_stream(id: &super::id::StreamId) -> Self {
+        Self(serde_json::json!({"format": "opaque", "id": id.as_str()}))
+    }
+
+    pub fn format(&self) -> &str {
+        self.0["format"].as_str().expect("a subject has a format: checked when it was made")
+    }
+
+    /// The same text for the same identifier, whatever the order of its members.
+    pub fn canonical(&self) -> String {
+        let mut text = String::new();
+        write_sorted(&self.0, &mut text);
+        text
+    }
+}
+
+/// `serde_json` may keep members in the order they came, so order is made here.
+fn write_sorted(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| name.as_str());
+            out.push('{');
+            for (name, value) in members {
+                out.push_str(&Value::from(name.as_str()).to_string());
+                write_sorted(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(values) => {
+            out.push('[');
+            for value in values {
+                write_sorted(value, out);
+            }
+            out.push(']');
+        }
+        leaf => out.push_str(&leaf.to_string()),
+    }
+}
+
+impl Hash for SubjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical().hash(state);
+    }
+}
+
+impl TryFrom<Value> for SubjectId {
+    type Error = InvalidSubject;
+
+    fn try_from(value: Value) -> Result<Self, InvalidSubject> {
+        let Some(members) = value.as_object() else {
+            return invalid("sub_id", "must be an object with a `format` (RFC 9493 §3)");
+        };
+        match members.get("format").and_then(Value::as_str) {
+            Some("complex") => check_complex(members)?,
+            _ => check_simple(members)?,
+        }
+        Ok(Self(value))
+    }
+}
+
+fn check_complex(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
+    if members.len() < 2 || PARTS_MAX < members.len() {
+        return invalid(
+            "complex",
+            format!("must have 1 to {} members besides `format` (SSF §3.3)", PARTS_MAX - 1),
+        );
+    }
+    for (name, part) in members.iter().filter(|(name, _)| *name != "format") {
+        let Some(part) = part.as_object() else {
+            return invalid(name, "must be a simple subject identifier (SSF §3.3)");
+        };
+        if part.get("format").and_then(Value::as_str) == Some("complex") {
+            return invalid(name, "must not be a complex subject itself (SSF §3.3)");
+        }
+        check_simple(part)?;
+    }
+    Ok(())
+}
+
+fn check_simple(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
+    let Some(name) = members.get("format").and_then(Value::as_str) else {
+        return invalid("format", "is required and must be a string (RFC 9493 §3)");
+    };
+    let Some(format) = FORMATS.iter().find(|format| format.name == name) else {
+        let hint = if name == "phone" { "; the registered name is `phone_number`" } else { "" };
+        return invalid("format", format!("`{name}` is not a known subject format{hint}"));
+    };
+    for (member, rule) in format.members {
+        match members.get(*member) {
+            Some(value) => check_member(member, value, *rule)?,
+            None => return invalid(member, format!("is required by format `{name}`")),
+        }
+    }
+    let known = |member: &str| {
+        member == "format" || format.members.iter().any(|(required, _)| *required == member)
+    };
+    match members.keys().find(|member| !known(member)) {
+        Some(stray) => invalid(stray, format!("is not a member of format `{name}` (RFC 9493 §3)")),
+        None => Ok(()),
+    }
+}
+
+fn check_member(member: &str, value: &Value, rule: Rule) -> Result<(), InvalidSubject> {
+    match rule {
+        Rule::Addresses => return check_addresses(member, value),
+        Rule::Identifiers => return check_identifiers(member, value),
+        _ => {}
+    }
+    let text = match value.as_str() {
+        Some(text) if !text.is_empty() => text,
+        _ => return invalid(member, "must be a non-empty string"),
+    };
+    let (valid, rule) = match rule {
+        Rule::Email => (is_email(text), "must be an e-mail address (RFC 5322)"),
+        Rule::Phone => (is_phone(text), "must be an E.164 number: `+` and up to 15 digits"),
+        Rule::Uri => (Url::parse(text).is_ok(), "must be an absolute URI (RFC 3986)"),
+        Rule::Scheme(scheme) => {
+            let rest = text.strip_prefix(scheme);
+            let valid = rest.is_some_and(|rest| !rest.is_empty());
+            return if valid {
+                Ok(())
+            } else {
+                invalid(member, format!("must start with `{scheme}`"))
+            };
+        }
+        Rule::Text | Rule::Addresses | Rule::Identifiers => (true, ""),
+    };
+    if valid { Ok(()) } else { invalid(member, rule) }
+}
+
+/// An addr-spec in outline: mailbox names are the Receiver's to judge (RFC 9493 §3.2.2).
+fn is_email(text: &str) -> bool {
+    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let parts = text.rsplit_once('@');
+    plain && parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+}
+
+fn is_phone(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or("");
+    let counts = (2..=15).contains(&digits.len());
+    counts && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+fn check_addresses(member: &str, value: &Value) -> Result<(), InvalidSubject> {
+    let address = |v: &Value| v.as_str().is_some_and(|text| text.parse::<IpAddr>().is_ok());
+    match value.as_array() {
+        Some(list) if (1..=PARTS_MAX).contains(&list.len()) && list.iter().all(address) => Ok(()),
+        _ => invalid(member, format!("must be 1 to {PARTS_MAX} IP addresses (SSF §3.5.3)")),
+    }
+}
+
+fn check_identifiers(member: &str, value: &Value) -> Result<(), InvalidSubject> {
+    let list = match value.as_array() {
+        Some(list) if (1..=PARTS_MAX).contains(&list.len()) => list,
+        _ => return invalid(member, format!("must be 1 to {PARTS_MAX} identifiers")),
+    };
+    for identifier in list {
+        let Some(members) = identifier.as_object() else {
+            return invalid(member, "must hold subject identifiers only");
+        };
+        if members.get("format").and_then(Value::as_str) == Some("aliases") {
+            return invalid(member, "must not hold `aliases` again (RFC 9493 §3.2.8)");
+        }
+        check_simple(members)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn accepts(value: Value) {
+        let subject = SubjectId::try_from(value.clone()).expect("a valid subject");
+        assert_eq!(serde_json::to_value(&subject).expect("a subject is JSON"), value);
+    }
+
+    #[track_caller]
+    fn refuses(value: Value, error: &str) {
+        let found = SubjectId::try_from(value).expect_err("an invalid subject").to_string();
+        assert!(found.contains(error), "{found}");
+    }
+
+    #[test]
+    fn every_registered_format_is_accepted() {
+        accepts(json!({"format": "account", "uri": "acct:kim@example.com"}));
+        accepts(json!({"format": "email", "email": "kim@example.com"}));
+        accepts(json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}));
+        accepts(json!({"format": "opaque", "id": "s-88"}));
+        accepts(json!({"format": "phone_number", "phone_number": "+12065550100"}));
+        accepts(json!({"format": "did", "url": "did:example:123456/did/url/path"}));
+        accepts(json!({"format": "uri", "uri": "urn:uuid:4e851e98-83c4-4743-a5da-150ecb53042f"}));
+        accepts(json!({"format": "aliases", "identifiers": [
+            {"format": "email", "email": "kim@example.com"}, {"format": "opaque", "id": "u-1"}]}));
+        accepts(json!({"format": "jwt_id", "iss": "https://idp.example", "jti": "B70BA622"}));
+        accepts(json!({"format": "saml_assertion_id", "issuer": "idp", "assertion_id": "_8e8"}));
+        accepts(json!({"format": "ip-addresses", "ip-addresses": ["10.29.37.75", "2001:db8::1"]}));
+        accepts(json!({"format": "complex",
+            "user": {"format": "email", "email": "kim@example.com"},
+            "session": {"format": "opaque", "id": "s-88"}}));
+    }
+
+    #[test]
+    fn a_broken_identifier_names_the_member_and_the_rule() {
+        refuses(json!("kim"), "`sub_id` must be an object");
+        refuses(json!({"email": "kim@example.com"}), "`format` is required");
+        refuses(json!({"subject_type": "email", "email": "k@x.y"}), "`format` is required");
+        refuses(json!({"format": "phone", "phone_number": "+1"}), "is `phone_number`");
+        refuses(json!({"format": "email"}), "`email` is required");
+        refuses(json!({"format": "email", "email": null}), "non-empty string");
+        refuses(json!({"format": "email", "email": ""}), "non-empty string");
+        refuses(json!({"format": "email", "email": "kim"}), "e-mail address");
+        refuses(json!({"format": "email", "email": "k@x.y", "name": "Kim"}), "`name` is not");
+        refuses(json!({"format": "phone_number", "phone_number": "+1 206"}), "E.164");
+        refuses(json!({"format": "account", "uri": "kim@example.com"}), "`acct:`");
+        refuses(json!({"format": "uri", "uri": "/relative"}), "absolute URI");
+        refuses(json!({"format": "aliases", "identifiers": []}), "1 to 64 identifiers");
+        refuses(
+            json!({"format": "aliases", "identifiers": [{"format": "aliases", "identifiers": []}]}),
+            "must not hold `aliases`",
+        );
+        refuses(json!({"format": "ip-addresses", "ip-addresses": ["10.0.0"]}), "IP addresses");
+        refuses(json!({"format": "complex"}), "1 to 63 members");
+        refuses(json!({"format": "complex", "user": "kim"}), "`user` must be a simple");
+        refuses(
+            json!({"format": "complex", "user": {"format": "complex"}}),
+            "`user` must not be a complex",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_canonical_text_tells_subjects_apart(a in "\\PC{1,12}", b in "\\PC{1,12}") {
+            let subject = |iss: &str, sub: &str| {
+                SubjectId::try_from(json!({"format": "iss_sub", "iss": iss, "sub": sub}))
+                    .expect("non-empty text is a valid issuer and subject")
+            };
+            let (one, other) = (subject(&a, &b), subject(&b, &a));
+            prop_assert_eq!(a == b, one.canonical() == other.canonical());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The event that shows a stream to work (SSF §8.1.4).
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::time::Timestamp;
+
+/// The longest `state` that is taken, in bytes.
+pub const STATE_LENGTH_MAX: usize = 1024;
+
+/// The payload of a verification event: an exact echo of the `state` that was asked with, and no
+/// such member where none was (SSF §8.1.4.1).
+pub fn payload(state: Option<&str>) -> Map<String, Value> {
+    state.map(|state| ("state".to_owned(), Value::from(state))).into_iter().collect()
+}
+
+/// How long a Receiver that asks now has to wait, if it asks sooner than
+/// `min_verification_interval` after its last request (SSF §8.1.1). Never before its first.
+pub fn wait_before(
+    last: Option<Timestamp>,
+    now: Timestamp,
+    interval: Duration,
+) -> Option<Duration> {
+    let left = interval.saturating_sub(now.since(last?));
+    (!left.is_zero()).then_some(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_state_is_echoed_or_absent() {
+        assert_eq!(Value::from(payload(Some("n-4411"))), json!({"state": "n-4411"}));
+        assert_eq!(Value::from(payload(Some(""))), json!({"state": ""}));
+        assert_eq!(Value::from(payload(None)), json!({}));
+    }
+
+    #[test]
+    fn a_request_too_soon_waits_for_the_rest_of_the_interval() {
+        let at = |secs: i64| Timestamp::from_millis(secs * 1000);
+        let interval = Duration::from_secs(30);
+        assert_eq!(wait_before(None, at(100), interval), None);
+        assert_eq!(wait_before(Some(at(100)), at(112), interval), Some(Duration::from_secs(18)));
+        assert_eq!(wait_before(Some(at(100)), at(130), interval), None);
+        assert_eq!(wait_before(Some(at(100)), at(100), Duration::ZERO), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! `ssfd`, a Shared Signals Framework (SSF) Transmitter.
+//!
+//! The modules stand in reading order, from what SSF means to what the process is. Each may use
+//! those above it and none below; `tests/it/layers.rs` holds that.
+
+pub mod domain;
+
+pub mod delivery;
+
+pub mod clock;
+
+pub mod store;

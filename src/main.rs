@@ -1,0 +1,3 @@
+//! The command `ssfd`.
+
+fn main() {}

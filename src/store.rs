@@ -1,0 +1,223 @@
+//! What survives a restart. The store is the queue; every message elsewhere is only a hint that
+//! there is something in it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    delivery::outbox::{Cursor, NewSet, PendingSet, Settlement},
+    domain::{
+        grant::{Grant, TokenHash},
+        id::{Jti, ProviderName, StreamId},
+        set_error::SetError,
+        stream::StreamConfig,
+        time::Timestamp,
+    },
+};
+
+/// What can go wrong, by what the caller can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The stream was changed meanwhile, or is gone: read it again and decide anew.
+    #[error("the stream was changed by another request")]
+    Conflict,
+    /// The Receiver has as many streams as it may.
+    #[error("the Receiver has {0} streams, as many as it may")]
+    StreamLimit(usize),
+    /// Nothing of the call was done; another try may help once the cause is gone.
+    #[error("the store is not available")]
+    Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// What the store holds cannot be read as what it should be.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// How far a partition of an upstream was read. Entries up to it were appended or rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Grows when upstream starts over with lower entry ids, as after a flush; entries of an
+    /// earlier epoch are then no measure for those that come.
+    pub epoch: u32,
+    pub entry: EntryId,
+}
+
+/// The id of a Redis stream entry, `<milliseconds>-<number>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct EntryId {
+    pub millis: u64,
+    pub number: u64,
+}
+
+impl std::fmt::Display for EntryId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+impl std::str::FromStr for EntryId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let (millis, number) = raw.split_once('-').unwrap_or((raw, "0"));
+        Ok(Self { millis: millis.parse()?, number: number.parse()? })
+    }
+}
+
+/// One event with the SETs that came of it.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub provider: ProviderName,
+    /// The publisher's id: a second event with it, within the store's window, is a duplicate.
+    pub event_id: Option<String>,
+    /// One for each stream that the event matched; may be empty.
+    pub sets: Vec<NewSet>,
+}
+
+/// Events that are appended together, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct AppendBatch {
+    pub events: Vec<Append>,
+    /// Where the reader of a partition stands once this batch is in; the partition's name first.
+    pub position: Option<(String, Position)>,
+    pub now: Timestamp,
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// Durable in the outbox of these streams. A stream that was disabled or deleted meanwhile is
+    /// not among them.
+    New(Vec<StreamId>),
+    /// An event with the same publisher's id was appended before: nothing was added.
+    Duplicate,
+}
+
+/// SETs handed to a polling Receiver.
+#[derive(Debug, Clone, Default)]
+pub struct Polled {
+    pub sets: Vec<PendingSet>,
+    /// Whether there are more that could be handed out now.
+    pub more: bool,
+}
+
+/// What a Receiver says of SETs it got by poll (RFC 8936 §2.2).
+#[derive(Debug, Clone, Default)]
+pub struct Acknowledgement {
+    pub acked: Vec<Jti>,
+    pub refused: Vec<(Jti, SetError)>,
+}
+
+/// How many of a poll's acknowledgements met a SET that waited for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Acknowledged {
+    pub delivered: usize,
+    pub dead: usize,
+}
+
+/// What waits for the Receivers of one provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    pub provider: ProviderName,
+    pub sets: u64,
+    pub oldest: Option<Timestamp>,
+}
+
+/// Everything durable. Each call is one atomic step: after an error nothing of it was done, and
+/// after `Ok` it survives a crash. `tests/it/store_contract.rs` runs one suite on every backend.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // Streams: one change at a time, careful rather than fast.
+
+    /// Keeps a new stream, unless its Receiver has `limit` streams of the provider already
+    /// ([`StoreError::StreamLimit`]).
+    async fn create_stream(&self, stream: StreamConfig, limit: usize) -> Result<(), StoreError>;
+
+    /// Replaces a stream by its next version. [`StoreError::Conflict`] if the store does not hold
+    /// `stream.version - 1`. With `discard`, what waits in its outbox is discarded, and the number
+    /// of such SETs returned.
+    async fn update_stream(&self, stream: StreamConfig, discard: bool) -> Result<u64, StoreError>;
+
+    /// Deletes a stream and its outbox. `false` if there was none.
+    async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError>;
+
+    /// All streams, for building the index of a starting node.
+    async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError>;
+
+    // Events in.
+
+    /// Makes a batch durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
+    /// event goes into a stream that is enabled or paused, judged in the same step; for any other
+    /// it is left out.
+    async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError>;
+
+    /// Where the reader of a partition stands; `None` if it never read.
+    async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError>;
+
+    // SETs out.
+
+    /// SETs that are not settled and lie behind the cursor, control events first, then in order,
+    /// `limit` at most. Those that wait for a retry are among them.
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError>;
+
+    /// Records results of attempts. A SET that is settled already, or gone, stays as it is.
+    async fn settle(
+        &self,
+        stream: &StreamId,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Settles what a polling Receiver acknowledges or refuses; a `jti` that does not wait is
+    /// ignored.
+    async fn acknowledge(
+        &self,
+        stream: &StreamId,
+        acknowledgement: Acknowledgement,
+        now: Timestamp,
+    ) -> Result<Acknowledged, StoreError>;
+
+    /// Takes up to `limit` SETs that are due, control events first, then oldest first, and keeps
+    /// them from further polls until `hidden_until`.
+    async fn take_for_poll(
+        &self,
+        stream: &StreamId,
+        limit: usize,
+        now: Timestamp,
+        hidden_until: Timestamp,
+    ) -> Result<Polled, StoreError>;
+
+    /// When the next SET of this stream that now waits becomes due, if any waits: how long a long
+    /// poll may sleep.
+    async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Enabled push streams that have a SET due: what a lost hint would leave behind.
+    async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError>;
+
+    /// What waits, by provider; disabled and deleted streams have nothing.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// Removes settled SETs settled before `settled_before` and publishers' ids older than
+    /// `ids_before`, a bounded number in one call; `true` if there is more.
+    async fn expire(
+        &self,
+        settled_before: Timestamp,
+        ids_before: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    // Credentials.
+
+    async fn put_grant(&self, grant: Grant) -> Result<(), StoreError>;
+
+    async fn grant(&self, hash: &TokenHash) -> Result<Option<Grant>, StoreError>;
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError>;
+
+    /// `false` if there was no such token.
+    async fn revoke_grant(&self, hash: &TokenHash) -> Result<bool, StoreError>;
+}
