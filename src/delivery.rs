@@ -2,6 +2,7 @@
 //! out. No async, no IO, no clock, no randomness.
 
 pub mod lane;
+pub mod machine;
 pub mod outbox;
 pub mod outcome;
 pub mod poll;
