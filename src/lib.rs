@@ -9,4 +9,6 @@ pub mod delivery;
 
 pub mod clock;
 
+pub mod telemetry;
+
 pub mod store;
