@@ -9,6 +9,8 @@ pub mod delivery;
 
 pub mod clock;
 
+pub mod telemetry;
+
 pub mod store;
 
 pub mod directory;

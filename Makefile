@@ -1,0 +1,32 @@
+# The commands of this repository. `make` alone lists them.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help test setup fmt demo bench deny
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: setup ## all checks: formatting, lints, tests, documentation; installs what they need
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) test --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+setup: ## install what the tests need: rustfmt, clippy, redis-server
+	@.ci/setup
+
+fmt: ## format the sources
+	$(CARGO) fmt
+
+demo: ## the daemon with a Receiver and some events, to look at
+	$(CARGO) run --locked -- demo
+
+bench: ## measure
+	$(CARGO) bench --locked
+
+deny: ## licences, duplicates, advisories and sources of the dependencies
+	@$(CARGO) deny --version >/dev/null 2>&1 || \
+		{ echo "make deny needs cargo-deny: run 'cargo install --locked cargo-deny'." >&2; exit 1; }
+	$(CARGO) deny --locked check

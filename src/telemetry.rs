@@ -1,0 +1,4 @@
+//! What the daemon tells of itself: metrics for machines, logs for people.
+
+pub mod logging;
+pub mod metrics;

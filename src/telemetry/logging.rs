@@ -1,0 +1,155 @@
+//! Structured logs on standard error: text for a terminal, JSON for whatever collects them.
+
+use std::io::{self, IsTerminal};
+
+use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter,
+    filter::ParseError,
+    fmt::MakeWriter,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+/// What is logged, and how it looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// Which lines: a level, or levels by module as in `info,ssfd::push=debug`.
+    pub level: String,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text if standard error is a terminal, else JSON.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
+    }
+}
+
+/// Why logging could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log level {level:?} is neither a level nor a list of module=level")]
+    Level { level: String, source: ParseError },
+    #[error("logging was started before")]
+    Started(#[source] TryInitError),
+}
+
+/// Starts logging to standard error, once in a process.
+pub fn init(settings: &LogSettings) -> Result<(), LogError> {
+    subscriber(settings, io::stderr().is_terminal(), io::stderr)?
+        .try_init()
+        .map_err(LogError::Started)
+}
+
+fn subscriber<W>(
+    settings: &LogSettings,
+    terminal: bool,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let level = &settings.level;
+    let filter = EnvFilter::try_new(level)
+        .map_err(|source| LogError::Level { level: level.clone(), source })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    Ok(match (settings.format, terminal) {
+        (LogFormat::Auto, false) | (LogFormat::Json, _) => {
+            Box::new(builder.json().flatten_event(true).with_span_list(false).finish())
+        }
+        // On a terminal the builder's default stands: colours, unless NO_COLOR is set.
+        (LogFormat::Auto | LogFormat::Text, true) => Box::new(builder.finish()),
+        (LogFormat::Text, false) => Box::new(builder.with_ansi(false).finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::writer::MutexGuardWriter;
+
+    use super::*;
+
+    /// Where a test's log goes.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl<'a> MakeWriter<'a> for Log {
+        type Writer = MutexGuardWriter<'a, Vec<u8>>;
+
+        fn make_writer(&'a self) -> Self::Writer {
+            self.0.make_writer()
+        }
+    }
+
+    fn logged(format: LogFormat, level: &str, terminal: bool) -> String {
+        let log = Log::default();
+        let settings = LogSettings { format, level: level.to_owned() };
+        let subscriber = subscriber(&settings, terminal, log.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(jti = "b1", "settled");
+            tracing::debug!("looked again");
+        });
+        let bytes = log.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[track_caller]
+    fn check_format(format: LogFormat, terminal: bool, json: bool) {
+        let text = logged(format, "info", terminal);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), json, "{text}");
+    }
+
+    #[test]
+    fn a_terminal_gets_text_and_a_pipe_json_unless_told_otherwise() {
+        check_format(LogFormat::Auto, true, false);
+        check_format(LogFormat::Auto, false, true);
+        check_format(LogFormat::Text, true, false);
+        check_format(LogFormat::Text, false, false);
+        check_format(LogFormat::Json, true, true);
+        check_format(LogFormat::Json, false, true);
+    }
+
+    #[test]
+    fn fields_are_members_of_the_json() {
+        let line: serde_json::Value =
+            serde_json::from_str(&logged(LogFormat::Json, "info", false)).unwrap();
+        assert_eq!(
+            (&line["level"], &line["message"], &line["jti"]),
+            (&"INFO".into(), &"settled".into(), &"b1".into())
+        );
+    }
+
+    #[test]
+    fn text_that_goes_to_a_file_has_no_colours() {
+        assert!(!logged(LogFormat::Text, "info", false).contains('\x1b'));
+    }
+
+    #[test]
+    fn the_level_may_differ_by_module() {
+        let lines = |level| logged(LogFormat::Json, level, false).lines().count();
+        assert_eq!(lines("warn"), 0);
+        assert_eq!(lines("info"), 1);
+        assert_eq!(lines("warn,ssfd=debug"), 2);
+    }
+
+    #[test]
+    fn a_level_that_cannot_be_read_is_named() {
+        let settings = LogSettings { level: "ssfd=loud".to_owned(), ..LogSettings::default() };
+        let Err(error) = subscriber(&settings, false, io::sink) else { panic!("it was taken") };
+        assert!(error.to_string().contains("ssfd=loud"), "{error}");
+    }
+}

@@ -1,0 +1,265 @@
+//! The metrics, each named once: a line below is a function to call, its help text, and its labels.
+
+mod define;
+mod label;
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+pub use self::{
+    define::Held,
+    label::{Listener, Method, Source, StatusClass},
+};
+use self::{
+    define::{Value, describe, metric, metrics},
+    label::Label,
+};
+use crate::domain::id::ProviderName;
+
+// The help text is the comment: what operators read on `/metrics`.
+metrics! {
+    // In.
+
+    /// Events read from upstream, those that were then rejected or known already included.
+    counter "ssfd_events_ingested_total" =
+        events_ingested(provider: &ProviderName, source: Source) by count: usize;
+    /// Events that were no valid events, by what was wrong.
+    counter "ssfd_events_rejected_total" =
+        events_rejected(provider: &ProviderName, reason: &'static str);
+    /// Events that were dropped because their publisher's id was known already.
+    counter "ssfd_events_duplicate_total" = events_duplicate(provider: &ProviderName);
+    /// Events that no stream wanted.
+    counter "ssfd_events_unmatched_total" = events_unmatched(provider: &ProviderName);
+    /// Whether a partition of an upstream can be read (1) or not (0).
+    gauge "ssfd_ingest_connected" = ingest_connected(partition: &str) is connected: bool;
+
+    // Kept.
+
+    /// SETs that were made durable in an outbox.
+    counter "ssfd_sets_appended_total" =
+        sets_appended(provider: &ProviderName) by count: usize;
+    /// SETs that wait to be settled.
+    gauge "ssfd_backlog_sets" = backlog_sets(provider: &ProviderName) is sets: u64;
+    /// Age of the oldest SET that waits to be settled, 0 if none does.
+    gauge "ssfd_backlog_oldest_seconds" =
+        backlog_oldest(provider: &ProviderName) is age: Duration;
+    /// Calls of the store that failed.
+    counter "ssfd_store_errors_total" = store_error(operation: &'static str);
+
+    // Signed.
+
+    /// SETs that were signed.
+    counter "ssfd_signatures_total" =
+        signatures(provider: &ProviderName, algorithm: &'static str) by count: usize;
+    /// Time to sign one batch.
+    histogram "ssfd_sign_batch_seconds" = sign_batch_duration() of took: Duration;
+    /// SETs in one batch that was signed.
+    histogram "ssfd_sign_batch_sets" = sign_batch_sets() of sets: usize;
+
+    // Out.
+
+    /// SETs that Receivers accepted.
+    counter "ssfd_sets_delivered_total" =
+        sets_delivered(provider: &ProviderName, method: Method) by count: usize;
+    /// SETs that went to the dead letters, by reason.
+    counter "ssfd_sets_dead_total" = set_dead(provider: &ProviderName, reason: &'static str);
+    /// Push attempts after which the SET was not with the Receiver, by `Outcome::class`.
+    counter "ssfd_attempts_failed_total" =
+        attempt_failed(provider: &ProviderName, class: &'static str);
+    /// Pushes accepted with another 2xx than the 202 of RFC 8935 §2.2.
+    counter "ssfd_push_deviations_total" = push_deviation(provider: &ProviderName);
+    /// Time of one push attempt, from the request to the end of the answer or the failure.
+    histogram "ssfd_push_duration_seconds" =
+        push_duration(provider: &ProviderName) of took: Duration;
+    /// Age of a SET when its Receiver accepted it, counted from the acceptance of its event.
+    histogram "ssfd_set_age_seconds" =
+        set_age(provider: &ProviderName, method: Method) of age: Duration;
+    /// Streams with an actor: those with SETs to push.
+    held "ssfd_stream_actors" = stream_actor();
+    /// Polls that wait for a SET.
+    held "ssfd_long_polls" = long_poll();
+
+    // Around.
+
+    /// HTTP requests answered, by listener and class of status.
+    counter "ssfd_http_requests_total" = http_request(listener: Listener, status: StatusClass);
+    /// Always 1; the label tells what runs.
+    gauge "ssfd_build_info" = build_info(version: &'static str) is running: bool;
+}
+
+/// From a push over loopback to a Receiver that is slow but within its deadline.
+const DURATION_BUCKETS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// From delivered at once, over each step of the retry schedule, to given up.
+const AGE_BUCKETS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 21600.0,
+    86400.0, 259_200.0,
+];
+
+/// SETs in a batch: powers of two.
+const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// How often [`keep_up`] moves what was recorded into the buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Starts recording. The recorder is the process's: where several daemons run in one, as in tests,
+/// they share it, and each call returns the same handle. `render()` of it is what `/metrics` serves.
+pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
+    static INSTALLED: OnceLock<Result<PrometheusHandle, BuildError>> = OnceLock::new();
+    let installed = INSTALLED.get_or_init(|| {
+        let recorder = recorder()?;
+        let handle = recorder.handle();
+        ::metrics::set_global_recorder(recorder)?;
+        describe();
+        build_info(env!("CARGO_PKG_VERSION"), true);
+        Ok(handle)
+    });
+    installed.as_ref().cloned()
+}
+
+/// Never ends; to be spawned. What histograms record piles up until it is moved into buckets, and a
+/// scrape that would do so may never come.
+pub async fn keep_up(handle: PrometheusHandle) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let suffix = |suffix: &str| Matcher::Suffix(suffix.to_owned());
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(suffix("_seconds"), &DURATION_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full("ssfd_set_age_seconds".to_owned()), &AGE_BUCKETS)?
+        .set_buckets_for_metric(suffix("_sets"), &SIZE_BUCKETS)?
+        .build_recorder();
+    Ok(recorder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `/metrics` would show after `record`, on a recorder of its own.
+    fn rendered(record: impl FnOnce()) -> String {
+        let recorder = recorder().unwrap();
+        ::metrics::with_local_recorder(&recorder, || {
+            describe();
+            record();
+        });
+        recorder.handle().render()
+    }
+
+    #[track_caller]
+    fn check(record: impl FnOnce(), line: &str) {
+        let rendered = rendered(record);
+        assert!(rendered.lines().any(|l| l == line), "no line {line} in\n{rendered}");
+    }
+
+    fn acme() -> ProviderName {
+        "acme".parse().unwrap()
+    }
+
+    #[test]
+    fn each_metric_has_its_name_and_labels() {
+        let acme = &acme();
+        check(
+            || events_ingested(acme, Source::Redis, 3),
+            r#"ssfd_events_ingested_total{provider="acme",source="redis"} 3"#,
+        );
+        check(
+            || events_rejected(acme, "subject"),
+            r#"ssfd_events_rejected_total{provider="acme",reason="subject"} 1"#,
+        );
+        check(|| events_duplicate(acme), r#"ssfd_events_duplicate_total{provider="acme"} 1"#);
+        check(|| events_unmatched(acme), r#"ssfd_events_unmatched_total{provider="acme"} 1"#);
+        check(
+            || ingest_connected("acme:0", true),
+            r#"ssfd_ingest_connected{partition="acme:0"} 1"#,
+        );
+        check(|| sets_appended(acme, 5), r#"ssfd_sets_appended_total{provider="acme"} 5"#);
+        check(|| backlog_sets(acme, 7), r#"ssfd_backlog_sets{provider="acme"} 7"#);
+        check(
+            || backlog_oldest(acme, Duration::from_millis(1500)),
+            r#"ssfd_backlog_oldest_seconds{provider="acme"} 1.5"#,
+        );
+        check(|| store_error("append"), r#"ssfd_store_errors_total{operation="append"} 1"#);
+        check(
+            || signatures(acme, "RS256", 32),
+            r#"ssfd_signatures_total{provider="acme",algorithm="RS256"} 32"#,
+        );
+        check(
+            || sets_delivered(acme, Method::Poll, 2),
+            r#"ssfd_sets_delivered_total{provider="acme",method="poll"} 2"#,
+        );
+        check(
+            || set_dead(acme, "expired"),
+            r#"ssfd_sets_dead_total{provider="acme",reason="expired"} 1"#,
+        );
+        check(
+            || attempt_failed(acme, "timeout"),
+            r#"ssfd_attempts_failed_total{provider="acme",class="timeout"} 1"#,
+        );
+        check(|| push_deviation(acme), r#"ssfd_push_deviations_total{provider="acme"} 1"#);
+        check(
+            || http_request(Listener::Public, 404.into()),
+            r#"ssfd_http_requests_total{listener="public",status="4xx"} 1"#,
+        );
+        check(|| build_info("0.1.0", true), r#"ssfd_build_info{version="0.1.0"} 1"#);
+    }
+
+    #[test]
+    fn histograms_have_buckets_that_fit_what_they_measure() {
+        let acme = &acme();
+        check(
+            || push_duration(acme, Duration::from_millis(4)),
+            r#"ssfd_push_duration_seconds_bucket{provider="acme",le="0.005"} 1"#,
+        );
+        check(
+            || set_age(acme, Method::Push, Duration::from_hours(5)),
+            r#"ssfd_set_age_seconds_bucket{provider="acme",method="push",le="21600"} 1"#,
+        );
+        check(|| sign_batch_sets(32), r#"ssfd_sign_batch_sets_bucket{le="32"} 1"#);
+        check(
+            || sign_batch_duration(Duration::from_micros(400)),
+            r#"ssfd_sign_batch_seconds_bucket{le="0.0005"} 1"#,
+        );
+    }
+
+    #[test]
+    fn a_long_poll_counts_until_it_ends() {
+        check(
+            || {
+                let ended = long_poll();
+                std::mem::forget(long_poll());
+                drop(ended);
+            },
+            "ssfd_long_polls 1",
+        );
+        check(|| drop(stream_actor()), "ssfd_stream_actors 0");
+    }
+
+    #[test]
+    fn the_help_text_is_the_doc_comment() {
+        check(
+            || events_unmatched(&acme()),
+            "# HELP ssfd_events_unmatched_total Events that no stream wanted.",
+        );
+    }
+
+    #[test]
+    fn daemons_in_one_process_share_the_recorder() {
+        let (one, other) = (install().unwrap(), install().unwrap());
+        store_error("a test of its own");
+        let line = r#"ssfd_store_errors_total{operation="a test of its own"} 1"#;
+        assert!(one.render().contains(line) && other.render().contains(line));
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(one.render().contains(&format!(r#"ssfd_build_info{{version="{version}"}} 1"#)));
+    }
+}

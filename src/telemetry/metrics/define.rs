@@ -1,0 +1,144 @@
+//! How a line of the table in [`super`] becomes a function: the macro, and what may be a value.
+
+use std::time::Duration;
+
+use metrics::{Gauge, Unit};
+
+/// Makes one function of each line, and `describe`, which tells the recorder of them all. The help
+/// text is the function's doc comment, the labels are named as its arguments.
+macro_rules! metrics {
+    ($(
+        $(#[doc = $help:literal])+
+        $kind:ident $name:literal = $function:ident($($label:ident: $type:ty),*)
+            $($verb:ident $value:ident: $value_type:ty)?;
+    )+) => {
+        $(metric! {
+            $kind $name [$(#[doc = $help])+]
+            $function($($label: $type),*) $($verb $value: $value_type)?
+        })+
+
+        fn describe() {
+            $(describe! { $kind $name [concat!($($help),+)] $($value_type)? })+
+        }
+    };
+}
+
+macro_rules! metric {
+    (counter $name:literal [$($doc:tt)+] $function:ident($($label:ident: $type:ty),*)) => {
+        $($doc)+
+        pub fn $function($($label: $type),*) {
+            ::metrics::counter!($name $(, stringify!($label) => $label.label())*).increment(1);
+        }
+    };
+    (
+        counter $name:literal [$($doc:tt)+] $function:ident($($label:ident: $type:ty),*)
+        by $count:ident: $count_type:ty
+    ) => {
+        $($doc)+
+        pub fn $function($($label: $type,)* $count: $count_type) {
+            let counter = ::metrics::counter!($name $(, stringify!($label) => $label.label())*);
+            counter.increment($count as u64);
+        }
+    };
+    (
+        histogram $name:literal [$($doc:tt)+] $function:ident($($label:ident: $type:ty),*)
+        of $value:ident: $value_type:ty
+    ) => {
+        $($doc)+
+        pub fn $function($($label: $type,)* $value: $value_type) {
+            let histogram = ::metrics::histogram!($name $(, stringify!($label) => $label.label())*);
+            histogram.record($value.value());
+        }
+    };
+    (
+        gauge $name:literal [$($doc:tt)+] $function:ident($($label:ident: $type:ty),*)
+        is $value:ident: $value_type:ty
+    ) => {
+        $($doc)+
+        pub fn $function($($label: $type,)* $value: $value_type) {
+            let gauge = ::metrics::gauge!($name $(, stringify!($label) => $label.label())*);
+            gauge.set($value.value());
+        }
+    };
+    (held $name:literal [$($doc:tt)+] $function:ident()) => {
+        $($doc)+
+        pub fn $function() -> Held {
+            Held::one(::metrics::gauge!($name))
+        }
+    };
+}
+
+macro_rules! describe {
+    (counter $name:literal [$help:expr] $($count:ty)?) => {
+        ::metrics::describe_counter!($name, Unit::Count, $help.trim_start());
+    };
+    (histogram $name:literal [$help:expr] $value:ty) => {
+        ::metrics::describe_histogram!($name, <$value as Value>::UNIT, $help.trim_start());
+    };
+    (gauge $name:literal [$help:expr] $value:ty) => {
+        ::metrics::describe_gauge!($name, <$value as Value>::UNIT, $help.trim_start());
+    };
+    (held $name:literal [$help:expr]) => {
+        ::metrics::describe_gauge!($name, Unit::Count, $help.trim_start());
+    };
+}
+
+pub(super) use {describe, metric, metrics};
+
+/// One of what a gauge counts, until it is dropped: so the gauge is right however a thing ends.
+#[must_use = "what is dropped is no longer counted"]
+#[derive(Debug)]
+pub struct Held(Gauge);
+
+impl Held {
+    pub(super) fn one(gauge: Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+/// What a gauge or a histogram takes.
+pub(super) trait Value {
+    const UNIT: Unit;
+
+    fn value(self) -> f64;
+}
+
+impl Value for Duration {
+    const UNIT: Unit = Unit::Seconds;
+
+    fn value(self) -> f64 {
+        self.as_secs_f64()
+    }
+}
+
+impl Value for u64 {
+    const UNIT: Unit = Unit::Count;
+
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and nobody counts that far")]
+    fn value(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Value for usize {
+    const UNIT: Unit = Unit::Count;
+
+    fn value(self) -> f64 {
+        (self as u64).value()
+    }
+}
+
+impl Value for bool {
+    const UNIT: Unit = Unit::Count;
+
+    fn value(self) -> f64 {
+        f64::from(u8::from(self))
+    }
+}

@@ -1,0 +1,91 @@
+//! What may be a label: only what has few values, since each of them is a time series.
+
+use metrics::SharedString;
+
+use crate::domain::id::ProviderName;
+
+pub(super) trait Label {
+    fn label(self) -> SharedString;
+}
+
+impl Label for &str {
+    fn label(self) -> SharedString {
+        self.to_owned().into()
+    }
+}
+
+impl Label for &ProviderName {
+    fn label(self) -> SharedString {
+        self.as_str().label()
+    }
+}
+
+/// How an event came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    Redis,
+    Http,
+}
+
+impl Label for Source {
+    fn label(self) -> SharedString {
+        match self {
+            Self::Redis => "redis".into(),
+            Self::Http => "http".into(),
+        }
+    }
+}
+
+/// How a SET goes out (RFC 8935, RFC 8936).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    Push,
+    Poll,
+}
+
+impl Label for Method {
+    fn label(self) -> SharedString {
+        match self {
+            Self::Push => "push".into(),
+            Self::Poll => "poll".into(),
+        }
+    }
+}
+
+/// Which listener a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Listener {
+    Public,
+    Internal,
+}
+
+impl Label for Listener {
+    fn label(self) -> SharedString {
+        match self {
+            Self::Public => "public".into(),
+            Self::Internal => "internal".into(),
+        }
+    }
+}
+
+/// The first digit of an HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StatusClass(u16);
+
+impl From<u16> for StatusClass {
+    fn from(status: u16) -> Self {
+        Self(status / 100)
+    }
+}
+
+impl Label for StatusClass {
+    fn label(self) -> SharedString {
+        match self.0 {
+            1 => "1xx".into(),
+            2 => "2xx".into(),
+            3 => "3xx".into(),
+            4 => "4xx".into(),
+            _ => "5xx".into(),
+        }
+    }
+}
