@@ -7,6 +7,7 @@ pub mod jwks;
 pub mod jws;
 pub mod key_ring;
 pub mod keys;
+pub mod verify;
 
 /// The media type in the header of every SET, without the prefix `application/` (RFC 8417 §2.3).
 pub const SET_TYPE: &str = "secevent+jwt";

@@ -33,6 +33,11 @@ impl Algorithm {
             Self::EdDsa => "EdDSA",
         }
     }
+
+    /// What a JOSE header or a JWK names: there, case counts (RFC 7515 §4.1.1).
+    pub(super) fn of_alg(alg: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == alg)
+    }
 }
 
 /// For people, who may write it in any case.
@@ -68,5 +73,12 @@ mod tests {
         }
         let error = "none".parse::<Algorithm>().expect_err("none is never allowed");
         assert!(error.to_string().starts_with("`none` is none of the algorithms RS256"), "{error}");
+    }
+
+    #[test]
+    fn in_a_header_case_counts() {
+        assert_eq!(Algorithm::of_alg("EdDSA"), Some(Algorithm::EdDsa));
+        assert_eq!(Algorithm::of_alg("eddsa"), None);
+        assert_eq!(Algorithm::of_alg("HS256"), None);
     }
 }
