@@ -14,3 +14,5 @@ pub mod telemetry;
 pub mod store;
 
 pub mod directory;
+
+pub mod signing;
