@@ -10,3 +10,5 @@ pub mod delivery;
 pub mod clock;
 
 pub mod store;
+
+pub mod push;
