@@ -16,3 +16,5 @@ pub mod store;
 pub mod directory;
 
 pub mod signing;
+
+pub mod push;

@@ -1,0 +1,122 @@
+//! Opening a connection: address, TCP, TLS, each within its deadline.
+
+use std::{
+    error::Error,
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use hyper::{Uri, http::uri::Scheme};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use rustls_pki_types::ServerName;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::{
+    connection::{Dialled, Served},
+    guard::{AddressGuard, AddressRefused, GuardedResolver},
+    settings::PushSettings,
+};
+use crate::delivery::outcome::FailureClass;
+
+/// What the pool opens its connections with. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    tcp: HttpConnector<GuardedResolver>,
+    tls: TlsConnector,
+    guard: AddressGuard,
+    connect_timeout: Duration,
+    tls_timeout: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error(transparent)]
+    AddressRefused(#[from] AddressRefused),
+    #[error("no connection")]
+    Connect(#[source] Box<dyn Error + Send + Sync>),
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error("no TLS session")]
+    Tls(#[source] io::Error),
+    #[error("no TLS session within {0:?}")]
+    TlsTimeout(Duration),
+}
+
+impl DialError {
+    /// What it is as far as it knows: behind a failed connection there may be a refused address.
+    pub(super) fn class(&self) -> FailureClass {
+        match self {
+            Self::AddressRefused(_) => FailureClass::AddressRefused,
+            Self::Connect(_) | Self::ConnectTimeout(_) => FailureClass::Connect,
+            Self::Tls(_) => FailureClass::Tls,
+            // Silence says nothing of the certificate.
+            Self::TlsTimeout(_) => FailureClass::Timeout,
+        }
+    }
+}
+
+impl Dialer {
+    pub(super) fn new(settings: &PushSettings, mut tls: rustls::ClientConfig) -> Self {
+        let guard = AddressGuard::new(settings.allow_networks.clone());
+        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard.clone()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        // Shared out among a name's addresses, so that a dead one leaves time for the next.
+        tcp.set_connect_timeout(Some(settings.connect_timeout));
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Self {
+            tcp,
+            tls: TlsConnector::from(Arc::new(tls)),
+            guard,
+            connect_timeout: settings.connect_timeout,
+            tls_timeout: settings.tls_timeout,
+        }
+    }
+
+    async fn dial(mut self, uri: Uri) -> Result<Dialled, DialError> {
+        let host = uri.host().unwrap_or_default();
+        // The connector dials an address without asking its resolver.
+        self.guard.check_literal(host)?;
+        let server_name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+        let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
+
+        // The name's look-up counts too.
+        let tcp = match timeout(self.connect_timeout, self.tcp.call(uri)).await {
+            Ok(connected) => connected.map_err(|error| DialError::Connect(error.into()))?,
+            Err(_elapsed) => return Err(DialError::ConnectTimeout(self.connect_timeout)),
+        };
+        let io = if encrypted {
+            let server_name =
+                server_name.map_err(|error| DialError::Tls(io::Error::other(error)))?;
+            let handshake = self.tls.connect(server_name, TokioIo::new(tcp));
+            match timeout(self.tls_timeout, handshake).await {
+                Ok(session) => MaybeHttpsStream::from(session.map_err(DialError::Tls)?),
+                Err(_elapsed) => return Err(DialError::TlsTimeout(self.tls_timeout)),
+            }
+        } else {
+            MaybeHttpsStream::Http(tcp)
+        };
+        Ok(Dialled { io, served: Served::default() })
+    }
+}
+
+impl Service<Uri> for Dialer {
+    type Response = Dialled;
+    type Error = DialError;
+    type Future = BoxFuture<'static, Result<Dialled, DialError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().dial(uri))
+    }
+}

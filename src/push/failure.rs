@@ -1,0 +1,107 @@
+//! What an attempt that ended without a response came to.
+
+use std::{error::Error, fmt::Write, io};
+
+use super::{dial::DialError, guard::AddressRefused};
+use crate::{
+    delivery::outcome::{FailureClass, Outcome},
+    domain::set_error::excerpt,
+};
+
+/// Judges an error by the types among its causes: the innermost one knows best.
+pub(super) fn outcome_of(error: &(dyn Error + 'static)) -> Outcome {
+    let class = causes(error).filter_map(class_of).last().unwrap_or(FailureClass::Connect);
+    Outcome::failed(class, describe(error))
+}
+
+fn class_of(error: &(dyn Error + 'static)) -> Option<FailureClass> {
+    if let Some(dial) = error.downcast_ref::<DialError>() {
+        Some(dial.class())
+    } else if error.is::<AddressRefused>() {
+        Some(FailureClass::AddressRefused)
+    } else if error.is::<rustls::Error>() {
+        // A server's alert may arrive only after the handshake (RFC 8446 §4.4).
+        Some(FailureClass::Tls)
+    } else {
+        None
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause_of(*error))
+}
+
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        // As its source it names the source of what it wraps, and so leaves that out.
+        Some(io) => io.get_ref().map(|wrapped| wrapped as _),
+        None => error.source(),
+    }
+}
+
+/// The causes in one line, each once. A certificate's text is a stranger's, hence the excerpt.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut line = String::new();
+    let mut last = String::new();
+    for cause in causes(error) {
+        let text = cause.to_string();
+        if text != last {
+            let separator = if line.is_empty() { "" } else { ": " };
+            write!(line, "{separator}{text}").expect("a string takes any text");
+        }
+        last = text;
+    }
+    excerpt(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(error: impl Error + 'static, class: FailureClass, detail: &str) {
+        assert_eq!(outcome_of(&error), Outcome::failed(class, detail));
+    }
+
+    #[test]
+    fn a_failure_is_judged_by_the_types_of_its_causes() {
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        check(
+            DialError::Tls(io::Error::other(untrusted.clone())),
+            FailureClass::Tls,
+            "no TLS session: invalid peer certificate: UnknownIssuer",
+        );
+        check(
+            io::Error::other(untrusted),
+            FailureClass::Tls,
+            "invalid peer certificate: UnknownIssuer",
+        );
+        check(
+            DialError::Connect(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused))),
+            FailureClass::Connect,
+            "no connection: connection refused",
+        );
+        check(
+            DialError::TlsTimeout(Duration::from_secs(5)),
+            FailureClass::Timeout,
+            "no TLS session within 5s",
+        );
+        check(
+            DialError::Connect(Box::new(AddressRefused { address: [10, 0, 0, 1].into() })),
+            FailureClass::AddressRefused,
+            "no connection: 10.0.0.1 is not a public address, and in none of the allowed networks",
+        );
+        check(
+            DialError::AddressRefused(AddressRefused { address: [127, 0, 0, 1].into() }),
+            FailureClass::AddressRefused,
+            "127.0.0.1 is not a public address, and in none of the allowed networks",
+        );
+        check(
+            io::Error::from(io::ErrorKind::ConnectionReset),
+            FailureClass::Connect,
+            "connection reset",
+        );
+    }
+}

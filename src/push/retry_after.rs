@@ -1,0 +1,48 @@
+//! `Retry-After`, in both its forms (RFC 9110 §10.2.3).
+
+use std::time::{Duration, SystemTime};
+
+use crate::domain::time::Timestamp;
+
+/// How long to wait, as a Receiver asks: a number of seconds, or a date, which is no wait at all
+/// once it is past. Anything else is as if nothing was asked.
+pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value).ok()?;
+    let millis = at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
+    Some(Timestamp::from_millis(i64::try_from(millis).ok()?).since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1994-11-06T08:49:37Z.
+    const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
+
+    #[track_caller]
+    fn check(value: &str, secs: Option<u64>) {
+        assert_eq!(parse(value, NOW), secs.map(Duration::from_secs), "{value:?}");
+    }
+
+    #[test]
+    fn seconds_and_dates_are_read() {
+        check("0", Some(0));
+        check(" 120 ", Some(120));
+        check("18446744073709551615", Some(u64::MAX));
+        check("Sun, 06 Nov 1994 08:50:07 GMT", Some(30));
+        check("Sunday, 06-Nov-94 08:50:07 GMT", Some(30));
+        check("Sun Nov  6 08:50:07 1994", Some(30));
+        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+    }
+
+    #[test]
+    fn what_is_neither_is_ignored() {
+        for value in ["", "-1", "1.5", "soon", "18446744073709551616", "06 Nov 1994"] {
+            check(value, None);
+        }
+    }
+}
