@@ -18,3 +18,13 @@ pub mod directory;
 pub mod signing;
 
 pub mod push;
+
+pub mod auth;
+
+pub mod actor;
+
+pub mod transmitter;
+
+pub mod ingest;
+
+pub mod http;

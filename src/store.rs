@@ -108,10 +108,12 @@ pub struct Acknowledgement {
     pub refused: Vec<(Jti, SetError)>,
 }
 
-/// How many of a poll's acknowledgements met a SET that waited for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The SETs that waited for a poll's acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Acknowledged {
-    pub delivered: usize,
+    /// When each that is now delivered was appended.
+    pub delivered: Vec<Timestamp>,
+    /// How many are now dead.
     pub dead: usize,
 }
 

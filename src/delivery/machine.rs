@@ -97,10 +97,7 @@ pub struct StreamMachine {
     events: usize,
     in_flight: usize,
     cursor: Cursor,
-    /// The store may hold SETs behind the cursor.
-    unread: bool,
-    /// A control event may be among them.
-    unread_control: bool,
+    unread: Unread,
     reading: bool,
     /// What was read is void: the stream was changed, and its outbox is to be read anew.
     stale: bool,
@@ -110,6 +107,15 @@ pub struct StreamMachine {
     unrecorded: Vec<Settlement>,
     recording: Vec<Settlement>,
     tick_at: Option<Timestamp>,
+}
+
+/// What the store may hold behind the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unread {
+    Nothing,
+    Events,
+    /// A control event among them, which is worth a read even when the window has no room.
+    Control,
 }
 
 /// The order among SETs that are due.
@@ -139,8 +145,7 @@ impl StreamMachine {
             events: 0,
             in_flight: 0,
             cursor: Cursor::default(),
-            unread: false,
-            unread_control: false,
+            unread: Unread::Nothing,
             reading: false,
             stale: false,
             held: false,
@@ -152,7 +157,7 @@ impl StreamMachine {
 
     /// Nothing in memory, nothing under way, nothing to be read.
     pub fn is_idle(&self) -> bool {
-        self.window.is_empty() && !self.reading && (self.held || !self.unread)
+        self.window.is_empty() && !self.reading && (self.held || self.unread == Unread::Nothing)
     }
 
     /// Nothing under way: no attempt, no result that is not recorded.
@@ -162,8 +167,7 @@ impl StreamMachine {
 
     /// There may be new SETs in the outbox; `control` if one of them is a control event.
     pub fn on_wake(&mut self, control: bool, now: Timestamp) -> Vec<Action> {
-        self.unread = true;
-        self.unread_control |= control;
+        self.unread = self.unread.max(if control { Unread::Control } else { Unread::Events });
         self.step(now)
     }
 
@@ -172,7 +176,7 @@ impl StreamMachine {
     pub fn on_changed(&mut self, held: bool, now: Timestamp) -> Vec<Action> {
         self.held = held;
         self.stale = true;
-        self.unread = true;
+        self.unread = Unread::Control;
         self.waiting.clear();
         self.ready.clear();
         self.window.retain(|_, slot| slot.state != State::Queued);
@@ -194,11 +198,13 @@ impl StreamMachine {
     pub fn on_read(&mut self, sets: Vec<PendingSet>, limit: usize, now: Timestamp) -> Vec<Action> {
         self.reading = false;
         if !self.stale {
-            self.unread |= sets.len() == limit;
+            if sets.len() == limit {
+                self.unread = self.unread.max(Unread::Events);
+            }
             for set in sets {
                 if set.kind == Kind::Event && self.room() == 0 {
                     // Left in the store, and so are those behind it.
-                    self.unread = true;
+                    self.unread = self.unread.max(Unread::Events);
                     break;
                 }
                 self.cursor.pass(&set);
@@ -212,7 +218,7 @@ impl StreamMachine {
     /// after a while.
     pub fn on_read_failed(&mut self) {
         self.reading = false;
-        self.unread = true;
+        self.unread = Unread::Control;
     }
 
     /// An attempt is over. `dice` (`0.0..=1.0`) spreads a retry.
@@ -332,7 +338,7 @@ impl StreamMachine {
     }
 
     fn read(&mut self, actions: &mut Vec<Action>) {
-        if self.held || self.reading || !self.unread {
+        if self.held || self.reading || self.unread == Unread::Nothing {
             return;
         }
         if self.stale {
@@ -348,12 +354,11 @@ impl StreamMachine {
         // else to do.
         let worthwhile = self.settings.window_max <= room * 2
             || (0 < room && self.in_flight == 0 && self.ready.is_empty());
-        if !worthwhile && !self.unread_control {
+        if !worthwhile && self.unread != Unread::Control {
             return;
         }
         self.reading = true;
-        self.unread = false;
-        self.unread_control = false;
+        self.unread = Unread::Nothing;
         let limit = room.max(CONTROL_RESERVE);
         actions.push(Action::Read { after: self.cursor, limit });
     }

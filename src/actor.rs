@@ -1,0 +1,6 @@
+//! Thin shells around the machines: they perform what is decided elsewhere. The first layer that
+//! knows actix.
+
+pub mod registry;
+pub mod signer;
+pub mod stream;

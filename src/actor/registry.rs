@@ -1,0 +1,100 @@
+//! The stream actors that are at work: starts them, notices when they are gone, starts them again.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, dev::SendError};
+use futures_util::future::join_all;
+
+use crate::{
+    actor::stream::{Drain, Environment, StreamActor, Wake},
+    clock,
+    domain::id::StreamId,
+    store::StoreError,
+};
+
+/// Stream id → actor. An actor exists while its stream has SETs to push and for a while after, so
+/// that a registered stream without work costs nothing here.
+pub struct Registry {
+    environment: Arc<Environment>,
+    actors: Mutex<HashMap<StreamId, Addr<StreamActor>>>,
+    /// The threads that actors live on, taken in turn.
+    threads: Vec<ArbiterHandle>,
+    next_thread: AtomicUsize,
+    draining: AtomicBool,
+}
+
+impl Registry {
+    /// Must be called within an actix system. `threads` is the number of event loops that share
+    /// the actors.
+    pub fn new(environment: Environment, threads: usize) -> Self {
+        Self {
+            environment: Arc::new(environment),
+            actors: Mutex::default(),
+            threads: (0..threads.max(1)).map(|_| Arbiter::new().handle()).collect(),
+            next_thread: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// These streams may have new SETs, or were changed. A hint: what it misses, the sweep finds.
+    pub fn wake(&self, ids: &[StreamId], control: bool) {
+        if ids.is_empty() || self.draining.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut actors = self.actors();
+        for id in ids {
+            match actors.get(id).map(|actor| actor.try_send(Wake { control })) {
+                // A full mailbox holds a wake-up already.
+                Some(Ok(()) | Err(SendError::Full(_))) => {}
+                // Stopped for want of work, or died: an actor is rebuilt from the store.
+                Some(Err(SendError::Closed(_))) | None => match self.start(id, control) {
+                    Some(actor) => _ = actors.insert(id.clone(), actor),
+                    None => _ = actors.remove(id),
+                },
+            }
+        }
+    }
+
+    fn start(&self, id: &StreamId, control: bool) -> Option<Addr<StreamActor>> {
+        let stream = self.environment.directory.stream(id).filter(|stream| stream.pushes())?;
+        let turn = self.next_thread.fetch_add(1, Ordering::Relaxed);
+        let thread = &self.threads[turn % self.threads.len()];
+        let environment = Arc::clone(&self.environment);
+        let actor =
+            StreamActor::start_in_arbiter(thread, move |_| StreamActor::new(&stream, environment));
+        // The mailbox is empty, so this can only fail if the thread is gone; then the sweep tries
+        // again.
+        actor.try_send(Wake { control }).ok()?;
+        Some(actor)
+    }
+
+    /// Looks for work whose wake-up was lost, and forgets actors that are gone.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let with_work = self.environment.store.streams_with_work(clock::now()).await?;
+        self.wake(&with_work, true);
+        let mut actors = self.actors();
+        actors.retain(|_, actor| actor.connected());
+        Ok(())
+    }
+
+    /// Starts no further attempt, and returns once those under way are over and recorded.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        let actors: Vec<_> = self.actors().drain().map(|(_, actor)| actor).collect();
+        // An actor that is gone has nothing under way.
+        join_all(actors.iter().map(|actor| actor.send(Drain))).await;
+        for thread in &self.threads {
+            thread.stop();
+        }
+    }
+
+    fn actors(&self) -> MutexGuard<'_, HashMap<StreamId, Addr<StreamActor>>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

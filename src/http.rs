@@ -1,0 +1,145 @@
+//! The only code that knows status codes and wire JSON: requests in, one call into `transmitter`,
+//! responses out.
+
+mod auth;
+mod body;
+mod error;
+mod events;
+mod health;
+mod jwks;
+mod poll;
+pub mod settings;
+mod status;
+mod streams;
+mod verification;
+mod well_known;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix_web::{HttpResponse, Route, http::header, web};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{
+    auth::Authenticator,
+    domain::{
+        metadata::{WELL_KNOWN, resource},
+        provider::Provider,
+    },
+    http::settings::{InternalSettings, PublicSettings},
+    signing::key_ring::KeyRings,
+    store::Store,
+    telemetry::readiness::Readiness,
+    transmitter::Transmitter,
+};
+
+/// What the handlers work with, made once for all listeners.
+#[derive(Clone)]
+pub struct Services {
+    pub transmitter: Arc<Transmitter>,
+    pub authenticator: Authenticator,
+    pub keys: Arc<KeyRings>,
+    pub store: Arc<dyn Store>,
+    pub readiness: Arc<Readiness>,
+    pub metrics: PrometheusHandle,
+    pub public: PublicSettings,
+    pub internal: InternalSettings,
+}
+
+impl Services {
+    fn provide(&self, config: &mut web::ServiceConfig) {
+        config
+            .app_data(web::Data::from(Arc::clone(&self.transmitter)))
+            .app_data(web::Data::new(self.authenticator.clone()))
+            .app_data(web::Data::from(Arc::clone(&self.keys)))
+            .app_data(web::Data::new(Arc::clone(&self.store)))
+            .app_data(web::Data::from(Arc::clone(&self.readiness)))
+            .app_data(web::Data::new(self.metrics.clone()))
+            .app_data(web::Data::new(self.public.clone()))
+            .app_data(web::Data::new(self.internal.clone()));
+    }
+}
+
+/// The listener for Receivers. Each provider's resources stand below its issuer's path, which is
+/// configuration; the Host header decides nothing.
+pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+    let services = services.clone();
+    move |config| {
+        services.provide(config);
+        // Longest path first: the scope of an issuer without a path takes in every other.
+        let providers = services.transmitter.directory().providers();
+        let by_path: BTreeMap<_, _> = providers.map(|p| (p.issuer.path().to_owned(), p)).collect();
+        for (_, provider) in by_path.into_iter().rev() {
+            let data = || web::Data::from(Arc::clone(provider));
+            config.service(
+                web::scope(&provider.issuer.well_known_path(WELL_KNOWN))
+                    .app_data(data())
+                    .service(only("", "GET", [web::get().to(well_known::metadata)])),
+            );
+            config.service(
+                web::scope(provider.issuer.path()).app_data(data()).configure(provider_scope),
+            );
+        }
+        config.default_service(web::to(error::not_found));
+    }
+}
+
+fn provider_scope(config: &mut web::ServiceConfig) {
+    config
+        .service(only(
+            &format!("/.well-known/{WELL_KNOWN}"),
+            "GET",
+            [web::get().to(well_known::metadata)],
+        ))
+        .service(only(resource::JWKS, "GET", [web::get().to(jwks::key_set)]))
+        .service(only(
+            resource::STREAMS,
+            "GET, POST, PATCH, PUT, DELETE",
+            [
+                web::get().to(streams::read),
+                web::post().to(streams::create),
+                web::patch().to(streams::update),
+                web::put().to(streams::replace),
+                web::delete().to(streams::delete),
+            ],
+        ))
+        .service(only(
+            resource::STATUS,
+            "GET, POST",
+            [web::get().to(status::read), web::post().to(status::update)],
+        ))
+        .service(only(resource::VERIFY, "POST", [web::post().to(verification::request)]))
+        .service(only(
+            &format!("{}/{{stream_id}}", resource::POLL),
+            "POST",
+            [web::post().to(poll::poll)],
+        ));
+}
+
+/// The listener for upstream and operators.
+pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+    let services = services.clone();
+    move |config| {
+        services.provide(config);
+        config
+            .service(only("/events", "POST", [web::post().to(events::publish)]))
+            .service(only("/healthz", "GET", [web::get().to(health::alive)]))
+            .service(only("/readyz", "GET", [web::get().to(health::ready)]))
+            .service(only("/metrics", "GET", [web::get().to(health::metrics)]))
+            .default_service(web::to(error::not_found));
+    }
+}
+
+/// A resource that answers other methods with 405 and the list of its own (RFC 9110 §15.5.6).
+fn only<const N: usize>(
+    path: &str,
+    allowed: &'static str,
+    routes: [Route; N],
+) -> actix_web::Resource {
+    let resource = routes.into_iter().fold(web::resource(path), actix_web::Resource::route);
+    resource.default_service(web::to(move || async move {
+        HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allowed)).finish()
+    }))
+}
+
+/// The provider that a request is for, put there by its scope.
+type Of = web::Data<Provider>;

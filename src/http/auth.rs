@@ -1,0 +1,59 @@
+//! Credentials become principals. As an extractor, this runs before a handler reads the body.
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+
+use crate::{
+    auth::{Authenticator, Principal},
+    clock,
+    domain::{id::ProviderName, provider::Provider},
+    http::error::ApiError,
+};
+
+/// The Receiver that asks, known by its bearer token (SSF §8).
+pub(super) struct Receiver(pub(super) Principal);
+
+/// The upstream that publishes, known by its bearer token.
+pub(super) struct Publisher(pub(super) ProviderName);
+
+type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+
+fn service<T: 'static>(request: &HttpRequest) -> web::Data<T> {
+    request.app_data::<web::Data<T>>().expect("every listener provides its services").clone()
+}
+
+/// Only the header counts: a token in the query is refused as no token at all (RFC 6750 §2.3).
+fn authorization(request: &HttpRequest) -> Option<Vec<u8>> {
+    request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec())
+}
+
+impl FromRequest for Receiver {
+    type Error = ApiError;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let authenticator = service::<Authenticator>(request);
+        let provider = service::<Provider>(request);
+        let authorization = authorization(request);
+        Box::pin(async move {
+            let now = clock::now();
+            let principal =
+                authenticator.receiver(&provider.name, authorization.as_deref(), now).await?;
+            Ok(Self(principal))
+        })
+    }
+}
+
+impl FromRequest for Publisher {
+    type Error = ApiError;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let authenticator = service::<Authenticator>(request);
+        let authorization = authorization(request);
+        Box::pin(async move {
+            Ok(Self(authenticator.publisher(authorization.as_deref(), clock::now()).await?))
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! Where errors become responses.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+
+use crate::{
+    auth::AuthError, domain::stream::InvalidMember, store::StoreError, telemetry::metrics,
+    transmitter::RequestError,
+};
+
+/// Everything a request can be answered with besides success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error(transparent)]
+    Auth(AuthError),
+    #[error("`{member}` {rule}")]
+    BadRequest { member: String, rule: String },
+    #[error("the body is larger than {bytes_max} bytes")]
+    TooLarge { bytes_max: usize },
+    /// Another Receiver's stream too (SSF §8); a 403 would tell that it exists.
+    #[error("no such stream")]
+    NotFound,
+    #[error("{0}")]
+    Conflict(String),
+    #[error("too many requests")]
+    TooMany { wait: Duration },
+    #[error("not available at present")]
+    Unavailable,
+}
+
+/// One shape for every error (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl ApiError {
+    pub(super) fn bad(member: &str, rule: impl Into<String>) -> Self {
+        Self::BadRequest { member: member.to_owned(), rule: rule.into() }
+    }
+
+    fn store(error: &StoreError) -> Self {
+        // The caller learns nothing of our insides; the log has the whole chain.
+        tracing::error!(%error, cause = ?std::error::Error::source(error), "a request met the store");
+        metrics::store_error("request");
+        Self::Unavailable
+    }
+
+    /// The challenge of RFC 6750 §3: `error` only if there was a credential to be wrong.
+    fn challenge(&self) -> Option<String> {
+        let Self::Auth(error) = self else { return None };
+        match error {
+            AuthError::NoCredential => Some(r#"Bearer realm="ssf""#.into()),
+            AuthError::InvalidToken => Some(r#"Bearer realm="ssf", error="invalid_token""#.into()),
+            AuthError::InsufficientScope(scope) => {
+                Some(format!(r#"Bearer realm="ssf", error="insufficient_scope", scope="{scope}""#))
+            }
+            AuthError::Store(_) => None,
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Store(error) => Self::store(&error),
+            other => Self::Auth(other),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        RequestError::from(error).into()
+    }
+}
+
+impl From<InvalidMember> for ApiError {
+    fn from(error: InvalidMember) -> Self {
+        Self::bad(error.member, error.rule)
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::StreamNotFound => Self::NotFound,
+            RequestError::Invalid(invalid) => invalid.into(),
+            RequestError::StreamLimit(_) => Self::Conflict(error.to_string()),
+            RequestError::TooSoon { wait } => Self::TooMany { wait },
+            RequestError::NotEnabled => {
+                Self::bad("stream_id", "names a stream that is not enabled")
+            }
+            RequestError::Signing => Self::Unavailable,
+            RequestError::Store(StoreError::Conflict) => {
+                Self::Conflict(StoreError::Conflict.to_string())
+            }
+            RequestError::Store(error) => Self::store(&error),
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Auth(AuthError::NoCredential | AuthError::InvalidToken) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Auth(AuthError::InsufficientScope(_)) => StatusCode::FORBIDDEN,
+            Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable | Self::Auth(AuthError::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(challenge) = self.challenge() {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
+        if let Self::TooMany { wait } = self {
+            // Rounded up: a Receiver that waits as told is not told again.
+            response
+                .insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
+        }
+        problem(&mut response, self.status_code(), Some(self.to_string()))
+    }
+}
+
+fn problem(
+    response: &mut HttpResponseBuilder,
+    status: StatusCode,
+    detail: Option<String>,
+) -> HttpResponse {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = Problem { title, status: status.as_u16(), detail };
+    response
+        .content_type("application/problem+json")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
+}
+
+/// A path that names nothing.
+pub(super) async fn not_found() -> HttpResponse {
+    problem(&mut HttpResponse::NotFound(), StatusCode::NOT_FOUND, None)
+}

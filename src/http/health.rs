@@ -1,0 +1,59 @@
+//! What operators and their machines look at.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, http::header, web};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+
+use crate::{
+    clock,
+    store::Store,
+    telemetry::{metrics, readiness::Readiness},
+};
+
+/// The process runs and answers.
+pub(super) async fn alive() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain").body("ok\n")
+}
+
+/// Ready while the store answers and every upstream is connected; otherwise 503 and what is
+/// missing.
+pub(super) async fn ready(
+    readiness: web::Data<Readiness>,
+    store: web::Data<Arc<dyn Store>>,
+) -> HttpResponse {
+    let mut waiting = readiness.waiting_for();
+    if store.backlog().await.is_err() {
+        waiting.push("store".into());
+    }
+    let ready = waiting.is_empty();
+    let body = json!({"ready": ready, "waiting_for": waiting});
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+/// Prometheus text. What waits is counted at the time of asking.
+pub(super) async fn metrics(
+    store: web::Data<Arc<dyn Store>>,
+    handle: web::Data<PrometheusHandle>,
+    transmitter: web::Data<crate::transmitter::Transmitter>,
+) -> HttpResponse {
+    match store.backlog().await {
+        Ok(backlog) => {
+            let now = clock::now();
+            for provider in transmitter.directory().providers() {
+                let waiting = backlog.iter().find(|backlog| backlog.provider == provider.name);
+                let oldest = waiting.and_then(|backlog| backlog.oldest);
+                let age = oldest.map(|oldest| now.since(oldest)).unwrap_or_default();
+                metrics::backlog_sets(&provider.name, waiting.map_or(0, |backlog| backlog.sets));
+                metrics::backlog_oldest(&provider.name, age);
+            }
+        }
+        Err(error) => {
+            metrics::store_error("backlog");
+            tracing::warn!(%error, "cannot count what waits");
+        }
+    }
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render())
+}

@@ -1,0 +1,50 @@
+//! The public keys of a provider (RFC 7517 §5).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, EntityTag, IfNoneMatch},
+    web,
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    http::{Of, error::not_found},
+    signing::key_ring::KeyRings,
+};
+
+/// How long a Receiver may rely on the keys it read, in seconds: short, so that a new key is soon
+/// known everywhere.
+const MAX_AGE_SECS: u32 = 300;
+
+pub(super) async fn key_set(
+    request: HttpRequest,
+    provider: Of,
+    keys: web::Data<KeyRings>,
+) -> HttpResponse {
+    match keys.get(&provider.name) {
+        Some(ring) => cacheable(&request, ring.jwks_json().to_owned(), MAX_AGE_SECS),
+        None => not_found().await,
+    }
+}
+
+/// A public document that may be kept for a while, and costs little to ask for again.
+pub(super) fn cacheable(request: &HttpRequest, json: String, max_age_secs: u32) -> HttpResponse {
+    use actix_web::http::header::Header;
+
+    let hash = digest(&SHA256, json.as_bytes());
+    let tag = EntityTag::new_strong(URL_SAFE_NO_PAD.encode(hash));
+    let known = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header(header::ETag(tag))
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age_secs}")));
+    if known {
+        return response.finish();
+    }
+    response.content_type("application/json").body(json)
+}

@@ -1,0 +1,140 @@
+//! Poll delivery (RFC 8936, SSF §6.1.2).
+
+use actix_web::{HttpResponse, http::header, web};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value};
+
+use crate::{
+    delivery::poll::PollRequest,
+    domain::{
+        grant::Scope,
+        id::{Jti, StreamId},
+        set_error::SetError,
+    },
+    http::{auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    transmitter::{Transmitter, poll::PollAnswer},
+};
+
+#[derive(Serialize)]
+struct View {
+    sets: Sets,
+    #[serde(rename = "moreAvailable", skip_serializing_if = "std::ops::Not::not")]
+    more_available: bool,
+}
+
+/// `jti` → compact SET, in order.
+struct Sets(Vec<(Jti, bytes::Bytes)>);
+
+impl Serialize for Sets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sets = serializer.serialize_map(Some(self.0.len()))?;
+        for (jti, set) in &self.0 {
+            let set = std::str::from_utf8(set).expect("a compact JWS is ASCII");
+            sets.serialize_entry(jti, set)?;
+        }
+        sets.end()
+    }
+}
+
+pub(super) async fn poll(
+    Receiver(caller): Receiver,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Read)?;
+    let members = body::object(payload, settings.body_bytes_max).await?;
+    let request = parse(members)?;
+    let id: StreamId = id.into_inner().parse().map_err(|_| ApiError::NotFound)?;
+    let PollAnswer { sets, more_available } = transmitter.poll(&caller, &id, request).await?;
+    let view = View { sets: Sets(sets), more_available };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
+}
+
+/// Unknown members are ignored; a known one of the wrong type is an error (RFC 8936 §2.5.1).
+fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
+    let max_events = match members.remove("maxEvents") {
+        None => None,
+        Some(value) => Some(value.as_u64().ok_or_else(|| {
+            ApiError::bad("maxEvents", "must be a whole number of at least 0 (RFC 8936 §2.2)")
+        })?),
+    };
+    let return_immediately = match members.remove("returnImmediately") {
+        None => false,
+        Some(Value::Bool(value)) => value,
+        Some(_) => return Err(ApiError::bad("returnImmediately", "must be a boolean")),
+    };
+    let ack = match members.remove("ack") {
+        None => Vec::new(),
+        Some(value) => serde_json::from_value::<Vec<String>>(value)
+            .map_err(|_| ApiError::bad("ack", "must be an array of strings"))?,
+    };
+    let set_errs = match members.remove("setErrs") {
+        None => Map::new(),
+        Some(Value::Object(errors)) => errors,
+        Some(_) => return Err(ApiError::bad("setErrs", "must be an object")),
+    };
+    let set_errs = set_errs.into_iter().map(parse_error).collect::<Result<Vec<_>, _>>()?;
+    Ok(PollRequest {
+        max_events: max_events.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+        return_immediately,
+        // A `jti` that none of ours can be is an unknown one, and ignored like it.
+        ack: ack.iter().filter_map(|jti| jti.parse().ok()).collect(),
+        set_errs: set_errs.into_iter().flatten().collect(),
+    })
+}
+
+fn parse_error((jti, error): (String, Value)) -> Result<Option<(Jti, SetError)>, ApiError> {
+    let Value::Object(error) = error else {
+        return Err(ApiError::bad("setErrs", "must hold objects with `err` and `description`"));
+    };
+    let text = |member: &str| error.get(member).and_then(Value::as_str).unwrap_or_default();
+    let error = SetError::new(text("err"), text("description"));
+    Ok(jti.parse().ok().map(|jti| (jti, error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(body: Value) -> Result<PollRequest, ApiError> {
+        let Value::Object(members) = body else { unreachable!("the cases are objects") };
+        parse(members)
+    }
+
+    #[test]
+    fn an_empty_object_is_a_long_poll_without_acknowledgements() {
+        assert_eq!(parsed(json!({})).expect("valid"), PollRequest::default());
+    }
+
+    #[test]
+    fn every_member_is_read() {
+        let body = json!({"maxEvents": 2, "returnImmediately": true, "ack": ["b1"], "unknown": 1,
+            "setErrs": {"b2": {"err": "invalid_request", "description": "no events"}}});
+        let request = parsed(body).expect("valid");
+        assert_eq!((request.max_events, request.return_immediately), (Some(2), true));
+        assert_eq!(request.ack, ["b1".parse().expect("valid")]);
+        let error = SetError::new("invalid_request", "no events");
+        assert_eq!(request.set_errs, [("b2".parse().expect("valid"), error)]);
+    }
+
+    #[test]
+    fn a_member_of_the_wrong_type_is_named() {
+        for (body, member) in [
+            (json!({"maxEvents": -1}), "maxEvents"),
+            (json!({"maxEvents": "2"}), "maxEvents"),
+            (json!({"maxEvents": 1.5}), "maxEvents"),
+            (json!({"returnImmediately": 1}), "returnImmediately"),
+            (json!({"ack": "b1"}), "ack"),
+            (json!({"ack": [1]}), "ack"),
+            (json!({"setErrs": []}), "setErrs"),
+            (json!({"setErrs": {"b2": "bad"}}), "setErrs"),
+        ] {
+            let error = parsed(body).expect_err(member).to_string();
+            assert!(error.starts_with(&format!("`{member}`")), "{error}");
+        }
+    }
+}

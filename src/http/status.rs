@@ -1,0 +1,64 @@
+//! Stream status (SSF §8.1.2).
+
+use actix_web::{HttpResponse, http::header, web};
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        grant::Scope,
+        id::StreamId,
+        status::{InvalidStatus, StreamStatus},
+        stream::StreamConfig,
+    },
+    http::{
+        auth::Receiver,
+        body::{self, StreamQuery},
+        error::ApiError,
+        settings::PublicSettings,
+    },
+    transmitter::Transmitter,
+};
+
+#[derive(Serialize)]
+struct View<'a> {
+    stream_id: &'a StreamId,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+fn answer(stream: &StreamConfig) -> HttpResponse {
+    let view = View {
+        stream_id: &stream.id,
+        status: stream.status.as_str(),
+        reason: stream.reason.as_deref(),
+    };
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view)
+}
+
+pub(super) async fn read(
+    Receiver(caller): Receiver,
+    transmitter: web::Data<Transmitter>,
+    query: web::Query<StreamQuery>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Read)?;
+    Ok(answer(&*transmitter.stream(&caller, &query.into_inner().required()?)?))
+}
+
+/// A `stream_id` in the query is tolerated; the one in the body counts.
+pub(super) async fn update(
+    Receiver(caller): Receiver,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Manage)?;
+    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let id = body::stream_id(&mut members)?;
+    let status = body::text(&mut members, "status")?;
+    let status = status.ok_or_else(|| ApiError::bad("status", "is required"))?;
+    let status: StreamStatus =
+        status.parse().map_err(|rule: InvalidStatus| ApiError::bad("status", rule.to_string()))?;
+    let reason = body::text(&mut members, "reason")?;
+    Ok(answer(&*transmitter.change_status(&caller, &id, status, reason).await?))
+}

@@ -1,0 +1,251 @@
+//! Stream configuration (SSF §8.1.1).
+
+use actix_web::{HttpResponse, http::header, web};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::{
+        audience::Audience,
+        event_type::EventType,
+        grant::Scope,
+        id::StreamId,
+        metadata::resource,
+        provider::Provider,
+        secret::Secret,
+        stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint, ReceiverMembers, StreamConfig},
+    },
+    http::{
+        Of,
+        auth::Receiver,
+        body::{self, StreamQuery},
+        error::ApiError,
+        settings::PublicSettings,
+    },
+    transmitter::{RequestError, Transmitter, streams::Change},
+};
+
+/// A stream as its Receiver sees it (SSF §8.1.1). `authorization_header` is never shown.
+#[derive(Serialize)]
+struct View<'a> {
+    stream_id: &'a StreamId,
+    iss: &'a str,
+    aud: &'a Audience,
+    events_supported: &'a [EventType],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_requested: Option<&'a [String]>,
+    events_delivered: Vec<&'a EventType>,
+    delivery: DeliveryView<'a>,
+    min_verification_interval: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DeliveryView<'a> {
+    method: &'static str,
+    endpoint_url: std::borrow::Cow<'a, str>,
+}
+
+impl<'a> View<'a> {
+    fn of(stream: &'a StreamConfig, provider: &'a Provider) -> Self {
+        Self {
+            stream_id: &stream.id,
+            iss: provider.issuer.as_str(),
+            aud: &stream.audience,
+            events_supported: &provider.events_supported,
+            events_requested: stream.events_requested.as_deref(),
+            events_delivered: stream.events_delivered(provider),
+            delivery: match &stream.delivery {
+                Delivery::Push(endpoint) => DeliveryView {
+                    method: METHOD_PUSH,
+                    endpoint_url: endpoint.url().as_str().into(),
+                },
+                Delivery::Poll => DeliveryView {
+                    method: METHOD_POLL,
+                    endpoint_url: poll_url(&stream.id, provider).into(),
+                },
+            },
+            min_verification_interval: provider.min_verification_interval.as_secs(),
+            description: stream.description.as_deref(),
+        }
+    }
+}
+
+/// Each stream has a poll endpoint of its own (SSF §6.1.2).
+fn poll_url(id: &StreamId, provider: &Provider) -> String {
+    provider.issuer.url(&format!("{}/{id}", resource::POLL))
+}
+
+/// What the Transmitter says of a stream, and a Receiver may only repeat (SSF §8.1.1.3).
+const TRANSMITTER_MEMBERS: [&str; 6] = [
+    "iss",
+    "aud",
+    "events_supported",
+    "events_delivered",
+    "min_verification_interval",
+    "inactivity_timeout",
+];
+
+fn answer(mut response: actix_web::HttpResponseBuilder, body: impl Serialize) -> HttpResponse {
+    response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+pub(super) async fn create(
+    Receiver(caller): Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Manage)?;
+    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let ours = TRANSMITTER_MEMBERS.iter().chain(&["stream_id"]);
+    if let Some(ours) = ours.copied().find(|member| members.contains_key(*member)) {
+        return Err(ApiError::bad(ours, "is for the Transmitter to say (SSF §8.1.1)"));
+    }
+    let given = receiver_members(&mut members, &provider, None)?;
+    let stream = transmitter.create_stream(&caller, &provider, given).await?;
+    Ok(answer(HttpResponse::Created(), View::of(&stream, &provider)))
+}
+
+pub(super) async fn read(
+    Receiver(caller): Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    query: web::Query<StreamQuery>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Read)?;
+    if query.stream_id.is_some() {
+        let stream = transmitter.stream(&caller, &query.into_inner().required()?)?;
+        return Ok(answer(HttpResponse::Ok(), View::of(&stream, &provider)));
+    }
+    let streams = transmitter.streams(&caller);
+    let views: Vec<_> = streams.iter().map(|stream| View::of(stream, &provider)).collect();
+    Ok(answer(HttpResponse::Ok(), views))
+}
+
+pub(super) async fn update(
+    caller: Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    change(Change::Update, caller, &provider, &transmitter, &settings, payload).await
+}
+
+pub(super) async fn replace(
+    caller: Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    change(Change::Replace, caller, &provider, &transmitter, &settings, payload).await
+}
+
+async fn change(
+    change: Change,
+    Receiver(caller): Receiver,
+    provider: &Provider,
+    transmitter: &Transmitter,
+    settings: &PublicSettings,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Manage)?;
+    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let id = body::stream_id(&mut members)?;
+    let assigned = poll_url(&id, provider);
+    let given = receiver_members(&mut members, provider, Some(&assigned));
+    // The stream comes before its members: of another's stream nothing is judged.
+    transmitter.stream(&caller, &id)?;
+    let unchanged = |before: &StreamConfig| repeats(&members, before, provider);
+    let stream = transmitter.change_stream(&caller, &id, change, given?, unchanged).await?;
+    Ok(answer(HttpResponse::Ok(), View::of(&stream, provider)))
+}
+
+pub(super) async fn delete(
+    Receiver(caller): Receiver,
+    transmitter: web::Data<Transmitter>,
+    query: web::Query<StreamQuery>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Manage)?;
+    transmitter.delete_stream(&caller, &query.into_inner().required()?).await?;
+    Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
+}
+
+/// Transmitter members may be sent back as they were read, and no other way (SSF §8.1.1.3).
+fn repeats(
+    members: &Map<String, Value>,
+    before: &StreamConfig,
+    provider: &Provider,
+) -> Result<(), RequestError> {
+    let view = serde_json::to_value(View::of(before, provider)).expect("a view is plain JSON");
+    match TRANSMITTER_MEMBERS.iter().find(|m| members.get(**m).is_some_and(|v| *v != view[**m])) {
+        None => Ok(()),
+        Some(member) => Err(RequestError::Invalid(crate::domain::stream::InvalidMember {
+            member,
+            rule: "is for the Transmitter to say, and differs from its value (SSF §8.1.1.3)".into(),
+        })),
+    }
+}
+
+/// Takes a Receiver's members out of a body. `assigned` is the poll URL of a stream that stands;
+/// a new one has none yet.
+fn receiver_members(
+    members: &mut Map<String, Value>,
+    provider: &Provider,
+    assigned: Option<&str>,
+) -> Result<ReceiverMembers, ApiError> {
+    let events_requested = match members.remove("events_requested") {
+        None => None,
+        Some(value) => Some(serde_json::from_value::<Vec<String>>(value).map_err(|_| {
+            ApiError::bad("events_requested", "must be an array of event type URIs")
+        })?),
+    };
+    let delivery = match members.remove("delivery") {
+        None => None,
+        Some(Value::Object(delivery)) => Some(parse_delivery(delivery, provider, assigned)?),
+        Some(_) => return Err(ApiError::bad("delivery", "must be an object with a `method`")),
+    };
+    let description = body::text(members, "description")?;
+    Ok(ReceiverMembers { events_requested, delivery, description })
+}
+
+fn parse_delivery(
+    mut members: Map<String, Value>,
+    provider: &Provider,
+    assigned: Option<&str>,
+) -> Result<Delivery, ApiError> {
+    let mut text = |member: &str, name: &'static str| match members.remove(member) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ApiError::bad(name, "must be a string")),
+    };
+    let method = text("method", "delivery.method")?;
+    let endpoint_url = text("endpoint_url", "delivery.endpoint_url")?;
+    let authorization = text("authorization_header", "delivery.authorization_header")?;
+    match (method.as_deref(), endpoint_url) {
+        (Some(METHOD_PUSH), Some(url)) => {
+            let authorization = authorization.map(Secret::new);
+            let endpoint = PushEndpoint::new(&url, authorization, provider.insecure_endpoints)?;
+            Ok(Delivery::Push(endpoint))
+        }
+        (Some(METHOD_PUSH), None) => {
+            Err(ApiError::bad("delivery.endpoint_url", "is required for push (SSF §6.1.1)"))
+        }
+        // A Receiver may repeat the URL it was given, and needs not (SSF §6.1.2).
+        (Some(METHOD_POLL), url) if url.is_none() || url.as_deref() == assigned => {
+            Ok(Delivery::Poll)
+        }
+        (Some(METHOD_POLL), _) => Err(ApiError::bad(
+            "delivery.endpoint_url",
+            "is for the Transmitter to assign to a poll stream (SSF §6.1.2)",
+        )),
+        (Some(_) | None, _) => Err(ApiError::bad(
+            "delivery.method",
+            format!("must be `{METHOD_PUSH}` or `{METHOD_POLL}`"),
+        )),
+    }
+}

@@ -1,0 +1,28 @@
+//! Verification (SSF §8.1.4).
+
+use actix_web::{HttpResponse, http::header, web};
+
+use crate::{
+    domain::{grant::Scope, verification::STATE_LENGTH_MAX},
+    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    transmitter::Transmitter,
+};
+
+pub(super) async fn request(
+    Receiver(caller): Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::Manage)?;
+    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let id = body::stream_id(&mut members)?;
+    let state = body::text(&mut members, "state")?;
+    if state.as_ref().is_some_and(|state| STATE_LENGTH_MAX < state.len()) {
+        let rule = format!("must be at most {STATE_LENGTH_MAX} bytes long");
+        return Err(ApiError::bad("state", rule));
+    }
+    transmitter.verify_stream(&caller, &provider, &id, state.as_deref()).await?;
+    Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
+}

@@ -1,0 +1,94 @@
+//! Upstream's Redis streams: entries in, `transmitter::publish`, acknowledgement out.
+
+mod backoff;
+mod consumer;
+mod entry;
+pub mod settings;
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    domain::{id::ProviderName, provider::Provider},
+    ingest::{consumer::Consumer, settings::RedisIngestSettings},
+    store::Store,
+    telemetry::readiness::Readiness,
+    transmitter::Transmitter,
+};
+
+/// Upstream cannot be read as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("`ingest.redis.url` is not the URL of a Redis server: {0}")]
+    Url(#[source] redis::RedisError),
+}
+
+/// One Redis stream of one provider: the place of an order that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Partition {
+    provider: ProviderName,
+    key: String,
+}
+
+impl Partition {
+    fn of(provider: &ProviderName, settings: &RedisIngestSettings) -> Vec<Self> {
+        let key = format!("{}{provider}", settings.key_prefix);
+        let partition = |key| Self { provider: provider.clone(), key };
+        match settings.partitions {
+            0 => vec![partition(key)],
+            count => (0..count).map(|n| partition(format!("{key}:{n}"))).collect(),
+        }
+    }
+
+    /// Where entries go that are no valid events.
+    fn rejected_key(&self) -> String {
+        format!("{}:rejected", self.key)
+    }
+}
+
+/// Reads every partition of every provider until `stop` turns true or its sender is gone. Nothing
+/// is read without a URL.
+pub fn start(
+    settings: &RedisIngestSettings,
+    transmitter: &Arc<Transmitter>,
+    store: &Arc<dyn Store>,
+    readiness: &Arc<Readiness>,
+    stop: &watch::Receiver<bool>,
+) -> Result<Vec<JoinHandle<()>>, IngestError> {
+    let Some(url) = &settings.url else { return Ok(Vec::new()) };
+    let client = redis::Client::open(url.as_str()).map_err(IngestError::Url)?;
+    let providers: Vec<Arc<Provider>> = transmitter.directory().providers().cloned().collect();
+    let consumers = providers.into_iter().flat_map(|provider| {
+        let partitions = Partition::of(&provider.name, settings);
+        partitions.into_iter().map(move |partition| (Arc::clone(&provider), partition))
+    });
+    let consumers = consumers.map(|(provider, partition)| Consumer {
+        client: client.clone(),
+        settings: settings.clone(),
+        partition,
+        provider,
+        transmitter: Arc::clone(transmitter),
+        store: Arc::clone(store),
+        readiness: Arc::clone(readiness),
+    });
+    Ok(consumers.map(|consumer| tokio::spawn(consumer.run(stop.clone()))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(partitions: u32, keys: &[&str]) {
+        let settings = RedisIngestSettings { partitions, ..RedisIngestSettings::default() };
+        let found = Partition::of(&"acme".parse().expect("valid"), &settings);
+        assert_eq!(found.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(), keys);
+    }
+
+    #[test]
+    fn a_provider_has_one_stream_or_as_many_as_configured() {
+        check(0, &["ssf:events:acme"]);
+        check(2, &["ssf:events:acme:0", "ssf:events:acme:1"]);
+    }
+}

@@ -1,0 +1,58 @@
+//! One entry of an upstream's stream: bytes, not yet an event.
+
+use redis::{Value, streams::StreamId};
+
+use crate::{
+    domain::{
+        event::{Event, InvalidEvent},
+        provider::Provider,
+        set::Origin,
+    },
+    store::EntryId,
+    transmitter::publish::Incoming,
+};
+
+/// The field of an entry that holds the event.
+const FIELD: &str = "event";
+
+/// An entry as it was read.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: EntryId,
+    json: Option<Vec<u8>>,
+}
+
+impl Entry {
+    pub(super) fn read(id: EntryId, raw: StreamId) -> Self {
+        let json = raw.map.into_iter().find(|(field, _)| field == FIELD).map(|(_, value)| value);
+        let json = json.and_then(|value| match value {
+            Value::BulkString(bytes) => Some(bytes),
+            Value::SimpleString(text) => Some(text.into_bytes()),
+            _ => None,
+        });
+        Self { id, json }
+    }
+
+    /// The event, identified by the place it was read from.
+    pub(super) fn parse(
+        &self,
+        provider: &Provider,
+        partition: &str,
+        epoch: u32,
+        bytes_max: usize,
+    ) -> Result<Incoming, InvalidEvent> {
+        let json = self.json.as_deref().ok_or(InvalidEvent::Absent)?;
+        if bytes_max < json.len() {
+            return Err(InvalidEvent::TooLarge { bytes_max });
+        }
+        let event = Event::parse(json, provider)?;
+        let place = format!("{partition}/{epoch}/{}", self.id);
+        Ok(Incoming { event, origin: Origin::of_place(&provider.name, &place) })
+    }
+
+    /// What the rejected stream shows of the event: its head.
+    pub(super) fn excerpt(&self, bytes_max: usize) -> &[u8] {
+        let json = self.json.as_deref().unwrap_or_default();
+        &json[..json.len().min(bytes_max)]
+    }
+}

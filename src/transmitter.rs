@@ -1,0 +1,129 @@
+//! The use cases: what upstream, Receivers and operators can ask for, one function each.
+
+pub mod poll;
+pub mod publish;
+pub mod status;
+pub mod streams;
+pub mod verification;
+mod waiters;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    actor::{registry::Registry, signer::Signer},
+    auth::Principal,
+    delivery::poll::PollSettings,
+    directory::Directory,
+    domain::{
+        id::StreamId,
+        stream::{InvalidMember, StreamConfig},
+        time::Timestamp,
+    },
+    store::{Store, StoreError},
+};
+
+use waiters::Waiters;
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Another Receiver's stream too: anything else would tell that it exists (SSF §8).
+    #[error("no such stream")]
+    StreamNotFound,
+    #[error(transparent)]
+    Invalid(#[from] InvalidMember),
+    /// The Receiver has as many streams as it may (SSF §8.1.1.1).
+    #[error("this Receiver has {0} streams, as many as it may have")]
+    StreamLimit(usize),
+    /// Sooner than `min_verification_interval` (SSF §8.1.4.2).
+    #[error("the last verification of this stream was requested too recently")]
+    TooSoon { wait: Duration },
+    #[error("the stream is not enabled")]
+    NotEnabled,
+    #[error("signing failed")]
+    Signing,
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::StreamLimit(limit) => Self::StreamLimit(limit),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// Performs the use cases. One for the whole daemon, shared by all of its edges.
+pub struct Transmitter {
+    store: Arc<dyn Store>,
+    directory: Arc<Directory>,
+    registry: Arc<Registry>,
+    signer: Signer,
+    poll: PollSettings,
+    waiters: Arc<Waiters>,
+    /// Streams change one at a time, so that each change starts from what the last one left.
+    changes: tokio::sync::Mutex<()>,
+    /// When each stream's Receiver last asked for a verification.
+    verified_at: Mutex<HashMap<StreamId, Timestamp>>,
+}
+
+impl Transmitter {
+    pub fn new(
+        store: Arc<dyn Store>,
+        directory: Arc<Directory>,
+        registry: Arc<Registry>,
+        signer: Signer,
+        poll: PollSettings,
+    ) -> Self {
+        Self {
+            store,
+            directory,
+            registry,
+            signer,
+            poll,
+            waiters: Arc::default(),
+            changes: tokio::sync::Mutex::default(),
+            verified_at: Mutex::default(),
+        }
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Answers every long poll that waits, now and from now on: the daemon is about to stop.
+    pub fn release_long_polls(&self) {
+        self.waiters.close();
+    }
+
+    /// The one place where ownership is judged: a stream is seen by its Receiver, at its provider,
+    /// and by nobody else.
+    fn owned(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        self.directory
+            .stream(id)
+            .filter(|stream| {
+                stream.provider == principal.provider && stream.receiver == principal.receiver
+            })
+            .ok_or(RequestError::StreamNotFound)
+    }
+
+    /// Tells whoever delivers that these outboxes may have something new.
+    fn wake(&self, ids: &[StreamId], control: bool) {
+        self.registry.wake(ids, control);
+        self.waiters.wake(ids);
+    }
+
+    fn verified_at(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, Timestamp>> {
+        self.verified_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

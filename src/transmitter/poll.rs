@@ -1,0 +1,123 @@
+//! A Receiver polls (RFC 8936).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    auth::Principal,
+    clock,
+    delivery::{outbox::PendingSet, poll::PollRequest},
+    domain::{
+        id::{Jti, StreamId},
+        set_error::SetError,
+        status::StreamStatus,
+        stream::Delivery,
+    },
+    store::{Acknowledgement, Polled},
+    telemetry::metrics::{self, Method},
+};
+
+use super::{RequestError, Transmitter};
+
+/// What a poll is answered with (RFC 8936 §2.3).
+#[derive(Debug, Default)]
+pub struct PollAnswer {
+    pub sets: Vec<(Jti, Bytes)>,
+    pub more_available: bool,
+}
+
+impl Transmitter {
+    /// Acknowledgements first, so that the answer never holds what they settle; then SETs, or a
+    /// wait for one. A stream that is not enabled has none to give, and its acknowledgements count
+    /// all the same.
+    pub async fn poll(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+        request: PollRequest,
+    ) -> Result<PollAnswer, RequestError> {
+        self.poll_stream(principal, id)?;
+        let limit = request.limit(&self.poll);
+        self.acknowledge(principal, id, request.ack, request.set_errs).await?;
+        let deadline = Instant::now() + self.poll.wait;
+        let waiter = self.waiters.join(id);
+        loop {
+            let woken = waiter.next();
+            // Judged anew at each turn: the stream may have been changed meanwhile.
+            let enabled = self.poll_stream(principal, id)? == StreamStatus::Enabled;
+            let polled = if enabled { self.take(id, limit).await? } else { Polled::default() };
+            let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
+            if ready || request.return_immediately || self.waiters.is_closed() {
+                return self.answer(principal, polled).await;
+            }
+            let next_due = if enabled { self.store.next_due(id).await? } else { None };
+            let turn_ends = match next_due {
+                Some(due) => deadline.min(Instant::now() + due.since(clock::now())),
+                None => deadline,
+            };
+            let hint = timeout_at(turn_ends, woken).await;
+            if hint.is_err() && deadline <= Instant::now() {
+                return Ok(PollAnswer::default());
+            }
+        }
+    }
+
+    /// The status of a stream that this Receiver may poll.
+    fn poll_stream(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+    ) -> Result<StreamStatus, RequestError> {
+        let stream = self.owned(principal, id)?;
+        match stream.delivery {
+            Delivery::Poll => Ok(stream.status),
+            // A push stream has no poll endpoint.
+            Delivery::Push(_) => Err(RequestError::StreamNotFound),
+        }
+    }
+
+    async fn take(&self, id: &StreamId, limit: usize) -> Result<Polled, RequestError> {
+        let now = clock::now();
+        let hidden_until = now + self.poll.redelivery_interval;
+        Ok(self.store.take_for_poll(id, limit, now, hidden_until).await?)
+    }
+
+    async fn acknowledge(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+        acked: Vec<Jti>,
+        refused: Vec<(Jti, SetError)>,
+    ) -> Result<(), RequestError> {
+        if acked.is_empty() && refused.is_empty() {
+            return Ok(());
+        }
+        let acknowledgement = Acknowledgement { acked, refused };
+        let now = clock::now();
+        let settled = self.store.acknowledge(id, acknowledgement, now).await?;
+        let provider = &principal.provider;
+        metrics::sets_delivered(provider, Method::Poll, settled.delivered.len());
+        for appended_at in settled.delivered {
+            metrics::set_age(provider, Method::Poll, now.since(appended_at));
+        }
+        for _ in 0..settled.dead {
+            metrics::set_dead(provider, "refused");
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        principal: &Principal,
+        polled: Polled,
+    ) -> Result<PollAnswer, RequestError> {
+        let claims = polled.sets.iter().map(|set| Arc::clone(&set.claims)).collect();
+        let signed = self.signer.sign(&principal.provider, claims).await;
+        let signed = signed.map_err(|_| RequestError::Signing)?;
+        let jti = |set: PendingSet| set.jti;
+        let sets = polled.sets.into_iter().map(jti).zip(signed).collect();
+        Ok(PollAnswer { sets, more_available: polled.more })
+    }
+}

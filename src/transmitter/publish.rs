@@ -1,0 +1,120 @@
+//! An event becomes one SET for each stream that wants it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    clock,
+    delivery::{
+        lane::Lane,
+        outbox::{Kind, NewSet},
+    },
+    domain::{
+        event::Event,
+        event_type::EventType,
+        id::StreamId,
+        provider::Provider,
+        set::{OneEvent, Origin, SetClaims},
+        stream::StreamConfig,
+        subject::SubjectId,
+        time::Timestamp,
+    },
+    store::{Append, AppendBatch, Appended, Position, StoreError},
+    telemetry::metrics,
+};
+
+use super::Transmitter;
+
+/// An event and what identifies it for good.
+#[derive(Debug)]
+pub struct Incoming {
+    pub event: Event,
+    pub origin: Origin,
+}
+
+impl Transmitter {
+    /// Puts each event into the outbox of every stream that wants it. Once this returns `Ok`, they
+    /// are durable, and the position with them; after an error nothing was done.
+    pub async fn publish(
+        &self,
+        provider: &Provider,
+        events: Vec<Incoming>,
+        position: Option<(String, Position)>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let now = clock::now();
+        let events = events.into_iter().map(|incoming| self.address(provider, incoming, now));
+        let batch = AppendBatch { events: events.collect(), position, now };
+        let appended = self.store.append(batch).await?;
+        let mut woken = BTreeSet::new();
+        for one in &appended {
+            match one {
+                Appended::New(streams) if streams.is_empty() => {
+                    metrics::events_unmatched(&provider.name);
+                }
+                Appended::New(streams) => {
+                    metrics::sets_appended(&provider.name, streams.len());
+                    woken.extend(streams);
+                }
+                Appended::Duplicate => metrics::events_duplicate(&provider.name),
+            }
+        }
+        let woken: Vec<StreamId> = woken.into_iter().cloned().collect();
+        self.wake(&woken, false);
+        Ok(appended)
+    }
+
+    /// Matches: provider, type, and the addressees that the publisher named. Every subject is on a
+    /// stream, as `default_subjects` says in the metadata.
+    fn address(&self, provider: &Provider, incoming: Incoming, now: Timestamp) -> Append {
+        let Incoming { event, origin } = incoming;
+        let mut streams = self.directory.wanting(&provider.name, &event.event_type);
+        if let Some(named) = &event.stream_ids {
+            streams.retain(|stream| named.contains(&stream.id));
+        }
+        let drawn_txn = origin.txn();
+        let set = SetOf {
+            provider,
+            event_type: &event.event_type,
+            payload: &event.payload,
+            subject: &event.subject,
+            txn: Some(event.txn.as_deref().unwrap_or(&drawn_txn)),
+            origin: &origin,
+            kind: Kind::Event,
+            now,
+        };
+        let sets = streams.iter().map(|stream| set.addressed_to(stream)).collect();
+        Append { provider: provider.name.clone(), event_id: event.id, sets }
+    }
+}
+
+/// All that the SETs of one event have in common.
+pub(super) struct SetOf<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) event_type: &'a EventType,
+    pub(super) payload: &'a Map<String, Value>,
+    pub(super) subject: &'a SubjectId,
+    pub(super) txn: Option<&'a str>,
+    pub(super) origin: &'a Origin,
+    pub(super) kind: Kind,
+    pub(super) now: Timestamp,
+}
+
+impl SetOf<'_> {
+    /// Here a SET's `jti` and `iat` are fixed for good.
+    pub(super) fn addressed_to(&self, stream: &StreamConfig) -> NewSet {
+        let jti = self.origin.jti(&stream.id);
+        let claims = SetClaims {
+            iss: &self.provider.issuer,
+            iat: self.now,
+            jti: &jti,
+            aud: &stream.audience,
+            txn: self.txn,
+            sub_id: self.subject,
+            events: OneEvent { event_type: self.event_type, payload: self.payload },
+        };
+        let claims = Arc::from(claims.to_json());
+        let lane = Lane::of(self.subject);
+        NewSet { stream: stream.id.clone(), jti, lane, kind: self.kind, claims }
+    }
+}

@@ -1,0 +1,115 @@
+//! A Receiver manages its streams (SSF §8.1.1).
+
+use std::sync::Arc;
+
+use crate::{
+    auth::Principal,
+    clock,
+    domain::{
+        id::StreamId,
+        provider::Provider,
+        status::StreamStatus,
+        stream::{Delivery, ReceiverMembers, StreamConfig},
+    },
+};
+
+use super::{RequestError, Transmitter};
+
+/// Which of the two ways to change a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// PATCH: absent members stay (SSF §8.1.1.3).
+    Update,
+    /// PUT: absent members are deleted (SSF §8.1.1.4).
+    Replace,
+}
+
+impl Transmitter {
+    /// A new stream, enabled. Without `delivery` it is a poll stream (SSF §8.1.1.1).
+    pub async fn create_stream(
+        &self,
+        principal: &Principal,
+        provider: &Provider,
+        given: ReceiverMembers,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        let given = given.bounded()?;
+        let stream = StreamConfig {
+            id: new_stream_id(),
+            provider: provider.name.clone(),
+            receiver: principal.receiver.clone(),
+            audience: principal.audience.clone(),
+            events_requested: given.events_requested,
+            delivery: given.delivery.unwrap_or(Delivery::Poll),
+            description: given.description,
+            status: StreamStatus::Enabled,
+            reason: None,
+            version: 1,
+            created_at: clock::now(),
+        };
+        let _one_at_a_time = self.changes.lock().await;
+        self.store.create_stream(stream.clone(), provider.streams_per_receiver_max).await?;
+        Ok(self.reflect(stream))
+    }
+
+    pub fn stream(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        self.owned(principal, id)
+    }
+
+    pub fn streams(&self, principal: &Principal) -> Vec<Arc<StreamConfig>> {
+        self.directory.owned_by(&principal.provider, &principal.receiver)
+    }
+
+    /// Changes a stream. `allowed` judges the change by the stream as it stands, in the same step.
+    pub async fn change_stream(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+        change: Change,
+        given: ReceiverMembers,
+        allowed: impl FnOnce(&StreamConfig) -> Result<(), RequestError>,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        let given = given.bounded()?;
+        let _one_at_a_time = self.changes.lock().await;
+        let before = self.owned(principal, id)?;
+        allowed(&before)?;
+        let after = match change {
+            Change::Update => before.patched(given),
+            Change::Replace => before.replaced(given),
+        };
+        self.store.update_stream(after.clone(), false).await?;
+        Ok(self.reflect(after))
+    }
+
+    /// Deletes a stream and what waits on it: nothing is sent any more (SSF §8.1.1.5).
+    pub async fn delete_stream(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+    ) -> Result<(), RequestError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.owned(principal, id)?;
+        self.store.delete_stream(id).await?;
+        self.directory.remove(id);
+        self.verified_at().remove(id);
+        self.wake(std::slice::from_ref(id), false);
+        Ok(())
+    }
+
+    /// Shows a stream as the store now has it, and tells whoever delivers.
+    pub(super) fn reflect(&self, stream: StreamConfig) -> Arc<StreamConfig> {
+        let id = stream.id.clone();
+        let shown = Arc::new(stream.clone());
+        self.directory.put(stream);
+        self.wake(&[id], false);
+        shown
+    }
+}
+
+fn new_stream_id() -> StreamId {
+    let drawn = clock::random_uuid().simple().to_string();
+    format!("st_{drawn}").parse().expect("hexadecimal digits are unreserved")
+}
