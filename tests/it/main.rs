@@ -1,1 +1,5 @@
 //! The integration tests: one binary, a module for each resource.
+
+mod dependencies;
+mod layers;
+mod source;

@@ -1,0 +1,30 @@
+//! One TLS and crypto provider, aws-lc-rs, in all that is linked. `deny.toml` says it too; here it
+//! holds where cargo-deny is missing.
+
+use std::{collections::BTreeSet, env, process::Command};
+
+#[test]
+fn aws_lc_rs_is_the_only_crypto_provider() {
+    let linked = linked();
+    for wanted in ["aws-lc-rs", "rustls"] {
+        assert!(linked.contains(wanted), "the tree cannot have been read: no {wanted} in it");
+    }
+    for unwanted in ["native-tls", "openssl", "openssl-sys", "ring"] {
+        assert!(!linked.contains(unwanted), "find out by `cargo tree -i {unwanted}` who wants it");
+    }
+}
+
+/// The packages that the daemon is made of on this platform. `Cargo.lock` would not do: it lists
+/// what other platforms and features that are off would need as well.
+fn linked() -> BTreeSet<String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["tree", "--locked", "--offline", "--edges", "normal,build"])
+        .args(["--prefix", "none", "--no-dedupe", "--format", "{p}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo is there, since it built this");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("package names are ASCII");
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
