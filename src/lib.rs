@@ -28,3 +28,5 @@ pub mod transmitter;
 pub mod ingest;
 
 pub mod http;
+
+pub mod cli;
