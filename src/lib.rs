@@ -12,3 +12,5 @@ pub mod clock;
 pub mod store;
 
 pub mod push;
+
+pub mod cli;
