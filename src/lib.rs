@@ -11,6 +11,8 @@ pub mod clock;
 
 pub mod store;
 
+pub mod signing;
+
 pub mod push;
 
 pub mod cli;

@@ -1,0 +1,104 @@
+//! The keys of a provider, and of all providers.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    domain::id::ProviderName,
+    signing::{
+        jwks,
+        keys::{KeyError, SigningKey},
+    },
+};
+
+/// The keys of one provider. The first signs, all are published: those behind it are the next one,
+/// so that Receivers know it before it signs, and earlier ones, as long as a SET that they signed
+/// may still be verified.
+///
+/// Invariant: at least one key, and no two with the same `kid`.
+#[derive(Debug)]
+pub struct KeyRing {
+    keys: Vec<SigningKey>,
+    jwks_json: String,
+}
+
+impl KeyRing {
+    pub fn new(keys: Vec<SigningKey>) -> Result<Self, KeyError> {
+        if keys.is_empty() {
+            return Err(KeyError::NoKey);
+        }
+        for (index, key) in keys.iter().enumerate() {
+            if keys[..index].iter().any(|earlier| earlier.kid() == key.kid()) {
+                return Err(KeyError::Repeated(key.kid().clone()));
+            }
+        }
+        let jwks_json = jwks::set_of(keys.iter().map(SigningKey::public_jwk));
+        Ok(Self { keys, jwks_json })
+    }
+
+    /// The key that signs.
+    pub fn signer(&self) -> &SigningKey {
+        &self.keys[0]
+    }
+
+    /// The document behind `jwks_uri`, made once.
+    pub fn jwks_json(&self) -> &str {
+        &self.jwks_json
+    }
+}
+
+/// The key rings of all providers.
+#[derive(Debug, Default)]
+pub struct KeyRings(HashMap<ProviderName, Arc<KeyRing>>);
+
+impl KeyRings {
+    pub fn get(&self, provider: &ProviderName) -> Option<&Arc<KeyRing>> {
+        self.0.get(provider)
+    }
+}
+
+impl FromIterator<(ProviderName, Arc<KeyRing>)> for KeyRings {
+    fn from_iter<T: IntoIterator<Item = (ProviderName, Arc<KeyRing>)>>(rings: T) -> Self {
+        Self(rings.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::signing::algorithm::Algorithm;
+
+    #[test]
+    fn a_ring_has_at_least_one_key_and_none_twice() {
+        let error = KeyRing::new(Vec::new()).expect_err("no key");
+        assert_eq!(error.to_string(), "an issuer needs at least one key");
+        let keys = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Es256].map(SigningKey::example);
+        let error = KeyRing::new(Vec::from(keys)).expect_err("one key twice");
+        assert!(matches!(error, KeyError::Repeated(_)), "{error}");
+    }
+
+    /// KEY-01, KEY-02: all keys are published, with their public members alone.
+    #[test]
+    fn the_first_key_signs_and_all_are_published() {
+        let ring = KeyRing::new(Algorithm::ALL.map(SigningKey::example).into()).expect("valid");
+        assert_eq!(ring.signer().algorithm(), Algorithm::Rs256);
+        let set: Value = serde_json::from_str(ring.jwks_json()).expect("JSON");
+        let keys = set["keys"].as_array().expect("an array");
+        let members: Vec<BTreeSet<&str>> = keys
+            .iter()
+            .map(|key| key.as_object().expect("an object").keys().map(String::as_str).collect())
+            .collect();
+        let ec = BTreeSet::from(["alg", "crv", "kid", "kty", "use", "x", "y"]);
+        let rsa = BTreeSet::from(["alg", "e", "kid", "kty", "n", "use"]);
+        let okp = BTreeSet::from(["alg", "crv", "kid", "kty", "use", "x"]);
+        assert_eq!(members, [rsa, ec.clone(), ec.clone(), ec, okp]);
+        for (key, algorithm) in keys.iter().zip(Algorithm::ALL) {
+            assert_eq!((&key["alg"], &key["use"]), (&algorithm.as_str().into(), &"sig".into()));
+        }
+        assert_eq!(keys[3]["crv"], "P-521");
+        assert_eq!(keys[0]["kid"], ring.signer().kid().as_str());
+    }
+}

@@ -1,0 +1,339 @@
+//! What a Receiver does with a SET: verify it, and see that it is one.
+
+mod keys;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+
+pub use self::keys::JwksError;
+use self::keys::VerifyingKey;
+use crate::{
+    domain::set_error::{ErrCode, excerpt},
+    signing::{SET_TYPE, algorithm::Algorithm},
+};
+
+/// Verifies SETs with the keys of one Transmitter. It calls aws-lc itself, since `jsonwebtoken`
+/// does not know ES512.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: Vec<VerifyingKey>,
+}
+
+/// A SET that its Transmitter has signed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedSet {
+    pub algorithm: Algorithm,
+    pub kid: String,
+    pub claims: Map<String, Value>,
+}
+
+/// Why a SET is refused. Texts taken from the SET are excerpts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    #[error("not a compact JWS: three parts in base64url, separated by dots")]
+    NotCompact,
+    #[error("the {0} is not a JSON object")]
+    NotAnObject(&'static str),
+    #[error("`typ` must be `{SET_TYPE}`, not {0} (SSF §4.1.1)")]
+    Type(String),
+    #[error("`alg` must be an asymmetric algorithm that we know, not {0}")]
+    Algorithm(String),
+    #[error("the header has no `kid`")]
+    NoKeyId,
+    #[error("the header asks for extensions by `crit`, and we know none (RFC 7515 §4.1.11)")]
+    Critical,
+    #[error("no key {0} for SETs in the JWK Set")]
+    UnknownKey(String),
+    #[error("several keys {0} in the JWK Set")]
+    AmbiguousKey(String),
+    #[error("the SET names {named}, but its key is for {key}")]
+    AlgorithmMismatch { named: Algorithm, key: Algorithm },
+    #[error("the signature does not verify with the key {0}")]
+    BadSignature(String),
+    #[error("the claim `{0}` must not be there (SSF §4.1)")]
+    ForbiddenClaim(&'static str),
+    #[error("the claim `{0}` is not there, or not of its type")]
+    BadClaim(&'static str),
+    #[error("`events` must have one member, not {0} (SSF §4.2.1)")]
+    EventCount(usize),
+}
+
+impl VerifyError {
+    /// What a Receiver answers (RFC 8935 §2.4).
+    pub fn err_code(&self) -> ErrCode {
+        match self {
+            Self::UnknownKey(_) | Self::AmbiguousKey(_) | Self::BadSignature(_) => {
+                ErrCode::InvalidKey
+            }
+            _ => ErrCode::InvalidRequest,
+        }
+    }
+}
+
+impl Verifier {
+    /// `json` is the document behind the Transmitter's `jwks_uri`.
+    pub fn from_jwks(json: &[u8]) -> Result<Self, JwksError> {
+        Ok(Self { keys: keys::read(json)? })
+    }
+
+    pub fn verify(&self, jws: &str) -> Result<VerifiedSet, VerifyError> {
+        let (signed, signature) = jws.rsplit_once('.').ok_or(VerifyError::NotCompact)?;
+        let (header, claims) = signed.split_once('.').ok_or(VerifyError::NotCompact)?;
+        let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
+
+        let header = object(&header).ok_or(VerifyError::NotAnObject("header"))?;
+        let (algorithm, kid) = read_header(&header)?;
+        let key = self.key(kid)?;
+        // The key says which algorithm is used, not the SET (RFC 8725 §3.1).
+        if key.algorithm != algorithm {
+            return Err(VerifyError::AlgorithmMismatch { named: algorithm, key: key.algorithm });
+        }
+        if !key.verifies(signed.as_bytes(), &signature) {
+            return Err(VerifyError::BadSignature(excerpt(kid)));
+        }
+
+        let claims = object(&claims).ok_or(VerifyError::NotAnObject("payload"))?;
+        check_claims(&claims)?;
+        Ok(VerifiedSet { algorithm, kid: kid.to_owned(), claims })
+    }
+
+    /// SET-03: the `kid` resolves to exactly one key.
+    fn key(&self, kid: &str) -> Result<&VerifyingKey, VerifyError> {
+        let mut named = self.keys.iter().filter(|key| key.kid == kid);
+        match (named.next(), named.next()) {
+            (Some(key), None) => Ok(key),
+            (None, _) => Err(VerifyError::UnknownKey(excerpt(kid))),
+            (Some(_), Some(_)) => Err(VerifyError::AmbiguousKey(excerpt(kid))),
+        }
+    }
+}
+
+fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, &str), VerifyError> {
+    let member = |name| header.get(name).unwrap_or(&Value::Null);
+    if member("typ") != SET_TYPE {
+        return Err(VerifyError::Type(excerpt(&member("typ").to_string())));
+    }
+    if header.contains_key("crit") {
+        return Err(VerifyError::Critical);
+    }
+    let alg = member("alg");
+    let known = alg.as_str().and_then(Algorithm::of_alg);
+    let algorithm = known.ok_or_else(|| VerifyError::Algorithm(excerpt(&alg.to_string())))?;
+    let kid = member("kid").as_str().ok_or(VerifyError::NoKeyId)?;
+    Ok((algorithm, kid))
+}
+
+/// What every SET of this framework has and has not (SSF §4.1, RFC 8417 §2.2).
+fn check_claims(claims: &Map<String, Value>) -> Result<(), VerifyError> {
+    for forbidden in ["sub", "exp"] {
+        if claims.contains_key(forbidden) {
+            return Err(VerifyError::ForbiddenClaim(forbidden));
+        }
+    }
+    let text = |claim: &Value| claim.as_str().is_some_and(|text| !text.is_empty());
+    let texts = |claim: &Value| {
+        text(claim) || claim.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(text))
+    };
+    let check = |name, valid: &dyn Fn(&Value) -> bool| {
+        let found = claims.get(name).is_some_and(valid);
+        if found { Ok(()) } else { Err(VerifyError::BadClaim(name)) }
+    };
+    check("iss", &text)?;
+    check("iat", &Value::is_i64)?;
+    check("jti", &text)?;
+    check("aud", &texts)?;
+    check("sub_id", &|subject| text(&subject["format"]))?;
+    let events = claims.get("events").and_then(Value::as_object);
+    let events = events.ok_or(VerifyError::BadClaim("events"))?;
+    if events.len() != 1 {
+        return Err(VerifyError::EventCount(events.len()));
+    }
+    check("events", &|_| events.values().all(Value::is_object))
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, VerifyError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyError::NotCompact)
+}
+
+fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
+    use serde_json::json;
+
+    use super::*;
+    use crate::signing::{key_ring::KeyRing, keys::SigningKey};
+
+    fn claims() -> Value {
+        json!({
+            "iss": "https://tx.example", "iat": 1_775_000_099, "jti": "b1",
+            "aud": "https://rx.example", "sub_id": {"format": "opaque", "id": "s-88"},
+            "events": {"https://schemas.openid.net/secevent/ssf/event-type/verification": {}},
+        })
+    }
+
+    fn ring(algorithm: Algorithm) -> KeyRing {
+        KeyRing::new(vec![SigningKey::example(algorithm)]).expect("one key")
+    }
+
+    fn sign(ring: &KeyRing, claims: &Value) -> String {
+        let set = ring.signer().sign_set(&claims.to_string()).expect("signed");
+        String::from_utf8(set.to_vec()).expect("base64url")
+    }
+
+    fn verify(ring: &KeyRing, jws: &str) -> Result<VerifiedSet, VerifyError> {
+        Verifier::from_jwks(ring.jwks_json().as_bytes()).expect("our own set").verify(jws)
+    }
+
+    /// SET-01, SET-03.
+    #[test]
+    fn what_we_sign_verifies_with_what_we_publish() {
+        for algorithm in Algorithm::ALL {
+            let ring = ring(algorithm);
+            let set = verify(&ring, &sign(&ring, &claims())).expect("valid");
+            assert_eq!(set.algorithm, algorithm);
+            assert_eq!(set.kid, ring.signer().kid().as_str());
+            assert_eq!(Value::Object(set.claims), claims());
+        }
+    }
+
+    /// A verifier that is not our own takes our SETs and reads our JWKs. ES512 it does not know.
+    #[test]
+    fn jsonwebtoken_verifies_what_we_sign() {
+        for (ours, theirs) in [
+            (Algorithm::Rs256, jsonwebtoken::Algorithm::RS256),
+            (Algorithm::Es256, jsonwebtoken::Algorithm::ES256),
+            (Algorithm::Es384, jsonwebtoken::Algorithm::ES384),
+            (Algorithm::EdDsa, jsonwebtoken::Algorithm::EdDSA),
+        ] {
+            let ring = ring(ours);
+            let jwk = serde_json::to_value(ring.signer().public_jwk()).expect("JSON");
+            let jwk: Jwk = serde_json::from_value(jwk).expect("a JWK");
+            assert_eq!(jwk.common.key_id.as_deref(), Some(ring.signer().kid().as_str()));
+            let mut validation = Validation::new(theirs);
+            validation.required_spec_claims.clear();
+            validation.validate_aud = false;
+            let key = DecodingKey::from_jwk(&jwk).expect("a usable key");
+            let set = jsonwebtoken::decode::<Value>(sign(&ring, &claims()), &key, &validation);
+            assert_eq!(set.expect("valid").claims, claims());
+        }
+    }
+
+    /// Changes one character in the middle of each part, where no bits are left over.
+    #[test]
+    fn a_set_that_was_tampered_with_is_refused() {
+        for algorithm in Algorithm::ALL {
+            let ring = ring(algorithm);
+            let jws = sign(&ring, &claims());
+            let mut start = 0;
+            for part in jws.split('.') {
+                let mut bytes = jws.clone().into_bytes();
+                let middle = &mut bytes[start + part.len() / 2];
+                *middle = if *middle == b'A' { b'B' } else { b'A' };
+                let tampered = String::from_utf8(bytes).expect("base64url");
+                assert!(verify(&ring, &tampered).is_err(), "{algorithm}: {tampered}");
+                start += part.len() + 1;
+            }
+            let claims_changed = claims().to_string().replace("s-88", "s-89");
+            let mut parts: Vec<&str> = jws.split('.').collect();
+            let claims_changed = URL_SAFE_NO_PAD.encode(claims_changed);
+            parts[1] = &claims_changed;
+            let error = verify(&ring, &parts.join(".")).expect_err("changed claims");
+            assert!(matches!(error, VerifyError::BadSignature(_)), "{error}");
+            assert_eq!(error.err_code(), ErrCode::InvalidKey);
+        }
+    }
+
+    /// Signs with another header, as a Transmitter gone wrong would.
+    #[track_caller]
+    fn check_header(header: &Value, reason: &str, code: ErrCode) {
+        let ring = ring(Algorithm::Es256);
+        let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let signed = format!("{}.{}", encode(header), encode(&claims()));
+        let signature = ring.signer().sign(signed.as_bytes()).expect("signed");
+        let jws = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let error = verify(&ring, &jws).expect_err("a bad header");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(error.err_code(), code);
+    }
+
+    /// RFC 8725 §3.1, §3.2, §3.11.
+    #[test]
+    fn a_header_must_be_that_of_a_set_and_of_its_key() {
+        use ErrCode::{InvalidKey, InvalidRequest};
+        let kid = ring(Algorithm::Es256).signer().kid().as_str().to_owned();
+        let header = |typ: &str, alg: &str, kid: &str| json!({"typ": typ, "alg": alg, "kid": kid});
+        check_header(&header("JWT", "ES256", &kid), "not \"JWT\"", InvalidRequest);
+        let prefixed = header("application/secevent+jwt", "ES256", &kid);
+        check_header(&prefixed, "`typ` must be `secevent+jwt`", InvalidRequest);
+        check_header(&json!({"alg": "ES256", "kid": kid}), "not null", InvalidRequest);
+        check_header(&header(SET_TYPE, "none", &kid), "not \"none\"", InvalidRequest);
+        check_header(&header(SET_TYPE, "HS256", &kid), "not \"HS256\"", InvalidRequest);
+        check_header(&header(SET_TYPE, "es256", &kid), "not \"es256\"", InvalidRequest);
+        let mismatch = "names RS256, but its key is for ES256";
+        check_header(&header(SET_TYPE, "RS256", &kid), mismatch, InvalidRequest);
+        check_header(&header(SET_TYPE, "ES256", "other"), "no key other", InvalidKey);
+        check_header(&json!({"typ": SET_TYPE, "alg": "ES256"}), "no `kid`", InvalidRequest);
+        let mut critical = header(SET_TYPE, "ES256", &kid);
+        critical["crit"] = json!(["b64"]);
+        check_header(&critical, "`crit`", InvalidRequest);
+        check_header(&json!([]), "the header is not a JSON object", InvalidRequest);
+    }
+
+    #[track_caller]
+    fn check_claim(name: &str, value: Option<Value>, expected: &VerifyError) {
+        let mut claims = claims();
+        let members = claims.as_object_mut().expect("an object");
+        match value {
+            Some(value) => members.insert(name.to_owned(), value),
+            None => members.remove(name),
+        };
+        let ring = ring(Algorithm::EdDsa);
+        let error = verify(&ring, &sign(&ring, &claims)).expect_err("bad claims");
+        assert_eq!(&error, expected);
+        assert_eq!(error.err_code(), ErrCode::InvalidRequest);
+    }
+
+    /// SET-04 to SET-13.
+    #[test]
+    fn claims_that_are_missing_or_malformed_or_forbidden_are_named() {
+        for name in ["iss", "iat", "jti", "aud", "sub_id", "events"] {
+            check_claim(name, None, &VerifyError::BadClaim(name));
+            check_claim(name, Some(json!(true)), &VerifyError::BadClaim(name));
+        }
+        check_claim("iat", Some(json!(1.5)), &VerifyError::BadClaim("iat"));
+        check_claim("jti", Some(json!("")), &VerifyError::BadClaim("jti"));
+        check_claim("aud", Some(json!([])), &VerifyError::BadClaim("aud"));
+        check_claim("events", Some(json!({"a:b": 1})), &VerifyError::BadClaim("events"));
+        check_claim("events", Some(json!({})), &VerifyError::EventCount(0));
+        let two = json!({"a:b": {}, "a:c": {}});
+        check_claim("events", Some(two), &VerifyError::EventCount(2));
+        check_claim("sub", Some(json!("kim")), &VerifyError::ForbiddenClaim("sub"));
+        check_claim("exp", Some(json!(1)), &VerifyError::ForbiddenClaim("exp"));
+    }
+
+    #[test]
+    fn what_is_no_compact_jws_is_refused() {
+        let ring = ring(Algorithm::EdDsa);
+        let jws = sign(&ring, &claims());
+        for text in ["", ".", "..", "a.b", "a.b.c.d", &format!("{jws}="), &format!("{jws}\n")] {
+            assert!(verify(&ring, text).is_err(), "{text:?}");
+        }
+        assert_eq!(verify(&ring, &format!("{jws}\n")), Err(VerifyError::NotCompact));
+    }
+
+    #[test]
+    fn a_kid_that_two_keys_share_is_refused() {
+        let ring = ring(Algorithm::EdDsa);
+        let mut set: Value = serde_json::from_str(ring.jwks_json()).expect("JSON");
+        let key = set["keys"][0].clone();
+        set["keys"].as_array_mut().expect("an array").push(key);
+        let verifier = Verifier::from_jwks(set.to_string().as_bytes()).expect("a JWK Set");
+        let kid = ring.signer().kid().to_string();
+        let result = verifier.verify(&sign(&ring, &claims()));
+        assert_eq!(result, Err(VerifyError::AmbiguousKey(kid)));
+    }
+}
