@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The commands.
 
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
@@ -16,3 +17,8 @@ impl CliError {
         Self(message.to_string())
     }
 }
+=======
+//! The command line: one file for each subcommand.
+
+pub mod receive;
+>>>>>>> push

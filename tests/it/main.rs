@@ -1,5 +1,9 @@
 //! The integration tests: one binary, a module for each resource.
 
+<<<<<<< HEAD
 mod dependencies;
 mod layers;
 mod source;
+=======
+mod push_client;
+>>>>>>> push

@@ -1,0 +1,3 @@
+//! `ssfd receive`: a Receiver for tests and trials.
+
+pub mod certificate;

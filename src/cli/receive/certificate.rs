@@ -1,0 +1,93 @@
+//! Certificates for a trial on one machine: an authority of its own, and a server that it vouches
+//! for.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
+
+/// A server's certificate and key, and whom to trust so as to trust it.
+#[derive(Clone)]
+pub struct TrialCertificate {
+    pub authority_pem: String,
+    pub certificate_pem: String,
+    pub key_pem: String,
+}
+
+/// Makes an authority, and with it a certificate for `names`: DNS names or IP addresses. The
+/// authority's key is not kept.
+pub fn make_certificate(names: &[&str]) -> Result<TrialCertificate, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    authority.distinguished_name.push(DnType::CommonName, "ssfd trial authority");
+    let authority_key = KeyPair::generate()?;
+    let authority_pem = authority.self_signed(&authority_key)?.pem();
+
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut server = CertificateParams::new(names)?;
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.distinguished_name.push(DnType::CommonName, "ssfd trial Receiver");
+    let key = KeyPair::generate()?;
+    let certificate = server.signed_by(&key, &Issuer::new(authority, authority_key))?;
+    Ok(TrialCertificate {
+        authority_pem,
+        certificate_pem: certificate.pem(),
+        key_pem: key.serialize_pem(),
+    })
+}
+
+/// Why no TLS server can be made of a certificate and a key.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerConfigError {
+    #[error("the certificate is not readable PEM")]
+    Certificate(#[source] pem::Error),
+    #[error("the key is not readable PEM")]
+    Key(#[source] pem::Error),
+    #[error("certificate and key cannot be used")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// TLS as a server, with HTTP/2 and HTTP/1.1 by ALPN.
+pub fn server_config(
+    certificate_pem: &[u8],
+    key_pem: &[u8],
+) -> Result<ServerConfig, ServerConfigError> {
+    let chain = CertificateDer::pem_slice_iter(certificate_pem)
+        .collect::<Result<_, _>>()
+        .map_err(ServerConfigError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ServerConfigError::Key)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_certificate_makes_a_server() {
+        let made = make_certificate(&["localhost", "127.0.0.1"]).expect("a certificate");
+        assert!(server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_pem_is_refused() {
+        let made = make_certificate(&["localhost"]).expect("a certificate");
+        let (certificate, key) = (made.certificate_pem.as_bytes(), made.key_pem.as_bytes());
+        let refused = server_config(certificate, b"").expect_err("no key");
+        assert!(matches!(refused, ServerConfigError::Key(_)));
+        assert!(matches!(server_config(b"", key), Err(ServerConfigError::Unusable(_))));
+    }
+}

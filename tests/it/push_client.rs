@@ -1,0 +1,323 @@
+//! The push client against real servers on loopback (RFC 8935).
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
+
+mod server;
+
+use std::{path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use hyper::{Method, Version};
+use ssfd::{
+    clock,
+    delivery::outcome::{FailureClass, Outcome},
+    domain::{secret::Secret, set_error::ErrCode, stream::PushEndpoint},
+    push::{client::PushClient, settings::PushSettings},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use self::server::{Endpoint, Reply};
+
+const H1: &[&str] = &["http/1.1"];
+const H2: &[&str] = &["h2"];
+const BOTH: &[&str] = &["h2", "http/1.1"];
+const SET: Bytes = Bytes::from_static(b"eyJ0eXAi.eyJpc3Mi.c2ln");
+
+/// Dials loopback, and trusts `roots`.
+fn settings(roots: Option<PathBuf>) -> PushSettings {
+    let loopback = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
+    PushSettings {
+        trusted_roots: roots,
+        allow_networks: loopback.to_vec(),
+        ..PushSettings::default()
+    }
+}
+
+fn client_for(endpoint: &Endpoint) -> PushClient {
+    PushClient::new(&settings(Some(endpoint.roots()))).unwrap()
+}
+
+fn to(url: &str) -> PushEndpoint {
+    PushEndpoint::new(url, None, true).unwrap()
+}
+
+async fn outcome_of(reply: Reply) -> Outcome {
+    let endpoint = Endpoint::start(BOTH, move |_| reply.clone()).await;
+    client_for(&endpoint).push(&to(&endpoint.url("/in")), SET).await
+}
+
+#[track_caller]
+fn assert_failed(outcome: &Outcome, expected: FailureClass) {
+    assert!(
+        matches!(outcome, Outcome::Failed { class, .. } if *class == expected),
+        "{expected:?} expected of {outcome:?}"
+    );
+}
+
+/// PUSH-01, PUSH-02 (RFC 8935 §2.1).
+#[tokio::test]
+async fn the_request_is_that_of_rfc_8935_over_either_version() {
+    for (protocols, version) in [(H1, Version::HTTP_11), (H2, Version::HTTP_2)] {
+        let endpoint = Endpoint::start(protocols, |_| Reply::status(202)).await;
+        let client = client_for(&endpoint);
+        let secret = Some(Secret::new("Bearer rx secret=7"));
+        let with = PushEndpoint::new(&endpoint.url("/in/7?tenant=%C3%BC"), secret, false).unwrap();
+        assert_eq!(client.push(&with, SET).await, Outcome::Accepted { status: 202 });
+        assert_eq!(client.push(&to(&endpoint.url("/")), SET).await.class(), "accepted");
+
+        let seen = endpoint.seen();
+        let header = |name| seen[0].headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((&seen[0].method, seen[0].version), (&Method::POST, version));
+        assert_eq!(seen[0].target, "/in/7?tenant=%C3%BC");
+        assert_eq!(seen[0].body, SET);
+        assert_eq!(header("content-type"), Some("application/secevent+jwt"));
+        assert_eq!(header("accept"), Some("application/json"));
+        assert_eq!(header("content-length"), Some("22"));
+        assert_eq!(header("authorization"), Some("Bearer rx secret=7"));
+        // Nothing that was not asked for: `host` is `:authority` in HTTP/2.
+        let hosts = usize::from(version == Version::HTTP_11);
+        assert_eq!(seen[0].headers.len(), 4 + hosts, "{:?}", seen[0].headers);
+        assert!(!seen[1].headers.contains_key("authorization"));
+    }
+}
+
+#[tokio::test]
+async fn the_newer_version_is_chosen_when_both_are_offered() {
+    let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
+    client_for(&endpoint).push(&to(&endpoint.url("/in")), SET).await;
+    assert_eq!(endpoint.seen()[0].version, Version::HTTP_2);
+}
+
+/// RFC 8935 §2.3.
+#[tokio::test]
+async fn a_refusal_brings_its_error_along() {
+    let body = r#"{"err":"invalid_key","description":"unknown kid"}"#;
+    let headers = [("content-type", "application/json"), ("content-language", "en")];
+    let Outcome::Refused(error) = outcome_of(Reply::full(400, &headers, body)).await else {
+        panic!("a 400 refuses");
+    };
+    assert_eq!(error.code, ErrCode::InvalidKey);
+    assert_eq!(error.description, "unknown kid");
+}
+
+#[tokio::test]
+async fn retry_after_is_read_in_both_forms() {
+    let throttled = |value: &str| outcome_of(Reply::full(429, &[("retry-after", value)], ""));
+    let Outcome::Failed { class, retry_after, .. } = throttled("17").await else {
+        panic!("a 429 fails");
+    };
+    assert_eq!((class, retry_after), (FailureClass::Throttled, Some(Duration::from_secs(17))));
+
+    let hour = Duration::from_hours(1);
+    let at = u64::try_from((clock::now() + hour).as_secs()).unwrap();
+    let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(at));
+    let Outcome::Failed { retry_after: Some(wait), .. } = throttled(&date).await else {
+        panic!("a date is a wait");
+    };
+    assert!(hour / 2 < wait && wait <= hour, "{wait:?}");
+}
+
+/// PUSH-09.
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let endpoint = Endpoint::start(BOTH, move |n| match n {
+            0 => Reply::full(status, &[("location", "/elsewhere")], ""),
+            _ => Reply::status(202),
+        })
+        .await;
+        let outcome = client_for(&endpoint).push(&to(&endpoint.url("/in")), SET).await;
+        assert_failed(&outcome, FailureClass::Misconfigured);
+        assert_eq!(endpoint.seen().len(), 1);
+    }
+}
+
+/// PUSH-10 (RFC 8935 §5.3).
+#[tokio::test]
+async fn an_untrusted_certificate_is_a_tls_failure() {
+    let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
+    let other = Endpoint::start(BOTH, |_| Reply::status(202)).await;
+    let outcome = client_for(&other).push(&to(&endpoint.url("/in")), SET).await;
+    assert_failed(&outcome, FailureClass::Tls);
+    assert!(endpoint.seen().is_empty());
+}
+
+/// PUSH-10 (RFC 8935 §5.3).
+#[tokio::test]
+async fn a_certificate_for_another_name_is_a_tls_failure() {
+    let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
+    let by_address = to(&endpoint.url_by_address("/in"));
+    assert_failed(&client_for(&endpoint).push(&by_address, SET).await, FailureClass::Tls);
+    assert!(endpoint.seen().is_empty());
+}
+
+/// PUSH-05.
+#[tokio::test]
+async fn a_refused_connection_is_a_connect_failure() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("https://{}/in", listener.local_addr().unwrap());
+    drop(listener);
+    let client = PushClient::new(&settings(None)).unwrap();
+    assert_failed(&client.push(&to(&url), SET).await, FailureClass::Connect);
+    let nowhere = to("https://nowhere.invalid/in");
+    assert_failed(&client.push(&nowhere, SET).await, FailureClass::Connect);
+}
+
+/// PUSH-05: silence before TLS, and silence after the request.
+#[tokio::test]
+async fn silence_is_a_timeout() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("https://{}/in", listener.local_addr().unwrap());
+    let tls_timeout = Duration::from_millis(50);
+    let client = PushClient::new(&PushSettings { tls_timeout, ..settings(None) }).unwrap();
+    assert_failed(&client.push(&to(&url), SET).await, FailureClass::Timeout);
+
+    for protocols in [H1, H2] {
+        let endpoint = Endpoint::start(protocols, |_| Reply::Never).await;
+        let hasty = PushSettings {
+            attempt_timeout: Duration::from_millis(300),
+            ..settings(Some(endpoint.roots()))
+        };
+        let client = PushClient::new(&hasty).unwrap();
+        let outcome = client.push(&to(&endpoint.url("/in")), SET).await;
+        assert_failed(&outcome, FailureClass::Timeout);
+    }
+}
+
+/// A dead HTTP/2 connection would otherwise take every SET of its endpoint with it.
+#[tokio::test]
+async fn a_connection_that_timed_out_is_not_used_again() {
+    let endpoint = Endpoint::start(H2, |n| match n {
+        1 => Reply::Never,
+        _ => Reply::status(202),
+    })
+    .await;
+    let hasty = PushSettings {
+        attempt_timeout: Duration::from_millis(300),
+        ..settings(Some(endpoint.roots()))
+    };
+    let client = PushClient::new(&hasty).unwrap();
+    let target = to(&endpoint.url("/in"));
+    assert_eq!(client.push(&target, SET).await.class(), "accepted");
+    assert_failed(&client.push(&target, SET).await, FailureClass::Timeout);
+    assert_eq!(client.push(&target, SET).await.class(), "accepted");
+    let connections: Vec<_> = endpoint.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 0, 1]);
+}
+
+/// Serves one connection with `head` and then body without end, over plain HTTP.
+async fn endless(head: &'static str) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert_ne!(tcp.read(&mut request).await.unwrap(), 0);
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        // Ends when the client hangs up.
+        while tcp.write_all(&[b' '; 4096]).await.is_ok() {}
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_endless_body_is_cut() {
+    let client = PushClient::new(&settings(None)).unwrap();
+    let url = endless("HTTP/1.1 202 Accepted\r\ncontent-length: 1000000000000\r\n\r\n").await;
+    assert_eq!(client.push(&to(&url), SET).await, Outcome::Accepted { status: 202 });
+    let url = endless("HTTP/1.1 503 Busy\r\nretry-after: 9\r\n\r\n").await;
+    let Outcome::Failed { class, retry_after, .. } = client.push(&to(&url), SET).await else {
+        panic!("a 503 fails");
+    };
+    assert_eq!((class, retry_after), (FailureClass::Unavailable, Some(Duration::from_secs(9))));
+}
+
+#[tokio::test]
+async fn an_endless_head_is_cut() {
+    let client = PushClient::new(&settings(None)).unwrap();
+    let url = endless("HTTP/1.1 202 Accepted\r\nx: ").await;
+    assert_failed(&client.push(&to(&url), SET).await, FailureClass::Connect);
+}
+
+/// PUSH-12.
+#[tokio::test]
+async fn loopback_is_refused_unless_allowed() {
+    let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
+    let strict = PushSettings { allow_networks: Vec::new(), ..settings(Some(endpoint.roots())) };
+    let client = PushClient::new(&strict).unwrap();
+    for url in [endpoint.url("/in"), endpoint.url_by_address("/in"), "https://[::1]/".to_owned()] {
+        assert_failed(&client.push(&to(&url), SET).await, FailureClass::AddressRefused);
+    }
+    assert_eq!(endpoint.accepted(), 0);
+}
+
+/// Pushes until a request has gone over a connection that had served one before.
+async fn warm_up(client: &PushClient, endpoint: &Endpoint, target: &PushEndpoint) {
+    // A connection goes back to the pool only once its task has run, which may be a push later.
+    for _ in 0..100 {
+        assert_eq!(client.push(target, SET).await.class(), "accepted");
+        let seen = endpoint.seen();
+        let (last, earlier) = seen.split_last().unwrap();
+        if earlier.iter().any(|one| one.connection == last.connection) {
+            return;
+        }
+    }
+    panic!("no connection was used twice");
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    for protocols in [H1, H2] {
+        let endpoint = Endpoint::start(protocols, |_| Reply::status(202)).await;
+        let client = client_for(&endpoint);
+        warm_up(&client, &endpoint, &to(&endpoint.url("/in"))).await;
+        assert!(endpoint.accepted() < endpoint.seen().len());
+    }
+}
+
+#[tokio::test]
+async fn a_reused_connection_that_is_closed_meanwhile_costs_no_attempt() {
+    for protocols in [H1, H2] {
+        let endpoint = Endpoint::start(protocols, |_| Reply::status(202)).await;
+        let (client, target) = (client_for(&endpoint), to(&endpoint.url("/in")));
+        warm_up(&client, &endpoint, &target).await;
+        endpoint.close_connections();
+        assert_eq!(client.push(&target, SET).await.class(), "accepted");
+    }
+}
+
+/// PUSH-07: what goes out again are the same bytes.
+#[tokio::test]
+async fn a_reused_connection_that_fails_under_a_request_is_replaced_once() {
+    let endpoint = Endpoint::start(H1, |n| match n {
+        0 | 3.. => Reply::status(202),
+        _ => Reply::Nothing,
+    })
+    .await;
+    let (client, target) = (client_for(&endpoint), to(&endpoint.url("/in")));
+    assert_eq!(client.push(&target, SET).await.class(), "accepted");
+
+    // The second request fails, and so does the third, which is its only repetition.
+    assert_failed(&client.push(&target, SET).await, FailureClass::Connect);
+    let seen = endpoint.seen();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen[1].body, seen[2].body);
+    assert_ne!(seen[1].connection, seen[2].connection);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_fails_is_not_replaced() {
+    let endpoint = Endpoint::start(BOTH, |_| Reply::Nothing).await;
+    let outcome = client_for(&endpoint).push(&to(&endpoint.url("/in")), SET).await;
+    assert_failed(&outcome, FailureClass::Connect);
+    assert_eq!(endpoint.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn roots_that_cannot_be_read_stop_the_start() {
+    let missing = settings(Some("/nonexistent/roots.pem".into()));
+    let error = PushClient::new(&missing).err().unwrap().to_string();
+    assert!(error.contains("/nonexistent/roots.pem"), "{error}");
+}
