@@ -1,6 +1,8 @@
 //! What survives a restart. The store is the queue; every message elsewhere is only a hint that
 //! there is something in it.
 
+pub mod sqlite;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

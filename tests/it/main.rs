@@ -1,9 +1,7 @@
 //! The integration tests: one binary, a module for each resource.
 
-<<<<<<< HEAD
 mod dependencies;
 mod layers;
 mod source;
-=======
 mod push_client;
->>>>>>> push
+mod store_contract;

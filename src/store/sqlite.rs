@@ -1,0 +1,198 @@
+//! The store in one SQLite file: nothing to install, and one machine's worth of speed. One thread
+//! writes and commits in groups, a few others read; no call blocks the runtime.
+
+mod append;
+mod connection;
+mod error;
+mod grants;
+mod outbox;
+mod reader;
+mod retention;
+mod row;
+mod streams;
+mod writer;
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use self::{reader::Readers, writer::Writer};
+use crate::{
+    delivery::outbox::{Cursor, PendingSet, Settlement},
+    domain::{
+        grant::{Grant, TokenHash},
+        id::StreamId,
+        stream::StreamConfig,
+        time::Timestamp,
+    },
+    store::{
+        Acknowledged, Acknowledgement, AppendBatch, Appended, Backlog, Polled, Position, Store,
+        StoreError,
+    },
+};
+
+/// Where the database is and how it is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SqliteSettings {
+    /// The database file. It is created if it is not there; its folder is not.
+    pub path: PathBuf,
+    /// The most calls that share one commit.
+    pub group_max: NonZeroUsize,
+    /// The most calls that wait for the writer, and as many for the readers; further ones wait for
+    /// a place.
+    pub queue_max: NonZeroUsize,
+    /// Threads that read.
+    pub readers: NonZeroUsize,
+    /// How long to wait for another process that writes into the same file.
+    #[serde(with = "humantime_serde")]
+    pub busy_timeout: Duration,
+}
+
+impl Default for SqliteSettings {
+    fn default() -> Self {
+        const fn at_least_one(number: usize) -> NonZeroUsize {
+            NonZeroUsize::new(number).expect("the defaults are not zero")
+        }
+        Self {
+            path: PathBuf::from("ssfd.db"),
+            group_max: const { at_least_one(256) },
+            queue_max: const { at_least_one(1024) },
+            readers: const { at_least_one(2) },
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The store in one SQLite file. Dropping it ends its threads, once the calls they were given are
+/// done.
+pub struct SqliteStore {
+    // Dropped in this order: the last connection to be closed folds the log into the database,
+    // which a reader may not.
+    readers: Readers,
+    writer: Writer,
+}
+
+impl SqliteStore {
+    /// Opens the database, or creates it with an empty schema. Refuses a file that is not a
+    /// database of ours or was written by a newer version; the error names the path.
+    pub fn open(settings: &SqliteSettings) -> Result<Self, StoreError> {
+        let writer = Writer::start(connection::open(settings)?, settings)?;
+        Ok(Self { readers: Readers::start(settings)?, writer })
+    }
+
+    /// Groups of calls committed so far.
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_stream(&self, stream: StreamConfig, limit: usize) -> Result<(), StoreError> {
+        self.writer.run(move |db| streams::create(db, &stream, limit)).await
+    }
+
+    async fn update_stream(&self, stream: StreamConfig, discard: bool) -> Result<u64, StoreError> {
+        self.writer.run(move |db| streams::update(db, &stream, discard)).await
+    }
+
+    async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.writer.run(move |db| streams::delete(db, &id)).await
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError> {
+        self.readers.run(streams::all).await
+    }
+
+    async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
+        self.writer.run(move |db| append::append(db, &batch)).await
+    }
+
+    async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError> {
+        let partition = partition.to_owned();
+        self.readers.run(move |db| append::position(db, &partition)).await
+    }
+
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| outbox::read_pending(db, &stream, after, limit)).await
+    }
+
+    async fn settle(
+        &self,
+        stream: &StreamId,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| outbox::settle(db, &stream, &settlements, now)).await
+    }
+
+    async fn acknowledge(
+        &self,
+        stream: &StreamId,
+        acknowledgement: Acknowledgement,
+        now: Timestamp,
+    ) -> Result<Acknowledged, StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| outbox::acknowledge(db, &stream, &acknowledgement, now)).await
+    }
+
+    async fn take_for_poll(
+        &self,
+        stream: &StreamId,
+        limit: usize,
+        now: Timestamp,
+        hidden_until: Timestamp,
+    ) -> Result<Polled, StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| outbox::take(db, &stream, limit, now, hidden_until)).await
+    }
+
+    async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| outbox::next_due(db, &stream)).await
+    }
+
+    async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError> {
+        self.readers.run(move |db| outbox::streams_with_work(db, now)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.readers.run(outbox::backlog).await
+    }
+
+    async fn expire(
+        &self,
+        settled_before: Timestamp,
+        ids_before: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.writer.run(move |db| retention::expire(db, settled_before, ids_before)).await
+    }
+
+    async fn put_grant(&self, grant: Grant) -> Result<(), StoreError> {
+        self.writer.run(move |db| grants::put(db, &grant)).await
+    }
+
+    async fn grant(&self, hash: &TokenHash) -> Result<Option<Grant>, StoreError> {
+        let hash = hash.clone();
+        self.readers.run(move |db| grants::find(db, &hash)).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        self.readers.run(grants::all).await
+    }
+
+    async fn revoke_grant(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        let hash = hash.clone();
+        self.writer.run(move |db| grants::revoke(db, &hash)).await
+    }
+}

@@ -1,0 +1,77 @@
+//! Events in.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::row;
+use crate::{
+    delivery::outbox::Kind,
+    store::{AppendBatch, Appended, Position},
+};
+
+const REMEMBER_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES (?1, ?2, ?3)
+    ON CONFLICT DO NOTHING";
+
+const FIND_OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
+
+const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, appended_at, due_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (stream, jti) DO NOTHING";
+
+const MOVE: &str = "INSERT INTO positions (partition, epoch, entry) VALUES (?1, ?2, ?3)
+    ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch, entry = excluded.entry";
+
+const POSITION: &str = "SELECT epoch, entry FROM positions WHERE partition = ?1";
+
+pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<Vec<Appended>> {
+    let mut remember_id = db.prepare_cached(REMEMBER_ID)?;
+    let mut find_open = db.prepare_cached(FIND_OPEN)?;
+    let mut insert = db.prepare_cached(INSERT)?;
+    let now = batch.now.as_millis();
+    // Good for this call only: no other one can change a stream meanwhile.
+    let mut open_streams = HashMap::new();
+    let mut appended = Vec::with_capacity(batch.events.len());
+    for event in &batch.events {
+        if let Some(id) = &event.event_id
+            && remember_id.execute(params![event.provider.as_str(), id, now])? == 0
+        {
+            appended.push(Appended::Duplicate);
+            continue;
+        }
+        let mut streams = Vec::with_capacity(event.sets.len());
+        for set in &event.sets {
+            let open: Option<i64> = match open_streams.entry(&set.stream) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => {
+                    let found = find_open.query_row([set.stream.as_str()], |row| row.get(0));
+                    *unknown.insert(found.optional()?)
+                }
+            };
+            let Some(key) = open else { continue };
+            insert.execute(params![
+                key,
+                set.jti.as_str(),
+                set.lane.as_i64(),
+                set.kind == Kind::Control,
+                &*set.claims,
+                now,
+            ])?;
+            streams.push(set.stream.clone());
+        }
+        appended.push(Appended::New(streams));
+    }
+    if let Some((partition, Position { epoch, entry })) = &batch.position {
+        db.prepare_cached(MOVE)?.execute(params![partition, epoch, entry.to_string()])?;
+    }
+    Ok(appended)
+}
+
+pub(super) fn position(db: &Connection, partition: &str) -> rusqlite::Result<Option<Position>> {
+    let mut find = db.prepare_cached(POSITION)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let entry = row.get_ref(1)?.as_str()?.parse();
+        let entry = entry.map_err(|error: std::num::ParseIntError| row::unreadable(1, error))?;
+        Ok(Position { epoch: row.get(0)?, entry })
+    };
+    find.query_row([partition], read).optional()
+}

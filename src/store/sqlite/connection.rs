@@ -1,0 +1,190 @@
+//! Opening the database.
+
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf, sync::Arc};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::{SqliteSettings, error::is_corruption};
+use crate::store::StoreError;
+
+/// `ssfd` in ASCII, by which the file is known to be ours.
+const APPLICATION_ID: i32 = 0x7373_6664;
+const SCHEMA_VERSION: i32 = 1;
+
+/// More than there are statements, so that each is prepared once.
+const STATEMENTS_MAX: usize = 64;
+/// Above SQLite's 2 MiB: the index of `jti`s is written all over.
+const WRITER_CACHE_KIB: i32 = 32 * 1024;
+/// The log is folded into the database when it has this many pages (16 MiB): seldom enough that it
+/// weighs little on a commit.
+const CHECKPOINT_PAGES: i32 = 4096;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("{0}")]
+    File(#[from] io::Error),
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("another program's database")]
+    Foreign,
+    #[error("written by a newer ssfd: schema version {0}, and this one knows {SCHEMA_VERSION}")]
+    Newer(i32),
+    #[error("no write-ahead log on this file system")]
+    NoLog,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {}", path.display())]
+struct CannotOpen {
+    path: PathBuf,
+    source: OpenError,
+}
+
+impl OpenError {
+    fn at(self, settings: &SqliteSettings) -> StoreError {
+        let unreadable = match &self {
+            Self::Foreign | Self::Newer(_) => true,
+            Self::Sqlite(error) => is_corruption(error),
+            Self::File(_) | Self::NoLog => false,
+        };
+        if unreadable {
+            StoreError::Corrupt(format!("{}: {self}", settings.path.display()))
+        } else {
+            let path = settings.path.clone();
+            StoreError::Unavailable(Arc::new(CannotOpen { path, source: self }))
+        }
+    }
+}
+
+/// Opens the database for writing, having created it if need be.
+pub(super) fn open(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    try_open(settings).map_err(|error| error.at(settings))
+}
+
+/// Opens a further connection, which cannot write.
+pub(super) fn open_read_only(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(|error| OpenError::from(error).at(settings))
+}
+
+fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    // No mutex: each connection stays with one thread.
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&settings.path, flags)?;
+    db.busy_timeout(settings.busy_timeout)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(db)
+}
+
+fn try_open(settings: &SqliteSettings) -> Result<Connection, OpenError> {
+    // For us alone, since it holds the Receivers' authorization headers. SQLite gives the files
+    // beside it the same mode.
+    let mut file = OpenOptions::new();
+    file.read(true).write(true).create(true).truncate(false).mode(0o600).open(&settings.path)?;
+
+    let mut db = connect(settings, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Before anything is written: the file may not be ours.
+    set_up_schema(&mut db)?;
+    let log: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if log != "wal" {
+        return Err(OpenError::NoLog);
+    }
+    // A commit survives a loss of power, not only of the process.
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What a savepoint may have to undo stays in memory.
+    db.pragma_update(None, "temp_store", "memory")?;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+    Ok(db)
+}
+
+fn set_up_schema(db: &mut Connection) -> Result<(), OpenError> {
+    // Immediate: of two processes that find no schema, the second waits for the first.
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let number = |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: u32 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, version) {
+        (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
+        (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
+        (0, 0) if tables == 0 => {
+            transaction.execute_batch(include_str!("schema.sql"))?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            Ok(transaction.commit()?)
+        }
+        _ => Err(OpenError::Foreign),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn at(path: &Path) -> SqliteSettings {
+        SqliteSettings { path: path.to_owned(), ..SqliteSettings::default() }
+    }
+
+    /// What a log shows of an error.
+    fn chain(error: &dyn Error) -> String {
+        let source = error.source().map(|source| format!(": {}", chain(source)));
+        format!("{error}{}", source.unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn refuses(path: &Path, why: &str) {
+        let text = chain(&open(&at(path)).expect_err("refused"));
+        assert!(text.contains(why) && text.contains(&path.display().to_string()), "{text}");
+    }
+
+    #[test]
+    fn only_the_owner_may_read_the_database_and_its_log() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let _db = open(&at(&path)).expect("opens");
+        for entry in fs::read_dir(folder.path()).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let mode = entry.metadata().expect("metadata").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_not_ours_is_refused_untouched() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("theirs.db");
+        let theirs = Connection::open(&path).expect("opens");
+        theirs.execute_batch("CREATE TABLE t (x); PRAGMA user_version = 1;").expect("runs");
+        drop(theirs);
+        let before = fs::read(&path).expect("readable");
+        refuses(&path, "another program's database");
+        assert_eq!(fs::read(&path).expect("readable"), before);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let db = open(&at(&path)).expect("opens");
+        db.pragma_update(None, "user_version", 7).expect("runs");
+        drop(db);
+        refuses(&path, "newer ssfd: schema version 7");
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused() {
+        let folder = TempDir::new().expect("a folder");
+        let text = folder.path().join("notes.txt");
+        fs::write(&text, "nothing of SQLite here. ".repeat(100)).expect("writable");
+        refuses(&text, "not a database");
+        refuses(folder.path(), "directory");
+        refuses(&folder.path().join("missing/ssfd.db"), "No such file");
+    }
+}

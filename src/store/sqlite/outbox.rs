@@ -1,0 +1,241 @@
+//! SETs out.
+
+use rusqlite::{Connection, Row, params};
+
+use super::{row, streams};
+use crate::{
+    delivery::{
+        lane::Lane,
+        outbox::{Cursor, Disposition, Kind, PendingSet, Seq, Settlement},
+    },
+    domain::{id::StreamId, time::Timestamp},
+    store::{Acknowledged, Acknowledgement, Backlog, Polled},
+};
+
+// `INDEXED BY` fails where the index does not serve, so that no later version of a statement goes
+// through all that is retained without being noticed.
+
+const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
+    FROM outbox INDEXED BY outbox_pending
+    WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
+        AND control = ?2 AND ?3 < seq
+    ORDER BY seq LIMIT ?4";
+
+const READ_DUE: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
+    FROM outbox INDEXED BY outbox_pending
+    WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
+        AND due_at <= ?2
+    ORDER BY control DESC, seq LIMIT ?3";
+
+const HIDE: &str = "UPDATE outbox SET due_at = ?2 WHERE seq = ?1";
+
+const RETRY: &str = "UPDATE outbox SET attempts = attempts + 1, due_at = ?3, detail = ?4
+    WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
+
+const DELIVERED: &str = "UPDATE outbox SET settled_at = ?3
+    WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
+
+const DEAD: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
+    WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
+
+const ACKED: &str = "UPDATE outbox SET settled_at = ?3
+    WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL";
+
+const REFUSED: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
+    WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL";
+
+const NEXT_DUE: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_pending
+    WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL";
+
+/// Leaps from stream to stream through the index of what waits: one step for each stream that has
+/// something, however many SETs that is and however many streams have nothing.
+const WITH_WORK: &str = "WITH RECURSIVE waiting (stream) AS (
+        SELECT min(stream) FROM outbox INDEXED BY outbox_pending WHERE settled_at IS NULL
+        UNION ALL
+        SELECT (
+            SELECT min(stream) FROM outbox INDEXED BY outbox_pending
+            WHERE settled_at IS NULL AND waiting.stream < stream
+        ) FROM waiting WHERE waiting.stream IS NOT NULL
+    )
+    SELECT id FROM waiting CROSS JOIN streams ON key = waiting.stream
+    WHERE status = 'enabled' AND endpoint IS NOT NULL AND EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_pending
+        WHERE stream = key AND settled_at IS NULL AND due_at <= ?1
+    )";
+
+const BACKLOG: &str = "SELECT provider, sum(sets), min(oldest) FROM (
+        SELECT stream, count(*) AS sets, min(appended_at) AS oldest
+        FROM outbox INDEXED BY outbox_pending WHERE settled_at IS NULL GROUP BY stream
+    ) CROSS JOIN streams ON key = stream
+    WHERE status <> 'disabled' GROUP BY provider";
+
+pub(super) fn read_pending(
+    db: &Connection,
+    stream: &StreamId,
+    after: Cursor,
+    limit: usize,
+) -> rusqlite::Result<Vec<PendingSet>> {
+    let mut read = db.prepare_cached(READ)?;
+    let mut sets = Vec::new();
+    for (control, Seq(after)) in [(true, after.control), (false, after.event)] {
+        let left = row::limit(limit - sets.len());
+        for set in read.query_map(params![stream.as_str(), control, after, left], pending_set)? {
+            sets.push(set?);
+        }
+    }
+    Ok(sets)
+}
+
+pub(super) fn take(
+    db: &Connection,
+    stream: &StreamId,
+    limit: usize,
+    now: Timestamp,
+    hidden_until: Timestamp,
+) -> rusqlite::Result<Polled> {
+    // One beyond, to see whether there are more.
+    let beyond = row::limit(limit.saturating_add(1));
+    let mut read = db.prepare_cached(READ_DUE)?;
+    let due = read.query_map(params![stream.as_str(), now.as_millis(), beyond], pending_set)?;
+    let mut sets = due.collect::<rusqlite::Result<Vec<_>>>()?;
+    let more = limit < sets.len();
+    sets.truncate(limit);
+
+    let mut hide = db.prepare_cached(HIDE)?;
+    for set in &mut sets {
+        hide.execute(params![set.seq.0, hidden_until.as_millis()])?;
+        set.due_at = hidden_until;
+    }
+    Ok(Polled { sets, more })
+}
+
+pub(super) fn settle(
+    db: &Connection,
+    stream: &StreamId,
+    settlements: &[Settlement],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(stream) = streams::key(db, stream)? else { return Ok(()) };
+    let now = now.as_millis();
+    for Settlement { seq: Seq(seq), disposition } in settlements {
+        match disposition {
+            Disposition::Delivered => {
+                db.prepare_cached(DELIVERED)?.execute(params![seq, stream, now])?
+            }
+            Disposition::Dead { reason, detail } => {
+                db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail])?
+            }
+            Disposition::RetryAt { due_at, error } => {
+                let due_at = due_at.as_millis();
+                db.prepare_cached(RETRY)?.execute(params![seq, stream, due_at, error])?
+            }
+        };
+    }
+    Ok(())
+}
+
+pub(super) fn acknowledge(
+    db: &Connection,
+    stream: &StreamId,
+    acknowledgement: &Acknowledgement,
+    now: Timestamp,
+) -> rusqlite::Result<Acknowledged> {
+    let mut met = Acknowledged::default();
+    let Some(stream) = streams::key(db, stream)? else { return Ok(met) };
+    let now = now.as_millis();
+    let mut acked = db.prepare_cached(ACKED)?;
+    for jti in &acknowledgement.acked {
+        met.delivered += acked.execute(params![stream, jti.as_str(), now])?;
+    }
+    let mut refused = db.prepare_cached(REFUSED)?;
+    for (jti, error) in &acknowledgement.refused {
+        let detail = format!("{}: {}", error.err, error.description);
+        let refusal = params![stream, jti.as_str(), now, error.code.as_str(), detail];
+        met.dead += refused.execute(refusal)?;
+    }
+    Ok(met)
+}
+
+pub(super) fn next_due(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<Timestamp>> {
+    let mut find = db.prepare_cached(NEXT_DUE)?;
+    let due_at: Option<i64> = find.query_row([stream.as_str()], |row| row.get(0))?;
+    Ok(due_at.map(Timestamp::from_millis))
+}
+
+pub(super) fn streams_with_work(
+    db: &Connection,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<StreamId>> {
+    let mut find = db.prepare_cached(WITH_WORK)?;
+    find.query_map([now.as_millis()], |row| row::text(row, 0))?.collect()
+}
+
+pub(super) fn backlog(db: &Connection) -> rusqlite::Result<Vec<Backlog>> {
+    let read = |row: &Row<'_>| {
+        let (sets, oldest) = (row::unsigned(row, 1)?, row::time(row, 2)?);
+        Ok(Backlog { provider: row::text(row, 0)?, sets, oldest: Some(oldest) })
+    };
+    db.prepare_cached(BACKLOG)?.query_map([], read)?.collect()
+}
+
+fn pending_set(row: &Row<'_>) -> rusqlite::Result<PendingSet> {
+    Ok(PendingSet {
+        seq: Seq(row.get(0)?),
+        jti: row::text(row, 1)?,
+        lane: Lane::from_i64(row.get(2)?),
+        kind: if row.get(3)? { Kind::Control } else { Kind::Event },
+        claims: row.get(4)?,
+        appended_at: row::time(row, 5)?,
+        attempts: row.get(6)?,
+        due_at: row::time(row, 7)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::params_from_iter;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::sqlite::{SqliteSettings, connection};
+
+    /// The steps in which SQLite runs a statement.
+    fn plan(sql: &str) -> Vec<String> {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let settings = SqliteSettings { path, ..SqliteSettings::default() };
+        let db = connection::open(&settings).expect("opens");
+        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid");
+        let parameters = params_from_iter(vec![0; explain.parameter_count()]);
+        let steps = explain.query_map(parameters, |row| row.get(3)).expect("runs");
+        steps.collect::<rusqlite::Result<_>>().expect("text")
+    }
+
+    #[test]
+    fn what_waits_is_counted_in_the_index_alone() {
+        for sql in [NEXT_DUE, WITH_WORK, BACKLOG] {
+            let steps = plan(sql);
+            let mut looks = steps.iter().filter(|step| step.contains("outbox")).peekable();
+            assert!(looks.peek().is_some(), "{steps:?}");
+            assert!(looks.all(|s| s.contains("COVERING INDEX outbox_pending")), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_is_read_in_order_without_sorting() {
+        for sql in [READ, READ_DUE] {
+            let steps = plan(sql);
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_result_finds_its_set_at_once() {
+        for sql in [HIDE, RETRY, DELIVERED, DEAD] {
+            assert_eq!(plan(sql), ["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]);
+        }
+        for sql in [ACKED, REFUSED] {
+            assert_eq!(plan(sql), ["SEARCH outbox USING INDEX outbox_jti (stream=? AND jti=?)"]);
+        }
+    }
+}

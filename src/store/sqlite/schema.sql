@@ -1,0 +1,74 @@
+-- Times are milliseconds since 1970. Lists and unions whose parts are never searched are JSON.
+
+CREATE TABLE streams (
+    -- Stands for the id in every SET; never used twice.
+    key                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    id                   TEXT NOT NULL UNIQUE,
+    provider             TEXT NOT NULL,
+    receiver             TEXT NOT NULL,
+    audience             TEXT NOT NULL,
+    events_requested     TEXT,
+    -- Null for a poll stream.
+    endpoint             TEXT,
+    authorization_header TEXT,
+    description          TEXT,
+    status               TEXT NOT NULL,
+    reason               TEXT,
+    version              INTEGER NOT NULL,
+    created_at           INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX streams_owned ON streams (provider, receiver);
+
+-- A SET waits while settled_at is null. Settled, it was sent if reason is null, and is dead if not.
+--
+-- The sequence is the rowid, one for all streams, so that an append goes to the end of the table
+-- whatever its stream: keyed by (stream, seq), an event for 10,000 streams touches 10,000 pages.
+-- AUTOINCREMENT, since a number that was used must not come again once the last row has gone.
+CREATE TABLE outbox (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream      INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
+    jti         TEXT NOT NULL,
+    lane        INTEGER NOT NULL,
+    control     INTEGER NOT NULL,
+    claims      TEXT NOT NULL,
+    appended_at INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    due_at      INTEGER NOT NULL,
+    settled_at  INTEGER,
+    reason      TEXT,
+    -- What the last failed attempt said, or why it is dead.
+    detail      TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX outbox_jti ON outbox (stream, jti);
+
+-- Reading what waits costs as much as waits, however much is retained. The last three columns spare
+-- the look into the table where no others are named; settled_at is always null here.
+CREATE INDEX outbox_pending ON outbox (stream, control DESC, seq, due_at, appended_at, settled_at)
+    WHERE settled_at IS NULL;
+
+CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
+
+-- Publishers' ids of events, to know a duplicate by.
+CREATE TABLE event_ids (
+    provider TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (provider, event_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX event_ids_at ON event_ids (at);
+
+CREATE TABLE positions (
+    partition TEXT PRIMARY KEY,
+    epoch     INTEGER NOT NULL,
+    entry     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE grants (
+    hash       TEXT PRIMARY KEY,
+    holder     TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,142 @@
+//! Streams as rows.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::Serialize;
+
+use super::row;
+use crate::{
+    domain::{
+        id::StreamId,
+        secret::Secret,
+        status::StreamStatus,
+        stream::{Delivery, PushEndpoint, StreamConfig},
+    },
+    store::StoreError,
+};
+
+const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
+
+const INSERT: &str = "INSERT INTO streams (id, provider, receiver, audience, events_requested,
+    endpoint, authorization_header, description, status, reason, version, created_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING";
+
+const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience = ?4,
+    events_requested = ?5, endpoint = ?6, authorization_header = ?7, description = ?8, status = ?9,
+    reason = ?10, version = ?11, created_at = ?12 WHERE id = ?1 AND version = ?11 - 1";
+
+const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+    WHERE stream = ?1 AND settled_at IS NULL";
+
+const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
+    authorization_header, description, status, reason, version, created_at
+    FROM streams ORDER BY key";
+
+pub(super) fn create(
+    db: &Connection,
+    stream: &StreamConfig,
+    limit: usize,
+) -> Result<(), StoreError> {
+    let receiver = params![stream.provider.as_str(), stream.receiver.as_str()];
+    let owned: i64 = db.prepare_cached(OWNED)?.query_row(receiver, |row| row.get(0))?;
+    if row::limit(limit) <= owned {
+        return Err(StoreError::StreamLimit(limit));
+    }
+    write(db, INSERT, stream)
+}
+
+pub(super) fn update(
+    db: &Connection,
+    stream: &StreamConfig,
+    discard: bool,
+) -> Result<u64, StoreError> {
+    write(db, UPDATE, stream)?;
+    match key(db, &stream.id)? {
+        Some(key) if discard => {
+            let discarded = db.prepare_cached(DISCARD)?.execute([key])?;
+            Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
+        }
+        _ => Ok(0),
+    }
+}
+
+pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {
+    // Its SETs go with it, by the foreign key.
+    let deleted = db.prepare_cached("DELETE FROM streams WHERE id = ?1")?.execute([id.as_str()])?;
+    Ok(deleted != 0)
+}
+
+pub(super) fn all(db: &Connection) -> Result<Vec<StreamConfig>, StoreError> {
+    db.prepare_cached(ALL)?.query_and_then([], read)?.collect()
+}
+
+/// What stands for a stream in its SETs.
+pub(super) fn key(db: &Connection, id: &StreamId) -> rusqlite::Result<Option<i64>> {
+    let mut find = db.prepare_cached("SELECT key FROM streams WHERE id = ?1")?;
+    find.query_row([id.as_str()], |row| row.get(0)).optional()
+}
+
+/// Runs `INSERT` or `UPDATE`; if it changes nothing, the stream is not what the caller thinks.
+fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreError> {
+    let endpoint = match &stream.delivery {
+        Delivery::Push(endpoint) => Some(endpoint),
+        Delivery::Poll => None,
+    };
+    let secret = endpoint.and_then(PushEndpoint::authorization_header);
+    let written = db.prepare_cached(sql)?.execute(params![
+        stream.id.as_str(),
+        stream.provider.as_str(),
+        stream.receiver.as_str(),
+        to_json(&stream.audience),
+        stream.events_requested.as_ref().map(to_json),
+        endpoint.map(|endpoint| endpoint.url().as_str()),
+        secret.map(Secret::expose),
+        stream.description,
+        stream.status.as_str(),
+        stream.reason,
+        i64::try_from(stream.version).map_err(|_| StoreError::Conflict)?,
+        stream.created_at.as_millis(),
+    ])?;
+    if written == 0 { Err(StoreError::Conflict) } else { Ok(()) }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("lists of strings are JSON")
+}
+
+fn read(row: &Row<'_>) -> Result<StreamConfig, StoreError> {
+    let id: StreamId = row::text(row, 0)?;
+    read_members(row, id.clone())
+        .map_err(|error| StoreError::Corrupt(format!("stream {id}: {error}")))
+}
+
+fn read_members(row: &Row<'_>, id: StreamId) -> rusqlite::Result<StreamConfig> {
+    let requested: Option<String> = row.get(4)?;
+    Ok(StreamConfig {
+        id,
+        provider: row::text(row, 1)?,
+        receiver: row::text(row, 2)?,
+        audience: row::json(row, 3)?,
+        events_requested: requested.map(|_| row::json(row, 4)).transpose()?,
+        delivery: read_delivery(row)?,
+        description: row.get(7)?,
+        status: read_status(row)?,
+        reason: row.get(9)?,
+        version: row::unsigned(row, 10)?,
+        created_at: row::time(row, 11)?,
+    })
+}
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let Some(url) = row.get::<_, Option<String>>(5)? else { return Ok(Delivery::Poll) };
+    let secret = row.get::<_, Option<String>>(6)?.map(Secret::new);
+    // Whether http is allowed was judged when the stream was made.
+    let endpoint = PushEndpoint::new(&url, secret, true);
+    endpoint.map(Delivery::Push).map_err(|error| row::unreadable(5, error))
+}
+
+fn read_status(row: &Row<'_>) -> rusqlite::Result<StreamStatus> {
+    use StreamStatus::*;
+    let text = row.get_ref(8)?.as_str()?;
+    let status = [Enabled, Paused, Disabled].into_iter().find(|status| status.as_str() == text);
+    status.ok_or_else(|| row::unreadable(8, format!("`{text}` is no status")))
+}

@@ -1,0 +1,201 @@
+//! What the doc comments of [`Store`] promise, as one suite for every backend.
+
+mod credentials;
+mod incoming;
+mod model;
+mod outgoing;
+mod polling;
+mod sqlite;
+mod streams;
+
+use std::{sync::Arc, time::Duration};
+
+use ssfd::{
+    delivery::{
+        lane::Lane,
+        outbox::{Cursor, Disposition, Kind, NewSet, PendingSet, Seq, Settlement},
+    },
+    domain::{
+        audience::Audience,
+        id::{Jti, StreamId},
+        secret::Secret,
+        status::StreamStatus,
+        stream::{Delivery, PushEndpoint, StreamConfig},
+        time::Timestamp,
+    },
+    store::{Append, AppendBatch, Appended, Store},
+};
+
+/// A place where a backend keeps things, for one test alone.
+trait Backend {
+    /// Opens the store there: the same one again once the one before was dropped.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// Runs every case of the suite on a backend, made anew for each.
+macro_rules! contract {
+    ($backend:expr; $($area:ident: $($case:ident),+;)+) => {
+        $(mod $area {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $case() {
+                crate::store_contract::$area::$case($backend).await;
+            })+
+        })+
+    };
+}
+
+/// The list of all cases, for `contract!` to run on one backend.
+macro_rules! run_contract_on {
+    ($backend:expr) => {
+        $crate::store_contract::contract! { $backend;
+            streams:
+                a_stream_comes_back_as_it_was_given,
+                a_receiver_has_no_more_streams_than_the_limit,
+                an_id_is_given_once,
+                a_change_from_an_older_version_is_a_conflict,
+                a_discarding_change_empties_the_outbox,
+                a_deleted_stream_leaves_nothing;
+            incoming:
+                a_set_is_appended_once_by_its_jti,
+                an_event_is_appended_once_by_its_publishers_id,
+                a_stream_that_takes_nothing_is_left_out,
+                an_event_without_sets_is_new,
+                a_position_moves_with_its_batch_only,
+                concurrent_appends_are_all_durable_in_order;
+            outgoing:
+                a_set_comes_back_as_it_was_appended,
+                control_events_come_first_and_a_cursor_is_passed,
+                a_retry_keeps_the_set_through_a_restart,
+                a_settled_set_does_not_wait,
+                a_settled_set_stays_as_it_is,
+                only_enabled_push_streams_with_something_due_have_work,
+                the_backlog_counts_what_waits_by_provider,
+                what_is_settled_expires_and_what_waits_does_not,
+                more_than_one_call_of_expiry_is_announced;
+            polling:
+                a_poll_takes_what_is_due_control_events_first,
+                what_was_taken_comes_again_when_its_time_is_up,
+                a_poll_of_nothing_tells_whether_there_is_more,
+                an_acknowledgement_settles_what_waits_and_ignores_the_rest,
+                an_acknowledgement_of_one_stream_leaves_the_others,
+                the_next_due_time_is_the_earliest;
+            credentials:
+                a_grant_comes_back_as_it_was_given,
+                a_grant_is_replaced_under_its_hash,
+                a_revoked_grant_is_gone;
+        }
+    };
+}
+use {contract, run_contract_on};
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+fn later(secs: u64) -> Timestamp {
+    NOW + Duration::from_secs(secs)
+}
+
+fn id(raw: &str) -> StreamId {
+    raw.parse().expect("a valid stream id")
+}
+
+fn jti(raw: &str) -> Jti {
+    raw.parse().expect("a valid jti")
+}
+
+/// An enabled poll stream of the Receiver `rx` at the provider `acme`.
+fn poll_stream(name: &str) -> StreamConfig {
+    StreamConfig {
+        id: id(name),
+        provider: "acme".parse().expect("a valid name"),
+        receiver: "rx".parse().expect("a valid id"),
+        audience: Audience::one("https://rx.example").expect("not empty"),
+        events_requested: None,
+        delivery: Delivery::Poll,
+        description: None,
+        status: StreamStatus::Enabled,
+        reason: None,
+        version: 1,
+        created_at: NOW,
+    }
+}
+
+fn push_stream(name: &str) -> StreamConfig {
+    let secret = Secret::new("Bearer abc");
+    let endpoint = PushEndpoint::new("https://rx.example/in?tenant=1", Some(secret), false);
+    StreamConfig {
+        delivery: Delivery::Push(endpoint.expect("a valid endpoint")),
+        ..poll_stream(name)
+    }
+}
+
+fn set(stream: &str, name: &str) -> NewSet {
+    NewSet {
+        stream: id(stream),
+        jti: jti(name),
+        lane: Lane::from_i64(-7),
+        kind: Kind::Event,
+        claims: format!(r#"{{"jti":"{name}"}}"#).into(),
+    }
+}
+
+fn control(stream: &str, name: &str) -> NewSet {
+    NewSet { kind: Kind::Control, ..set(stream, name) }
+}
+
+fn event(sets: Vec<NewSet>) -> Append {
+    Append { provider: "acme".parse().expect("a valid name"), event_id: None, sets }
+}
+
+fn event_with_id(event_id: &str, sets: Vec<NewSet>) -> Append {
+    Append { event_id: Some(event_id.to_owned()), ..event(sets) }
+}
+
+fn new(streams: &[&str]) -> Appended {
+    Appended::New(streams.iter().map(|name| id(name)).collect())
+}
+
+async fn create(store: &dyn Store, streams: Vec<StreamConfig>) {
+    for stream in streams {
+        store.create_stream(stream, 100).await.expect("created");
+    }
+}
+
+/// Appends events, in one batch.
+async fn append(store: &dyn Store, events: Vec<Append>, now: Timestamp) -> Vec<Appended> {
+    let batch = AppendBatch { events, position: None, now };
+    store.append(batch).await.expect("appended")
+}
+
+/// Appends each SET as an event of its own, in one batch, at [`NOW`].
+async fn append_sets(store: &dyn Store, sets: Vec<NewSet>) {
+    append(store, sets.into_iter().map(|set| event(vec![set])).collect(), NOW).await;
+}
+
+async fn pending(store: &dyn Store, stream: &str) -> Vec<PendingSet> {
+    store.read_pending(&id(stream), Cursor::default(), 1000).await.expect("readable")
+}
+
+fn names(sets: &[PendingSet]) -> Vec<&str> {
+    sets.iter().map(|set| set.jti.as_str()).collect()
+}
+
+/// Where a SET that waits stands.
+async fn seq(store: &dyn Store, stream: &str, name: &str) -> Seq {
+    let sets = pending(store, stream).await;
+    sets.iter().find(|set| set.jti.as_str() == name).expect("it waits").seq
+}
+
+async fn settle(store: &dyn Store, stream: &str, seq: Seq, disposition: Disposition) {
+    let settlements = vec![Settlement { seq, disposition }];
+    store.settle(&id(stream), settlements, NOW).await.expect("settled");
+}
+
+fn dead() -> Disposition {
+    Disposition::Dead { reason: "invalid_key", detail: "unknown kid".into() }
+}
+
+fn retry_at(due_at: Timestamp) -> Disposition {
+    Disposition::RetryAt { due_at, error: "unavailable: status 503".into() }
+}

@@ -1,0 +1,140 @@
+//! Events in.
+
+use futures_util::future::join_all;
+use ssfd::store::{EntryId, Position};
+
+use super::*;
+
+pub(super) async fn a_set_is_appended_once_by_its_jti(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
+    append_sets(&*store, vec![set("st_1", "j1")]).await;
+    let first = seq(&*store, "st_1", "j1").await;
+
+    let other_claims = NewSet { claims: r#"{"jti":"j1","x":2}"#.into(), ..set("st_1", "j1") };
+    let again = append(&*store, vec![event(vec![other_claims.clone()])], later(9)).await;
+    // Named again, so that it is woken: the crash that led here may have lost the hint.
+    assert_eq!(again, [new(&["st_1"])]);
+    let kept = pending(&*store, "st_1").await;
+    assert_eq!((kept.len(), kept[0].seq, kept[0].appended_at), (1, first, NOW));
+    assert_eq!(kept[0].claims, set("st_1", "j1").claims);
+
+    // Nor does one that is settled come back; another stream's `jti` is its own.
+    settle(&*store, "st_1", first, Disposition::Delivered).await;
+    append_sets(&*store, vec![other_claims, set("st_2", "j1")]).await;
+    assert!(pending(&*store, "st_1").await.is_empty());
+    assert_eq!(names(&pending(&*store, "st_2").await), ["j1"]);
+}
+
+pub(super) async fn an_event_is_appended_once_by_its_publishers_id(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1")]).await;
+    let batch = vec![
+        event_with_id("evt-1", vec![set("st_1", "j1")]),
+        event_with_id("evt-1", vec![set("st_1", "j2")]),
+        event_with_id("evt-2", vec![set("st_1", "j3")]),
+    ];
+    let first = append(&*store, batch, NOW).await;
+    assert_eq!(first, [new(&["st_1"]), Appended::Duplicate, new(&["st_1"])]);
+
+    let evt_1 = || vec![event_with_id("evt-1", vec![set("st_1", "j4")])];
+    assert_eq!(append(&*store, evt_1(), later(9)).await, [Appended::Duplicate]);
+    assert_eq!(names(&pending(&*store, "st_1").await), ["j1", "j3"]);
+
+    // Another provider's ids are its own.
+    let elsewhere = Append {
+        provider: "other".parse().expect("valid"),
+        ..event_with_id("evt-1", vec![set("st_1", "j5")])
+    };
+    assert_eq!(append(&*store, vec![elsewhere], NOW).await, [new(&["st_1"])]);
+
+    // An id is older than its own time only.
+    store.expire(NOW, NOW).await.expect("expired");
+    assert_eq!(append(&*store, evt_1(), later(9)).await, [Appended::Duplicate]);
+    store.expire(NOW, later(1)).await.expect("expired");
+    assert_eq!(append(&*store, evt_1(), later(9)).await, [new(&["st_1"])]);
+}
+
+pub(super) async fn a_stream_that_takes_nothing_is_left_out(backend: impl Backend) {
+    let store = backend.open().await;
+    let with_status = |name, status| StreamConfig { status, ..poll_stream(name) };
+    create(
+        &*store,
+        vec![
+            with_status("st_enabled", StreamStatus::Enabled),
+            with_status("st_paused", StreamStatus::Paused),
+            with_status("st_disabled", StreamStatus::Disabled),
+        ],
+    )
+    .await;
+    let sets =
+        ["st_disabled", "st_enabled", "st_unknown", "st_paused"].map(|stream| set(stream, "j1"));
+    let appended = append(&*store, vec![event(sets.to_vec())], NOW).await;
+    assert_eq!(appended, [new(&["st_enabled", "st_paused"])]);
+    assert_eq!(names(&pending(&*store, "st_enabled").await), ["j1"]);
+    assert_eq!(names(&pending(&*store, "st_paused").await), ["j1"]);
+    assert!(pending(&*store, "st_disabled").await.is_empty());
+}
+
+pub(super) async fn an_event_without_sets_is_new(backend: impl Backend) {
+    let store = backend.open().await;
+    let batch = vec![event(vec![]), event_with_id("evt-1", vec![]), event_with_id("evt-1", vec![])];
+    assert_eq!(append(&*store, batch, NOW).await, [new(&[]), new(&[]), Appended::Duplicate]);
+    assert!(append(&*store, vec![], NOW).await.is_empty());
+}
+
+pub(super) async fn a_position_moves_with_its_batch_only(backend: impl Backend) {
+    let store = backend.open().await;
+    assert_eq!(store.position("acme:0").await.expect("readable"), None);
+
+    let at = |epoch, millis, number| Position { epoch, entry: EntryId { millis, number } };
+    let moves = [at(0, 17, 3), at(0, u64::MAX, u64::MAX), at(1, 2, 0)];
+    for position in moves {
+        let position = Some(("acme:0".to_owned(), position));
+        let batch = AppendBatch { events: vec![], position: position.clone(), now: NOW };
+        store.append(batch).await.expect("appended");
+        let kept = store.position("acme:0").await.expect("readable");
+        assert_eq!(kept, position.map(|(_, position)| position));
+    }
+    append(&*store, vec![event_with_id("evt-1", vec![])], NOW).await;
+    assert_eq!(store.position("acme:1").await.expect("readable"), None);
+    drop(store);
+    let kept = backend.open().await.position("acme:0").await.expect("readable");
+    assert_eq!(kept, Some(at(1, 2, 0)));
+}
+
+pub(super) async fn concurrent_appends_are_all_durable_in_order(backend: impl Backend) {
+    const TASKS: usize = 20;
+    const EACH: usize = 10;
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
+    let tasks = (0..TASKS).map(|task| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for n in 0..EACH {
+                let name = format!("j{task}-{n}");
+                let sets = vec![set("st_1", &name), set("st_2", &name)];
+                append(&*store, vec![event(sets)], NOW).await;
+            }
+        })
+    });
+    for task in join_all(tasks).await {
+        task.expect("no task panics");
+    }
+    drop(store);
+
+    let store = backend.open().await;
+    for stream in ["st_1", "st_2"] {
+        let sets = pending(&*store, stream).await;
+        assert_eq!(sets.len(), TASKS * EACH);
+        // What one task appended later lies behind what it appended earlier.
+        for task in 0..TASKS {
+            let own = format!("j{task}-");
+            let own = names(&sets).into_iter().filter(|name| name.starts_with(&own));
+            assert!(own.eq((0..EACH).map(|n| format!("j{task}-{n}"))));
+        }
+        assert!(sets.is_sorted_by(|a, b| a.seq < b.seq));
+        // The default cursor lies before every SET.
+        assert!(Cursor::default().event < sets[0].seq);
+    }
+}

@@ -1,0 +1,225 @@
+//! An outbox as plainly as it can be said, and random histories to hold a backend against it.
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+use ssfd::{domain::set_error::SetError, store::Acknowledgement};
+
+use super::*;
+
+/// What happens to one stream.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// SETs by number, which may have come before; the odd ones are control events.
+    Append(Vec<u8>),
+    Settle(Vec<(Index, Ending)>),
+    Poll {
+        limit: usize,
+    },
+    Acknowledge {
+        acked: Vec<u8>,
+        refused: Vec<u8>,
+    },
+    Wait {
+        secs: u64,
+    },
+    /// Disables the stream, and enables it again.
+    Discard,
+    Restart,
+}
+
+/// A [`Disposition`] to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    Delivered,
+    Dead,
+    RetryIn { secs: u64 },
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let result = prop_oneof![
+        Just(Ending::Delivered),
+        Just(Ending::Dead),
+        (0..20_u64).prop_map(|secs| Ending::RetryIn { secs }),
+    ];
+    let number = 0..40_u8;
+    let step = prop_oneof![
+        4 => vec(number.clone(), 1..6).prop_map(Step::Append),
+        3 => vec((any::<Index>(), result), 1..4).prop_map(Step::Settle),
+        3 => (0..4_usize).prop_map(|limit| Step::Poll { limit }),
+        2 => (vec(number.clone(), 0..4), vec(number, 0..2))
+            .prop_map(|(acked, refused)| Step::Acknowledge { acked, refused }),
+        2 => (1..40_u64).prop_map(|secs| Step::Wait { secs }),
+        1 => Just(Step::Discard),
+        1 => Just(Step::Restart),
+    ];
+    vec(step, 1..30)
+}
+
+/// One SET, in the order of appending; it stays when it is settled, so that its `jti` is known.
+struct Kept {
+    set: NewSet,
+    appended_at: Timestamp,
+    due_at: Timestamp,
+    attempts: u32,
+    waits: bool,
+}
+
+struct Model {
+    kept: Vec<Kept>,
+    now: Timestamp,
+}
+
+impl Model {
+    /// What waits, control events first.
+    fn waiting(&mut self) -> Vec<&mut Kept> {
+        let mut waiting: Vec<_> = self.kept.iter_mut().filter(|kept| kept.waits).collect();
+        // Stable, and so each kind stays in order.
+        waiting.sort_by_key(|kept| kept.set.kind != Kind::Control);
+        waiting
+    }
+
+    fn append(&mut self, set: NewSet) {
+        if self.kept.iter().all(|kept| kept.set.jti != set.jti) {
+            let (appended_at, due_at) = (self.now, self.now);
+            self.kept.push(Kept { set, appended_at, due_at, attempts: 0, waits: true });
+        }
+    }
+
+    fn settle(&mut self, name: &Jti, result: Ending) {
+        let now = self.now;
+        let Some(kept) = self.waiting().into_iter().find(|kept| kept.set.jti == *name) else {
+            return;
+        };
+        match result {
+            Ending::Delivered | Ending::Dead => kept.waits = false,
+            Ending::RetryIn { secs } => {
+                kept.attempts += 1;
+                kept.due_at = now + Duration::from_secs(secs);
+            }
+        }
+    }
+
+    fn poll(&mut self, limit: usize) -> (Vec<Jti>, bool) {
+        let now = self.now;
+        let mut due: Vec<_> =
+            self.waiting().into_iter().filter(|kept| kept.due_at <= now).collect();
+        let more = limit < due.len();
+        due.truncate(limit);
+        for kept in &mut due {
+            kept.due_at = now + HIDDEN;
+        }
+        (due.into_iter().map(|kept| kept.set.jti.clone()).collect(), more)
+    }
+}
+
+const HIDDEN: Duration = Duration::from_secs(30);
+
+fn numbered(number: u8) -> NewSet {
+    let name = format!("j{number}");
+    if number.is_multiple_of(2) { set("st_1", &name) } else { control("st_1", &name) }
+}
+
+/// Lives through the steps with a backend and the model side by side.
+pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
+    let mut store = backend.open().await;
+    let mut stream = push_stream("st_1");
+    create(&*store, vec![stream.clone()]).await;
+    let mut model = Model { kept: vec![], now: NOW };
+    for step in steps {
+        match step {
+            Step::Append(numbers) => {
+                let sets = numbers.into_iter().map(numbered);
+                sets.clone().for_each(|set| model.append(set));
+                let events = sets.map(|set| event(vec![set])).collect();
+                append(&*store, events, model.now).await;
+            }
+            Step::Settle(results) => {
+                let waiting = pending(&*store, "st_1").await;
+                if waiting.is_empty() {
+                    continue;
+                }
+                let results = results.iter().map(|(index, result)| (index.get(&waiting), *result));
+                let mut settlements = Vec::new();
+                for (PendingSet { seq, jti, .. }, result) in results {
+                    model.settle(jti, result);
+                    let disposition = match result {
+                        Ending::Delivered => Disposition::Delivered,
+                        Ending::Dead => dead(),
+                        Ending::RetryIn { secs } => retry_at(model.now + Duration::from_secs(secs)),
+                    };
+                    settlements.push(Settlement { seq: *seq, disposition });
+                }
+                store.settle(&stream.id, settlements, model.now).await.expect("settled");
+            }
+            Step::Poll { limit } => {
+                let now = model.now;
+                let polled = store.take_for_poll(&stream.id, limit, now, now + HIDDEN).await;
+                let polled = polled.expect("taken");
+                let taken = polled.sets.into_iter().map(|set| set.jti).collect();
+                assert_eq!((taken, polled.more), model.poll(limit));
+            }
+            Step::Acknowledge { acked, refused } => {
+                let jtis = |numbers: &[u8]| -> Vec<Jti> {
+                    numbers.iter().map(|number| numbered(*number).jti).collect()
+                };
+                let (acked, refused) = (jtis(&acked), jtis(&refused));
+                let before = model.waiting().len();
+                for (jti, result) in acked.iter().map(|jti| (jti, Ending::Delivered)) {
+                    model.settle(jti, result);
+                }
+                let delivered = before - model.waiting().len();
+                for jti in &refused {
+                    model.settle(jti, Ending::Dead);
+                }
+                let dead = before - delivered - model.waiting().len();
+                let error = SetError::new("x", "y");
+                let refused = refused.into_iter().map(|jti| (jti, error.clone())).collect();
+                let acknowledgement = Acknowledgement { acked, refused };
+                let done = store.acknowledge(&stream.id, acknowledgement, model.now).await;
+                let done = done.expect("acknowledged");
+                assert_eq!((done.delivered, done.dead), (delivered, dead));
+            }
+            Step::Wait { secs } => model.now = model.now + Duration::from_secs(secs),
+            Step::Discard => {
+                stream = stream.with_status(StreamStatus::Disabled, None);
+                let discarded = store.update_stream(stream.clone(), true).await.expect("updated");
+                assert_eq!(discarded, model.waiting().len() as u64);
+                model.kept.retain(|kept| !kept.waits);
+                stream = stream.with_status(StreamStatus::Enabled, None);
+                store.update_stream(stream.clone(), false).await.expect("updated");
+            }
+            Step::Restart => {
+                drop(store);
+                store = backend.open().await;
+            }
+        }
+        compare(&*store, &mut model).await;
+    }
+}
+
+async fn compare(store: &dyn Store, model: &mut Model) {
+    let now = model.now;
+    let waiting = model.waiting();
+    let found = pending(store, "st_1").await;
+    assert_eq!(found.len(), waiting.len());
+    for (found, kept) in found.iter().zip(&waiting) {
+        let expected = PendingSet {
+            seq: found.seq,
+            jti: kept.set.jti.clone(),
+            lane: kept.set.lane,
+            kind: kept.set.kind,
+            claims: Arc::clone(&kept.set.claims),
+            appended_at: kept.appended_at,
+            attempts: kept.attempts,
+            due_at: kept.due_at,
+        };
+        assert_eq!(*found, expected);
+    }
+    let next_due = waiting.iter().map(|kept| kept.due_at).min();
+    assert_eq!(store.next_due(&id("st_1")).await.expect("readable"), next_due);
+    let with_work = store.streams_with_work(now).await.expect("readable");
+    assert_eq!(!with_work.is_empty(), next_due.is_some_and(|due_at| due_at <= now));
+    let backlog = store.backlog().await.expect("readable");
+    let counted = backlog.first().map(|backlog| (backlog.sets, backlog.oldest));
+    let oldest = waiting.iter().map(|kept| kept.appended_at).min();
+    assert_eq!(counted, oldest.map(|oldest| (waiting.len() as u64, Some(oldest))));
+}

@@ -1,0 +1,198 @@
+//! SETs out: what push delivery reads and records, and what is kept for a while.
+
+use super::*;
+use ssfd::store::Backlog;
+
+pub(super) async fn a_set_comes_back_as_it_was_appended(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1")]).await;
+    let claims: Arc<str> = r#"{"b":"ü","a":["\u0000",1.50]}"#.into();
+    let odd = NewSet { lane: Lane::from_i64(i64::MIN), claims, ..control("st_1", "j1") };
+    append_sets(&*store, vec![odd.clone()]).await;
+
+    let kept = pending(&*store, "st_1").await;
+    let expected = PendingSet {
+        seq: kept[0].seq,
+        jti: odd.jti,
+        lane: odd.lane,
+        kind: odd.kind,
+        claims: odd.claims,
+        appended_at: NOW,
+        attempts: 0,
+        due_at: NOW,
+    };
+    assert_eq!(kept, [expected]);
+}
+
+pub(super) async fn control_events_come_first_and_a_cursor_is_passed(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1")]).await;
+    append_sets(&*store, vec![set("st_1", "e1"), control("st_1", "c1"), set("st_1", "e2")]).await;
+    assert_eq!(names(&pending(&*store, "st_1").await), ["c1", "e1", "e2"]);
+
+    let mut cursor = Cursor::default();
+    let read = async |cursor: &mut Cursor, limit| {
+        let sets = store.read_pending(&id("st_1"), *cursor, limit).await.expect("readable");
+        for set in &sets {
+            cursor.pass(set);
+        }
+        names(&sets).join(" ")
+    };
+    assert_eq!(read(&mut cursor, 0).await, "");
+    assert_eq!(read(&mut cursor, 2).await, "c1 e1");
+    // A control event that came later is still read first.
+    append_sets(&*store, vec![set("st_1", "e3"), control("st_1", "c2")]).await;
+    assert_eq!(read(&mut cursor, 2).await, "c2 e2");
+    assert_eq!(read(&mut cursor, 2).await, "e3");
+    assert_eq!(read(&mut cursor, 2).await, "");
+    assert!(store.read_pending(&id("st_x"), cursor, 2).await.expect("readable").is_empty());
+}
+
+pub(super) async fn a_retry_keeps_the_set_through_a_restart(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1")]).await;
+    append_sets(&*store, vec![set("st_1", "j1"), set("st_1", "j2")]).await;
+    let before = pending(&*store, "st_1").await;
+    settle(&*store, "st_1", before[0].seq, retry_at(later(1))).await;
+    settle(&*store, "st_1", before[0].seq, retry_at(later(5))).await;
+    drop(store);
+
+    let expected = PendingSet { attempts: 2, due_at: later(5), ..before[0].clone() };
+    assert_eq!(pending(&*backend.open().await, "st_1").await, [expected, before[1].clone()]);
+}
+
+pub(super) async fn a_settled_set_does_not_wait(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;
+    let sets = ["j1", "j2", "j3"].map(|name| set("st_1", name));
+    append_sets(&*store, sets.to_vec()).await;
+    let [one, two, three] = pending(&*store, "st_1").await.try_into().expect("three wait");
+
+    let settlements = vec![
+        Settlement { seq: one.seq, disposition: Disposition::Delivered },
+        Settlement { seq: three.seq, disposition: dead() },
+        // Of no SET at all.
+        Settlement { seq: Seq(i64::MAX), disposition: Disposition::Delivered },
+    ];
+    store.settle(&id("st_1"), settlements, NOW).await.expect("settled");
+    assert_eq!(names(&pending(&*store, "st_1").await), ["j2"]);
+
+    // A seq means nothing in another stream.
+    for stream in ["st_2", "st_unknown"] {
+        settle(&*store, stream, two.seq, Disposition::Delivered).await;
+    }
+    assert_eq!(names(&pending(&*store, "st_1").await), ["j2"]);
+}
+
+pub(super) async fn a_settled_set_stays_as_it_is(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1")]).await;
+    append_sets(&*store, vec![set("st_1", "j1"), set("st_1", "j2")]).await;
+    for (name, disposition) in [("j1", Disposition::Delivered), ("j2", dead())] {
+        let settled = seq(&*store, "st_1", name).await;
+        settle(&*store, "st_1", settled, disposition).await;
+        settle(&*store, "st_1", settled, retry_at(NOW)).await;
+        settle(&*store, "st_1", settled, dead()).await;
+    }
+    assert!(pending(&*store, "st_1").await.is_empty());
+    assert!(store.streams_with_work(later(9)).await.expect("readable").is_empty());
+}
+
+pub(super) async fn only_enabled_push_streams_with_something_due_have_work(backend: impl Backend) {
+    let store = backend.open().await;
+    let paused = StreamConfig { status: StreamStatus::Paused, ..push_stream("st_paused") };
+    let streams = ["st_idle", "st_due", "st_later", "st_late", "st_done"].map(push_stream);
+    create(&*store, streams.to_vec()).await;
+    create(&*store, vec![paused.clone(), poll_stream("st_poll")]).await;
+    for stream in ["st_due", "st_later", "st_late", "st_done", "st_paused", "st_poll"] {
+        append_sets(&*store, vec![set(stream, "j1")]).await;
+    }
+    let first = async |stream| seq(&*store, stream, "j1").await;
+    settle(&*store, "st_later", first("st_later").await, retry_at(later(60))).await;
+    settle(&*store, "st_late", first("st_late").await, retry_at(later(1))).await;
+    settle(&*store, "st_done", first("st_done").await, Disposition::Delivered).await;
+
+    let with_work = async |now| {
+        let mut streams = store.streams_with_work(now).await.expect("readable");
+        streams.sort();
+        streams
+    };
+    assert_eq!(with_work(NOW).await, [id("st_due")]);
+    assert_eq!(with_work(later(1)).await, [id("st_due"), id("st_late")]);
+
+    // What a paused stream held is work once it is enabled again (SSF §8.1.2.1).
+    assert_eq!(names(&pending(&*store, "st_paused").await), ["j1"]);
+    let enabled = paused.with_status(StreamStatus::Enabled, None);
+    store.update_stream(enabled, false).await.expect("updated");
+    assert_eq!(with_work(NOW).await, [id("st_due"), id("st_paused")]);
+}
+
+pub(super) async fn the_backlog_counts_what_waits_by_provider(backend: impl Backend) {
+    let store = backend.open().await;
+    assert!(store.backlog().await.expect("readable").is_empty());
+    let other = "other".parse().expect("valid");
+    let elsewhere = StreamConfig { provider: other, ..push_stream("st_3") };
+    let paused = StreamConfig { status: StreamStatus::Paused, ..push_stream("st_2") };
+    create(&*store, vec![poll_stream("st_1"), paused, elsewhere.clone()]).await;
+
+    append(&*store, vec![event(vec![set("st_2", "j1"), set("st_3", "j1")])], later(2)).await;
+    append(&*store, vec![event(vec![set("st_1", "j2"), control("st_2", "j2")])], later(4)).await;
+    append(&*store, vec![event(vec![set("st_1", "j3"), set("st_3", "j3")])], later(6)).await;
+    let line = |provider: &str, sets, oldest| Backlog {
+        provider: provider.parse().expect("valid"),
+        sets,
+        oldest: Some(oldest),
+    };
+    let backlog = async || {
+        let mut lines = store.backlog().await.expect("readable");
+        lines.sort_by(|a, b| a.provider.cmp(&b.provider));
+        lines
+    };
+    assert_eq!(backlog().await, [line("acme", 4, later(2)), line("other", 2, later(2))]);
+
+    let oldest = seq(&*store, "st_2", "j1").await;
+    settle(&*store, "st_2", oldest, Disposition::Delivered).await;
+    let waiting = seq(&*store, "st_1", "j2").await;
+    settle(&*store, "st_1", waiting, retry_at(later(99))).await;
+    let disabled = elsewhere.with_status(StreamStatus::Disabled, None);
+    store.update_stream(disabled, true).await.expect("updated");
+    assert_eq!(backlog().await, [line("acme", 3, later(4))]);
+}
+
+pub(super) async fn what_is_settled_expires_and_what_waits_does_not(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1")]).await;
+    append_sets(&*store, ["j1", "j2", "j3"].map(|name| set("st_1", name)).to_vec()).await;
+    let settle_at = async |name, disposition, now| {
+        let seq = seq(&*store, "st_1", name).await;
+        let settlements = vec![Settlement { seq, disposition }];
+        store.settle(&id("st_1"), settlements, now).await.expect("settled");
+    };
+    settle_at("j1", Disposition::Delivered, later(10)).await;
+    settle_at("j2", dead(), later(20)).await;
+
+    // What has expired is forgotten: its `jti` is one that the outbox does not have.
+    let remembered = async || {
+        let sets = ["j1", "j2", "j3"].map(|name| set("st_1", name));
+        append_sets(&*store, sets.to_vec()).await;
+        3 - names(&pending(&*store, "st_1").await).len()
+    };
+    assert!(!store.expire(later(10), NOW).await.expect("expired"));
+    assert_eq!(remembered().await, 2);
+    assert!(!store.expire(later(11), NOW).await.expect("expired"));
+    assert_eq!(remembered().await, 1);
+    assert!(!store.expire(later(21), later(99)).await.expect("expired"));
+    assert_eq!(remembered().await, 0);
+}
+
+pub(super) async fn more_than_one_call_of_expiry_is_announced(backend: impl Backend) {
+    // Beyond any bound of one call.
+    const EVENTS: usize = 12_000;
+    let store = backend.open().await;
+    let events: Vec<_> = (0..EVENTS).map(|n| event_with_id(&format!("e{n}"), vec![])).collect();
+    append(&*store, events.clone(), NOW).await;
+    assert!(store.expire(NOW, later(1)).await.expect("expired"), "there is more");
+    while store.expire(NOW, later(1)).await.expect("expired") {}
+    let again = append(&*store, events, NOW).await;
+    assert!(again.iter().all(|appended| *appended == new(&[])), "all ids were forgotten");
+}

@@ -1,0 +1,111 @@
+//! SETs out by poll (RFC 8936).
+
+use super::*;
+use ssfd::{
+    domain::set_error::SetError,
+    store::{Acknowledged, Acknowledgement},
+};
+
+/// Polls at `now`; what was taken is hidden for 30 seconds. The `jti`s, and a `+` if there is more.
+async fn poll(store: &dyn Store, limit: usize, now: Timestamp) -> String {
+    let hidden_until = now + Duration::from_secs(30);
+    let polled = store.take_for_poll(&id("st_1"), limit, now, hidden_until).await.expect("taken");
+    let more = if polled.more { " +" } else { "" };
+    format!("{}{more}", names(&polled.sets).join(" "))
+}
+
+async fn acknowledge(store: &dyn Store, acked: &[&str], refused: &[&str]) -> (usize, usize) {
+    let error = || SetError::new("jwtAudience", "not for us");
+    let acknowledgement = Acknowledgement {
+        acked: acked.iter().map(|name| jti(name)).collect(),
+        refused: refused.iter().map(|name| (jti(name), error())).collect(),
+    };
+    let done = store.acknowledge(&id("st_1"), acknowledgement, NOW).await;
+    let Acknowledged { delivered, dead } = done.expect("acknowledged");
+    (delivered, dead)
+}
+
+/// A store with a stream that has three events and, behind them, a control event.
+async fn filled(backend: &impl Backend) -> Arc<dyn Store> {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
+    append_sets(&*store, ["e1", "e2", "e3"].map(|name| set("st_1", name)).to_vec()).await;
+    append_sets(&*store, vec![control("st_1", "c1"), set("st_2", "e1")]).await;
+    store
+}
+
+pub(super) async fn a_poll_takes_what_is_due_control_events_first(backend: impl Backend) {
+    let store = filled(&backend).await;
+    let before = pending(&*store, "st_1").await;
+    let polled = store.take_for_poll(&id("st_1"), 2, NOW, later(30)).await.expect("taken");
+    assert!(polled.more);
+    for (taken, waiting) in polled.sets.iter().zip(&before) {
+        assert_eq!(*taken, PendingSet { due_at: later(30), ..waiting.clone() });
+    }
+    assert_eq!(names(&polled.sets), ["c1", "e1"]);
+    assert_eq!(poll(&*store, 2, NOW).await, "e2 e3");
+    assert_eq!(poll(&*store, 2, NOW).await, "");
+    // All of them wait still: only an acknowledgement settles.
+    assert_eq!(pending(&*store, "st_1").await.len(), 4);
+    let unknown = store.take_for_poll(&id("st_x"), 2, NOW, later(30)).await.expect("asked");
+    assert!(unknown.sets.is_empty() && !unknown.more);
+}
+
+pub(super) async fn what_was_taken_comes_again_when_its_time_is_up(backend: impl Backend) {
+    let store = filled(&backend).await;
+    assert_eq!(poll(&*store, 2, NOW).await, "c1 e1 +");
+    assert_eq!(poll(&*store, 1, later(10)).await, "e2 +");
+    drop(store);
+
+    let store = backend.open().await;
+    assert_eq!(poll(&*store, 9, later(29)).await, "e3");
+    // Oldest first, whichever was hidden for longer.
+    assert_eq!(poll(&*store, 9, later(40)).await, "c1 e1 e2");
+    assert_eq!(poll(&*store, 9, later(58)).await, "");
+    assert_eq!(poll(&*store, 9, later(59)).await, "e3");
+}
+
+pub(super) async fn a_poll_of_nothing_tells_whether_there_is_more(backend: impl Backend) {
+    let store = filled(&backend).await;
+    assert_eq!(poll(&*store, 0, NOW).await, " +");
+    assert_eq!(poll(&*store, 4, NOW).await, "c1 e1 e2 e3");
+    // Hidden ones could not be handed out now.
+    assert_eq!(poll(&*store, 0, NOW).await, "");
+}
+
+pub(super) async fn an_acknowledgement_settles_what_waits_and_ignores_the_rest(
+    backend: impl Backend,
+) {
+    let store = filled(&backend).await;
+    assert_eq!(poll(&*store, 3, NOW).await, "c1 e1 e2 +");
+    // `e3` was not handed out to this Receiver yet, but waits: it has it from an earlier poll.
+    assert_eq!(acknowledge(&*store, &["c1", "unknown", "e3"], &["e1", "other"]).await, (2, 1));
+    assert_eq!(names(&pending(&*store, "st_1").await), ["e2"]);
+    assert_eq!(acknowledge(&*store, &["c1", "e1"], &["e3"]).await, (0, 0));
+    assert_eq!(acknowledge(&*store, &[], &[]).await, (0, 0));
+    assert_eq!(acknowledge(&*store, &["e2", "e2"], &["e2"]).await, (1, 0));
+    assert_eq!(poll(&*store, 9, later(99)).await, "");
+}
+
+pub(super) async fn an_acknowledgement_of_one_stream_leaves_the_others(backend: impl Backend) {
+    let store = filled(&backend).await;
+    assert_eq!(acknowledge(&*store, &["e1"], &[]).await, (1, 0));
+    assert_eq!(names(&pending(&*store, "st_2").await), ["e1"]);
+    let acknowledgement = Acknowledgement { acked: vec![jti("e1")], refused: vec![] };
+    let unknown = store.acknowledge(&id("st_x"), acknowledgement, NOW).await.expect("asked");
+    assert_eq!(unknown, Acknowledged::default());
+}
+
+pub(super) async fn the_next_due_time_is_the_earliest(backend: impl Backend) {
+    let store = filled(&backend).await;
+    let next = async || store.next_due(&id("st_1")).await.expect("readable");
+    assert_eq!(next().await, Some(NOW));
+    poll(&*store, 1, NOW).await;
+    assert_eq!(next().await, Some(NOW));
+    poll(&*store, 9, later(10)).await;
+    assert_eq!(next().await, Some(later(30)));
+    acknowledge(&*store, &["c1"], &[]).await;
+    assert_eq!(next().await, Some(later(40)));
+    acknowledge(&*store, &["e1", "e2", "e3"], &[]).await;
+    assert_eq!(next().await, None);
+}

@@ -1,0 +1,117 @@
+//! Streams: one change at a time.
+
+use super::*;
+use ssfd::store::StoreError;
+
+pub(super) async fn a_stream_comes_back_as_it_was_given(backend: impl Backend) {
+    let store = backend.open().await;
+    let full = StreamConfig {
+        audience: serde_json::from_str(r#"["https://rx.example/a","b"]"#).expect("valid"),
+        events_requested: Some(vec!["urn:x:1".into(), "not a URI".into()]),
+        description: Some("Größe ’prod’".into()),
+        status: StreamStatus::Paused,
+        reason: Some("maintenance".into()),
+        version: 7,
+        ..push_stream("st_full")
+    };
+    let none_requested = StreamConfig { events_requested: Some(vec![]), ..poll_stream("st_none") };
+    let plain_http = PushEndpoint::new("http://127.0.0.1:9/in", None, true).expect("valid");
+    let plain_http =
+        StreamConfig { delivery: Delivery::Push(plain_http), ..poll_stream("st_http") };
+    let mut given = vec![full, none_requested, plain_http, poll_stream("st_poll")];
+    create(&*store, given.clone()).await;
+    drop(store);
+
+    let mut kept = backend.open().await.streams().await.expect("readable");
+    kept.sort_by(|a, b| a.id.cmp(&b.id));
+    given.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(kept, given);
+}
+
+pub(super) async fn a_receiver_has_no_more_streams_than_the_limit(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1")]).await;
+    let elsewhere = StreamConfig {
+        provider: "other".parse().expect("valid"),
+        ..poll_stream("st_other_provider")
+    };
+    store.create_stream(elsewhere, 1).await.expect("another provider's limit");
+    let another =
+        StreamConfig { receiver: "rx2".parse().expect("valid"), ..poll_stream("st_other_rx") };
+    store.create_stream(another, 1).await.expect("another Receiver's limit");
+
+    let beyond = store.create_stream(poll_stream("st_2"), 1).await;
+    assert!(matches!(beyond, Err(StoreError::StreamLimit(1))), "{beyond:?}");
+    assert_eq!(store.streams().await.expect("readable").len(), 3);
+
+    store.delete_stream(&id("st_1")).await.expect("deleted");
+    store.create_stream(poll_stream("st_2"), 1).await.expect("there is room again");
+}
+
+pub(super) async fn an_id_is_given_once(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1")]).await;
+    let again = store.create_stream(push_stream("st_1"), 100).await;
+    assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
+    assert_eq!(store.streams().await.expect("readable"), [poll_stream("st_1")]);
+}
+
+pub(super) async fn a_change_from_an_older_version_is_a_conflict(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1")]).await;
+    append_sets(&*store, vec![set("st_1", "j1")]).await;
+
+    let second = push_stream("st_1").with_status(StreamStatus::Paused, Some("a rest".into()));
+    assert_eq!(store.update_stream(second.clone(), false).await.expect("updated"), 0);
+
+    // Made from the first version, as by a request that came at the same time.
+    let stale = push_stream("st_1").with_status(StreamStatus::Disabled, None);
+    for lost in [stale, second.clone(), poll_stream("st_unknown")] {
+        let refused = store.update_stream(lost, true).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    }
+    assert_eq!(store.streams().await.expect("readable"), [second]);
+    assert_eq!(names(&pending(&*store, "st_1").await), ["j1"]);
+}
+
+pub(super) async fn a_discarding_change_empties_the_outbox(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
+    append_sets(&*store, vec![set("st_1", "j1"), set("st_1", "j2"), set("st_2", "j3")]).await;
+    append_sets(&*store, vec![control("st_1", "j4")]).await;
+    let sent = seq(&*store, "st_1", "j1").await;
+    settle(&*store, "st_1", sent, Disposition::Delivered).await;
+
+    let disabled = poll_stream("st_1").with_status(StreamStatus::Disabled, None);
+    assert_eq!(store.update_stream(disabled.clone(), true).await.expect("updated"), 2);
+    assert!(pending(&*store, "st_1").await.is_empty());
+    assert_eq!(names(&pending(&*store, "st_2").await), ["j3"]);
+
+    let enabled = disabled.with_status(StreamStatus::Enabled, None);
+    store.update_stream(enabled, false).await.expect("updated");
+    assert!(pending(&*store, "st_1").await.is_empty(), "what was discarded stays so");
+}
+
+pub(super) async fn a_deleted_stream_leaves_nothing(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;
+    append_sets(&*store, vec![set("st_1", "j1"), set("st_2", "j2")]).await;
+    let gone = seq(&*store, "st_1", "j1").await;
+
+    assert!(store.delete_stream(&id("st_1")).await.expect("deleted"));
+    assert!(!store.delete_stream(&id("st_1")).await.expect("asked"), "there is none any more");
+
+    assert_eq!(store.streams().await.expect("readable"), [push_stream("st_2")]);
+    assert!(pending(&*store, "st_1").await.is_empty());
+    assert_eq!(store.streams_with_work(NOW).await.expect("readable"), [id("st_2")]);
+    assert_eq!(store.backlog().await.expect("readable")[0].sets, 1);
+    assert_eq!(store.next_due(&id("st_1")).await.expect("readable"), None);
+    // The result of an attempt that was under way meets nothing.
+    settle(&*store, "st_1", gone, retry_at(later(1))).await;
+
+    // A stream made anew under the id has nothing of the old one's.
+    create(&*store, vec![push_stream("st_1")]).await;
+    assert!(pending(&*store, "st_1").await.is_empty());
+    append_sets(&*store, vec![set("st_1", "j1")]).await;
+    assert_eq!(names(&pending(&*store, "st_1").await), ["j1"]);
+}
