@@ -1,11 +1,50 @@
-<<<<<<< HEAD
-//! The commands.
+//! The command line: one file for each subcommand.
 
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
-use std::fmt;
-
+pub mod check;
 pub mod keys;
+pub mod receive;
+pub mod serve;
+pub mod tokens;
+
+use std::{fmt, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+
+const EXAMPLES: &str = "Examples:
+  ssfd keys generate --out keys/default.pem
+  ssfd check --config /etc/ssfd/ssfd.toml
+  ssfd serve --config /etc/ssfd/ssfd.toml
+  ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage";
+
+/// A Shared Signals Framework (SSF) Transmitter.
+///
+/// Takes security events from a Redis stream or over HTTP, and gets each to every Receiver whose
+/// stream asked for it, as a signed Security Event Token, by push (RFC 8935) or poll (RFC 8936).
+#[derive(Debug, Parser)]
+#[command(name = "ssfd", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration file; without it the defaults stand. Each key can also be given as an
+    /// environment variable, as `SSFD_PUBLIC__LISTEN` for `public.listen`
+    #[arg(long, global = true, env = "SSFD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON, for machines
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Keys(keys::Keys),
+    Tokens(tokens::Tokens),
+}
 
 /// Why a command failed, as its user reads it.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +56,18 @@ impl CliError {
         Self(message.to_string())
     }
 }
-=======
-//! The command line: one file for each subcommand.
 
-pub mod receive;
->>>>>>> push
+impl Cli {
+    /// Runs the subcommand, within an actix system.
+    pub async fn run(self) -> Result<(), CliError> {
+        let config = || -> Result<Config, CliError> {
+            config::load(self.config.as_deref(), std::env::vars()).map_err(CliError::new)
+        };
+        match self.command {
+            Command::Serve(serve) => serve.run(config()?).await,
+            Command::Check(check) => check.run(&config()?, self.json),
+            Command::Keys(keys) => keys.run(self.json),
+            Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
+        }
+    }
+}

@@ -16,7 +16,14 @@ mod well_known;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix_web::{HttpResponse, Route, http::header, web};
+use actix_web::{
+    Error, HttpResponse, Route,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header,
+    middleware::Next,
+    web,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
@@ -28,7 +35,10 @@ use crate::{
     http::settings::{InternalSettings, PublicSettings},
     signing::key_ring::KeyRings,
     store::Store,
-    telemetry::readiness::Readiness,
+    telemetry::{
+        metrics::{self, Listener},
+        readiness::Readiness,
+    },
     transmitter::Transmitter,
 };
 
@@ -127,6 +137,36 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
             .service(only("/metrics", "GET", [web::get().to(health::metrics)]))
             .default_service(web::to(error::not_found));
     }
+}
+
+/// Counts what the public listener answers.
+pub async fn count_public<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    count(Listener::Public, request, next).await
+}
+
+/// Counts what the internal listener answers.
+pub async fn count_internal<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    count(Listener::Internal, request, next).await
+}
+
+async fn count<B: MessageBody>(
+    listener: Listener,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let response = next.call(request).await;
+    let status = match &response {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    metrics::http_request(listener, status.as_u16().into());
+    response
 }
 
 /// A resource that answers other methods with 405 and the list of its own (RFC 9110 §15.5.6).

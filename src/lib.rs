@@ -29,4 +29,8 @@ pub mod ingest;
 
 pub mod http;
 
+pub mod config;
+
+pub mod app;
+
 pub mod cli;

@@ -1,3 +1,17 @@
-//! The command `ssfd`.
+//! The command `ssfd`: parse arguments, run the subcommand, choose the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use ssfd::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match actix::System::new().block_on(cli.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ssfd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{id::Jti, set_error::SetError};
 
+/// The longest that a long poll may be made to wait.
+pub const WAIT_MAX: Duration = Duration::from_mins(5);
+
 /// How poll streams are served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -2,6 +2,6 @@
 
 mod dependencies;
 mod layers;
-mod source;
 mod push_client;
+mod source;
 mod store_contract;

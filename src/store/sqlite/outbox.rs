@@ -1,6 +1,6 @@
 //! SETs out.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{row, streams};
 use crate::{
@@ -39,7 +39,8 @@ const DEAD: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
     WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
 
 const ACKED: &str = "UPDATE outbox SET settled_at = ?3
-    WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL";
+    WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL
+    RETURNING appended_at";
 
 const REFUSED: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
     WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL";
@@ -145,7 +146,9 @@ pub(super) fn acknowledge(
     let now = now.as_millis();
     let mut acked = db.prepare_cached(ACKED)?;
     for jti in &acknowledgement.acked {
-        met.delivered += acked.execute(params![stream, jti.as_str(), now])?;
+        let appended_at =
+            acked.query_row(params![stream, jti.as_str(), now], |row| row.get(0)).optional()?;
+        met.delivered.extend(appended_at.map(Timestamp::from_millis));
     }
     let mut refused = db.prepare_cached(REFUSED)?;
     for (jti, error) in &acknowledgement.refused {

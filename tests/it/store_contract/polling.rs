@@ -22,7 +22,9 @@ async fn acknowledge(store: &dyn Store, acked: &[&str], refused: &[&str]) -> (us
     };
     let done = store.acknowledge(&id("st_1"), acknowledgement, NOW).await;
     let Acknowledged { delivered, dead } = done.expect("acknowledged");
-    (delivered, dead)
+    // Each with the time of its event.
+    assert!(delivered.iter().all(|appended_at| *appended_at == NOW), "{delivered:?}");
+    (delivered.len(), dead)
 }
 
 /// A store with a stream that has three events and, behind them, a control event.

@@ -1,0 +1,278 @@
+//! The composition root: here every concrete type is named. Build, serve, drain.
+
+mod keys;
+mod tls;
+
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App as HttpApp, HttpServer, dev::Server, middleware};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    actor::{registry::Registry, signer::Signer, stream::Environment},
+    auth::Authenticator,
+    clock,
+    config::{Config, ConfigError},
+    directory::Directory,
+    http::{self, Services},
+    ingest::{self, IngestError},
+    push::client::{PushClient, PushClientError},
+    store::{Store, StoreError, sqlite::SqliteStore},
+    telemetry::{metrics, readiness::Readiness},
+    transmitter::Transmitter,
+};
+
+pub use self::{
+    keys::{KeyFileError, load as load_keys},
+    tls::{TlsFileError, server_config},
+};
+
+/// Why the daemon does not start. Each text says what to do about it or names what is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
+    #[error(transparent)]
+    Push(#[from] PushClientError),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error("cannot open the store: {}", crate::app::chain(.0))]
+    Store(#[from] StoreError),
+    #[error("cannot listen on {address} (`{key}`): {source}")]
+    Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("cannot record metrics: {0}")]
+    Metrics(String),
+}
+
+/// An error with all its causes, for people.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The daemon, built and bound, not yet serving.
+pub struct App {
+    config: Config,
+    services: Services,
+    registry: Arc<Registry>,
+    public: TcpListener,
+    internal: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+}
+
+/// Opens the store and the keys, binds the listeners, and starts nothing that acts by itself. Must
+/// be called within an actix system.
+pub async fn build(config: Config) -> Result<App, StartError> {
+    config.validate()?;
+    let keys = Arc::new(load_keys(&config)?);
+    let tls = server_config(&config.public)?;
+    let push = PushClient::new(&config.push)?;
+    let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
+    let public = bind("public.listen", config.public.listen)?;
+    let internal = bind("internal.listen", config.internal.listen)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
+    let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
+    let signer = Signer::start(&config.signer, Arc::clone(&keys));
+    let environment = Environment {
+        store: Arc::clone(&store),
+        directory: Arc::clone(&directory),
+        signer: signer.clone(),
+        push,
+        settings: config.delivery.clone(),
+    };
+    let registry = Arc::new(Registry::new(environment, or_cores(config.process.actor_threads)));
+    let transmitter = Arc::new(Transmitter::new(
+        Arc::clone(&store),
+        directory,
+        Arc::clone(&registry),
+        signer,
+        config.poll.clone(),
+    ));
+    let services = Services {
+        transmitter,
+        authenticator: Authenticator::new(Arc::clone(&store)),
+        keys,
+        store,
+        readiness: Arc::default(),
+        metrics,
+        public: config.public.clone(),
+        internal: config.internal.clone(),
+    };
+    Ok(App { config, services, registry, public, internal, tls })
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn or_cores(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+impl App {
+    /// Where the listener for Receivers is bound.
+    pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// Where the listener for upstream and operators is bound.
+    pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
+        self.internal.local_addr()
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.services.store
+    }
+
+    pub fn readiness(&self) -> &Arc<Readiness> {
+        &self.services.readiness
+    }
+
+    /// Serves until `stop` resolves, then drains. `ready` is called once everything is up.
+    pub async fn serve(
+        self,
+        stop: impl Future<Output = ()>,
+        ready: impl FnOnce(),
+    ) -> Result<(), StartError> {
+        let Self { config, services, registry, public, internal, tls } = self;
+        let (stopping, stopped) = watch::channel(false);
+        let transmitter = Arc::clone(&services.transmitter);
+        let ingest = ingest::start(
+            &config.ingest.redis,
+            &transmitter,
+            &services.store,
+            &services.readiness,
+            &stopped,
+        )?;
+        let background = [
+            tokio::spawn(metrics::keep_up(services.metrics.clone())),
+            tokio::spawn(sweep(Arc::clone(&registry), config.delivery.sweep_interval)),
+            tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
+        ];
+        let public = public_server(&config, &services, public, tls)?;
+        let internal = internal_server(&services, internal)?;
+        let servers = [public.handle(), internal.handle()];
+        let serving = [actix_web::rt::spawn(public), actix_web::rt::spawn(internal)];
+        ready();
+
+        stop.await;
+        let _never_mind = stopping.send(true);
+        let drained = timeout(config.process.drain_timeout, async {
+            // Nothing comes in any more; then what is under way ends.
+            for reader in ingest {
+                reader.await.ok();
+            }
+            transmitter.release_long_polls();
+            for server in servers {
+                server.stop(true).await;
+            }
+            for server in serving {
+                server.await.ok();
+            }
+            registry.drain().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!("the drain ran out of time; what was under way is sent again later");
+        }
+        background.iter().for_each(JoinHandle::abort);
+        Ok(())
+    }
+}
+
+/// How long a server that stops waits for requests that it has begun, in seconds; each is short
+/// once long polls are released.
+const REQUEST_DRAIN_SECS: u64 = 5;
+
+fn public_server(
+    config: &Config,
+    services: &Services,
+    listener: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+) -> std::io::Result<Server> {
+    let services = services.clone();
+    let server = HttpServer::new(move || {
+        HttpApp::new()
+            .wrap(middleware::from_fn(http::count_public))
+            .configure(http::public(&services))
+    });
+    let server = server
+        .workers(or_cores(config.public.workers))
+        .shutdown_timeout(REQUEST_DRAIN_SECS)
+        .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}
+
+fn internal_server(services: &Services, listener: TcpListener) -> std::io::Result<Server> {
+    let services = services.clone();
+    let server = HttpServer::new(move || {
+        HttpApp::new()
+            .wrap(middleware::from_fn(http::count_internal))
+            .configure(http::internal(&services))
+    });
+    // Few clients, and each of them quick.
+    let server = server.workers(1).shutdown_timeout(REQUEST_DRAIN_SECS).disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+/// Finds work whose wake-up was lost; at once after a start, when there was none at all.
+async fn sweep(registry: Arc<Registry>, period: Duration) {
+    let mut tick = interval(period.max(Duration::from_millis(10)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = registry.sweep().await {
+            metrics::store_error("sweep");
+            tracing::warn!(error = chain(&error), "cannot look for work");
+        }
+    }
+}
+
+/// Removes what is kept long enough.
+async fn expire(store: Arc<dyn Store>, config: Config) {
+    let mut tick = interval(config.store.expiry_interval.max(Duration::from_millis(10)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let now = clock::now();
+        let settled_before = now - config.store.event_retention;
+        let ids_before = now - config.store.event_id_retention;
+        loop {
+            match store.expire(settled_before, ids_before).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    metrics::store_error("expire");
+                    tracing::warn!(error = chain(&error), "cannot remove what is old");
+                    break;
+                }
+            }
+        }
+    }
+}

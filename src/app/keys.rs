@@ -1,0 +1,68 @@
+//! Signing keys from their files.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::Config,
+    domain::id::ProviderName,
+    signing::{
+        key_ring::{KeyRing, KeyRings},
+        keys::{KeyError, SigningKey},
+    },
+};
+
+/// A key file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    #[error(
+        "provider `{provider}` has no signing key: {path} is not there; make one with `ssfd keys \
+         generate --out {path}`, or name another in `providers.{provider}.signing_keys`"
+    )]
+    Missing { provider: ProviderName, path: String },
+    #[error("cannot read the signing key {path} of provider `{provider}`: {source}")]
+    Unreadable { provider: ProviderName, path: String, source: std::io::Error },
+    #[error("the signing key {path} of provider `{provider}`: {source}")]
+    Invalid { provider: ProviderName, path: String, source: KeyError },
+    #[error("the signing keys of provider `{provider}`: {source}")]
+    Ring { provider: ProviderName, source: KeyError },
+}
+
+/// A path of this form names a systemd credential.
+const CREDENTIAL: &str = "credential:";
+
+/// Where a file is. systemd gives each service a folder of its own for credentials.
+pub(super) fn resolve(path: &Path) -> PathBuf {
+    match path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) {
+        Some(name) => {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
+            Path::new(&folder).join(name)
+        }
+        None => path.to_owned(),
+    }
+}
+
+/// Reads and parses every key of every provider, once.
+pub fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
+    let rings = config.signing_keys().into_iter().map(|(provider, files)| {
+        let keys = files.iter().map(|file| read(&provider, file)).collect::<Result<Vec<_>, _>>()?;
+        let ring = KeyRing::new(keys)
+            .map_err(|source| KeyFileError::Ring { provider: provider.clone(), source })?;
+        Ok((provider, Arc::new(ring)))
+    });
+    rings.collect()
+}
+
+fn read(provider: &ProviderName, file: &Path) -> Result<SigningKey, KeyFileError> {
+    let (provider, path) = (provider.clone(), file.display().to_string());
+    let pem = match std::fs::read(resolve(file)) {
+        Ok(pem) => pem,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(KeyFileError::Missing { provider, path });
+        }
+        Err(source) => return Err(KeyFileError::Unreadable { provider, path, source }),
+    };
+    SigningKey::from_pem(&pem).map_err(|source| KeyFileError::Invalid { provider, path, source })
+}

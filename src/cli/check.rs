@@ -1,0 +1,39 @@
+//! `ssfd check`: validates the configuration without starting.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{app, cli::CliError, config::Config, push::client::PushClient};
+
+/// Validate the configuration and the files it names, without starting.
+#[derive(Debug, Args)]
+pub struct Check {}
+
+impl Check {
+    pub fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
+        let providers = config.providers().map_err(CliError::new)?;
+        let keys = app::load_keys(config).map_err(CliError::new)?;
+        app::server_config(&config.public).map_err(CliError::new)?;
+        PushClient::new(&config.push).map_err(CliError::new)?;
+        let described = providers.iter().map(|provider| {
+            let signer = keys.get(&provider.name).map(|ring| ring.signer());
+            let algorithm = signer.map(|key| key.algorithm().as_str()).unwrap_or_default();
+            let kid = signer.map(|key| key.kid().to_string()).unwrap_or_default();
+            (provider.name.as_str(), provider.issuer.as_str(), algorithm, kid)
+        });
+        if json {
+            let providers: Vec<_> = described
+                .map(|(name, issuer, algorithm, kid)| {
+                    json!({"name": name, "issuer": issuer, "algorithm": algorithm, "kid": kid})
+                })
+                .collect();
+            println!("{}", json!({"valid": true, "providers": providers}));
+        } else {
+            for (name, issuer, algorithm, kid) in described {
+                println!("provider {name}: {issuer}, signs {algorithm} with {kid}");
+            }
+            println!("the configuration is valid");
+        }
+        Ok(())
+    }
+}

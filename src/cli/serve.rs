@@ -1,0 +1,59 @@
+//! `ssfd serve`: the daemon.
+
+use clap::Args;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{app, cli::CliError, config::Config, telemetry::logging};
+
+/// Run the daemon until SIGTERM or SIGINT, then drain and exit.
+#[derive(Debug, Args)]
+pub struct Serve {}
+
+impl Serve {
+    pub async fn run(self, config: Config) -> Result<(), CliError> {
+        logging::init(&config.log).map_err(CliError::new)?;
+        let app = app::build(config).await.map_err(CliError::new)?;
+        let addresses = (app.public_addr(), app.internal_addr());
+        let ready = || {
+            let (public, internal) = addresses;
+            tracing::info!(
+                public = %public.map(|a| a.to_string()).unwrap_or_default(),
+                internal = %internal.map(|a| a.to_string()).unwrap_or_default(),
+                version = env!("CARGO_PKG_VERSION"),
+                "serving"
+            );
+            notify(NotifyState::Ready);
+        };
+        app.serve(stop_signal()?, ready).await.map_err(CliError::new)?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Resolves with SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
+    let listen = |kind| signal(kind).map_err(CliError::new);
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                // Caught, since it would end the process.
+                _ = hang_up.recv() => tracing::warn!("SIGHUP: nothing is reloaded; restart instead"),
+            }
+        }
+        tracing::info!("stopping");
+        notify(NotifyState::Stopping);
+    })
+}
+
+/// Tells systemd, if it started us.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot notify the service manager");
+    }
+}

@@ -1,0 +1,192 @@
+//! The configuration: gathers the settings that each module owns, from a file, the environment and
+//! flags, into one validated value.
+
+mod load;
+mod provider;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{load::load, provider::ProviderSettings};
+use crate::{
+    actor::signer::SignerSettings,
+    delivery::{machine::DeliverySettings, poll::PollSettings},
+    domain::{id::ProviderName, provider::Provider},
+    http::settings::{InternalSettings, PublicSettings},
+    ingest::settings::RedisIngestSettings,
+    push::settings::PushSettings,
+    store::sqlite::SqliteSettings,
+    telemetry::logging::LogSettings,
+};
+
+/// Everything that can be set. `config/ssfd.toml` lists every key with its default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub log: LogSettings,
+    pub public: PublicSettings,
+    pub internal: InternalSettings,
+    pub store: StoreSettings,
+    pub ingest: IngestSettings,
+    pub delivery: DeliverySettings,
+    pub push: PushSettings,
+    pub poll: PollSettings,
+    pub signer: SignerSettings,
+    pub process: ProcessSettings,
+    /// By name. Without any there is one called `default`.
+    pub providers: BTreeMap<ProviderName, ProviderSettings>,
+}
+
+/// Which store is used, and how long it keeps what is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSettings {
+    pub sqlite: SqliteSettings,
+    /// How long settled SETs are kept, delivered or dead.
+    #[serde(with = "humantime_serde")]
+    pub event_retention: Duration,
+    /// How long a publisher's event id is known, so that a second event with it is a duplicate.
+    #[serde(with = "humantime_serde")]
+    pub event_id_retention: Duration,
+    /// How often what is older is removed.
+    #[serde(with = "humantime_serde")]
+    pub expiry_interval: Duration,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            sqlite: SqliteSettings::default(),
+            event_retention: Duration::from_hours(30 * 24),
+            event_id_retention: Duration::from_hours(24),
+            expiry_interval: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Where events come from, beside `POST /events`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestSettings {
+    pub redis: RedisIngestSettings,
+}
+
+/// The process as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProcessSettings {
+    /// Threads that run stream actors; 0 stands for one per core.
+    pub actor_threads: usize,
+    /// How long a stop waits for what is under way, in all.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for ProcessSettings {
+    fn default() -> Self {
+        Self { actor_threads: 0, drain_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// What is wrong with a configuration; the text names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}")]
+    Read(String),
+    #[error("`{key}` {rule}")]
+    Invalid { key: String, rule: String },
+}
+
+pub(crate) fn invalid<T>(
+    key: impl Into<String>,
+    rule: impl Into<String>,
+) -> Result<T, ConfigError> {
+    Err(ConfigError::Invalid { key: key.into(), rule: rule.into() })
+}
+
+impl Config {
+    /// The providers, each valid and none in another's way.
+    pub fn providers(&self) -> Result<Vec<Provider>, ConfigError> {
+        let mut by_path: HashMap<String, ProviderName> = HashMap::new();
+        let mut providers = Vec::new();
+        for (name, settings) in self.named_providers() {
+            let provider = settings.provider(&name)?;
+            let path = provider.issuer.path().to_owned();
+            if let Some(other) = by_path.insert(path, name.clone()) {
+                // Requests are told apart by path alone; the Host header is a stranger's word.
+                return invalid(
+                    format!("providers.{name}.issuer"),
+                    format!(
+                        "has the same path as that of `{other}`; one listener cannot tell them apart"
+                    ),
+                );
+            }
+            providers.push(provider);
+        }
+        Ok(providers)
+    }
+
+    /// The key files of each provider, the signing one first.
+    pub fn signing_keys(&self) -> Vec<(ProviderName, Vec<PathBuf>)> {
+        let files = |(name, settings): (ProviderName, ProviderSettings)| {
+            let files = settings.signing_key_files(&name);
+            (name, files)
+        };
+        self.named_providers().into_iter().map(files).collect()
+    }
+
+    fn named_providers(&self) -> BTreeMap<ProviderName, ProviderSettings> {
+        if self.providers.is_empty() {
+            let name = "default".parse().expect("a valid name");
+            return BTreeMap::from([(name, ProviderSettings::default())]);
+        }
+        self.providers.clone()
+    }
+
+    /// What no single value shows.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.providers()?;
+        let public = &self.public;
+        if public.tls_certificate.is_some() != public.tls_key.is_some() {
+            return invalid("public.tls_certificate", "and `public.tls_key` belong together");
+        }
+        let redis = &self.ingest.redis;
+        if redis.batch_max == 0 {
+            return invalid("ingest.redis.batch_max", "must be at least 1");
+        }
+        if redis.block.is_zero() {
+            return invalid("ingest.redis.block", "must be longer than 0");
+        }
+        let delivery = &self.delivery;
+        if delivery.in_flight_max == 0 || delivery.window_max < delivery.in_flight_max {
+            return invalid(
+                "delivery.in_flight_max",
+                "must be at least 1 and at most `delivery.window_max`",
+            );
+        }
+        if delivery.retry.schedule.is_empty() {
+            return invalid("delivery.retry.schedule", "must have at least one wait");
+        }
+        if !(0.0..=1.0).contains(&delivery.retry.jitter) {
+            return invalid("delivery.retry.jitter", "must be between 0 and 1");
+        }
+        if self.poll.events_default == 0 || self.poll.events_max < self.poll.events_default {
+            return invalid(
+                "poll.events_default",
+                "must be at least 1 and at most `poll.events_max`",
+            );
+        }
+        if crate::delivery::poll::WAIT_MAX < self.poll.wait {
+            return invalid("poll.wait", "must be at most 300s");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

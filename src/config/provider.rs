@@ -1,0 +1,91 @@
+//! The settings of one provider.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, invalid};
+use crate::domain::{event_type::EventType, id::ProviderName, issuer::Issuer, provider::Provider};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProviderSettings {
+    /// The https URL under which the provider speaks, exactly as Receivers know it (SSF §7.2.4).
+    pub issuer: String,
+    /// PEM files of private keys: the first signs, all are published. Empty stands for
+    /// `keys/<provider>.pem`. `credential:NAME` is the systemd credential of that name.
+    pub signing_keys: Vec<PathBuf>,
+    /// Event types that streams may ask for; empty stands for all of CAEP and RISC.
+    pub events_supported: Vec<String>,
+    /// Whether upstream may publish types that are neither of CAEP or RISC nor listed above.
+    pub custom_event_types: bool,
+    /// Whether a push endpoint may be plain http. For tests only (RFC 8935 §2.1).
+    pub insecure_endpoints: bool,
+    /// The least time between two verification requests for one stream.
+    #[serde(with = "humantime_serde")]
+    pub min_verification_interval: Duration,
+    /// Streams that one Receiver may have; a further one is answered 409.
+    pub streams_per_receiver_max: usize,
+}
+
+impl Default for ProviderSettings {
+    fn default() -> Self {
+        Self {
+            issuer: "https://localhost".into(),
+            signing_keys: Vec::new(),
+            events_supported: Vec::new(),
+            custom_event_types: false,
+            insecure_endpoints: false,
+            min_verification_interval: Duration::from_secs(30),
+            streams_per_receiver_max: 100,
+        }
+    }
+}
+
+impl ProviderSettings {
+    pub(super) fn provider(&self, name: &ProviderName) -> Result<Provider, ConfigError> {
+        let key = |member: &str| format!("providers.{name}.{member}");
+        let issuer = match Issuer::try_from(self.issuer.clone()) {
+            Ok(issuer) => issuer,
+            Err(error) => return invalid(key("issuer"), format!("is not valid: {error}")),
+        };
+        let mut events_supported = Vec::new();
+        for raw in &self.events_supported {
+            match raw.parse::<EventType>() {
+                Ok(event_type) if event_type.is_control() => {
+                    return invalid(
+                        key("events_supported"),
+                        format!(
+                            "must not list `{raw}`: the Transmitter sends it unasked (SSF §8.1.4)"
+                        ),
+                    );
+                }
+                Ok(event_type) => events_supported.push(event_type),
+                Err(error) => return invalid(key("events_supported"), error.to_string()),
+            }
+        }
+        if events_supported.is_empty() {
+            events_supported = EventType::offered_by_default();
+        }
+        if self.streams_per_receiver_max == 0 {
+            return invalid(key("streams_per_receiver_max"), "must be at least 1");
+        }
+        Ok(Provider {
+            name: name.clone(),
+            issuer,
+            events_supported,
+            custom_event_types: self.custom_event_types,
+            insecure_endpoints: self.insecure_endpoints,
+            min_verification_interval: self.min_verification_interval,
+            streams_per_receiver_max: self.streams_per_receiver_max,
+        })
+    }
+
+    pub(super) fn signing_key_files(&self, name: &ProviderName) -> Vec<PathBuf> {
+        if self.signing_keys.is_empty() {
+            vec![PathBuf::from(format!("keys/{name}.pem"))]
+        } else {
+            self.signing_keys.clone()
+        }
+    }
+}

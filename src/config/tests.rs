@@ -1,0 +1,112 @@
+use std::{io::Write, path::Path};
+
+use serde_json::Value;
+
+use super::*;
+
+fn from_file(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("a few bytes");
+    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    load(Some(file.path()), environment).map_err(|error| error.to_string())
+}
+
+fn json(config: &Config) -> Value {
+    serde_json::to_value(config).expect("a configuration is plain data")
+}
+
+#[track_caller]
+fn refuses(text: &str, error: &str) {
+    let found = from_file(text, &[]).expect_err(text);
+    assert!(found.contains(error), "{found}");
+}
+
+#[test]
+fn without_a_file_the_defaults_stand() {
+    let config = load(None, []).expect("the defaults are valid");
+    assert_eq!(json(&config), json(&Config::default()));
+    let providers = config.providers().expect("a default provider");
+    assert_eq!(providers[0].name.as_str(), "default");
+    assert_eq!(config.signing_keys()[0].1, [Path::new("keys/default.pem")]);
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let text = "[public]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 7\n";
+    let environment = [
+        ("SSFD_PUBLIC__LISTEN", "127.0.0.1:2"),
+        ("SSFD_PROVIDERS__ACME__ISSUER", "https://tx.example/acme"),
+        ("SSFD_CONFIG", "elsewhere.toml"),
+        ("UNRELATED", "x"),
+    ];
+    let config = from_file(text, &environment).expect("a valid configuration");
+    assert_eq!(config.public.listen.to_string(), "127.0.0.1:2");
+    assert_eq!(config.public.body_bytes_max, 7);
+    assert_eq!(config.providers().expect("valid")[0].issuer.as_str(), "https://tx.example/acme");
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    refuses("[public]\nlisten_on = \"127.0.0.1:1\"\n", "listen_on");
+    refuses("[publik]\n", "publik");
+    refuses("[providers.acme]\nissuers = \"x\"\n", "issuers");
+    let error = from_file("", &[("SSFD_PUBLIC__LISTEN_ON", "x")]).expect_err("an unknown variable");
+    assert!(error.contains("listen_on"), "{error}");
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_rule() {
+    refuses("[public]\nlisten = \"nowhere\"\n", "`public.listen`");
+    refuses("[delivery]\nsweep_interval = \"soon\"\n", "`delivery.sweep_interval`");
+    refuses("[delivery]\nin_flight_max = 0\n", "`delivery.in_flight_max` must be at least 1");
+    refuses("[public]\ntls_key = \"k.pem\"\n", "belong together");
+    refuses("[providers.acme]\nissuer = \"http://tx.example\"\n", "`providers.acme.issuer`");
+    refuses("[providers.acme]\nevents_supported = [\"caep:nope\"]\n", "caep:nope");
+    refuses("[providers.acme]\nevents_supported = [\"ssf:verification\"]\n", "SSF §8.1.4");
+    refuses("[providers.\"a b\"]\n", "provider name");
+    refuses("[poll]\nwait = \"10m\"\n", "`poll.wait`");
+    refuses("= 1", "TOML");
+}
+
+#[test]
+fn two_providers_need_two_paths() {
+    let one = "[providers.one]\nissuer = \"https://a.example\"\n";
+    refuses(&format!("{one}[providers.two]\nissuer = \"https://b.example/\"\n"), "the same path");
+    let two = format!("{one}[providers.two]\nissuer = \"https://a.example/two\"\n");
+    assert_eq!(from_file(&two, &[]).expect("valid").providers().expect("valid").len(), 2);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Some(Path::new("nowhere/ssfd.toml")), []).expect_err("no such file");
+    assert!(error.to_string().contains("cannot read nowhere/ssfd.toml"), "{error}");
+}
+
+/// The shipped file says nothing but the defaults, and leaves none out.
+#[test]
+fn the_shipped_file_lists_every_key_with_its_default() {
+    let text = include_str!("../../config/ssfd.toml");
+    let shipped = from_file(text, &[]).expect("the shipped file is valid");
+    let mut defaults = Config::default();
+    defaults.providers = defaults.named_providers();
+    assert_eq!(json(&shipped), json(&defaults));
+
+    let mut missing = Vec::new();
+    every_key(&json(&defaults), &mut |key| {
+        // Keys without a default stand there as a comment.
+        let stands = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+        if !text.lines().any(stands) {
+            missing.push(key.to_owned());
+        }
+    });
+    assert!(missing.is_empty(), "not in config/ssfd.toml: {missing:?}");
+}
+
+fn every_key(value: &Value, see: &mut impl FnMut(&str)) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => every_key(value, see),
+            _ => see(key),
+        }
+    }
+}
