@@ -3,6 +3,7 @@
 
 pub mod algorithm;
 mod der;
+pub mod generate;
 pub mod jwks;
 pub mod jws;
 pub mod key_ring;

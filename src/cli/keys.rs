@@ -1,0 +1,237 @@
+//! `ssfd keys`: makes and shows the keys that sign SETs.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::{
+    cli::CliError,
+    signing::{
+        algorithm::Algorithm,
+        generate::{GenerateError, RsaBits, generate, generate_rsa},
+        keys::SigningKey,
+    },
+};
+
+/// The most that is read of a file that should be a key.
+const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+const ALGORITHM_HELP: &str = "RS256, ES256, ES384, ES512 or EdDSA; most Receivers take RS256 only";
+
+/// Make and show the keys that sign SETs.
+#[derive(Debug, Args)]
+pub struct Keys {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(Generate),
+    Show(Show),
+}
+
+/// Make a private key.
+#[derive(Debug, Args)]
+struct Generate {
+    #[arg(long, default_value_t = Algorithm::Rs256, help = ALGORITHM_HELP)]
+    algorithm: Algorithm,
+    /// The size of an RSA key: 2048, 3072 or 4096 [default: 2048]
+    #[arg(long)]
+    bits: Option<u32>,
+    /// Where to write the key, readable by its owner only [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Overwrite the file
+    #[arg(long, requires = "out")]
+    force: bool,
+}
+
+/// Show what is public of a private key: its id, its algorithm, its JWK.
+#[derive(Debug, Args)]
+struct Show {
+    /// The private key, in PEM
+    file: PathBuf,
+}
+
+impl Keys {
+    pub fn run(self, json: bool) -> Result<(), CliError> {
+        let text = match self.command {
+            Command::Generate(generate) => generate.run(json)?,
+            Command::Show(show) => show.run(json)?,
+        };
+        println!("{}", text.trim_end());
+        Ok(())
+    }
+}
+
+impl Generate {
+    fn run(self, json: bool) -> Result<String, CliError> {
+        let pem = self.generate()?;
+        let key = SigningKey::from_pem(pem.as_bytes()).map_err(CliError::new)?;
+        let (kid, algorithm) = (key.kid(), key.algorithm());
+        match (self.out, json) {
+            (None, false) => Ok(pem),
+            (None, true) => {
+                Ok(json!({"kid": kid, "algorithm": algorithm, "private_key": pem}).to_string())
+            }
+            (Some(file), _) => {
+                let path = file.display().to_string();
+                write(&file, &pem, self.force).map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists if !self.force => {
+                        CliError::new(format!("{path} is there already; --force overwrites it"))
+                    }
+                    _ => in_file(&file, &error),
+                })?;
+                Ok(if json {
+                    json!({"kid": kid, "algorithm": algorithm, "file": path}).to_string()
+                } else {
+                    format!("{path}: {algorithm} key {kid}")
+                })
+            }
+        }
+    }
+
+    fn generate(&self) -> Result<String, CliError> {
+        let made = match (self.algorithm, self.bits) {
+            (algorithm, None) => generate(algorithm),
+            (Algorithm::Rs256, Some(bits)) => RsaBits::try_from(bits).and_then(generate_rsa),
+            (other, Some(_)) => {
+                return Err(CliError::new(format!("--bits is for RS256; {other} has one size")));
+            }
+        };
+        made.map_err(|error: GenerateError| CliError::new(error))
+    }
+}
+
+impl Show {
+    fn run(self, json: bool) -> Result<String, CliError> {
+        let pem = read(&self.file).map_err(|error| in_file(&self.file, &error))?;
+        let key = SigningKey::from_pem(&pem).map_err(|error| in_file(&self.file, &error))?;
+        let (kid, algorithm, jwk) = (key.kid(), key.algorithm(), key.public_jwk());
+        if json {
+            return Ok(json!({"kid": kid, "algorithm": algorithm, "jwk": jwk}).to_string());
+        }
+        let jwk = serde_json::to_string_pretty(jwk).expect("a JWK is strings");
+        Ok(format!("kid        {kid}\nalgorithm  {algorithm}\njwk        {jwk}"))
+    }
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(file)?.take(KEY_FILE_BYTES_MAX).read_to_end(&mut pem)?;
+    Ok(pem)
+}
+
+/// Writes beside the file and moves it there, so that at no time is there half a key, or one that
+/// others may read; a temporary file has mode 0600 from the start.
+fn write(file: &Path, pem: &str, force: bool) -> io::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(pem.as_bytes())?;
+    new.as_file().sync_all()?;
+    if force {
+        new.persist(file)?
+    } else {
+        new.persist_noclobber(file)?
+    };
+    Ok(())
+}
+
+/// The error with its causes, and the file that it is about.
+fn in_file(file: &Path, error: &(dyn Error + 'static)) -> CliError {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    CliError::new(format!("{}: {}", file.display(), causes.join(": ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use clap::Parser;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        keys: Keys,
+    }
+
+    fn run(args: &[&str], json: bool) -> Result<String, CliError> {
+        let args = ["keys"].iter().chain(args);
+        match Cli::try_parse_from(args).expect("valid arguments").keys.command {
+            Command::Generate(generate) => generate.run(json),
+            Command::Show(show) => show.run(json),
+        }
+    }
+
+    #[test]
+    fn a_key_goes_to_standard_output_by_default() {
+        let pem = run(&["generate", "--algorithm", "es256"], false).expect("a key");
+        let key = SigningKey::from_pem(pem.as_bytes()).expect("a usable key");
+        assert_eq!(key.algorithm(), Algorithm::Es256);
+    }
+
+    #[test]
+    fn a_written_key_is_for_its_owner_and_is_shown_without_its_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("new/acme.pem");
+        let path = file.to_str().expect("UTF-8");
+        let args = ["generate", "--algorithm", "EdDSA", "--out", path];
+        let written = run(&args, true).expect("written");
+        let written: Value = serde_json::from_str(&written).expect("JSON");
+        let mode = fs::metadata(&file).expect("written").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let shown = run(&["show", path], true).expect("shown");
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!((&shown["kid"], &shown["algorithm"]), (&written["kid"], &"EdDSA".into()));
+        assert_eq!((&shown["jwk"]["kid"], &shown["jwk"]["d"]), (&written["kid"], &Value::Null));
+        let text = run(&["show", path], false).expect("shown");
+        assert!(text.contains(written["kid"].as_str().expect("a string")), "{text}");
+    }
+
+    #[test]
+    fn a_file_is_overwritten_by_force_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("acme.pem");
+        let path = file.to_str().expect("UTF-8");
+        fs::write(&file, "precious").expect("written");
+        let args = ["generate", "--algorithm", "es256", "--out", path, "--force"];
+        let error = run(&args[..5], false).expect_err("the file is there");
+        assert!(error.to_string().contains("--force overwrites it"), "{error}");
+        assert_eq!(fs::read(&file).expect("there"), b"precious");
+        run(&args, false).expect("overwritten");
+        assert!(SigningKey::from_pem(&fs::read(&file).expect("there")).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn bits_are_for_rsa_and_of_three_sizes() {
+        let error = run(&["generate", "--bits", "1024"], false).expect_err("too few");
+        assert!(error.to_string().contains("2048, 3072 and 4096"), "{error}");
+        let args = ["generate", "--algorithm", "ES256", "--bits", "2048"];
+        let error = run(&args, false).expect_err("not RSA");
+        assert!(error.to_string().contains("--bits is for RS256"), "{error}");
+    }
+
+    #[test]
+    fn an_unusable_key_is_named_with_its_file() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/keys/test-rsa-1024-pkcs8.pem");
+        let error = run(&["show", file], false).expect_err("too short").to_string();
+        assert!(error.starts_with(file) && error.contains("1024 bits"), "{error}");
+    }
+}
