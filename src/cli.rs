@@ -41,6 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Receive(Box<receive::Receive>),
     Check(check::Check),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
@@ -65,6 +66,7 @@ impl Cli {
         };
         match self.command {
             Command::Serve(serve) => serve.run(config()?).await,
+            Command::Receive(receive) => receive.run(self.json).await,
             Command::Check(check) => check.run(&config()?, self.json),
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,

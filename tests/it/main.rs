@@ -3,5 +3,7 @@
 mod dependencies;
 mod layers;
 mod push_client;
+mod receive;
+mod scripted_server;
 mod source;
 mod store_contract;

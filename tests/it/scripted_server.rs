@@ -1,4 +1,5 @@
-//! A push endpoint that a test scripts, request by request.
+//! An HTTPS server that a test scripts, request by request.
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
 use std::{
     net::SocketAddr,
@@ -29,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a request is answered with.
 #[derive(Clone)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     With(Response<Full<Bytes>>),
     /// The connection is closed, or the HTTP/2 stream reset.
     Nothing,
@@ -38,11 +39,11 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    pub(super) fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::full(status, &[], "")
     }
 
-    pub(super) fn full(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+    pub(crate) fn full(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let mut response = Response::builder().status(StatusCode::from_u16(status).unwrap());
         for (name, value) in headers {
             response = response.header(*name, *value);
@@ -53,21 +54,21 @@ impl Reply {
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) method: Method,
-    pub(super) target: String,
-    pub(super) version: Version,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
     /// Counts the connections from 0.
-    pub(super) connection: usize,
+    pub(crate) connection: usize,
 }
 
 /// Answers the n-th request, from 0, by its script.
 type Script = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
 
 /// A TLS server on loopback with a certificate for `localhost`.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     address: SocketAddr,
     folder: TempDir,
     state: Arc<State>,
@@ -90,7 +91,7 @@ impl Drop for Endpoint {
 
 impl Endpoint {
     /// Offers `protocols` by ALPN.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         protocols: &[&str],
         script: impl Fn(usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -114,29 +115,29 @@ impl Endpoint {
     }
 
     /// An URL whose host the certificate names.
-    pub(super) fn url(&self, target: &str) -> String {
+    pub(crate) fn url(&self, target: &str) -> String {
         format!("https://localhost:{}{target}", self.address.port())
     }
 
-    pub(super) fn url_by_address(&self, target: &str) -> String {
+    pub(crate) fn url_by_address(&self, target: &str) -> String {
         format!("https://{}{target}", self.address)
     }
 
     /// A PEM file with the authority that vouches for this server.
-    pub(super) fn roots(&self) -> PathBuf {
+    pub(crate) fn roots(&self) -> PathBuf {
         self.folder.path().join("roots.pem")
     }
 
-    pub(super) fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap().clone()
     }
 
     /// Closes all connections without a word.
-    pub(super) fn close_connections(&self) {
+    pub(crate) fn close_connections(&self) {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             connection.abort();
         }
