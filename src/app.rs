@@ -27,7 +27,7 @@ use crate::{
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
     store::{Store, StoreError, sqlite::SqliteStore},
-    telemetry::{metrics, readiness::Readiness},
+    telemetry::{causes::with_causes, metrics, readiness::Readiness},
     transmitter::Transmitter,
 };
 
@@ -49,7 +49,7 @@ pub enum StartError {
     Push(#[from] PushClientError),
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    #[error("cannot open the store: {}", crate::app::chain(.0))]
+    #[error("cannot open the store: {}", with_causes(.0))]
     Store(#[from] StoreError),
     #[error("cannot listen on {address} (`{key}`): {source}")]
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
@@ -57,17 +57,6 @@ pub enum StartError {
     Io(#[from] std::io::Error),
     #[error("cannot record metrics: {0}")]
     Metrics(String),
-}
-
-/// An error with all its causes, for people.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The daemon, built and bound, not yet serving.
@@ -249,7 +238,7 @@ async fn sweep(registry: Arc<Registry>, period: Duration) {
         tick.tick().await;
         if let Err(error) = registry.sweep().await {
             metrics::store_error("sweep");
-            tracing::warn!(error = chain(&error), "cannot look for work");
+            tracing::warn!(error = with_causes(&error), "cannot look for work");
         }
     }
 }
@@ -269,7 +258,7 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
                 Ok(false) => break,
                 Err(error) => {
                     metrics::store_error("expire");
-                    tracing::warn!(error = chain(&error), "cannot remove what is old");
+                    tracing::warn!(error = with_causes(&error), "cannot remove what is old");
                     break;
                 }
             }

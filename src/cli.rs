@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
 pub mod check;
+pub mod http;
 pub mod keys;
 pub mod receive;
 pub mod serve;

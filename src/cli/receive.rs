@@ -1,7 +1,6 @@
 //! `ssfd receive`: a Receiver for tests and trials.
 
 pub mod certificate;
-pub mod http;
 pub mod inspect;
 pub mod jwks;
 pub mod misbehave;
@@ -21,7 +20,6 @@ use url::Url;
 
 use self::{
     certificate::{make_certificate, server_config},
-    http::{HttpClient, with_causes},
     inspect::Inspector,
     jwks::KeySource,
     misbehave::Misbehaviour,
@@ -30,9 +28,10 @@ use self::{
     watch::{Limits, watch},
 };
 use crate::{
-    cli::CliError,
+    cli::{CliError, http::HttpClient},
     domain::{issuer::Issuer, secret::Secret},
     signing::verify::Verifier,
+    telemetry::causes::with_causes,
 };
 
 /// How many SETs may wait to be printed.

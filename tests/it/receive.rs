@@ -7,15 +7,17 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use ssfd::{
-    cli::receive::{
-        certificate::{make_certificate, server_config},
+    cli::{
         http::HttpClient,
-        inspect::Inspector,
-        jwks::KeySource,
-        misbehave::Mode,
-        poll::{PollError, PollOptions, PollReceiver},
-        push::{PushOptions, PushReceiver},
-        received::{Method, Received, Rejection},
+        receive::{
+            certificate::{make_certificate, server_config},
+            inspect::Inspector,
+            jwks::KeySource,
+            misbehave::Mode,
+            poll::{PollError, PollOptions, PollReceiver},
+            push::{PushOptions, PushReceiver},
+            received::{Method, Received, Rejection},
+        },
     },
     delivery::outcome::{FailureClass, Outcome},
     domain::{issuer::Issuer, secret::Secret, set_error::ErrCode, stream::PushEndpoint},

@@ -9,13 +9,12 @@ use tokio::{
 };
 use url::Url;
 
-use super::{
-    http::{HttpClient, HttpError, with_causes},
-    received::Rejection,
-};
+use super::received::Rejection;
 use crate::{
+    cli::http::{HttpClient, HttpError},
     domain::{issuer::Issuer, metadata::WELL_KNOWN, set_error::SetError},
     signing::verify::{JwksError, VerifiedSet, Verifier, VerifyError},
+    telemetry::causes::with_causes,
 };
 
 /// The least time between two fetches, so that SETs with unknown keys do not become a flood of

@@ -18,12 +18,15 @@ use tokio::{
 use url::Url;
 
 use super::{
-    http::{HttpClient, HttpError, with_causes},
     inspect::{Arrival, Inspector},
     received::{Method, Received, Rejection},
     server::asked_to_stop,
 };
-use crate::domain::{secret::Secret, set_error::SetError};
+use crate::{
+    cli::http::{HttpClient, HttpError},
+    domain::{secret::Secret, set_error::SetError},
+    telemetry::causes::with_causes,
+};
 
 /// How long a long poll may take. Transmitters hold one for minutes.
 const POLL_TIMEOUT: Duration = Duration::from_secs(330);

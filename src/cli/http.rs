@@ -1,4 +1,4 @@
-//! A small HTTP client for what a Receiver asks of a Transmitter.
+//! A small HTTP client, for commands that speak to a daemon.
 
 use std::{error::Error, path::Path, time::Duration};
 
@@ -34,12 +34,6 @@ pub enum HttpError {
     Timeout { url: Url, timeout: Duration },
     #[error("{url} answered with status {status}")]
     Status { url: Url, status: StatusCode },
-}
-
-/// An error and its causes in one line.
-pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl HttpClient {
