@@ -1,6 +1,7 @@
 //! The composition root: here every concrete type is named. Build, serve, drain.
 
 mod keys;
+mod lock;
 mod tls;
 
 use std::{
@@ -33,6 +34,7 @@ use crate::{
 
 pub use self::{
     keys::{KeyFileError, load as load_keys},
+    lock::LockError,
     tls::{TlsFileError, server_config},
 };
 
@@ -45,6 +47,8 @@ pub enum StartError {
     Keys(#[from] KeyFileError),
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error(transparent)]
     Push(#[from] PushClientError),
     #[error(transparent)]
@@ -67,6 +71,7 @@ pub struct App {
     public: TcpListener,
     internal: TcpListener,
     tls: Option<rustls::ServerConfig>,
+    lock: lock::StoreLock,
 }
 
 /// Opens the store and the keys, binds the listeners, and starts nothing that acts by itself. Must
@@ -79,6 +84,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let public = bind("public.listen", config.public.listen)?;
     let internal = bind("internal.listen", config.internal.listen)?;
+    let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
     let signer = Signer::start(&config.signer, Arc::clone(&keys));
@@ -107,7 +113,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, public, internal, tls })
+    Ok(App { config, services, registry, public, internal, tls, lock })
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -146,7 +152,7 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(),
     ) -> Result<(), StartError> {
-        let Self { config, services, registry, public, internal, tls } = self;
+        let Self { config, services, registry, public, internal, tls, lock: _until_the_end } = self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
         let ingest = ingest::start(
