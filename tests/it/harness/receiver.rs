@@ -1,5 +1,7 @@
 //! A Receiver whose answers a test scripts.
 
+use std::path::PathBuf;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -41,8 +43,9 @@ impl Receiver {
         Self { endpoint: Endpoint::start_tls(&["h2"], script).await, arriving }
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// A PEM file with the authority that vouches for a Receiver with TLS.
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.endpoint.roots()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
