@@ -5,7 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, invalid};
-use crate::domain::{event_type::EventType, id::ProviderName, issuer::Issuer, provider::Provider};
+use crate::domain::{
+    event_type::EventType,
+    id::ProviderName,
+    issuer::Issuer,
+    provider::{EventChecks, Provider},
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,6 +24,12 @@ pub struct ProviderSettings {
     pub events_supported: Vec<String>,
     /// Whether upstream may publish types that are neither of CAEP or RISC nor listed above.
     pub custom_event_types: bool,
+    /// `strict`: an event that breaks a MUST of its definition is rejected. `lint`: it is delivered,
+    /// and counted and logged, as what breaks a SHOULD always is. `off`: nobody looks.
+    pub event_checks: EventChecks,
+    /// Whether to keep to the CAEP interoperability profile: an RS256 key signs, and the events of
+    /// its use cases have a `reason_admin` that is not empty.
+    pub interop: bool,
     /// Whether a push endpoint may be plain http. For tests only (RFC 8935 §2.1).
     pub insecure_endpoints: bool,
     /// The least time between two verification requests for one stream.
@@ -35,6 +46,8 @@ impl Default for ProviderSettings {
             signing_keys: Vec::new(),
             events_supported: Vec::new(),
             custom_event_types: false,
+            event_checks: EventChecks::Strict,
+            interop: false,
             insecure_endpoints: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
@@ -67,6 +80,9 @@ impl ProviderSettings {
         if events_supported.is_empty() {
             events_supported = EventType::offered_by_default();
         }
+        if self.interop && self.event_checks == EventChecks::Off {
+            return invalid(key("interop"), "needs `event_checks` to be `strict` or `lint`");
+        }
         if self.streams_per_receiver_max == 0 {
             return invalid(key("streams_per_receiver_max"), "must be at least 1");
         }
@@ -75,6 +91,8 @@ impl ProviderSettings {
             issuer,
             events_supported,
             custom_event_types: self.custom_event_types,
+            event_checks: self.event_checks,
+            interop: self.interop,
             insecure_endpoints: self.insecure_endpoints,
             min_verification_interval: self.min_verification_interval,
             streams_per_receiver_max: self.streams_per_receiver_max,

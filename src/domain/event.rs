@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     event_type::EventType,
     id::StreamId,
+    lint::{Finding, list},
     provider::Provider,
     subject::{InvalidSubject, SubjectId},
 };
@@ -46,6 +47,9 @@ pub enum InvalidEvent {
     ControlType(EventType),
     #[error("`sub_id`: {0}")]
     Subject(#[from] InvalidSubject),
+    /// What breaks the definition of its type, where the provider does not let that pass.
+    #[error("{}", list(.0))]
+    Schema(Vec<Finding>),
 }
 
 impl InvalidEvent {
@@ -58,6 +62,7 @@ impl InvalidEvent {
             Self::UnknownType(_) => "unknown_type",
             Self::ControlType(_) => "control_type",
             Self::Subject(_) => "invalid_subject",
+            Self::Schema(_) => "schema",
         }
     }
 }
@@ -108,7 +113,7 @@ fn read_type(value: Option<Value>, provider: &Provider) -> Result<EventType, Inv
     };
     if event_type.is_control() {
         Err(InvalidEvent::ControlType(event_type))
-    } else if event_type.is_known() || provider.takes(&event_type) {
+    } else if event_type.is_profiled() || provider.takes(&event_type) {
         Ok(event_type)
     } else {
         Err(InvalidEvent::UnknownType(event_type))
@@ -211,5 +216,17 @@ mod tests {
         let json = json!({"type": "urn:example:badge-lost", "sub_id": subject()});
         let provider = Provider { custom_event_types: true, ..Provider::example() };
         assert!(Event::from_json(json, &provider).is_ok());
+    }
+
+    /// OET-01.
+    #[test]
+    fn types_of_oauth_and_scim_are_taken_where_the_provider_lists_them() {
+        for name in ["oauth:token-revoked", "scim:prov:delete"] {
+            let json = json!({"type": name, "sub_id": subject()});
+            refuses(&json, "unknown_type", "this provider takes no others");
+            let listed = vec![name.parse().expect("it is known")];
+            let provider = Provider { events_supported: listed, ..Provider::example() };
+            assert!(Event::from_json(json, &provider).is_ok(), "{name}");
+        }
     }
 }

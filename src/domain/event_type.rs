@@ -5,44 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
-const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
-const SSF: &str = "https://schemas.openid.net/secevent/ssf/event-type/";
-
-/// CAEP 1.0 §3.
-const CAEP_TYPES: [&str; 8] = [
-    "session-revoked",
-    "token-claims-change",
-    "credential-change",
-    "assurance-level-change",
-    "device-compliance-change",
-    "session-established",
-    "session-presented",
-    "risk-level-change",
-];
-
-/// RISC 1.0 §2. `sessions-revoked` is deprecated for new Transmitters (RISC §2.11): it is known,
-/// since Receivers still ask for it, but not offered unless a provider lists it.
-const RISC_TYPES: [&str; 14] = [
-    "account-credential-change-required",
-    "account-purged",
-    "account-disabled",
-    "account-enabled",
-    "identifier-changed",
-    "identifier-recycled",
-    "credential-compromise",
-    "opt-in",
-    "opt-out-initiated",
-    "opt-out-cancelled",
-    "opt-out-effective",
-    "recovery-activated",
-    "recovery-information-changed",
-    RISC_DEPRECATED,
-];
-const RISC_DEPRECATED: &str = "sessions-revoked";
-
-/// SSF §8.1.4, §8.1.5.
-const SSF_TYPES: [&str; 2] = ["verification", "stream-updated"];
+use super::schema::{self, FAMILIES, Family, Origin, Schema};
 
 /// The longest URI that an event type may have.
 const LENGTH_MAX: usize = 512;
@@ -70,27 +33,34 @@ impl EventType {
     }
 
     pub fn verification() -> Self {
-        Self(format!("{SSF}verification"))
+        "ssf:verification".parse().expect("SSF defines it")
     }
 
-    /// Whether CAEP, RISC or SSF define this type.
-    pub fn is_known(&self) -> bool {
-        [(CAEP, &CAEP_TYPES[..]), (RISC, &RISC_TYPES), (SSF, &SSF_TYPES)]
-            .iter()
-            .any(|(base, names)| self.0.strip_prefix(base).is_some_and(|n| names.contains(&n)))
+    /// What its specification says of this type, if we know one.
+    pub fn definition(&self) -> Option<(&'static Family, &'static Schema)> {
+        schema::find(&self.0)
+    }
+
+    /// Whether CAEP or RISC define this type: every provider takes those.
+    pub fn is_profiled(&self) -> bool {
+        self.definition().is_some_and(|(family, _)| family.origin == Origin::Profile)
     }
 
     /// Whether only the Transmitter itself may issue this type (SSF §8.1.4, §8.1.5).
     pub fn is_control(&self) -> bool {
-        self.0.starts_with(SSF)
+        let mut control = FAMILIES.iter().filter(|family| family.origin == Origin::Control);
+        control.any(|family| self.0.starts_with(family.base))
     }
 
     /// What a provider offers unless its configuration says otherwise: all of CAEP and RISC but
     /// what is deprecated.
     pub fn offered_by_default() -> Vec<Self> {
-        let caep = CAEP_TYPES.iter().map(|name| format!("{CAEP}{name}"));
-        let risc = RISC_TYPES.iter().filter(|name| **name != RISC_DEPRECATED);
-        caep.chain(risc.map(|name| format!("{RISC}{name}"))).map(Self).collect()
+        let profiles = FAMILIES.iter().filter(|family| family.origin == Origin::Profile);
+        let offered = profiles.flat_map(|family| {
+            let types = family.types.iter().filter(|schema| schema.replaced_by.is_none());
+            types.map(|schema| Self(format!("{}{}", family.base, schema.name)))
+        });
+        offered.collect()
     }
 }
 
@@ -99,14 +69,9 @@ impl TryFrom<String> for EventType {
 
     /// Takes the URI, or a short name such as `caep:session-revoked`.
     fn try_from(raw: String) -> Result<Self, InvalidEventType> {
-        for (prefix, base, names) in [
-            ("caep:", CAEP, &CAEP_TYPES[..]),
-            ("risc:", RISC, &RISC_TYPES),
-            ("ssf:", SSF, &SSF_TYPES),
-        ] {
-            if let Some(name) = raw.strip_prefix(prefix) {
-                let known = names.contains(&name);
-                let uri = known.then(|| Self(format!("{base}{name}")));
+        for family in FAMILIES {
+            if let Some(name) = raw.strip_prefix(family.prefix) {
+                let uri = family.of_name(name).map(|_| Self(format!("{}{name}", family.base)));
                 return uri.ok_or(InvalidEventType::UnknownShortName(raw));
             }
         }
@@ -146,10 +111,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(raw: &str, uri: &str, known: bool, control: bool) {
+    fn check(raw: &str, uri: &str, profiled: bool, control: bool) {
         let event_type: EventType = raw.parse().expect("a valid event type");
         assert_eq!(event_type.as_str(), uri);
-        assert_eq!(event_type.is_known(), known, "{raw} known");
+        assert_eq!(event_type.is_profiled(), profiled, "{raw} profiled");
         assert_eq!(event_type.is_control(), control, "{raw} control");
     }
 
@@ -161,7 +126,9 @@ mod tests {
         let risc = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
         check("risc:account-disabled", risc, true, false);
         let ssf = "https://schemas.openid.net/secevent/ssf/event-type/verification";
-        check("ssf:verification", ssf, true, true);
+        check("ssf:verification", ssf, false, true);
+        let scim = "urn:ietf:params:scim:event:prov:create:notice";
+        check("scim:prov:create:notice", scim, false, false);
         check(
             "https://idp.example/events/badge-lost",
             "https://idp.example/events/badge-lost",
@@ -181,10 +148,65 @@ mod tests {
         assert!(format!("urn:x:{}", "y".repeat(LENGTH_MAX)).parse::<EventType>().is_err());
     }
 
-    #[test]
-    fn the_deprecated_type_is_not_offered() {
+    #[track_caller]
+    fn offers(prefix: &str, names: &[&str]) {
+        let family = FAMILIES.into_iter().find(|f| f.prefix == prefix).expect("a family");
         let offered = EventType::offered_by_default();
-        assert_eq!(offered.len(), CAEP_TYPES.len() + RISC_TYPES.len() - 1);
-        assert!(offered.iter().all(|t| t.is_known() && !t.as_str().ends_with("/sessions-revoked")));
+        let offered = offered.iter().filter_map(|uri| uri.as_str().strip_prefix(family.base));
+        assert_eq!(offered.collect::<Vec<_>>(), names);
+    }
+
+    /// CAEP-01 (CAEP §3).
+    #[test]
+    fn all_types_of_caep_are_offered_under_their_uris() {
+        offers(
+            "caep:",
+            &[
+                "session-revoked",
+                "token-claims-change",
+                "credential-change",
+                "assurance-level-change",
+                "device-compliance-change",
+                "session-established",
+                "session-presented",
+                "risk-level-change",
+            ],
+        );
+    }
+
+    /// RISC-01 and RISC-04 (RISC §2): all but the one that new Transmitters must not send.
+    #[test]
+    fn all_types_of_risc_are_offered_under_their_uris_but_the_deprecated_one() {
+        offers(
+            "risc:",
+            &[
+                "account-credential-change-required",
+                "account-purged",
+                "account-disabled",
+                "account-enabled",
+                "identifier-changed",
+                "identifier-recycled",
+                "credential-compromise",
+                "opt-in",
+                "opt-out-initiated",
+                "opt-out-cancelled",
+                "opt-out-effective",
+                "recovery-activated",
+                "recovery-information-changed",
+            ],
+        );
+        let deprecated: EventType = "risc:sessions-revoked".parse().expect("it is known");
+        assert!(deprecated.is_profiled());
+    }
+
+    /// OET-01.
+    #[test]
+    fn types_that_were_made_elsewhere_are_known_and_not_offered() {
+        for prefix in ["oauth:", "scim:", "ssf:"] {
+            offers(prefix, &[]);
+        }
+        let revoked: EventType = "oauth:token-revoked".parse().expect("it is known");
+        let uri = "https://schemas.openid.net/secevent/oauth/event-type/token-revoked";
+        assert_eq!((revoked.as_str(), revoked.is_profiled()), (uri, false));
     }
 }

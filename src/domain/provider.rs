@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{event_type::EventType, id::ProviderName, issuer::Issuer};
 
 /// What a provider promises and allows.
@@ -14,12 +16,28 @@ pub struct Provider {
     /// Whether upstream may publish types that neither CAEP nor RISC define and that
     /// `events_supported` does not list.
     pub custom_event_types: bool,
+    /// What becomes of an event that is not what its type's definition says.
+    pub event_checks: EventChecks,
+    /// Whether events keep to the CAEP interoperability profile as well.
+    pub interop: bool,
     /// Whether a push endpoint may be plain http, for tests (RFC 8935 §2.1 asks for TLS).
     pub insecure_endpoints: bool,
     /// The least time between two verification requests for one stream (SSF §8.1.1).
     pub min_verification_interval: Duration,
     /// The most streams that one Receiver may have (SSF §8.1.1.1: 409 beyond).
     pub streams_per_receiver_max: usize,
+}
+
+/// How a provider takes what [`super::lint`] finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventChecks {
+    /// An event that breaks a MUST is rejected.
+    Strict,
+    /// Every event is delivered, and what was found is counted and logged.
+    Lint,
+    /// Nothing is looked for.
+    Off,
 }
 
 /// The longest `description` that is kept; a longer one is truncated, as SSF §8.1.1 allows.
@@ -38,6 +56,8 @@ impl Provider {
             issuer: Issuer::try_from("https://tx.example/t/acme".to_owned()).expect("a valid URL"),
             events_supported: EventType::offered_by_default(),
             custom_event_types: false,
+            event_checks: EventChecks::Strict,
+            interop: false,
             insecure_endpoints: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,

@@ -1,0 +1,203 @@
+//! Holds an event to what the specification of its type says, and finds what publishers get wrong.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    event::{Event, InvalidEvent},
+    provider::{EventChecks, Provider},
+    schema::{FAMILIES, Family, Member, Origin, Presence, Schema, Verdict},
+};
+
+/// Something about an event that its specification does not want.
+///
+/// It names rules and members of the tables only, never what the event has: a log may have it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    /// The member of the event, or of what surrounds it.
+    pub member: &'static str,
+    /// What follows the name of the member.
+    pub rule: String,
+    pub section: &'static str,
+}
+
+/// What the event goes against (RFC 2119).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Severity {
+    Must,
+    Should,
+}
+
+impl Severity {
+    /// A label for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Must => "must",
+            Self::Should => "should",
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {} ({})", self.member, self.rule, self.section)
+    }
+}
+
+/// One text for several findings.
+pub fn list(findings: &[Finding]) -> String {
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl EventChecks {
+    /// Whether an event of which all this was found is rejected, and for what.
+    pub fn judge(self, findings: &[Finding]) -> Result<(), InvalidEvent> {
+        let broken = findings.iter().filter(|finding| finding.severity == Severity::Must);
+        let broken: Vec<_> = broken.cloned().collect();
+        match self {
+            Self::Strict if !broken.is_empty() => Err(InvalidEvent::Schema(broken)),
+            Self::Strict | Self::Lint | Self::Off => Ok(()),
+        }
+    }
+}
+
+/// All that is to be said of an event, whatever its provider makes of it.
+pub fn lint(event: &Event, provider: &Provider) -> Vec<Finding> {
+    let definition = event.event_type.definition();
+    let mut linter = Linter { payload: &event.payload, findings: Vec::new() };
+    linter.check_subject_member(definition.map(|(family, _)| family.origin));
+    linter.check_nesting();
+    let Some((family, schema)) = definition else { return linter.findings };
+    if let Some(successor) = schema.replaced_by {
+        // Who lists it knows of a Receiver that takes no other.
+        let listed = provider.events_supported.contains(&event.event_type);
+        let severity = if listed { Severity::Should } else { Severity::Must };
+        linter.add(severity, "type", format!("is deprecated for `{successor}`"), schema.section);
+    }
+    let format = event.subject.format();
+    if !schema.subjects.is_empty() && !schema.subjects.contains(&format) {
+        let rule = format!("must have the format `{}`", schema.subjects.join("` or `"));
+        linter.add(Severity::Must, "sub_id", rule, schema.section);
+    }
+    linter.check_members(family, schema);
+    if let Some(section) = schema.interop.filter(|_| provider.interop) {
+        linter.check_interop(section);
+    }
+    linter.findings
+}
+
+struct Linter<'a> {
+    payload: &'a Map<String, Value>,
+    findings: Vec<Finding>,
+}
+
+impl Linter<'_> {
+    fn add(
+        &mut self,
+        severity: Severity,
+        member: &'static str,
+        rule: impl Into<String>,
+        section: &'static str,
+    ) {
+        self.findings.push(Finding { severity, member, rule: rule.into(), section });
+    }
+
+    /// CAEP and RISC had it before SETs had `sub_id`; to anything else it is forbidden.
+    fn check_subject_member(&mut self, origin: Option<Origin>) {
+        if !self.payload.contains_key("subject") {
+            return;
+        }
+        let (severity, section) = match origin {
+            Some(Origin::Profile) => (Severity::Should, "SSF §3.1.1"),
+            _ => (Severity::Must, "SSF §3.1.2"),
+        };
+        let modal = severity.as_str();
+        let rule = format!("{modal} not be in `event`: `sub_id` beside it says whom it is about");
+        self.add(severity, "subject", rule, section);
+    }
+
+    /// Upstreams that made SETs themselves bring the whole of `events`.
+    fn check_nesting(&mut self) {
+        let is_type = |name: &String| FAMILIES.iter().any(|family| name.starts_with(family.base));
+        if self.payload.keys().any(is_type) {
+            let rule = "should have the event's members themselves, not its type with them inside";
+            self.add(Severity::Should, "event", rule, "SSF §4.2");
+        }
+    }
+
+    fn check_members(&mut self, family: &Family, schema: &Schema) {
+        let members = || family.common.iter().chain(schema.members);
+        for member in members() {
+            let section = member.section.unwrap_or(schema.section);
+            match self.payload.get(member.name) {
+                Some(value) => self.check_value(member, value, section),
+                None => self.check_absence(member, section),
+            }
+        }
+        let defined = |name: &str| members().any(|member| member.name == name);
+        let strays: Vec<_> = self.payload.keys().filter(|name| !defined(name)).collect();
+        for member in members().filter(|member| !self.payload.contains_key(member.name)) {
+            if strays.iter().any(|stray| alike(stray, member.name)) {
+                let rule = "should be written so: spelled otherwise, Receivers do not know it";
+                let section = member.section.unwrap_or(schema.section);
+                self.add(Severity::Should, member.name, rule, section);
+            }
+        }
+    }
+
+    fn check_value(&mut self, member: &Member, value: &Value, section: &'static str) {
+        let severity = match member.rule.judge(value) {
+            Verdict::Holds => return,
+            Verdict::Broken if !member.advised => Severity::Must,
+            Verdict::Broken | Verdict::Doubtful => Severity::Should,
+        };
+        let rule = format!("{} {}", severity.as_str(), member.rule.demand());
+        self.add(severity, member.name, rule, section);
+    }
+
+    fn check_absence(&mut self, member: &Member, section: &'static str) {
+        let (severity, rule) = match member.presence {
+            Presence::Required => (Severity::Must, "is required".to_owned()),
+            Presence::Recommended => (Severity::Should, "should be there".to_owned()),
+            Presence::RecommendedWith(other) if self.payload.contains_key(other) => {
+                (Severity::Should, format!("should be there where `{other}` is"))
+            }
+            Presence::RecommendedWith(_) | Presence::Optional => return,
+        };
+        self.add(severity, member.name, rule, section);
+    }
+
+    /// The profile's draft asks for a string; CAEP §2 makes it an object of strings, and so does
+    /// the profile's later text.
+    fn check_interop(&mut self, section: &'static str) {
+        let says_something = |reasons: &Map<String, Value>| {
+            let mut texts = reasons.values().filter_map(Value::as_str);
+            texts.any(|text| !text.trim().is_empty())
+        };
+        let told = match self.payload.get("reason_admin") {
+            None => false,
+            Some(Value::Object(reasons)) => says_something(reasons),
+            // Found already, for its type.
+            Some(_) => true,
+        };
+        if !told {
+            let rule = "must be there, and not be empty, with `interop`";
+            self.add(Severity::Must, "reason_admin", rule, section);
+        }
+    }
+}
+
+/// Whether two names differ in case and separators only, as `newValue` and `new-value`.
+fn alike(one: &str, other: &str) -> bool {
+    fn letters(name: &str) -> impl Iterator<Item = u8> {
+        name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase())
+    }
+    letters(one).eq(letters(other))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! What the specifications say of each event type, as tables: one file for each family, and here
+//! the words that they are written in. [`super::lint`] holds events to them.
+
+mod caep;
+mod oauth;
+mod risc;
+mod scim;
+mod ssf;
+
+use serde_json::{Map, Value};
+
+use super::subject::SubjectId;
+
+/// All that is known.
+pub const FAMILIES: [&Family; 5] =
+    [&caep::FAMILY, &risc::FAMILY, &ssf::FAMILY, &oauth::FAMILY, &scim::FAMILY];
+
+/// The event types of one specification.
+#[derive(Debug)]
+pub struct Family {
+    /// What stands for `base` in a short name.
+    pub prefix: &'static str,
+    /// The URI of a type is this and its name.
+    pub base: &'static str,
+    pub origin: Origin,
+    /// Members that any of its types may have.
+    pub common: &'static [Member],
+    pub types: &'static [Schema],
+}
+
+/// Where a family stands in SSF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// CAEP and RISC: taken and offered by every provider.
+    Profile,
+    /// SSF's own: the Transmitter alone issues them (SSF §8.1.4, §8.1.5).
+    Control,
+    /// Made elsewhere: for providers that list them.
+    Elsewhere,
+}
+
+/// One event type.
+#[derive(Debug)]
+pub struct Schema {
+    pub name: &'static str,
+    /// Where it is defined.
+    pub section: &'static str,
+    /// The formats that its subject may have; empty stands for any.
+    pub subjects: &'static [&'static str],
+    pub members: &'static [Member],
+    /// The short name of the type that new Transmitters use instead.
+    pub replaced_by: Option<&'static str>,
+    /// The section that makes it a use case of the CAEP interoperability profile.
+    pub interop: Option<&'static str>,
+}
+
+/// One member of an event.
+#[derive(Debug)]
+pub struct Member {
+    pub name: &'static str,
+    pub presence: Presence,
+    pub rule: Rule,
+    /// Whether `rule` is no more than advice.
+    pub advised: bool,
+    /// Where it is defined, if that is not the section of its type.
+    pub section: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Required,
+    Recommended,
+    /// Recommended where the other member is there.
+    RecommendedWith(&'static str),
+    Optional,
+}
+
+/// What a value has to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule {
+    Text,
+    /// A time: a number of seconds since 1970.
+    Seconds,
+    /// A closed list.
+    OneOf(&'static [&'static str]),
+    /// An open list: other values are for those who agreed on them.
+    Known(&'static [&'static str]),
+    ArrayOfStrings,
+    /// Language tags (BCP 47) and a text in each, one at least.
+    Reasons,
+    NonEmptyObject,
+    Subject,
+}
+
+/// What a value is, seen from its rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Holds,
+    /// Allowed, and hardly meant.
+    Doubtful,
+    Broken,
+}
+
+/// A time beyond this is one in milliseconds: as seconds it lies three thousand years ahead.
+const SECONDS_MAX: f64 = 1e11;
+
+/// The definition of a type, found by its URI.
+pub fn find(uri: &str) -> Option<(&'static Family, &'static Schema)> {
+    FAMILIES.into_iter().find_map(|family| {
+        let schema = family.of_name(uri.strip_prefix(family.base)?)?;
+        Some((family, schema))
+    })
+}
+
+impl Family {
+    pub fn of_name(&self, name: &str) -> Option<&'static Schema> {
+        self.types.iter().find(|schema| schema.name == name)
+    }
+}
+
+impl Schema {
+    const fn new(name: &'static str, section: &'static str, members: &'static [Member]) -> Self {
+        Self { name, section, subjects: &[], members, replaced_by: None, interop: None }
+    }
+
+    const fn about(self, subjects: &'static [&'static str]) -> Self {
+        Self { subjects, ..self }
+    }
+
+    const fn replaced_by(self, short_name: &'static str) -> Self {
+        Self { replaced_by: Some(short_name), ..self }
+    }
+
+    const fn interop(self, section: &'static str) -> Self {
+        Self { interop: Some(section), ..self }
+    }
+}
+
+impl Member {
+    const fn new(name: &'static str, presence: Presence, rule: Rule) -> Self {
+        Self { name, presence, rule, advised: false, section: None }
+    }
+
+    const fn required(name: &'static str, rule: Rule) -> Self {
+        Self::new(name, Presence::Required, rule)
+    }
+
+    const fn recommended(name: &'static str, rule: Rule) -> Self {
+        Self::new(name, Presence::Recommended, rule)
+    }
+
+    const fn optional(name: &'static str, rule: Rule) -> Self {
+        Self::new(name, Presence::Optional, rule)
+    }
+
+    const fn recommended_with(self, other: &'static str) -> Self {
+        Self { presence: Presence::RecommendedWith(other), ..self }
+    }
+
+    const fn advised(self) -> Self {
+        Self { advised: true, ..self }
+    }
+
+    const fn defined_in(self, section: &'static str) -> Self {
+        Self { section: Some(section), ..self }
+    }
+}
+
+impl Rule {
+    pub fn judge(self, value: &Value) -> Verdict {
+        let holds = match self {
+            Self::Text => value.is_string(),
+            Self::Seconds => value.as_f64().is_some_and(|seconds| seconds < SECONDS_MAX),
+            Self::OneOf(names) => value.as_str().is_some_and(|text| names.contains(&text)),
+            Self::Known(names) => {
+                return match value.as_str() {
+                    Some(text) if names.contains(&text) => Verdict::Holds,
+                    Some(_) => Verdict::Doubtful,
+                    None => Verdict::Broken,
+                };
+            }
+            Self::ArrayOfStrings => {
+                value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
+            }
+            Self::Reasons => value.as_object().is_some_and(are_reasons),
+            Self::NonEmptyObject => value.as_object().is_some_and(|members| !members.is_empty()),
+            Self::Subject => SubjectId::try_from(value.clone()).is_ok(),
+        };
+        match value.as_str() {
+            _ if !holds => Verdict::Broken,
+            Some("") => Verdict::Doubtful,
+            _ => Verdict::Holds,
+        }
+    }
+
+    /// What follows "must" or "should". It speaks of the rule and never of the value, so that it
+    /// may be logged.
+    pub fn demand(self) -> String {
+        let listed = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            names.join(", ")
+        };
+        match self {
+            Self::Text => "be a string, and not an empty one".into(),
+            Self::Seconds => "be a number of seconds since 1970, not of milliseconds".into(),
+            Self::OneOf(names) => format!("be one of {}", listed(names)),
+            Self::Known(names) => {
+                format!("be one of {}, or a string that the Receiver agreed on", listed(names))
+            }
+            Self::ArrayOfStrings => "be an array of strings".into(),
+            Self::Reasons => {
+                r#"be an object of language tags and texts, such as {"en": "signed out"}"#.into()
+            }
+            Self::NonEmptyObject => "be an object with at least one member".into(),
+            Self::Subject => "be a subject identifier (RFC 9493 §3)".into(),
+        }
+    }
+}
+
+fn are_reasons(members: &Map<String, Value>) -> bool {
+    !members.is_empty()
+        && members.iter().all(|(tag, text)| is_language_tag(tag) && text.is_string())
+}
+
+/// BCP 47 in outline: subtags of letters and digits, joined by `-`.
+fn is_language_tag(tag: &str) -> bool {
+    let mut subtags = tag.split('-');
+    let language = subtags.next().unwrap_or_default();
+    let plain = |subtag: &str| {
+        (1..=8).contains(&subtag.len()) && subtag.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    plain(language) && !language.bytes().any(|b| b.is_ascii_digit()) && subtags.all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(rule: Rule, verdict: Verdict, values: &[Value]) {
+        for value in values {
+            assert_eq!(rule.judge(value), verdict, "{rule:?} of {value}");
+        }
+    }
+
+    #[test]
+    fn each_rule_tells_what_holds_from_what_does_not() {
+        use Verdict::*;
+        check(Rule::Text, Holds, &[json!("x")]);
+        check(Rule::Text, Doubtful, &[json!("")]);
+        check(Rule::Text, Broken, &[json!(null), json!(1), json!(["x"]), json!({"en": "x"})]);
+
+        check(Rule::Seconds, Holds, &[json!(1_775_000_099), json!(1_775_000_099.5), json!(0)]);
+        check(Rule::Seconds, Broken, &[json!(1_775_000_099_000_i64), json!("1775000099")]);
+        check(Rule::Seconds, Broken, &[json!(null), json!("2026-04-01T00:00:00Z")]);
+
+        check(Rule::OneOf(&["LOW", "HIGH"]), Holds, &[json!("LOW")]);
+        check(Rule::OneOf(&["LOW"]), Broken, &[json!("low"), json!(""), json!(null), json!(1)]);
+
+        check(Rule::Known(&["pin", "app"]), Holds, &[json!("app")]);
+        check(Rule::Known(&["pin"]), Doubtful, &[json!("palm"), json!("PIN"), json!("")]);
+        check(Rule::Known(&["pin"]), Broken, &[json!(null), json!(["pin"])]);
+
+        check(Rule::ArrayOfStrings, Holds, &[json!(["pwd", "otp"]), json!([])]);
+        check(Rule::ArrayOfStrings, Broken, &[json!("pwd"), json!(["pwd", 1]), json!(null)]);
+
+        check(Rule::Reasons, Holds, &[json!({"en": "x", "de-CH-1996": "y"})]);
+        check(Rule::Reasons, Broken, &[json!("x"), json!({}), json!({"en": 1}), json!(null)]);
+        check(Rule::Reasons, Broken, &[json!({"en_US": "x"}), json!({"": "x"}), json!(["x"])]);
+
+        check(Rule::NonEmptyObject, Holds, &[json!({"role": null})]);
+        check(Rule::NonEmptyObject, Broken, &[json!({}), json!([1]), json!("x"), json!(null)]);
+
+        check(Rule::Subject, Holds, &[json!({"format": "opaque", "id": "u-1"})]);
+        check(Rule::Subject, Broken, &[json!({"format": "opaque"}), json!("u-1")]);
+    }
+
+    #[test]
+    fn every_uri_is_defined_once_and_found_again() {
+        let mut uris = BTreeSet::new();
+        for family in FAMILIES {
+            for schema in family.types {
+                let uri = format!("{}{}", family.base, schema.name);
+                let (found, of_type) = find(&uri).expect("it stands in the tables");
+                assert_eq!((found.prefix, of_type.name), (family.prefix, schema.name));
+                assert!(uris.insert(uri), "{} twice", schema.name);
+            }
+        }
+        assert_eq!(uris.len(), 8 + 14 + 2 + 6 + 12);
+        assert!(find("https://schemas.openid.net/secevent/caep/event-type/").is_none());
+        assert!(find("urn:example:badge-lost").is_none());
+    }
+}

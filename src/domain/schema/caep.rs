@@ -1,0 +1,108 @@
+//! The Continuous Access Evaluation Profile (CAEP §3).
+
+use super::{Family, Member, Origin, Rule, Schema};
+
+pub(super) const FAMILY: Family = Family {
+    prefix: "caep:",
+    base: "https://schemas.openid.net/secevent/caep/event-type/",
+    origin: Origin::Profile,
+    common: COMMON,
+    types: TYPES,
+};
+
+const COMMON: &[Member] = &[
+    Member::optional("event_timestamp", Rule::Seconds).defined_in("CAEP §2"),
+    Member::optional("initiating_entity", Rule::OneOf(&["admin", "user", "policy", "system"]))
+        .defined_in("CAEP §2"),
+    Member::optional("reason_admin", Rule::Reasons).defined_in("CAEP §2"),
+    Member::optional("reason_user", Rule::Reasons).defined_in("CAEP §2"),
+];
+
+/// Of `credential_type`, here and in RISC (RISC §2.7).
+pub(super) const CREDENTIALS: Rule = Rule::Known(&[
+    "password",
+    "pin",
+    "x509",
+    "fido2-platform",
+    "fido2-roaming",
+    "fido-u2f",
+    "verifiable-credential",
+    "phone-voice",
+    "phone-sms",
+    "app",
+]);
+const NAMESPACES: Rule =
+    Rule::Known(&["RFC8176", "RFC6711", "ISO-IEC-29115", "NIST-IAL", "NIST-AAL", "NIST-FAL"]);
+const COMPLIANCE: Rule = Rule::OneOf(&["compliant", "not-compliant"]);
+const RISK: Rule = Rule::OneOf(&["LOW", "MEDIUM", "HIGH"]);
+/// In the profile's list and, as `APPLICATION`, among the entities of SSF §3.3 that it refers to.
+const PRINCIPALS: Rule =
+    Rule::Known(&["USER", "DEVICE", "SESSION", "TENANT", "ORG_UNIT", "GROUP", "APPLICATION"]);
+
+const TYPES: &[Schema] = &[
+    Schema::new("session-revoked", "CAEP §3.1", &[]).interop("CAEP Interop §3.1"),
+    Schema::new(
+        "token-claims-change",
+        "CAEP §3.2",
+        &[Member::required("claims", Rule::NonEmptyObject)],
+    ),
+    Schema::new(
+        "credential-change",
+        "CAEP §3.3",
+        &[
+            Member::required("credential_type", CREDENTIALS),
+            Member::required("change_type", Rule::OneOf(&["create", "revoke", "update", "delete"])),
+            Member::optional("friendly_name", Rule::Text),
+            Member::optional("x509_issuer", Rule::Text),
+            Member::optional("x509_serial", Rule::Text),
+            Member::optional("fido2_aaguid", Rule::Text),
+        ],
+    )
+    .interop("CAEP Interop §3.2"),
+    Schema::new(
+        "assurance-level-change",
+        "CAEP §3.4",
+        &[
+            Member::required("namespace", NAMESPACES),
+            Member::required("current_level", Rule::Text),
+            Member::optional("previous_level", Rule::Text),
+            Member::optional("change_direction", Rule::OneOf(&["increase", "decrease"]))
+                .recommended_with("previous_level"),
+        ],
+    ),
+    // A use case of the profile's later text only, which numbers its sections anew.
+    Schema::new(
+        "device-compliance-change",
+        "CAEP §3.5",
+        &[
+            Member::required("previous_status", COMPLIANCE),
+            Member::required("current_status", COMPLIANCE),
+        ],
+    )
+    .interop("CAEP Interop §3"),
+    Schema::new(
+        "session-established",
+        "CAEP §3.6",
+        &[
+            Member::optional("fp_ua", Rule::Text),
+            Member::optional("acr", Rule::Text),
+            Member::optional("amr", Rule::ArrayOfStrings),
+            Member::optional("ext_id", Rule::Text),
+        ],
+    ),
+    Schema::new(
+        "session-presented",
+        "CAEP §3.7",
+        &[Member::optional("fp_ua", Rule::Text), Member::optional("ext_id", Rule::Text)],
+    ),
+    Schema::new(
+        "risk-level-change",
+        "CAEP §3.8",
+        &[
+            Member::required("principal", PRINCIPALS),
+            Member::required("current_level", RISK),
+            Member::optional("previous_level", RISK),
+            Member::recommended("risk_reason", Rule::Text),
+        ],
+    ),
+];

@@ -1,0 +1,39 @@
+//! OAuth Event Types, a draft of 2018 that was never finished: its rules are advice. Its subject
+//! formats are not registered, so a provider that lists these types names the token or the client
+//! by a registered one, in `sub_id` (SSF §3.1.2).
+
+use super::{Family, Member, Origin, Rule, Schema};
+
+pub(super) const FAMILY: Family = Family {
+    prefix: "oauth:",
+    base: "https://schemas.openid.net/secevent/oauth/event-type/",
+    origin: Origin::Elsewhere,
+    common: &[],
+    types: TYPES,
+};
+
+const TOKEN_SUBJECT: Member = Member::optional("token_subject", Rule::Subject).advised();
+
+const TYPES: &[Schema] = &[
+    Schema::new("token-issued", "OET §3.1", &[TOKEN_SUBJECT]),
+    Schema::new(
+        "token-revoked",
+        "OET §3.2",
+        &[
+            TOKEN_SUBJECT,
+            Member::optional(
+                "reason",
+                Rule::OneOf(&["inactive", "too_many", "api", "user", "issuer"]),
+            )
+            .advised(),
+        ],
+    ),
+    Schema::new(
+        "tokens-revoked",
+        "OET §3.3",
+        &[Member::optional("reason", Rule::OneOf(&["user", "issuer"])).advised()],
+    ),
+    Schema::new("client-disabled", "OET §3.4", &[]),
+    Schema::new("client-enabled", "OET §3.5", &[]),
+    Schema::new("client-credential-changed", "OET §3.6", &[]),
+];
