@@ -140,6 +140,11 @@ impl Config {
         self.named_providers().into_iter().map(files).collect()
     }
 
+    /// Whether a provider keeps to the CAEP interoperability profile.
+    pub fn interop(&self, provider: &ProviderName) -> bool {
+        self.providers.get(provider).is_some_and(|settings| settings.interop)
+    }
+
     fn named_providers(&self) -> BTreeMap<ProviderName, ProviderSettings> {
         if self.providers.is_empty() {
             let name = "default".parse().expect("a valid name");

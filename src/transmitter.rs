@@ -1,5 +1,6 @@
 //! The use cases: what upstream, Receivers and operators can ask for, one function each.
 
+mod admission;
 pub mod poll;
 pub mod publish;
 pub mod status;
@@ -26,6 +27,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
+use admission::ToldFindings;
 use waiters::Waiters;
 
 /// Why a request is refused.
@@ -71,6 +73,7 @@ pub struct Transmitter {
     changes: tokio::sync::Mutex<()>,
     /// When each stream's Receiver last asked for a verification.
     verified_at: Mutex<HashMap<StreamId, Timestamp>>,
+    told_findings: ToldFindings,
 }
 
 impl Transmitter {
@@ -90,6 +93,7 @@ impl Transmitter {
             waiters: Arc::default(),
             changes: tokio::sync::Mutex::default(),
             verified_at: Mutex::default(),
+            told_findings: ToldFindings::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     domain::id::ProviderName,
     signing::{
+        algorithm::Algorithm,
         key_ring::{KeyRing, KeyRings},
         keys::{KeyError, SigningKey},
     },
@@ -28,6 +29,11 @@ pub enum KeyFileError {
     Invalid { provider: ProviderName, path: String, source: KeyError },
     #[error("the signing keys of provider `{provider}`: {source}")]
     Ring { provider: ProviderName, source: KeyError },
+    #[error(
+        "the first of `providers.{provider}.signing_keys` signs {algorithm}, and the profile that \
+         `providers.{provider}.interop` asks for takes RS256 alone (CAEP Interop §2.6)"
+    )]
+    Interop { provider: ProviderName, algorithm: Algorithm },
 }
 
 /// A path of this form names a systemd credential.
@@ -50,6 +56,10 @@ pub fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
         let keys = files.iter().map(|file| read(&provider, file)).collect::<Result<Vec<_>, _>>()?;
         let ring = KeyRing::new(keys)
             .map_err(|source| KeyFileError::Ring { provider: provider.clone(), source })?;
+        let algorithm = ring.signer().algorithm();
+        if config.interop(&provider) && algorithm != Algorithm::Rs256 {
+            return Err(KeyFileError::Interop { provider, algorithm });
+        }
         Ok((provider, Arc::new(ring)))
     });
     rings.collect()

@@ -61,7 +61,7 @@ pub(super) async fn publish(
         let rule = format!("must hold at most {} events", settings.events_max);
         return Err(ApiError::bad("body", rule));
     }
-    let events: Vec<_> = parts.into_iter().map(|part| Event::parse(part, provider)).collect();
+    let events = parts.into_iter().map(|part| transmitter.admit(provider, part)).collect();
     let answers = answer(&transmitter, provider, events).await?;
     let count = |wanted: fn(&Answer) -> bool| answers.iter().filter(|one| wanted(one)).count();
     let view = View {

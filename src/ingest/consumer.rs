@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     clock,
-    domain::{event::InvalidEvent, provider::Provider},
+    domain::{event::InvalidEvent, provider::Provider, set::Origin},
     ingest::{Partition, backoff::Backoff, entry::Entry, settings::RedisIngestSettings},
     store::{EntryId, Position, Store, StoreError},
     telemetry::{
@@ -187,8 +187,7 @@ impl Consumer {
         let next = Position { epoch: position.epoch, entry: last.id };
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
         for entry in &entries {
-            let bytes_max = self.settings.event_bytes_max;
-            match entry.parse(&self.provider, &self.partition.key, next.epoch, bytes_max) {
+            match self.admit(entry, next.epoch) {
                 Ok(incoming) => valid.push(incoming),
                 Err(error) => rejected.push((entry, error)),
             }
@@ -203,6 +202,14 @@ impl Consumer {
             let _: usize = connection.xack(&self.partition.key, &self.settings.group, ids).await?;
         }
         Ok(())
+    }
+
+    /// The event of an entry, identified by the place it was read from.
+    fn admit(&self, entry: &Entry, epoch: u32) -> Result<Incoming, InvalidEvent> {
+        let json = entry.json(self.settings.event_bytes_max)?;
+        let event = self.transmitter.admit(&self.provider, json)?;
+        let place = format!("{}/{epoch}/{}", self.partition.key, entry.id);
+        Ok(Incoming { event, origin: Origin::of_place(&self.provider.name, &place) })
     }
 
     async fn read(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Entry>> {

@@ -2,15 +2,7 @@
 
 use redis::{Value, streams::StreamId};
 
-use crate::{
-    domain::{
-        event::{Event, InvalidEvent},
-        provider::Provider,
-        set::Origin,
-    },
-    store::EntryId,
-    transmitter::publish::Incoming,
-};
+use crate::{domain::event::InvalidEvent, store::EntryId};
 
 /// The field of an entry that holds the event.
 const FIELD: &str = "event";
@@ -33,21 +25,13 @@ impl Entry {
         Self { id, json }
     }
 
-    /// The event, identified by the place it was read from.
-    pub(super) fn parse(
-        &self,
-        provider: &Provider,
-        partition: &str,
-        epoch: u32,
-        bytes_max: usize,
-    ) -> Result<Incoming, InvalidEvent> {
+    /// The event as it was published.
+    pub(super) fn json(&self, bytes_max: usize) -> Result<&[u8], InvalidEvent> {
         let json = self.json.as_deref().ok_or(InvalidEvent::Absent)?;
         if bytes_max < json.len() {
             return Err(InvalidEvent::TooLarge { bytes_max });
         }
-        let event = Event::parse(json, provider)?;
-        let place = format!("{partition}/{epoch}/{}", self.id);
-        Ok(Incoming { event, origin: Origin::of_place(&provider.name, &place) })
+        Ok(json)
     }
 
     /// What the rejected stream shows of the event: its head.

@@ -30,6 +30,10 @@ metrics! {
     /// Events that were no valid events, by what was wrong.
     counter "ssfd_events_rejected_total" =
         events_rejected(provider: &ProviderName, reason: &'static str);
+    /// What events have against the definition of their type, by what it goes against: a MUST or a
+    /// SHOULD.
+    counter "ssfd_events_findings_total" =
+        event_finding(provider: &ProviderName, severity: &'static str);
     /// Events that were dropped because their publisher's id was known already.
     counter "ssfd_events_duplicate_total" = events_duplicate(provider: &ProviderName);
     /// Events that no stream wanted.
@@ -176,6 +180,10 @@ mod tests {
         check(
             || events_rejected(acme, "subject"),
             r#"ssfd_events_rejected_total{provider="acme",reason="subject"} 1"#,
+        );
+        check(
+            || event_finding(acme, "must"),
+            r#"ssfd_events_findings_total{provider="acme",severity="must"} 1"#,
         );
         check(|| events_duplicate(acme), r#"ssfd_events_duplicate_total{provider="acme"} 1"#);
         check(|| events_unmatched(acme), r#"ssfd_events_unmatched_total{provider="acme"} 1"#);

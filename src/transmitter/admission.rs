@@ -1,0 +1,87 @@
+//! What upstream published becomes an event, under what its provider asks of events.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    domain::{
+        event::{Event, InvalidEvent},
+        event_type::EventType,
+        id::ProviderName,
+        lint::{Finding, lint},
+        provider::{EventChecks, Provider},
+    },
+    telemetry::metrics,
+};
+
+use super::Transmitter;
+
+/// Kinds of findings that are remembered. There are fewer in the tables; only types that publishers
+/// make up have no end.
+const KINDS_MAX: usize = 1000;
+
+/// Which kinds of findings the log has had. A publisher that errs once errs with every event.
+#[derive(Debug, Default)]
+pub(super) struct ToldFindings(Mutex<HashSet<(ProviderName, EventType, Finding)>>);
+
+impl ToldFindings {
+    /// Whether this is the first of its kind.
+    fn tell(&self, provider: &Provider, event_type: &EventType, finding: &Finding) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = told.len() < KINDS_MAX;
+        room && told.insert((provider.name.clone(), event_type.clone(), finding.clone()))
+    }
+}
+
+impl Transmitter {
+    /// Reads one event as it was published, and holds it to the definition of its type, as far as
+    /// the provider wants that. All upstreams come through here, and so are treated alike.
+    pub fn admit(&self, provider: &Provider, json: &[u8]) -> Result<Event, InvalidEvent> {
+        let event = Event::parse(json, provider)?;
+        if provider.event_checks == EventChecks::Off {
+            return Ok(event);
+        }
+        let findings = lint(&event, provider);
+        for finding in &findings {
+            metrics::event_finding(&provider.name, finding.severity.as_str());
+            if self.told_findings.tell(provider, &event.event_type, finding) {
+                tracing::warn!(
+                    provider = %provider.name,
+                    event_type = %event.event_type,
+                    member = finding.member,
+                    rule = finding.rule,
+                    section = finding.section,
+                    "an event is not as its specification says; further ones are counted only"
+                );
+            }
+        }
+        provider.event_checks.judge(&findings)?;
+        Ok(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_finding_is_told_once_and_the_memory_is_bounded() {
+        let (told, provider) = (ToldFindings::default(), Provider::example());
+        let custom = Provider { custom_event_types: true, ..Provider::example() };
+        let first = |event_type: &str| {
+            let event = json!({"type": event_type, "sub_id": {"format": "opaque", "id": "u-1"},
+                "event": {"subject": {}}});
+            let event = Event::from_json(event, &custom).expect("a valid event");
+            let findings = lint(&event, &provider);
+            told.tell(&provider, &event.event_type, &findings[0])
+        };
+        assert!(first("caep:session-revoked") && first("caep:session-presented"));
+        assert!(!first("caep:session-revoked"));
+        let made_up = (0..KINDS_MAX).filter(|n| first(&format!("urn:x:{n}"))).count();
+        assert_eq!(made_up, KINDS_MAX - 2);
+    }
+}
