@@ -4,6 +4,7 @@ mod dependencies;
 mod end_to_end;
 mod harness;
 mod layers;
+mod poll;
 mod push;
 mod push_client;
 mod receive;
