@@ -3,6 +3,7 @@
 mod dependencies;
 mod end_to_end;
 mod harness;
+mod ingest;
 mod layers;
 mod poll;
 mod push;
