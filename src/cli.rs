@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
 pub mod check;
+pub mod explain;
 pub mod http;
 pub mod keys;
 pub mod receive;
@@ -13,7 +14,10 @@ use std::{fmt, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config};
+use crate::{
+    config::{self, Config},
+    domain::{id::ProviderName, provider::Provider},
+};
 
 const EXAMPLES: &str = "Examples:
   ssfd keys generate --out keys/default.pem
@@ -44,6 +48,7 @@ enum Command {
     Serve(serve::Serve),
     Receive(Box<receive::Receive>),
     Check(check::Check),
+    Explain(explain::Explain),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
 }
@@ -59,6 +64,23 @@ impl CliError {
     }
 }
 
+/// A provider by its name; without one, the only one that there is.
+fn provider(config: &Config, name: Option<&ProviderName>) -> Result<Provider, CliError> {
+    let providers = config.providers().map_err(CliError::new)?;
+    let list: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
+    let list = list.join(", ");
+    match name {
+        Some(name) => {
+            providers.into_iter().find(|provider| provider.name == *name).ok_or_else(|| {
+                CliError::new(format!("no provider `{name}` is configured; there is {list}"))
+            })
+        }
+        None => <[Provider; 1]>::try_from(providers)
+            .map(|[only]| only)
+            .map_err(|_| CliError::new(format!("name one of the providers: {list}"))),
+    }
+}
+
 impl Cli {
     /// Runs the subcommand, within an actix system.
     pub async fn run(self) -> Result<(), CliError> {
@@ -69,6 +91,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(config()?).await,
             Command::Receive(receive) => receive.run(self.json).await,
             Command::Check(check) => check.run(&config()?, self.json),
+            Command::Explain(explain) => explain.run(&config()?, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
         }

@@ -1,6 +1,7 @@
 //! The use cases: what upstream, Receivers and operators can ask for, one function each.
 
 mod admission;
+pub mod explain;
 pub mod poll;
 pub mod publish;
 pub mod status;

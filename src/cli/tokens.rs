@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     auth,
-    cli::CliError,
+    cli::{self, CliError},
     clock,
     config::Config,
     domain::{
@@ -117,14 +117,7 @@ async fn create(
         Create::Publisher { provider, lifetime } => (Holder::Publisher { provider }, lifetime),
     };
     let (Holder::Receiver { provider, .. } | Holder::Publisher { provider }) = &holder;
-    let known = config.providers().map_err(CliError::new)?;
-    if !known.iter().any(|known| known.name == *provider) {
-        let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
-        let names = names.join(", ");
-        return Err(CliError::new(format!(
-            "no provider `{provider}` is configured; there is {names}"
-        )));
-    }
+    cli::provider(config, Some(provider))?;
     let token = auth::new_token();
     let created_at = clock::now();
     let days = lifetime.expires_in_days.map(u64::from);

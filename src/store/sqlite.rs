@@ -82,6 +82,13 @@ impl SqliteStore {
         Ok(Self { readers: Readers::start(settings)?, writer })
     }
 
+    /// Opens a database that is there already, for a look at it while a daemon may serve from it.
+    /// Nothing can be written.
+    pub fn open_read_only(settings: &SqliteSettings) -> Result<Self, StoreError> {
+        let writer = Writer::start(connection::open_existing(settings)?, settings)?;
+        Ok(Self { readers: Readers::start(settings)?, writer })
+    }
+
     /// Groups of calls committed so far.
     pub fn commits(&self) -> u64 {
         self.writer.commits()

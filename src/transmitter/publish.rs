@@ -10,6 +10,7 @@ use crate::{
         lane::Lane,
         outbox::{Kind, NewSet},
     },
+    directory::Directory,
     domain::{
         event::Event,
         event_type::EventType,
@@ -64,28 +65,49 @@ impl Transmitter {
         Ok(appended)
     }
 
-    /// Matches: provider, type, and the addressees that the publisher named. Every subject is on a
-    /// stream, as `default_subjects` says in the metadata.
     fn address(&self, provider: &Provider, incoming: Incoming, now: Timestamp) -> Append {
         let Incoming { event, origin } = incoming;
-        let mut streams = self.directory.wanting(&provider.name, &event.event_type);
-        if let Some(named) = &event.stream_ids {
-            streams.retain(|stream| named.contains(&stream.id));
-        }
-        let drawn_txn = origin.txn();
-        let set = SetOf {
-            provider,
-            event_type: &event.event_type,
-            payload: &event.payload,
-            subject: &event.subject,
-            txn: Some(event.txn.as_deref().unwrap_or(&drawn_txn)),
-            origin: &origin,
-            kind: Kind::Event,
-            now,
-        };
-        let sets = streams.iter().map(|stream| set.addressed_to(stream)).collect();
+        let streams = addressees(&self.directory, provider, &event);
+        let sets = sets_of(provider, &event, &origin, &streams, now);
         Append { provider: provider.name.clone(), event_id: event.id, sets }
     }
+}
+
+/// Matches: provider, type, and the addressees that the publisher named. Every subject is on a
+/// stream, as `default_subjects` says in the metadata. What a stream's status makes of the event is
+/// the store's to say.
+pub(super) fn addressees(
+    directory: &Directory,
+    provider: &Provider,
+    event: &Event,
+) -> Vec<Arc<StreamConfig>> {
+    let mut streams = directory.wanting(&provider.name, &event.event_type);
+    if let Some(named) = &event.stream_ids {
+        streams.retain(|stream| named.contains(&stream.id));
+    }
+    streams
+}
+
+/// One SET of an event for each of these streams, in their order.
+pub(super) fn sets_of(
+    provider: &Provider,
+    event: &Event,
+    origin: &Origin,
+    streams: &[Arc<StreamConfig>],
+    now: Timestamp,
+) -> Vec<NewSet> {
+    let drawn_txn = origin.txn();
+    let set = SetOf {
+        provider,
+        event_type: &event.event_type,
+        payload: &event.payload,
+        subject: &event.subject,
+        txn: Some(event.txn.as_deref().unwrap_or(&drawn_txn)),
+        origin,
+        kind: Kind::Event,
+        now,
+    };
+    streams.iter().map(|stream| set.addressed_to(stream)).collect()
 }
 
 /// All that the SETs of one event have in common.

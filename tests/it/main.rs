@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod end_to_end;
+mod explain;
 mod harness;
 mod ingest;
 mod layers;
@@ -9,6 +10,7 @@ mod poll;
 mod push;
 mod push_client;
 mod receive;
+mod schemas;
 mod scripted_server;
 mod source;
 mod store_contract;

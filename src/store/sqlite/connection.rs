@@ -30,6 +30,8 @@ enum OpenError {
     Foreign,
     #[error("written by a newer ssfd: schema version {0}, and this one knows {SCHEMA_VERSION}")]
     Newer(i32),
+    #[error("written by an older ssfd: schema version {0}; `ssfd serve` brings it up to date")]
+    Older(i32),
     #[error("no write-ahead log on this file system")]
     NoLog,
 }
@@ -44,7 +46,7 @@ struct CannotOpen {
 impl OpenError {
     fn at(self, settings: &SqliteSettings) -> StoreError {
         let unreadable = match &self {
-            Self::Foreign | Self::Newer(_) => true,
+            Self::Foreign | Self::Newer(_) | Self::Older(_) => true,
             Self::Sqlite(error) => is_corruption(error),
             Self::File(_) | Self::NoLog => false,
         };
@@ -66,6 +68,26 @@ pub(super) fn open(settings: &SqliteSettings) -> Result<Connection, StoreError> 
 pub(super) fn open_read_only(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(|error| OpenError::from(error).at(settings))
+}
+
+/// Opens a database that is there already for reading, whether a daemon serves from it or not.
+pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    let open = || {
+        let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        match written_by(&db)? {
+            (APPLICATION_ID, SCHEMA_VERSION) => Ok(db),
+            (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
+            (APPLICATION_ID, version) => Err(OpenError::Older(version)),
+            _ => Err(OpenError::Foreign),
+        }
+    };
+    open().map_err(|error| error.at(settings))
+}
+
+/// The program that made the database, and the version of its schema.
+fn written_by(db: &Connection) -> rusqlite::Result<(i32, i32)> {
+    let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
 }
 
 fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Connection> {
@@ -103,8 +125,7 @@ fn try_open(settings: &SqliteSettings) -> Result<Connection, OpenError> {
 fn set_up_schema(db: &mut Connection) -> Result<(), OpenError> {
     // Immediate: of two processes that find no schema, the second waits for the first.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let number = |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let (application, version) = (number("application_id")?, number("user_version")?);
+    let (application, version) = written_by(&transaction)?;
     let tables: u32 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version) {
@@ -176,6 +197,27 @@ mod tests {
         db.pragma_update(None, "user_version", 7).expect("runs");
         drop(db);
         refuses(&path, "newer ssfd: schema version 7");
+    }
+
+    #[test]
+    fn a_database_is_read_as_it_is_or_not_at_all() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let refuses = |why: &str| {
+            let text = chain(&open_existing(&at(&path)).expect_err("refused"));
+            assert!(text.contains(why), "{text}");
+        };
+        refuses("unable to open");
+        assert!(!path.exists());
+        let db = open(&at(&path)).expect("opens");
+        let beside = open_existing(&at(&path)).expect("opens beside another");
+        assert!(beside.execute("DELETE FROM streams", []).is_err());
+        db.pragma_update(None, "user_version", 0).expect("runs");
+        refuses("older ssfd: schema version 0");
+        db.pragma_update(None, "user_version", SCHEMA_VERSION + 1).expect("runs");
+        refuses("newer ssfd");
+        db.pragma_update(None, "application_id", 1).expect("runs");
+        refuses("another program's database");
     }
 
     #[test]

@@ -1,0 +1,166 @@
+//! `ssfd explain`: what would become of an event.
+
+use std::{io::Read as _, path::PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, CliError},
+    clock,
+    config::Config,
+    domain::{
+        event::{Event, InvalidEvent},
+        id::ProviderName,
+        lint::{Finding, lint},
+        provider::Provider,
+        stream::Delivery,
+    },
+    store::{Store, sqlite::SqliteStore},
+    telemetry::causes::with_causes,
+    transmitter::explain::{Explained, Fate, explain},
+};
+
+const EXAMPLES: &str = "Examples:
+  ssfd explain event.json
+  ssfd explain event.json --provider acme --json
+  echo '{\"type\":\"caep:session-revoked\",\"sub_id\":{\"format\":\"email\",\"email\":\"kim@example.com\"}}' |
+    ssfd explain -";
+
+/// Show what would become of an event: what its type's specification has against it, which streams
+/// it would go to with which claims, and why not to the others.
+///
+/// Nothing is published. The streams are read from the store that the configuration names, beside a
+/// running daemon or without. Exits with 1 if the event would be rejected.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Explain {
+    /// A file with one event as upstream would publish it; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Whose streams; may be left out if there is one provider only
+    #[arg(long, value_name = "NAME")]
+    provider: Option<ProviderName>,
+}
+
+/// All that there is to say.
+struct Report {
+    provider: Provider,
+    /// What was read, if it could be, and what is found in it.
+    event: Option<(Event, Vec<Finding>)>,
+    verdict: Result<(), InvalidEvent>,
+    streams: Vec<Explained>,
+}
+
+impl Explain {
+    pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
+        let provider = cli::provider(config, self.provider.as_ref())?;
+        let text = self.read()?;
+        let store = SqliteStore::open_read_only(&config.store.sqlite)
+            .map_err(|error| CliError::new(with_causes(&error)))?;
+        let streams = store.streams().await.map_err(|error| CliError::new(with_causes(&error)))?;
+        let report = match Event::parse(&text, &provider) {
+            Ok(event) => {
+                let streams = explain(&provider, streams, &event, clock::now());
+                let findings = lint(&event, &provider);
+                let verdict = provider.event_checks.judge(&findings);
+                Report { provider, event: Some((event, findings)), verdict, streams }
+            }
+            Err(error) => {
+                Report { provider, event: None, verdict: Err(error), streams: Vec::new() }
+            }
+        };
+        if json {
+            println!("{}", report.to_json());
+        } else {
+            print!("{}", report.to_text());
+        }
+        report.verdict.map_err(|_| CliError::new("the event would be rejected"))
+    }
+
+    fn read(&self) -> Result<Vec<u8>, CliError> {
+        let cannot = |error| CliError::new(format!("cannot read {}: {error}", self.file.display()));
+        if self.file.as_os_str() == "-" {
+            let mut text = Vec::new();
+            std::io::stdin().read_to_end(&mut text).map_err(cannot)?;
+            Ok(text)
+        } else {
+            std::fs::read(&self.file).map_err(cannot)
+        }
+    }
+}
+
+fn method(explained: &Explained) -> &'static str {
+    match explained.stream.delivery {
+        Delivery::Push(_) => "push",
+        Delivery::Poll => "poll",
+    }
+}
+
+impl Report {
+    fn to_json(&self) -> Value {
+        let findings = self.event.as_ref().map(|(_, findings)| findings.as_slice());
+        let stream = |explained: &Explained| {
+            let (fate, why, claims) = match &explained.fate {
+                Fate::Sent(claims) => ("sent", None, Some(claims)),
+                Fate::Held(claims) => ("held", None, Some(claims)),
+                Fate::NotSent(why) => ("not_sent", Some(why.as_str()), None),
+            };
+            json!({
+                "stream_id": explained.stream.id.as_str(),
+                "receiver": explained.stream.receiver.as_str(),
+                "delivery": method(explained),
+                "fate": fate, "why": why, "claims": claims,
+            })
+        };
+        let error = self.verdict.as_ref().err();
+        json!({
+            "provider": self.provider.name.as_str(),
+            "event_checks": self.provider.event_checks,
+            "interop": self.provider.interop,
+            "event_type": self.event.as_ref().map(|(event, _)| event.event_type.as_str()),
+            "accepted": error.is_none(),
+            "reason": error.map(InvalidEvent::reason),
+            "detail": error.map(InvalidEvent::to_string),
+            "findings": findings.unwrap_or_default(),
+            "streams": self.streams.iter().map(stream).collect::<Vec<_>>(),
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let name = &self.provider.name;
+        let mut lines = Vec::new();
+        lines.push(match &self.verdict {
+            Ok(()) => format!("provider {name} would accept it"),
+            Err(error) if self.event.is_none() => {
+                format!("provider {name} would reject it ({}): {error}", error.reason())
+            }
+            Err(error) => format!("provider {name} would reject it ({})", error.reason()),
+        });
+        let Some((event, findings)) = &self.event else { return lines.join("\n") + "\n" };
+        lines.push(format!("type {}", event.event_type));
+        if findings.is_empty() {
+            lines.push("nothing is to be said against it".into());
+        }
+        for finding in findings {
+            lines.push(format!("  {:6}  {finding}", finding.severity.as_str().to_uppercase()));
+        }
+        if self.streams.is_empty() {
+            lines.push("the provider has no streams".into());
+        }
+        for explained in &self.streams {
+            let stream = &explained.stream;
+            let (fate, claims) = match &explained.fate {
+                Fate::Sent(claims) => ("would get it".to_owned(), Some(claims)),
+                Fate::Held(claims) => {
+                    ("would get it once it is enabled: it is paused".to_owned(), Some(claims))
+                }
+                Fate::NotSent(why) => (format!("would not get it: {}", why.as_str()), None),
+            };
+            let (id, receiver) = (&stream.id, &stream.receiver);
+            lines.push(format!("{} stream {id} of {receiver} {fate}", method(explained)));
+            lines.extend(claims.map(|claims| format!("  {claims}")));
+        }
+        lines.join("\n") + "\n"
+    }
+}

@@ -1,0 +1,158 @@
+//! What would become of an event: which streams it goes to, and why not to the others.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    directory::Directory,
+    domain::{
+        event::Event, provider::Provider, set::Origin, status::StreamStatus, stream::StreamConfig,
+        time::Timestamp,
+    },
+};
+
+use super::publish::{addressees, sets_of};
+
+/// What one stream makes of an event.
+#[derive(Debug)]
+pub struct Explained {
+    pub stream: StreamConfig,
+    pub fate: Fate,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Fate {
+    /// The stream gets a SET with these claims.
+    Sent(Value),
+    /// The stream gets it once it is enabled again.
+    Held(Value),
+    NotSent(Why),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    NotSupported,
+    NotRequested,
+    NotNamed,
+    Disabled,
+}
+
+impl Why {
+    /// What follows the name of the stream.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSupported => "the provider's `events_supported` does not have this type",
+            Self::NotRequested => "the stream's `events_requested` does not have this type",
+            Self::NotNamed => "the event's `stream_ids` does not have this stream",
+            Self::Disabled => "the stream is disabled",
+        }
+    }
+}
+
+/// Stands in the claims for what is made when the event is published.
+const LATER: &str = "(made when it is published)";
+
+/// Addresses the event as [`super::Transmitter::publish`] does, and publishes nothing.
+pub fn explain(
+    provider: &Provider,
+    streams: Vec<StreamConfig>,
+    event: &Event,
+    now: Timestamp,
+) -> Vec<Explained> {
+    let directory = Directory::new(vec![provider.clone()], streams.clone());
+    let addressees = addressees(&directory, provider, event);
+    let origin = Origin::drawn(Uuid::nil());
+    let sets = sets_of(provider, event, &origin, &addressees, now);
+    let mut claims: HashMap<_, _> =
+        sets.iter().map(|set| (&set.stream, shown(event, &set.claims))).collect();
+    let own = streams.into_iter().filter(|stream| stream.provider == provider.name);
+    own.map(|stream| {
+        let fate = match (claims.remove(&stream.id), stream.status) {
+            (Some(claims), StreamStatus::Enabled) => Fate::Sent(claims),
+            (Some(claims), StreamStatus::Paused) => Fate::Held(claims),
+            (Some(_), StreamStatus::Disabled) => Fate::NotSent(Why::Disabled),
+            (None, _) => Fate::NotSent(why_not(provider, &stream, event)),
+        };
+        Explained { stream, fate }
+    })
+    .collect()
+}
+
+fn shown(event: &Event, claims: &Arc<str>) -> Value {
+    let mut claims: Value = serde_json::from_str(claims).expect("claims are JSON");
+    claims["jti"] = LATER.into();
+    if event.txn.is_none() {
+        claims["txn"] = LATER.into();
+    }
+    claims
+}
+
+/// Of a stream that is no addressee.
+fn why_not(provider: &Provider, stream: &StreamConfig, event: &Event) -> Why {
+    if !provider.events_supported.contains(&event.event_type) {
+        Why::NotSupported
+    } else if !stream.events_delivered(provider).contains(&&event.event_type) {
+        Why::NotRequested
+    } else {
+        Why::NotNamed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stream(id: &str) -> StreamConfig {
+        let uri = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+        let requested = Some(vec![uri.to_owned(), "urn:example:badge-lost".to_owned()]);
+        StreamConfig { events_requested: requested, ..StreamConfig::example(id) }
+    }
+
+    /// What the stream `st_1` makes of it.
+    fn fate(stream: StreamConfig, event: Value) -> Fate {
+        let provider = Provider { custom_event_types: true, ..Provider::example() };
+        let other = StreamConfig { provider: "other".parse().expect("valid"), ..self::stream("o") };
+        let event = Event::from_json(event, &provider).expect("a valid event");
+        let now = Timestamp::from_millis(1_775_000_099_000);
+        let mut explained = explain(&provider, vec![stream, other], &event, now);
+        assert_eq!(explained.len(), 1, "another provider's streams are not shown");
+        explained.remove(0).fate
+    }
+
+    fn revoked(more: Value) -> Value {
+        let subject = json!({"format": "opaque", "id": "u-1"});
+        let mut event = json!({"type": "caep:session-revoked", "sub_id": subject});
+        let more = more.as_object().expect("members").clone();
+        event.as_object_mut().expect("an object").extend(more);
+        event
+    }
+
+    #[test]
+    fn a_stream_gets_what_it_asked_for_and_may_have() {
+        let Fate::Sent(claims) = fate(stream("st_1"), revoked(json!({"txn": "c-991"}))) else {
+            panic!("it is not sent");
+        };
+        assert_eq!(claims["jti"], LATER);
+        assert_eq!((&claims["txn"], &claims["iat"]), (&json!("c-991"), &json!(1_775_000_099)));
+        let named = fate(stream("st_1"), revoked(json!({"stream_ids": ["st_1", "st_2"]})));
+        assert!(matches!(named, Fate::Sent(claims) if claims["txn"] == LATER));
+    }
+
+    #[test]
+    fn what_is_not_sent_has_a_reason() {
+        let with = |status| StreamConfig { status, ..stream("st_1") };
+        assert!(matches!(fate(with(StreamStatus::Paused), revoked(json!({}))), Fate::Held(_)));
+        let disabled = fate(with(StreamStatus::Disabled), revoked(json!({})));
+        assert_eq!(disabled, Fate::NotSent(Why::Disabled));
+        let deaf = StreamConfig { events_requested: None, ..stream("st_1") };
+        assert_eq!(fate(deaf, revoked(json!({}))), Fate::NotSent(Why::NotRequested));
+        let elsewhere = fate(stream("st_1"), revoked(json!({"stream_ids": ["st_2"]})));
+        assert_eq!(elsewhere, Fate::NotSent(Why::NotNamed));
+        let custom = fate(stream("st_1"), revoked(json!({"type": "urn:example:badge-lost"})));
+        assert_eq!(custom, Fate::NotSent(Why::NotSupported));
+    }
+}

@@ -1,0 +1,213 @@
+//! What events have to be, as providers want it, whichever way they come.
+
+use std::path::Path;
+
+use redis::streams::StreamRangeReply;
+use serde_json::{Value, json};
+use ssfd::{
+    config::ProviderSettings,
+    delivery::outbox::Cursor,
+    domain::{
+        grant::{Holder, Scope},
+        provider::EventChecks,
+    },
+};
+
+use crate::harness::{
+    daemon::{Daemon, provider},
+    events::{SESSION_REVOKED, about_with},
+    eventually,
+    redis::Redis,
+    streams::by_poll,
+};
+
+/// One provider, with a name of its own since all tests share their metrics, and one stream.
+struct Trial {
+    name: &'static str,
+    redis: Redis,
+    daemon: Daemon,
+    upstream: String,
+    stream: String,
+}
+
+impl Trial {
+    async fn of(name: &'static str, settings: impl FnOnce(&mut ProviderSettings)) -> Self {
+        let redis = Redis::start().await;
+        let mut own = provider(&format!("https://tx.example/{name}"));
+        settings(&mut own);
+        let daemon = Daemon::with(|config| {
+            config.ingest.redis.url = Some(redis.url());
+            config.providers.insert(name.parse().expect("a name"), own);
+        })
+        .await;
+        let token = daemon.receiver_token_at(name, "rx", &[Scope::Manage]).await;
+        let stream = daemon.create_stream_at(name, &token, by_poll()).await;
+        let publisher = Holder::Publisher { provider: name.parse().expect("a name") };
+        let upstream = daemon.token(publisher).await;
+        Self { name, redis, daemon, upstream, stream }
+    }
+
+    /// Publishes these payloads over HTTP and then by Redis; returns the answers of the one and
+    /// what the other rejected.
+    async fn publish(&self, payloads: &[Value]) -> (Vec<Value>, Vec<(String, String)>) {
+        let event = |id: String, payload: &Value| about_with(&id, json!({"event": payload}));
+        let numbered = || payloads.iter().enumerate();
+        let events = numbered().map(|(n, payload)| event(format!("http-{n}"), payload)).collect();
+        let answer = self.daemon.publish(&self.upstream, &Value::Array(events)).await.json();
+        let answers = answer["events"].as_array().expect("an answer for each").clone();
+
+        let key = format!("ssf:events:{}", self.name);
+        for (n, payload) in numbered() {
+            self.redis.publish(&key, &event(format!("redis-{n}"), payload)).await;
+        }
+        // Entries are taken in order: after this one, all are.
+        self.redis.publish(&key, &event("last".into(), &fine())).await;
+        eventually("the last event arrives", async || {
+            self.arrived().await.iter().any(|(subject, _)| subject == "last")
+        })
+        .await;
+        let key = format!("{key}:rejected");
+        let rejected: StreamRangeReply = self.redis.run(&["XRANGE", &key, "-", "+"]).await;
+        let rejected = rejected.ids.iter().map(|entry| {
+            let text = |field| entry.get(field).expect("the field is there");
+            (text("reason"), text("detail"))
+        });
+        (answers, rejected.collect())
+    }
+
+    /// Subjects and payloads of the SETs that wait.
+    async fn arrived(&self) -> Vec<(String, Value)> {
+        let id = self.stream.parse().expect("the daemon made this id");
+        let waiting = self.daemon.store().read_pending(&id, Cursor::default(), 100).await;
+        let claims = waiting.expect("the store answers").into_iter().map(|set| {
+            let claims: Value = serde_json::from_str(&set.claims).expect("claims are JSON");
+            let subject = claims["sub_id"]["id"].as_str().expect("an opaque subject").to_owned();
+            (subject, claims["events"][SESSION_REVOKED].clone())
+        });
+        claims.collect()
+    }
+
+    async fn subjects(&self) -> Vec<String> {
+        self.arrived().await.into_iter().map(|(subject, _)| subject).collect()
+    }
+
+    async fn counted(&self, severity: &str) -> f64 {
+        let labels = format!(r#"provider="{}",severity="{severity}""#, self.name);
+        self.daemon.metric(&format!("ssfd_events_findings_total{{{labels}}}")).await
+    }
+}
+
+fn fine() -> Value {
+    json!({"reason_admin": {"en": "rule 12"}})
+}
+
+/// SSF §3.1.1 leaves it to CAEP, and nobody needs it.
+fn doubtful() -> Value {
+    json!({"reason_admin": {"en": "rule 12"}, "subject": {"format": "opaque", "id": "u-1"}})
+}
+
+/// CAEP-03.
+fn broken() -> Value {
+    json!({"reason_admin": "rule 12"})
+}
+
+const ALL: [&str; 7] = ["http-0", "http-1", "http-2", "redis-0", "redis-1", "redis-2", "last"];
+
+/// CAEP-01, CAEP-03 (CAEP §2): before signing.
+#[actix_web::test]
+async fn a_strict_provider_rejects_what_breaks_a_must_and_counts_what_breaks_a_should() {
+    let trial = Trial::of("strict", |_| {}).await;
+
+    let (answers, rejected) = trial.publish(&[fine(), doubtful(), broken()]).await;
+
+    let status: Vec<_> = answers.iter().map(|answer| answer["status"].clone()).collect();
+    assert_eq!(status, ["accepted", "accepted", "rejected"]);
+    let detail = answers[2]["detail"].as_str().expect("a reason").to_owned();
+    assert!(detail.starts_with("`reason_admin` must be an object"), "{detail}");
+    assert!(detail.ends_with("(CAEP §2)"), "{detail}");
+    assert_eq!(answers[2]["reason"], "schema");
+    assert_eq!(rejected, [("schema".to_owned(), detail)]);
+    assert_eq!(trial.subjects().await, ["http-0", "http-1", "redis-0", "redis-1", "last"]);
+    assert_eq!((trial.counted("must").await, trial.counted("should").await), (2.0, 2.0));
+    let schema = r#"ssfd_events_rejected_total{provider="strict",reason="schema"}"#;
+    assert!((trial.daemon.metric(schema).await - 2.0).abs() < f64::EPSILON);
+}
+
+#[actix_web::test]
+async fn a_provider_that_lints_delivers_everything_and_counts() {
+    let trial = Trial::of("lint", |settings| settings.event_checks = EventChecks::Lint).await;
+
+    let (answers, rejected) = trial.publish(&[fine(), doubtful(), broken()]).await;
+
+    assert!(answers.iter().all(|answer| answer["status"] == "accepted"), "{answers:?}");
+    assert_eq!(rejected, []);
+    assert_eq!(trial.subjects().await, ALL);
+    assert_eq!((trial.counted("must").await, trial.counted("should").await), (2.0, 2.0));
+}
+
+#[actix_web::test]
+async fn a_provider_with_checks_off_delivers_everything_uncounted() {
+    let trial = Trial::of("off", |settings| settings.event_checks = EventChecks::Off).await;
+
+    let (_, rejected) = trial.publish(&[fine(), doubtful(), broken()]).await;
+
+    assert_eq!(rejected, []);
+    assert_eq!(trial.subjects().await, ALL);
+    assert_eq!((trial.counted("must").await, trial.counted("should").await), (0.0, 0.0));
+}
+
+/// SET-16 (SSF §4.2.3).
+#[actix_web::test]
+async fn what_the_definition_does_not_know_survives_it() {
+    let trial = Trial::of("extended", |_| {}).await;
+    let extended = json!({"x_ours": [1, {"deep": null}], "iss": "https://other.example"});
+
+    trial.publish(std::slice::from_ref(&extended)).await;
+
+    let arrived = trial.arrived().await;
+    assert_eq!(arrived[0], ("http-0".to_owned(), extended.clone()));
+    assert_eq!(arrived[1], ("redis-0".to_owned(), extended));
+}
+
+fn test_key(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(name)
+}
+
+/// CAEP-11 (CAEP Interop §3.1).
+#[actix_web::test]
+async fn the_profile_asks_for_a_reason() {
+    let trial = Trial::of("interop", |settings| {
+        settings.interop = true;
+        settings.signing_keys = vec![test_key("test-rsa-2048-pkcs8.pem")];
+    })
+    .await;
+
+    let (answers, rejected) =
+        trial.publish(&[json!({}), json!({"reason_admin": {"en": ""}})]).await;
+
+    for answer in answers {
+        assert_eq!((&answer["status"], &answer["reason"]), (&json!("rejected"), &json!("schema")));
+    }
+    assert_eq!(rejected.len(), 2);
+    for (_, detail) in rejected {
+        assert!(detail.contains("`reason_admin`") && detail.contains("Interop §3.1"), "{detail}");
+    }
+    assert_eq!(trial.subjects().await, ["last"]);
+}
+
+/// SET-02 (CAEP Interop §2.6).
+#[actix_web::test]
+async fn the_profile_asks_for_a_key_that_signs_rs256() {
+    let started = Daemon::try_with(|config| {
+        let mut profile = provider("https://tx.example/profile");
+        profile.interop = true;
+        config.providers.insert("profile".parse().expect("a name"), profile);
+    })
+    .await;
+    let error = started.err().expect("the key is one for ES256").to_string();
+    for part in
+        ["`providers.profile.signing_keys`", "ES256", "`providers.profile.interop`", "RS256"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+}
