@@ -1,7 +1,10 @@
 //! The integration tests: one binary, a module for each resource.
 
 mod dependencies;
+mod end_to_end;
+mod harness;
 mod layers;
+mod push;
 mod push_client;
 mod receive;
 mod scripted_server;
