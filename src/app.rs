@@ -1,6 +1,7 @@
 //! The composition root: here every concrete type is named. Build, serve, drain.
 
 mod keys;
+mod lock;
 mod tls;
 
 use std::{
@@ -27,12 +28,13 @@ use crate::{
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
     store::{Store, StoreError, sqlite::SqliteStore},
-    telemetry::{metrics, readiness::Readiness},
+    telemetry::{causes::with_causes, metrics, readiness::Readiness},
     transmitter::Transmitter,
 };
 
 pub use self::{
     keys::{KeyFileError, load as load_keys},
+    lock::LockError,
     tls::{TlsFileError, server_config},
 };
 
@@ -46,10 +48,12 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsFileError),
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Push(#[from] PushClientError),
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    #[error("cannot open the store: {}", crate::app::chain(.0))]
+    #[error("cannot open the store: {}", with_causes(.0))]
     Store(#[from] StoreError),
     #[error("cannot listen on {address} (`{key}`): {source}")]
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
@@ -57,17 +61,6 @@ pub enum StartError {
     Io(#[from] std::io::Error),
     #[error("cannot record metrics: {0}")]
     Metrics(String),
-}
-
-/// An error with all its causes, for people.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The daemon, built and bound, not yet serving.
@@ -78,6 +71,7 @@ pub struct App {
     public: TcpListener,
     internal: TcpListener,
     tls: Option<rustls::ServerConfig>,
+    lock: lock::StoreLock,
 }
 
 /// Opens the store and the keys, binds the listeners, and starts nothing that acts by itself. Must
@@ -90,6 +84,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let public = bind("public.listen", config.public.listen)?;
     let internal = bind("internal.listen", config.internal.listen)?;
+    let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
     let signer = Signer::start(&config.signer, Arc::clone(&keys));
@@ -118,7 +113,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, public, internal, tls })
+    Ok(App { config, services, registry, public, internal, tls, lock })
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -157,7 +152,7 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(),
     ) -> Result<(), StartError> {
-        let Self { config, services, registry, public, internal, tls } = self;
+        let Self { config, services, registry, public, internal, tls, lock: _until_the_end } = self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
         let ingest = ingest::start(
@@ -249,7 +244,7 @@ async fn sweep(registry: Arc<Registry>, period: Duration) {
         tick.tick().await;
         if let Err(error) = registry.sweep().await {
             metrics::store_error("sweep");
-            tracing::warn!(error = chain(&error), "cannot look for work");
+            tracing::warn!(error = with_causes(&error), "cannot look for work");
         }
     }
 }
@@ -269,7 +264,7 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
                 Ok(false) => break,
                 Err(error) => {
                     metrics::store_error("expire");
-                    tracing::warn!(error = chain(&error), "cannot remove what is old");
+                    tracing::warn!(error = with_causes(&error), "cannot remove what is old");
                     break;
                 }
             }

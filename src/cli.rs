@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
 pub mod check;
+pub mod http;
 pub mod keys;
 pub mod receive;
 pub mod serve;
@@ -41,6 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Receive(Box<receive::Receive>),
     Check(check::Check),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
@@ -65,6 +67,7 @@ impl Cli {
         };
         match self.command {
             Command::Serve(serve) => serve.run(config()?).await,
+            Command::Receive(receive) => receive.run(self.json).await,
             Command::Check(check) => check.run(&config()?, self.json),
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,

@@ -1,5 +1,6 @@
 //! What the daemon tells of itself: metrics for machines, logs for people.
 
+pub mod causes;
 pub mod logging;
 pub mod metrics;
 pub mod readiness;

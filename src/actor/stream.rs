@@ -25,7 +25,10 @@ use crate::{
     },
     push::client::PushClient,
     store::{Store, StoreError},
-    telemetry::metrics::{self, Held, Method},
+    telemetry::{
+        causes::with_causes,
+        metrics::{self, Held, Method},
+    },
 };
 
 /// How long an actor waits before it calls upon a store that failed.
@@ -231,7 +234,7 @@ impl StreamActor {
 
     fn store_failed(&self, operation: &'static str, error: &StoreError, ctx: &mut Context<Self>) {
         metrics::store_error(operation);
-        tracing::warn!(stream_id = %self.id, operation, %error, "the store failed");
+        tracing::warn!(stream_id = %self.id, operation, error = with_causes(error), "the store failed");
         ctx.run_later(STORE_RETRY, |actor, ctx| {
             let actions = actor.machine.on_tick(clock::now());
             actor.perform(actions, ctx);

@@ -1,3 +1,309 @@
 //! `ssfd receive`: a Receiver for tests and trials.
 
 pub mod certificate;
+pub mod inspect;
+pub mod jwks;
+pub mod misbehave;
+pub mod poll;
+pub mod push;
+pub mod received;
+
+mod server;
+mod watch;
+
+use std::{convert::Infallible, error::Error, fs, path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use rustls::ServerConfig;
+use tokio::sync::mpsc;
+use url::Url;
+
+use self::{
+    certificate::{make_certificate, server_config},
+    inspect::Inspector,
+    jwks::KeySource,
+    misbehave::Misbehaviour,
+    poll::{PollOptions, PollReceiver},
+    push::{PushOptions, PushReceiver},
+    watch::{Limits, watch},
+};
+use crate::{
+    cli::{CliError, http::HttpClient},
+    domain::{issuer::Issuer, secret::Secret},
+    signing::verify::Verifier,
+    telemetry::causes::with_causes,
+};
+
+/// How many SETs may wait to be printed.
+const WAITING_MAX: usize = 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  Show what the Transmitter pushes to http://127.0.0.1:8080/, on any path:
+    ssfd receive push --issuer https://tx.example
+
+  The same over TLS, with a certificate made for the occasion:
+    ssfd receive push --jwks http://127.0.0.1:9000/jwks.json --tls-trial roots.pem
+
+  Refuse the first three SETs with 503 and Retry-After, and exit after ten:
+    ssfd receive push --issuer https://tx.example --misbehave 503:2,first=3 --count 10
+
+  Poll a stream:
+    ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
+
+/// A Receiver for tests and trials: shows each SET that arrives, verified.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Receive {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Push(Push),
+    Poll(Poll),
+}
+
+/// Listen for SETs that are pushed (RFC 8935).
+#[derive(Debug, Args)]
+struct Push {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Serve TLS with this certificate chain, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Serve TLS with a new certificate for localhost, and write whom to trust for it to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_certificate")]
+    tls_trial: Option<PathBuf>,
+    /// Answer 401 unless `Authorization` has this value
+    #[arg(long, value_name = "VALUE", value_parser = secret)]
+    authorization: Option<Secret>,
+    /// Go wrong on purpose: slow:DURATION, STATUS, STATUS:SECONDS (for Retry-After), 400:ERR,
+    /// redirect:URL, reset (hang up) or lose (take the SET, then hang up); then `,first=N` for the
+    /// first N requests only, or `,every=N` for one in N
+    #[arg(long, value_name = "MODE")]
+    misbehave: Option<Misbehaviour>,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Poll a stream for SETs (RFC 8936).
+#[derive(Debug, Args)]
+struct Poll {
+    /// The stream's `endpoint_url`
+    url: Url,
+    /// The access token
+    #[arg(long, value_parser = secret)]
+    token: Option<Secret>,
+    /// A file with the access token
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// Take at most this many SETs at a time
+    #[arg(long, value_name = "N")]
+    max_events: Option<usize>,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// By what a SET is verified.
+#[derive(Debug, Args)]
+struct Trust {
+    /// The Transmitter's issuer, which SETs must have as `iss`
+    #[arg(long, value_name = "URL", required_unless_present = "jwks")]
+    issuer: Option<String>,
+    /// The JWK Set, as a URL or a file [default: what the issuer's metadata names]
+    #[arg(long, value_name = "URL|FILE")]
+    jwks: Option<String>,
+    /// Whom SETs must have in `aud`
+    #[arg(long)]
+    audience: Option<String>,
+    /// Certificates to trust beside the system's, in PEM
+    #[arg(long, value_name = "FILE")]
+    trusted_roots: Option<PathBuf>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap's value parsers may fail")]
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// The error with its causes.
+fn failed(error: &(dyn Error + 'static)) -> CliError {
+    CliError::new(with_causes(error))
+}
+
+fn read(file: &PathBuf) -> Result<Vec<u8>, CliError> {
+    fs::read(file).map_err(|error| CliError::new(format!("{}: {error}", file.display())))
+}
+
+impl Receive {
+    /// Shows SETs as they arrive. It fails if one was not verified, or too few came.
+    pub async fn run(self, json: bool) -> Result<(), CliError> {
+        match self.command {
+            Command::Push(push) => push.run(json).await,
+            Command::Poll(poll) => poll.run(json).await,
+        }
+    }
+}
+
+impl Push {
+    async fn run(self, json: bool) -> Result<(), CliError> {
+        let http = self.trust.http()?;
+        let inspector = self.trust.inspector(&http).await?;
+        let (received, arriving) = mpsc::channel(WAITING_MAX);
+        let options = PushOptions {
+            listen: self.listen.clone(),
+            tls: self.tls()?,
+            authorization_header: self.authorization,
+            misbehaviour: self.misbehave,
+            inspector,
+            received,
+        };
+        let endpoint = PushReceiver::start(options)
+            .await
+            .map_err(|error| CliError::new(format!("cannot listen on {}: {error}", self.listen)))?;
+        eprintln!("listening on {}", endpoint.url());
+        let seen = watch(arriving, &self.limits, json).await;
+        // The last SET was shown before it was answered.
+        endpoint.stop().await;
+        seen.verdict(&self.limits)
+    }
+
+    fn tls(&self) -> Result<Option<ServerConfig>, CliError> {
+        let config = match (&self.tls_certificate, &self.tls_key, &self.tls_trial) {
+            (Some(certificate), Some(key), _) => server_config(&read(certificate)?, &read(key)?),
+            (_, _, Some(file)) => {
+                let made = make_certificate(&["localhost", "127.0.0.1", "::1"]);
+                let made = made.map_err(|error| failed(&error))?;
+                fs::write(file, made.authority_pem)
+                    .map_err(|error| CliError::new(format!("{}: {error}", file.display())))?;
+                server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes())
+            }
+            _ => return Ok(None),
+        };
+        config.map(Some).map_err(|error| failed(&error))
+    }
+}
+
+impl Poll {
+    async fn run(self, json: bool) -> Result<(), CliError> {
+        let http = self.trust.http()?;
+        let inspector = self.trust.inspector(&http).await?;
+        let token = match &self.token_file {
+            Some(file) => Some(Secret::new(String::from_utf8_lossy(&read(file)?).trim())),
+            None => self.token,
+        };
+        let (received, arriving) = mpsc::channel(WAITING_MAX);
+        let poller = PollReceiver::start(PollOptions {
+            url: self.url,
+            token,
+            events_max: self.max_events,
+            http,
+            inspector,
+            received,
+        });
+        let seen = watch(arriving, &self.limits, json).await;
+        poller.stop().await.map_err(|error| failed(&error))?;
+        seen.verdict(&self.limits)
+    }
+}
+
+impl Trust {
+    fn http(&self) -> Result<HttpClient, CliError> {
+        HttpClient::new(self.trusted_roots.as_deref()).map_err(|error| failed(&error))
+    }
+
+    async fn inspector(&self, http: &HttpClient) -> Result<Arc<Inspector>, CliError> {
+        let keys = self.keys(http.clone())?;
+        if let Err(error) = keys.check().await {
+            // The Transmitter may be about to start.
+            eprintln!("no keys yet: {}", with_causes(&error));
+        }
+        let mut inspector = Inspector::new(keys);
+        if let Some(issuer) = &self.issuer {
+            inspector = inspector.of_issuer(issuer);
+        }
+        if let Some(audience) = &self.audience {
+            inspector = inspector.for_audience(audience);
+        }
+        Ok(Arc::new(inspector))
+    }
+
+    fn keys(&self, http: HttpClient) -> Result<KeySource, CliError> {
+        match (&self.jwks, &self.issuer) {
+            (Some(url), _) if url.starts_with("https://") || url.starts_with("http://") => {
+                let url = Url::parse(url).map_err(|e| CliError::new(format!("{url}: {e}")))?;
+                Ok(KeySource::jwks(http, url))
+            }
+            (Some(file), _) => {
+                let keys = Verifier::from_jwks(&read(&file.into())?);
+                let keys =
+                    keys.map_err(|e| CliError::new(format!("{file}: {}", with_causes(&e))))?;
+                Ok(KeySource::Fixed(keys))
+            }
+            (None, Some(issuer)) => {
+                let issuer = Issuer::try_from(issuer.clone()).map_err(|error| failed(&error))?;
+                Ok(KeySource::metadata(http, issuer))
+            }
+            (None, None) => Err(CliError::new("either --issuer or --jwks is needed")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        receive: Receive,
+    }
+
+    fn parse(line: &str) -> Result<Receive, clap::Error> {
+        let words = ["receive"].into_iter().chain(line.split(' '));
+        Cli::try_parse_from(words).map(|cli| cli.receive)
+    }
+
+    #[test]
+    fn the_examples_are_valid() {
+        let commands =
+            EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("ssfd receive "));
+        assert_eq!(commands.clone().count(), 4);
+        for command in commands {
+            assert!(parse(command).is_ok(), "{command}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(line: &str, rule: &str) {
+        let error = parse(line).expect_err(line).to_string();
+        assert!(error.contains(rule), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_line_is_explained() {
+        refuses("push", "--issuer");
+        refuses("push --jwks j --misbehave sleep", "`sleep` is none of slow:DURATION");
+        refuses("push --jwks j --tls-key k", "--tls-certificate");
+        refuses("poll --jwks j", "<URL>");
+        refuses("poll https://tx.example/p --jwks j --timeout soon", "--timeout");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let debug = format!("{:?}", parse("push --jwks j --authorization s3cret"));
+        assert!(!debug.contains("s3cret"), "{debug}");
+    }
+}

@@ -6,7 +6,6 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use crate::{
-    app::chain,
     auth,
     cli::CliError,
     clock,
@@ -17,6 +16,7 @@ use crate::{
         id::{ProviderName, ReceiverId},
     },
     store::{Store, sqlite::SqliteStore},
+    telemetry::causes::with_causes,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -97,7 +97,7 @@ impl Tokens {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let store: Arc<dyn Store> = Arc::new(
             SqliteStore::open(&config.store.sqlite)
-                .map_err(|error| CliError::new(chain(&error)))?,
+                .map_err(|error| CliError::new(with_causes(&error)))?,
         );
         let text = match self.command {
             Command::Create { holder } => create(&*store, holder, config, json).await?,
@@ -137,7 +137,7 @@ async fn create(
     let expires_at = days.map(|days| created_at + Duration::from_hours(24 * days));
     let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at };
     let id = grant.hash.id().to_owned();
-    store.put_grant(grant).await.map_err(|error| CliError::new(chain(&error)))?;
+    store.put_grant(grant).await.map_err(|error| CliError::new(with_causes(&error)))?;
     Ok(if json {
         json!({"id": id, "token": token.expose()}).to_string()
     } else {
@@ -146,7 +146,7 @@ async fn create(
 }
 
 async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
-    let grants = store.grants().await.map_err(|error| CliError::new(chain(&error)))?;
+    let grants = store.grants().await.map_err(|error| CliError::new(with_causes(&error)))?;
     if json {
         let grants: Vec<Value> = grants.iter().map(describe).collect();
         return Ok(Value::from(grants).to_string());
@@ -178,14 +178,14 @@ fn describe(grant: &Grant) -> Value {
 }
 
 async fn revoke(store: &dyn Store, id: &str, json: bool) -> Result<String, CliError> {
-    let grants = store.grants().await.map_err(|error| CliError::new(chain(&error)))?;
+    let grants = store.grants().await.map_err(|error| CliError::new(with_causes(&error)))?;
     let mut named = grants.iter().filter(|grant| grant.hash.as_str().starts_with(id));
     let grant = match (named.next(), named.next()) {
         (Some(grant), None) => grant,
         (Some(_), _) => return Err(CliError::new(format!("`{id}` names more than one token"))),
         (None, _) => return Err(CliError::new(format!("no token's hash starts with `{id}`"))),
     };
-    store.revoke_grant(&grant.hash).await.map_err(|error| CliError::new(chain(&error)))?;
+    store.revoke_grant(&grant.hash).await.map_err(|error| CliError::new(with_causes(&error)))?;
     let id = grant.hash.id();
     Ok(if json { json!({"revoked": id}).to_string() } else { format!("revoked {id}") })
 }

@@ -398,3 +398,6 @@ impl StreamMachine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

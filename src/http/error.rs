@@ -9,7 +9,10 @@ use actix_web::{
 use serde::Serialize;
 
 use crate::{
-    auth::AuthError, domain::stream::InvalidMember, store::StoreError, telemetry::metrics,
+    auth::AuthError,
+    domain::stream::InvalidMember,
+    store::StoreError,
+    telemetry::{causes::with_causes, metrics},
     transmitter::RequestError,
 };
 
@@ -49,7 +52,7 @@ impl ApiError {
 
     fn store(error: &StoreError) -> Self {
         // The caller learns nothing of our insides; the log has the whole chain.
-        tracing::error!(%error, cause = ?std::error::Error::source(error), "a request met the store");
+        tracing::error!(error = with_causes(error), "the store failed a request");
         metrics::store_error("request");
         Self::Unavailable
     }

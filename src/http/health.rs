@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     clock,
     store::Store,
-    telemetry::{metrics, readiness::Readiness},
+    telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
 
 /// The process runs and answers.
@@ -24,7 +24,8 @@ pub(super) async fn ready(
     store: web::Data<Arc<dyn Store>>,
 ) -> HttpResponse {
     let mut waiting = readiness.waiting_for();
-    if store.backlog().await.is_err() {
+    // The cheapest question there is.
+    if store.position("").await.is_err() {
         waiting.push("store".into());
     }
     let ready = waiting.is_empty();
@@ -52,7 +53,7 @@ pub(super) async fn metrics(
         }
         Err(error) => {
             metrics::store_error("backlog");
-            tracing::warn!(%error, "cannot count what waits");
+            tracing::warn!(error = with_causes(&error), "cannot count what waits");
         }
     }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render())

@@ -17,7 +17,11 @@ use crate::{
     domain::{event::InvalidEvent, provider::Provider},
     ingest::{Partition, backoff::Backoff, entry::Entry, settings::RedisIngestSettings},
     store::{EntryId, Position, Store, StoreError},
-    telemetry::{metrics, metrics::Source, readiness::Readiness},
+    telemetry::{
+        causes::with_causes,
+        metrics::{self, Source},
+        readiness::Readiness,
+    },
     transmitter::{Transmitter, publish::Incoming},
 };
 
@@ -70,7 +74,7 @@ impl Consumer {
             // One line for each change of state, not for each try.
             if connected || !told {
                 let partition = &self.partition.key;
-                tracing::warn!(%partition, error = %interrupted, "reading is interrupted");
+                tracing::warn!(%partition, error = with_causes(&interrupted), "reading is interrupted");
                 self.state_changed(false);
             }
             (connected, told) = (false, true);

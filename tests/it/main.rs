@@ -2,7 +2,11 @@
 
 mod command_line;
 mod dependencies;
+mod end_to_end;
+mod harness;
 mod layers;
 mod push_client;
+mod receive;
+mod scripted_server;
 mod source;
 mod store_contract;

@@ -1,8 +1,6 @@
 //! The push client against real servers on loopback (RFC 8935).
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
-mod server;
-
 use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
@@ -18,7 +16,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use self::server::{Endpoint, Reply};
+use crate::scripted_server::{Endpoint, Reply};
 
 const H1: &[&str] = &["http/1.1"];
 const H2: &[&str] = &["h2"];

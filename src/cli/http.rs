@@ -1,0 +1,85 @@
+//! A small HTTP client, for commands that speak to a daemon.
+
+use std::{error::Error, path::Path, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use url::Url;
+
+use crate::push::tls::{self, TrustedRootsError};
+
+/// The largest body that is read: a poll's answer may hold a thousand SETs.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a document may take to fetch.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// No answer to a request.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("{url} cannot be reached")]
+    Unreachable { url: Url, source: Box<dyn Error + Send + Sync> },
+    #[error("{url} did not answer within {timeout:?}")]
+    Timeout { url: Url, timeout: Duration },
+    #[error("{url} answered with status {status}")]
+    Status { url: Url, status: StatusCode },
+}
+
+impl HttpClient {
+    /// Trusts the system's roots and those in the PEM file.
+    pub fn new(trusted_roots: Option<&Path>) -> Result<Self, TrustedRootsError> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config(trusted_roots)?)
+            .https_or_http()
+            .enable_all_versions()
+            .build();
+        let mut builder = Client::builder(TokioExecutor::new());
+        Ok(Self { client: builder.pool_timer(TokioTimer::new()).build(connector) })
+    }
+
+    /// The body behind a URL, which must answer with 200.
+    pub async fn get(&self, url: &Url) -> Result<Bytes, HttpError> {
+        let request = Request::get(url.as_str()).body(Full::default());
+        let request = request.map_err(|error| unreachable(url, error))?;
+        match self.send(url, request, FETCH_TIMEOUT).await? {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(HttpError::Status { url: url.clone(), status }),
+        }
+    }
+
+    /// Sends a request to `url` and reads the whole answer.
+    pub async fn send(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
+        let exchange = async {
+            let response = self.client.request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await?;
+            Ok((status, body.to_bytes()))
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(answer) => {
+                answer.map_err(|source| HttpError::Unreachable { url: url.clone(), source })
+            }
+            Err(_elapsed) => Err(HttpError::Timeout { url: url.clone(), timeout }),
+        }
+    }
+}
+
+fn unreachable(url: &Url, error: impl Error + Send + Sync + 'static) -> HttpError {
+    HttpError::Unreachable { url: url.clone(), source: Box::new(error) }
+}

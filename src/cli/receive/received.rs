@@ -1,0 +1,176 @@
+//! A SET as a Receiver sees it arrive, and how that is shown.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use humantime_serde::re::humantime;
+use serde_json::{Map, Value, json};
+
+use super::misbehave::Mode;
+use crate::{
+    domain::{set_error::SetError, time::Timestamp},
+    signing::algorithm::Algorithm,
+};
+
+/// One SET that arrived.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub method: Method,
+    pub at: Timestamp,
+    /// The path it was pushed to, or the URL that was polled.
+    pub endpoint: String,
+    /// Of the claims, whether they are verified or not.
+    pub jti: Option<String>,
+    /// The URI under `events`.
+    pub event_type: Option<String>,
+    /// Empty where they cannot be read.
+    pub claims: Map<String, Value>,
+    pub verified: Result<SignedBy, Rejection>,
+    /// A SET with this `jti` was taken before.
+    pub duplicate: bool,
+    /// What was done wrong with it on purpose.
+    pub misbehaved: Option<Mode>,
+}
+
+/// How SETs get here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Push,
+    Poll,
+}
+
+/// With what a SET is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedBy {
+    pub algorithm: Algorithm,
+    pub kid: String,
+}
+
+/// Why a SET is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// It is wrong, and would be when sent again.
+    #[error("{}: {}", .0.err, .0.description)]
+    Refused(SetError),
+    /// We lack the keys to tell; it may be sent again.
+    #[error("the keys cannot be fetched: {0}")]
+    NoKeys(String),
+}
+
+impl Method {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+impl Received {
+    /// The last part of the event type, as `session-revoked`.
+    pub fn event_name(&self) -> Option<&str> {
+        self.event_type.as_deref()?.rsplit(['/', ':']).next()
+    }
+
+    pub fn to_json(&self) -> Value {
+        let (signed_by, error) = match &self.verified {
+            Ok(signed) => (Some(json!({"alg": signed.algorithm, "kid": signed.kid})), None),
+            Err(rejection) => (None, Some(rejection.to_string())),
+        };
+        json!({
+            "at": rfc3339(self.at), "method": self.method.as_str(), "endpoint": self.endpoint,
+            "jti": self.jti, "event_type": self.event_type, "claims": self.claims,
+            "verified": self.verified.is_ok(), "signed_by": signed_by, "error": error,
+            "duplicate": self.duplicate,
+            "misbehaved": self.misbehaved.as_ref().map(ToString::to_string),
+        })
+    }
+}
+
+/// One line for a terminal. All that comes from the SET is shown without control characters.
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+        let shown = |text: Option<&str>| plain(text.unwrap_or("?"));
+        let (event, jti) = (shown(self.event_name()), shown(self.jti.as_deref()));
+        write!(f, "{}  {}  {event}  {jti}", rfc3339(self.at), self.method.as_str())?;
+        write!(f, "  {}", plain(&self.endpoint))?;
+        match self.claims.get("aud") {
+            Some(Value::String(one)) => write!(f, "  aud={}", plain(one))?,
+            Some(several) => write!(f, "  aud={several}")?,
+            None => {}
+        }
+        match &self.verified {
+            Ok(signed) => write!(f, "  verified {} {}", signed.algorithm, plain(&signed.kid))?,
+            Err(rejection) => write!(f, "  NOT VERIFIED {rejection}")?,
+        }
+        if self.duplicate {
+            f.write_str("  duplicate")?;
+        }
+        match &self.misbehaved {
+            Some(mode) => write!(f, "  misbehaved {mode}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received() -> Received {
+        let event_type = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+        let claims = json!({"aud": "https://rx.example", "jti": "b1", "events": {event_type: {}}});
+        let Value::Object(claims) = claims else { unreachable!("an object") };
+        Received {
+            method: Method::Push,
+            at: Timestamp::from_millis(1_775_000_099_250),
+            endpoint: "/in/7".into(),
+            jti: Some("b1".into()),
+            event_type: Some(event_type.into()),
+            claims,
+            verified: Ok(SignedBy { algorithm: Algorithm::Rs256, kid: "k-2026-04".into() }),
+            duplicate: false,
+            misbehaved: None,
+        }
+    }
+
+    #[test]
+    fn a_set_is_one_line() {
+        assert_eq!(
+            received().to_string(),
+            "2026-03-31T23:34:59.250Z  push  session-revoked  b1  /in/7  aud=https://rx.example  \
+             verified RS256 k-2026-04"
+        );
+        let odd = Received {
+            jti: Some("b\u{1b}[31m\n1".into()),
+            event_type: None,
+            claims: Map::new(),
+            verified: Err(Rejection::Refused(SetError::new("invalid_key", "no key k-1"))),
+            duplicate: true,
+            misbehaved: Some(Mode::Reset),
+            ..received()
+        };
+        assert_eq!(
+            odd.to_string(),
+            "2026-03-31T23:34:59.250Z  push  ?  b[31m1  /in/7  NOT VERIFIED invalid_key: no key k-1  \
+             duplicate  misbehaved reset"
+        );
+    }
+
+    #[test]
+    fn a_set_is_one_json_object() {
+        let json = received().to_json();
+        assert_eq!(json["claims"]["jti"], "b1");
+        assert_eq!(json["signed_by"], json!({"alg": "RS256", "kid": "k-2026-04"}));
+        assert_eq!((&json["verified"], &json["error"]), (&json!(true), &Value::Null));
+    }
+}
