@@ -16,6 +16,9 @@ fn help_comes_with_examples() {
     explains(&[]);
     explains(&["serve"]);
     explains(&["check"]);
+    explains(&["receive"]);
+    explains(&["receive", "push"]);
+    explains(&["receive", "poll"]);
     explains(&["keys"]);
     explains(&["keys", "generate"]);
     explains(&["keys", "show"]);

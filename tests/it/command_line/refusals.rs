@@ -91,10 +91,15 @@ fn a_file_that_is_no_database_is_named_and_left_alone() {
 
 #[test]
 fn a_database_in_a_folder_that_is_not_there_is_named() {
-    refuses(
-        "store.sqlite.path = \"data/ssfd.db\"\n",
-        &["cannot open the store", "data/ssfd.db", "No such file"],
-    );
+    refuses("store.sqlite.path = \"data/ssfd.db\"\n", &["data/ssfd.db", "No such file"]);
+}
+
+#[test]
+fn a_database_that_another_daemon_serves_from_is_named() {
+    let place = Workplace::new();
+    let mut first = place.serve();
+    first.addresses();
+    place.fails(&["serve"], &["another ssfd serves from ssfd.db"]);
 }
 
 #[test]
