@@ -5,6 +5,7 @@ mod dependencies;
 mod end_to_end;
 mod harness;
 mod layers;
+mod push;
 mod push_client;
 mod receive;
 mod scripted_server;
