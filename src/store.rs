@@ -115,8 +115,8 @@ pub struct Acknowledgement {
 pub struct Acknowledged {
     /// When each that is now delivered was appended.
     pub delivered: Vec<Timestamp>,
-    /// How many are now dead.
-    pub dead: usize,
+    /// Why each is dead that is now.
+    pub dead: Vec<&'static str>,
 }
 
 /// What waits for the Receivers of one provider.
