@@ -13,7 +13,7 @@ use crate::{
         scene::Scene,
         streams::{by_poll, push_to},
     },
-    scripted_server::{Reply, Seen},
+    scripted_server::{Gate, Reply, Seen},
 };
 
 /// Longer than any test.
@@ -124,6 +124,31 @@ async fn what_waits_goes_to_the_new_endpoint_and_nothing_more_to_the_old() {
     assert!(then.iter().all(|set| set.target == "/in"), "{:?}", arrivals(&then));
     scene.settled().await;
     assert!(receiver.rest().is_empty());
+}
+
+/// SSF §8.1.1.3: the old endpoint's last word comes when the stream has moved already.
+#[actix_web::test]
+async fn what_is_under_way_to_the_old_endpoint_goes_to_the_new_one_if_it_fails() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let mut receiver = Receiver::start(move |_, request| match request.target.as_str() {
+        "/down" => Reply::status(503).behind(&held),
+        _ => Reply::status(202),
+    })
+    .await;
+    let scene = Scene::new(push_to(&receiver.url("/down")), |config| {
+        config.delivery.retry.schedule = vec![FOR_GOOD];
+    })
+    .await;
+    scene.publish(&["s-1"]).await;
+    let failed = receiver.next().await;
+
+    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    gate.open();
+
+    let then = receiver.next().await;
+    assert_eq!((then.target.as_str(), then.jti()), ("/in", failed.jti()));
+    scene.settled().await;
 }
 
 /// SSF §8.1.1.3.
