@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod http_client;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod scene;
 pub(crate) mod streams;
 
 use std::{future::Future, time::Duration};
@@ -14,14 +15,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// After so long a test gives up. No test takes nearly as long; a machine that is short of cores
 /// may.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What `future` comes to, which must not take for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match timeout(DEADLINE, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("not within {DEADLINE:?}: {what}"),
-    }
+    let output = timeout(DEADLINE, future).await;
+    output.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
 }
 
 /// Returns once `holds` says so, and fails if it never does.

@@ -1,5 +1,7 @@
 //! A Receiver whose answers a test scripts.
 
+use std::path::PathBuf;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -41,8 +43,9 @@ impl Receiver {
         Self { endpoint: Endpoint::start_tls(&["h2"], script).await, arriving }
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// A PEM file with the authority that vouches for a Receiver with TLS.
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.endpoint.roots()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -94,6 +97,13 @@ impl Seen {
     /// The `id` of the subject of an event that `events::about` made.
     pub(crate) fn subject(&self) -> String {
         subject(&self.claims())
+    }
+
+    /// What the SET says of the event, below its type.
+    pub(crate) fn payload(&self) -> Value {
+        let claims = self.claims();
+        let events = claims["events"].as_object().expect("every SET has events");
+        events.values().next().expect("and one of them").clone()
     }
 
     pub(crate) fn jti(&self) -> String {
