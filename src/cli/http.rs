@@ -39,11 +39,15 @@ pub enum HttpError {
 impl HttpClient {
     /// Trusts the system's roots and those in the PEM file.
     pub fn new(trusted_roots: Option<&Path>) -> Result<Self, TrustedRootsError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        // The end of a request must not wait until its beginning is acknowledged.
+        tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(trusted_roots)?)
             .https_or_http()
             .enable_all_versions()
-            .build();
+            .wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
         Ok(Self { client: builder.pool_timer(TokioTimer::new()).build(connector) })
     }
