@@ -9,11 +9,20 @@ pub mod receive;
 pub mod serve;
 pub mod tokens;
 
-use std::{fmt, path::PathBuf};
+mod secrets;
+
+use std::{
+    error::Error,
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config};
+use crate::{
+    config::{self, Config},
+    telemetry::causes::with_causes,
+};
 
 const EXAMPLES: &str = "Examples:
   ssfd keys generate --out keys/default.pem
@@ -57,6 +66,15 @@ impl CliError {
     pub fn new(message: impl fmt::Display) -> Self {
         Self(message.to_string())
     }
+
+    /// The error with its causes.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        Self(with_causes(error))
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))
 }
 
 impl Cli {
