@@ -5,6 +5,7 @@
 pub mod check;
 pub mod http;
 pub mod keys;
+pub mod publish;
 pub mod receive;
 pub mod serve;
 pub mod tokens;
@@ -28,7 +29,9 @@ const EXAMPLES: &str = "Examples:
   ssfd keys generate --out keys/default.pem
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
-  ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage";
+  ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
+  ssfd publish events.ndjson --token-file publisher.token
+  ssfd receive push --issuer https://tx.example";
 
 /// A Shared Signals Framework (SSF) Transmitter.
 ///
@@ -51,6 +54,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Publish(Box<publish::Publish>),
     Receive(Box<receive::Receive>),
     Check(check::Check),
     Keys(keys::Keys),
@@ -85,6 +89,7 @@ impl Cli {
         };
         match self.command {
             Command::Serve(serve) => serve.run(config()?).await,
+            Command::Publish(publish) => publish.run(self.json).await,
             Command::Receive(receive) => receive.run(self.json).await,
             Command::Check(check) => check.run(&config()?, self.json),
             Command::Keys(keys) => keys.run(self.json),
