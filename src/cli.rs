@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
 pub mod check;
+pub mod demo;
 pub mod http;
 pub mod keys;
 pub mod publish;
@@ -26,6 +27,7 @@ use crate::{
 };
 
 const EXAMPLES: &str = "Examples:
+  ssfd demo
   ssfd keys generate --out keys/default.pem
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
@@ -53,6 +55,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
     Publish(Box<publish::Publish>),
     Receive(Box<receive::Receive>),
@@ -88,6 +91,7 @@ impl Cli {
             config::load(self.config.as_deref(), std::env::vars()).map_err(CliError::new)
         };
         match self.command {
+            Command::Demo(demo) => demo.run(self.json).await,
             Command::Serve(serve) => serve.run(config()?).await,
             Command::Publish(publish) => publish.run(self.json).await,
             Command::Receive(receive) => receive.run(self.json).await,
