@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
 const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.read
-  ssfd tokens create publisher --provider default
-  ssfd tokens list
+  ssfd tokens create publisher --provider default --expires-in-days 90
+  ssfd tokens list --json
   ssfd tokens revoke 3f9a1c";
 
 /// Make, list and revoke the bearer tokens of Receivers and publishers.
@@ -40,15 +40,19 @@ pub struct Tokens {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a token; it is shown once and never again
+    #[command(after_help = EXAMPLES)]
     Create {
         #[command(subcommand)]
         holder: Create,
     },
     /// List tokens by the head of their hash
+    #[command(after_help = EXAMPLES)]
     List,
     /// Revoke the token whose hash starts so
+    #[command(after_help = EXAMPLES)]
     Revoke {
         /// As `list` shows it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -56,6 +60,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Create {
     /// A token for a Receiver, to manage and poll its streams
+    #[command(after_help = EXAMPLES)]
     Receiver {
         #[arg(long, default_value = "default")]
         provider: ProviderName,
@@ -72,6 +77,7 @@ enum Create {
         lifetime: Lifetime,
     },
     /// A token for an upstream, to publish events over HTTP
+    #[command(after_help = EXAMPLES)]
     Publisher {
         #[arg(long, default_value = "default")]
         provider: ProviderName,
@@ -185,7 +191,7 @@ async fn revoke(store: &dyn Store, id: &str, json: bool) -> Result<String, CliEr
     let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     let mut named = grants.iter().filter(|grant| grant.hash.as_str().starts_with(id));
     let grant = match (named.next(), named.next()) {
-        (Some(grant), None) if !id.is_empty() => grant,
+        (Some(grant), None) => grant,
         (Some(_), _) => return Err(CliError::new(format!("`{id}` names more than one token"))),
         (None, _) => return Err(CliError::new(format!("no token's hash starts with `{id}`"))),
     };

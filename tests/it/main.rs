@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each resource.
 
+mod command_line;
 mod dependencies;
 mod end_to_end;
 mod harness;
