@@ -77,7 +77,12 @@ pub fn start(
         store: Arc::clone(store),
         readiness: Arc::clone(readiness),
     });
-    Ok(consumers.map(|consumer| tokio::spawn(consumer.run(stop.clone()))).collect())
+    let start = |consumer: Consumer| {
+        // Now and not in the task: nobody may find the daemon ready before it has connected.
+        consumer.state_changed(false);
+        tokio::spawn(consumer.run(stop.clone()))
+    };
+    Ok(consumers.map(start).collect())
 }
 
 #[cfg(test)]

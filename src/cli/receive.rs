@@ -43,19 +43,25 @@ use crate::{
 /// How many SETs may wait to be printed.
 const WAITING_MAX: usize = 1024;
 
-const EXAMPLES: &str = "\
+const PUSH_EXAMPLES: &str = "\
 Examples:
-  Show what the Transmitter pushes to http://127.0.0.1:8080/, on any path:
+  Show what the Transmitter pushes to http://127.0.0.1:8443/, on any path:
     ssfd receive push --issuer https://tx.example
 
   The same over TLS, with a certificate made for the occasion:
-    ssfd receive push --jwks http://127.0.0.1:9000/jwks.json --tls-trial roots.pem
+    ssfd receive push --jwks http://127.0.0.1:8080/jwks.json --tls-trial roots.pem
 
   Refuse the first three SETs with 503 and Retry-After, and exit after ten:
-    ssfd receive push --issuer https://tx.example --misbehave 503:2,first=3 --count 10
+    ssfd receive push --issuer https://tx.example --misbehave 503:2,first=3 --count 10";
 
-  Poll a stream:
-    ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
+const POLL_EXAMPLES: &str = "\
+Examples:
+  ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
+
+const EXAMPLES: &str = "\
+Examples:
+  ssfd receive push --issuer https://tx.example --tls-trial roots.pem
+  ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
 
 /// A Receiver for tests and trials: shows each SET that arrives, verified.
 #[derive(Debug, Args)]
@@ -73,9 +79,10 @@ enum Command {
 
 /// Listen for SETs that are pushed (RFC 8935).
 #[derive(Debug, Args)]
+#[command(after_help = PUSH_EXAMPLES)]
 struct Push {
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8443")]
     listen: String,
     /// Serve TLS with this certificate chain, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -102,6 +109,7 @@ struct Push {
 
 /// Poll a stream for SETs (RFC 8936).
 #[derive(Debug, Args)]
+#[command(after_help = POLL_EXAMPLES)]
 struct Poll {
     /// The stream's `endpoint_url`
     url: Url,

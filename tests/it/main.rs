@@ -7,6 +7,7 @@ mod harness;
 mod ingest;
 mod layers;
 mod poll;
+mod publish_http;
 mod push;
 mod push_client;
 mod receive;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, json};
 use ssfd::domain::grant::Scope;
 
 use crate::{
@@ -66,7 +66,7 @@ async fn a_paused_stream_holds_its_sets_and_sends_them_in_order_once_enabled() {
 
     scene.change_status("enabled").await;
     let sent = receiver.next_few(3).await;
-    let payloads: Vec<_> = sent.iter().map(|set| set.payload()).collect();
+    let payloads: Vec<_> = sent.iter().map(Seen::payload).collect();
     assert_eq!(payloads, events);
     scene.settled().await;
 }
@@ -148,7 +148,7 @@ async fn what_waits_for_a_poll_is_pushed_once_the_stream_is_a_push_stream() {
     let scene = Scene::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await;
     scene.publish(&["s-1"]).await;
     let answer = scene.poll(json!({})).await.expect(200).json();
-    assert_eq!(answer["sets"].as_object().map(|sets| sets.len()), Some(1), "{answer}");
+    assert_eq!(answer["sets"].as_object().map(Map::len), Some(1), "{answer}");
 
     scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
 
