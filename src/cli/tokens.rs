@@ -14,9 +14,9 @@ use crate::{
         audience::Audience,
         grant::{Grant, Holder, Scope},
         id::{ProviderName, ReceiverId},
+        secret::Secret,
     },
-    store::{Store, sqlite::SqliteStore},
-    telemetry::causes::with_causes,
+    store::{Store, StoreError, sqlite::SqliteStore},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -96,8 +96,7 @@ struct Lifetime {
 impl Tokens {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.store.sqlite)
-                .map_err(|error| CliError::new(with_causes(&error)))?,
+            SqliteStore::open(&config.store.sqlite).map_err(|error| CliError::of(&error))?,
         );
         let text = match self.command {
             Command::Create { holder } => create(&*store, holder, config, json).await?,
@@ -131,13 +130,9 @@ async fn create(
             "no provider `{provider}` is configured; there is {names}"
         )));
     }
-    let token = auth::new_token();
-    let created_at = clock::now();
     let days = lifetime.expires_in_days.map(u64::from);
-    let expires_at = days.map(|days| created_at + Duration::from_hours(24 * days));
-    let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at };
-    let id = grant.hash.id().to_owned();
-    store.put_grant(grant).await.map_err(|error| CliError::new(with_causes(&error)))?;
+    let lifetime = days.map(|days| Duration::from_hours(24 * days));
+    let (token, id) = issue(store, holder, lifetime).await.map_err(|error| CliError::of(&error))?;
     Ok(if json {
         json!({"id": id, "token": token.expose()}).to_string()
     } else {
@@ -145,8 +140,23 @@ async fn create(
     })
 }
 
+/// A new token, and the head of its hash, which is what the store keeps of it.
+pub(super) async fn issue(
+    store: &dyn Store,
+    holder: Holder,
+    lifetime: Option<Duration>,
+) -> Result<(Secret, String), StoreError> {
+    let token = auth::new_token();
+    let created_at = clock::now();
+    let expires_at = lifetime.map(|lifetime| created_at + lifetime);
+    let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at };
+    let id = grant.hash.id().to_owned();
+    store.put_grant(grant).await?;
+    Ok((token, id))
+}
+
 async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
-    let grants = store.grants().await.map_err(|error| CliError::new(with_causes(&error)))?;
+    let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     if json {
         let grants: Vec<Value> = grants.iter().map(describe).collect();
         return Ok(Value::from(grants).to_string());
@@ -178,14 +188,14 @@ fn describe(grant: &Grant) -> Value {
 }
 
 async fn revoke(store: &dyn Store, id: &str, json: bool) -> Result<String, CliError> {
-    let grants = store.grants().await.map_err(|error| CliError::new(with_causes(&error)))?;
+    let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     let mut named = grants.iter().filter(|grant| grant.hash.as_str().starts_with(id));
     let grant = match (named.next(), named.next()) {
         (Some(grant), None) => grant,
         (Some(_), _) => return Err(CliError::new(format!("`{id}` names more than one token"))),
         (None, _) => return Err(CliError::new(format!("no token's hash starts with `{id}`"))),
     };
-    store.revoke_grant(&grant.hash).await.map_err(|error| CliError::new(with_causes(&error)))?;
+    store.revoke_grant(&grant.hash).await.map_err(|error| CliError::of(&error))?;
     let id = grant.hash.id();
     Ok(if json { json!({"revoked": id}).to_string() } else { format!("revoked {id}") })
 }

@@ -44,6 +44,10 @@ const RISC_DEPRECATED: &str = "sessions-revoked";
 /// SSF §8.1.4, §8.1.5.
 const SSF_TYPES: [&str; 2] = ["verification", "stream-updated"];
 
+/// The prefix of short names, the base of URIs, and the names.
+const FAMILIES: [(&str, &str, &[&str]); 3] =
+    [("caep:", CAEP, &CAEP_TYPES), ("risc:", RISC, &RISC_TYPES), ("ssf:", SSF, &SSF_TYPES)];
+
 /// The longest URI that an event type may have.
 const LENGTH_MAX: usize = 512;
 
@@ -75,9 +79,20 @@ impl EventType {
 
     /// Whether CAEP, RISC or SSF define this type.
     pub fn is_known(&self) -> bool {
-        [(CAEP, &CAEP_TYPES[..]), (RISC, &RISC_TYPES), (SSF, &SSF_TYPES)]
-            .iter()
-            .any(|(base, names)| self.0.strip_prefix(base).is_some_and(|n| names.contains(&n)))
+        self.family().is_some()
+    }
+
+    /// The short name, as `caep:session-revoked`; the URI where there is none.
+    pub fn short_name(&self) -> String {
+        self.family().map_or_else(|| self.0.clone(), |(prefix, name)| format!("{prefix}{name}"))
+    }
+
+    /// The prefix of the short name, and what follows it.
+    fn family(&self) -> Option<(&'static str, &str)> {
+        FAMILIES.iter().find_map(|(prefix, base, names)| {
+            let name = self.0.strip_prefix(base)?;
+            names.contains(&name).then_some((*prefix, name))
+        })
     }
 
     /// Whether only the Transmitter itself may issue this type (SSF §8.1.4, §8.1.5).
@@ -99,11 +114,7 @@ impl TryFrom<String> for EventType {
 
     /// Takes the URI, or a short name such as `caep:session-revoked`.
     fn try_from(raw: String) -> Result<Self, InvalidEventType> {
-        for (prefix, base, names) in [
-            ("caep:", CAEP, &CAEP_TYPES[..]),
-            ("risc:", RISC, &RISC_TYPES),
-            ("ssf:", SSF, &SSF_TYPES),
-        ] {
+        for (prefix, base, names) in FAMILIES {
             if let Some(name) = raw.strip_prefix(prefix) {
                 let known = names.contains(&name);
                 let uri = known.then(|| Self(format!("{base}{name}")));
@@ -169,6 +180,15 @@ mod tests {
             false,
         );
         check("urn:example:badge-lost", "urn:example:badge-lost", false, false);
+    }
+
+    #[test]
+    fn a_short_name_is_had_back() {
+        for raw in ["caep:session-revoked", "ssf:verification", "urn:example:badge-lost"] {
+            assert_eq!(raw.parse::<EventType>().expect("valid").short_name(), raw);
+        }
+        let unknown = format!("{CAEP}unknown");
+        assert_eq!(unknown.parse::<EventType>().expect("a URI").short_name(), unknown);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The program as its operators run it: the real binary, in a folder of its own.
 
 mod check;
+mod demo;
 mod help;
 mod keys;
 mod log;
+mod publish;
 mod refusals;
 mod serve;
 mod tokens;
@@ -36,7 +38,7 @@ struct Ended {
     stderr: String,
 }
 
-/// `ssfd serve` at work. It is killed with this.
+/// `ssfd serve`, or another command that goes on, at work. It is killed with this.
 struct Daemon {
     child: Child,
     log: Receiver<String>,
@@ -134,16 +136,29 @@ fn read_all(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     receiver
 }
 
+fn lines(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let output = BufReader::new(output.expect("it is piped"));
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            sender.send(line).ok();
+        }
+    });
+    lines
+}
+
 impl Daemon {
+    /// Follows its log.
     fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ssfd");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let (sender, log) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                sender.send(line).ok();
-            }
-        });
+        let log = lines(child.stderr.take());
+        Self { child, log, seen: Vec::new() }
+    }
+
+    /// Follows what it prints.
+    fn start_printing(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("ssfd");
+        let log = lines(child.stdout.take());
         Self { child, log, seen: Vec::new() }
     }
 

@@ -16,6 +16,8 @@ fn help_comes_with_examples() {
     explains(&[]);
     explains(&["serve"]);
     explains(&["check"]);
+    explains(&["demo"]);
+    explains(&["publish"]);
     explains(&["receive"]);
     explains(&["receive", "push"]);
     explains(&["receive", "poll"]);
