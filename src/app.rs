@@ -63,27 +63,38 @@ pub enum StartError {
     Metrics(String),
 }
 
+/// The two listeners, bound and not yet served. Their ports are known before the daemon is built,
+/// for an issuer that names one.
+pub struct Listeners {
+    public: TcpListener,
+    internal: TcpListener,
+}
+
 /// The daemon, built and bound, not yet serving.
 pub struct App {
     config: Config,
     services: Services,
     registry: Arc<Registry>,
-    public: TcpListener,
-    internal: TcpListener,
+    listeners: Listeners,
     tls: Option<rustls::ServerConfig>,
     lock: lock::StoreLock,
 }
 
-/// Opens the store and the keys, binds the listeners, and starts nothing that acts by itself. Must
+/// Binds the listeners, opens the store and the keys, and starts nothing that acts by itself. Must
 /// be called within an actix system.
 pub async fn build(config: Config) -> Result<App, StartError> {
+    config.validate()?;
+    let listeners = Listeners::bind(&config)?;
+    build_on(listeners, config).await
+}
+
+/// As [`build`], on listeners that were bound before.
+pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, StartError> {
     config.validate()?;
     let keys = Arc::new(load_keys(&config)?);
     let tls = server_config(&config.public)?;
     let push = PushClient::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
-    let public = bind("public.listen", config.public.listen)?;
-    let internal = bind("internal.listen", config.internal.listen)?;
     let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
@@ -113,7 +124,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, public, internal, tls, lock })
+    Ok(App { config, services, registry, listeners, tls, lock })
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -127,15 +138,32 @@ fn or_cores(threads: usize) -> usize {
     }
 }
 
-impl App {
-    /// Where the listener for Receivers is bound.
+impl Listeners {
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            public: bind("public.listen", config.public.listen)?,
+            internal: bind("internal.listen", config.internal.listen)?,
+        })
+    }
+
     pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
         self.public.local_addr()
     }
 
-    /// Where the listener for upstream and operators is bound.
     pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
         self.internal.local_addr()
+    }
+}
+
+impl App {
+    /// Where the listener for Receivers is bound.
+    pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listeners.public_addr()
+    }
+
+    /// Where the listener for upstream and operators is bound.
+    pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listeners.internal_addr()
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -152,7 +180,7 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(),
     ) -> Result<(), StartError> {
-        let Self { config, services, registry, public, internal, tls, lock: _until_the_end } = self;
+        let Self { config, services, registry, listeners, tls, lock: _until_the_end } = self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
         let ingest = ingest::start(
@@ -167,8 +195,8 @@ impl App {
             tokio::spawn(sweep(Arc::clone(&registry), config.delivery.sweep_interval)),
             tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
         ];
-        let public = public_server(&config, &services, public, tls)?;
-        let internal = internal_server(&services, internal)?;
+        let public = public_server(&config, &services, listeners.public, tls)?;
+        let internal = internal_server(&services, listeners.internal)?;
         let servers = [public.handle(), internal.handle()];
         let serving = [actix_web::rt::spawn(public), actix_web::rt::spawn(internal)];
         ready();
@@ -197,6 +225,8 @@ impl App {
     }
 }
 
+/// Without it, the end of an answer waits until its beginning is acknowledged: 40 ms for each poll.
+const TCP_NODELAY: bool = true;
 /// How long a server that stops waits for requests that it has begun, in seconds; each is short
 /// once long polls are released.
 const REQUEST_DRAIN_SECS: u64 = 5;
@@ -216,6 +246,7 @@ fn public_server(
     let server = server
         .workers(or_cores(config.public.workers))
         .shutdown_timeout(REQUEST_DRAIN_SECS)
+        .tcp_nodelay(TCP_NODELAY)
         .disable_signals();
     let server = match tls {
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
@@ -232,7 +263,11 @@ fn internal_server(services: &Services, listener: TcpListener) -> std::io::Resul
             .configure(http::internal(&services))
     });
     // Few clients, and each of them quick.
-    let server = server.workers(1).shutdown_timeout(REQUEST_DRAIN_SECS).disable_signals();
+    let server = server
+        .workers(1)
+        .shutdown_timeout(REQUEST_DRAIN_SECS)
+        .tcp_nodelay(TCP_NODELAY)
+        .disable_signals();
     Ok(server.listen(listener)?.run())
 }
 

@@ -3,27 +3,39 @@
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
 pub mod check;
+pub mod demo;
 pub mod explain;
 pub mod http;
 pub mod keys;
+pub mod publish;
 pub mod receive;
 pub mod serve;
 pub mod tokens;
 
-use std::{fmt, path::PathBuf};
+mod secrets;
+
+use std::{
+    error::Error,
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     config::{self, Config},
     domain::{id::ProviderName, provider::Provider},
+    telemetry::causes::with_causes,
 };
 
 const EXAMPLES: &str = "Examples:
+  ssfd demo
   ssfd keys generate --out keys/default.pem
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
-  ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage";
+  ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
+  ssfd publish events.ndjson --token-file publisher.token
+  ssfd receive push --issuer https://tx.example";
 
 /// A Shared Signals Framework (SSF) Transmitter.
 ///
@@ -45,7 +57,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Serve(serve::Serve),
+    Publish(Box<publish::Publish>),
     Receive(Box<receive::Receive>),
     Check(check::Check),
     Explain(explain::Explain),
@@ -62,6 +76,15 @@ impl CliError {
     pub fn new(message: impl fmt::Display) -> Self {
         Self(message.to_string())
     }
+
+    /// The error with its causes.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        Self(with_causes(error))
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))
 }
 
 /// A provider by its name; without one, the only one that there is.
@@ -88,7 +111,9 @@ impl Cli {
             config::load(self.config.as_deref(), std::env::vars()).map_err(CliError::new)
         };
         match self.command {
+            Command::Demo(demo) => demo.run(self.json).await,
             Command::Serve(serve) => serve.run(config()?).await,
+            Command::Publish(publish) => publish.run(self.json).await,
             Command::Receive(receive) => receive.run(self.json).await,
             Command::Check(check) => check.run(&config()?, self.json),
             Command::Explain(explain) => explain.run(&config()?, self.json).await,

@@ -4,7 +4,7 @@
 mod auth;
 mod body;
 mod error;
-mod events;
+pub mod events;
 mod health;
 mod jwks;
 mod poll;

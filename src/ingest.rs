@@ -47,6 +47,12 @@ impl Partition {
     }
 }
 
+/// The client of upstream's Redis, not connected yet; none without a URL.
+pub fn client(settings: &RedisIngestSettings) -> Result<Option<redis::Client>, IngestError> {
+    let client = settings.url.as_deref().map(redis::Client::open).transpose();
+    client.map_err(IngestError::Url)
+}
+
 /// Reads every partition of every provider until `stop` turns true or its sender is gone. Nothing
 /// is read without a URL.
 pub fn start(
@@ -56,8 +62,7 @@ pub fn start(
     readiness: &Arc<Readiness>,
     stop: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, IngestError> {
-    let Some(url) = &settings.url else { return Ok(Vec::new()) };
-    let client = redis::Client::open(url.as_str()).map_err(IngestError::Url)?;
+    let Some(client) = client(settings)? else { return Ok(Vec::new()) };
     let providers: Vec<Arc<Provider>> = transmitter.directory().providers().cloned().collect();
     let consumers = providers.into_iter().flat_map(|provider| {
         let partitions = Partition::of(&provider.name, settings);
@@ -72,7 +77,12 @@ pub fn start(
         store: Arc::clone(store),
         readiness: Arc::clone(readiness),
     });
-    Ok(consumers.map(|consumer| tokio::spawn(consumer.run(stop.clone()))).collect())
+    let start = |consumer: Consumer| {
+        // Now and not in the task: nobody may find the daemon ready before it has connected.
+        consumer.state_changed(false);
+        tokio::spawn(consumer.run(stop.clone()))
+    };
+    Ok(consumers.map(start).collect())
 }
 
 #[cfg(test)]

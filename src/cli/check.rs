@@ -3,10 +3,17 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::{app, cli::CliError, config::Config, push::client::PushClient};
+use crate::{
+    app, cli::CliError, config::Config, ingest, push::client::PushClient, telemetry::logging,
+};
+
+const EXAMPLES: &str = "Examples:
+  ssfd check --config /etc/ssfd/ssfd.toml
+  ssfd check --json";
 
 /// Validate the configuration and the files it names, without starting.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Check {}
 
 impl Check {
@@ -15,6 +22,8 @@ impl Check {
         let keys = app::load_keys(config).map_err(CliError::new)?;
         app::server_config(&config.public).map_err(CliError::new)?;
         PushClient::new(&config.push).map_err(CliError::new)?;
+        ingest::client(&config.ingest.redis).map_err(CliError::new)?;
+        logging::filter(&config.log).map_err(CliError::new)?;
         let described = providers.iter().map(|provider| {
             let signer = keys.get(&provider.name).map(|ring| ring.signer());
             let algorithm = signer.map(|key| key.algorithm().as_str()).unwrap_or_default();

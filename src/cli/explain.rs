@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{self, CliError},
+    cli::{self, CliError, read_file},
     clock,
     config::Config,
     domain::{
@@ -17,7 +17,6 @@ use crate::{
         stream::Delivery,
     },
     store::{Store, sqlite::SqliteStore},
-    telemetry::causes::with_causes,
     transmitter::explain::{Explained, Fate, explain},
 };
 
@@ -57,8 +56,8 @@ impl Explain {
         let provider = cli::provider(config, self.provider.as_ref())?;
         let text = self.read()?;
         let store = SqliteStore::open_read_only(&config.store.sqlite)
-            .map_err(|error| CliError::new(with_causes(&error)))?;
-        let streams = store.streams().await.map_err(|error| CliError::new(with_causes(&error)))?;
+            .map_err(|error| CliError::of(&error))?;
+        let streams = store.streams().await.map_err(|error| CliError::of(&error))?;
         let report = match Event::parse(&text, &provider) {
             Ok(event) => {
                 let streams = explain(&provider, streams, &event, clock::now());
@@ -79,13 +78,13 @@ impl Explain {
     }
 
     fn read(&self) -> Result<Vec<u8>, CliError> {
-        let cannot = |error| CliError::new(format!("cannot read {}: {error}", self.file.display()));
-        if self.file.as_os_str() == "-" {
-            let mut text = Vec::new();
-            std::io::stdin().read_to_end(&mut text).map_err(cannot)?;
-            Ok(text)
-        } else {
-            std::fs::read(&self.file).map_err(cannot)
+        if self.file.as_os_str() != "-" {
+            return read_file(&self.file);
+        }
+        let mut text = Vec::new();
+        match std::io::stdin().read_to_end(&mut text) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(CliError::new(format!("standard input: {error}"))),
         }
     }
 }

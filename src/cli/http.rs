@@ -4,20 +4,24 @@ use std::{error::Error, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, StatusCode};
+use hyper::{Request, StatusCode, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use serde::Deserialize;
 use url::Url;
 
-use crate::push::tls::{self, TrustedRootsError};
+use crate::{
+    domain::secret::Secret,
+    push::tls::{self, TrustedRootsError},
+};
 
 /// The largest body that is read: a poll's answer may hold a thousand SETs.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a document may take to fetch.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an exchange may take that is no long poll.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,16 +38,46 @@ pub enum HttpError {
     Timeout { url: Url, timeout: Duration },
     #[error("{url} answered with status {status}")]
     Status { url: Url, status: StatusCode },
+    /// With a reason (RFC 9457).
+    #[error("{url} answered with status {status}: {detail}")]
+    Refused { url: Url, status: StatusCode, detail: String },
+    /// With success, and something else than was asked for.
+    #[error("the answer of {url} cannot be read")]
+    Unreadable { url: Url, source: serde_json::Error },
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+impl HttpError {
+    /// What an answer says that is no success.
+    pub fn refused(url: &Url, status: StatusCode, body: &[u8]) -> Self {
+        let url = url.clone();
+        match serde_json::from_slice(body) {
+            Ok(Problem { detail }) => Self::Refused { url, status, detail },
+            Err(_) => Self::Status { url, status },
+        }
+    }
+
+    pub fn unreadable(url: &Url, source: serde_json::Error) -> Self {
+        Self::Unreadable { url: url.clone(), source }
+    }
 }
 
 impl HttpClient {
     /// Trusts the system's roots and those in the PEM file.
     pub fn new(trusted_roots: Option<&Path>) -> Result<Self, TrustedRootsError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        // The end of a request must not wait until its beginning is acknowledged.
+        tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(trusted_roots)?)
             .https_or_http()
             .enable_all_versions()
-            .build();
+            .wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
         Ok(Self { client: builder.pool_timer(TokioTimer::new()).build(connector) })
     }
@@ -52,10 +86,24 @@ impl HttpClient {
     pub async fn get(&self, url: &Url) -> Result<Bytes, HttpError> {
         let request = Request::get(url.as_str()).body(Full::default());
         let request = request.map_err(|error| unreachable(url, error))?;
-        match self.send(url, request, FETCH_TIMEOUT).await? {
+        match self.send(url, request, TIMEOUT).await? {
             (StatusCode::OK, body) => Ok(body),
             (status, _) => Err(HttpError::Status { url: url.clone(), status }),
         }
+    }
+
+    /// POSTs JSON with a bearer token (RFC 6750 §2.1).
+    pub async fn post(
+        &self,
+        url: &Url,
+        token: &Secret,
+        json: impl Into<Bytes>,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
+        let request = Request::post(url.as_str())
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.expose()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(json.into()));
+        self.send(url, request.map_err(|error| unreachable(url, error))?, TIMEOUT).await
     }
 
     /// Sends a request to `url` and reads the whole answer.

@@ -24,8 +24,14 @@ const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 const ALGORITHM_HELP: &str = "RS256, ES256, ES384, ES512 or EdDSA; most Receivers take RS256 only";
 
+const EXAMPLES: &str = "Examples:
+  ssfd keys generate --out keys/default.pem
+  ssfd keys generate --algorithm ES256 --out keys/acme.pem
+  ssfd keys show keys/default.pem --json";
+
 /// Make and show the keys that sign SETs.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Keys {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +45,7 @@ enum Command {
 
 /// Make a private key.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 struct Generate {
     #[arg(long, default_value_t = Algorithm::Rs256, help = ALGORITHM_HELP)]
     algorithm: Algorithm,
@@ -55,6 +62,7 @@ struct Generate {
 
 /// Show what is public of a private key: its id, its algorithm, its JWK.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 struct Show {
     /// The private key, in PEM
     file: PathBuf,

@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod inspect;
 pub mod jwks;
+pub mod metadata;
 pub mod misbehave;
 pub mod poll;
 pub mod push;
@@ -11,7 +12,7 @@ pub mod received;
 mod server;
 mod watch;
 
-use std::{convert::Infallible, error::Error, fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use rustls::ServerConfig;
@@ -28,7 +29,12 @@ use self::{
     watch::{Limits, watch},
 };
 use crate::{
-    cli::{CliError, http::HttpClient},
+    cli::{
+        CliError,
+        http::HttpClient,
+        read_file,
+        secrets::{Token, secret},
+    },
     domain::{issuer::Issuer, secret::Secret},
     signing::verify::Verifier,
     telemetry::causes::with_causes,
@@ -37,19 +43,25 @@ use crate::{
 /// How many SETs may wait to be printed.
 const WAITING_MAX: usize = 1024;
 
-const EXAMPLES: &str = "\
+const PUSH_EXAMPLES: &str = "\
 Examples:
-  Show what the Transmitter pushes to http://127.0.0.1:8080/, on any path:
+  Show what the Transmitter pushes to http://127.0.0.1:8443/, on any path:
     ssfd receive push --issuer https://tx.example
 
   The same over TLS, with a certificate made for the occasion:
-    ssfd receive push --jwks http://127.0.0.1:9000/jwks.json --tls-trial roots.pem
+    ssfd receive push --jwks http://127.0.0.1:8080/jwks.json --tls-trial roots.pem
 
   Refuse the first three SETs with 503 and Retry-After, and exit after ten:
-    ssfd receive push --issuer https://tx.example --misbehave 503:2,first=3 --count 10
+    ssfd receive push --issuer https://tx.example --misbehave 503:2,first=3 --count 10";
 
-  Poll a stream:
-    ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
+const POLL_EXAMPLES: &str = "\
+Examples:
+  ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
+
+const EXAMPLES: &str = "\
+Examples:
+  ssfd receive push --issuer https://tx.example --tls-trial roots.pem
+  ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
 
 /// A Receiver for tests and trials: shows each SET that arrives, verified.
 #[derive(Debug, Args)]
@@ -67,9 +79,10 @@ enum Command {
 
 /// Listen for SETs that are pushed (RFC 8935).
 #[derive(Debug, Args)]
+#[command(after_help = PUSH_EXAMPLES)]
 struct Push {
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8443")]
     listen: String,
     /// Serve TLS with this certificate chain, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -96,15 +109,12 @@ struct Push {
 
 /// Poll a stream for SETs (RFC 8936).
 #[derive(Debug, Args)]
+#[command(after_help = POLL_EXAMPLES)]
 struct Poll {
     /// The stream's `endpoint_url`
     url: Url,
-    /// The access token
-    #[arg(long, value_parser = secret)]
-    token: Option<Secret>,
-    /// A file with the access token
-    #[arg(long, value_name = "FILE", conflicts_with = "token")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: Token,
     /// Take at most this many SETs at a time
     #[arg(long, value_name = "N")]
     max_events: Option<usize>,
@@ -129,20 +139,6 @@ struct Trust {
     /// Certificates to trust beside the system's, in PEM
     #[arg(long, value_name = "FILE")]
     trusted_roots: Option<PathBuf>,
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "clap's value parsers may fail")]
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
-}
-
-/// The error with its causes.
-fn failed(error: &(dyn Error + 'static)) -> CliError {
-    CliError::new(with_causes(error))
-}
-
-fn read(file: &PathBuf) -> Result<Vec<u8>, CliError> {
-    fs::read(file).map_err(|error| CliError::new(format!("{}: {error}", file.display())))
 }
 
 impl Receive {
@@ -180,17 +176,19 @@ impl Push {
 
     fn tls(&self) -> Result<Option<ServerConfig>, CliError> {
         let config = match (&self.tls_certificate, &self.tls_key, &self.tls_trial) {
-            (Some(certificate), Some(key), _) => server_config(&read(certificate)?, &read(key)?),
+            (Some(certificate), Some(key), _) => {
+                server_config(&read_file(certificate)?, &read_file(key)?)
+            }
             (_, _, Some(file)) => {
                 let made = make_certificate(&["localhost", "127.0.0.1", "::1"]);
-                let made = made.map_err(|error| failed(&error))?;
+                let made = made.map_err(|error| CliError::of(&error))?;
                 fs::write(file, made.authority_pem)
                     .map_err(|error| CliError::new(format!("{}: {error}", file.display())))?;
                 server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes())
             }
             _ => return Ok(None),
         };
-        config.map(Some).map_err(|error| failed(&error))
+        config.map(Some).map_err(|error| CliError::of(&error))
     }
 }
 
@@ -198,28 +196,24 @@ impl Poll {
     async fn run(self, json: bool) -> Result<(), CliError> {
         let http = self.trust.http()?;
         let inspector = self.trust.inspector(&http).await?;
-        let token = match &self.token_file {
-            Some(file) => Some(Secret::new(String::from_utf8_lossy(&read(file)?).trim())),
-            None => self.token,
-        };
         let (received, arriving) = mpsc::channel(WAITING_MAX);
         let poller = PollReceiver::start(PollOptions {
             url: self.url,
-            token,
+            token: self.token.read()?,
             events_max: self.max_events,
             http,
             inspector,
             received,
         });
         let seen = watch(arriving, &self.limits, json).await;
-        poller.stop().await.map_err(|error| failed(&error))?;
+        poller.stop().await.map_err(|error| CliError::of(&error))?;
         seen.verdict(&self.limits)
     }
 }
 
 impl Trust {
     fn http(&self) -> Result<HttpClient, CliError> {
-        HttpClient::new(self.trusted_roots.as_deref()).map_err(|error| failed(&error))
+        HttpClient::new(self.trusted_roots.as_deref()).map_err(|error| CliError::of(&error))
     }
 
     async fn inspector(&self, http: &HttpClient) -> Result<Arc<Inspector>, CliError> {
@@ -245,13 +239,14 @@ impl Trust {
                 Ok(KeySource::jwks(http, url))
             }
             (Some(file), _) => {
-                let keys = Verifier::from_jwks(&read(&file.into())?);
+                let keys = Verifier::from_jwks(&read_file(file.as_ref())?);
                 let keys =
                     keys.map_err(|e| CliError::new(format!("{file}: {}", with_causes(&e))))?;
                 Ok(KeySource::Fixed(keys))
             }
             (None, Some(issuer)) => {
-                let issuer = Issuer::try_from(issuer.clone()).map_err(|error| failed(&error))?;
+                let issuer =
+                    Issuer::try_from(issuer.clone()).map_err(|error| CliError::of(&error))?;
                 Ok(KeySource::metadata(http, issuer))
             }
             (None, None) => Err(CliError::new("either --issuer or --jwks is needed")),

@@ -6,8 +6,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{app, cli::CliError, config::Config, telemetry::logging};
 
+const EXAMPLES: &str = "Examples:
+  ssfd serve --config /etc/ssfd/ssfd.toml
+  SSFD_PUBLIC__LISTEN=0.0.0.0:8080 ssfd serve";
+
 /// Run the daemon until SIGTERM or SIGINT, then drain and exit.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Serve {}
 
 impl Serve {

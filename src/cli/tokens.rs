@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,16 +14,16 @@ use crate::{
         audience::Audience,
         grant::{Grant, Holder, Scope},
         id::{ProviderName, ReceiverId},
+        secret::Secret,
     },
-    store::{Store, sqlite::SqliteStore},
-    telemetry::causes::with_causes,
+    store::{Store, StoreError, sqlite::SqliteStore},
 };
 
 const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.read
-  ssfd tokens create publisher --provider default
-  ssfd tokens list
+  ssfd tokens create publisher --provider default --expires-in-days 90
+  ssfd tokens list --json
   ssfd tokens revoke 3f9a1c";
 
 /// Make, list and revoke the bearer tokens of Receivers and publishers.
@@ -40,15 +40,19 @@ pub struct Tokens {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a token; it is shown once and never again
+    #[command(after_help = EXAMPLES)]
     Create {
         #[command(subcommand)]
         holder: Create,
     },
     /// List tokens by the head of their hash
+    #[command(after_help = EXAMPLES)]
     List,
     /// Revoke the token whose hash starts so
+    #[command(after_help = EXAMPLES)]
     Revoke {
         /// As `list` shows it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -56,6 +60,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Create {
     /// A token for a Receiver, to manage and poll its streams
+    #[command(after_help = EXAMPLES)]
     Receiver {
         #[arg(long, default_value = "default")]
         provider: ProviderName,
@@ -72,6 +77,7 @@ enum Create {
         lifetime: Lifetime,
     },
     /// A token for an upstream, to publish events over HTTP
+    #[command(after_help = EXAMPLES)]
     Publisher {
         #[arg(long, default_value = "default")]
         provider: ProviderName,
@@ -90,8 +96,7 @@ struct Lifetime {
 impl Tokens {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.store.sqlite)
-                .map_err(|error| CliError::new(with_causes(&error)))?,
+            SqliteStore::open(&config.store.sqlite).map_err(|error| CliError::of(&error))?,
         );
         let text = match self.command {
             Command::Create { holder } => create(&*store, holder, config, json).await?,
@@ -118,13 +123,9 @@ async fn create(
     };
     let (Holder::Receiver { provider, .. } | Holder::Publisher { provider }) = &holder;
     cli::provider(config, Some(provider))?;
-    let token = auth::new_token();
-    let created_at = clock::now();
     let days = lifetime.expires_in_days.map(u64::from);
-    let expires_at = days.map(|days| created_at + Duration::from_hours(24 * days));
-    let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at };
-    let id = grant.hash.id().to_owned();
-    store.put_grant(grant).await.map_err(|error| CliError::new(with_causes(&error)))?;
+    let lifetime = days.map(|days| Duration::from_hours(24 * days));
+    let (token, id) = issue(store, holder, lifetime).await.map_err(|error| CliError::of(&error))?;
     Ok(if json {
         json!({"id": id, "token": token.expose()}).to_string()
     } else {
@@ -132,8 +133,23 @@ async fn create(
     })
 }
 
+/// A new token, and the head of its hash, which is what the store keeps of it.
+pub(super) async fn issue(
+    store: &dyn Store,
+    holder: Holder,
+    lifetime: Option<Duration>,
+) -> Result<(Secret, String), StoreError> {
+    let token = auth::new_token();
+    let created_at = clock::now();
+    let expires_at = lifetime.map(|lifetime| created_at + lifetime);
+    let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at };
+    let id = grant.hash.id().to_owned();
+    store.put_grant(grant).await?;
+    Ok((token, id))
+}
+
 async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
-    let grants = store.grants().await.map_err(|error| CliError::new(with_causes(&error)))?;
+    let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     if json {
         let grants: Vec<Value> = grants.iter().map(describe).collect();
         return Ok(Value::from(grants).to_string());
@@ -165,14 +181,14 @@ fn describe(grant: &Grant) -> Value {
 }
 
 async fn revoke(store: &dyn Store, id: &str, json: bool) -> Result<String, CliError> {
-    let grants = store.grants().await.map_err(|error| CliError::new(with_causes(&error)))?;
+    let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     let mut named = grants.iter().filter(|grant| grant.hash.as_str().starts_with(id));
     let grant = match (named.next(), named.next()) {
-        (Some(grant), None) if !id.is_empty() => grant,
+        (Some(grant), None) => grant,
         (Some(_), _) => return Err(CliError::new(format!("`{id}` names more than one token"))),
         (None, _) => return Err(CliError::new(format!("no token's hash starts with `{id}`"))),
     };
-    store.revoke_grant(&grant.hash).await.map_err(|error| CliError::new(with_causes(&error)))?;
+    store.revoke_grant(&grant.hash).await.map_err(|error| CliError::of(&error))?;
     let id = grant.hash.id();
     Ok(if json { json!({"revoked": id}).to_string() } else { format!("revoked {id}") })
 }

@@ -11,6 +11,9 @@ const ENV_PREFIX: &str = "SSFD";
 const ENV_SEPARATOR: &str = "__";
 /// Variables of this prefix that are flags of the command line and no settings.
 const ENV_FLAGS: [&str; 2] = ["SSFD_CONFIG", "SSFD_TOKEN"];
+/// The keys whose value is a list; in a variable, commas stand between its parts.
+pub(super) const ENV_LISTS: [&str; 4] =
+    ["ALLOW_NETWORKS", "EVENTS_SUPPORTED", "SCHEDULE", "SIGNING_KEYS"];
 
 /// Reads and validates. Without a file, and where it is silent, the defaults stand.
 pub fn load(
@@ -25,16 +28,24 @@ pub fn load(
         })?;
         layers = layers.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let settings = environment.into_iter().filter(|(name, _)| !ENV_FLAGS.contains(&name.as_str()));
-    let environment = Environment::with_prefix(ENV_PREFIX)
-        .prefix_separator("_")
-        .separator(ENV_SEPARATOR)
-        .source(Some(settings.collect::<HashMap<_, _>>()));
-    let layers = layers.add_source(environment).build();
     let named = |error: String| match file {
         Some(path) => ConfigError::Read(format!("{}: {error}", path.display())),
         None => ConfigError::Read(error),
     };
+    let mut plain = HashMap::new();
+    for (name, value) in environment {
+        if let Some(key) = list_key(&name) {
+            let parts: Vec<_> = value.split(',').map(str::trim).filter(|p| !p.is_empty()).collect();
+            layers = layers.set_override(key, parts).map_err(|error| named(error.to_string()))?;
+        } else if !ENV_FLAGS.contains(&name.as_str()) {
+            plain.insert(name, value);
+        }
+    }
+    let environment = Environment::with_prefix(ENV_PREFIX)
+        .prefix_separator("_")
+        .separator(ENV_SEPARATOR)
+        .source(Some(plain));
+    let layers = layers.add_source(environment).build();
     let layers = layers.map_err(|error| named(error.to_string()))?;
     let read: Result<Config, _> = serde_path_to_error::deserialize(layers);
     let config = read.map_err(|error| match error.path().to_string() {
@@ -43,4 +54,11 @@ pub fn load(
     })?;
     config.validate()?;
     Ok(config)
+}
+
+/// The key that a variable sets to a list, if it is one of those.
+fn list_key(variable: &str) -> Option<String> {
+    let path = variable.strip_prefix(ENV_PREFIX)?.strip_prefix('_')?;
+    let last = path.rsplit(ENV_SEPARATOR).next()?;
+    ENV_LISTS.contains(&last).then(|| path.to_lowercase().replace(ENV_SEPARATOR, "."))
 }

@@ -46,6 +46,32 @@ fn the_environment_goes_over_the_file() {
 }
 
 #[test]
+fn a_list_in_the_environment_has_commas() {
+    let environment = [
+        ("SSFD_PUSH__ALLOW_NETWORKS", "10.0.0.0/8, fd00::/8"),
+        ("SSFD_DELIVERY__RETRY__SCHEDULE", "1s,2m"),
+        ("SSFD_PROVIDERS__ACME__EVENTS_SUPPORTED", "caep:session-revoked"),
+        ("SSFD_PROVIDERS__ACME__SIGNING_KEYS", ""),
+        ("UNRELATED__SCHEDULE", "daily"),
+    ];
+    let config = from_file("", &environment).expect("a valid configuration");
+    assert_eq!(config.push.allow_networks.len(), 2);
+    assert_eq!(config.delivery.retry.schedule, [1, 120].map(Duration::from_secs));
+    assert_eq!(config.providers().expect("valid")[0].events_supported.len(), 1);
+    assert_eq!(config.signing_keys()[0].1, [Path::new("keys/acme.pem")]);
+}
+
+#[test]
+fn every_list_can_be_set_in_the_environment() {
+    let mut defaults = Config::default();
+    defaults.providers = defaults.named_providers();
+    every_key(&json(&defaults), &mut |key, value| {
+        let listed = load::ENV_LISTS.contains(&key.to_uppercase().as_str());
+        assert_eq!(value.is_array(), listed, "{key}");
+    });
+}
+
+#[test]
 fn an_unknown_key_is_named() {
     refuses("[public]\nlisten_on = \"127.0.0.1:1\"\n", "listen_on");
     refuses("[publik]\n", "publik");
@@ -97,7 +123,7 @@ fn the_shipped_file_lists_every_key_with_its_default() {
     assert_eq!(json(&shipped), json(&defaults));
 
     let mut missing = Vec::new();
-    every_key(&json(&defaults), &mut |key| {
+    every_key(&json(&defaults), &mut |key, _| {
         // Keys without a default stand there as a comment.
         let stands = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
         if !text.lines().any(stands) {
@@ -107,11 +133,11 @@ fn the_shipped_file_lists_every_key_with_its_default() {
     assert!(missing.is_empty(), "not in config/ssfd.toml: {missing:?}");
 }
 
-fn every_key(value: &Value, see: &mut impl FnMut(&str)) {
+fn every_key(value: &Value, see: &mut impl FnMut(&str, &Value)) {
     for (key, value) in value.as_object().into_iter().flatten() {
         match value {
             Value::Object(_) => every_key(value, see),
-            _ => see(key),
+            _ => see(key, value),
         }
     }
 }

@@ -46,6 +46,14 @@ impl EventType {
         self.definition().is_some_and(|(family, _)| family.origin == Origin::Profile)
     }
 
+    /// The short name, as `caep:session-revoked`; the URI where there is none.
+    pub fn short_name(&self) -> String {
+        self.definition().map_or_else(
+            || self.0.clone(),
+            |(family, schema)| format!("{}{}", family.prefix, schema.name),
+        )
+    }
+
     /// Whether only the Transmitter itself may issue this type (SSF §8.1.4, §8.1.5).
     pub fn is_control(&self) -> bool {
         let mut control = FAMILIES.iter().filter(|family| family.origin == Origin::Control);
@@ -136,6 +144,15 @@ mod tests {
             false,
         );
         check("urn:example:badge-lost", "urn:example:badge-lost", false, false);
+    }
+
+    #[test]
+    fn a_short_name_is_had_back() {
+        for raw in ["caep:session-revoked", "ssf:verification", "urn:example:badge-lost"] {
+            assert_eq!(raw.parse::<EventType>().expect("valid").short_name(), raw);
+        }
+        let unknown = "https://schemas.openid.net/secevent/caep/event-type/unknown";
+        assert_eq!(unknown.parse::<EventType>().expect("a URI").short_name(), unknown);
     }
 
     #[test]

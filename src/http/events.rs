@@ -1,7 +1,7 @@
 //! Upstream publishes over HTTP: one event, an array, or NDJSON.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -18,24 +18,37 @@ use crate::{
 };
 
 /// What became of one event.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
-enum Answer {
+pub enum Answer {
     /// Durable for this many streams.
     Accepted { streams: usize },
     /// Its `id` was accepted before: nothing was added.
     Duplicate,
     /// Nothing of it was kept.
-    Rejected { reason: &'static str, detail: String },
+    Rejected { reason: String, detail: String },
 }
 
-#[derive(Serialize)]
-struct View {
-    accepted: usize,
-    duplicate: usize,
-    rejected: usize,
+/// The body of an answer to `POST /events`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answers {
+    pub accepted: usize,
+    pub duplicate: usize,
+    pub rejected: usize,
     /// One for each event, in the order they came.
-    events: Vec<Answer>,
+    pub events: Vec<Answer>,
+}
+
+impl Answers {
+    pub fn new(events: Vec<Answer>) -> Self {
+        let count = |wanted: fn(&Answer) -> bool| events.iter().filter(|one| wanted(one)).count();
+        Self {
+            accepted: count(|one| matches!(one, Answer::Accepted { .. })),
+            duplicate: count(|one| matches!(one, Answer::Duplicate)),
+            rejected: count(|one| matches!(one, Answer::Rejected { .. })),
+            events,
+        }
+    }
 }
 
 /// 202 once every valid event is durable, with an answer for each; 400 if none is valid. An event
@@ -65,17 +78,10 @@ pub(super) async fn publish(
         return Err(ApiError::bad("body", rule));
     }
     let events = parts.into_iter().map(|part| transmitter.admit(provider, part)).collect();
-    let answers = answer(&transmitter, provider, events).await?;
-    let count = |wanted: fn(&Answer) -> bool| answers.iter().filter(|one| wanted(one)).count();
-    let view = View {
-        accepted: count(|one| matches!(one, Answer::Accepted { .. })),
-        duplicate: count(|one| matches!(one, Answer::Duplicate)),
-        rejected: count(|one| matches!(one, Answer::Rejected { .. })),
-        events: answers,
-    };
-    let refused = view.accepted + view.duplicate == 0;
+    let answers = Answers::new(answer(&transmitter, provider, events).await?);
+    let refused = answers.accepted + answers.duplicate == 0;
     let mut response = if refused { HttpResponse::BadRequest() } else { HttpResponse::Accepted() };
-    Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(view))
+    Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(answers))
 }
 
 /// Publishes what is valid in one batch, and answers for each event at its place.
@@ -94,7 +100,10 @@ async fn answer(
             }
             Err(error) => {
                 metrics::events_rejected(&provider.name, error.reason());
-                Some(Answer::Rejected { reason: error.reason(), detail: error.to_string() })
+                Some(Answer::Rejected {
+                    reason: error.reason().to_owned(),
+                    detail: error.to_string(),
+                })
             }
         });
     }

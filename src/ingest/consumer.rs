@@ -60,7 +60,6 @@ enum Interrupted {
 impl Consumer {
     /// Reads until `stop` says so; reconnects as often as it takes.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        self.state_changed(false);
         let mut backoff = Backoff::new(self.settings.reconnect_max);
         let mut connected = false;
         let mut told = false;
@@ -102,7 +101,7 @@ impl Consumer {
         }
     }
 
-    fn state_changed(&self, connected: bool) {
+    pub(super) fn state_changed(&self, connected: bool) {
         metrics::ingest_connected(&self.partition.key, connected);
         if connected {
             self.readiness.gained(&self.partition.key);

@@ -40,7 +40,7 @@ impl Default for LogSettings {
 /// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("the log level {level:?} is neither a level nor a list of module=level")]
+    #[error("`log.level` {level:?} is neither a level nor a list of module=level")]
     Level { level: String, source: ParseError },
     #[error("logging was started before")]
     Started(#[source] TryInitError),
@@ -53,6 +53,12 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
         .map_err(LogError::Started)
 }
 
+/// Which lines are written, if the level can be read.
+pub fn filter(settings: &LogSettings) -> Result<EnvFilter, LogError> {
+    let level = &settings.level;
+    EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.clone(), source })
+}
+
 fn subscriber<W>(
     settings: &LogSettings,
     terminal: bool,
@@ -61,10 +67,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let level = &settings.level;
-    let filter = EnvFilter::try_new(level)
-        .map_err(|source| LogError::Level { level: level.clone(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(settings)?).with_writer(writer);
     Ok(match (settings.format, terminal) {
         (LogFormat::Auto, false) | (LogFormat::Json, _) => {
             Box::new(builder.json().flatten_event(true).with_span_list(false).finish())

@@ -5,6 +5,7 @@ mod outages;
 mod reading;
 mod rejected;
 
+use redis::streams::StreamPendingReply;
 use serde_json::Value;
 use ssfd::config::Config;
 
@@ -33,9 +34,7 @@ async fn arrived(scene: &Scene, count: usize) -> Vec<String> {
 
 /// The entries that were handed to the group and are not acknowledged.
 async fn pending(redis: &Redis, key: &str) -> usize {
-    let (count, ..): (usize, Option<String>, Option<String>, Option<Vec<(String, String)>>) =
-        redis.run(&["XPENDING", key, "ssfd"]).await;
-    count
+    redis.run::<StreamPendingReply>(&["XPENDING", key, "ssfd"]).await.count()
 }
 
 /// Returns once the daemon has acknowledged all it was given.

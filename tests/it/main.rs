@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each resource.
 
+mod command_line;
 mod dependencies;
 mod end_to_end;
 mod explain;
@@ -7,6 +8,7 @@ mod harness;
 mod ingest;
 mod layers;
 mod poll;
+mod publish_http;
 mod push;
 mod push_client;
 mod receive;

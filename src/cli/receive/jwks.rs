@@ -2,17 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep_until},
 };
 use url::Url;
 
-use super::received::Rejection;
+use super::{
+    metadata::{Metadata, MetadataError},
+    received::Rejection,
+};
 use crate::{
     cli::http::{HttpClient, HttpError},
-    domain::{issuer::Issuer, metadata::WELL_KNOWN, set_error::SetError},
+    domain::{issuer::Issuer, set_error::SetError},
     signing::verify::{JwksError, VerifiedSet, Verifier, VerifyError},
     telemetry::causes::with_causes,
 };
@@ -55,17 +57,8 @@ pub enum KeySourceError {
     Http(#[from] HttpError),
     #[error("{0} holds no JWK Set")]
     Jwks(Url, #[source] JwksError),
-    #[error("{0} holds no metadata with `issuer` and `jwks_uri`")]
-    Metadata(Url),
-    /// SSF §7.2.4: not to be used then.
-    #[error("the metadata is for the issuer {0}, which is not the one it was asked for")]
-    OtherIssuer(String),
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    jwks_uri: String,
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
 }
 
 impl KeySource {
@@ -139,22 +132,9 @@ impl FetchedKeys {
     async fn fetch(&self) -> Result<Verifier, KeySourceError> {
         let url = match &self.origin {
             Origin::Jwks(url) => url.clone(),
-            Origin::Metadata(issuer) => jwks_uri(&self.http, issuer).await?,
+            Origin::Metadata(issuer) => Metadata::fetch(&self.http, issuer).await?.jwks_uri,
         };
         let json = self.http.get(&url).await?;
         Verifier::from_jwks(&json).map_err(|error| KeySourceError::Jwks(url, error))
     }
-}
-
-async fn jwks_uri(http: &HttpClient, issuer: &Issuer) -> Result<Url, KeySourceError> {
-    let mut url = Url::parse(issuer.as_str()).expect("an issuer is a URL");
-    url.set_path(&issuer.well_known_path(WELL_KNOWN));
-    let json = http.get(&url).await?;
-    let Ok(metadata) = serde_json::from_slice::<Metadata>(&json) else {
-        return Err(KeySourceError::Metadata(url));
-    };
-    if metadata.issuer != issuer.as_str() {
-        return Err(KeySourceError::OtherIssuer(metadata.issuer));
-    }
-    metadata.jwks_uri.parse().map_err(|_| KeySourceError::Metadata(url))
 }

@@ -102,6 +102,8 @@ async fn accept(
             Some(_ended) = connections.join_next() => {}
             (slot, accepted) = accepted => match accepted {
                 Ok((tcp, _)) => {
+                    // The end of an answer must not wait until its beginning is acknowledged.
+                    tcp.set_nodelay(true).ok();
                     let serving = serve(tcp, tls.clone(), Arc::clone(&handler), stopped.clone());
                     connections.spawn(async move {
                         serving.await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::header::CONTENT_TYPE;
 use serde_json::json;
 
 use super::{handed_out, jtis, poll_now, subjects};
@@ -15,7 +16,7 @@ async fn each_set_stands_under_its_jti_and_verifies() {
 
     let answer = poll_now(&scene, json!({})).await;
 
-    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(answer.header(CONTENT_TYPE), "application/json");
     let verifier = scene.daemon.verifier(scene.daemon.provider()).await;
     let sets = answer.json()["sets"].as_object().expect("an object").clone();
     assert_eq!(sets.len(), 2);

@@ -1,5 +1,6 @@
 //! Which requests are refused.
 
+use hyper::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use serde_json::json;
 use ssfd::domain::grant::Scope;
 
@@ -27,7 +28,7 @@ async fn an_invalid_poll_is_answered_400_and_settles_nothing() {
         (r#"{"ack": [1]}"#.into(), "ack"),
     ] {
         let answer = post(&url).bearer(&scene.token).body(body.clone()).send().await.expect(400);
-        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(answer.header(CONTENT_TYPE), "application/problem+json");
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
         assert!(detail.contains(&format!("`{named}`")), "{body}: {detail}");
     }
@@ -40,10 +41,10 @@ async fn a_poll_needs_a_token_of_this_provider() {
     let scene = Scene::polling().await;
     let url = scene.daemon.provider_url(scene.daemon.provider(), "/ssf/poll/") + &scene.stream;
     let answer = post(&url).json(&json!({})).send().await.expect(401);
-    assert_eq!(answer.headers["www-authenticate"], r#"Bearer realm="ssf""#);
+    assert_eq!(answer.header(WWW_AUTHENTICATE), r#"Bearer realm="ssf""#);
     for token in ["made-up", scene.upstream.as_str()] {
         let answer = scene.daemon.poll(token, &scene.stream, &json!({})).await.expect(401);
-        let challenge = answer.headers["www-authenticate"].to_str().expect("text");
+        let challenge = answer.header(WWW_AUTHENTICATE);
         assert!(challenge.contains("invalid_token"), "{challenge}");
     }
 }

@@ -1,0 +1,161 @@
+//! All that the demo needs: keys, certificates and a store in a temporary folder, Redis, and the
+//! daemon, on ports that the system chooses.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{PROVIDER, daemon::Daemon, redis::RedisServer, show::Screen};
+use crate::{
+    app::{self, Listeners},
+    cli::{
+        CliError,
+        receive::certificate::{TrialCertificate, make_certificate},
+        tokens,
+    },
+    config::{Config, ProviderSettings},
+    domain::{
+        audience::Audience,
+        grant::{Holder, Scope},
+        id::ProviderName,
+        issuer::Issuer,
+        secret::Secret,
+    },
+    signing::{algorithm::Algorithm, generate::generate},
+    store::Store,
+};
+
+/// What each Receiver is called in `aud`.
+pub(super) const PUSH_AUDIENCE: &str = "https://push.receiver.example";
+pub(super) const POLL_AUDIENCE: &str = "https://poll.receiver.example";
+
+/// In the temporary folder.
+const SIGNING_KEY: &str = "signing-key.pem";
+const TLS_CERTIFICATE: &str = "certificate.pem";
+const TLS_KEY: &str = "certificate-key.pem";
+const ROOTS: &str = "trusted-roots.pem";
+const STORE: &str = "ssfd.db";
+
+/// The daemon, running, and what surrounds it.
+pub(super) struct Stage {
+    pub(super) issuer: Issuer,
+    /// The trial authority, which all sides trust, in a PEM file.
+    pub(super) roots: PathBuf,
+    pub(super) certificate: TrialCertificate,
+    pub(super) tokens: Tokens,
+    pub(super) redis: Option<RedisServer>,
+    pub(super) daemon: Daemon,
+    folder: TempDir,
+}
+
+/// Good for as long as the store is there.
+pub(super) struct Tokens {
+    pub(super) push_receiver: Secret,
+    pub(super) poll_receiver: Secret,
+    pub(super) publisher: Secret,
+}
+
+impl Stage {
+    pub(super) async fn set(
+        folder: TempDir,
+        redis: Option<RedisServer>,
+        screen: &Screen,
+    ) -> Result<Self, CliError> {
+        let path = folder.path();
+        let certificate = make_certificate(&["localhost", "127.0.0.1", "::1"]);
+        let certificate = certificate.map_err(|error| CliError::of(&error))?;
+        let signing_key = generate(Algorithm::Rs256).map_err(|error| CliError::of(&error))?;
+        for (name, text) in [
+            (ROOTS, &certificate.authority_pem),
+            (TLS_CERTIFICATE, &certificate.certificate_pem),
+            (TLS_KEY, &certificate.key_pem),
+            (SIGNING_KEY, &signing_key),
+        ] {
+            let path = path.join(name);
+            fs::write(&path, text)
+                .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
+        }
+        screen.step("made a key to sign with (RS256), and a certificate for localhost")?;
+
+        let mut config = configuration(path, redis.as_ref());
+        // The system chooses the port, and the issuer names it.
+        let listeners = Listeners::bind(&config).map_err(CliError::new)?;
+        let port = listeners.public_addr().map_err(CliError::new)?.port();
+        let issuer = Issuer::try_from(format!("https://localhost:{port}")).expect("a plain URL");
+        config.providers.insert(provider(), provider_settings(&issuer, path));
+        let app = app::build_on(listeners, config).await.map_err(CliError::new)?;
+        let tokens = Tokens::issue(&**app.store()).await?;
+        let daemon = Daemon::start(app).await?;
+        screen.step(&format!("started the daemon as {issuer}, with its store in {STORE}"))?;
+        let roots = path.join(ROOTS);
+        Ok(Self { issuer, roots, certificate, tokens, redis, daemon, folder })
+    }
+
+    /// Ends everything, and leaves nothing behind.
+    pub(super) async fn strike(self) -> Result<(), CliError> {
+        let stopped = self.daemon.stop().await;
+        if let Some(redis) = self.redis {
+            redis.clear().await?;
+        }
+        let folder = self.folder.path().display().to_string();
+        let removed = self.folder.close();
+        removed.map_err(|error| CliError::new(format!("cannot remove {folder}: {error}")))?;
+        stopped
+    }
+}
+
+fn configuration(folder: &Path, redis: Option<&RedisServer>) -> Config {
+    let mut config = Config::default();
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    (config.public.listen, config.internal.listen) = (anywhere, anywhere);
+    config.public.tls_certificate = Some(folder.join(TLS_CERTIFICATE));
+    config.public.tls_key = Some(folder.join(TLS_KEY));
+    config.store.sqlite.path = folder.join(STORE);
+    // The push Receiver is on this machine, with a certificate that only the trial vouches for.
+    config.push.trusted_roots = Some(folder.join(ROOTS));
+    config.push.allow_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    config.process.drain_timeout = Duration::from_secs(5);
+    if let Some(redis) = redis {
+        config.ingest.redis = redis.settings();
+    }
+    config
+}
+
+fn provider_settings(issuer: &Issuer, folder: &Path) -> ProviderSettings {
+    ProviderSettings {
+        issuer: issuer.to_string(),
+        signing_keys: vec![folder.join(SIGNING_KEY)],
+        // Who tries it by hand does not wait as long as others should.
+        min_verification_interval: Duration::from_secs(1),
+        ..ProviderSettings::default()
+    }
+}
+
+fn provider() -> ProviderName {
+    PROVIDER.parse().expect("a valid name")
+}
+
+impl Tokens {
+    async fn issue(store: &dyn Store) -> Result<Self, CliError> {
+        let receiver = |id: &str, audience| Holder::Receiver {
+            provider: provider(),
+            receiver: id.parse().expect("a valid id"),
+            audience: Audience::one(audience).expect("not empty"),
+            scopes: vec![Scope::Manage],
+        };
+        let issue = async |holder| {
+            let issued = tokens::issue(store, holder, None).await;
+            issued.map(|(token, _)| token).map_err(|error| CliError::of(&error))
+        };
+        Ok(Self {
+            push_receiver: issue(receiver("push-receiver", PUSH_AUDIENCE)).await?,
+            poll_receiver: issue(receiver("poll-receiver", POLL_AUDIENCE)).await?,
+            publisher: issue(Holder::Publisher { provider: provider() }).await?,
+        })
+    }
+}

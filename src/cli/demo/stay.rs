@@ -1,0 +1,149 @@
+//! How to go on by hand.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use super::{receivers::Streams, stage::Stage};
+use crate::domain::{
+    metadata::{WELL_KNOWN, resource},
+    secret::Secret,
+    stream::METHOD_POLL,
+};
+
+/// Where everything is, and commands to try, which work as they are. The tokens are shown: they
+/// open nothing else and end with the demo.
+pub(super) struct Invitation {
+    places: Vec<(&'static str, String)>,
+    commands: Vec<(&'static str, String)>,
+}
+
+impl Invitation {
+    pub(super) fn new(stage: &Stage, streams: &Streams) -> Self {
+        let tokens = &stage.tokens;
+        let places = vec![
+            ("issuer", stage.issuer.to_string()),
+            ("internal listener", stage.daemon.internal.to_string()),
+            ("trusted roots", stage.roots.display().to_string()),
+            ("push stream", streams.push.stream_id.clone()),
+            ("poll stream", streams.poll.stream_id.clone()),
+            ("its endpoint", streams.poll.delivery.endpoint_url.clone()),
+            ("push Receiver's token", tokens.push_receiver.expose().to_owned()),
+            ("poll Receiver's token", tokens.poll_receiver.expose().to_owned()),
+            ("publisher's token", tokens.publisher.expose().to_owned()),
+        ];
+        Self { places, commands: commands(stage, &streams.poll) }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let object = |pairs: &[(&str, String)]| -> Map<String, Value> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()
+        };
+        json!({"places": object(&self.places), "commands": object(&self.commands)})
+    }
+}
+
+impl fmt::Display for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "All of this stays until Ctrl-C, and is thrown away then.\n")?;
+        for (name, value) in &self.places {
+            writeln!(f, "  {name:<21}  {value}")?;
+        }
+        writeln!(f, "\nThe push Receiver shows what arrives. The poll stream is yours to poll.")?;
+        for (what, command) in &self.commands {
+            writeln!(f, "\n# {what}\n{command}")?;
+        }
+        Ok(())
+    }
+}
+
+fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, String)> {
+    let Stage { issuer, roots, tokens, daemon, .. } = stage;
+    let (streams, status, verify) =
+        (issuer.url(resource::STREAMS), issuer.url(resource::STATUS), issuer.url(resource::VERIFY));
+    let id = &stream.stream_id;
+    let public = |arguments: &str, url: &str| {
+        format!(
+            "curl -sS --cacert {} {arguments}{}",
+            quoted(&roots.display().to_string()),
+            quoted(url)
+        )
+    };
+    let receiver = |arguments: &str, url: &str| {
+        public(&format!("{}{arguments}", bearer(&tokens.poll_receiver)), url)
+    };
+    let change = |status: &str| json!({"stream_id": id, "status": status});
+    let event = json!({
+        "type": "caep:session-revoked",
+        "sub_id": {"format": "email", "email": "kim@example.com"},
+        "event": {"initiating_entity": "admin", "reason_admin": {"en": "tried by hand"}},
+    });
+    let poll_stream = json!({
+        "delivery": {"method": METHOD_POLL},
+        "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
+    });
+    let internal = &daemon.internal;
+    let mut commands = vec![
+        ("read the metadata", public("", &issuer.url(&format!("/.well-known/{WELL_KNOWN}")))),
+        ("read the public keys", public("", &issuer.url(resource::JWKS))),
+        (
+            "publish an event over HTTP",
+            format!(
+                "curl -sS {}{}{}",
+                bearer(&tokens.publisher),
+                data(&event),
+                quoted(&format!("{internal}events"))
+            ),
+        ),
+    ];
+    if let Some(redis) = &stage.redis
+        && let Some(socket) = redis.socket()
+    {
+        let socket = quoted(&socket.display().to_string());
+        let event = quoted(&event.to_string());
+        let command = format!("redis-cli -s {socket} XADD {} '*' event {event}", redis.key());
+        commands.push(("publish it through Redis", command));
+    }
+    let poll = json!({"returnImmediately": true});
+    commands.extend([
+        ("poll the poll stream", receiver(&data(&poll), &stream.delivery.endpoint_url)),
+        ("list the streams of the poll Receiver", receiver("", &streams)),
+        ("create one more", receiver(&data(&poll_stream), &streams)),
+        ("pause the poll stream", receiver(&data(&change("paused")), &status)),
+        ("and resume it", receiver(&data(&change("enabled")), &status)),
+        (
+            "ask for a verification SET, to be polled",
+            receiver(
+                &format!("-i {}", data(&json!({"stream_id": id, "state": "by hand"}))),
+                &verify,
+            ),
+        ),
+        ("delete the poll stream", receiver("-i -X DELETE ", &format!("{streams}?stream_id={id}"))),
+        ("look at the metrics", format!("curl -sS {}", quoted(&format!("{internal}metrics")))),
+    ]);
+    commands
+}
+
+fn bearer(token: &Secret) -> String {
+    format!("-H 'Authorization: Bearer {}' ", token.expose())
+}
+
+fn data(json: &Value) -> String {
+    format!("-H 'Content-Type: application/json' -d {} ", quoted(&json.to_string()))
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_word() {
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("Kim's"), r"'Kim'\''s'");
+    }
+}

@@ -1,0 +1,283 @@
+//! `ssfd publish`: publishes events as an upstream does.
+
+pub mod http;
+pub mod input;
+pub mod redis;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use url::Url;
+
+use self::{
+    http::HttpPublisher,
+    input::{Input, RawEvent},
+    redis::{RedisPublisher, connect},
+};
+use crate::{
+    cli::{CliError, http::HttpClient, secrets::Token},
+    domain::id::ProviderName,
+    http::events::{Answer, Answers},
+};
+
+/// The most events that are sent at a time, and the most bytes unless one event has more: well
+/// within what the daemon takes by default.
+const BATCH_EVENTS_MAX: usize = 1000;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+const REDIS_HELP: &str = "The server: redis://host:port or redis+unix:///path";
+
+const EXAMPLES: &str = r#"Examples:
+  One event over HTTP, to the internal listener of the daemon on this machine:
+    SSFD_TOKEN=ssfd_... ssfd publish --type caep:session-revoked --email kim@example.com
+
+  With all that an event can have:
+    ssfd publish --token-file t --type caep:session-revoked --id evt-8841 --txn c-991 \
+      --sub-id '{"format":"iss_sub","iss":"https://idp.example","sub":"kim"}' \
+      --event '{"initiating_entity":"user","reason_admin":{"en":"signed out"}}'
+
+  A file of events, or what another program writes:
+    ssfd publish events.ndjson --url http://127.0.0.1:9090 --token-file t
+    ssfd publish - --token-file t --json
+
+  Into Redis, for the provider acme:
+    ssfd publish events.ndjson --redis redis://127.0.0.1 --provider acme"#;
+
+/// Publish events as an upstream does, over HTTP or into Redis.
+///
+/// Over HTTP the daemon answers for each event; the exit code is 1 if it rejected one. In Redis the
+/// daemon finds the events later, and puts those that it rejects into `<key>:rejected`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Publish {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    http: OverHttp,
+    #[command(flatten)]
+    redis: IntoRedis,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Over HTTP")]
+struct OverHttp {
+    /// The daemon's internal listener
+    #[arg(long, default_value = "http://127.0.0.1:9090", conflicts_with = "redis")]
+    url: Url,
+    #[command(flatten)]
+    token: Token,
+    /// Certificates to trust beside the system's, in PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "redis")]
+    trusted_roots: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Into Redis")]
+struct IntoRedis {
+    #[arg(long, value_name = "URL", requires = "provider", help = REDIS_HELP)]
+    redis: Option<String>,
+    /// The provider that the events are for
+    #[arg(long, value_name = "NAME", requires = "redis")]
+    provider: Option<ProviderName>,
+    /// As `ingest.redis.key_prefix` of the daemon
+    #[arg(long, value_name = "TEXT", default_value = "ssf:events:", requires = "redis")]
+    key_prefix: String,
+    /// The partition, where `ingest.redis.partitions` is not 0
+    #[arg(long, value_name = "N", requires = "redis")]
+    partition: Option<u32>,
+}
+
+impl Publish {
+    pub async fn run(self, json: bool) -> Result<(), CliError> {
+        let events = self.input.read().map_err(CliError::new)?;
+        match (self.redis.redis, self.redis.provider) {
+            (Some(url), Some(provider)) => {
+                let partition = self.redis.partition.map(|n| format!(":{n}")).unwrap_or_default();
+                let key = format!("{}{provider}{partition}", self.redis.key_prefix);
+                into_redis(&url, key, &events, json).await
+            }
+            _ => self.http.publish(&events, json).await,
+        }
+    }
+}
+
+impl OverHttp {
+    async fn publish(self, events: &[RawEvent], json: bool) -> Result<(), CliError> {
+        let token = self.token.read()?.ok_or_else(|| {
+            CliError::new("no token to publish with: give --token-file, or SSFD_TOKEN")
+        })?;
+        let http = HttpClient::new(self.trusted_roots.as_deref());
+        let http = http.map_err(|error| CliError::of(&error))?;
+        let publisher = HttpPublisher::new(http, &self.url, token);
+        let mut answers = Vec::with_capacity(events.len());
+        for batch in batches(events) {
+            match publisher.publish(batch).await {
+                Ok(more) => answers.extend(more),
+                Err(error) => {
+                    // What came before is done, and its publisher needs to know.
+                    print_answers(&Answers::new(answers.clone()), json);
+                    return Err(broken_off(&CliError::of(&error), answers.len(), events.len()));
+                }
+            }
+        }
+        let answers = Answers::new(answers);
+        print_answers(&answers, json);
+        match answers.rejected {
+            0 => Ok(()),
+            some => Err(CliError::new(format!("{some} of {} events were rejected", events.len()))),
+        }
+    }
+}
+
+async fn into_redis(
+    url: &str,
+    key: String,
+    events: &[RawEvent],
+    json: bool,
+) -> Result<(), CliError> {
+    let connection = connect(url).await.map_err(|error| CliError::of(&error))?;
+    let mut publisher = RedisPublisher::new(connection, key);
+    let mut entries = Vec::with_capacity(events.len());
+    let mut outcome = Ok(());
+    for batch in batches(events) {
+        match publisher.publish(batch).await {
+            Ok(more) => entries.extend(more),
+            Err(error) => {
+                outcome = Err(broken_off(&CliError::of(&error), entries.len(), events.len()));
+                break;
+            }
+        }
+    }
+    if json {
+        println!("{}", json!({"key": publisher.key(), "entries": entries}));
+    } else {
+        for entry in &entries {
+            println!("{entry}");
+        }
+    }
+    outcome
+}
+
+/// How far publishing got. The batch that failed may be there all the same, if it is the answer
+/// that was lost.
+fn broken_off(error: &CliError, done: usize, all: usize) -> CliError {
+    match done {
+        0 => CliError::new(error),
+        _ => CliError::new(format!("{error}; the first {done} of {all} events are published")),
+    }
+}
+
+fn print_answers(answers: &Answers, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(answers).expect("numbers and text"));
+        return;
+    }
+    for (number, answer) in answers.events.iter().enumerate() {
+        let number = number + 1;
+        match answer {
+            Answer::Accepted { streams } => println!("{number}  accepted, {streams} streams"),
+            Answer::Duplicate => println!("{number}  duplicate, nothing was added"),
+            Answer::Rejected { reason, detail } => {
+                println!("{number}  rejected, {reason}: {detail}");
+            }
+        }
+    }
+}
+
+/// The events in their order, cut where a batch has enough.
+fn batches(events: &[RawEvent]) -> Vec<&[RawEvent]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, event) in events.iter().enumerate() {
+        let size = event.get().len();
+        let full = at - start == BATCH_EVENTS_MAX || BATCH_BYTES_MAX < bytes + size;
+        if full && start < at {
+            batches.push(&events[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    batches.push(&events[start..]);
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        publish: Publish,
+        /// As it stands above all commands.
+        #[arg(long)]
+        json: bool,
+    }
+
+    /// The words of a line, as a shell would take it apart.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = |(n, part): (usize, &str)| match n % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        line.split('\'').enumerate().flat_map(quoted).collect()
+    }
+
+    #[test]
+    fn the_examples_are_valid() {
+        let lines = EXAMPLES.replace("\\\n", "");
+        let commands = lines.lines().filter_map(|line| line.split_once("ssfd publish "));
+        assert_eq!(commands.clone().count(), 5);
+        for (_, command) in commands {
+            let words = ["publish".to_owned()].into_iter().chain(words(command));
+            assert!(Cli::try_parse_from(words).is_ok(), "{command}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(line: &[&str], why: &str) {
+        let error = Cli::try_parse_from(line).expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_line_is_explained() {
+        refuses(&["publish"], "<FILE>");
+        refuses(&["publish", "--type", "caep:session-revoked"], "--email");
+        refuses(&["publish", "f", "--email", "kim@example.com"], "cannot be used with");
+        refuses(&["publish", "--email", "kim@example.com"], "--type");
+        refuses(
+            &["publish", "f", "--type", "t", "--email", "kim@example.com"],
+            "cannot be used with",
+        );
+        refuses(&["publish", "--type", "t", "--sub-id", "[]"], "must be a JSON object");
+        refuses(
+            &["publish", "--type", "t", "--sub-id", "{}", "--email", "k"],
+            "cannot be used with",
+        );
+        refuses(&["publish", "f", "--redis", "redis://h"], "--provider");
+        refuses(&["publish", "f", "--provider", "acme"], "--redis");
+        refuses(&["publish", "f", "--redis", "redis://h", "--provider", "a:b"], "provider name");
+    }
+
+    #[track_caller]
+    fn check_batches(sizes: &[usize], expected: &[usize]) {
+        // With its quotes, a text of JSON has two more bytes.
+        let event = |size: &usize| to_raw_value(&"x".repeat(size - 2)).expect("JSON");
+        let events: Vec<RawEvent> = sizes.iter().map(event).collect();
+        let found: Vec<_> = batches(&events).into_iter().map(<[RawEvent]>::len).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_batch_is_cut_by_number_and_by_size() {
+        check_batches(&[10], &[1]);
+        check_batches(&vec![10; 2500], &[1000, 1000, 500]);
+        check_batches(&[BATCH_BYTES_MAX / 2; 3], &[2, 1]);
+        check_batches(&[10, BATCH_BYTES_MAX + 1, 10], &[1, 1, 1]);
+    }
+}

@@ -1,0 +1,36 @@
+//! Secrets on the command line: given themselves, in the environment, or by a file.
+
+use std::{convert::Infallible, path::PathBuf};
+
+use clap::Args;
+
+use crate::{
+    cli::{CliError, read_file},
+    domain::secret::Secret,
+};
+
+/// The access token that a command shows.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Token {
+    /// The access token
+    #[arg(long, env = "SSFD_TOKEN", hide_env_values = true, value_parser = secret)]
+    token: Option<Secret>,
+    /// A file with the access token, which counts before --token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// A value parser, so that the text is never printed.
+#[expect(clippy::unnecessary_wraps, reason = "clap's value parsers may fail")]
+pub(super) fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+impl Token {
+    pub(super) fn read(self) -> Result<Option<Secret>, CliError> {
+        match self.token_file {
+            Some(file) => Ok(Some(Secret::new(String::from_utf8_lossy(&read_file(&file)?).trim()))),
+            None => Ok(self.token),
+        }
+    }
+}

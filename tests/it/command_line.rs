@@ -1,0 +1,220 @@
+//! The program as its operators run it: the real binary, in a folder of its own.
+
+mod check;
+mod demo;
+mod help;
+mod keys;
+mod log;
+mod publish;
+mod refusals;
+mod serve;
+mod tokens;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than any of this takes, however busy the machine.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A working directory with a signing key and a configuration that takes free ports.
+struct Workplace {
+    folder: TempDir,
+}
+
+/// A program that has ended.
+struct Ended {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+/// `ssfd serve`, or another command that goes on, at work. It is killed with this.
+struct Daemon {
+    child: Child,
+    log: Receiver<String>,
+    seen: Vec<Value>,
+}
+
+fn test_key(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(name)
+}
+
+impl Workplace {
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().expect("a folder") };
+        fs::create_dir(place.path("keys")).expect("a folder");
+        fs::copy(test_key("test-p256-pkcs8.pem"), place.path("keys/default.pem")).expect("a copy");
+        place.configure("");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes `ssfd.toml`: free ports, and `more`.
+    fn configure(&self, more: &str) {
+        let ports = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
+        fs::write(self.path("ssfd.toml"), format!("{ports}{more}")).expect("written");
+    }
+
+    /// `ssfd`, with nothing of the environment that the tests run in.
+    fn ssfd(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssfd"));
+        command.args(args).current_dir(self.folder.path()).env_clear();
+        command.env("SSFD_CONFIG", "ssfd.toml").stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, args: &[&str]) -> Ended {
+        run(self.ssfd(args))
+    }
+
+    /// Runs what must succeed; returns what it printed.
+    #[track_caller]
+    fn succeeds(&self, args: &[&str]) -> String {
+        let ended = self.run(args);
+        assert!(ended.status.success(), "{args:?}: {}", ended.stderr);
+        ended.stdout
+    }
+
+    #[track_caller]
+    fn prints_json(&self, args: &[&str]) -> Value {
+        let stdout = self.succeeds(args);
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in {stdout}"))
+    }
+
+    /// Runs what must fail: standard error has all of `words`, standard output has nothing.
+    #[track_caller]
+    fn fails(&self, args: &[&str], words: &[&str]) {
+        let ended = self.run(args);
+        assert_eq!(ended.status.code(), Some(1), "{args:?}: {}{}", ended.stdout, ended.stderr);
+        for word in words {
+            assert!(ended.stderr.contains(word), "{args:?}: no `{word}` in: {}", ended.stderr);
+        }
+        assert_eq!(ended.stdout, "", "{args:?}");
+    }
+
+    fn serve(&self) -> Daemon {
+        Daemon::start(self.ssfd(&["serve"]))
+    }
+}
+
+#[track_caller]
+fn run(mut command: Command) -> Ended {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ssfd");
+    let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let (stdout, stderr) = (stdout.recv_timeout(DEADLINE), stderr.recv_timeout(DEADLINE));
+    let (Ok(stdout), Ok(stderr)) = (stdout, stderr) else {
+        child.kill().expect("it runs");
+        panic!("{command:?} does not end");
+    };
+    let status = child.wait().expect("it has closed its outputs");
+    Ended { status, stdout, stderr }
+}
+
+fn read_all(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    let mut output = output.expect("it is piped");
+    thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).expect("UTF-8");
+        // Whoever waited may have given up.
+        sender.send(text).ok();
+    });
+    receiver
+}
+
+fn lines(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let output = BufReader::new(output.expect("it is piped"));
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            sender.send(line).ok();
+        }
+    });
+    lines
+}
+
+impl Daemon {
+    /// Follows its log.
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ssfd");
+        let log = lines(child.stderr.take());
+        Self { child, log, seen: Vec::new() }
+    }
+
+    /// Follows what it prints.
+    fn start_printing(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("ssfd");
+        let log = lines(child.stdout.take());
+        Self { child, log, seen: Vec::new() }
+    }
+
+    /// The first line from here on with this message. Every line has to be JSON.
+    #[track_caller]
+    fn logs(&mut self, message: &str) -> Value {
+        while let Some(line) = self.next_line() {
+            if line["message"] == message {
+                return line;
+            }
+        }
+        panic!("no line `{message}` in {:#?}", self.seen);
+    }
+
+    #[track_caller]
+    fn next_line(&mut self) -> Option<Value> {
+        match self.log.recv_timeout(DEADLINE) {
+            Ok(line) => {
+                let json: Value = serde_json::from_str(&line)
+                    .unwrap_or_else(|error| panic!("a line that is no JSON: {line}: {error}"));
+                self.seen.push(json.clone());
+                Some(json)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("silence after {:#?}", self.seen),
+        }
+    }
+
+    /// Where it serves: the public listener and the internal one.
+    #[track_caller]
+    fn addresses(&mut self) -> (String, String) {
+        let serving = self.logs("serving");
+        let address = |name: &str| serving[name].as_str().expect("an address").to_owned();
+        (address("public"), address("internal"))
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+        assert!(status.success(), "{kill}");
+    }
+
+    /// Waits for the end; returns the exit code and all lines.
+    #[track_caller]
+    fn ends(mut self) -> (Option<i32>, Vec<Value>) {
+        while self.next_line().is_some() {}
+        let status = self.child.wait().expect("it has closed its output");
+        (status.code(), std::mem::take(&mut self.seen))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

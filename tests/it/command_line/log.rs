@@ -1,0 +1,92 @@
+//! The log of `ssfd serve`.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use super::{DEADLINE, Workplace};
+
+/// Sends `body` to a listener; returns the status and the JSON of the answer.
+fn post(address: &str, path: &str, token: &str, body: &Value) -> (String, Value) {
+    let mut connection = TcpStream::connect(address).expect("the listener is up");
+    connection.set_read_timeout(Some(DEADLINE)).expect("not zero");
+    let body = body.to_string();
+    write!(
+        connection,
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it reads");
+    let mut response = String::new();
+    connection.read_to_string(&mut response).expect("it answers");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
+    (head[9..12].to_owned(), serde_json::from_str(body).unwrap_or_default())
+}
+
+/// Accepts, and hangs up at once.
+fn hang_up_on_everyone() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    address
+}
+
+/// CFG-20, SEC-05. Also in the detail that a developer would turn on.
+#[test]
+fn an_attempt_that_fails_is_logged_without_secrets_or_subjects() {
+    let place = Workplace::new();
+    place.configure(
+        "log.level = \"info,ssfd=trace\"\n\
+         push.allow_networks = [\"127.0.0.0/8\"]\n\
+         providers.default.insecure_endpoints = true\n",
+    );
+    let create =
+        ["tokens", "create", "receiver", "--receiver", "rx", "--audience", "https://rx.example"];
+    let receiver = place.succeeds(&create).trim().to_owned();
+    let publisher = place.succeeds(&["tokens", "create", "publisher"]).trim().to_owned();
+    let endpoint = hang_up_on_everyone();
+
+    let mut daemon = place.serve();
+    let (public, internal) = daemon.addresses();
+    let stream = json!({
+        "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
+        "delivery": {"method": "urn:ietf:rfc:8935", "authorization_header": "Bearer hunter2",
+            "endpoint_url": format!("http://{endpoint}/in?key=opensesame")},
+    });
+    let (status, stream) = post(&public, "/ssf/streams", &receiver, &stream);
+    assert_eq!(status, "201", "{stream}");
+    let event = json!({"type": "caep:session-revoked", "event": {"reason_admin": {"en": "theft"}},
+        "sub_id": {"format": "email", "email": "kim@example.com"}});
+    let (status, answer) = post(&internal, "/events", &publisher, &event);
+    assert_eq!(status, "202", "{answer}");
+    // Refusals, too, must not repeat what they were shown.
+    assert_eq!(post(&public, "/ssf/streams", "ssfd_forged", &json!({})).0, "401");
+    assert_eq!(post(&internal, "/events", &publisher, &json!({"type": "kim"})).0, "400");
+
+    let retried = daemon.logs("will be retried");
+    assert_eq!(retried["stream_id"], stream["stream_id"]);
+    assert!(retried["jti"].is_string() && retried["error"].is_string(), "{retried}");
+    daemon.signal("TERM");
+    let (code, lines) = daemon.ends();
+    assert_eq!(code, Some(0));
+    let log = json!(lines).to_string();
+    for secret in
+        [&receiver[..], &publisher, "hunter2", "opensesame", "ssfd_forged", "kim@", "theft", "eyJ"]
+    {
+        assert!(!log.contains(secret), "`{secret}` is in the log: {log}");
+    }
+}
+
+#[test]
+fn a_line_says_when_how_grave_and_what() {
+    let place = Workplace::new();
+    let line = place.serve().logs("serving");
+    assert_eq!(line["level"], "INFO");
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert!(line["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+}
