@@ -67,6 +67,7 @@ enum Command {
 
 /// Listen for SETs that are pushed (RFC 8935).
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 struct Push {
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
@@ -96,6 +97,7 @@ struct Push {
 
 /// Poll a stream for SETs (RFC 8936).
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 struct Poll {
     /// The stream's `endpoint_url`
     url: Url,
