@@ -57,10 +57,9 @@ impl<'a> View<'a> {
             events_requested: stream.events_requested.as_deref(),
             events_delivered: stream.events_delivered(provider),
             delivery: match &stream.delivery {
-                Delivery::Push(endpoint) => DeliveryView {
-                    method: METHOD_PUSH,
-                    endpoint_url: endpoint.url().as_str().into(),
-                },
+                Delivery::Push(endpoint) => {
+                    DeliveryView { method: METHOD_PUSH, endpoint_url: endpoint.as_given().into() }
+                }
                 Delivery::Poll => DeliveryView {
                     method: METHOD_POLL,
                     endpoint_url: poll_url(&stream.id, provider).into(),
