@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     auth::AuthError,
-    domain::stream::InvalidMember,
+    domain::{stream::InvalidMember, verification::whole_secs},
     store::StoreError,
     telemetry::{causes::with_causes, metrics},
     transmitter::RequestError,
@@ -133,9 +133,7 @@ impl ResponseError for ApiError {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if let Self::TooMany { wait } = self {
-            // Rounded up: a Receiver that waits as told is not told again.
-            response
-                .insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
+            response.insert_header((header::RETRY_AFTER, whole_secs(*wait).to_string()));
         }
         problem(&mut response, self.status_code(), Some(self.to_string()))
     }

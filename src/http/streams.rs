@@ -14,6 +14,7 @@ use crate::{
         provider::Provider,
         secret::Secret,
         stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint, ReceiverMembers, StreamConfig},
+        verification::whole_secs,
     },
     http::{
         Of,
@@ -65,7 +66,7 @@ impl<'a> View<'a> {
                     endpoint_url: poll_url(&stream.id, provider).into(),
                 },
             },
-            min_verification_interval: provider.min_verification_interval.as_secs(),
+            min_verification_interval: whole_secs(provider.min_verification_interval),
             description: stream.description.as_deref(),
         }
     }
