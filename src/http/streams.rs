@@ -182,7 +182,10 @@ fn repeats(
     provider: &Provider,
 ) -> Result<(), RequestError> {
     let view = serde_json::to_value(View::of(before, provider)).expect("a view is plain JSON");
-    match TRANSMITTER_MEMBERS.iter().find(|m| members.get(**m).is_some_and(|v| *v != view[**m])) {
+    // `get`, since an index finds null for a member that a stream does not have.
+    let differs =
+        |member: &&&str| members.get(**member).is_some_and(|v| view.get(**member) != Some(v));
+    match TRANSMITTER_MEMBERS.iter().find(differs) {
         None => Ok(()),
         Some(member) => Err(RequestError::Invalid(crate::domain::stream::InvalidMember {
             member,
