@@ -1,6 +1,6 @@
 //! Stream configuration (SSF §8.1.1).
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -16,13 +16,7 @@ use crate::{
         stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint, ReceiverMembers, StreamConfig},
         verification::whole_secs,
     },
-    http::{
-        Of,
-        auth::Receiver,
-        body::{self, StreamQuery},
-        error::ApiError,
-        settings::PublicSettings,
-    },
+    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
     transmitter::{RequestError, Transmitter, streams::Change},
 };
 
@@ -113,11 +107,11 @@ pub(super) async fn read(
     Receiver(caller): Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    query: web::Query<StreamQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Read)?;
-    if query.stream_id.is_some() {
-        let stream = transmitter.stream(&caller, &query.into_inner().required()?)?;
+    if let Some(id) = body::stream_in_query(&request)? {
+        let stream = transmitter.stream(&caller, &id)?;
         return Ok(answer(HttpResponse::Ok(), View::of(&stream, &provider)));
     }
     let streams = transmitter.streams(&caller);
@@ -168,10 +162,10 @@ async fn change(
 pub(super) async fn delete(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,
-    query: web::Query<StreamQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Manage)?;
-    transmitter.delete_stream(&caller, &query.into_inner().required()?).await?;
+    transmitter.delete_stream(&caller, &body::required_in_query(&request)?).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
 
