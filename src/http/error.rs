@@ -62,6 +62,9 @@ impl ApiError {
         let Self::Auth(error) = self else { return None };
         match error {
             AuthError::NoCredential => Some(r#"Bearer realm="ssf""#.into()),
+            AuthError::SeveralCredentials => {
+                Some(r#"Bearer realm="ssf", error="invalid_request""#.into())
+            }
             AuthError::InvalidToken => Some(r#"Bearer realm="ssf", error="invalid_token""#.into()),
             AuthError::InsufficientScope(scope) => {
                 Some(format!(r#"Bearer realm="ssf", error="insufficient_scope", scope="{scope}""#))
@@ -118,7 +121,9 @@ impl ResponseError for ApiError {
                 StatusCode::UNAUTHORIZED
             }
             Self::Auth(AuthError::InsufficientScope(_)) => StatusCode::FORBIDDEN,
-            Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::BadRequest { .. } | Self::Auth(AuthError::SeveralCredentials) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
