@@ -161,3 +161,10 @@ fn problem(
 pub(super) async fn not_found() -> HttpResponse {
     problem(&mut HttpResponse::NotFound(), StatusCode::NOT_FOUND, None)
 }
+
+/// A method that a resource does not have, answered with those that it has.
+pub(super) fn not_allowed(methods: &'static str) -> HttpResponse {
+    let mut response = HttpResponse::MethodNotAllowed();
+    response.insert_header((header::ALLOW, methods));
+    problem(&mut response, StatusCode::METHOD_NOT_ALLOWED, None)
+}
