@@ -4,6 +4,7 @@ mod command_line;
 mod dependencies;
 mod end_to_end;
 mod harness;
+mod http;
 mod ingest;
 mod layers;
 mod poll;
