@@ -31,6 +31,9 @@ pub struct Principal {
 pub enum AuthError {
     #[error("a bearer token is required")]
     NoCredential,
+    /// Which of them counted would be a matter of luck (RFC 6750 §3.1).
+    #[error("there is more than one `Authorization` header")]
+    SeveralCredentials,
     #[error("the bearer token is malformed, unknown, expired or of another kind or provider")]
     InvalidToken,
     #[error("the bearer token lacks the scope `{0}`")]

@@ -17,10 +17,9 @@ mod well_known;
 use std::{collections::BTreeMap, sync::Arc};
 
 use actix_web::{
-    Error, HttpResponse, Route,
+    Error, FromRequest, Handler, Responder, Route,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header,
     middleware::Next,
     web,
 };
@@ -83,7 +82,7 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
             config.service(
                 web::scope(&provider.issuer.well_known_path(WELL_KNOWN))
                     .app_data(data())
-                    .service(only("", "GET", [web::get().to(well_known::metadata)])),
+                    .service(document("", well_known::metadata)),
             );
             config.service(
                 web::scope(provider.issuer.path()).app_data(data()).configure(provider_scope),
@@ -95,12 +94,8 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
 
 fn provider_scope(config: &mut web::ServiceConfig) {
     config
-        .service(only(
-            &format!("/.well-known/{WELL_KNOWN}"),
-            "GET",
-            [web::get().to(well_known::metadata)],
-        ))
-        .service(only(resource::JWKS, "GET", [web::get().to(jwks::key_set)]))
+        .service(document(&format!("/.well-known/{WELL_KNOWN}"), well_known::metadata))
+        .service(document(resource::JWKS, jwks::key_set))
         .service(only(
             resource::STREAMS,
             "GET, POST, PATCH, PUT, DELETE",
@@ -132,9 +127,9 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
         services.provide(config);
         config
             .service(only("/events", "POST", [web::post().to(events::publish)]))
-            .service(only("/healthz", "GET", [web::get().to(health::alive)]))
-            .service(only("/readyz", "GET", [web::get().to(health::ready)]))
-            .service(only("/metrics", "GET", [web::get().to(health::metrics)]))
+            .service(document("/healthz", health::alive))
+            .service(document("/readyz", health::ready))
+            .service(document("/metrics", health::metrics))
             .default_service(web::to(error::not_found));
     }
 }
@@ -169,6 +164,16 @@ async fn count<B: MessageBody>(
     response
 }
 
+/// A resource that is there to be read: by GET, and by HEAD as well (RFC 9110 §9.1).
+fn document<F, Args>(path: &str, handler: F) -> actix_web::Resource
+where
+    F: Handler<Args>,
+    F::Output: Responder + 'static,
+    Args: FromRequest + 'static,
+{
+    only(path, "GET, HEAD", [web::get().to(handler.clone()), web::head().to(handler)])
+}
+
 /// A resource that answers other methods with 405 and the list of its own (RFC 9110 §15.5.6).
 fn only<const N: usize>(
     path: &str,
@@ -176,9 +181,7 @@ fn only<const N: usize>(
     routes: [Route; N],
 ) -> actix_web::Resource {
     let resource = routes.into_iter().fold(web::resource(path), actix_web::Resource::route);
-    resource.default_service(web::to(move || async move {
-        HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, allowed)).finish()
-    }))
+    resource.default_service(web::to(move || async move { error::not_allowed(allowed) }))
 }
 
 /// The provider that a request is for, put there by its scope.

@@ -160,9 +160,10 @@ impl StreamMachine {
         self.window.is_empty() && !self.reading && (self.held || self.unread == Unread::Nothing)
     }
 
-    /// Nothing under way: no attempt, no result that is not recorded.
+    /// Nothing under way: no attempt, at a control event neither, and no result that is not
+    /// recorded.
     pub fn is_quiet(&self) -> bool {
-        self.in_flight == 0 && self.unrecorded.is_empty() && self.recording.is_empty()
+        self.window.values().all(|slot| slot.state == State::Queued)
     }
 
     /// There may be new SETs in the outbox; `control` if one of them is a control event.

@@ -53,6 +53,8 @@ pub enum Delivery {
 /// Where a push stream's SETs go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushEndpoint {
+    /// As the Receiver wrote it, and is shown it: what parsing makes of it may look different.
+    given: String,
     /// Invariant: https, or http where the provider allows it; a host, no user, no fragment.
     url: Url,
     /// The value of `Authorization` on every push, verbatim (SSF §6.1.1).
@@ -95,6 +97,10 @@ impl PushEndpoint {
             Ok(url) => url,
             Err(error) => return invalid(MEMBER, format!("must be an https URL: {error}")),
         };
+        // The parser would pass over it.
+        if endpoint_url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return invalid(MEMBER, "must be an https URL without white space");
+        }
         if url.scheme() != "https" && !(insecure_allowed && url.scheme() == "http") {
             return invalid(MEMBER, "must be an https URL (RFC 8935 §2.1)");
         }
@@ -118,7 +124,11 @@ impl PushEndpoint {
                 );
             }
         }
-        Ok(Self { url, authorization_header })
+        Ok(Self { given: endpoint_url.to_owned(), url, authorization_header })
+    }
+
+    pub fn as_given(&self) -> &str {
+        &self.given
     }
 
     pub fn url(&self) -> &Url {
@@ -240,6 +250,7 @@ mod tests {
         refuses("rx.example/in", "https URL");
         refuses("https://kim:pw@rx.example/in", "no user name");
         refuses("https://rx.example/in#x", "no fragment");
+        refuses("https://rx.example/in\n", "white space");
         assert!(PushEndpoint::new("http://127.0.0.1:9/in", None, true).is_ok());
     }
 

@@ -15,6 +15,12 @@ pub fn payload(state: Option<&str>) -> Map<String, Value> {
     state.map(|state| ("state".to_owned(), Value::from(state))).into_iter().collect()
 }
 
+/// An interval as it is shown and told: in whole seconds, and rounded up, so that a Receiver that
+/// keeps to them is never too soon.
+pub fn whole_secs(interval: Duration) -> u64 {
+    interval.as_secs() + u64::from(0 < interval.subsec_nanos())
+}
+
 /// How long a Receiver that asks now has to wait, if it asks sooner than
 /// `min_verification_interval` after its last request (SSF §8.1.1). Never before its first.
 pub fn wait_before(
@@ -37,6 +43,13 @@ mod tests {
         assert_eq!(Value::from(payload(Some("n-4411"))), json!({"state": "n-4411"}));
         assert_eq!(Value::from(payload(Some(""))), json!({"state": ""}));
         assert_eq!(Value::from(payload(None)), json!({}));
+    }
+
+    #[test]
+    fn part_of_a_second_counts_as_one() {
+        for (millis, secs) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_secs(Duration::from_millis(millis)), secs);
+        }
     }
 
     #[test]

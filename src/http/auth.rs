@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 
 use crate::{
-    auth::{Authenticator, Principal},
+    auth::{AuthError, Authenticator, Principal},
     clock,
     domain::{id::ProviderName, provider::Provider},
     http::error::ApiError,
@@ -24,8 +24,12 @@ fn service<T: 'static>(request: &HttpRequest) -> web::Data<T> {
 }
 
 /// Only the header counts: a token in the query is refused as no token at all (RFC 6750 §2.3).
-fn authorization(request: &HttpRequest) -> Option<Vec<u8>> {
-    request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes().to_vec())
+fn authorization(request: &HttpRequest) -> Result<Option<Vec<u8>>, AuthError> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.as_bytes().to_vec())),
+        (_, Some(_)) => Err(AuthError::SeveralCredentials),
+    }
 }
 
 impl FromRequest for Receiver {
@@ -39,7 +43,7 @@ impl FromRequest for Receiver {
         Box::pin(async move {
             let now = clock::now();
             let principal =
-                authenticator.receiver(&provider.name, authorization.as_deref(), now).await?;
+                authenticator.receiver(&provider.name, authorization?.as_deref(), now).await?;
             Ok(Self(principal))
         })
     }
@@ -53,7 +57,7 @@ impl FromRequest for Publisher {
         let authenticator = service::<Authenticator>(request);
         let authorization = authorization(request);
         Box::pin(async move {
-            Ok(Self(authenticator.publisher(authorization.as_deref(), clock::now()).await?))
+            Ok(Self(authenticator.publisher(authorization?.as_deref(), clock::now()).await?))
         })
     }
 }

@@ -1,9 +1,10 @@
-//! Request bodies, read within bounds and parsed by hand, so that a refusal names the member and
-//! the rule.
+//! Request bodies and queries, read within bounds and parsed by hand, so that a refusal names the
+//! member and the rule.
 
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use crate::{domain::id::StreamId, http::error::ApiError};
 
@@ -52,15 +53,19 @@ pub(super) fn stream_id(members: &mut Map<String, Value>) -> Result<StreamId, Ap
     raw.parse().map_err(|_| ApiError::NotFound)
 }
 
-/// The query of requests that name a stream.
-#[derive(serde::Deserialize)]
-pub(super) struct StreamQuery {
-    pub(super) stream_id: Option<String>,
+/// The `stream_id` of a query, if it has one. No extractor, since those that need not wait fail before
+/// the credential is looked at.
+pub(super) fn stream_in_query(request: &HttpRequest) -> Result<Option<StreamId>, ApiError> {
+    let members = form_urlencoded::parse(request.query_string().as_bytes());
+    let mut ids = members.filter(|(name, _)| name == "stream_id").map(|(_, id)| id);
+    match (ids.next(), ids.next()) {
+        (None, _) => Ok(None),
+        (Some(raw), None) => raw.parse().map(Some).map_err(|_| ApiError::NotFound),
+        (Some(_), Some(_)) => Err(ApiError::bad("stream_id", "must be given once")),
+    }
 }
 
-impl StreamQuery {
-    pub(super) fn required(self) -> Result<StreamId, ApiError> {
-        let raw = self.stream_id.ok_or_else(|| ApiError::bad("stream_id", "is required"))?;
-        raw.parse().map_err(|_| ApiError::NotFound)
-    }
+/// The same where a stream has to be named.
+pub(super) fn required_in_query(request: &HttpRequest) -> Result<StreamId, ApiError> {
+    stream_in_query(request)?.ok_or_else(|| ApiError::bad("stream_id", "is required"))
 }

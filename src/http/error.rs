@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     auth::AuthError,
-    domain::stream::InvalidMember,
+    domain::{stream::InvalidMember, verification::whole_secs},
     store::StoreError,
     telemetry::{causes::with_causes, metrics},
     transmitter::RequestError,
@@ -62,6 +62,9 @@ impl ApiError {
         let Self::Auth(error) = self else { return None };
         match error {
             AuthError::NoCredential => Some(r#"Bearer realm="ssf""#.into()),
+            AuthError::SeveralCredentials => {
+                Some(r#"Bearer realm="ssf", error="invalid_request""#.into())
+            }
             AuthError::InvalidToken => Some(r#"Bearer realm="ssf", error="invalid_token""#.into()),
             AuthError::InsufficientScope(scope) => {
                 Some(format!(r#"Bearer realm="ssf", error="insufficient_scope", scope="{scope}""#))
@@ -118,7 +121,9 @@ impl ResponseError for ApiError {
                 StatusCode::UNAUTHORIZED
             }
             Self::Auth(AuthError::InsufficientScope(_)) => StatusCode::FORBIDDEN,
-            Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::BadRequest { .. } | Self::Auth(AuthError::SeveralCredentials) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -133,9 +138,7 @@ impl ResponseError for ApiError {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if let Self::TooMany { wait } = self {
-            // Rounded up: a Receiver that waits as told is not told again.
-            response
-                .insert_header((header::RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
+            response.insert_header((header::RETRY_AFTER, whole_secs(*wait).to_string()));
         }
         problem(&mut response, self.status_code(), Some(self.to_string()))
     }
@@ -157,4 +160,11 @@ fn problem(
 /// A path that names nothing.
 pub(super) async fn not_found() -> HttpResponse {
     problem(&mut HttpResponse::NotFound(), StatusCode::NOT_FOUND, None)
+}
+
+/// A method that a resource does not have, answered with those that it has.
+pub(super) fn not_allowed(methods: &'static str) -> HttpResponse {
+    let mut response = HttpResponse::MethodNotAllowed();
+    response.insert_header((header::ALLOW, methods));
+    problem(&mut response, StatusCode::METHOD_NOT_ALLOWED, None)
 }

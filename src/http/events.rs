@@ -90,6 +90,7 @@ async fn answer(
     provider: &Provider,
     events: Vec<Result<Event, InvalidEvent>>,
 ) -> Result<Vec<Answer>, ApiError> {
+    metrics::events_ingested(&provider.name, Source::Http, events.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(events.len());
     let mut valid = Vec::new();
     for event in events {
@@ -107,7 +108,6 @@ async fn answer(
             }
         });
     }
-    metrics::events_ingested(&provider.name, Source::Http, valid.len());
     let published = if valid.is_empty() {
         Vec::new()
     } else {

@@ -1,6 +1,6 @@
 //! Stream status (SSF §8.1.2).
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
 
 use crate::{
@@ -10,12 +10,7 @@ use crate::{
         status::{InvalidStatus, StreamStatus},
         stream::StreamConfig,
     },
-    http::{
-        auth::Receiver,
-        body::{self, StreamQuery},
-        error::ApiError,
-        settings::PublicSettings,
-    },
+    http::{auth::Receiver, body, error::ApiError, settings::PublicSettings},
     transmitter::Transmitter,
 };
 
@@ -39,10 +34,10 @@ fn answer(stream: &StreamConfig) -> HttpResponse {
 pub(super) async fn read(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,
-    query: web::Query<StreamQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Read)?;
-    Ok(answer(&*transmitter.stream(&caller, &query.into_inner().required()?)?))
+    Ok(answer(&*transmitter.stream(&caller, &body::required_in_query(&request)?)?))
 }
 
 /// A `stream_id` in the query is tolerated; the one in the body counts.

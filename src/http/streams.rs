@@ -1,6 +1,6 @@
 //! Stream configuration (SSF §8.1.1).
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -14,14 +14,9 @@ use crate::{
         provider::Provider,
         secret::Secret,
         stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint, ReceiverMembers, StreamConfig},
+        verification::whole_secs,
     },
-    http::{
-        Of,
-        auth::Receiver,
-        body::{self, StreamQuery},
-        error::ApiError,
-        settings::PublicSettings,
-    },
+    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
     transmitter::{RequestError, Transmitter, streams::Change},
 };
 
@@ -57,16 +52,15 @@ impl<'a> View<'a> {
             events_requested: stream.events_requested.as_deref(),
             events_delivered: stream.events_delivered(provider),
             delivery: match &stream.delivery {
-                Delivery::Push(endpoint) => DeliveryView {
-                    method: METHOD_PUSH,
-                    endpoint_url: endpoint.url().as_str().into(),
-                },
+                Delivery::Push(endpoint) => {
+                    DeliveryView { method: METHOD_PUSH, endpoint_url: endpoint.as_given().into() }
+                }
                 Delivery::Poll => DeliveryView {
                     method: METHOD_POLL,
                     endpoint_url: poll_url(&stream.id, provider).into(),
                 },
             },
-            min_verification_interval: provider.min_verification_interval.as_secs(),
+            min_verification_interval: whole_secs(provider.min_verification_interval),
             description: stream.description.as_deref(),
         }
     }
@@ -113,11 +107,11 @@ pub(super) async fn read(
     Receiver(caller): Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    query: web::Query<StreamQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Read)?;
-    if query.stream_id.is_some() {
-        let stream = transmitter.stream(&caller, &query.into_inner().required()?)?;
+    if let Some(id) = body::stream_in_query(&request)? {
+        let stream = transmitter.stream(&caller, &id)?;
         return Ok(answer(HttpResponse::Ok(), View::of(&stream, &provider)));
     }
     let streams = transmitter.streams(&caller);
@@ -168,10 +162,10 @@ async fn change(
 pub(super) async fn delete(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,
-    query: web::Query<StreamQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Manage)?;
-    transmitter.delete_stream(&caller, &query.into_inner().required()?).await?;
+    transmitter.delete_stream(&caller, &body::required_in_query(&request)?).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
 
@@ -182,7 +176,10 @@ fn repeats(
     provider: &Provider,
 ) -> Result<(), RequestError> {
     let view = serde_json::to_value(View::of(before, provider)).expect("a view is plain JSON");
-    match TRANSMITTER_MEMBERS.iter().find(|m| members.get(**m).is_some_and(|v| *v != view[**m])) {
+    // `get`, since an index finds null for a member that a stream does not have.
+    let differs =
+        |member: &&&str| members.get(**member).is_some_and(|v| view.get(**member) != Some(v));
+    match TRANSMITTER_MEMBERS.iter().find(differs) {
         None => Ok(()),
         Some(member) => Err(RequestError::Invalid(crate::domain::stream::InvalidMember {
             member,

@@ -12,7 +12,8 @@ mod tokens;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read},
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -109,6 +110,27 @@ impl Workplace {
     fn serve(&self) -> Daemon {
         Daemon::start(self.ssfd(&["serve"]))
     }
+}
+
+/// One request; the status and the body of its answer.
+#[track_caller]
+fn ask(address: &str, request: &str, token: Option<&str>, body: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).expect("the listener is up");
+    connection.set_read_timeout(Some(DEADLINE)).expect("not zero");
+    let credential = token.map(|token| format!("authorization: Bearer {token}\r\n"));
+    write!(
+        connection,
+        "{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{}\
+         content-length: {}\r\n\r\n{body}",
+        credential.unwrap_or_default(),
+        body.len()
+    )
+    .expect("it reads");
+    let mut response = String::new();
+    connection.read_to_string(&mut response).expect("it answers");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
 }
 
 #[track_caller]

@@ -5,6 +5,7 @@ mod dependencies;
 mod end_to_end;
 mod explain;
 mod harness;
+mod http;
 mod ingest;
 mod layers;
 mod poll;

@@ -123,6 +123,8 @@ impl World {
         });
         assert!(settle <= 1 && read <= 1, "{settle} recordings and {read} reads at a time");
         assert!(self.machine.events <= SETTINGS().window_max, "the window is too wide");
+        let under_way = settle + attempts.len();
+        assert!(under_way == 0 || !self.machine.is_quiet(), "{under_way} under way, and quiet");
     }
 
     /// Completes one thing that is under way, well or badly.

@@ -112,7 +112,7 @@ fn columns(delivery: &Delivery) -> (Option<&str>, Option<&str>) {
     match delivery {
         Delivery::Push(endpoint) => {
             let secret = endpoint.authorization_header();
-            (Some(endpoint.url().as_str()), secret.map(Secret::expose))
+            (Some(endpoint.as_given()), secret.map(Secret::expose))
         }
         Delivery::Poll => (None, None),
     }

@@ -1,31 +1,14 @@
 //! The log of `ssfd serve`.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    thread,
-};
+use std::{net::TcpListener, thread};
 
 use serde_json::{Value, json};
 
-use super::{DEADLINE, Workplace};
+use super::{Workplace, ask};
 
-/// Sends `body` to a listener; returns the status and the JSON of the answer.
-fn post(address: &str, path: &str, token: &str, body: &Value) -> (String, Value) {
-    let mut connection = TcpStream::connect(address).expect("the listener is up");
-    connection.set_read_timeout(Some(DEADLINE)).expect("not zero");
-    let body = body.to_string();
-    write!(
-        connection,
-        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("it reads");
-    let mut response = String::new();
-    connection.read_to_string(&mut response).expect("it answers");
-    let (head, body) = response.split_once("\r\n\r\n").expect("a response");
-    (head[9..12].to_owned(), serde_json::from_str(body).unwrap_or_default())
+fn post(address: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+    let (status, body) = ask(address, &format!("POST {path}"), Some(token), &body.to_string());
+    (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
 /// Accepts, and hangs up at once.
@@ -59,14 +42,14 @@ fn an_attempt_that_fails_is_logged_without_secrets_or_subjects() {
             "endpoint_url": format!("http://{endpoint}/in?key=opensesame")},
     });
     let (status, stream) = post(&public, "/ssf/streams", &receiver, &stream);
-    assert_eq!(status, "201", "{stream}");
+    assert_eq!(status, 201, "{stream}");
     let event = json!({"type": "caep:session-revoked", "event": {"reason_admin": {"en": "theft"}},
         "sub_id": {"format": "email", "email": "kim@example.com"}});
     let (status, answer) = post(&internal, "/events", &publisher, &event);
-    assert_eq!(status, "202", "{answer}");
+    assert_eq!(status, 202, "{answer}");
     // Refusals, too, must not repeat what they were shown.
-    assert_eq!(post(&public, "/ssf/streams", "ssfd_forged", &json!({})).0, "401");
-    assert_eq!(post(&internal, "/events", &publisher, &json!({"type": "kim"})).0, "400");
+    assert_eq!(post(&public, "/ssf/streams", "ssfd_forged", &json!({})).0, 401);
+    assert_eq!(post(&internal, "/events", &publisher, &json!({"type": "kim"})).0, 400);
 
     let retried = daemon.logs("will be retried");
     assert_eq!(retried["stream_id"], stream["stream_id"]);

@@ -1,23 +1,11 @@
 //! `ssfd serve` as a process: how it says that it is up, and how it ends.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    os::unix::net::UnixDatagram,
-};
+use std::os::unix::net::UnixDatagram;
 
-use super::{DEADLINE, Daemon, Workplace};
+use super::{DEADLINE, Daemon, Workplace, ask};
 
-/// The status of `GET path`.
 fn get(address: &str, path: &str) -> u16 {
-    let mut connection = TcpStream::connect(address).expect("the listener is up");
-    connection.set_read_timeout(Some(DEADLINE)).expect("not zero");
-    write!(connection, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
-        .expect("it reads");
-    let mut response = String::new();
-    connection.read_to_string(&mut response).expect("it answers");
-    let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
-    status.unwrap_or_else(|| panic!("no response: {response}"))
+    ask(address, &format!("GET {path}"), None, "").0
 }
 
 #[track_caller]
@@ -93,4 +81,19 @@ fn it_serves_what_is_configured() {
     // Two listeners, each with its own.
     assert_eq!(get(&public, "/readyz"), 404);
     assert_eq!(get(&internal, "/.well-known/ssf-configuration/t/acme"), 404);
+}
+
+/// `ssfd tokens` beside a daemon that runs: it obeys at once.
+#[test]
+fn a_token_is_valid_from_its_making_to_its_revocation() {
+    let place = Workplace::new();
+    let mut daemon = place.serve();
+    let (public, _) = daemon.addresses();
+    let create = ["tokens", "create", "receiver", "--receiver", "rx", "--audience", "a", "--json"];
+    let made = place.prints_json(&create);
+    let (id, token) = (made["id"].as_str().expect("text"), made["token"].as_str().expect("text"));
+    let status = || ask(&public, "GET /ssf/streams", Some(token), "").0;
+    assert_eq!(status(), 200);
+    place.succeeds(&["tokens", "revoke", id]);
+    assert_eq!(status(), 401);
 }

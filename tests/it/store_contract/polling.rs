@@ -2,7 +2,7 @@
 
 use super::*;
 use ssfd::{
-    domain::set_error::SetError,
+    domain::set_error::{ErrCode, SetError},
     store::{Acknowledged, Acknowledgement},
 };
 
@@ -24,8 +24,8 @@ async fn acknowledge(store: &dyn Store, acked: &[&str], refused: &[&str]) -> (us
     let Acknowledged { delivered, dead } = done.expect("acknowledged");
     // Each with the time of its event.
     assert!(delivered.iter().all(|appended_at| *appended_at == NOW), "{delivered:?}");
-    // Each with the reason; this one is not registered.
-    assert!(dead.iter().all(|reason| *reason == "other"), "{dead:?}");
+    // Each with the code; this one is not registered.
+    assert!(dead.iter().all(|code| *code == ErrCode::Other), "{dead:?}");
     (delivered.len(), dead.len())
 }
 

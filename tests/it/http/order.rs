@@ -1,0 +1,157 @@
+//! Which of several faults a request is answered with: the credential's before the body's, the
+//! body's before the look-up's.
+
+use serde_json::json;
+
+use super::{UNKNOWN, assert_refused, operations};
+use crate::harness::{
+    daemon::{Daemon, PROVIDER},
+    http_client::Call,
+};
+
+/// What CONF sends, and other bytes that are no JSON object.
+const NO_OBJECTS: [(&[u8], &str); 9] = [
+    (b";{ broken", "must be JSON"),
+    (b"", "must be JSON"),
+    (b"{", "must be JSON"),
+    (b"{} {}", "must be JSON"),
+    (b"{\"description\": \"\xff\"}", "must be JSON"),
+    (b"[]", "must be a JSON object"),
+    (b"[{}]", "must be a JSON object"),
+    (b"\"{}\"", "must be a JSON object"),
+    (b"null", "must be a JSON object"),
+];
+
+fn with_a_body() -> impl Iterator<Item = (&'static str, String)> {
+    let operations = operations(UNKNOWN).into_iter();
+    operations.filter(|(_, _, body)| !body.is_null()).map(|(method, path, _)| (method, path))
+}
+
+fn call(daemon: &Daemon, method: &str, path: &str) -> Call {
+    Call::new(method.parse().expect("a method"), &daemon.provider_url(PROVIDER, path))
+}
+
+#[actix_web::test]
+async fn whoever_shows_no_credential_is_told_nothing_else() {
+    let daemon = Daemon::start().await;
+    for (method, path) in with_a_body() {
+        for (body, _) in NO_OBJECTS {
+            let answer = call(&daemon, method, &path).body(body).send().await;
+            assert_refused(&answer, 401, "a bearer token is required");
+        }
+    }
+    for (method, path) in [
+        ("GET", "/ssf/streams?stream_id=a&stream_id=b"),
+        ("DELETE", "/ssf/streams"),
+        ("DELETE", "/ssf/streams?stream_id=a&stream_id=b"),
+        ("GET", "/ssf/status"),
+        ("GET", "/ssf/status?stream_id=a&stream_id=b"),
+        ("POST", "/ssf/poll/%ff"),
+    ] {
+        let answer = call(&daemon, method, path).send().await;
+        assert_refused(&answer, 401, "a bearer token is required");
+        let answer = call(&daemon, method, path).bearer("ssfd_unknown").send().await;
+        assert_refused(&answer, 401, "unknown");
+    }
+}
+
+/// CFG-16, VER-05, POLL-11: also where the stream is unknown.
+#[actix_web::test]
+async fn a_malformed_body_is_refused_before_its_stream_is_looked_for() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    for (method, path) in with_a_body() {
+        for (body, rule) in NO_OBJECTS {
+            let answer = caller.call(method, &path).body(body).send().await;
+            assert_refused(&answer, 400, &format!("`body` {rule}"));
+        }
+    }
+    assert_eq!(caller.list().await, json!([]));
+}
+
+/// A body may be announced as anything, or as nothing: SSF's own samples say no type.
+#[actix_web::test]
+async fn a_body_needs_no_content_type() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    caller.call("POST", "/ssf/streams").body("{}").send().await.expect(201);
+    let typed = caller.call("POST", "/ssf/streams").header("content-type", "text/plain");
+    typed.body("{}").send().await.expect(201);
+}
+
+/// SEC-04.
+#[actix_web::test]
+async fn a_body_too_large_or_too_deep_is_refused() {
+    const BYTES_MAX: usize = 1000;
+    let daemon = Daemon::with(|config| config.public.body_bytes_max = BYTES_MAX).await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    let before = caller.list().await;
+    // An unknown member makes up the length.
+    let of_length = |length: usize| {
+        let frame =
+            json!({"stream_id": id, "returnImmediately": true, "status": "enabled", "x": ""});
+        let x = "x".repeat(length - frame.to_string().len());
+        json!({"stream_id": id, "returnImmediately": true, "status": "enabled", "x": x})
+    };
+    let deep = format!("{{\"x\": {}{}}}", "[".repeat(400), "]".repeat(400));
+    for (method, path) in with_a_body() {
+        let path = path.replace(UNKNOWN, &id);
+        let too_large = caller.send(method, &path, &of_length(BYTES_MAX + 1)).await;
+        assert_refused(&too_large, 413, "larger than 1000 bytes");
+        let too_deep = caller.call(method, &path).body(deep.clone()).send().await;
+        assert_refused(&too_deep, 400, "`body` must be JSON");
+        // A create takes no `stream_id`.
+        if path != "/ssf/streams" || method != "POST" {
+            let fits = caller.send(method, &path, &of_length(BYTES_MAX)).await;
+            assert!(fits.status.is_success(), "{method} {path}: {}", fits.text());
+        }
+    }
+    assert_eq!(caller.list().await, before);
+}
+
+/// CFG-23: success or refusal, whatever the operation.
+#[actix_web::test]
+async fn no_management_answer_may_be_stored() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    let stored = |answer: &crate::harness::http_client::Answer| {
+        answer.header(hyper::header::CACHE_CONTROL) != "no-store"
+    };
+    for (method, path, body) in operations(&id) {
+        let answer = caller.send(method, &path, &body).await;
+        assert!(answer.status.is_success() && !stored(&answer), "{method} {path}: {answer:?}");
+    }
+    let (method, path, body) = super::deletion(&id);
+    let deleted = caller.send(method, &path, &body).await.expect(204);
+    assert!(!stored(&deleted) && deleted.body.is_empty());
+    for (method, path, body) in operations(&id) {
+        let answer = caller.send(method, &path, &body).await;
+        assert!(!stored(&answer), "{method} {path}: {answer:?}");
+    }
+}
+
+/// RFC 9110 §15.5.6.
+#[actix_web::test]
+async fn another_method_is_answered_with_those_there_are() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    for (path, allowed) in [
+        ("/ssf/streams", "GET, POST, PATCH, PUT, DELETE"),
+        ("/ssf/status", "GET, POST"),
+        ("/ssf/verify", "POST"),
+        ("/ssf/poll/st_unknown", "POST"),
+    ] {
+        for method in ["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE"] {
+            if !allowed.contains(method) {
+                let answer = caller.call(method, path).send().await;
+                assert_refused(&answer, 405, "");
+                assert_eq!(answer.header(hyper::header::ALLOW), allowed);
+            }
+        }
+    }
+    for path in ["/ssf", "/ssf/", "/ssf/streams/", "/ssf/streams/st_1", "/ssf/poll", "/ssf/poll/"] {
+        assert_refused(&caller.get(path).await, 404, "");
+    }
+}

@@ -1,0 +1,86 @@
+//! Deleting a stream (SSF §8.1.1.5).
+
+use serde_json::json;
+
+use super::super::{UNKNOWN, assert_refused, deletion, operations};
+use crate::harness::{
+    daemon::{Daemon, PROVIDER},
+    eventually,
+    streams::by_poll,
+};
+
+/// CFG-15.
+#[actix_web::test]
+async fn a_deleted_stream_is_gone_for_every_operation_and_for_good() {
+    let mut daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let (id, token) = (caller.new_stream().await, caller.token.clone());
+    let kept = caller.create(&json!({})).await;
+    let (_, path, _) = deletion(&id);
+    let deleted = caller.delete(&path).await.expect(204);
+    assert!(deleted.body.is_empty());
+    for restarted in [false, true] {
+        if restarted {
+            daemon.restart().await;
+        }
+        let caller = daemon.caller_with(PROVIDER, &token);
+        assert_eq!(caller.list().await, json!([kept]));
+        // The first two are about no stream that stands.
+        for (method, path, body) in operations(&id).into_iter().skip(2).chain([deletion(&id)]) {
+            assert_refused(&caller.send(method, &path, &body).await, 404, "no such stream");
+        }
+    }
+}
+
+/// CFG-15: what waits on it goes with it.
+#[actix_web::test]
+async fn what_waited_is_discarded() {
+    let daemon = Daemon::start().await;
+    let token = daemon.caller("rx").await.token;
+    let publisher = daemon.publisher_token().await;
+    let id = daemon.create_stream(&token, by_poll()).await;
+    daemon.publish_about(&publisher, &["s-1", "s-2"]).await;
+    assert_eq!(daemon.backlog().await, 2);
+    daemon.delete_stream(&token, &id).await.expect(204);
+    assert_eq!(daemon.backlog().await, 0);
+    daemon.publish_about(&publisher, &["s-3"]).await;
+    assert_eq!(daemon.backlog().await, 0);
+}
+
+/// Whoever waits for a SET learns at once that none will come.
+#[actix_web::test]
+async fn a_long_poll_of_a_deleted_stream_ends_as_not_found() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    let path = format!("/ssf/poll/{id}");
+    let deletes = async {
+        // The gauge is the process's; other tests can but make this wait shorter.
+        eventually("a poll waits", async || daemon.metric("ssfd_long_polls").await >= 1.0).await;
+        daemon.delete_stream(&caller.token, &id).await.expect(204);
+    };
+    let body = json!({});
+    let (polled, ()) = tokio::join!(caller.send("POST", &path, &body), deletes);
+    assert_refused(&polled, 404, "no such stream");
+}
+
+/// CFG-18.
+#[actix_web::test]
+async fn an_unknown_stream_and_anothers_are_not_found_and_stay() {
+    let daemon = Daemon::start().await;
+    let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
+    let stream = owner.create(&json!({})).await;
+    let id = stream["stream_id"].as_str().expect("a string");
+    for id in [id, UNKNOWN, "a%20b", ""] {
+        assert_refused(&other.delete(&deletion(id).1).await, 404, "no such stream");
+    }
+    assert_eq!(owner.read(id).await, stream);
+    assert_refused(&owner.delete("/ssf/streams").await, 400, "`stream_id` is required");
+    let twice = format!("/ssf/streams?stream_id={id}&stream_id={id}");
+    assert_refused(&owner.delete(&twice).await, 400, "`stream_id` must be given once");
+    // The body is not where a deletion names its stream.
+    let body = json!({"stream_id": id});
+    let answer = owner.send("DELETE", "/ssf/streams", &body).await;
+    assert_refused(&answer, 400, "`stream_id` is required");
+    assert_eq!(owner.read(id).await, stream);
+}
