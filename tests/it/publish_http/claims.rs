@@ -94,7 +94,7 @@ async fn stream_ids_narrow_an_event_and_never_widen_it() {
     let [(one, _), (two, _)] = &streams;
     let named = |subject: &str, ids: Value| about_with(subject, json!({"stream_ids": ids}));
     let mut unwanted = named("unwanted", json!([one]));
-    unwanted["type"] = "caep:credential-change".into();
+    unwanted["type"] = "caep:session-presented".into();
     let events = json!([
         named("one", json!([one])),
         named("both", json!([one, two, "no-such-stream"])),

@@ -42,7 +42,7 @@ async fn an_array_is_answered_event_by_event() {
     let events = json!([
         twice,
         {"type": "caep:session-revoked"},
-        about_with("unwanted", json!({"type": "caep:credential-change"})),
+        about_with("unwanted", json!({"type": "caep:session-presented"})),
         twice,
         7,
         about("s-2"),
