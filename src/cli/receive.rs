@@ -273,9 +273,10 @@ mod tests {
 
     #[test]
     fn the_examples_are_valid() {
-        let commands =
-            EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("ssfd receive "));
-        assert_eq!(commands.clone().count(), 4);
+        let examples =
+            [EXAMPLES, PUSH_EXAMPLES, POLL_EXAMPLES].map(str::lines).into_iter().flatten();
+        let commands = examples.filter_map(|line| line.trim().strip_prefix("ssfd receive "));
+        assert_eq!(commands.clone().count(), 6);
         for command in commands {
             assert!(parse(command).is_ok(), "{command}");
         }

@@ -17,7 +17,8 @@ pub struct ProviderSettings {
     pub signing_keys: Vec<PathBuf>,
     /// Event types that streams may ask for; empty stands for all of CAEP and RISC.
     pub events_supported: Vec<String>,
-    /// Whether upstream may publish types that are neither of CAEP or RISC nor listed above.
+    /// Whether types that are neither of CAEP or RISC nor listed above may be published and asked
+    /// for.
     pub custom_event_types: bool,
     /// Whether a push endpoint may be plain http. For tests only (RFC 8935 §2.1).
     pub insecure_endpoints: bool,

@@ -11,8 +11,8 @@ pub struct Provider {
     pub issuer: Issuer,
     /// What its streams may ask for (SSF §8.1.1 `events_supported`).
     pub events_supported: Vec<EventType>,
-    /// Whether upstream may publish types that neither CAEP nor RISC define and that
-    /// `events_supported` does not list.
+    /// Whether upstream may publish, and streams ask for, types that neither CAEP nor RISC define
+    /// and that `events_supported` does not list.
     pub custom_event_types: bool,
     /// Whether a push endpoint may be plain http, for tests (RFC 8935 §2.1 asks for TLS).
     pub insecure_endpoints: bool,
