@@ -12,7 +12,7 @@ use crate::{
     domain::{
         grant::{Grant, TokenHash},
         id::{Jti, ProviderName, StreamId},
-        set_error::{ErrCode, SetError},
+        set_error::SetError,
         stream::StreamConfig,
         time::Timestamp,
     },
@@ -115,8 +115,8 @@ pub struct Acknowledgement {
 pub struct Acknowledged {
     /// When each that is now delivered was appended.
     pub delivered: Vec<Timestamp>,
-    /// By which `err` each that is now dead was refused.
-    pub dead: Vec<ErrCode>,
+    /// Why each is dead that is now.
+    pub dead: Vec<&'static str>,
 }
 
 /// What waits for the Receivers of one provider.

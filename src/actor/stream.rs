@@ -157,10 +157,16 @@ impl StreamActor {
         let push = async move {
             let began = clock::instant();
             let outcome = client.push(&endpoint, body.clone()).await;
-            (outcome, body, began.elapsed())
+            (outcome, endpoint, body, began.elapsed())
         };
-        ctx.spawn(push.into_actor(self).map(move |(outcome, body, took), actor, ctx| {
+        ctx.spawn(push.into_actor(self).map(move |(outcome, endpoint, body, took), actor, ctx| {
             metrics::push_duration(&actor.provider, took);
+            if matches!(outcome, Outcome::Failed { .. }) && actor.has_left(&endpoint) {
+                // The failure says nothing of where the SET goes now.
+                metrics::attempt_failed(&actor.provider, outcome.class());
+                let actions = actor.machine.on_attempt_withdrawn(set.seq, clock::now());
+                return actor.perform(actions, ctx);
+            }
             actor.attempt_ended(&set, Some(body), &outcome, ctx);
         }));
     }
@@ -249,6 +255,15 @@ impl StreamActor {
             Delivery::Push(endpoint) => Some(endpoint.clone()),
             Delivery::Poll => None,
         }
+    }
+
+    /// Whether the stream's SETs go elsewhere by now.
+    fn has_left(&self, endpoint: &PushEndpoint) -> bool {
+        let stream = self.environment.directory.stream(&self.id);
+        stream.is_some_and(|stream| match &stream.delivery {
+            Delivery::Push(now) => now != endpoint,
+            Delivery::Poll => true,
+        })
     }
 
     /// Ends a drain that is complete, and lets an actor go that has had nothing to do for a while.

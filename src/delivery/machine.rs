@@ -239,7 +239,8 @@ impl StreamMachine {
         (disposition, self.step(now))
     }
 
-    /// An attempt was not made after all: the stream takes no push any more.
+    /// An attempt was not made after all, or does not count: the stream takes no push any more, or
+    /// takes it elsewhere.
     pub fn on_attempt_withdrawn(&mut self, seq: Seq, now: Timestamp) -> Vec<Action> {
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
         slot.state = State::Queued;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, json};
 use ssfd::domain::grant::Scope;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         scene::Scene,
         streams::{by_poll, push_to},
     },
-    scripted_server::{Reply, Seen},
+    scripted_server::{Gate, Reply, Seen},
 };
 
 /// Longer than any test.
@@ -66,7 +66,7 @@ async fn a_paused_stream_holds_its_sets_and_sends_them_in_order_once_enabled() {
 
     scene.change_status("enabled").await;
     let sent = receiver.next_few(3).await;
-    let payloads: Vec<_> = sent.iter().map(|set| set.payload()).collect();
+    let payloads: Vec<_> = sent.iter().map(Seen::payload).collect();
     assert_eq!(payloads, events);
     scene.settled().await;
 }
@@ -126,6 +126,31 @@ async fn what_waits_goes_to_the_new_endpoint_and_nothing_more_to_the_old() {
     assert!(receiver.rest().is_empty());
 }
 
+/// SSF §8.1.1.3: the old endpoint's last word comes when the stream has moved already.
+#[actix_web::test]
+async fn what_is_under_way_to_the_old_endpoint_goes_to_the_new_one_if_it_fails() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let mut receiver = Receiver::start(move |_, request| match request.target.as_str() {
+        "/down" => Reply::status(503).behind(&held),
+        _ => Reply::status(202),
+    })
+    .await;
+    let scene = Scene::new(push_to(&receiver.url("/down")), |config| {
+        config.delivery.retry.schedule = vec![FOR_GOOD];
+    })
+    .await;
+    scene.publish(&["s-1"]).await;
+    let failed = receiver.next().await;
+
+    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    gate.open();
+
+    let then = receiver.next().await;
+    assert_eq!((then.target.as_str(), then.jti()), ("/in", failed.jti()));
+    scene.settled().await;
+}
+
 /// SSF §8.1.1.3.
 #[actix_web::test]
 async fn what_waits_for_a_push_can_be_polled_once_the_stream_is_a_poll_stream() {
@@ -148,7 +173,7 @@ async fn what_waits_for_a_poll_is_pushed_once_the_stream_is_a_push_stream() {
     let scene = Scene::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await;
     scene.publish(&["s-1"]).await;
     let answer = scene.poll(json!({})).await.expect(200).json();
-    assert_eq!(answer["sets"].as_object().map(|sets| sets.len()), Some(1), "{answer}");
+    assert_eq!(answer["sets"].as_object().map(Map::len), Some(1), "{answer}");
 
     scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
 
