@@ -113,7 +113,7 @@ impl Index {
         self.by_owner.entry(owner).or_default().insert(id.clone(), Arc::clone(stream));
         let types = self.by_type.entry(stream.provider.clone()).or_default();
         for event_type in stream.events_delivered(provider) {
-            let streams = types.entry(event_type.clone()).or_default();
+            let streams = types.entry(event_type).or_default();
             streams.insert(id.clone(), Arc::clone(stream));
         }
     }

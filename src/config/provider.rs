@@ -22,7 +22,8 @@ pub struct ProviderSettings {
     pub signing_keys: Vec<PathBuf>,
     /// Event types that streams may ask for; empty stands for all of CAEP and RISC.
     pub events_supported: Vec<String>,
-    /// Whether upstream may publish types that are neither of CAEP or RISC nor listed above.
+    /// Whether types that are neither of CAEP or RISC nor listed above may be published and asked
+    /// for.
     pub custom_event_types: bool,
     /// `strict`: an event that breaks a MUST of its definition is rejected. `lint`: it is delivered,
     /// and counted and logged, as what breaks a SHOULD always is. `off`: nobody looks.

@@ -13,8 +13,8 @@ pub struct Provider {
     pub issuer: Issuer,
     /// What its streams may ask for (SSF §8.1.1 `events_supported`).
     pub events_supported: Vec<EventType>,
-    /// Whether upstream may publish types that neither CAEP nor RISC define and that
-    /// `events_supported` does not list.
+    /// Whether upstream may publish, and streams ask for, types that neither CAEP nor RISC define
+    /// and that `events_supported` does not list.
     pub custom_event_types: bool,
     /// What becomes of an event that is not what its type's definition says.
     pub event_checks: EventChecks,

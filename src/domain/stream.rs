@@ -194,12 +194,28 @@ impl StreamConfig {
         Self { version: self.version + 1, ..self.clone() }
     }
 
+    /// What the Transmitter can send on this stream (SSF §8.1.1): what its provider offers, and,
+    /// where that carries types of any kind, what the Receiver asks for beyond it.
+    pub fn events_supported(&self, provider: &Provider) -> Vec<EventType> {
+        let requested = self.events_requested.as_deref().unwrap_or_default();
+        let custom = requested.iter().filter(|_| provider.custom_event_types);
+        let custom = custom.filter_map(|uri| EventType::try_from(uri.clone()).ok());
+        let mut supported = provider.events_supported.clone();
+        for event_type in custom.filter(|event_type| !event_type.is_control()) {
+            if !supported.contains(&event_type) {
+                supported.push(event_type);
+            }
+        }
+        supported
+    }
+
     /// What will come on this stream beside control events: requested and supported, in the
     /// provider's order. A stream that requested nothing gets nothing (SSF §8.1.1).
-    pub fn events_delivered<'a>(&'a self, provider: &'a Provider) -> Vec<&'a EventType> {
+    pub fn events_delivered(&self, provider: &Provider) -> Vec<EventType> {
         let requested = self.events_requested.as_deref().unwrap_or_default();
-        let supported = provider.events_supported.iter();
-        supported.filter(|t| requested.iter().any(|uri| uri == t.as_str())).collect()
+        let mut delivered = self.events_supported(provider);
+        delivered.retain(|event_type| requested.iter().any(|uri| uri == event_type.as_str()));
+        delivered
     }
 
     /// Whether the daemon itself carries this stream's SETs at present.
@@ -295,9 +311,25 @@ mod tests {
             |events_requested| StreamConfig { events_requested, ..StreamConfig::example("st_1") };
         let some = with(Some(vec!["urn:unknown:thing".into(), uri.into()]));
         let delivered: Vec<_> =
-            some.events_delivered(&provider).into_iter().map(EventType::as_str).collect();
+            some.events_delivered(&provider).into_iter().map(String::from).collect();
         assert_eq!(delivered, [uri]);
         assert!(with(None).events_delivered(&provider).is_empty());
         assert!(with(Some(vec![])).events_delivered(&provider).is_empty());
+    }
+
+    #[test]
+    fn a_custom_type_is_supported_where_its_provider_carries_any() {
+        let uri = "urn:example:badge-lost";
+        let control = EventType::verification().to_string();
+        let requested = vec![uri.into(), "no uri".into(), control, "caep:session-revoked".into()];
+        let stream =
+            StreamConfig { events_requested: Some(requested), ..StreamConfig::example("st_1") };
+        assert!(stream.events_delivered(&Provider::example()).is_empty());
+        let carrying = Provider { custom_event_types: true, ..Provider::example() };
+        let delivered: Vec<_> =
+            stream.events_delivered(&carrying).into_iter().map(String::from).collect();
+        assert_eq!(delivered, [uri]);
+        let supported = stream.events_supported(&carrying);
+        assert_eq!(supported.len(), Provider::example().events_supported.len() + 1);
     }
 }

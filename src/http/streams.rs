@@ -26,10 +26,10 @@ struct View<'a> {
     stream_id: &'a StreamId,
     iss: &'a str,
     aud: &'a Audience,
-    events_supported: &'a [EventType],
+    events_supported: Vec<EventType>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events_requested: Option<&'a [String]>,
-    events_delivered: Vec<&'a EventType>,
+    events_delivered: Vec<EventType>,
     delivery: DeliveryView<'a>,
     min_verification_interval: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ impl<'a> View<'a> {
             stream_id: &stream.id,
             iss: provider.issuer.as_str(),
             aud: &stream.audience,
-            events_supported: &provider.events_supported,
+            events_supported: stream.events_supported(provider),
             events_requested: stream.events_requested.as_deref(),
             events_delivered: stream.events_delivered(provider),
             delivery: match &stream.delivery {

@@ -91,9 +91,9 @@ fn shown(event: &Event, claims: &Arc<str>) -> Value {
 
 /// Of a stream that is no addressee.
 fn why_not(provider: &Provider, stream: &StreamConfig, event: &Event) -> Why {
-    if !provider.events_supported.contains(&event.event_type) {
+    if !provider.takes(&event.event_type) {
         Why::NotSupported
-    } else if !stream.events_delivered(provider).contains(&&event.event_type) {
+    } else if !stream.events_delivered(provider).contains(&event.event_type) {
         Why::NotRequested
     } else {
         Why::NotNamed
@@ -108,13 +108,12 @@ mod tests {
 
     fn stream(id: &str) -> StreamConfig {
         let uri = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-        let requested = Some(vec![uri.to_owned(), "urn:example:badge-lost".to_owned()]);
-        StreamConfig { events_requested: requested, ..StreamConfig::example(id) }
+        StreamConfig { events_requested: Some(vec![uri.to_owned()]), ..StreamConfig::example(id) }
     }
 
     /// What the stream `st_1` makes of it.
     fn fate(stream: StreamConfig, event: Value) -> Fate {
-        let provider = Provider { custom_event_types: true, ..Provider::example() };
+        let provider = Provider::example();
         let other = StreamConfig { provider: "other".parse().expect("valid"), ..self::stream("o") };
         let event = Event::from_json(event, &provider).expect("a valid event");
         let now = Timestamp::from_millis(1_775_000_099_000);
@@ -152,7 +151,7 @@ mod tests {
         assert_eq!(fate(deaf, revoked(json!({}))), Fate::NotSent(Why::NotRequested));
         let elsewhere = fate(stream("st_1"), revoked(json!({"stream_ids": ["st_2"]})));
         assert_eq!(elsewhere, Fate::NotSent(Why::NotNamed));
-        let custom = fate(stream("st_1"), revoked(json!({"type": "urn:example:badge-lost"})));
-        assert_eq!(custom, Fate::NotSent(Why::NotSupported));
+        let unsupported = fate(stream("st_1"), revoked(json!({"type": "risc:sessions-revoked"})));
+        assert_eq!(unsupported, Fate::NotSent(Why::NotSupported));
     }
 }

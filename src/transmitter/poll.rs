@@ -102,6 +102,9 @@ impl Transmitter {
         for appended_at in settled.delivered {
             metrics::set_age(provider, Method::Poll, now.since(appended_at));
         }
+        if !settled.dead.is_empty() {
+            tracing::warn!(stream_id = %id, sets = settled.dead.len(), "dead-lettered: refused by poll");
+        }
         for code in settled.dead {
             metrics::set_dead(provider, code.as_str());
         }

@@ -14,18 +14,16 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than any of this takes, however busy the machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::harness::{DEADLINE, test_key};
 
 /// A working directory with a signing key and a configuration that takes free ports.
 struct Workplace {
@@ -44,10 +42,6 @@ struct Daemon {
     child: Child,
     log: Receiver<String>,
     seen: Vec<Value>,
-}
-
-fn test_key(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(name)
 }
 
 impl Workplace {

@@ -9,13 +9,18 @@ pub(crate) mod redis;
 pub(crate) mod scene;
 pub(crate) mod streams;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// After so long a test gives up. No test takes nearly as long; a machine that is short of cores
 /// may.
-const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A file of `tests/data/keys`.
+pub(crate) fn test_key(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/data/keys", name].iter().collect()
+}
 
 /// What `future` comes to, which must not take for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -2,7 +2,8 @@
 
 use std::{fs, net::TcpListener};
 
-use super::{Workplace, test_key};
+use super::Workplace;
+use crate::harness::test_key;
 
 /// The refusal of `ssfd serve` when the configuration has `more`.
 #[track_caller]

@@ -2,7 +2,8 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use super::{DEADLINE, Daemon, Workplace, ask};
+use super::{Daemon, Workplace, ask};
+use crate::harness::DEADLINE;
 
 fn get(address: &str, path: &str) -> u16 {
     ask(address, &format!("GET {path}"), None, "").0

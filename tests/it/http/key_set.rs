@@ -8,11 +8,8 @@ use serde_json::{Value, json};
 use crate::harness::{
     daemon::{Daemon, PROVIDER, provider},
     http_client::{Answer, get},
+    test_key,
 };
-
-fn key_file(name: &str) -> std::path::PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/data/keys", name].iter().collect()
-}
 
 async fn key_set(daemon: &Daemon, provider: &str) -> Answer {
     let answer = get(&daemon.provider_url(provider, "/jwks.json")).send().await.expect(200);
@@ -49,7 +46,7 @@ async fn each_algorithm_publishes_the_key_that_verifies_its_sets() {
         config.providers.clear();
         for (name, file, ..) in algorithms {
             let mut settings = provider(&format!("https://tx.example/{name}"));
-            settings.signing_keys = vec![key_file(file)];
+            settings.signing_keys = vec![test_key(file)];
             config.providers.insert(name.parse().expect("a name"), settings);
         }
     })
@@ -76,7 +73,7 @@ async fn all_keys_are_published_and_the_first_one_signs() {
     let with = |files: &'static [&'static str]| {
         move |config: &mut ssfd::config::Config| {
             let settings = config.providers.values_mut().next().expect("a provider");
-            settings.signing_keys = files.iter().map(|file| key_file(file)).collect();
+            settings.signing_keys = files.iter().map(|file| test_key(file)).collect();
         }
     };
     let mut daemon = Daemon::with(with(&["test-p256-pkcs8.pem"])).await;

@@ -111,20 +111,3 @@ async fn an_unknown_stream_and_anothers_are_not_found() {
     }
     assert_eq!(status(&owner, &id).await["status"], "enabled");
 }
-
-/// STAT-04: no SET that was there before is given out, nor one that comes meanwhile.
-#[actix_web::test]
-async fn a_stream_that_is_not_enabled_gives_nothing() {
-    let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let publisher = daemon.publisher_token().await;
-    let id = daemon.create_stream(&caller.token, crate::harness::streams::by_poll()).await;
-    for stopped in ["paused", "disabled"] {
-        change(&caller, &json!({"stream_id": id, "status": "enabled"})).await;
-        daemon.publish_about(&publisher, &["before"]).await;
-        change(&caller, &json!({"stream_id": id, "status": stopped})).await;
-        daemon.publish_about(&publisher, &["meanwhile"]).await;
-        let polled = daemon.poll(&caller.token, &id, &json!({"returnImmediately": true})).await;
-        assert_eq!(polled.expect(200).json(), json!({"sets": {}}), "{stopped}");
-    }
-}

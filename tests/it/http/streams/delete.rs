@@ -5,7 +5,6 @@ use serde_json::json;
 use super::super::{UNKNOWN, assert_refused, deletion, operations};
 use crate::harness::{
     daemon::{Daemon, PROVIDER},
-    eventually,
     streams::by_poll,
 };
 
@@ -45,23 +44,6 @@ async fn what_waited_is_discarded() {
     assert_eq!(daemon.backlog().await, 0);
     daemon.publish_about(&publisher, &["s-3"]).await;
     assert_eq!(daemon.backlog().await, 0);
-}
-
-/// Whoever waits for a SET learns at once that none will come.
-#[actix_web::test]
-async fn a_long_poll_of_a_deleted_stream_ends_as_not_found() {
-    let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
-    let path = format!("/ssf/poll/{id}");
-    let deletes = async {
-        // The gauge is the process's; other tests can but make this wait shorter.
-        eventually("a poll waits", async || daemon.metric("ssfd_long_polls").await >= 1.0).await;
-        daemon.delete_stream(&caller.token, &id).await.expect(204);
-    };
-    let body = json!({});
-    let (polled, ()) = tokio::join!(caller.send("POST", &path, &body), deletes);
-    assert_refused(&polled, 404, "no such stream");
 }
 
 /// CFG-18.
