@@ -11,7 +11,7 @@ mod stage;
 mod stay;
 mod tally;
 
-use std::{pin::pin, time::Duration};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, pin::pin, time::Duration};
 
 use clap::Args;
 use humantime_serde::re::humantime;
@@ -84,10 +84,13 @@ impl Demo {
     }
 
     async fn set(&self, screen: &Screen) -> Result<Stage, CliError> {
-        let folder = tempfile::Builder::new().prefix("ssfd-demo-").tempdir();
+        // It holds keys: nobody else may look into it.
+        let ours_alone = Permissions::from_mode(0o700);
+        let folder =
+            tempfile::Builder::new().prefix("ssfd-demo-").permissions(ours_alone).tempdir();
         let folder = folder.map_err(|error| CliError::new(format!("no folder: {error}")))?;
         screen
-            .text("A Transmitter and two Receivers on this machine, for as long as it takes:\n")?;
+            .text("A Transmitter, two Receivers and an upstream, all on this machine and gone afterwards:\n")?;
         screen.step(&format!("made {}", folder.path().display()))?;
         let redis = match &self.redis {
             Some(url) => {
@@ -115,6 +118,7 @@ impl Demo {
         screen: &'a Screen,
         deadline: Instant,
     ) -> Result<(Play<'a>, Result<(), CliError>), CliError> {
+        screen.step(&format!("started the daemon as {}, with a store there", stage.issuer))?;
         let late = |_| {
             let timeout = humantime::format_duration(self.timeout);
             CliError::new(format!("the streams are not registered within {timeout}"))

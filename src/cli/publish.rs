@@ -176,7 +176,7 @@ fn print_answers(answers: &Answers, json: bool) {
     for (number, answer) in answers.events.iter().enumerate() {
         let number = number + 1;
         match answer {
-            Answer::Accepted { streams } => println!("{number}  accepted, {streams} streams"),
+            Answer::Accepted { streams } => println!("{number}  accepted, streams: {streams}"),
             Answer::Duplicate => println!("{number}  duplicate, nothing was added"),
             Answer::Rejected { reason, detail } => {
                 println!("{number}  rejected, {reason}: {detail}");

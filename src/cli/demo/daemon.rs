@@ -49,7 +49,11 @@ impl Daemon {
             }
         };
         let asked = tokio::time::timeout(READY_TIMEOUT, asking).await;
-        asked.map_err(|_| CliError::new(format!("the daemon is not ready: see {url}")))
+        asked.map_err(|_| {
+            CliError::new(format!(
+                "the daemon is not ready after {READY_TIMEOUT:?}; its log says why"
+            ))
+        })
     }
 
     /// Drains it.

@@ -106,7 +106,7 @@ impl Screen {
         if self.json {
             return print(&json!({"stay": invitation.to_json()}).to_string());
         }
-        print(&format!("\n{invitation}"))?;
+        print(&format!("\n{}", invitation.to_string().trim_end()))?;
         self.heading()
     }
 }

@@ -57,6 +57,9 @@ impl fmt::Display for Invitation {
     }
 }
 
+/// An event to publish by hand, as it would be written by hand.
+const EVENT: &str = r#"{"type":"caep:session-revoked","sub_id":{"format":"email","email":"kim@example.com"},"event":{"initiating_entity":"admin","reason_admin":{"en":"tried by hand"}}}"#;
+
 fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, String)> {
     let Stage { issuer, roots, tokens, daemon, .. } = stage;
     let (streams, status, verify) =
@@ -73,11 +76,6 @@ fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, 
         public(&format!("{}{arguments}", bearer(&tokens.poll_receiver)), url)
     };
     let change = |status: &str| json!({"stream_id": id, "status": status});
-    let event = json!({
-        "type": "caep:session-revoked",
-        "sub_id": {"format": "email", "email": "kim@example.com"},
-        "event": {"initiating_entity": "admin", "reason_admin": {"en": "tried by hand"}},
-    });
     let poll_stream = json!({
         "delivery": {"method": METHOD_POLL},
         "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
@@ -91,7 +89,7 @@ fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, 
             format!(
                 "curl -sS {}{}{}",
                 bearer(&tokens.publisher),
-                data(&event),
+                data(EVENT),
                 quoted(&format!("{internal}events"))
             ),
         ),
@@ -100,21 +98,21 @@ fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, 
         && let Some(socket) = redis.socket()
     {
         let socket = quoted(&socket.display().to_string());
-        let event = quoted(&event.to_string());
-        let command = format!("redis-cli -s {socket} XADD {} '*' event {event}", redis.key());
+        let command =
+            format!("redis-cli -s {socket} XADD {} '*' event {}", redis.key(), quoted(EVENT));
         commands.push(("publish it through Redis", command));
     }
     let poll = json!({"returnImmediately": true});
     commands.extend([
-        ("poll the poll stream", receiver(&data(&poll), &stream.delivery.endpoint_url)),
+        ("poll the poll stream", receiver(&data(poll), &stream.delivery.endpoint_url)),
         ("list the streams of the poll Receiver", receiver("", &streams)),
-        ("create one more", receiver(&data(&poll_stream), &streams)),
-        ("pause the poll stream", receiver(&data(&change("paused")), &status)),
-        ("and resume it", receiver(&data(&change("enabled")), &status)),
+        ("create one more", receiver(&data(poll_stream), &streams)),
+        ("pause the poll stream", receiver(&data(change("paused")), &status)),
+        ("and resume it", receiver(&data(change("enabled")), &status)),
         (
             "ask for a verification SET, to be polled",
             receiver(
-                &format!("-i {}", data(&json!({"stream_id": id, "state": "by hand"}))),
+                &format!("-i {}", data(json!({"stream_id": id, "state": "by hand"}))),
                 &verify,
             ),
         ),
@@ -128,7 +126,7 @@ fn bearer(token: &Secret) -> String {
     format!("-H 'Authorization: Bearer {}' ", token.expose())
 }
 
-fn data(json: &Value) -> String {
+fn data(json: impl fmt::Display) -> String {
     format!("-H 'Content-Type: application/json' -d {} ", quoted(&json.to_string()))
 }
 

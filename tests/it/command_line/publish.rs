@@ -63,7 +63,7 @@ async fn one_event_is_published_with_all_it_was_given() {
         &upstream.scene.stream,
     ]);
     assert!(ended.status.success(), "{}", ended.stderr);
-    assert_eq!(ended.stdout, "1  accepted, 1 streams\n");
+    assert_eq!(ended.stdout, "1  accepted, streams: 1\n");
 
     let arrived = upstream.arrived().await;
     let payload = json!({"initiating_entity": "user", "x_ours": [1]});
@@ -96,7 +96,7 @@ async fn each_event_of_a_file_is_answered_and_a_rejected_one_fails_the_command()
 
     let ended = upstream.publishes(&["events.ndjson"]);
     assert_eq!(ended.status.code(), Some(1));
-    let expected = "1  accepted, 1 streams\n\
+    let expected = "1  accepted, streams: 1\n\
                     2  rejected, invalid_subject: `sub_id`: `email` is required by format `email`\n\
                     3  duplicate, nothing was added\n\
                     4  rejected, unknown_type: `type` `urn:x:unknown` is no event type";
