@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
     clock,
@@ -121,26 +121,23 @@ async fn answer(
     Ok(answers.into_iter().filter_map(fill).collect())
 }
 
-/// Cuts a body into events. In NDJSON a line that is no JSON is an event that is rejected; a body
-/// that is neither an object, nor an array, nor lines of objects is refused as a whole.
+/// Cuts a body into events: the parts of an array, one object, or lines. A line that is no JSON is
+/// an event that is rejected; an array that is none is refused as a whole, since its lines may be
+/// events and were meant as one batch all the same.
 fn split(body: &[u8], ndjson: bool) -> Result<Vec<&[u8]>, ApiError> {
-    let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let filled =
-        |lines: &mut dyn Iterator<Item = &'_ [u8]>| lines.filter(|l| !l.is_empty()).count();
-    if !ndjson {
-        if let Ok(array) = serde_json::from_slice::<Vec<&RawValue>>(body) {
-            return Ok(array.into_iter().map(|event| event.get().as_bytes()).collect());
-        }
-        // The lines of a broken array may be events, and were meant as one batch all the same.
-        let array = body.trim_ascii_start().starts_with(b"[");
-        let one = serde_json::from_slice::<Value>(body);
-        match one {
-            Ok(_) => return Ok(vec![body]),
-            Err(error) if array || filled(&mut lines()) < 2 => {
-                return Err(ApiError::bad("body", format!("must be JSON: {error}")));
-            }
-            Err(_) => {}
-        }
+    let malformed = |error| ApiError::bad("body", format!("must be JSON: {error}"));
+    if !ndjson && body.trim_ascii_start().starts_with(b"[") {
+        let array: Vec<&RawValue> = serde_json::from_slice(body).map_err(malformed)?;
+        return Ok(array.into_iter().map(|event| event.get().as_bytes()).collect());
     }
-    Ok(lines().filter(|line| !line.is_empty()).collect())
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    if ndjson {
+        return Ok(lines);
+    }
+    match serde_json::from_slice::<&RawValue>(body) {
+        Ok(_) => Ok(vec![body]),
+        Err(_) if 1 < lines.len() => Ok(lines),
+        Err(error) => Err(malformed(error)),
+    }
 }
