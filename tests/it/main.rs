@@ -1,6 +1,8 @@
 //! The integration tests: one binary, a module for each resource.
 
 mod dependencies;
+mod end_to_end;
+mod harness;
 mod layers;
 mod push_client;
 mod receive;

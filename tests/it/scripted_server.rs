@@ -1,4 +1,4 @@
-//! An HTTPS server that a test scripts, request by request.
+//! An HTTP server, with TLS or without, that a test scripts, request by request.
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
 use std::{
@@ -24,6 +24,7 @@ use ssfd::cli::receive::certificate::{make_certificate, server_config};
 use tempfile::TempDir;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::{AbortHandle, JoinHandle},
 };
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +33,8 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone)]
 pub(crate) enum Reply {
     With(Response<Full<Bytes>>),
+    /// The same, once the gate is open.
+    Behind(Gate, Response<Full<Bytes>>),
     /// The connection is closed, or the HTTP/2 stream reset.
     Nothing,
     /// The request stays open.
@@ -50,6 +53,30 @@ impl Reply {
         }
         Self::With(response.body(Full::from(body.to_owned())).unwrap())
     }
+
+    /// Holds the answer back until the gate is opened.
+    pub(crate) fn behind(self, gate: &Gate) -> Self {
+        match self {
+            Self::With(response) | Self::Behind(_, response) => {
+                Self::Behind(gate.clone(), response)
+            }
+            Self::Nothing | Self::Never => self,
+        }
+    }
+}
+
+/// Keeps answers back until a test opens it; then it stays open.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn opened(&self) {
+        self.0.subscribe().wait_for(|open| *open).await.unwrap();
+    }
 }
 
 /// A request as it arrived.
@@ -65,11 +92,12 @@ pub(crate) struct Seen {
 }
 
 /// Answers the n-th request, from 0, by its script.
-type Script = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
+type Script = Arc<dyn Fn(usize, &Seen) -> Reply + Send + Sync>;
 
-/// A TLS server on loopback with a certificate for `localhost`.
+/// A server on loopback; with TLS its certificate is for `localhost`.
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    scheme: &'static str,
     folder: TempDir,
     state: Arc<State>,
     accepting: JoinHandle<()>,
@@ -90,10 +118,18 @@ impl Drop for Endpoint {
 }
 
 impl Endpoint {
-    /// Offers `protocols` by ALPN.
+    /// Speaks TLS and offers `protocols` by ALPN.
     pub(crate) async fn start(
         protocols: &[&str],
         script: impl Fn(usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_tls(protocols, move |n, _| script(n)).await
+    }
+
+    /// Speaks TLS; the script sees each request.
+    pub(crate) async fn start_tls(
+        protocols: &[&str],
+        script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let made = make_certificate(&["localhost"]).unwrap();
         let mut tls =
@@ -101,26 +137,37 @@ impl Endpoint {
         tls.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("roots.pem"), made.authority_pem).unwrap();
+        Self::listen(Some(tls), folder, Arc::new(script)).await
+    }
 
+    /// Speaks plain HTTP/1.1.
+    pub(crate) async fn start_plain(
+        script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(None, tempfile::tempdir().unwrap(), Arc::new(script)).await
+    }
+
+    async fn listen(tls: Option<ServerConfig>, folder: TempDir, script: Script) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
-            script: Arc::new(script),
+            script,
             accepted: AtomicUsize::new(0),
             seen: Mutex::default(),
             connections: Mutex::default(),
         });
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let accepting = tokio::spawn(accept(listener, tls, Arc::clone(&state)));
-        Self { address, folder, state, accepting }
+        Self { address, scheme, folder, state, accepting }
     }
 
     /// An URL whose host the certificate names.
     pub(crate) fn url(&self, target: &str) -> String {
-        format!("https://localhost:{}{target}", self.address.port())
+        format!("{}://localhost:{}{target}", self.scheme, self.address.port())
     }
 
     pub(crate) fn url_by_address(&self, target: &str) -> String {
-        format!("https://{}{target}", self.address)
+        format!("{}://{}{target}", self.scheme, self.address)
     }
 
     /// A PEM file with the authority that vouches for this server.
@@ -144,24 +191,30 @@ impl Endpoint {
     }
 }
 
-async fn accept(listener: TcpListener, tls: ServerConfig, state: Arc<State>) {
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+async fn accept(listener: TcpListener, tls: Option<ServerConfig>, state: Arc<State>) {
+    let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
     while let Ok((tcp, _)) = listener.accept().await {
         let serving = serve(tcp, acceptor.clone(), Arc::clone(&state));
         state.connections.lock().unwrap().push(tokio::spawn(serving).abort_handle());
     }
 }
 
-async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {
+async fn serve(tcp: TcpStream, acceptor: Option<TlsAcceptor>, state: Arc<State>) {
     let connection = state.accepted.fetch_add(1, Ordering::SeqCst);
-    let Ok(tls) = acceptor.accept(tcp).await else { return };
-    let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request| answer(request, connection, Arc::clone(&state)));
+    let (h1, h2) = (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
     // A connection that breaks off is part of many a script.
-    let _ended = if h2 {
-        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service).await
-    } else {
-        http1::Builder::new().serve_connection(TokioIo::new(tls), service).await
+    let _ended = match acceptor {
+        None => h1.serve_connection(TokioIo::new(tcp), service).await,
+        Some(acceptor) => {
+            let Ok(tls) = acceptor.accept(tcp).await else { return };
+            let chosen = tls.get_ref().1.alpn_protocol();
+            if chosen == Some(b"h2") {
+                h2.serve_connection(TokioIo::new(tls), service).await
+            } else {
+                h1.serve_connection(TokioIo::new(tls), service).await
+            }
+        }
     };
 }
 
@@ -182,10 +235,15 @@ async fn answer(
             body,
             connection,
         });
-        (state.script)(seen.len() - 1)
+        let n = seen.len() - 1;
+        (state.script)(n, &seen[n])
     };
     match reply {
         Reply::With(response) => Ok(response),
+        Reply::Behind(gate, response) => {
+            gate.opened().await;
+            Ok(response)
+        }
         Reply::Nothing => Err(std::io::ErrorKind::ConnectionReset.into()),
         Reply::Never => std::future::pending().await,
     }

@@ -1,0 +1,35 @@
+//! What the tests of the whole daemon stand on: a redis-server, the daemon, Receivers and clients,
+//! all of them real, and a set of its own for each test, so that the tests run side by side.
+
+pub(crate) mod daemon;
+pub(crate) mod events;
+pub(crate) mod http_client;
+pub(crate) mod receiver;
+pub(crate) mod redis;
+pub(crate) mod streams;
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// After so long a test gives up. No test takes nearly as long; a machine that is short of cores
+/// may.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What `future` comes to, which must not take for ever.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let output = timeout(DEADLINE, future).await;
+    output.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
+}
+
+/// Returns once `holds` says so, and fails if it never does.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut tick = interval(Duration::from_millis(5));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    within(what, async {
+        while !holds().await {
+            tick.tick().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,245 @@
+//! The daemon, built as `main` builds it, on ports of its own.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, LazyLock},
+    thread,
+    time::Duration,
+};
+
+use ssfd::{
+    app::{self, StartError},
+    auth, clock,
+    config::{Config, ProviderSettings},
+    domain::{
+        audience::Audience,
+        grant::{Grant, Holder, Scope},
+        id::ProviderName,
+    },
+    signing::{algorithm::Algorithm, generate::generate, verify::Verifier},
+    store::Store,
+};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::{
+    http_client::{Answer, get},
+    within,
+};
+
+/// The provider of a daemon that is configured no other way, and its issuer.
+pub(crate) const PROVIDER: &str = "acme";
+pub(crate) const ISSUER: &str = "https://tx.example/t/acme";
+
+/// One key for the whole process: to make one takes time.
+static SIGNING_KEY: LazyLock<String> =
+    LazyLock::new(|| generate(Algorithm::Es256).expect("a key for ES256"));
+
+/// A daemon in a thread of its own, with an actix system of its own, as in a process. It is told to
+/// stop when it goes out of scope.
+pub(crate) struct Daemon {
+    config: Config,
+    folder: Arc<TempDir>,
+    running: Option<Running>,
+}
+
+/// What is known of a daemon that runs.
+struct Running {
+    public: SocketAddr,
+    internal: SocketAddr,
+    store: Arc<dyn Store>,
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<Result<(), StartError>>,
+}
+
+/// The settings of a provider as the tests like them.
+pub(crate) fn provider(issuer: &str) -> ProviderSettings {
+    ProviderSettings {
+        issuer: issuer.to_owned(),
+        insecure_endpoints: true,
+        min_verification_interval: Duration::ZERO,
+        ..ProviderSettings::default()
+    }
+}
+
+/// Everything in `folder`, few threads, short waits between retries, and Receivers on loopback.
+fn configuration(folder: &Path) -> Config {
+    let mut config = Config::default();
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    (config.public.listen, config.internal.listen) = (anywhere, anywhere);
+    config.public.workers = 1;
+    config.signer.threads = 1;
+    config.process.actor_threads = 1;
+    config.store.sqlite.path = folder.join("ssfd.db");
+    config.delivery.retry.schedule = vec![Duration::from_millis(10)];
+    config.ingest.redis.reconnect_max = Duration::from_millis(100);
+    config.push.allow_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    config.providers.insert(PROVIDER.parse().expect("a name"), provider(ISSUER));
+    config
+}
+
+impl Daemon {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts it with other settings. A provider without a key gets one.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        match Self::try_with(change).await {
+            Ok(daemon) => daemon,
+            Err(error) => panic!("the daemon does not start: {error}"),
+        }
+    }
+
+    /// As `with`, for settings that may keep it from starting.
+    pub(crate) async fn try_with(change: impl FnOnce(&mut Config)) -> Result<Self, StartError> {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder for the daemon"));
+        let mut config = configuration(folder.path());
+        change(&mut config);
+        let key_file = folder.path().join("key.pem");
+        std::fs::write(&key_file, SIGNING_KEY.as_bytes()).expect("the folder takes a key");
+        for provider in config.providers.values_mut() {
+            if provider.signing_keys.is_empty() {
+                provider.signing_keys.push(key_file.clone());
+            }
+        }
+        let mut daemon = Self { config, folder, running: None };
+        daemon.try_start_again().await?;
+        Ok(daemon)
+    }
+
+    /// Tells it to stop, and returns once it has drained.
+    pub(crate) async fn stop(&mut self) {
+        let Running { store, stop, ended, .. } = self.running.take().expect("it runs");
+        // The database stays open for as long as anybody has the store.
+        drop((store, stop));
+        let ended = within("the daemon drains", ended).await.expect("it ends and says how");
+        ended.expect("a daemon that ran ends well");
+    }
+
+    /// Starts it on what it left behind. Its ports are others.
+    pub(crate) async fn start_again(&mut self) {
+        self.try_start_again().await.expect("what has run before runs again");
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Changes what it is configured with from its next start on.
+    pub(crate) fn config(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    async fn try_start_again(&mut self) -> Result<(), StartError> {
+        let (config, folder) = (self.config.clone(), Arc::clone(&self.folder));
+        let (started, starting) = oneshot::channel();
+        let (stop, stopping) = oneshot::channel::<()>();
+        let (end, mut ended) = oneshot::channel();
+        thread::spawn(move || {
+            let result = actix_web::rt::System::new().block_on(async move {
+                let app = app::build(config).await?;
+                let facts = (app.public_addr()?, app.internal_addr()?, Arc::clone(app.store()));
+                let ready = || drop(started.send(facts));
+                app.serve(async { stopping.await.unwrap_or_default() }, ready).await
+            });
+            drop(folder);
+            end.send(result).ok();
+        });
+        match within("the daemon starts", starting).await {
+            Ok((public, internal, store)) => {
+                self.running = Some(Running { public, internal, store, stop, ended });
+                Ok(())
+            }
+            Err(_) => Err((&mut ended).await.expect("it says why").expect_err("it never ran")),
+        }
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the daemon runs")
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.running().store
+    }
+
+    /// A URL of the listener for Receivers.
+    pub(crate) fn public_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running().public)
+    }
+
+    /// A URL of the listener for upstream and operators.
+    pub(crate) fn internal_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running().internal)
+    }
+
+    /// Where a provider's resources are: below its issuer's path, on our port.
+    pub(crate) fn provider_url(&self, provider: &str, path: &str) -> String {
+        let issuer = &self.config.providers[&name(provider)].issuer;
+        let issuer = url::Url::parse(issuer).expect("an issuer is a URL");
+        self.public_url(&format!("{}{path}", issuer.path().trim_end_matches('/')))
+    }
+
+    /// A token of a Receiver of [`PROVIDER`], whose `aud` is `https://<receiver>.example`.
+    pub(crate) async fn receiver_token(&self, receiver: &str, scopes: &[Scope]) -> String {
+        self.receiver_token_at(PROVIDER, receiver, scopes).await
+    }
+
+    pub(crate) async fn receiver_token_at(
+        &self,
+        provider: &str,
+        receiver: &str,
+        scopes: &[Scope],
+    ) -> String {
+        self.token(Holder::Receiver {
+            provider: name(provider),
+            receiver: receiver.parse().expect("a Receiver's id"),
+            audience: Audience::one(format!("https://{receiver}.example")).expect("not empty"),
+            scopes: scopes.to_vec(),
+        })
+        .await
+    }
+
+    /// A token to publish for [`PROVIDER`].
+    pub(crate) async fn publisher_token(&self) -> String {
+        self.token(Holder::Publisher { provider: name(PROVIDER) }).await
+    }
+
+    pub(crate) async fn token(&self, holder: Holder) -> String {
+        let token = auth::new_token();
+        let created_at = clock::now();
+        let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at: None };
+        self.store().put_grant(grant).await.expect("the store takes a grant");
+        token.expose().to_owned()
+    }
+
+    /// Verifies SETs with what the daemon publishes of a provider's keys.
+    pub(crate) async fn verifier(&self, provider: &str) -> Verifier {
+        let jwks = get(&self.provider_url(provider, "/jwks.json")).send().await.expect(200);
+        Verifier::from_jwks(&jwks.body).expect("a JWK Set")
+    }
+
+    pub(crate) async fn readiness(&self) -> Answer {
+        get(&self.internal_url("/readyz")).send().await
+    }
+
+    /// SETs that wait to be settled, of all providers.
+    pub(crate) async fn backlog(&self) -> u64 {
+        let backlog = self.store().backlog().await.expect("the store answers");
+        backlog.iter().map(|provider| provider.sets).sum()
+    }
+
+    /// The value of a metric, named with its labels; 0 before it was first recorded. The recorder
+    /// is shared by all daemons of the process, so a provider's name is what tells them apart.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let metrics = get(&self.internal_url("/metrics")).send().await.expect(200).text();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+}
+
+fn name(provider: &str) -> ProviderName {
+    provider.parse().expect("a provider's name")
+}

@@ -1,0 +1,47 @@
+//! Events as upstream publishes them.
+
+use serde_json::{Value, json};
+
+use super::{
+    daemon::{Daemon, PROVIDER},
+    http_client::{Answer, post},
+};
+
+pub(crate) const SESSION_REVOKED: &str =
+    "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+/// The Redis stream of [`PROVIDER`].
+pub(crate) fn key() -> String {
+    format!("ssf:events:{PROVIDER}")
+}
+
+/// An event about the opaque subject `id`.
+pub(crate) fn about(id: &str) -> Value {
+    json!({
+        "type": "caep:session-revoked",
+        "sub_id": {"format": "opaque", "id": id},
+        "event": {"event_timestamp": 1_775_000_099},
+    })
+}
+
+/// An event about the opaque subject `id`, with other members besides or instead.
+pub(crate) fn about_with(id: &str, more: Value) -> Value {
+    let mut event = about(id);
+    let Value::Object(more) = more else { panic!("members are those of an object") };
+    event.as_object_mut().expect("an event is an object").extend(more);
+    event
+}
+
+impl Daemon {
+    /// `POST /events`.
+    pub(crate) async fn publish(&self, token: &str, events: &Value) -> Answer {
+        post(&self.internal_url("/events")).bearer(token).json(events).send().await
+    }
+
+    /// Publishes one event about each subject, in this order, and fails unless all are accepted.
+    pub(crate) async fn publish_about(&self, token: &str, subjects: &[&str]) {
+        let events = subjects.iter().map(|subject| about(subject)).collect();
+        let answer = self.publish(token, &Value::Array(events)).await.expect(202);
+        assert_eq!(answer.json()["accepted"], subjects.len(), "{}", answer.text());
+    }
+}

@@ -1,0 +1,99 @@
+//! One HTTP request and its answer.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{HeaderMap, Method, Request, StatusCode, header};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
+
+use super::within;
+
+/// A request in the making. Each goes over a connection of its own, so that none runs into one that
+/// a daemon which was stopped has left behind.
+pub(crate) struct Call {
+    method: Method,
+    url: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What a request was answered with.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+pub(crate) fn get(url: &str) -> Call {
+    Call::new(Method::GET, url)
+}
+
+pub(crate) fn post(url: &str) -> Call {
+    Call::new(Method::POST, url)
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, url: &str) -> Self {
+        Self { method, url: url.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(name, value.parse().expect("a header's value"));
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let what = format!("{} {}", self.method, self.url);
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.url.parse().expect("an URL");
+        *request.headers_mut() = self.headers;
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answered = within(&what, async {
+            let (head, body) = client.request(request).await?.into_parts();
+            let body = body.collect().await.expect("a whole body").to_bytes();
+            Ok::<_, hyper_util::client::legacy::Error>(Answer {
+                status: head.status,
+                headers: head.headers,
+                body,
+            })
+        });
+        answered.await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+}
+
+impl Answer {
+    /// The answer itself, if it has this status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Empty if there is no such header.
+    pub(crate) fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a header of text"))
+    }
+}

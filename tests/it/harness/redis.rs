@@ -1,0 +1,107 @@
+//! A redis-server of the test's own, on a Unix socket.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use redis::{AsyncCommands, FromRedisValue, aio::MultiplexedConnection};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// Stopped when it goes out of scope, and gone with its folder.
+pub(crate) struct Redis {
+    folder: TempDir,
+    appendonly: bool,
+    server: Option<Child>,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Redis {
+    /// Keeps nothing over a stop.
+    pub(crate) async fn start() -> Self {
+        let mut redis = Self::down(false);
+        redis.start_again().await;
+        redis
+    }
+
+    /// A server that is yet to be started; with `appendonly` it keeps its data over a stop.
+    pub(crate) fn down(appendonly: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for redis-server");
+        Self { folder, appendonly, server: None }
+    }
+
+    /// Starts the server on its own folder and socket, and returns once it answers.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.server.is_none(), "redis-server runs already");
+        let log_file = self.folder.path().join("log");
+        let log = || File::create(&log_file).expect("a log for redis-server");
+        let mut server = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(self.socket())
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(["--appendonly", if self.appendonly { "yes" } else { "no" }])
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log())
+            .spawn()
+            .expect("the tests need the program redis-server in the PATH");
+        eventually("redis-server answers", async || {
+            if let Some(status) = server.try_wait().expect("a child of ours") {
+                let log = std::fs::read_to_string(&log_file).unwrap_or_default();
+                panic!("redis-server ended with {status}:\n{log}");
+            }
+            self.ping().await.is_ok()
+        })
+        .await;
+        self.server = Some(server);
+    }
+
+    /// Ends the server at once, as a crash would. What its log of appends has is kept.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().ok();
+            server.wait().ok();
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    async fn ping(&self) -> redis::RedisResult<()> {
+        let client = redis::Client::open(self.url())?;
+        client.get_multiplexed_async_connection().await?.ping().await
+    }
+
+    pub(crate) async fn connection(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(self.url()).expect("the URL of a socket");
+        client.get_multiplexed_async_connection().await.expect("the server answers")
+    }
+
+    /// Runs one command, given as `redis-cli` would be.
+    pub(crate) async fn run<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        let (name, arguments) = command.split_first().expect("a command has a name");
+        let mut connection = self.connection().await;
+        let result = redis::cmd(name).arg(arguments).query_async(&mut connection).await;
+        result.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// Publishes an event as any upstream would; returns the entry's id.
+    pub(crate) async fn publish(&self, key: &str, event: &Value) -> String {
+        self.run(&["XADD", key, "*", "event", &event.to_string()]).await
+    }
+}

@@ -1,0 +1,85 @@
+//! What a Receiver asks of the daemon.
+
+use hyper::Method;
+use serde_json::{Value, json};
+use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
+
+use super::{
+    daemon::{Daemon, PROVIDER},
+    events::SESSION_REVOKED,
+    http_client::{Answer, Call, post},
+};
+
+/// A `delivery` by push.
+pub(crate) fn push_to(url: &str) -> Value {
+    json!({"method": METHOD_PUSH, "endpoint_url": url})
+}
+
+/// A `delivery` by poll.
+pub(crate) fn by_poll() -> Value {
+    json!({"method": METHOD_POLL})
+}
+
+impl Daemon {
+    /// A stream at [`PROVIDER`] that asks for [`SESSION_REVOKED`]; returns its id.
+    pub(crate) async fn create_stream(&self, token: &str, delivery: Value) -> String {
+        self.create_stream_at(PROVIDER, token, delivery).await
+    }
+
+    pub(crate) async fn create_stream_at(
+        &self,
+        provider: &str,
+        token: &str,
+        delivery: Value,
+    ) -> String {
+        let body = json!({"events_requested": [SESSION_REVOKED], "delivery": delivery});
+        let url = self.provider_url(provider, "/ssf/streams");
+        let answer = post(&url).bearer(token).json(&body).send().await.expect(201);
+        answer.json()["stream_id"].as_str().expect("a stream has an id").to_owned()
+    }
+
+    /// `PATCH` with these members besides the `stream_id`.
+    pub(crate) async fn update_stream(&self, token: &str, id: &str, members: Value) -> Answer {
+        let url = self.provider_url(PROVIDER, "/ssf/streams");
+        let members = with_stream_id(id, members);
+        Call::new(Method::PATCH, &url).bearer(token).json(&members).send().await
+    }
+
+    pub(crate) async fn delete_stream(&self, token: &str, id: &str) -> Answer {
+        let url = self.provider_url(PROVIDER, &format!("/ssf/streams?stream_id={id}"));
+        Call::new(Method::DELETE, &url).bearer(token).send().await
+    }
+
+    pub(crate) async fn change_status(&self, token: &str, id: &str, status: &str) -> Answer {
+        let url = self.provider_url(PROVIDER, "/ssf/status");
+        let members = with_stream_id(id, json!({"status": status}));
+        post(&url).bearer(token).json(&members).send().await
+    }
+
+    /// Asks for a verification event.
+    pub(crate) async fn verify_stream(&self, token: &str, id: &str, state: &str) -> Answer {
+        let url = self.provider_url(PROVIDER, "/ssf/verify");
+        let members = with_stream_id(id, json!({"state": state}));
+        post(&url).bearer(token).json(&members).send().await
+    }
+
+    pub(crate) async fn poll(&self, token: &str, id: &str, body: &Value) -> Answer {
+        self.poll_at(PROVIDER, token, id, body).await
+    }
+
+    pub(crate) async fn poll_at(
+        &self,
+        provider: &str,
+        token: &str,
+        id: &str,
+        body: &Value,
+    ) -> Answer {
+        let url = self.provider_url(provider, &format!("/ssf/poll/{id}"));
+        post(&url).bearer(token).json(body).send().await
+    }
+}
+
+fn with_stream_id(id: &str, mut members: Value) -> Value {
+    members["stream_id"] = id.into();
+    members
+}
