@@ -115,8 +115,8 @@ pub struct Acknowledgement {
 pub struct Acknowledged {
     /// When each that is now delivered was appended.
     pub delivered: Vec<Timestamp>,
-    /// How many are now dead.
-    pub dead: usize,
+    /// Why each is dead that is now.
+    pub dead: Vec<&'static str>,
 }
 
 /// What waits for the Receivers of one provider.
@@ -139,7 +139,8 @@ pub trait Store: Send + Sync {
 
     /// Replaces a stream by its next version. [`StoreError::Conflict`] if the store does not hold
     /// `stream.version - 1`. With `discard`, what waits in its outbox is discarded, and the number
-    /// of such SETs returned.
+    /// of such SETs returned. If its delivery changes, what waits is due at once: it was put off
+    /// for the sake of the old one.
     async fn update_stream(&self, stream: StreamConfig, discard: bool) -> Result<u64, StoreError>;
 
     /// Deletes a stream and its outbox. `false` if there was none.

@@ -57,6 +57,9 @@ pub(super) async fn publish(
         value.to_str().is_ok_and(|kind| kind.contains("ndjson") || kind.contains("jsonl"))
     });
     let parts = split(&body, ndjson)?;
+    if parts.is_empty() {
+        return Err(ApiError::bad("body", "must hold at least one event"));
+    }
     if settings.events_max < parts.len() {
         let rule = format!("must hold at most {} events", settings.events_max);
         return Err(ApiError::bad("body", rule));
@@ -119,10 +122,12 @@ fn split(body: &[u8], ndjson: bool) -> Result<Vec<&[u8]>, ApiError> {
         if let Ok(array) = serde_json::from_slice::<Vec<&RawValue>>(body) {
             return Ok(array.into_iter().map(|event| event.get().as_bytes()).collect());
         }
+        // The lines of a broken array may be events, and were meant as one batch all the same.
+        let array = body.trim_ascii_start().starts_with(b"[");
         let one = serde_json::from_slice::<Value>(body);
         match one {
             Ok(_) => return Ok(vec![body]),
-            Err(error) if filled(&mut lines()) < 2 => {
+            Err(error) if array || filled(&mut lines()) < 2 => {
                 return Err(ApiError::bad("body", format!("must be JSON: {error}")));
             }
             Err(_) => {}

@@ -116,11 +116,12 @@ impl Consumer {
         let mut connection = self.connect().await?;
         let (key, group) = (&self.partition.key, &self.settings.group);
         let made: RedisResult<()> = connection.xgroup_create_mkstream(key, group, "0").await;
-        match made {
-            Err(error) if error.code() != Some("BUSYGROUP") => return Err(error.into()),
-            _ => {}
-        }
-        let position = self.position(&mut connection).await?;
+        let group_is_new = match made {
+            Ok(()) => true,
+            Err(error) if error.code() == Some("BUSYGROUP") => false,
+            Err(error) => return Err(error.into()),
+        };
+        let position = self.position(&mut connection, group_is_new).await?;
         let () = connection.xgroup_setid(key, group, position.entry.to_string()).await?;
         self.acknowledge_behind(&mut connection, &position).await?;
         Ok((connection, position))
@@ -137,6 +138,7 @@ impl Consumer {
     async fn position(
         &self,
         connection: &mut MultiplexedConnection,
+        group_is_new: bool,
     ) -> Result<Position, Interrupted> {
         let key = &self.partition.key;
         let kept = self.store.position(key).await?;
@@ -146,10 +148,13 @@ impl Consumer {
         if position.entry <= last {
             return Ok(position);
         }
-        if stream.length == 0 {
-            // Flushed: what comes may have lower ids, and none of it was read before.
+        if group_is_new || stream.length == 0 {
+            // Flushed: what is there and what comes has lower ids, and none of it was read before.
             tracing::warn!(partition = %key, before = %position.entry, "the stream starts over");
-            return Ok(Position { epoch: position.epoch + 1, entry: last });
+            let start = Position { epoch: position.epoch + 1, entry: EntryId::default() };
+            // Kept now, since from here on the group is no longer new.
+            self.publish(Vec::new(), start.clone()).await?;
+            return Ok(start);
         }
         // The server has lost its newest entries, such as those after its last fsync. We kept
         // them; reading from the start again would send the others twice.

@@ -102,8 +102,8 @@ impl Transmitter {
         for appended_at in settled.delivered {
             metrics::set_age(provider, Method::Poll, now.since(appended_at));
         }
-        for _ in 0..settled.dead {
-            metrics::set_dead(provider, "refused");
+        for reason in settled.dead {
+            metrics::set_dead(provider, reason);
         }
         Ok(())
     }

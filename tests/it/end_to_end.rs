@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
-use crate::harness::{
-    daemon::{Daemon, ISSUER, PROVIDER, provider},
-    events::{SESSION_REVOKED, about, about_with, key},
-    eventually,
-    receiver::{Receiver, subject},
-    redis::Redis,
-    streams::{by_poll, push_to},
+use crate::{
+    harness::{
+        daemon::{Daemon, ISSUER, PROVIDER, provider},
+        events::{SESSION_REVOKED, about, about_with, key},
+        eventually,
+        receiver::{Receiver, subject},
+        redis::Redis,
+        streams::{by_poll, push_to},
+    },
+    scripted_server::Seen,
 };
 
 /// The claims of a SET that the keys of its provider verify.
@@ -57,6 +60,19 @@ async fn an_event_that_upstream_adds_is_pushed_as_a_verified_set() {
     assert!(receiver.rest().is_empty());
 }
 
+#[actix_web::test]
+async fn an_event_that_is_published_over_http_is_pushed_as_a_verified_set() {
+    let daemon = Daemon::start().await;
+    let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
+    let mut receiver = Receiver::accepting().await;
+    daemon.create_stream(&token, push_to(&receiver.url("/in"))).await;
+
+    daemon.publish_about(&daemon.publisher_token().await, &["s-88"]).await;
+
+    let set = receiver.next().await;
+    assert_eq!(subject(&verified(&daemon, PROVIDER, set.jws()).await), "s-88");
+}
+
 /// POLL-01 (RFC 8936 §2.4).
 #[actix_web::test]
 async fn an_event_that_upstream_adds_is_polled_as_a_verified_set() {
@@ -94,7 +110,7 @@ async fn one_event_becomes_a_set_of_its_own_for_each_receiver() {
         assert_eq!(set.claims()["aud"], format!("https://{}.example", &set.target[1..]));
         assert_eq!(set.claims()["txn"], "c-991");
     }
-    let jtis: BTreeSet<_> = sets.iter().map(|set| set.jti()).collect();
+    let jtis: BTreeSet<_> = sets.iter().map(Seen::jti).collect();
     assert_eq!(jtis.len(), 2);
 }
 

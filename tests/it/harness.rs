@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod http_client;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod scene;
 pub(crate) mod streams;
 
 use std::{future::Future, time::Duration};

@@ -56,6 +56,7 @@ macro_rules! run_contract_on {
                 an_id_is_given_once,
                 a_change_from_an_older_version_is_a_conflict,
                 a_discarding_change_empties_the_outbox,
+                a_change_of_delivery_makes_what_waits_due,
                 a_deleted_stream_leaves_nothing;
             incoming:
                 a_set_is_appended_once_by_its_jti,

@@ -154,7 +154,8 @@ pub(super) fn acknowledge(
     for (jti, error) in &acknowledgement.refused {
         let detail = format!("{}: {}", error.err, error.description);
         let refusal = params![stream, jti.as_str(), now, error.code.as_str(), detail];
-        met.dead += refused.execute(refusal)?;
+        let dead = refused.execute(refusal)? != 0;
+        met.dead.extend(dead.then(|| error.code.as_str()));
     }
     Ok(met)
 }

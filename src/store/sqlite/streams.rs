@@ -27,6 +27,12 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
 const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL";
 
+const MOVED: &str = "SELECT 1 FROM streams
+    WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3)";
+
+const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = appended_at
+    WHERE stream = ?1 AND settled_at IS NULL";
+
 const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
     authorization_header, description, status, reason, version, created_at
     FROM streams ORDER BY key";
@@ -49,11 +55,17 @@ pub(super) fn update(
     stream: &StreamConfig,
     discard: bool,
 ) -> Result<u64, StoreError> {
+    let (endpoint, secret) = columns(&stream.delivery);
+    let moved = db.prepare_cached(MOVED)?.exists(params![stream.id.as_str(), endpoint, secret])?;
     write(db, UPDATE, stream)?;
     match key(db, &stream.id)? {
         Some(key) if discard => {
             let discarded = db.prepare_cached(DISCARD)?.execute([key])?;
             Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
+        }
+        Some(key) if moved => {
+            db.prepare_cached(MAKE_DUE)?.execute([key])?;
+            Ok(0)
         }
         _ => Ok(0),
     }
@@ -77,19 +89,15 @@ pub(super) fn key(db: &Connection, id: &StreamId) -> rusqlite::Result<Option<i64
 
 /// Runs `INSERT` or `UPDATE`; if it changes nothing, the stream is not what the caller thinks.
 fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreError> {
-    let endpoint = match &stream.delivery {
-        Delivery::Push(endpoint) => Some(endpoint),
-        Delivery::Poll => None,
-    };
-    let secret = endpoint.and_then(PushEndpoint::authorization_header);
+    let (endpoint, secret) = columns(&stream.delivery);
     let written = db.prepare_cached(sql)?.execute(params![
         stream.id.as_str(),
         stream.provider.as_str(),
         stream.receiver.as_str(),
         to_json(&stream.audience),
         stream.events_requested.as_ref().map(to_json),
-        endpoint.map(|endpoint| endpoint.url().as_str()),
-        secret.map(Secret::expose),
+        endpoint,
+        secret,
         stream.description,
         stream.status.as_str(),
         stream.reason,
@@ -97,6 +105,17 @@ fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreE
         stream.created_at.as_millis(),
     ])?;
     if written == 0 { Err(StoreError::Conflict) } else { Ok(()) }
+}
+
+/// The endpoint of a push stream, and the `Authorization` that goes with it.
+fn columns(delivery: &Delivery) -> (Option<&str>, Option<&str>) {
+    match delivery {
+        Delivery::Push(endpoint) => {
+            let secret = endpoint.authorization_header();
+            (Some(endpoint.url().as_str()), secret.map(Secret::expose))
+        }
+        Delivery::Poll => (None, None),
+    }
 }
 
 fn to_json(value: &impl Serialize) -> String {

@@ -28,7 +28,7 @@ use super::{
     within,
 };
 
-/// The provider of a daemon that is configured no other way, and its issuer.
+/// The provider that a daemon has unless it is configured otherwise, and its issuer.
 pub(crate) const PROVIDER: &str = "acme";
 pub(crate) const ISSUER: &str = "https://tx.example/t/acme";
 
@@ -63,6 +63,12 @@ pub(crate) fn provider(issuer: &str) -> ProviderSettings {
     }
 }
 
+/// Gives the only provider a name of its own, so that its metrics are those of one test alone.
+pub(crate) fn rename_provider(config: &mut Config, to: &str) {
+    let (_, provider) = config.providers.pop_first().expect("there is one");
+    config.providers.insert(name(to), provider);
+}
+
 /// Everything in `folder`, few threads, short waits between retries, and Receivers on loopback.
 fn configuration(folder: &Path) -> Config {
     let mut config = Config::default();
@@ -75,7 +81,7 @@ fn configuration(folder: &Path) -> Config {
     config.delivery.retry.schedule = vec![Duration::from_millis(10)];
     config.ingest.redis.reconnect_max = Duration::from_millis(100);
     config.push.allow_networks = vec!["127.0.0.0/8".parse().expect("a network")];
-    config.providers.insert(PROVIDER.parse().expect("a name"), provider(ISSUER));
+    config.providers.insert(name(PROVIDER), provider(ISSUER));
     config
 }
 
@@ -157,6 +163,11 @@ impl Daemon {
         }
     }
 
+    /// The provider that a test means unless it says so: the only one, or the first.
+    pub(crate) fn provider(&self) -> &str {
+        self.config.providers.keys().next().expect("there is always one").as_str()
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().expect("the daemon runs")
     }
@@ -182,9 +193,9 @@ impl Daemon {
         self.public_url(&format!("{}{path}", issuer.path().trim_end_matches('/')))
     }
 
-    /// A token of a Receiver of [`PROVIDER`], whose `aud` is `https://<receiver>.example`.
+    /// A token of a Receiver, whose `aud` is `https://<receiver>.example`.
     pub(crate) async fn receiver_token(&self, receiver: &str, scopes: &[Scope]) -> String {
-        self.receiver_token_at(PROVIDER, receiver, scopes).await
+        self.receiver_token_at(self.provider(), receiver, scopes).await
     }
 
     pub(crate) async fn receiver_token_at(
@@ -202,9 +213,8 @@ impl Daemon {
         .await
     }
 
-    /// A token to publish for [`PROVIDER`].
     pub(crate) async fn publisher_token(&self) -> String {
-        self.token(Holder::Publisher { provider: name(PROVIDER) }).await
+        self.token(Holder::Publisher { provider: name(self.provider()) }).await
     }
 
     pub(crate) async fn token(&self, holder: Holder) -> String {
@@ -232,7 +242,7 @@ impl Daemon {
     }
 
     /// The value of a metric, named with its labels; 0 before it was first recorded. The recorder
-    /// is shared by all daemons of the process, so a provider's name is what tells them apart.
+    /// is shared by all daemons of the process: [`rename_provider`] tells them apart.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let metrics = get(&self.internal_url("/metrics")).send().await.expect(200).text();
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

@@ -99,6 +99,13 @@ impl Seen {
         subject(&self.claims())
     }
 
+    /// What the SET says of the event, below its type.
+    pub(crate) fn payload(&self) -> Value {
+        let claims = self.claims();
+        let events = claims["events"].as_object().expect("every SET has events");
+        events.values().next().expect("and one of them").clone()
+    }
+
     pub(crate) fn jti(&self) -> String {
         self.claims()["jti"].as_str().expect("every SET has a jti").to_owned()
     }

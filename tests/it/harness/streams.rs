@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
 use super::{
-    daemon::{Daemon, PROVIDER},
+    daemon::Daemon,
     events::SESSION_REVOKED,
     http_client::{Answer, Call, post},
 };
@@ -21,9 +21,9 @@ pub(crate) fn by_poll() -> Value {
 }
 
 impl Daemon {
-    /// A stream at [`PROVIDER`] that asks for [`SESSION_REVOKED`]; returns its id.
+    /// A stream that asks for [`SESSION_REVOKED`]; returns its id.
     pub(crate) async fn create_stream(&self, token: &str, delivery: Value) -> String {
-        self.create_stream_at(PROVIDER, token, delivery).await
+        self.create_stream_at(self.provider(), token, delivery).await
     }
 
     pub(crate) async fn create_stream_at(
@@ -40,31 +40,31 @@ impl Daemon {
 
     /// `PATCH` with these members besides the `stream_id`.
     pub(crate) async fn update_stream(&self, token: &str, id: &str, members: Value) -> Answer {
-        let url = self.provider_url(PROVIDER, "/ssf/streams");
+        let url = self.provider_url(self.provider(), "/ssf/streams");
         let members = with_stream_id(id, members);
         Call::new(Method::PATCH, &url).bearer(token).json(&members).send().await
     }
 
     pub(crate) async fn delete_stream(&self, token: &str, id: &str) -> Answer {
-        let url = self.provider_url(PROVIDER, &format!("/ssf/streams?stream_id={id}"));
+        let url = self.provider_url(self.provider(), &format!("/ssf/streams?stream_id={id}"));
         Call::new(Method::DELETE, &url).bearer(token).send().await
     }
 
     pub(crate) async fn change_status(&self, token: &str, id: &str, status: &str) -> Answer {
-        let url = self.provider_url(PROVIDER, "/ssf/status");
+        let url = self.provider_url(self.provider(), "/ssf/status");
         let members = with_stream_id(id, json!({"status": status}));
         post(&url).bearer(token).json(&members).send().await
     }
 
     /// Asks for a verification event.
     pub(crate) async fn verify_stream(&self, token: &str, id: &str, state: &str) -> Answer {
-        let url = self.provider_url(PROVIDER, "/ssf/verify");
+        let url = self.provider_url(self.provider(), "/ssf/verify");
         let members = with_stream_id(id, json!({"state": state}));
         post(&url).bearer(token).json(&members).send().await
     }
 
     pub(crate) async fn poll(&self, token: &str, id: &str, body: &Value) -> Answer {
-        self.poll_at(PROVIDER, token, id, body).await
+        self.poll_at(self.provider(), token, id, body).await
     }
 
     pub(crate) async fn poll_at(

@@ -176,7 +176,7 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
                 let acknowledgement = Acknowledgement { acked, refused };
                 let done = store.acknowledge(&stream.id, acknowledgement, model.now).await;
                 let done = done.expect("acknowledged");
-                assert_eq!((done.delivered.len(), done.dead), (delivered, dead));
+                assert_eq!((done.delivered.len(), done.dead.len()), (delivered, dead));
             }
             Step::Wait { secs } => model.now = model.now + Duration::from_secs(secs),
             Step::Discard => {

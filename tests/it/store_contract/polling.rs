@@ -24,7 +24,9 @@ async fn acknowledge(store: &dyn Store, acked: &[&str], refused: &[&str]) -> (us
     let Acknowledged { delivered, dead } = done.expect("acknowledged");
     // Each with the time of its event.
     assert!(delivered.iter().all(|appended_at| *appended_at == NOW), "{delivered:?}");
-    (delivered.len(), dead)
+    // Each with the reason; this one is not registered.
+    assert!(dead.iter().all(|reason| *reason == "other"), "{dead:?}");
+    (delivered.len(), dead.len())
 }
 
 /// A store with a stream that has three events and, behind them, a control event.

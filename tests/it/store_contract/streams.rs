@@ -92,6 +92,37 @@ pub(super) async fn a_discarding_change_empties_the_outbox(backend: impl Backend
     assert!(pending(&*store, "st_1").await.is_empty(), "what was discarded stays so");
 }
 
+pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;
+    append_sets(&*store, vec![set("st_1", "j1"), set("st_2", "j2")]).await;
+    for (stream, jti) in [("st_1", "j1"), ("st_2", "j2")] {
+        let failed = seq(&*store, stream, jti).await;
+        settle(&*store, stream, failed, retry_at(later(60))).await;
+    }
+    let due = async || store.streams_with_work(NOW).await.expect("readable");
+
+    let paused = push_stream("st_1").with_status(StreamStatus::Paused, None);
+    let enabled = paused.with_status(StreamStatus::Enabled, None);
+    for unmoved in [paused, enabled.clone()] {
+        store.update_stream(unmoved, false).await.expect("updated");
+    }
+    assert!(due().await.is_empty(), "another change has no say in it");
+
+    let elsewhere = PushEndpoint::new("https://rx.example/elsewhere", None, false);
+    let delivery = Delivery::Push(elsewhere.expect("valid"));
+    let moved = StreamConfig { delivery, version: enabled.version + 1, ..enabled };
+    store.update_stream(moved.clone(), false).await.expect("updated");
+    assert_eq!(due().await, [id("st_1")]);
+
+    let polled = StreamConfig { delivery: Delivery::Poll, version: moved.version + 1, ..moved };
+    let failed = seq(&*store, "st_1", "j1").await;
+    settle(&*store, "st_1", failed, retry_at(later(60))).await;
+    store.update_stream(polled, false).await.expect("updated");
+    let taken = store.take_for_poll(&id("st_1"), 10, NOW, later(1)).await.expect("taken");
+    assert_eq!(names(&taken.sets), ["j1"]);
+}
+
 pub(super) async fn a_deleted_stream_leaves_nothing(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;

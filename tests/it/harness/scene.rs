@@ -1,0 +1,86 @@
+//! What most tests of delivery start from.
+
+use serde_json::Value;
+use ssfd::{
+    config::Config,
+    delivery::outbox::{Cursor, PendingSet},
+    domain::grant::Scope,
+};
+
+use super::{
+    daemon::Daemon,
+    eventually,
+    http_client::Answer,
+    receiver::Receiver,
+    streams::{by_poll, push_to},
+};
+
+/// A daemon with one stream of one Receiver, and what it takes to publish and to manage.
+pub(crate) struct Scene {
+    pub(crate) daemon: Daemon,
+    /// The Receiver's.
+    pub(crate) token: String,
+    /// The publisher's.
+    pub(crate) upstream: String,
+    pub(crate) stream: String,
+}
+
+impl Scene {
+    pub(crate) async fn new(delivery: Value, change: impl FnOnce(&mut Config)) -> Self {
+        let daemon = Daemon::with(change).await;
+        let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
+        let upstream = daemon.publisher_token().await;
+        let stream = daemon.create_stream(&token, delivery).await;
+        Self { daemon, token, upstream, stream }
+    }
+
+    /// A push stream to the path `/in` of this Receiver.
+    pub(crate) async fn pushing_to(receiver: &Receiver) -> Self {
+        Self::pushing_with(receiver, |_| {}).await
+    }
+
+    pub(crate) async fn pushing_with(
+        receiver: &Receiver,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        Self::new(push_to(&receiver.url("/in")), change).await
+    }
+
+    /// A poll stream.
+    pub(crate) async fn polling() -> Self {
+        Self::polling_with(|_| {}).await
+    }
+
+    pub(crate) async fn polling_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::new(by_poll(), change).await
+    }
+
+    /// Publishes one event about each subject, in this order.
+    pub(crate) async fn publish(&self, subjects: &[&str]) {
+        self.daemon.publish_about(&self.upstream, subjects).await;
+    }
+
+    pub(crate) async fn update(&self, members: Value) -> Answer {
+        self.daemon.update_stream(&self.token, &self.stream, members).await.expect(200)
+    }
+
+    pub(crate) async fn change_status(&self, status: &str) {
+        self.daemon.change_status(&self.token, &self.stream, status).await.expect(200);
+    }
+
+    pub(crate) async fn poll(&self, body: Value) -> Answer {
+        self.daemon.poll(&self.token, &self.stream, &body).await
+    }
+
+    /// The SETs of the stream that wait, control events first.
+    pub(crate) async fn waiting(&self) -> Vec<PendingSet> {
+        let id = self.stream.parse().expect("the daemon made this id");
+        let waiting = self.daemon.store().read_pending(&id, Cursor::default(), 1000).await;
+        waiting.expect("the store answers")
+    }
+
+    /// Returns once no SET waits any more.
+    pub(crate) async fn settled(&self) {
+        eventually("every SET is settled", async || self.daemon.backlog().await == 0).await;
+    }
+}

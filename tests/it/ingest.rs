@@ -1,0 +1,44 @@
+//! Events from upstream's Redis streams.
+
+mod dedup;
+mod outages;
+mod reading;
+mod rejected;
+
+use redis::streams::StreamPendingReply;
+use serde_json::Value;
+use ssfd::config::Config;
+
+use crate::harness::{events::key, eventually, receiver::subject, redis::Redis, scene::Scene};
+
+/// A daemon that reads from this server, with one poll stream.
+async fn reading(redis: &Redis) -> Scene {
+    reading_with(redis, |_| {}).await
+}
+
+async fn reading_with(redis: &Redis, change: impl FnOnce(&mut Config)) -> Scene {
+    Scene::polling_with(|config| {
+        config.ingest.redis.url = Some(redis.url());
+        change(config);
+    })
+    .await
+}
+
+/// The subjects of the SETs that wait, in the order of their events, once there are `count`.
+async fn arrived(scene: &Scene, count: usize) -> Vec<String> {
+    eventually("the events arrive", async || count <= scene.waiting().await.len()).await;
+    let waiting = scene.waiting().await;
+    let claims = waiting.iter().map(|set| serde_json::from_str::<Value>(&set.claims));
+    claims.map(|claims| subject(&claims.expect("claims are JSON"))).collect()
+}
+
+/// The entries that were handed to the group and are not acknowledged.
+async fn pending(redis: &Redis, key: &str) -> usize {
+    redis.run::<StreamPendingReply>(&["XPENDING", key, "ssfd"]).await.count()
+}
+
+/// Returns once the daemon has acknowledged all it was given.
+async fn all_acknowledged(redis: &Redis) {
+    let none = async || pending(redis, &key()).await == 0;
+    eventually("nothing stays pending", none).await;
+}

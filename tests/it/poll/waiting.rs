@@ -1,0 +1,108 @@
+//! Long polls (RFC 8936 §2.5).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ssfd::config::Config;
+
+use super::{handed_out, poll_now, subjects};
+use crate::harness::{
+    http_client::{Answer, post},
+    scene::Scene,
+};
+
+/// A long poll, and something that happens while it waits.
+async fn meanwhile(scene: &Scene, mut members: Value, happens: impl Future<Output = ()>) -> Answer {
+    // Acknowledgements come first in a poll, so once this one shows, the poll is under way.
+    members["ack"] = json!(handed_out(scene, &["acknowledged"]).await);
+    let happens = async {
+        scene.settled().await;
+        happens.await;
+    };
+    tokio::join!(scene.poll(members), happens).0
+}
+
+/// Longer than any test.
+fn waits_long(config: &mut Config) {
+    config.poll.wait = Duration::from_mins(5);
+}
+
+/// POLL-04 (RFC 8936 §2.5): the answer comes long before the wait is over.
+#[actix_web::test]
+async fn an_event_ends_a_long_poll() {
+    let scene = Scene::polling_with(waits_long).await;
+    let answer = meanwhile(&scene, json!({}), scene.publish(&["s-1"])).await;
+    assert_eq!(subjects(&answer), ["s-1"]);
+}
+
+/// POLL-05 (RFC 8936 §2.4.2).
+#[actix_web::test]
+async fn a_long_poll_for_no_events_waits_for_one_and_returns_none() {
+    let scene = Scene::polling_with(waits_long).await;
+    let answer = meanwhile(&scene, json!({"maxEvents": 0}), scene.publish(&["s-1"])).await;
+    assert_eq!(answer.expect(200).json(), json!({"sets": {}, "moreAvailable": true}));
+    assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-1"]);
+}
+
+/// POLL-04 (RFC 8936 §2.5).
+#[actix_web::test]
+async fn a_poll_returns_at_once_if_it_is_told_to() {
+    let scene = Scene::polling_with(waits_long).await;
+    assert_eq!(poll_now(&scene, json!({})).await.json(), json!({"sets": {}}));
+}
+
+/// POLL-04 (RFC 8936 §2.5).
+#[actix_web::test]
+async fn a_long_poll_ends_empty_when_nothing_comes() {
+    let scene = Scene::polling_with(|config| config.poll.wait = Duration::from_millis(50)).await;
+    assert_eq!(scene.poll(json!({})).await.expect(200).json(), json!({"sets": {}}));
+}
+
+/// POLL-07 (RFC 8936 §2.4).
+#[actix_web::test]
+async fn a_long_poll_ends_when_a_set_is_to_be_handed_out_again() {
+    let scene = Scene::polling_with(|config| {
+        waits_long(config);
+        config.poll.redelivery_interval = Duration::from_millis(300);
+    })
+    .await;
+    handed_out(&scene, &["s-1"]).await;
+    assert_eq!(subjects(&scene.poll(json!({})).await), ["s-1"]);
+}
+
+/// SSF §8.1.2: the stream's status counts at the time of the answer.
+#[actix_web::test]
+async fn a_long_poll_of_a_paused_stream_ends_when_it_is_enabled_and_has_a_set() {
+    let scene = Scene::polling_with(waits_long).await;
+    let resumed = async {
+        scene.change_status("paused").await;
+        scene.publish(&["s-1"]).await;
+        scene.change_status("enabled").await;
+    };
+    assert_eq!(subjects(&meanwhile(&scene, json!({}), resumed).await), ["s-1"]);
+}
+
+/// SSF §8.1.1.5.
+#[actix_web::test]
+async fn a_long_poll_ends_when_its_stream_is_deleted() {
+    let scene = Scene::polling_with(waits_long).await;
+    let deleted = async {
+        scene.daemon.delete_stream(&scene.token, &scene.stream).await.expect(204);
+    };
+    meanwhile(&scene, json!({}), deleted).await.expect(404);
+}
+
+/// P8 of the design.
+#[actix_web::test]
+async fn a_long_poll_ends_when_the_daemon_stops() {
+    let mut scene = Scene::polling_with(waits_long).await;
+    let ack = json!({"ack": handed_out(&scene, &["acknowledged"]).await});
+    let url = scene.daemon.provider_url(scene.daemon.provider(), "/ssf/poll/");
+    let call = post(&format!("{url}{}", scene.stream));
+    let poll = call.bearer(&scene.token).json(&ack).send();
+    let stop = async {
+        scene.settled().await;
+        scene.daemon.stop().await;
+    };
+    assert_eq!(tokio::join!(poll, stop).0.expect(200).json(), json!({"sets": {}}));
+}

@@ -1,0 +1,6 @@
+//! Push delivery (RFC 8935), from an accepted event to a settled SET.
+
+mod changes;
+mod order;
+mod outcomes;
+mod restarts;

@@ -1,0 +1,158 @@
+//! What becomes of the SETs that wait when their stream is changed.
+
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use ssfd::domain::grant::Scope;
+
+use crate::{
+    harness::{
+        events::about_with,
+        eventually,
+        receiver::{Receiver, claims, subject},
+        scene::Scene,
+        streams::{by_poll, push_to},
+    },
+    scripted_server::{Reply, Seen},
+};
+
+/// Longer than any test.
+const FOR_GOOD: Duration = Duration::from_hours(1);
+
+/// Accepts SETs at any path but `/down`, which fails.
+async fn receiver() -> Receiver {
+    Receiver::start(|_, request| Reply::status(if request.target == "/down" { 503 } else { 202 }))
+        .await
+}
+
+/// A stream whose Receiver is down, with one SET about `s-1` that waits for good.
+async fn blocked(receiver: &mut Receiver) -> Scene {
+    let scene = Scene::new(push_to(&receiver.url("/down")), |config| {
+        config.delivery.retry.schedule = vec![FOR_GOOD];
+    })
+    .await;
+    scene.publish(&["s-1"]).await;
+    eventually("the failure is recorded", async || scene.waiting().await[0].attempts == 1).await;
+    assert_eq!(receiver.next().await.target, "/down");
+    scene
+}
+
+/// A second stream, at the path `/other`: what arrives there could have arrived elsewhere too.
+async fn add_other(scene: &Scene, receiver: &Receiver) {
+    let token = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
+    scene.daemon.create_stream(&token, push_to(&receiver.url("/other"))).await;
+}
+
+fn arrivals(requests: &[Seen]) -> Vec<(&str, String)> {
+    requests.iter().map(|request| (request.target.as_str(), request.subject())).collect()
+}
+
+/// SSF §8.1.2.
+#[actix_web::test]
+async fn a_paused_stream_holds_its_sets_and_sends_them_in_order_once_enabled() {
+    let mut receiver = receiver().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    add_other(&scene, &receiver).await;
+    scene.change_status("paused").await;
+
+    let events: Vec<_> = (0..3).map(|n| json!({"n": n})).collect();
+    for event in &events {
+        let event = about_with("s-1", json!({"event": event}));
+        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+    }
+    let others = receiver.next_few(3).await;
+    assert!(others.iter().all(|set| set.target == "/other"), "{:?}", arrivals(&others));
+    assert!(receiver.rest().is_empty());
+
+    scene.change_status("enabled").await;
+    let sent = receiver.next_few(3).await;
+    let payloads: Vec<_> = sent.iter().map(Seen::payload).collect();
+    assert_eq!(payloads, events);
+    scene.settled().await;
+}
+
+/// SSF §8.1.2.
+#[actix_web::test]
+async fn a_disabled_stream_discards_its_sets() {
+    let mut receiver = receiver().await;
+    let scene = blocked(&mut receiver).await;
+
+    scene.change_status("disabled").await;
+    scene.publish(&["s-2"]).await;
+    assert_eq!(scene.daemon.backlog().await, 0);
+
+    scene.change_status("enabled").await;
+    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    scene.publish(&["s-3"]).await;
+    assert_eq!(arrivals(&[receiver.next().await]), [("/in", "s-3".to_owned())]);
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+/// SSF §8.1.1.5.
+#[actix_web::test]
+async fn a_deleted_stream_sends_no_more() {
+    let mut receiver = receiver().await;
+    let scene = Scene::new(push_to(&receiver.url("/down")), |_| {}).await;
+    add_other(&scene, &receiver).await;
+    scene.publish(&["s-1"]).await;
+    eventually("the failure is recorded", async || {
+        scene.waiting().await.first().is_some_and(|set| 0 < set.attempts)
+    })
+    .await;
+
+    scene.daemon.delete_stream(&scene.token, &scene.stream).await.expect(204);
+
+    assert!(scene.waiting().await.is_empty());
+    scene.publish(&["s-2"]).await;
+    while receiver.next().await.subject() != "s-2" {}
+    assert!(receiver.rest().is_empty());
+}
+
+/// SSF §8.1.1.3. What waits goes to the new endpoint at once: the old one's failures say nothing
+/// of it.
+#[actix_web::test]
+async fn what_waits_goes_to_the_new_endpoint_and_nothing_more_to_the_old() {
+    let mut receiver = receiver().await;
+    let scene = blocked(&mut receiver).await;
+
+    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+
+    assert_eq!(arrivals(&[receiver.next().await]), [("/in", "s-1".to_owned())]);
+    scene.publish(&["s-1", "s-2"]).await;
+    let then = receiver.next_few(2).await;
+    assert!(then.iter().all(|set| set.target == "/in"), "{:?}", arrivals(&then));
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+/// SSF §8.1.1.3.
+#[actix_web::test]
+async fn what_waits_for_a_push_can_be_polled_once_the_stream_is_a_poll_stream() {
+    let mut receiver = receiver().await;
+    let scene = blocked(&mut receiver).await;
+    let jti = scene.waiting().await[0].jti.to_string();
+
+    scene.update(json!({"delivery": by_poll()})).await;
+
+    let answer = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+    let set = answer["sets"][&jti].as_str().expect("the SET that waits");
+    assert_eq!(subject(&claims(set)), "s-1");
+    assert!(receiver.rest().is_empty());
+}
+
+/// SSF §8.1.1.3.
+#[actix_web::test]
+async fn what_waits_for_a_poll_is_pushed_once_the_stream_is_a_push_stream() {
+    let mut receiver = receiver().await;
+    let scene = Scene::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await;
+    scene.publish(&["s-1"]).await;
+    let answer = scene.poll(json!({})).await.expect(200).json();
+    assert_eq!(answer["sets"].as_object().map(Map::len), Some(1), "{answer}");
+
+    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+
+    let set = receiver.next().await;
+    assert_eq!(answer["sets"][set.jti()].as_str().map(claims), Some(set.claims()));
+    scene.settled().await;
+}
