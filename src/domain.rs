@@ -7,6 +7,7 @@ pub mod grant;
 pub mod id;
 pub mod issuer;
 pub mod metadata;
+pub mod pace;
 pub mod provider;
 pub mod secret;
 pub mod set;
