@@ -63,6 +63,8 @@ fn a_bad_value_is_named_with_its_rule() {
     refuses("[providers.acme]\nissuer = \"http://tx.example\"\n", "`providers.acme.issuer`");
     refuses("[providers.acme]\nevents_supported = [\"caep:nope\"]\n", "caep:nope");
     refuses("[providers.acme]\nevents_supported = [\"ssf:verification\"]\n", "SSF §8.1.4");
+    refuses("[providers.acme]\ndefault_subjects = \"SOME\"\n", "default_subjects");
+    refuses("[providers.acme]\nsubject_changes_per_second_max = 0\n", "per_second_max");
     refuses("[providers.\"a b\"]\n", "provider name");
     refuses("[poll]\nwait = \"10m\"\n", "`poll.wait`");
     refuses("= 1", "TOML");
