@@ -98,6 +98,9 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
+    for stream in store.streams_with_list().await? {
+        directory.subject_removed(&stream);
+    }
     let signer = Signer::start(&config.signer, Arc::clone(&keys));
     let environment = Environment {
         store: Arc::clone(&store),
@@ -294,7 +297,11 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
         let settled_before = now - config.store.event_retention;
         let ids_before = now - config.store.event_id_retention;
         loop {
-            match store.expire(settled_before, ids_before).await {
+            let expired = async {
+                let lists = store.expire_lists(now).await?;
+                Ok::<_, StoreError>(store.expire(settled_before, ids_before).await? || lists)
+            };
+            match expired.await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

@@ -2,16 +2,33 @@
 //! reflection, changed after the store and rebuilt from it at start.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use crate::domain::{
+    event::Event,
     event_type::EventType,
     id::{ProviderName, ReceiverId, StreamId},
     provider::Provider,
     stream::StreamConfig,
+    subject::list::{DefaultSubjects, Listed},
 };
+
+/// Whom an event goes to.
+#[derive(Debug, Default)]
+pub struct Addressees {
+    pub streams: Vec<Arc<StreamConfig>>,
+    /// How many others asked for its type, and do not get it because of its subject.
+    pub withheld: usize,
+}
+
+/// Differs once a stream was changed, or a subject removed from it. Good within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revision {
+    version: u64,
+    removals: u64,
+}
 
 /// Who owns a stream.
 type Owner = (ProviderName, ReceiverId);
@@ -29,7 +46,19 @@ struct Index {
     by_owner: HashMap<Owner, BTreeMap<StreamId, Arc<StreamConfig>>>,
     /// For each event type the streams that get it, whatever their status: a paused stream holds
     /// its SETs, and the store leaves out a disabled one.
-    by_type: HashMap<ProviderName, HashMap<EventType, BTreeMap<StreamId, Arc<StreamConfig>>>>,
+    by_type: HashMap<ProviderName, HashMap<EventType, Wanting>>,
+    /// The streams that do not get every subject, or have not in this process: where a provider has
+    /// none, no event's subject is looked up.
+    selective: HashMap<ProviderName, BTreeSet<StreamId>>,
+    /// How often a subject was removed from a stream, if it was.
+    removals: HashMap<StreamId, u64>,
+}
+
+/// Streams that get an event type, apart by what they do with a subject that is on no list.
+#[derive(Debug, Default)]
+struct Wanting {
+    all: BTreeMap<StreamId, Arc<StreamConfig>>,
+    none: BTreeMap<StreamId, Arc<StreamConfig>>,
 }
 
 impl Directory {
@@ -70,15 +99,61 @@ impl Directory {
         index.by_owner.get(&owner).map(|own| own.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// The streams of a provider that get events of this type.
-    pub fn wanting(
+    /// Whether some stream of this provider does not get every subject.
+    pub fn is_selective(&self, provider: &ProviderName) -> bool {
+        self.read().selective.get(provider).is_some_and(|streams| !streams.is_empty())
+    }
+
+    /// The streams of a provider that get this event, whose subject is on these lists. The streams
+    /// that get nothing by default are not gone through, only those that list the subject.
+    pub fn addressees(
         &self,
         provider: &ProviderName,
-        event_type: &EventType,
-    ) -> Vec<Arc<StreamConfig>> {
+        event: &Event,
+        listed: &Listed,
+    ) -> Addressees {
         let index = self.read();
-        let streams = index.by_type.get(provider).and_then(|types| types.get(event_type));
-        streams.map(|streams| streams.values().cloned().collect()).unwrap_or_default()
+        let types = index.by_type.get(provider);
+        let Some(wanting) = types.and_then(|types| types.get(&event.event_type)) else {
+            return Addressees::default();
+        };
+        let named = event.stream_ids.as_ref().map(|named| named.iter().collect::<BTreeSet<_>>());
+        let meant = |id: &StreamId| named.as_ref().is_none_or(|named| named.contains(id));
+        let mut found = Addressees::default();
+        for (id, stream) in wanting.all.iter().filter(|(id, _)| meant(id)) {
+            if listed.removed.contains(id) {
+                found.withheld += 1;
+            } else {
+                found.streams.push(Arc::clone(stream));
+            }
+        }
+        // A stream's own subject is always on it (SSF §8.1.4.1).
+        let own = event.subject.stream();
+        let added: BTreeSet<_> = listed.added.iter().chain(&own).filter(|id| meant(id)).collect();
+        let added = added.into_iter().filter_map(|id| wanting.none.get(id)).cloned();
+        let without_added = found.streams.len();
+        found.streams.extend(added);
+        let choosing = match &named {
+            Some(named) => named.iter().filter(|id| wanting.none.contains_key(**id)).count(),
+            None => wanting.none.len(),
+        };
+        found.withheld += choosing - (found.streams.len() - without_added);
+        found
+    }
+
+    /// Where a stream and its subjects stand, for whoever has to notice that they have changed.
+    pub fn revision(&self, id: &StreamId) -> Revision {
+        let index = self.read();
+        let version = index.streams.get(id).map_or(0, |stream| stream.version);
+        Revision { version, removals: index.removals.get(id).copied().unwrap_or_default() }
+    }
+
+    /// A subject was removed from this stream, now or before this process began.
+    pub fn subject_removed(&self, id: &StreamId) {
+        let mut index = self.write();
+        let Some(stream) = index.streams.get(id).cloned() else { return };
+        index.selective.entry(stream.provider.clone()).or_default().insert(id.clone());
+        *index.removals.entry(id.clone()).or_default() += 1;
     }
 
     /// Takes in a stream as it now stands in the store.
@@ -91,7 +166,12 @@ impl Directory {
     }
 
     pub fn remove(&self, id: &StreamId) {
-        self.write().remove(id);
+        let mut index = self.write();
+        index.remove(id);
+        index.removals.remove(id);
+        for streams in index.selective.values_mut() {
+            streams.remove(id);
+        }
     }
 
     // A poisoned lock means a panic in one of the few lines above; the index is whole or the panic
@@ -113,8 +193,15 @@ impl Index {
         self.by_owner.entry(owner).or_default().insert(id.clone(), Arc::clone(stream));
         let types = self.by_type.entry(stream.provider.clone()).or_default();
         for event_type in stream.events_delivered(provider) {
-            let streams = types.entry(event_type).or_default();
+            let wanting = types.entry(event_type).or_default();
+            let streams = match stream.default_subjects {
+                DefaultSubjects::All => &mut wanting.all,
+                DefaultSubjects::None => &mut wanting.none,
+            };
             streams.insert(id.clone(), Arc::clone(stream));
+        }
+        if stream.default_subjects == DefaultSubjects::None {
+            self.selective.entry(stream.provider.clone()).or_default().insert(id.clone());
         }
     }
 
@@ -127,16 +214,19 @@ impl Index {
                 self.by_owner.remove(&owner);
             }
         }
-        for streams in
+        for wanting in
             self.by_type.get_mut(&stream.provider).into_iter().flat_map(HashMap::values_mut)
         {
-            streams.remove(id);
+            wanting.all.remove(id);
+            wanting.none.remove(id);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -146,22 +236,84 @@ mod tests {
         StreamConfig { events_requested: Some(requested), ..StreamConfig::example(id) }
     }
 
-    fn wanting(directory: &Directory) -> Vec<String> {
-        let provider = Provider::example().name;
-        let streams = directory.wanting(&provider, &REVOKED.parse().expect("a valid type"));
-        streams.iter().map(|stream| stream.id.to_string()).collect()
+    fn about(subject: &str) -> Event {
+        let json = json!({
+            "type": REVOKED, "sub_id": {"format": "opaque", "id": subject},
+        });
+        Event::from_json(json, &Provider::example()).expect("a valid event")
+    }
+
+    fn id(raw: &str) -> StreamId {
+        raw.parse().expect("a valid id")
+    }
+
+    /// Whom an event goes to, and from how many it is withheld.
+    fn addressed(directory: &Directory, event: &Event, listed: &Listed) -> (String, usize) {
+        let found = directory.addressees(&Provider::example().name, event, listed);
+        let ids: Vec<_> = found.streams.iter().map(|stream| stream.id.as_str()).collect();
+        (ids.join(" "), found.withheld)
+    }
+
+    fn wanting(directory: &Directory) -> String {
+        addressed(directory, &about("s-88"), &Listed::default()).0
     }
 
     #[test]
     fn an_event_finds_the_streams_that_asked_for_its_type() {
         let streams = vec![stream("a", &[REVOKED]), stream("b", &[]), stream("c", &[REVOKED])];
         let directory = Directory::new(vec![Provider::example()], streams);
-        assert_eq!(wanting(&directory), ["a", "c"]);
+        assert_eq!(wanting(&directory), "a c");
         directory.put(stream("a", &[]));
         directory.put(stream("b", &[REVOKED]));
-        assert_eq!(wanting(&directory), ["b", "c"]);
-        directory.remove(&"c".parse().expect("a valid id"));
-        assert_eq!(wanting(&directory), ["b"]);
+        assert_eq!(wanting(&directory), "b c");
+        directory.remove(&id("c"));
+        assert_eq!(wanting(&directory), "b");
+    }
+
+    /// SUBJ-05, SID-10
+    #[test]
+    fn a_subject_reaches_the_streams_that_it_is_on() {
+        let choosing =
+            |id| StreamConfig { default_subjects: DefaultSubjects::None, ..stream(id, &[REVOKED]) };
+        let mut streams = ["n1", "n2", "n3"].map(choosing).to_vec();
+        streams.extend(["a1", "a2"].map(|id| stream(id, &[REVOKED])));
+        let directory = Directory::new(vec![Provider::example()], streams);
+        let listed =
+            Listed { added: [id("n2"), id("gone")].into(), removed: [id("a1"), id("gone")].into() };
+        assert_eq!(addressed(&directory, &about("s-88"), &listed), ("a2 n2".into(), 3));
+        assert_eq!(
+            addressed(&directory, &about("n1"), &listed),
+            ("a2 n1 n2".into(), 2),
+            "a stream's own subject is on it"
+        );
+        let named = |ids: &[&str]| {
+            let stream_ids = Some(ids.iter().map(|raw| id(raw)).collect());
+            Event { stream_ids, ..about("s-88") }
+        };
+        let narrowed = named(&["n2", "n3", "n3", "a1"]);
+        assert_eq!(addressed(&directory, &narrowed, &listed), ("n2".into(), 2));
+    }
+
+    #[test]
+    fn subjects_are_looked_up_only_where_a_stream_is_selective() {
+        let directory = Directory::new(vec![Provider::example()], vec![stream("a", &[])]);
+        let selective = || directory.is_selective(&Provider::example().name);
+        let before = directory.revision(&id("a"));
+        assert!(!selective());
+        directory.subject_removed(&id("unknown"));
+        assert!(!selective());
+
+        directory.subject_removed(&id("a"));
+        assert!(selective());
+        assert_ne!(directory.revision(&id("a")), before);
+        // A change of the stream leaves its list as it is.
+        directory.put(stream("a", &[REVOKED]));
+        assert!(selective());
+        directory.remove(&id("a"));
+        assert!(!selective());
+
+        directory.put(StreamConfig { default_subjects: DefaultSubjects::None, ..stream("b", &[]) });
+        assert!(selective());
     }
 
     #[test]

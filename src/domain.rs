@@ -8,6 +8,7 @@ pub mod id;
 pub mod issuer;
 pub mod lint;
 pub mod metadata;
+pub mod pace;
 pub mod provider;
 pub mod schema;
 pub mod secret;

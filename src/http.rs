@@ -11,6 +11,7 @@ mod poll;
 pub mod settings;
 mod status;
 mod streams;
+mod subjects;
 mod verification;
 mod well_known;
 
@@ -112,6 +113,8 @@ fn provider_scope(config: &mut web::ServiceConfig) {
             "GET, POST",
             [web::get().to(status::read), web::post().to(status::update)],
         ))
+        .service(only(resource::ADD_SUBJECT, "POST", [web::post().to(subjects::add)]))
+        .service(only(resource::REMOVE_SUBJECT, "POST", [web::post().to(subjects::remove)]))
         .service(only(resource::VERIFY, "POST", [web::post().to(verification::request)]))
         .service(only(
             &format!("{}/{{stream_id}}", resource::POLL),

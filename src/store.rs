@@ -14,6 +14,10 @@ use crate::{
         id::{Jti, ProviderName, StreamId},
         set_error::{ErrCode, SetError},
         stream::StreamConfig,
+        subject::{
+            keys::{Filing, SubjectKeys},
+            list::{ListChange, Listed},
+        },
         time::Timestamp,
     },
 };
@@ -27,6 +31,9 @@ pub enum StoreError {
     /// The Receiver has as many streams as it may.
     #[error("the Receiver has {0} streams, as many as it may")]
     StreamLimit(usize),
+    /// The stream's list has as many subjects as it may, or as many shapes of complex ones.
+    #[error("the stream has as many subjects on its list as it may")]
+    SubjectLimit,
     /// Nothing of the call was done; another try may help once the cause is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -95,13 +102,27 @@ pub enum Appended {
     Duplicate,
 }
 
+/// SETs that wait for a Receiver to be sent.
+#[derive(Debug, Clone, Default)]
+pub struct Pending {
+    pub sets: Vec<PendingSet>,
+    /// How many were found to be about subjects that are not on the stream any more.
+    pub discarded: usize,
+}
+
 /// SETs handed to a polling Receiver.
 #[derive(Debug, Clone, Default)]
 pub struct Polled {
     pub sets: Vec<PendingSet>,
     /// Whether there are more that could be handed out now.
     pub more: bool,
+    /// As [`Pending::discarded`].
+    pub discarded: usize,
 }
+
+/// The most shapes that the complex subjects on one stream's list may have: each that there is at a
+/// provider is a look-up for its complex events.
+pub const SHAPES_PER_STREAM_MAX: usize = 16;
 
 /// What a Receiver says of SETs it got by poll (RFC 8936 §2.2).
 #[derive(Debug, Clone, Default)]
@@ -149,6 +170,36 @@ pub trait Store: Send + Sync {
     /// All streams, for building the index of a starting node.
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError>;
 
+    // Lists of subjects. Most calls are about nothing but one entry and may be many.
+
+    /// Changes an entry of a stream's list; one that is there already, or is not, is no error. It
+    /// holds from the earliest beginning that was asked for, and until the earliest end that was
+    /// asked for since. [`StoreError::SubjectLimit`] if it were one more than `limit`,
+    /// [`StoreError::Conflict`] if there is no such stream.
+    async fn change_list(
+        &self,
+        stream: &StreamId,
+        entry: Filing,
+        change: ListChange,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// For each of these subjects of a provider, in their order, the streams that have it on their
+    /// list.
+    async fn listed(
+        &self,
+        provider: &ProviderName,
+        subjects: Vec<SubjectKeys>,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError>;
+
+    /// Streams whose list is not empty.
+    async fn streams_with_list(&self) -> Result<Vec<StreamId>, StoreError>;
+
+    /// Removes entries that hold no longer, a bounded number in one call; `true` if there is more.
+    async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError>;
+
     // Events in.
 
     /// Makes a batch durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
@@ -162,13 +213,15 @@ pub trait Store: Send + Sync {
     // SETs out.
 
     /// SETs that are not settled and lie behind the cursor, control events first, then in order,
-    /// `limit` at most. Those that wait for a retry are among them.
+    /// `limit` at most. Those that wait for a retry are among them. An event whose subject is not
+    /// on the stream at `now` is discarded in place of being read.
     async fn read_pending(
         &self,
         stream: &StreamId,
         after: Cursor,
         limit: usize,
-    ) -> Result<Vec<PendingSet>, StoreError>;
+        now: Timestamp,
+    ) -> Result<Pending, StoreError>;
 
     /// Records results of attempts. A SET that is settled already, or gone, stays as it is.
     async fn settle(

@@ -6,6 +6,7 @@ pub mod poll;
 pub mod publish;
 pub mod status;
 pub mod streams;
+pub mod subjects;
 pub mod verification;
 mod waiters;
 
@@ -22,6 +23,7 @@ use crate::{
     directory::Directory,
     domain::{
         id::StreamId,
+        pace::Pace,
         stream::{InvalidMember, StreamConfig},
         time::Timestamp,
     },
@@ -45,6 +47,11 @@ pub enum RequestError {
     /// Sooner than `min_verification_interval` (SSF §8.1.4.2).
     #[error("the last verification of this stream was requested too recently")]
     TooSoon { wait: Duration },
+    /// The list of subjects is full (SSF §8.1.3.2).
+    #[error("{}", StoreError::SubjectLimit)]
+    SubjectLimit,
+    #[error("subjects of this stream are added and removed too fast")]
+    TooManySubjects { wait: Duration },
     #[error("the stream is not enabled")]
     NotEnabled,
     #[error("signing failed")]
@@ -57,6 +64,7 @@ impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::StreamLimit(limit) => Self::StreamLimit(limit),
+            StoreError::SubjectLimit => Self::SubjectLimit,
             other => Self::Store(other),
         }
     }
@@ -75,6 +83,8 @@ pub struct Transmitter {
     /// When each stream's Receiver last asked for a verification.
     verified_at: Mutex<HashMap<StreamId, Timestamp>>,
     told_findings: ToldFindings,
+    /// How fast each stream's Receiver adds and removes subjects.
+    subject_paces: Mutex<HashMap<StreamId, Pace>>,
 }
 
 impl Transmitter {
@@ -95,6 +105,7 @@ impl Transmitter {
             changes: tokio::sync::Mutex::default(),
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),
+            subject_paces: Mutex::default(),
         }
     }
 
@@ -130,5 +141,9 @@ impl Transmitter {
 
     fn verified_at(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, Timestamp>> {
         self.verified_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subject_paces(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, Pace>> {
+        self.subject_paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

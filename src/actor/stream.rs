@@ -17,14 +17,14 @@ use crate::{
         outbox::{Cursor, Disposition, PendingSet, Seq, Settlement},
         outcome::{FailureClass, Outcome},
     },
-    directory::Directory,
+    directory::{Directory, Revision},
     domain::{
         id::{ProviderName, StreamId},
         stream::{Delivery, PushEndpoint, StreamConfig},
         time::Timestamp,
     },
     push::client::PushClient,
-    store::{Store, StoreError},
+    store::{Pending, Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, Held, Method},
@@ -46,8 +46,8 @@ pub struct Environment {
 pub struct StreamActor {
     id: StreamId,
     provider: ProviderName,
-    /// The version of the stream that the machine knows of.
-    version: u64,
+    /// The stream, and its subjects, as the machine knows of them.
+    revision: Revision,
     machine: StreamMachine,
     /// The signed form of SETs that wait for a retry: the same bytes each time.
     signed: HashMap<Seq, Bytes>,
@@ -76,7 +76,7 @@ impl StreamActor {
         Self {
             id: stream.id.clone(),
             provider: stream.provider.clone(),
-            version: stream.version,
+            revision: environment.directory.revision(&stream.id),
             machine: StreamMachine::new(environment.settings.clone()),
             signed: HashMap::new(),
             tick: None,
@@ -99,11 +99,27 @@ impl StreamActor {
         self.rest(ctx);
     }
 
+    /// Notices a change of the stream or of its subjects: the machine starts over, and so does what
+    /// was kept for it. `false` if there was none.
+    fn catch_up(&mut self, ctx: &mut Context<Self>) -> bool {
+        let revision = self.environment.directory.revision(&self.id);
+        if revision == self.revision {
+            return false;
+        }
+        self.revision = revision;
+        self.signed.clear();
+        let held = self.endpoint().is_none() || !self.draining.is_empty();
+        let actions = self.machine.on_changed(held, clock::now());
+        self.perform(actions, ctx);
+        true
+    }
+
     fn read(&mut self, after: Cursor, limit: usize, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
-        let read = async move { store.read_pending(&id, after, limit).await };
+        let read = async move { store.read_pending(&id, after, limit, clock::now()).await };
         ctx.spawn(read.into_actor(self).map(move |read, actor, ctx| match read {
-            Ok(sets) => {
+            Ok(Pending { sets, discarded }) => {
+                metrics::events_suppressed(&actor.provider, "subject", discarded);
                 let actions = actor.machine.on_read(sets, limit, clock::now());
                 actor.perform(actions, ctx);
             }
@@ -116,6 +132,7 @@ impl StreamActor {
 
     /// Signs what was not signed before, all in one batch, then pushes each.
     fn sign(&mut self, sets: Vec<PendingSet>, ctx: &mut Context<Self>) {
+        let judged_at = self.revision;
         let (mut kept, mut unsigned) = (Vec::new(), Vec::new());
         for set in sets {
             match self.signed.remove(&set.seq) {
@@ -124,7 +141,7 @@ impl StreamActor {
             }
         }
         for (set, body) in kept {
-            self.push(set, Some(body), ctx);
+            self.push(set, Some(body), judged_at, ctx);
         }
         if unsigned.is_empty() {
             return;
@@ -132,20 +149,29 @@ impl StreamActor {
         let claims = unsigned.iter().map(|set| Arc::clone(&set.claims)).collect();
         let (signer, provider) = (self.environment.signer.clone(), self.provider.clone());
         let sign = async move { signer.sign(&provider, claims).await };
-        ctx.spawn(sign.into_actor(self).map(|bodies, actor, ctx| {
+        ctx.spawn(sign.into_actor(self).map(move |bodies, actor, ctx| {
             if let Err(error) = &bodies {
                 tracing::error!(stream_id = %actor.id, %error, "cannot sign");
             }
             let bodies = bodies.unwrap_or_default().into_iter().map(Some);
             for (set, body) in unsigned.into_iter().zip(bodies.chain(std::iter::repeat(None))) {
-                actor.push(set, body, ctx);
+                actor.push(set, body, judged_at, ctx);
             }
         }));
     }
 
-    fn push(&mut self, set: PendingSet, body: Option<Bytes>, ctx: &mut Context<Self>) {
-        // Judged at the last moment: the stream may have been paused, deleted or moved.
-        let Some(endpoint) = self.endpoint() else {
+    fn push(
+        &mut self,
+        set: PendingSet,
+        body: Option<Bytes>,
+        judged_at: Revision,
+        ctx: &mut Context<Self>,
+    ) {
+        // Judged at the last moment: the stream may have been paused, deleted or moved, or the
+        // subject removed from it.
+        self.catch_up(ctx);
+        let unchanged = self.revision == judged_at;
+        let Some(endpoint) = self.endpoint().filter(|_| unchanged) else {
             let actions = self.machine.on_attempt_withdrawn(set.seq, clock::now());
             return self.perform(actions, ctx);
         };
@@ -292,18 +318,10 @@ impl Handler<Wake> for StreamActor {
     type Result = ();
 
     fn handle(&mut self, wake: Wake, ctx: &mut Self::Context) {
-        let now = clock::now();
-        let stream = self.environment.directory.stream(&self.id);
-        let version = stream.as_ref().map_or(0, |stream| stream.version);
-        let actions = if version == self.version {
-            self.machine.on_wake(wake.control, now)
-        } else {
-            self.version = version;
-            // The machine starts over, and so does what was kept for it.
-            self.signed.clear();
-            self.machine.on_changed(!stream.is_some_and(|stream| stream.pushes()), now)
-        };
-        self.perform(actions, ctx);
+        if !self.catch_up(ctx) {
+            let actions = self.machine.on_wake(wake.control, clock::now());
+            self.perform(actions, ctx);
+        }
     }
 }
 

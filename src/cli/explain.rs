@@ -15,6 +15,7 @@ use crate::{
         lint::{Finding, lint},
         provider::Provider,
         stream::Delivery,
+        subject::keys::SubjectKeys,
     },
     store::{Store, sqlite::SqliteStore},
     transmitter::explain::{Explained, Fate, explain},
@@ -60,7 +61,12 @@ impl Explain {
         let streams = store.streams().await.map_err(|error| CliError::of(&error))?;
         let report = match Event::parse(&text, &provider) {
             Ok(event) => {
-                let streams = explain(&provider, streams, &event, clock::now());
+                let now = clock::now();
+                let subject = SubjectKeys::of(&provider.name, &event.subject);
+                let listed = store.listed(&provider.name, vec![subject], now).await;
+                let listed = listed.map_err(|error| CliError::of(&error))?.pop();
+                let listed = listed.unwrap_or_default();
+                let streams = explain(&provider, streams, &event, &listed, now);
                 let findings = lint(&event, &provider);
                 let verdict = provider.event_checks.judge(&findings);
                 Report { provider, event: Some((event, findings)), verdict, streams }

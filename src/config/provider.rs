@@ -10,6 +10,7 @@ use crate::domain::{
     id::ProviderName,
     issuer::Issuer,
     provider::{EventChecks, Provider},
+    subject::list::DefaultSubjects,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,18 @@ pub struct ProviderSettings {
     pub min_verification_interval: Duration,
     /// Streams that one Receiver may have; a further one is answered 409.
     pub streams_per_receiver_max: usize,
+    /// What a new stream gets: `ALL` subjects but those its Receiver removes, or `NONE` but those
+    /// it adds. A stream keeps what it began with.
+    pub default_subjects: DefaultSubjects,
+    /// How long a subject that was removed stays on its stream (SSF §9.3).
+    #[serde(with = "humantime_serde")]
+    pub subject_removal_grace: Duration,
+    /// Subjects that one stream may have on its list, added or removed; a further one is answered
+    /// 403.
+    pub subjects_per_stream_max: usize,
+    /// Subjects that may be added to or removed from one stream in a second; further ones are
+    /// answered 429.
+    pub subject_changes_per_second_max: u32,
 }
 
 impl Default for ProviderSettings {
@@ -52,6 +65,10 @@ impl Default for ProviderSettings {
             insecure_endpoints: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
+            default_subjects: DefaultSubjects::All,
+            subject_removal_grace: Duration::ZERO,
+            subjects_per_stream_max: 100_000,
+            subject_changes_per_second_max: 1000,
         }
     }
 }
@@ -87,6 +104,9 @@ impl ProviderSettings {
         if self.streams_per_receiver_max == 0 {
             return invalid(key("streams_per_receiver_max"), "must be at least 1");
         }
+        if self.subject_changes_per_second_max == 0 {
+            return invalid(key("subject_changes_per_second_max"), "must be at least 1");
+        }
         Ok(Provider {
             name: name.clone(),
             issuer,
@@ -97,6 +117,10 @@ impl ProviderSettings {
             insecure_endpoints: self.insecure_endpoints,
             min_verification_interval: self.min_verification_interval,
             streams_per_receiver_max: self.streams_per_receiver_max,
+            default_subjects: self.default_subjects,
+            subject_removal_grace: self.subject_removal_grace,
+            subjects_per_stream_max: self.subjects_per_stream_max,
+            subject_changes_per_second_max: self.subject_changes_per_second_max,
         })
     }
 

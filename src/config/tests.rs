@@ -94,6 +94,8 @@ fn a_bad_value_is_named_with_its_rule() {
         "[providers.acme]\nevent_checks = \"off\"\ninterop = true\n",
         "`providers.acme.interop` needs `event_checks`",
     );
+    refuses("[providers.acme]\ndefault_subjects = \"SOME\"\n", "default_subjects");
+    refuses("[providers.acme]\nsubject_changes_per_second_max = 0\n", "per_second_max");
     refuses("[providers.\"a b\"]\n", "provider name");
     refuses("[poll]\nwait = \"10m\"\n", "`poll.wait`");
     refuses("= 1", "TOML");

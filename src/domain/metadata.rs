@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     provider::Provider,
     stream::{METHOD_POLL, METHOD_PUSH},
+    subject::list::DefaultSubjects,
 };
 
 /// Where a provider's resources stand below its issuer, for the metadata and for the router alike.
@@ -12,6 +13,8 @@ pub mod resource {
     pub const JWKS: &str = "/jwks.json";
     pub const STREAMS: &str = "/ssf/streams";
     pub const STATUS: &str = "/ssf/status";
+    pub const ADD_SUBJECT: &str = "/ssf/subjects/add";
+    pub const REMOVE_SUBJECT: &str = "/ssf/subjects/remove";
     pub const VERIFY: &str = "/ssf/verify";
     pub const POLL: &str = "/ssf/poll";
 }
@@ -29,9 +32,11 @@ pub struct Metadata<'a> {
     delivery_methods_supported: [&'static str; 2],
     configuration_endpoint: String,
     status_endpoint: String,
+    add_subject_endpoint: String,
+    remove_subject_endpoint: String,
     verification_endpoint: String,
     authorization_schemes: [AuthorizationScheme; 1],
-    default_subjects: &'static str,
+    default_subjects: DefaultSubjects,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,12 +54,12 @@ impl<'a> Metadata<'a> {
             delivery_methods_supported: [METHOD_PUSH, METHOD_POLL],
             configuration_endpoint: url(resource::STREAMS),
             status_endpoint: url(resource::STATUS),
+            add_subject_endpoint: url(resource::ADD_SUBJECT),
+            remove_subject_endpoint: url(resource::REMOVE_SUBJECT),
             verification_endpoint: url(resource::VERIFY),
             // OAuth 2.0 bearer tokens (SSF §7.1.1).
             authorization_schemes: [AuthorizationScheme { spec_urn: "urn:ietf:rfc:6749" }],
-            // Every subject is on a new stream: the interoperability profile has Receivers count on
-            // it (CAEP-IOP §2.4.2).
-            default_subjects: "ALL",
+            default_subjects: provider.default_subjects,
         }
     }
 }
@@ -78,6 +83,8 @@ mod tests {
                 "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
                 "configuration_endpoint": "https://tx.example/t/acme/ssf/streams",
                 "status_endpoint": "https://tx.example/t/acme/ssf/status",
+                "add_subject_endpoint": "https://tx.example/t/acme/ssf/subjects/add",
+                "remove_subject_endpoint": "https://tx.example/t/acme/ssf/subjects/remove",
                 "verification_endpoint": "https://tx.example/t/acme/ssf/verify",
                 "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
                 "default_subjects": "ALL",

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{event_type::EventType, id::ProviderName, issuer::Issuer};
+use super::{
+    event_type::EventType, id::ProviderName, issuer::Issuer, subject::list::DefaultSubjects,
+};
 
 /// What a provider promises and allows.
 #[derive(Debug, Clone)]
@@ -26,6 +28,15 @@ pub struct Provider {
     pub min_verification_interval: Duration,
     /// The most streams that one Receiver may have (SSF §8.1.1.1: 409 beyond).
     pub streams_per_receiver_max: usize,
+    /// What its new streams get (SSF §7.1). A stream keeps what it began with.
+    pub default_subjects: DefaultSubjects,
+    /// How long after its removal a subject is still on a stream (SSF §9.3).
+    pub subject_removal_grace: Duration,
+    /// The most subjects on one stream's list (SSF §8.1.3.2: 403 beyond).
+    pub subjects_per_stream_max: usize,
+    /// The most subjects that may be added to or removed from one stream in a second (SSF §8.1.3.2:
+    /// 429 beyond).
+    pub subject_changes_per_second_max: u32,
 }
 
 /// How a provider takes what [`super::lint`] finds.
@@ -61,6 +72,10 @@ impl Provider {
             insecure_endpoints: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
+            default_subjects: DefaultSubjects::All,
+            subject_removal_grace: Duration::ZERO,
+            subjects_per_stream_max: 100_000,
+            subject_changes_per_second_max: 1000,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     provider::{DESCRIPTION_CHARS_MAX, Provider},
     secret::Secret,
     status::StreamStatus,
+    subject::list::DefaultSubjects,
     time::Timestamp,
 };
 
@@ -35,6 +36,8 @@ pub struct StreamConfig {
     pub events_requested: Option<Vec<String>>,
     pub delivery: Delivery,
     pub description: Option<String>,
+    /// Cannot be changed once the stream stands: its list of subjects has a meaning by it.
+    pub default_subjects: DefaultSubjects,
     pub status: StreamStatus,
     /// Why the stream has its status.
     pub reason: Option<String>,
@@ -236,6 +239,7 @@ impl StreamConfig {
             events_requested: None,
             delivery: Delivery::Poll,
             description: None,
+            default_subjects: DefaultSubjects::All,
             status: StreamStatus::Enabled,
             reason: None,
             version: 1,

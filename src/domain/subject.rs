@@ -1,5 +1,9 @@
 //! Whom or what an event is about (RFC 9493, SSF §3).
 
+pub mod keys;
+pub mod list;
+mod matching;
+
 use std::{
     hash::{Hash, Hasher},
     net::IpAddr,
@@ -51,6 +55,9 @@ const FORMATS: [Format; 11] = [
     Format { name: "ip-addresses", members: &[("ip-addresses", Rule::Addresses)] },
 ];
 
+/// The format of a subject that is made of several (SSF §3.3).
+const COMPLEX: &str = "complex";
+
 /// The most identifiers that `aliases`, the most addresses that `ip-addresses`, and the most
 /// members that a complex subject may have.
 const PARTS_MAX: usize = 64;
@@ -71,6 +78,11 @@ impl SubjectId {
     /// The stream's own subject, of its control events (SSF §8.1.4.1, §8.1.5).
     pub fn of_stream(id: &super::id::StreamId) -> Self {
         Self(serde_json::json!({"format": "opaque", "id": id.as_str()}))
+    }
+
+    /// The stream that this may be the own subject of, if there is one with this id.
+    pub fn stream(&self) -> Option<super::id::StreamId> {
+        self.0.get("id").filter(|_| self.format() == "opaque")?.as_str()?.parse().ok()
     }
 
     pub fn format(&self) -> &str {
@@ -123,7 +135,7 @@ impl TryFrom<Value> for SubjectId {
             return invalid("sub_id", "must be an object with a `format` (RFC 9493 §3)");
         };
         match members.get("format").and_then(Value::as_str) {
-            Some("complex") => check_complex(members)?,
+            Some(COMPLEX) => check_complex(members)?,
             _ => check_simple(members)?,
         }
         Ok(Self(value))
@@ -141,7 +153,7 @@ fn check_complex(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
         let Some(part) = part.as_object() else {
             return invalid(name, "must be a simple subject identifier (SSF §3.3)");
         };
-        if part.get("format").and_then(Value::as_str) == Some("complex") {
+        if part.get("format").and_then(Value::as_str) == Some(COMPLEX) {
             return invalid(name, "must not be a complex subject itself (SSF §3.3)");
         }
         check_simple(part)?;

@@ -25,6 +25,8 @@ pub(super) enum ApiError {
     BadRequest { member: String, rule: String },
     #[error("the body is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
+    #[error("{0}")]
+    Forbidden(String),
     /// Another Receiver's stream too (SSF §8); a 403 would tell that it exists.
     #[error("no such stream")]
     NotFound,
@@ -101,7 +103,11 @@ impl From<RequestError> for ApiError {
             RequestError::StreamNotFound => Self::NotFound,
             RequestError::Invalid(invalid) => invalid.into(),
             RequestError::StreamLimit(_) => Self::Conflict(error.to_string()),
-            RequestError::TooSoon { wait } => Self::TooMany { wait },
+            RequestError::TooSoon { wait } | RequestError::TooManySubjects { wait } => {
+                Self::TooMany { wait }
+            }
+            // Not 429, which would have the Receiver try again: no wait makes room.
+            RequestError::SubjectLimit => Self::Forbidden(error.to_string()),
             RequestError::NotEnabled => {
                 Self::bad("stream_id", "names a stream that is not enabled")
             }
@@ -120,7 +126,9 @@ impl ResponseError for ApiError {
             Self::Auth(AuthError::NoCredential | AuthError::InvalidToken) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Auth(AuthError::InsufficientScope(_)) => StatusCode::FORBIDDEN,
+            Self::Auth(AuthError::InsufficientScope(_)) | Self::Forbidden(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::BadRequest { .. } | Self::Auth(AuthError::SeveralCredentials) => {
                 StatusCode::BAD_REQUEST
             }

@@ -5,11 +5,15 @@ mod append;
 mod connection;
 mod error;
 mod grants;
+mod lookup;
 mod outbox;
+#[cfg(test)]
+mod plan;
 mod reader;
 mod retention;
 mod row;
 mod streams;
+mod subjects;
 mod writer;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -19,16 +23,20 @@ use serde::{Deserialize, Serialize};
 
 use self::{reader::Readers, writer::Writer};
 use crate::{
-    delivery::outbox::{Cursor, PendingSet, Settlement},
+    delivery::outbox::{Cursor, Settlement},
     domain::{
         grant::{Grant, TokenHash},
-        id::StreamId,
+        id::{ProviderName, StreamId},
         stream::StreamConfig,
+        subject::{
+            keys::{Filing, SubjectKeys},
+            list::{ListChange, Listed},
+        },
         time::Timestamp,
     },
     store::{
-        Acknowledged, Acknowledgement, AppendBatch, Appended, Backlog, Polled, Position, Store,
-        StoreError,
+        Acknowledged, Acknowledgement, AppendBatch, Appended, Backlog, Pending, Polled, Position,
+        Store, StoreError,
     },
 };
 
@@ -114,6 +122,36 @@ impl Store for SqliteStore {
         self.readers.run(streams::all).await
     }
 
+    async fn change_list(
+        &self,
+        stream: &StreamId,
+        entry: Filing,
+        change: ListChange,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| subjects::change(db, &stream, &entry, change, limit, now)).await
+    }
+
+    async fn listed(
+        &self,
+        provider: &ProviderName,
+        subjects: Vec<SubjectKeys>,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let provider = provider.clone();
+        self.readers.run(move |db| subjects::listed(db, &provider, &subjects, now)).await
+    }
+
+    async fn streams_with_list(&self) -> Result<Vec<StreamId>, StoreError> {
+        self.readers.run(subjects::streams_with_list).await
+    }
+
+    async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(move |db| subjects::expire(db, now)).await
+    }
+
     async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
         self.writer.run(move |db| append::append(db, &batch)).await
     }
@@ -128,9 +166,19 @@ impl Store for SqliteStore {
         stream: &StreamId,
         after: Cursor,
         limit: usize,
-    ) -> Result<Vec<PendingSet>, StoreError> {
-        let stream = stream.clone();
-        self.readers.run(move |db| outbox::read_pending(db, &stream, after, limit)).await
+        now: Timestamp,
+    ) -> Result<Pending, StoreError> {
+        let mut discarded = 0;
+        loop {
+            let stream = stream.clone();
+            let read = move |db: &_| outbox::read_pending(db, &stream, after, limit, now);
+            let outbox::Read { sets, unwanted } = self.readers.run(read).await?;
+            if unwanted.is_empty() {
+                return Ok(Pending { sets, discarded });
+            }
+            // Behind those that go there may be more to read.
+            discarded += self.writer.run(move |db| outbox::discard(db, &unwanted)).await?;
+        }
     }
 
     async fn settle(

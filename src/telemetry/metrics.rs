@@ -38,6 +38,9 @@ metrics! {
     counter "ssfd_events_duplicate_total" = events_duplicate(provider: &ProviderName);
     /// Events that no stream wanted.
     counter "ssfd_events_unmatched_total" = events_unmatched(provider: &ProviderName);
+    /// Events that a stream did not get though it asked for their type, one for each stream, by why.
+    counter "ssfd_events_suppressed_total" =
+        events_suppressed(provider: &ProviderName, reason: &'static str) by count: usize;
     /// Whether a partition of an upstream can be read (1) or not (0).
     gauge "ssfd_ingest_connected" = ingest_connected(partition: &str) is connected: bool;
 
@@ -187,6 +190,10 @@ mod tests {
         );
         check(|| events_duplicate(acme), r#"ssfd_events_duplicate_total{provider="acme"} 1"#);
         check(|| events_unmatched(acme), r#"ssfd_events_unmatched_total{provider="acme"} 1"#);
+        check(
+            || events_suppressed(acme, "subject", 4),
+            r#"ssfd_events_suppressed_total{provider="acme",reason="subject"} 4"#,
+        );
         check(
             || ingest_connected("acme:0", true),
             r#"ssfd_ingest_connected{partition="acme:0"} 1"#,

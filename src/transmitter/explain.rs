@@ -9,11 +9,11 @@ use crate::{
     directory::Directory,
     domain::{
         event::Event, provider::Provider, set::Origin, status::StreamStatus, stream::StreamConfig,
-        time::Timestamp,
+        subject::list::Listed, time::Timestamp,
     },
 };
 
-use super::publish::{addressees, sets_of};
+use super::publish::sets_of;
 
 /// What one stream makes of an event.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub enum Why {
     NotSupported,
     NotRequested,
     NotNamed,
+    Subject,
     Disabled,
 }
 
@@ -46,6 +47,7 @@ impl Why {
             Self::NotSupported => "the provider's `events_supported` does not have this type",
             Self::NotRequested => "the stream's `events_requested` does not have this type",
             Self::NotNamed => "the event's `stream_ids` does not have this stream",
+            Self::Subject => "the event's subject is not on the stream",
             Self::Disabled => "the stream is disabled",
         }
     }
@@ -54,15 +56,17 @@ impl Why {
 /// Stands in the claims for what is made when the event is published.
 const LATER: &str = "(made when it is published)";
 
-/// Addresses the event as [`super::Transmitter::publish`] does, and publishes nothing.
+/// Addresses the event as [`super::Transmitter::publish`] does, and publishes nothing. `listed` are
+/// the streams that list its subject.
 pub fn explain(
     provider: &Provider,
     streams: Vec<StreamConfig>,
     event: &Event,
+    listed: &Listed,
     now: Timestamp,
 ) -> Vec<Explained> {
     let directory = Directory::new(vec![provider.clone()], streams.clone());
-    let addressees = addressees(&directory, provider, event);
+    let addressees = directory.addressees(&provider.name, event, listed).streams;
     let origin = Origin::drawn(Uuid::nil());
     let sets = sets_of(provider, event, &origin, &addressees, now);
     let mut claims: HashMap<_, _> =
@@ -95,8 +99,10 @@ fn why_not(provider: &Provider, stream: &StreamConfig, event: &Event) -> Why {
         Why::NotSupported
     } else if !stream.events_delivered(provider).contains(&event.event_type) {
         Why::NotRequested
-    } else {
+    } else if event.stream_ids.as_ref().is_some_and(|named| !named.contains(&stream.id)) {
         Why::NotNamed
+    } else {
+        Why::Subject
     }
 }
 
@@ -113,11 +119,15 @@ mod tests {
 
     /// What the stream `st_1` makes of it.
     fn fate(stream: StreamConfig, event: Value) -> Fate {
+        fate_of_listed(stream, event, Listed::default())
+    }
+
+    fn fate_of_listed(stream: StreamConfig, event: Value, listed: Listed) -> Fate {
         let provider = Provider::example();
         let other = StreamConfig { provider: "other".parse().expect("valid"), ..self::stream("o") };
         let event = Event::from_json(event, &provider).expect("a valid event");
         let now = Timestamp::from_millis(1_775_000_099_000);
-        let mut explained = explain(&provider, vec![stream, other], &event, now);
+        let mut explained = explain(&provider, vec![stream, other], &event, &listed, now);
         assert_eq!(explained.len(), 1, "another provider's streams are not shown");
         explained.remove(0).fate
     }
@@ -153,5 +163,9 @@ mod tests {
         assert_eq!(elsewhere, Fate::NotSent(Why::NotNamed));
         let unsupported = fate(stream("st_1"), revoked(json!({"type": "risc:sessions-revoked"})));
         assert_eq!(unsupported, Fate::NotSent(Why::NotSupported));
+        let removed = [stream("st_1").id].into_iter().collect();
+        let listed = Listed { removed, ..Listed::default() };
+        let removed = fate_of_listed(stream("st_1"), revoked(json!({})), listed);
+        assert_eq!(removed, Fate::NotSent(Why::Subject));
     }
 }

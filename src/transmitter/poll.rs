@@ -47,7 +47,8 @@ impl Transmitter {
             let woken = waiter.next();
             // Judged anew at each turn: the stream may have been changed meanwhile.
             let enabled = self.poll_stream(principal, id)? == StreamStatus::Enabled;
-            let polled = if enabled { self.take(id, limit).await? } else { Polled::default() };
+            let polled =
+                if enabled { self.take(principal, id, limit).await? } else { Polled::default() };
             let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
             if ready || request.return_immediately || self.waiters.is_closed() {
                 return self.answer(principal, polled).await;
@@ -78,10 +79,17 @@ impl Transmitter {
         }
     }
 
-    async fn take(&self, id: &StreamId, limit: usize) -> Result<Polled, RequestError> {
+    async fn take(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+        limit: usize,
+    ) -> Result<Polled, RequestError> {
         let now = clock::now();
         let hidden_until = now + self.poll.redelivery_interval;
-        Ok(self.store.take_for_poll(id, limit, now, hidden_until).await?)
+        let polled = self.store.take_for_poll(id, limit, now, hidden_until).await?;
+        metrics::events_suppressed(&principal.provider, "subject", polled.discarded);
+        Ok(polled)
     }
 
     async fn acknowledge(

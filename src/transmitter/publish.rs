@@ -10,7 +10,7 @@ use crate::{
         lane::Lane,
         outbox::{Kind, NewSet},
     },
-    directory::Directory,
+    directory::Addressees,
     domain::{
         event::Event,
         event_type::EventType,
@@ -18,7 +18,7 @@ use crate::{
         provider::Provider,
         set::{OneEvent, Origin, SetClaims},
         stream::StreamConfig,
-        subject::SubjectId,
+        subject::{SubjectId, keys::SubjectKeys, list::Listed},
         time::Timestamp,
     },
     store::{Append, AppendBatch, Appended, Position, StoreError},
@@ -44,7 +44,10 @@ impl Transmitter {
         position: Option<(String, Position)>,
     ) -> Result<Vec<Appended>, StoreError> {
         let now = clock::now();
-        let events = events.into_iter().map(|incoming| self.address(provider, incoming, now));
+        let listed = self.look_up(provider, &events, now).await?;
+        let listed = listed.into_iter().chain(std::iter::repeat_with(Listed::default));
+        let events = events.into_iter().zip(listed);
+        let events = events.map(|(event, listed)| self.address(provider, event, &listed, now));
         let batch = AppendBatch { events: events.collect(), position, now };
         let appended = self.store.append(batch).await?;
         let mut woken = BTreeSet::new();
@@ -65,27 +68,40 @@ impl Transmitter {
         Ok(appended)
     }
 
-    fn address(&self, provider: &Provider, incoming: Incoming, now: Timestamp) -> Append {
+    /// The streams that list the subject of each event; nothing at all where every stream gets
+    /// every subject. A subject that is removed while this is under way is noticed when the SET is
+    /// read to be sent.
+    async fn look_up(
+        &self,
+        provider: &Provider,
+        events: &[Incoming],
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        if !self.directory.is_selective(&provider.name) {
+            return Ok(Vec::new());
+        }
+        let keys = |incoming: &Incoming| SubjectKeys::of(&provider.name, &incoming.event.subject);
+        let subjects = events.iter().map(keys).collect();
+        self.store.listed(&provider.name, subjects, now).await
+    }
+
+    /// Matches: provider, type, the addressees that the publisher named, and the subject.
+    fn address(
+        &self,
+        provider: &Provider,
+        incoming: Incoming,
+        listed: &Listed,
+        now: Timestamp,
+    ) -> Append {
         let Incoming { event, origin } = incoming;
-        let streams = addressees(&self.directory, provider, &event);
+        let Addressees { streams, withheld } =
+            self.directory.addressees(&provider.name, &event, listed);
+        if withheld != 0 {
+            metrics::events_suppressed(&provider.name, "subject", withheld);
+        }
         let sets = sets_of(provider, &event, &origin, &streams, now);
         Append { provider: provider.name.clone(), event_id: event.id, sets }
     }
-}
-
-/// Matches: provider, type, and the addressees that the publisher named. Every subject is on a
-/// stream, as `default_subjects` says in the metadata. What a stream's status makes of the event is
-/// the store's to say.
-pub(super) fn addressees(
-    directory: &Directory,
-    provider: &Provider,
-    event: &Event,
-) -> Vec<Arc<StreamConfig>> {
-    let mut streams = directory.wanting(&provider.name, &event.event_type);
-    if let Some(named) = &event.stream_ids {
-        streams.retain(|stream| named.contains(&stream.id));
-    }
-    streams
 }
 
 /// One SET of an event for each of these streams, in their order.

@@ -41,6 +41,7 @@ impl Transmitter {
             events_requested: given.events_requested,
             delivery: given.delivery.unwrap_or(Delivery::Poll),
             description: given.description,
+            default_subjects: provider.default_subjects,
             status: StreamStatus::Enabled,
             reason: None,
             version: 1,
@@ -95,6 +96,7 @@ impl Transmitter {
         self.store.delete_stream(id).await?;
         self.directory.remove(id);
         self.verified_at().remove(id);
+        self.subject_paces().remove(id);
         self.wake(std::slice::from_ref(id), false);
         Ok(())
     }

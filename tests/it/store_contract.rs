@@ -7,6 +7,7 @@ mod outgoing;
 mod polling;
 mod sqlite;
 mod streams;
+mod subjects;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use ssfd::{
         secret::Secret,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
+        subject::list::DefaultSubjects,
         time::Timestamp,
     },
     store::{Append, AppendBatch, Appended, Store},
@@ -58,6 +60,20 @@ macro_rules! run_contract_on {
                 a_discarding_change_empties_the_outbox,
                 a_change_of_delivery_makes_what_waits_due,
                 a_deleted_stream_leaves_nothing;
+            subjects:
+                a_subject_is_listed_for_the_streams_that_it_matches,
+                a_subject_is_listed_for_its_provider_alone,
+                an_identical_subject_is_found_on_the_lists_of_those_who_removed_it,
+                an_entry_holds_from_its_beginning_to_its_end,
+                a_change_is_made_once,
+                a_list_has_no_more_subjects_than_the_limit,
+                a_list_has_no_more_shapes_than_the_limit,
+                a_list_survives_a_restart_and_goes_with_its_stream,
+                an_entry_that_has_ended_expires,
+                a_set_about_a_removed_subject_is_discarded_instead_of_read,
+                a_set_about_a_removed_subject_is_discarded_instead_of_polled,
+                many_sets_about_removed_subjects_hold_no_poll_back,
+                a_set_about_an_added_subject_is_read_until_its_removal_takes_effect;
             incoming:
                 a_set_is_appended_once_by_its_jti,
                 an_event_is_appended_once_by_its_publishers_id,
@@ -115,6 +131,7 @@ fn poll_stream(name: &str) -> StreamConfig {
         events_requested: None,
         delivery: Delivery::Poll,
         description: None,
+        default_subjects: DefaultSubjects::All,
         status: StreamStatus::Enabled,
         reason: None,
         version: 1,
@@ -175,7 +192,8 @@ async fn append_sets(store: &dyn Store, sets: Vec<NewSet>) {
 }
 
 async fn pending(store: &dyn Store, stream: &str) -> Vec<PendingSet> {
-    store.read_pending(&id(stream), Cursor::default(), 1000).await.expect("readable")
+    let read = store.read_pending(&id(stream), Cursor::default(), 1000, NOW).await;
+    read.expect("readable").sets
 }
 
 fn names(sets: &[PendingSet]) -> Vec<&str> {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{row, streams};
+use super::{lookup::Judge, row, streams};
 use crate::{
     delivery::{
         lane::Lane,
@@ -45,6 +45,8 @@ const ACKED: &str = "UPDATE outbox SET settled_at = ?3
 const REFUSED: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
     WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL";
 
+const DISCARD: &str = "DELETE FROM outbox WHERE seq = ?1 AND settled_at IS NULL";
+
 const NEXT_DUE: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL";
 
@@ -70,12 +72,19 @@ const BACKLOG: &str = "SELECT provider, sum(sets), min(oldest) FROM (
     ) CROSS JOIN streams ON key = stream
     WHERE status <> 'disabled' GROUP BY provider";
 
+/// What was read, and which of it is not to be sent.
+pub(super) struct Read {
+    pub(super) sets: Vec<PendingSet>,
+    pub(super) unwanted: Vec<Seq>,
+}
+
 pub(super) fn read_pending(
     db: &Connection,
     stream: &StreamId,
     after: Cursor,
     limit: usize,
-) -> rusqlite::Result<Vec<PendingSet>> {
+    now: Timestamp,
+) -> rusqlite::Result<Read> {
     let mut read = db.prepare_cached(READ)?;
     let mut sets = Vec::new();
     for (control, Seq(after)) in [(true, after.control), (false, after.event)] {
@@ -84,8 +93,21 @@ pub(super) fn read_pending(
             sets.push(set?);
         }
     }
-    Ok(sets)
+    let unwanted = match Judge::of(db, stream, now)? {
+        Some(mut judge) => judge.unwanted(&sets)?,
+        None => Vec::new(),
+    };
+    Ok(Read { sets, unwanted })
 }
+
+/// Returns how many of them still waited.
+pub(super) fn discard(db: &Connection, unwanted: &[Seq]) -> rusqlite::Result<usize> {
+    let mut discard = db.prepare_cached(DISCARD)?;
+    unwanted.iter().map(|seq| discard.execute([seq.0])).sum()
+}
+
+/// The most SETs that one poll discards: it has the writer for itself.
+const DISCARDED_MAX: usize = 1000;
 
 pub(super) fn take(
     db: &Connection,
@@ -94,20 +116,46 @@ pub(super) fn take(
     now: Timestamp,
     hidden_until: Timestamp,
 ) -> rusqlite::Result<Polled> {
-    // One beyond, to see whether there are more.
-    let beyond = row::limit(limit.saturating_add(1));
-    let mut read = db.prepare_cached(READ_DUE)?;
-    let due = read.query_map(params![stream.as_str(), now.as_millis(), beyond], pending_set)?;
-    let mut sets = due.collect::<rusqlite::Result<Vec<_>>>()?;
-    let more = limit < sets.len();
-    sets.truncate(limit);
+    let mut polled = Polled::default();
+    let mut judge = Judge::of(db, stream, now)?;
+    loop {
+        polled.sets = read_due(db, stream, limit, now)?;
+        let unwanted = match &mut judge {
+            Some(judge) => judge.unwanted(&polled.sets)?,
+            None => Vec::new(),
+        };
+        if unwanted.is_empty() {
+            break;
+        }
+        polled.discarded += discard(db, &unwanted)?;
+        if DISCARDED_MAX <= polled.discarded {
+            // The rest is for the next poll.
+            polled.sets.retain(|set| !unwanted.contains(&set.seq));
+            polled.more = true;
+            break;
+        }
+    }
+    polled.more |= limit < polled.sets.len();
+    polled.sets.truncate(limit);
 
     let mut hide = db.prepare_cached(HIDE)?;
-    for set in &mut sets {
+    for set in &mut polled.sets {
         hide.execute(params![set.seq.0, hidden_until.as_millis()])?;
         set.due_at = hidden_until;
     }
-    Ok(Polled { sets, more })
+    Ok(polled)
+}
+
+/// Up to `limit`, and one beyond, to see whether there are more.
+fn read_due(
+    db: &Connection,
+    stream: &StreamId,
+    limit: usize,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<PendingSet>> {
+    let beyond = row::limit(limit.saturating_add(1));
+    let mut read = db.prepare_cached(READ_DUE)?;
+    read.query_map(params![stream.as_str(), now.as_millis(), beyond], pending_set)?.collect()
 }
 
 pub(super) fn settle(
@@ -198,23 +246,8 @@ fn pending_set(row: &Row<'_>) -> rusqlite::Result<PendingSet> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::params_from_iter;
-    use tempfile::TempDir;
-
     use super::*;
-    use crate::store::sqlite::{SqliteSettings, connection};
-
-    /// The steps in which SQLite runs a statement.
-    fn plan(sql: &str) -> Vec<String> {
-        let folder = TempDir::new().expect("a folder");
-        let path = folder.path().join("ssfd.db");
-        let settings = SqliteSettings { path, ..SqliteSettings::default() };
-        let db = connection::open(&settings).expect("opens");
-        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid");
-        let parameters = params_from_iter(vec![0; explain.parameter_count()]);
-        let steps = explain.query_map(parameters, |row| row.get(3)).expect("runs");
-        steps.collect::<rusqlite::Result<_>>().expect("text")
-    }
+    use crate::store::sqlite::plan::plan;
 
     #[test]
     fn what_waits_is_counted_in_the_index_alone() {
@@ -236,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_result_finds_its_set_at_once() {
-        for sql in [HIDE, RETRY, DELIVERED, DEAD] {
+        for sql in [HIDE, RETRY, DELIVERED, DEAD, DISCARD] {
             assert_eq!(plan(sql), ["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]);
         }
         for sql in [ACKED, REFUSED] {

@@ -12,6 +12,9 @@ CREATE TABLE streams (
     endpoint             TEXT,
     authorization_header TEXT,
     description          TEXT,
+    default_subjects     TEXT NOT NULL,
+    -- How many entries its list of subjects has.
+    listed               INTEGER NOT NULL DEFAULT 0,
     status               TEXT NOT NULL,
     reason               TEXT,
     version              INTEGER NOT NULL,
@@ -72,3 +75,28 @@ CREATE TABLE grants (
     created_at INTEGER NOT NULL,
     expires_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- The streams' lists of subjects, as keys (domain::subject::keys). An entry has a row for each key
+-- that it is filed under, one of them with filed = entry.
+CREATE TABLE subjects (
+    filed  BLOB NOT NULL,
+    stream INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
+    entry  BLOB NOT NULL,
+    -- It holds from then on, and before until.
+    since  INTEGER NOT NULL,
+    until  INTEGER,
+    PRIMARY KEY (filed, stream, entry)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX subjects_of_stream ON subjects (stream);
+
+CREATE INDEX subjects_until ON subjects (until) WHERE until IS NOT NULL;
+
+-- Which members the complex subjects on any list have, by the key that they are filed under for it.
+CREATE TABLE subject_shapes (
+    filed    BLOB PRIMARY KEY,
+    provider TEXT NOT NULL,
+    shape    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX subject_shapes_of_provider ON subject_shapes (provider);

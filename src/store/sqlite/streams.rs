@@ -10,6 +10,7 @@ use crate::{
         secret::Secret,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
+        subject::list::DefaultSubjects,
     },
     store::StoreError,
 };
@@ -17,12 +18,14 @@ use crate::{
 const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
 
 const INSERT: &str = "INSERT INTO streams (id, provider, receiver, audience, events_requested,
-    endpoint, authorization_header, description, status, reason, version, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING";
+    endpoint, authorization_header, description, status, reason, version, created_at,
+    default_subjects)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING";
 
 const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience = ?4,
     events_requested = ?5, endpoint = ?6, authorization_header = ?7, description = ?8, status = ?9,
-    reason = ?10, version = ?11, created_at = ?12 WHERE id = ?1 AND version = ?11 - 1";
+    reason = ?10, version = ?11, created_at = ?12, default_subjects = ?13
+    WHERE id = ?1 AND version = ?11 - 1";
 
 const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL";
@@ -34,7 +37,7 @@ const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = app
     WHERE stream = ?1 AND settled_at IS NULL";
 
 const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
-    authorization_header, description, status, reason, version, created_at
+    authorization_header, description, status, reason, version, created_at, default_subjects
     FROM streams ORDER BY key";
 
 pub(super) fn create(
@@ -103,6 +106,7 @@ fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreE
         stream.reason,
         i64::try_from(stream.version).map_err(|_| StoreError::Conflict)?,
         stream.created_at.as_millis(),
+        stream.default_subjects.as_str(),
     ])?;
     if written == 0 { Err(StoreError::Conflict) } else { Ok(()) }
 }
@@ -142,6 +146,7 @@ fn read_members(row: &Row<'_>, id: StreamId) -> rusqlite::Result<StreamConfig> {
         reason: row.get(9)?,
         version: row::unsigned(row, 10)?,
         created_at: row::time(row, 11)?,
+        default_subjects: read_default_subjects(row, 12)?,
     })
 }
 
@@ -151,6 +156,16 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     // Whether http is allowed was judged when the stream was made.
     let endpoint = PushEndpoint::new(&url, secret, true);
     endpoint.map(Delivery::Push).map_err(|error| row::unreadable(5, error))
+}
+
+pub(super) fn read_default_subjects(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<DefaultSubjects> {
+    use DefaultSubjects::*;
+    let text = row.get_ref(column)?.as_str()?;
+    let default = [All, None].into_iter().find(|default| default.as_str() == text);
+    default.ok_or_else(|| row::unreadable(column, format!("`{text}` is neither `ALL` nor `NONE`")))
 }
 
 fn read_status(row: &Row<'_>) -> rusqlite::Result<StreamStatus> {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use ssfd::{
+    clock,
     config::Config,
     delivery::outbox::{Cursor, PendingSet},
     domain::grant::Scope,
@@ -75,8 +76,9 @@ impl Scene {
     /// The SETs of the stream that wait, control events first.
     pub(crate) async fn waiting(&self) -> Vec<PendingSet> {
         let id = self.stream.parse().expect("the daemon made this id");
-        let waiting = self.daemon.store().read_pending(&id, Cursor::default(), 1000).await;
-        waiting.expect("the store answers")
+        let store = self.daemon.store();
+        let waiting = store.read_pending(&id, Cursor::default(), 1000, clock::now()).await;
+        waiting.expect("the store answers").sets
     }
 
     /// Returns once no SET waits any more.

@@ -9,6 +9,7 @@ pub(super) async fn a_stream_comes_back_as_it_was_given(backend: impl Backend) {
         audience: serde_json::from_str(r#"["https://rx.example/a","b"]"#).expect("valid"),
         events_requested: Some(vec!["urn:x:1".into(), "not a URI".into()]),
         description: Some("Größe ’prod’".into()),
+        default_subjects: DefaultSubjects::None,
         status: StreamStatus::Paused,
         reason: Some("maintenance".into()),
         version: 7,

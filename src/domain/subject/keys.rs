@@ -1,0 +1,226 @@
+//! Subjects as keys: what an entry in a stream's list is filed under, and where an event looks. A
+//! look-up finds what [`SubjectId::matches`] says, without a test of every entry.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::{Uuid, uuid};
+
+use super::{SubjectId, write_sorted};
+use crate::domain::id::ProviderName;
+
+/// Drawn once for this daemon.
+const NAMESPACE: Uuid = uuid!("6b0f5a3c-6c1e-4f0e-9d5b-0a52b7f3a1de");
+
+/// What something about a subject is filed under at one provider: a hash of 122 bits, so that no
+/// two meet by chance. Nobody reads a subject from it, which the store need not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubjectKey(pub [u8; 16]);
+
+/// The names of a complex subject's members, in order: entries with the same names are looked up
+/// alike.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shape(Vec<String>);
+
+/// An entry of a list, and all that it is filed under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filing {
+    /// Names the entry; the first of `under`.
+    pub entry: SubjectKey,
+    pub under: Vec<SubjectKey>,
+    /// The shape of a complex subject and the key among `under` that stands for it. Whoever looks
+    /// up a complex subject has to know which shapes there are.
+    pub shape: Option<(SubjectKey, Shape)>,
+}
+
+/// Where to look for entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Each entry that is filed there matches.
+    Whole(SubjectKey),
+    /// Each entry that is filed under all of these matches. Never empty.
+    Members(Vec<SubjectKey>),
+}
+
+/// The keys of one subject at one provider, so that no provider's events meet another's entries.
+#[derive(Debug, Clone)]
+pub struct SubjectKeys {
+    namespace: Uuid,
+    whole: SubjectKey,
+    /// Of a complex subject, each member's own key by its name.
+    members: BTreeMap<String, SubjectKey>,
+}
+
+impl SubjectKeys {
+    pub fn of(provider: &ProviderName, subject: &SubjectId) -> Self {
+        let namespace = Uuid::new_v5(&NAMESPACE, provider.as_str().as_bytes());
+        let simple = |value: &Value| {
+            let mut canonical = String::new();
+            write_sorted(value, &mut canonical);
+            hash(namespace, "simple", [canonical.as_bytes()])
+        };
+        let Some(parts) = subject.members() else {
+            return Self { namespace, whole: simple(&subject.0), members: BTreeMap::new() };
+        };
+        let parts = parts.iter().filter(|(name, _)| *name != "format");
+        let members: BTreeMap<_, _> =
+            parts.map(|(name, part)| (name.clone(), simple(part))).collect();
+        let whole = complex(namespace, members.iter());
+        Self { namespace, whole, members }
+    }
+
+    pub fn is_complex(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// As an entry that stands for every subject that matches it.
+    pub fn matching(&self) -> Filing {
+        let (entry, mut under) = (self.whole, vec![self.whole]);
+        if !self.is_complex() {
+            return Filing { entry, under, shape: None };
+        }
+        let shape = Shape(self.members.keys().cloned().collect());
+        let key = self.shape_key(&shape);
+        under.push(key);
+        under.extend(self.members.keys().map(|name| self.member_key(key, name)));
+        Filing { entry, under, shape: Some((key, shape)) }
+    }
+
+    /// As an entry that stands for the identical subject alone.
+    pub fn identical(&self) -> Filing {
+        let entry = self.identity();
+        Filing { entry, under: vec![entry], shape: None }
+    }
+
+    /// Where the entry is filed that was made by [`Self::identical`] of the same subject.
+    pub fn identity(&self) -> SubjectKey {
+        hash(self.namespace, "identical", [&self.whole.0[..]])
+    }
+
+    /// Where those entries are filed that were made by [`Self::matching`] and match this subject.
+    /// `shapes` are those of all complex entries at this provider.
+    pub fn probes(&self, shapes: &[Shape]) -> Vec<Probe> {
+        if !self.is_complex() {
+            return vec![Probe::Whole(self.whole)];
+        }
+        shapes.iter().map(|shape| self.probe(shape)).collect()
+    }
+
+    fn probe(&self, shape: &Shape) -> Probe {
+        let shared: Vec<_> =
+            shape.0.iter().filter_map(|name| self.members.get_key_value(name)).collect();
+        if shared.len() == shape.0.len() {
+            // Whatever else the event has stands for anything: only one entry agrees.
+            return Probe::Whole(complex(self.namespace, shared.into_iter()));
+        }
+        let key = self.shape_key(shape);
+        if shared.is_empty() {
+            // No member in common, so none that differs.
+            return Probe::Members(vec![key]);
+        }
+        Probe::Members(shared.iter().map(|(name, _)| self.member_key(key, name)).collect())
+    }
+
+    fn shape_key(&self, shape: &Shape) -> SubjectKey {
+        hash(self.namespace, "shape", shape.0.iter().map(String::as_bytes))
+    }
+
+    /// One of our own members, in entries of the shape.
+    fn member_key(&self, shape: SubjectKey, name: &str) -> SubjectKey {
+        hash(self.namespace, "member", [&shape.0[..], name.as_bytes(), &self.members[name].0[..]])
+    }
+}
+
+/// The members are in the order of their names.
+fn complex<'a>(
+    namespace: Uuid,
+    members: impl Iterator<Item = (&'a String, &'a SubjectKey)>,
+) -> SubjectKey {
+    hash(namespace, "complex", members.flat_map(|(name, key)| [name.as_bytes(), &key.0[..]]))
+}
+
+/// Stored, so it must stay the same from build to build. Lengths go in, so that other parts are
+/// another text.
+fn hash<'a>(namespace: Uuid, kind: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> SubjectKey {
+    let mut text = kind.as_bytes().to_vec();
+    for part in parts {
+        text.extend((part.len() as u64).to_be_bytes());
+        text.extend(part);
+    }
+    SubjectKey(Uuid::new_v5(&namespace, &text).into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap};
+
+    use proptest::{collection::vec, prelude::*};
+    use serde_json::json;
+
+    use super::{
+        super::matching::tests::{subject, subjects},
+        *,
+    };
+
+    fn keys(subject: &SubjectId) -> SubjectKeys {
+        SubjectKeys::of(&"acme".parse().expect("a valid name"), subject)
+    }
+
+    #[test]
+    fn a_key_is_the_same_in_every_build_and_another_at_another_provider() {
+        let opaque = subject(json!({"format": "opaque", "id": "s-88"}));
+        let text = |key: SubjectKey| Uuid::from_bytes(key.0).to_string();
+        assert_eq!(text(keys(&opaque).whole), "02a7ac8e-b95f-5000-9f05-cb8b8024271a");
+        let elsewhere = SubjectKeys::of(&"globex".parse().expect("a valid name"), &opaque);
+        assert_ne!(elsewhere.whole, keys(&opaque).whole);
+        assert_ne!(elsewhere.identity(), keys(&opaque).identity());
+    }
+
+    #[test]
+    fn a_name_cannot_pass_for_another() {
+        let part = json!({"format": "opaque", "id": "x"});
+        let one = subject(json!({"format": "complex", "ab": part, "c": part}));
+        let other = subject(json!({"format": "complex", "a": part, "bc": part}));
+        assert_ne!(keys(&one).matching().shape, keys(&other).matching().shape);
+        assert_ne!(keys(&one).whole, keys(&other).whole);
+    }
+
+    proptest! {
+        /// SID-08, SID-09: look-up and specification agree.
+        #[test]
+        fn a_look_up_finds_what_matches(entries in vec(subjects(), 0..12), event in subjects()) {
+            let mut filed: HashMap<SubjectKey, BTreeSet<usize>> = HashMap::new();
+            let mut shapes = BTreeSet::new();
+            for (n, entry) in entries.iter().enumerate() {
+                let filing = keys(entry).matching();
+                for key in filing.under {
+                    filed.entry(key).or_default().insert(n);
+                }
+                shapes.extend(filing.shape.map(|(_, shape)| shape));
+            }
+            let at = |key: &SubjectKey| filed.get(key).cloned().unwrap_or_default();
+            let mut found = BTreeSet::new();
+            for probe in keys(&event).probes(&shapes.into_iter().collect::<Vec<_>>()) {
+                found.extend(match probe {
+                    Probe::Whole(key) => at(&key),
+                    Probe::Members(keys) => {
+                        let each = keys.iter().map(at);
+                        each.reduce(|a, b| &a & &b).expect("never empty")
+                    }
+                });
+            }
+            let matching: BTreeSet<_> =
+                (0..entries.len()).filter(|n| entries[*n].matches(&event)).collect();
+            prop_assert_eq!(found, matching);
+        }
+
+        #[test]
+        fn only_identical_subjects_have_the_same_identity(one in subjects(), other in subjects()) {
+            let same = keys(&one).identity() == keys(&other).identity();
+            prop_assert_eq!(same, one == other);
+            prop_assert_eq!(keys(&one).identical().entry, keys(&one).identity());
+        }
+    }
+}

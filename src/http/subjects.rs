@@ -1,0 +1,71 @@
+//! Subjects of a stream (SSF §8.1.3).
+
+use actix_web::{HttpResponse, http::header, web};
+use serde_json::{Map, Value};
+
+use crate::{
+    auth::Principal,
+    domain::{grant::Scope, id::StreamId, subject::SubjectId},
+    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    transmitter::Transmitter,
+};
+
+/// 200 without a body, whoever the subject is (SSF §8.1.3.2, §9.1).
+pub(super) async fn add(
+    Receiver(caller): Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let mut members = read(&caller, &settings, payload).await?;
+    let (id, subject) = stream_and_subject(&caller, &transmitter, &mut members)?;
+    // Absent stands for true. Either way the Receiver wants the subject, which is all we act on.
+    if members.get("verified").is_some_and(|verified| !verified.is_boolean()) {
+        return Err(ApiError::bad("verified", "must be true or false (SSF §8.1.3.2)"));
+    }
+    transmitter.add_subject(&caller, &provider, &id, &subject).await?;
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish())
+}
+
+/// 204, whether the subject was on the stream or not (SSF §8.1.3.3).
+pub(super) async fn remove(
+    Receiver(caller): Receiver,
+    provider: Of,
+    transmitter: web::Data<Transmitter>,
+    settings: web::Data<PublicSettings>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let mut members = read(&caller, &settings, payload).await?;
+    let (id, subject) = stream_and_subject(&caller, &transmitter, &mut members)?;
+    transmitter.remove_subject(&caller, &provider, &id, &subject).await?;
+    Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
+}
+
+async fn read(
+    caller: &Principal,
+    settings: &PublicSettings,
+    payload: web::Payload,
+) -> Result<Map<String, Value>, ApiError> {
+    caller.require(Scope::Manage)?;
+    body::object(payload, settings.body_bytes_max).await
+}
+
+fn stream_and_subject(
+    caller: &Principal,
+    transmitter: &Transmitter,
+    members: &mut Map<String, Value>,
+) -> Result<(StreamId, SubjectId), ApiError> {
+    let id = body::stream_id(members)?;
+    // The stream comes before the subject: of another's stream nothing is judged.
+    transmitter.stream(caller, &id)?;
+    let subject = match members.remove("subject") {
+        Some(subject @ Value::Object(_)) => subject,
+        Some(_) => return Err(ApiError::bad("subject", "must be an object (SSF §8.1.3.2)")),
+        None => return Err(ApiError::bad("subject", "is required")),
+    };
+    let subject = SubjectId::try_from(subject);
+    let subject =
+        subject.map_err(|error| ApiError::bad("subject", format!("is not valid: {error}")))?;
+    Ok((id, subject))
+}

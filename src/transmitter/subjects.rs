@@ -1,0 +1,90 @@
+//! A Receiver says whose events it wants on a stream (SSF §8.1.3).
+
+use crate::{
+    auth::Principal,
+    clock,
+    domain::{
+        id::StreamId,
+        provider::Provider,
+        subject::{SubjectId, keys::SubjectKeys},
+        time::Timestamp,
+    },
+    store::StoreError,
+};
+
+use super::{RequestError, Transmitter};
+
+impl Transmitter {
+    /// The subject is on the stream from now on. It is neither known here who there is nor asked,
+    /// so one subject is like another: nobody learns of an account by adding it (SSF §9.1).
+    pub async fn add_subject(
+        &self,
+        principal: &Principal,
+        provider: &Provider,
+        id: &StreamId,
+        subject: &SubjectId,
+    ) -> Result<(), RequestError> {
+        let stream = self.owned(principal, id)?;
+        let now = clock::now();
+        self.admit_subject(provider, id, now)?;
+        if is_own(id, subject) {
+            return Ok(());
+        }
+        let keys = SubjectKeys::of(&provider.name, subject);
+        let (entry, change) = stream.default_subjects.add(&keys, now);
+        let limit = provider.subjects_per_stream_max;
+        self.store.change_list(id, entry, change, limit, now).await.map_err(or_gone)
+    }
+
+    /// The subject is off the stream once the provider's grace is over. Then, and without a grace
+    /// once this returns, no further attempt starts for a SET about it that waits in the store.
+    pub async fn remove_subject(
+        &self,
+        principal: &Principal,
+        provider: &Provider,
+        id: &StreamId,
+        subject: &SubjectId,
+    ) -> Result<(), RequestError> {
+        let stream = self.owned(principal, id)?;
+        let now = clock::now();
+        self.admit_subject(provider, id, now)?;
+        if is_own(id, subject) {
+            return Ok(());
+        }
+        let keys = SubjectKeys::of(&provider.name, subject);
+        let grace = provider.subject_removal_grace;
+        let (entry, change) = stream.default_subjects.remove(&keys, now, grace);
+        let limit = provider.subjects_per_stream_max;
+        self.store.change_list(id, entry, change, limit, now).await.map_err(or_gone)?;
+        // What waits in memory was read before: whoever delivers reads it again, and there it is
+        // judged.
+        self.directory.subject_removed(id);
+        self.wake(std::slice::from_ref(id), false);
+        Ok(())
+    }
+
+    fn admit_subject(
+        &self,
+        provider: &Provider,
+        id: &StreamId,
+        now: Timestamp,
+    ) -> Result<(), RequestError> {
+        let mut paces = self.subject_paces();
+        let pace = paces.entry(id.clone()).or_default();
+        pace.admit(now, provider.subject_changes_per_second_max)
+            .map_err(|wait| RequestError::TooManySubjects { wait })
+    }
+}
+
+/// A stream's own subject is always on it (SSF §8.1.4.1).
+fn is_own(id: &StreamId, subject: &SubjectId) -> bool {
+    subject.stream().as_ref() == Some(id)
+}
+
+/// The one conflict that a list knows is that its stream was deleted meanwhile.
+fn or_gone(error: StoreError) -> RequestError {
+    match error {
+        StoreError::Conflict => RequestError::StreamNotFound,
+        other => other.into(),
+    }
+}
