@@ -27,7 +27,7 @@ use crate::{
     http::{self, Services},
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
-    store::{Store, StoreError, sqlite::SqliteStore},
+    store::{HOLD_LIMIT, Store, StoreError, sqlite::SqliteStore},
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
     transmitter::Transmitter,
 };
@@ -296,6 +296,18 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
         let now = clock::now();
         let settled_before = now - config.store.event_retention;
         let ids_before = now - config.store.event_id_retention;
+        match store.limit_held(config.store.held_max, now - config.store.held_for, now).await {
+            Ok(dropped) => {
+                for (provider, sets) in dropped {
+                    metrics::sets_dead(&provider, HOLD_LIMIT, sets);
+                    tracing::warn!(%provider, sets, "paused streams held too much or too long");
+                }
+            }
+            Err(error) => {
+                metrics::store_error("limit_held");
+                tracing::warn!(error = with_causes(&error), "cannot bound what is held");
+            }
+        }
         loop {
             let expired = async {
                 let lists = store.expire_lists(now).await?;

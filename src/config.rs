@@ -53,7 +53,11 @@ pub struct StoreSettings {
     /// How long a publisher's event id is known, so that a second event with it is a duplicate.
     #[serde(with = "humantime_serde")]
     pub event_id_retention: Duration,
-    /// How often what is older is removed.
+    /// How many SETs a paused stream holds, and how long (SSF §8.1.2.1). Receivers should know.
+    pub held_max: usize,
+    #[serde(with = "humantime_serde")]
+    pub held_for: Duration,
+    /// How often what is older or too much is removed.
     #[serde(with = "humantime_serde")]
     pub expiry_interval: Duration,
 }
@@ -64,6 +68,8 @@ impl Default for StoreSettings {
             sqlite: SqliteSettings::default(),
             event_retention: Duration::from_hours(30 * 24),
             event_id_retention: Duration::from_hours(24),
+            held_max: 100_000,
+            held_for: Duration::from_hours(7 * 24),
             expiry_interval: Duration::from_mins(1),
         }
     }

@@ -120,6 +120,9 @@ pub struct Polled {
     pub discarded: usize,
 }
 
+/// Why a SET is dead that a paused stream held too long, or among too many (SSF §8.1.2.1).
+pub const HOLD_LIMIT: &str = "hold_limit";
+
 /// The most shapes that the complex subjects on one stream's list may have: each that there is at a
 /// provider is a look-up for its complex events.
 pub const SHAPES_PER_STREAM_MAX: usize = 16;
@@ -259,6 +262,16 @@ pub trait Store: Send + Sync {
 
     /// What waits, by provider; disabled and deleted streams have nothing.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// Bounds what paused streams hold: of each, events appended before `appended_before` are dead,
+    /// and so are the oldest beyond the `held_max` newest, with the reason [`HOLD_LIMIT`]. Returns
+    /// how many, by provider.
+    async fn limit_held(
+        &self,
+        held_max: usize,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError>;
 
     /// Removes settled SETs settled before `settled_before` and publishers' ids older than
     /// `ids_before`, a bounded number in one call; `true` if there is more.

@@ -228,7 +228,7 @@ impl StreamActor {
             }
             Disposition::Dead { reason, detail } => {
                 metrics::attempt_failed(&self.provider, outcome.class());
-                metrics::set_dead(&self.provider, reason);
+                metrics::sets_dead(&self.provider, reason, 1);
                 tracing::warn!(%stream_id, %jti, attempts, reason, detail, "dead-lettered");
             }
             Disposition::RetryAt { due_at, error } => {

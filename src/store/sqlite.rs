@@ -225,6 +225,16 @@ impl Store for SqliteStore {
         self.readers.run(outbox::backlog).await
     }
 
+    async fn limit_held(
+        &self,
+        held_max: usize,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+        let limit = move |db: &_| retention::limit_held(db, held_max, appended_before, now);
+        self.writer.run(limit).await
+    }
+
     async fn expire(
         &self,
         settled_before: Timestamp,

@@ -73,7 +73,8 @@ metrics! {
     counter "ssfd_sets_delivered_total" =
         sets_delivered(provider: &ProviderName, method: Method) by count: usize;
     /// SETs that went to the dead letters, by reason.
-    counter "ssfd_sets_dead_total" = set_dead(provider: &ProviderName, reason: &'static str);
+    counter "ssfd_sets_dead_total" =
+        sets_dead(provider: &ProviderName, reason: &'static str) by count: usize;
     /// Push attempts after which the SET was not with the Receiver, by `Outcome::class`.
     counter "ssfd_attempts_failed_total" =
         attempt_failed(provider: &ProviderName, class: &'static str);
@@ -214,7 +215,7 @@ mod tests {
             r#"ssfd_sets_delivered_total{provider="acme",method="poll"} 2"#,
         );
         check(
-            || set_dead(acme, "expired"),
+            || sets_dead(acme, "expired", 1),
             r#"ssfd_sets_dead_total{provider="acme",reason="expired"} 1"#,
         );
         check(

@@ -114,7 +114,7 @@ impl Transmitter {
             tracing::warn!(stream_id = %id, sets = settled.dead.len(), "dead-lettered: refused by poll");
         }
         for code in settled.dead {
-            metrics::set_dead(provider, code.as_str());
+            metrics::sets_dead(provider, code.as_str(), 1);
         }
         Ok(())
     }

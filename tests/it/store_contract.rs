@@ -90,6 +90,7 @@ macro_rules! run_contract_on {
                 only_enabled_push_streams_with_something_due_have_work,
                 the_backlog_counts_what_waits_by_provider,
                 what_is_settled_expires_and_what_waits_does_not,
+                a_paused_stream_holds_the_newest_and_not_for_ever,
                 more_than_one_call_of_expiry_is_announced;
             polling:
                 a_poll_takes_what_is_due_control_events_first,

@@ -187,6 +187,29 @@ pub(super) async fn what_is_settled_expires_and_what_waits_does_not(backend: imp
     assert_eq!(remembered().await, 0);
 }
 
+/// STAT-05, STAT-10: an enabled stream keeps all, and a control event is not what is held.
+pub(super) async fn a_paused_stream_holds_the_newest_and_not_for_ever(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;
+    let sets = |stream: &'static str| ["j1", "j2", "j3", "j4"].map(|name| set(stream, name));
+    append_sets(&*store, vec![control("st_1", "c1")]).await;
+    append_sets(&*store, [sets("st_1"), sets("st_2")].concat()).await;
+    let paused = push_stream("st_1").with_status(StreamStatus::Paused, None);
+    store.update_stream(paused, false).await.expect("updated");
+
+    let limit = async |held_max, appended_before| {
+        let limited = store.limit_held(held_max, appended_before, later(9)).await;
+        limited.expect("limited").into_iter().map(|(_, dropped)| dropped).sum::<usize>()
+    };
+    let held = async |stream| names(&pending(&*store, stream).await).join(" ");
+    assert_eq!(limit(4, NOW).await, 0);
+    assert_eq!(limit(2, NOW).await, 2);
+    assert_eq!(held("st_1").await, "c1 j3 j4");
+    assert_eq!(limit(2, later(1)).await, 2);
+    assert_eq!(held("st_1").await, "c1");
+    assert_eq!(held("st_2").await, "j1 j2 j3 j4");
+}
+
 pub(super) async fn more_than_one_call_of_expiry_is_announced(backend: impl Backend) {
     // Beyond any bound of one call.
     const EVENTS: usize = 12_000;
