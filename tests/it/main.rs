@@ -13,3 +13,4 @@ mod receive;
 mod scripted_server;
 mod source;
 mod store_contract;
+mod subjects;
