@@ -36,8 +36,9 @@ impl Transmitter {
         self.store.change_list(id, entry, change, limit, now).await.map_err(or_gone)
     }
 
-    /// The subject is off the stream once the provider's grace is over. Then, and without a grace
-    /// once this returns, no further attempt starts for a SET about it that waits in the store.
+    /// The subject is off the stream once the provider's grace is over. From then on no SET about
+    /// it is read to be sent; without a grace, no further attempt starts once this returns. With
+    /// one, a SET that was read before its end and waits in memory for a retry may still be sent.
     pub async fn remove_subject(
         &self,
         principal: &Principal,

@@ -17,3 +17,4 @@ mod schemas;
 mod scripted_server;
 mod source;
 mod store_contract;
+mod subjects;

@@ -144,16 +144,21 @@ pub(super) fn listed(
 ) -> rusqlite::Result<Vec<Listed>> {
     let mut lookup = Lookup::of_all(db, provider.clone(), now);
     let mut find = db.prepare_cached("SELECT id FROM streams WHERE key = ?1")?;
-    let mut ids: HashMap<i64, StreamId> = HashMap::new();
+    let mut ids: HashMap<i64, Option<StreamId>> = HashMap::new();
     let mut named = |keys: BTreeSet<i64>| {
-        let id = |key| match ids.entry(key) {
-            Entry::Occupied(known) => Ok(known.get().clone()),
-            Entry::Vacant(unknown) => {
-                let id = find.query_row([key], |row| row::text(row, 0))?;
-                Ok(unknown.insert(id).clone())
-            }
-        };
-        keys.into_iter().map(id).collect::<rusqlite::Result<_>>()
+        let mut named = BTreeSet::new();
+        for key in keys {
+            let id = match ids.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                // None if the stream was deleted a moment ago.
+                Entry::Vacant(unknown) => {
+                    let id = find.query_row([key], |row| row::text(row, 0)).optional()?;
+                    unknown.insert(id)
+                }
+            };
+            named.extend(id.clone());
+        }
+        Ok::<_, rusqlite::Error>(named)
     };
     subjects
         .iter()

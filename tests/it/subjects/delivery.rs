@@ -1,0 +1,121 @@
+//! What becomes of a SET that waits when its subject is removed: access is judged when it is sent.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{none_by_default, opaque, with_provider};
+use crate::{
+    harness::{
+        eventually,
+        receiver::{Receiver, claims, subject},
+        scene::Scene,
+        streams::push_to,
+    },
+    scripted_server::Seen,
+};
+
+/// Longer than any test.
+const FOR_GOOD: Duration = Duration::from_hours(1);
+
+#[actix_web::test]
+async fn a_set_that_waits_for_a_retry_goes_with_its_subject() {
+    let mut receiver = Receiver::answering([503]).await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        config.delivery.retry.schedule = vec![FOR_GOOD];
+    })
+    .await;
+    scene.publish(&["kim"]).await;
+    eventually("the failure is recorded", async || scene.waiting().await[0].attempts == 1).await;
+    assert_eq!(receiver.next().await.subject(), "kim");
+
+    scene.remove(&opaque("kim")).await;
+    // The actor has it in memory, and no other reason to look into the store.
+    eventually("the SET is discarded", async || scene.daemon.backlog().await == 0).await;
+    scene.publish(&["kim", "lee"]).await;
+    assert_eq!(receiver.next().await.subject(), "lee");
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn what_a_paused_stream_holds_goes_with_its_subject() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_with(&receiver, none_by_default).await;
+    for subject in ["kim", "lee"] {
+        scene.add(&opaque(subject)).await;
+    }
+    scene.change_status("paused").await;
+    scene.publish(&["kim", "lee", "kim"]).await;
+    scene.remove(&opaque("kim")).await;
+    scene.change_status("enabled").await;
+    assert_eq!(receiver.next().await.subject(), "lee");
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn a_set_that_waits_to_be_polled_goes_with_its_subject() {
+    let scene = Scene::polling_with(|config| {
+        config.poll.redelivery_interval = Duration::ZERO;
+    })
+    .await;
+    scene.publish(&["kim", "lee"]).await;
+    let polled = async || {
+        let answer = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+        let sets = answer["sets"].as_object().expect("an object of SETs");
+        let jws = |jws: &Value| jws.as_str().expect("a compact JWS").to_owned();
+        let mut subjects: Vec<_> = sets.values().map(|set| subject(&claims(&jws(set)))).collect();
+        subjects.sort();
+        subjects
+    };
+    assert_eq!(polled().await, ["kim", "lee"]);
+    scene.remove(&opaque("kim")).await;
+    // It was handed out, and would be again.
+    assert_eq!(polled().await, ["lee"]);
+    assert_eq!(scene.daemon.backlog().await, 1);
+}
+
+/// SUBJ-08: what waits beyond the grace is not sent.
+#[actix_web::test]
+async fn a_set_that_waits_longer_than_the_grace_goes_with_its_subject() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::new(
+        push_to(&receiver.url("/in")),
+        with_provider(|provider| provider.subject_removal_grace = Duration::from_millis(300)),
+    )
+    .await;
+    scene.remove(&opaque("kim")).await;
+    scene.change_status("paused").await;
+    let mut kept = 0;
+    eventually("the grace ends", async || {
+        let reached = scene.reaches(&opaque("kim")).await;
+        kept += u64::from(reached);
+        !reached
+    })
+    .await;
+    assert_eq!(scene.daemon.backlog().await, kept);
+    scene.change_status("enabled").await;
+    scene.publish(&["lee"]).await;
+    assert_eq!(receiver.next().await.subject(), "lee");
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+/// A removal concerns one subject: what is under way for others goes on.
+#[actix_web::test]
+async fn a_removal_while_sets_go_out_loses_none_of_the_others() {
+    const ROUNDS: usize = 40;
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    for n in 0..ROUNDS {
+        scene.publish(&[&format!("kept-{n}"), &format!("gone-{n}")]).await;
+        scene.remove(&opaque(&format!("gone-{n}"))).await;
+    }
+    scene.settled().await;
+    let arrived: Vec<_> = receiver.rest().iter().map(Seen::subject).collect();
+    for n in 0..ROUNDS {
+        let kept = format!("kept-{n}");
+        assert_eq!(arrived.iter().filter(|subject| **subject == kept).count(), 1, "{kept}");
+    }
+}
