@@ -20,6 +20,8 @@ pub struct PollSettings {
     /// How long a long poll waits for a SET.
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
+    /// Long polls of one stream that wait at a time; a further one is answered at once.
+    pub waiting_max: usize,
     /// How long a SET that was handed out and not acknowledged stays away from further polls
     /// (RFC 8936 §2.4).
     #[serde(with = "humantime_serde")]
@@ -32,6 +34,7 @@ impl Default for PollSettings {
             events_default: 100,
             events_max: 1000,
             wait: Duration::from_secs(30),
+            waiting_max: 16,
             redelivery_interval: Duration::from_secs(30),
         }
     }

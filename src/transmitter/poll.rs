@@ -19,7 +19,7 @@ use crate::{
     telemetry::metrics::{self, Method},
 };
 
-use super::{RequestError, Transmitter};
+use super::{RequestError, Transmitter, waiters::Waiter};
 
 /// What a poll is answered with (RFC 8936 §2.3).
 #[derive(Debug, Default)]
@@ -42,17 +42,18 @@ impl Transmitter {
         let limit = request.limit(&self.poll);
         self.acknowledge(principal, id, request.ack, request.set_errs).await?;
         let deadline = Instant::now() + self.poll.wait;
-        let waiter = self.waiters.join(id);
+        let join = || self.waiters.join(id, self.poll.waiting_max);
+        let waiter = if request.return_immediately { None } else { join() };
         loop {
-            let woken = waiter.next();
+            let woken = waiter.as_ref().map(Waiter::next);
             // Judged anew at each turn: the stream may have been changed meanwhile.
             let enabled = self.poll_stream(principal, id)? == StreamStatus::Enabled;
             let polled =
                 if enabled { self.take(principal, id, limit).await? } else { Polled::default() };
             let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
-            if ready || request.return_immediately || self.waiters.is_closed() {
+            let Some(woken) = woken.filter(|_| !ready && !self.waiters.is_closed()) else {
                 return self.answer(principal, polled).await;
-            }
+            };
             let next_due = if enabled { self.store.next_due(id).await? } else { None };
             let turn_ends = match next_due {
                 Some(due) => deadline.min(Instant::now() + due.since(clock::now())),

@@ -38,16 +38,22 @@ pub(super) struct Waiter {
 }
 
 impl Waiters {
-    pub(super) fn join(self: &Arc<Self>, id: &StreamId) -> Waiter {
+    /// A place for one more, unless the stream has `polls_max` waiting or the daemon is about to
+    /// stop.
+    pub(super) fn join(self: &Arc<Self>, id: &StreamId, polls_max: usize) -> Option<Waiter> {
         let mut streams = self.streams();
+        let polls = streams.get(id).map_or(0, |waiting| waiting.polls);
+        if polls_max <= polls || self.is_closed() {
+            return None;
+        }
         let waiting = streams.entry(id.clone()).or_default();
         waiting.polls += 1;
-        Waiter {
+        Some(Waiter {
             waiters: Arc::clone(self),
             id: id.clone(),
             notify: Arc::clone(&waiting.notify),
             _counted: metrics::long_poll(),
-        }
+        })
     }
 
     pub(super) fn wake(&self, ids: &[StreamId]) {

@@ -106,3 +106,16 @@ async fn a_long_poll_ends_when_the_daemon_stops() {
     };
     assert_eq!(tokio::join!(poll, stop).0.expect(200).json(), json!({"sets": {}}));
 }
+
+/// SEC-04: connections that wait are bounded.
+#[actix_web::test]
+async fn a_long_poll_beyond_the_bound_is_answered_at_once() {
+    let scene = Scene::polling_with(|config| {
+        waits_long(config);
+        config.poll.waiting_max = 0;
+    })
+    .await;
+    assert_eq!(scene.poll(json!({})).await.expect(200).json(), json!({"sets": {}}));
+    scene.publish(&["s-1"]).await;
+    assert_eq!(subjects(&scene.poll(json!({})).await), ["s-1"]);
+}
