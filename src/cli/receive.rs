@@ -220,7 +220,10 @@ impl Trust {
         let keys = self.keys(http.clone())?;
         if let Err(error) = keys.check().await {
             // The Transmitter may be about to start.
-            eprintln!("no keys yet: {}", with_causes(&error));
+            eprintln!(
+                "no keys yet, so they are fetched with the first SET: {}",
+                with_causes(&error)
+            );
         }
         let mut inspector = Inspector::new(keys);
         if let Some(issuer) = &self.issuer {
