@@ -6,7 +6,11 @@ use crate::{
     domain::{
         id::StreamId,
         provider::Provider,
-        subject::{SubjectId, keys::SubjectKeys},
+        subject::{
+            SubjectId,
+            keys::{Filing, SubjectKeys},
+            list::{DefaultSubjects, ListChange},
+        },
         time::Timestamp,
     },
     store::StoreError,
@@ -24,16 +28,8 @@ impl Transmitter {
         id: &StreamId,
         subject: &SubjectId,
     ) -> Result<(), RequestError> {
-        let stream = self.owned(principal, id)?;
-        let now = clock::now();
-        self.admit_subject(provider, id, now)?;
-        if is_own(id, subject) {
-            return Ok(());
-        }
-        let keys = SubjectKeys::of(&provider.name, subject);
-        let (entry, change) = stream.default_subjects.add(&keys, now);
-        let limit = provider.subjects_per_stream_max;
-        self.store.change_list(id, entry, change, limit, now).await.map_err(or_gone)
+        let add = |default: DefaultSubjects, keys: &_, now| default.add(keys, now);
+        self.change_list(principal, provider, id, subject, add).await
     }
 
     /// The subject is off the stream once the provider's grace is over. From then on no SET about
@@ -46,6 +42,26 @@ impl Transmitter {
         id: &StreamId,
         subject: &SubjectId,
     ) -> Result<(), RequestError> {
+        let grace = provider.subject_removal_grace;
+        let remove = |default: DefaultSubjects, keys: &_, now| default.remove(keys, now, grace);
+        self.change_list(principal, provider, id, subject, remove).await?;
+        // What waits in memory was read before: whoever delivers reads it again, and there it is
+        // judged.
+        self.directory.subject_removed(id);
+        self.wake(std::slice::from_ref(id), false);
+        Ok(())
+    }
+
+    /// Files what `change` makes of the subject by the stream's default. The stream's own subject
+    /// has nothing to change.
+    async fn change_list(
+        &self,
+        principal: &Principal,
+        provider: &Provider,
+        id: &StreamId,
+        subject: &SubjectId,
+        change: impl FnOnce(DefaultSubjects, &SubjectKeys, Timestamp) -> (Filing, ListChange),
+    ) -> Result<(), RequestError> {
         let stream = self.owned(principal, id)?;
         let now = clock::now();
         self.admit_subject(provider, id, now)?;
@@ -53,15 +69,9 @@ impl Transmitter {
             return Ok(());
         }
         let keys = SubjectKeys::of(&provider.name, subject);
-        let grace = provider.subject_removal_grace;
-        let (entry, change) = stream.default_subjects.remove(&keys, now, grace);
+        let (entry, change) = change(stream.default_subjects, &keys, now);
         let limit = provider.subjects_per_stream_max;
-        self.store.change_list(id, entry, change, limit, now).await.map_err(or_gone)?;
-        // What waits in memory was read before: whoever delivers reads it again, and there it is
-        // judged.
-        self.directory.subject_removed(id);
-        self.wake(std::slice::from_ref(id), false);
-        Ok(())
+        self.store.change_list(id, entry, change, limit, now).await.map_err(or_gone)
     }
 
     fn admit_subject(
