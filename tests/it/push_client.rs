@@ -138,7 +138,7 @@ async fn an_untrusted_certificate_is_a_tls_failure() {
     let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let other = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let outcome = client_for(&other).push(&to(&endpoint.url("/in")), SET).await;
-    assert_failed(&outcome, FailureClass::Tls);
+    assert_failed(&outcome, FailureClass::TlsUntrusted);
     assert!(endpoint.seen().is_empty());
 }
 
@@ -147,7 +147,7 @@ async fn an_untrusted_certificate_is_a_tls_failure() {
 async fn a_certificate_for_another_name_is_a_tls_failure() {
     let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let by_address = to(&endpoint.url_by_address("/in"));
-    assert_failed(&client_for(&endpoint).push(&by_address, SET).await, FailureClass::Tls);
+    assert_failed(&client_for(&endpoint).push(&by_address, SET).await, FailureClass::TlsUntrusted);
     assert!(endpoint.seen().is_empty());
 }
 
