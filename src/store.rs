@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    delivery::outbox::{Cursor, NewSet, PendingSet, Settlement},
+    delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Settlement},
     domain::{
         grant::{Grant, TokenHash},
         id::{Jti, ProviderName, StreamId},
@@ -102,10 +102,13 @@ pub enum Appended {
     Duplicate,
 }
 
-/// SETs that wait for a Receiver to be sent.
+/// What a push stream can send now.
 #[derive(Debug, Clone, Default)]
-pub struct Pending {
+pub struct Due {
+    /// Control events first, then SETs that failed before, then those that were never tried.
     pub sets: Vec<PendingSet>,
+    /// When the next of the SETs that failed before is due that is not yet.
+    pub next_retry: Option<Timestamp>,
     /// How many were found to be about subjects that are not on the stream any more.
     pub discarded: usize,
 }
@@ -116,7 +119,7 @@ pub struct Polled {
     pub sets: Vec<PendingSet>,
     /// Whether there are more that could be handed out now.
     pub more: bool,
-    /// As [`Pending::discarded`].
+    /// As [`Due::discarded`].
     pub discarded: usize,
 }
 
@@ -163,8 +166,8 @@ pub trait Store: Send + Sync {
 
     /// Replaces a stream by its next version. [`StoreError::Conflict`] if the store does not hold
     /// `stream.version - 1`. With `discard`, what waits in its outbox is discarded, and the number
-    /// of such SETs returned. If its delivery changes, what waits is due at once: it was put off
-    /// for the sake of the old one.
+    /// of such SETs returned. If its delivery changes, or a push stream is enabled again, what waits
+    /// is due at once: it was put off for the sake of the old state of things.
     async fn update_stream(&self, stream: StreamConfig, discard: bool) -> Result<u64, StoreError>;
 
     /// Deletes a stream and its outbox. `false` if there was none.
@@ -215,24 +218,33 @@ pub trait Store: Send + Sync {
 
     // SETs out.
 
-    /// SETs that are not settled and lie behind the cursor, control events first, then in order,
-    /// `limit` at most. Those that wait for a retry are among them. An event whose subject is not
-    /// on the stream at `now` is discarded in place of being read.
-    async fn read_pending(
+    /// Reads what can be pushed. It costs as much as is read, and as is passed over, whatever else
+    /// waits. An event whose subject is not on the stream at `now` is discarded in place of being
+    /// read.
+    async fn read_due(
         &self,
         stream: &StreamId,
-        after: Cursor,
-        limit: usize,
+        reading: Reading,
         now: Timestamp,
-    ) -> Result<Pending, StoreError>;
+    ) -> Result<Due, StoreError>;
 
-    /// Records results of attempts. A SET that is settled already, or gone, stays as it is.
+    /// Records results of attempts. A SET that is settled already, or gone, stays as it is. `true`
+    /// if one that was settled had another behind it in its lane, which is the head now.
     async fn settle(
         &self,
         stream: &StreamId,
         settlements: Vec<Settlement>,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
+
+    /// For inspection: what is not settled and lies behind the cursor, control events first, then
+    /// in order, `limit` at most, due or not.
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError>;
 
     /// Settles what a polling Receiver acknowledges or refuses; a `jti` that does not wait is
     /// ignored.
@@ -257,7 +269,8 @@ pub trait Store: Send + Sync {
     /// poll may sleep.
     async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Enabled push streams that have a SET due: what a lost hint would leave behind.
+    /// Enabled push streams of which [`Self::read_due`] would read something: what a lost hint would
+    /// leave behind.
     async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError>;
 
     /// What waits, by provider; disabled and deleted streams have nothing.

@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod explain;
+pub mod faults;
 pub mod poll;
 pub mod publish;
 pub mod status;

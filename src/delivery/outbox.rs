@@ -49,8 +49,26 @@ pub struct PendingSet {
     pub due_at: Timestamp,
 }
 
-/// Up to where an outbox has been read. Control events have a cursor of their own, being read
-/// first.
+/// What a push stream asks of its outbox: the SETs that can go out now. Of each lane that is its
+/// head, the oldest that is not settled, and no other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Heads that are in memory already: they are passed over.
+    pub busy: Vec<Seq>,
+    /// How many heads that were never tried, the oldest first.
+    pub fresh: usize,
+    /// How many heads that failed before and are due again, the longest due first. Of these places
+    /// and those above, either takes what the other leaves.
+    pub retries: usize,
+}
+
+impl Reading {
+    /// How many control events that can go out are read, in addition and before the others: each
+    /// has the lane of its stream, so there is hardly ever a second one.
+    pub const CONTROL_MAX: usize = 8;
+}
+
+/// How far an outbox was gone through. Control events have a cursor of their own, coming first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
     pub control: Seq,
@@ -58,7 +76,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Moves past a SET that was read.
+    /// Moves past a SET that was seen.
     pub fn pass(&mut self, set: &PendingSet) {
         let seen = match set.kind {
             Kind::Control => &mut self.control,

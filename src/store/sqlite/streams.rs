@@ -27,14 +27,17 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
     reason = ?10, version = ?11, created_at = ?12, default_subjects = ?13
     WHERE id = ?1 AND version = ?11 - 1";
 
+/// The heads of lanes (?2 = 1) last: a head that goes looks for the next of its lane.
 const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
-    WHERE stream = ?1 AND settled_at IS NULL";
+    WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
-const MOVED: &str = "SELECT 1 FROM streams
-    WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3)";
+/// Whether what was put off was put off for a reason that is gone.
+const BEGINS_ANEW: &str = "SELECT 1 FROM streams
+    WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3
+        OR endpoint IS NOT NULL AND status <> 'enabled' AND ?4 = 'enabled')";
 
 const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = appended_at
-    WHERE stream = ?1 AND settled_at IS NULL";
+    WHERE stream = ?1 AND settled_at IS NULL AND due_at <> appended_at";
 
 const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
     authorization_header, description, status, reason, version, created_at, default_subjects
@@ -59,14 +62,16 @@ pub(super) fn update(
     discard: bool,
 ) -> Result<u64, StoreError> {
     let (endpoint, secret) = columns(&stream.delivery);
-    let moved = db.prepare_cached(MOVED)?.exists(params![stream.id.as_str(), endpoint, secret])?;
+    let status = stream.status.as_str();
+    let state = params![stream.id.as_str(), endpoint, secret, status];
+    let begins_anew = db.prepare_cached(BEGINS_ANEW)?.exists(state)?;
     write(db, UPDATE, stream)?;
     match key(db, &stream.id)? {
         Some(key) if discard => {
-            let discarded = db.prepare_cached(DISCARD)?.execute([key])?;
+            let discarded = discard_all(db, key)?;
             Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
         }
-        Some(key) if moved => {
+        Some(key) if begins_anew => {
             db.prepare_cached(MAKE_DUE)?.execute([key])?;
             Ok(0)
         }
@@ -74,8 +79,16 @@ pub(super) fn update(
     }
 }
 
+fn discard_all(db: &Connection, key: i64) -> rusqlite::Result<usize> {
+    let mut discard = db.prepare_cached(DISCARD)?;
+    Ok(discard.execute([key, 0])? + discard.execute([key, 1])?)
+}
+
 pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {
-    // Its SETs go with it, by the foreign key.
+    if let Some(key) = key(db, id)? {
+        discard_all(db, key)?;
+    }
+    // What is retained goes with it, by the foreign key.
     let deleted = db.prepare_cached("DELETE FROM streams WHERE id = ?1")?.execute([id.as_str()])?;
     Ok(deleted != 0)
 }
