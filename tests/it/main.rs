@@ -16,5 +16,6 @@ mod receive;
 mod schemas;
 mod scripted_server;
 mod source;
+mod spec;
 mod store_contract;
 mod subjects;

@@ -1,0 +1,218 @@
+//! What the specifications ask of a Transmitter, one test for each requirement of
+//! `spec/checklist.txt`, named by its id. What is left out on purpose stands in ARCHITECTURE.md with
+//! the reason; the test here holds that nothing is forgotten.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use crate::source::tokens;
+
+/// A line for each: id, level, what to observe.
+const CHECKLIST: &str = include_str!("spec/checklist.txt");
+const LEVELS: [&str; 7] = ["MUST NOT", "MUST (IOP)", "MUST", "SHOULD NOT", "SHOULD", "MAY", "S"];
+
+/// Where ARCHITECTURE.md has its table of ids and reasons.
+const EXCEPTIONS_BELOW: &str = "## What is left out on purpose";
+
+/// NOT_YET: requirements whose tests are being written. Whoever adds a test strikes its id; whoever
+/// strikes the last one deletes this list.
+const NOT_YET: &str = "
+    SET-01 SET-02 SET-03 SET-04 SET-05 SET-06 SET-07 SET-08
+    SET-09 SET-10 SET-11 SET-12 SET-13 SET-14 SET-15 SET-16
+
+    SID-01 SID-02 SID-03 SID-04 SID-05 SID-06 SID-07 SID-08 SID-09 SID-10 SID-11
+
+    EVT-01 EVT-02 EVT-03
+    CAEP-01 CAEP-02 CAEP-03 CAEP-04 CAEP-05 CAEP-06
+    CAEP-07 CAEP-08 CAEP-09 CAEP-10 CAEP-11
+    RISC-01 RISC-02 RISC-03 RISC-04 RISC-05
+    OET-01
+
+    META-01 META-02 META-03 META-04 META-05 META-06
+    META-07 META-08 META-09 META-10 META-11 META-12
+
+    CFG-01 CFG-02 CFG-03 CFG-04 CFG-05 CFG-06 CFG-07 CFG-08 CFG-09
+    CFG-10 CFG-11 CFG-12 CFG-13 CFG-14 CFG-15 CFG-16 CFG-17 CFG-18
+    CFG-19 CFG-20 CFG-21 CFG-22 CFG-23 CFG-24 CFG-25 CFG-26 CFG-27
+
+    STAT-01 STAT-02 STAT-03 STAT-04 STAT-05 STAT-06
+    STAT-07 STAT-08 STAT-09 STAT-10 STAT-11
+
+    SUBJ-01 SUBJ-02 SUBJ-03 SUBJ-04 SUBJ-05 SUBJ-06 SUBJ-07 SUBJ-08
+
+    VER-01 VER-02 VER-03 VER-04 VER-05 VER-06 VER-07 VER-08
+
+    PUSH-01 PUSH-02 PUSH-03 PUSH-04 PUSH-05 PUSH-06 PUSH-07
+    PUSH-08 PUSH-09 PUSH-10 PUSH-11 PUSH-12 PUSH-13
+
+    POLL-01 POLL-02 POLL-03 POLL-04 POLL-05 POLL-06 POLL-07 POLL-08
+    POLL-09 POLL-10 POLL-11 POLL-12 POLL-13 POLL-14 POLL-15
+
+    AUTH-01 AUTH-02 AUTH-03 AUTH-04 AUTH-05 AUTH-06 AUTH-07 AUTH-08 AUTH-09
+
+    KEY-01 KEY-02 KEY-03 KEY-04
+
+    SEC-01 SEC-02 SEC-03 SEC-04 SEC-05
+
+    IOP-01 IOP-02 IOP-03 IOP-04
+";
+
+#[test]
+fn each_requirement_has_one_test_or_a_reason_to_have_none() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    let modules = modules(&read("tests/it/spec.rs"));
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(root.join("tests/it/spec")).expect("the folder is there") {
+        let name = entry.expect("an entry").file_name().into_string().expect("names are ASCII");
+        if let Some(module) = name.strip_suffix(".rs") {
+            assert!(modules.contains(module), "no `mod {module};`, so its tests never run");
+            tests.extend(tests_of(&read(&format!("tests/it/spec/{name}"))));
+        }
+    }
+    let mut exceptions = exceptions(&read("ARCHITECTURE.md"));
+    exceptions.extend(NOT_YET.split_whitespace().map(str::to_owned));
+
+    let wrong = wrong(&ids(CHECKLIST), &tests, &exceptions);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What keeps `tests` and `exceptions` from showing each id once.
+fn wrong(ids: &BTreeSet<String>, tests: &[String], exceptions: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut shown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for test in tests {
+        match id_of(test).and_then(|id| ids.get(&id)) {
+            Some(id) => shown.entry(id).or_default().push(format!("the test {test}")),
+            None => found.push(format!("{test}: begins with no id of the checklist")),
+        }
+    }
+    for id in exceptions {
+        match ids.get(id) {
+            Some(id) => shown.entry(id).or_default().push("an exception".to_owned()),
+            None => found.push(format!("{id}: an exception, but no id of the checklist")),
+        }
+    }
+    for id in ids {
+        match shown.get(id.as_str()).map_or(&[][..], Vec::as_slice) {
+            [_] => {}
+            [] => found.push(format!("{id}: no test, and no exception")),
+            several => found.push(format!("{id}: {}", several.join(" and "))),
+        }
+    }
+    found
+}
+
+/// The ids of the checklist.
+fn ids(checklist: &str) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for line in checklist.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (id, rest) = line.split_once(' ').expect("an id, and more");
+        assert!(is_id(id), "no id: {line}");
+        let level = LEVELS.iter().find_map(|level| rest.trim_start().strip_prefix(level));
+        assert!(level.is_some_and(|text| text.starts_with(' ')), "no level: {line}");
+        assert!(ids.insert(id.to_owned()), "twice: {line}");
+    }
+    ids
+}
+
+/// `SET-01`.
+fn is_id(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(family, number)| {
+        family.bytes().all(|b| b.is_ascii_uppercase())
+            && number.len() == 2
+            && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// `SET-01` for `set_01_typ_is_secevent_jwt`.
+fn id_of(test: &str) -> Option<String> {
+    let mut parts = test.splitn(3, '_');
+    let id = format!("{}-{}", parts.next()?.to_uppercase(), parts.next()?);
+    parts.next().filter(|sentence| !sentence.is_empty() && is_id(&id)).map(|_| id)
+}
+
+/// The names of the functions below a `#[test]` or `#[….test]`.
+fn tests_of(source: &str) -> Vec<String> {
+    let tokens = tokens(source);
+    let mut marked = false;
+    let mut tests = Vec::new();
+    for pair in tokens.windows(2) {
+        match (pair[0].text, pair[1].text) {
+            ("test", "]") => marked = true,
+            ("fn", name) if marked => {
+                tests.push(name.to_owned());
+                marked = false;
+            }
+            _ => {}
+        }
+    }
+    tests
+}
+
+/// The modules that a file declares.
+fn modules(source: &str) -> BTreeSet<String> {
+    let tokens = tokens(source);
+    let declared = tokens.windows(2).filter(|pair| pair[0].text == "mod");
+    declared.map(|pair| pair[1].text.to_owned()).collect()
+}
+
+/// The ids in the first column of the table, which must have a reason in the second.
+fn exceptions(architecture: &str) -> Vec<String> {
+    let (_, section) = architecture.split_once(EXCEPTIONS_BELOW).expect("the section is there");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter_map(|line| line.strip_prefix('|')).skip(2);
+    let mut exceptions = Vec::new();
+    for row in rows {
+        let (listed, reason) = row.split_once('|').expect("two columns");
+        assert!(!reason.trim_matches([' ', '|']).is_empty(), "no reason: {row}");
+        exceptions.extend(listed.split(',').map(|id| id.trim().to_owned()));
+    }
+    exceptions
+}
+
+#[track_caller]
+fn check(tests: &[&str], exceptions: &[&str], expected: &[&str]) {
+    let ids = ids("# Both\nSET-01  MUST  this\n\nSET-02  S     that\n");
+    let owned = |names: &[&str]| names.iter().copied().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(wrong(&ids, &owned(tests), &owned(exceptions)), expected);
+}
+
+#[test]
+fn what_is_forgotten_or_shown_twice_is_found() {
+    check(&["set_01_this"], &["SET-02"], &[]);
+    check(&["set_01_this"], &[], &["SET-02: no test, and no exception"]);
+    check(
+        &["set_01_this", "set_01_again", "set_02_that"],
+        &["SET-02"],
+        &[
+            "SET-01: the test set_01_this and the test set_01_again",
+            "SET-02: the test set_02_that and an exception",
+        ],
+    );
+    check(
+        &["set_01_this", "set_02_that", "set_03_more", "set_01", "this"],
+        &["SID-01"],
+        &[
+            "set_03_more: begins with no id of the checklist",
+            "set_01: begins with no id of the checklist",
+            "this: begins with no id of the checklist",
+            "SID-01: an exception, but no id of the checklist",
+        ],
+    );
+}
+
+#[test]
+fn tests_and_exceptions_are_read_from_where_they_stand() {
+    let source = "#[test]\nfn set_01_a() {}\nfn helper() {}\n// #[test]\nfn no() {}\n\
+                  #[actix_web::test]\n#[allow(dead_code)]\nasync fn set_02_b() {}";
+    assert_eq!(tests_of(source), ["set_01_a", "set_02_b"]);
+    let text = format!(
+        "# A\n\n| a | b |\n|---|---|\n| x | y |\n\n{EXCEPTIONS_BELOW}\n\nText.\n\n| id | why |\n\
+         |---|---|\n| SET-01, SET-02 | not built |\n\n## More\n\n| a | b |\n|---|---|\n| x | y |\n"
+    );
+    assert_eq!(exceptions(&text), ["SET-01", "SET-02"]);
+}
