@@ -111,11 +111,20 @@ impl Seen {
     }
 }
 
+/// The JOSE header of a SET.
+pub(crate) fn header(jws: &str) -> Value {
+    part(jws, 0)
+}
+
 /// The claims of a SET, unverified.
 pub(crate) fn claims(jws: &str) -> Value {
-    let payload = jws.split('.').nth(1).expect("a compact JWS has three parts");
-    let payload = URL_SAFE_NO_PAD.decode(payload).expect("a part is base64url");
-    serde_json::from_slice(&payload).expect("the claims are JSON")
+    part(jws, 1)
+}
+
+fn part(jws: &str, n: usize) -> Value {
+    let part = jws.split('.').nth(n).expect("a compact JWS has three parts");
+    let part = URL_SAFE_NO_PAD.decode(part).expect("a part is base64url");
+    serde_json::from_slice(&part).expect("header and claims are JSON")
 }
 
 /// The `id` of a SET's subject; empty if it has none.

@@ -12,7 +12,7 @@ use super::{
     daemon::Daemon,
     eventually,
     http_client::Answer,
-    receiver::Receiver,
+    receiver::{Receiver, claims},
     streams::{by_poll, push_to},
 };
 
@@ -71,6 +71,13 @@ impl Scene {
 
     pub(crate) async fn poll(&self, body: Value) -> Answer {
         self.daemon.poll(&self.token, &self.stream, &body).await
+    }
+
+    /// The claims of the SETs that polls bring, which are to be this many.
+    pub(crate) async fn take(&self, count: usize) -> Vec<Value> {
+        let provider = self.daemon.provider();
+        let sets = self.daemon.poll_few_at(provider, &self.token, &self.stream, count).await;
+        sets.iter().map(|jws| claims(jws)).collect()
     }
 
     /// The SETs of the stream that wait, control events first.
