@@ -9,6 +9,7 @@ pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod scene;
 pub(crate) mod streams;
+pub(crate) mod subjects;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 

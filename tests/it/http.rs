@@ -2,7 +2,6 @@
 
 mod authorization;
 mod discovery;
-mod key_set;
 mod observability;
 mod order;
 mod providers;

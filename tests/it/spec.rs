@@ -2,7 +2,11 @@
 //! `spec/checklist.txt`, named by its id. What is left out on purpose stands in ARCHITECTURE.md with
 //! the reason; the test here holds that nothing is forgotten.
 
+mod events;
+mod keys;
+mod metadata;
 mod set;
+mod subject_identifiers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,16 +26,10 @@ const EXCEPTIONS_BELOW: &str = "## What is left out on purpose";
 /// NOT_YET: requirements whose tests are being written. Whoever adds a test strikes its id; whoever
 /// strikes the last one deletes this list.
 const NOT_YET: &str = "
-    SID-01 SID-02 SID-03 SID-04 SID-05 SID-06 SID-07 SID-08 SID-09 SID-10 SID-11
 
-    EVT-01 EVT-02 EVT-03
-    CAEP-01 CAEP-02 CAEP-03 CAEP-04 CAEP-05 CAEP-06
-    CAEP-07 CAEP-08 CAEP-09 CAEP-10 CAEP-11
-    RISC-01 RISC-02 RISC-03 RISC-04 RISC-05
-    OET-01
+    EVT-01 EVT-03
 
-    META-01 META-02 META-03 META-04 META-05 META-06
-    META-07 META-08 META-09 META-10 META-11 META-12
+    RISC-05
 
     CFG-01 CFG-02 CFG-03 CFG-04 CFG-05 CFG-06 CFG-07 CFG-08 CFG-09
     CFG-10 CFG-11 CFG-12 CFG-13 CFG-14 CFG-15 CFG-16 CFG-17 CFG-18
@@ -51,8 +49,6 @@ const NOT_YET: &str = "
     POLL-09 POLL-10 POLL-11 POLL-12 POLL-13 POLL-14 POLL-15
 
     AUTH-01 AUTH-02 AUTH-03 AUTH-04 AUTH-05 AUTH-06 AUTH-07 AUTH-08 AUTH-09
-
-    KEY-01 KEY-02 KEY-03 KEY-04
 
     SEC-01 SEC-02 SEC-03 SEC-04 SEC-05
 

@@ -69,6 +69,13 @@ pub(crate) fn rename_provider(config: &mut Config, to: &str) {
     config.providers.insert(name(to), provider);
 }
 
+/// Changes the settings of the one provider there is.
+pub(crate) fn with_provider(
+    change: impl FnOnce(&mut ProviderSettings),
+) -> impl FnOnce(&mut Config) {
+    |config| change(config.providers.values_mut().next().expect("a provider"))
+}
+
 /// Everything in `folder`, few threads, short waits between retries, and Receivers on loopback.
 fn configuration(folder: &Path) -> Config {
     let mut config = Config::default();

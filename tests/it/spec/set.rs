@@ -8,7 +8,7 @@ use ssfd::domain::{grant::Scope, subject::SubjectId};
 
 use crate::{
     harness::{
-        daemon::{Daemon, ISSUER, PROVIDER, provider},
+        daemon::{Daemon, ISSUER, PROVIDER, provider, with_provider},
         events::{SESSION_REVOKED, about, about_with},
         http_client::get,
         receiver::Receiver,
@@ -237,11 +237,8 @@ async fn set_13_exp_is_absent() {
 /// For types of CAEP and RISC it is discouraged only (SSF §3.1.1).
 #[actix_web::test]
 async fn set_14_subject_in_the_event_is_refused_for_types_beyond_caep_and_risc() {
-    let scene = Scene::polling_with(|config| {
-        let provider = config.providers.values_mut().next().expect("a provider");
-        provider.custom_event_types = true;
-    })
-    .await;
+    let scene =
+        Scene::polling_with(with_provider(|provider| provider.custom_event_types = true)).await;
     let subject = json!({"format": "opaque", "id": "s-88"});
     for (event_type, status) in [
         ("caep:session-revoked", 202),

@@ -4,28 +4,7 @@ use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
 use super::{complex, none_by_default, opaque, with_provider};
-use crate::harness::{
-    daemon::{ISSUER, PROVIDER},
-    eventually,
-    http_client::{Answer, get},
-    scene::Scene,
-    streams::by_poll,
-};
-
-/// META-09, SSF §7.1
-#[actix_web::test]
-async fn the_metadata_names_the_endpoints_and_the_default() {
-    for (expected, scene) in
-        [("ALL", Scene::polling().await), ("NONE", Scene::polling_with(none_by_default).await)]
-    {
-        let url = scene.daemon.provider_url(PROVIDER, "/.well-known/ssf-configuration");
-        let metadata = get(&url).send().await.expect(200).json();
-        assert_eq!(metadata["default_subjects"], expected);
-        assert_eq!(metadata["add_subject_endpoint"], format!("{ISSUER}/ssf/subjects/add"));
-        assert_eq!(metadata["remove_subject_endpoint"], format!("{ISSUER}/ssf/subjects/remove"));
-        assert_eq!(scene.reaches(&opaque("s-88")).await, expected == "ALL");
-    }
-}
+use crate::harness::{eventually, http_client::Answer, scene::Scene, streams::by_poll};
 
 /// All of an answer but when it was made.
 fn told(answer: Answer) -> (u16, Vec<(String, String)>, String) {
