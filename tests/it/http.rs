@@ -7,7 +7,6 @@ mod order;
 mod providers;
 mod status;
 mod streams;
-mod tls;
 mod verification;
 
 use hyper::{

@@ -58,7 +58,7 @@ const RISC_TYPES: [&str; 13] = [
 ];
 
 /// A Receiver that asks for all that its provider supports.
-struct Trial {
+pub(super) struct Trial {
     scene: Scene,
     supported: Vec<Value>,
 }
@@ -67,7 +67,7 @@ struct Trial {
 type Fate = Result<Value, String>;
 
 impl Trial {
-    async fn new(change: impl FnOnce(&mut ProviderSettings)) -> Self {
+    pub(super) async fn new(change: impl FnOnce(&mut ProviderSettings)) -> Self {
         let scene = Scene::polling_with(with_provider(change)).await;
         let supported = scene.update(json!({})).await.json()["events_supported"].clone();
         scene.update(json!({"events_requested": supported})).await;
@@ -122,6 +122,17 @@ impl Trial {
             let why = fate.expect_err(name);
             assert!(why.contains(&format!("`{name}`")), "{uri}: no `{name}` in {why}");
         }
+    }
+
+    /// What the profile asks of the reason of its use cases.
+    pub(super) async fn check_reason(&self, name: &str) {
+        let all = caep();
+        let (_, event, _) = all.iter().find(|(one, ..)| *one == name).expect("a type of CAEP");
+        let mut event = event.clone();
+        event["reason_admin"] = json!({"en": "rule 12"});
+        let broken = [json!("rule 12"), json!({}), json!({"en": ""}), json!({"en": " "})];
+        let broken = broken.map(|value| ("reason_admin", value));
+        self.check(&format!("{CAEP}{name}"), event, &["reason_admin"], &broken).await;
     }
 }
 
@@ -276,27 +287,16 @@ async fn caep_10_a_risk_has_its_principal_and_one_of_three_levels_in_upper_case(
 }
 
 /// Whoever keeps to the profile.
-fn profiled(provider: &mut ProviderSettings) {
+pub(super) fn profiled(provider: &mut ProviderSettings) {
     provider.interop = true;
     provider.signing_keys = vec![test_key("test-rsa-2048-pkcs8.pem")];
-}
-
-/// What the profile asks of an event's reason.
-async fn check_reason(trial: &Trial, name: &str) {
-    let all = caep();
-    let (_, event, _) = all.iter().find(|(one, ..)| *one == name).expect("a type of CAEP");
-    let mut event = event.clone();
-    event["reason_admin"] = json!({"en": "rule 12"});
-    let broken = [json!("rule 12"), json!({}), json!({"en": ""}), json!({"en": " "})];
-    let broken = broken.map(|value| ("reason_admin", value));
-    trial.check(&format!("{CAEP}{name}"), event, &["reason_admin"], &broken).await;
 }
 
 #[actix_web::test]
 async fn caep_11_by_the_profile_revocations_and_changes_of_credentials_say_why() {
     let trial = Trial::new(profiled).await;
     for name in ["session-revoked", "credential-change"] {
-        check_reason(&trial, name).await;
+        trial.check_reason(name).await;
     }
     // The profile has no say in others.
     trial.check(&format!("{CAEP}session-presented"), json!({}), &[], &[]).await;

@@ -1,0 +1,121 @@
+//! The CAEP Interoperability Profile, by a provider that keeps to it.
+
+use serde_json::{Value, json};
+
+use super::events::{Trial, profiled};
+use crate::harness::{
+    daemon::{Daemon, PROVIDER, with_provider},
+    events::{about_with, key},
+    eventually,
+    http_client::{Answer, Call},
+    receiver::Receiver,
+    redis::Redis,
+    scene::Scene,
+    streams::{by_poll, push_to},
+};
+
+/// The use cases of the profile.
+fn use_cases() -> [Value; 3] {
+    let reason = json!({"en": "rule 12"});
+    [
+        json!({"type": "caep:session-revoked", "event": {"reason_admin": reason}}),
+        json!({"type": "caep:credential-change", "event": {"reason_admin": reason,
+            "credential_type": "fido2-roaming", "change_type": "revoke"}}),
+        json!({"type": "caep:device-compliance-change", "event": {"reason_admin": reason,
+            "previous_status": "compliant", "current_status": "not-compliant"}}),
+    ]
+}
+
+/// By push and by poll.
+#[actix_web::test]
+async fn iop_01_every_subject_is_on_a_new_stream() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::polling_with(with_provider(profiled)).await;
+    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
+    for subject in [
+        json!({"format": "email", "email": "kim@example.com"}),
+        json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}),
+        json!({"format": "complex", "user": {"format": "opaque", "id": "u-1"}}),
+    ] {
+        let [revoked, ..] = use_cases();
+        let event = about_with("", json!({"sub_id": subject, "event": revoked["event"]}));
+        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        assert_eq!(scene.take(1).await[0]["sub_id"], subject);
+        assert_eq!(receiver.next().await.claims()["sub_id"], subject);
+    }
+}
+
+/// Reading with `ssf.read`, all else with `ssf.manage`.
+#[actix_web::test]
+async fn iop_02_a_stream_is_created_read_verified_and_deleted_with_valid_tokens() {
+    use ssfd::domain::grant::Scope;
+
+    let daemon = Daemon::with(with_provider(profiled)).await;
+    let manager = daemon.receiver_token("rx", &[Scope::Manage]).await;
+    let reader = daemon.receiver_token("rx", &[Scope::Read]).await;
+    let ask = async |method: &str, token: &str, path: &str| -> Answer {
+        let url = daemon.provider_url(PROVIDER, path);
+        Call::new(method.parse().expect("a method"), &url).bearer(token).send().await
+    };
+    for delivery in [by_poll(), push_to("https://rx.example/in")] {
+        let members = json!({"delivery": delivery});
+        let stream = daemon.new_stream_at(PROVIDER, &manager, &members).await;
+        let id = stream["stream_id"].as_str().expect("an id");
+        let one = format!("/ssf/streams?stream_id={id}");
+        assert_eq!(ask("GET", &reader, &one).await.expect(200).json(), stream);
+        assert_eq!(ask("GET", &reader, "/ssf/streams").await.expect(200).json(), json!([stream]));
+        let status = ask("GET", &reader, &format!("/ssf/status?stream_id={id}")).await;
+        assert_eq!(status.expect(200).json(), json!({"stream_id": id, "status": "enabled"}));
+        daemon.verify_stream(&manager, id, "n-4411").await.expect(204);
+        if delivery == by_poll() {
+            daemon.poll_few_at(PROVIDER, &manager, id, 1).await;
+        }
+        ask("DELETE", &manager, &one).await.expect(204);
+        ask("GET", &reader, &one).await.expect(404);
+    }
+}
+
+/// From upstream's Redis stream to a Receiver with TLS, and to one that polls.
+#[actix_web::test]
+async fn iop_03_its_use_cases_are_delivered_from_end_to_end() {
+    let redis = Redis::start().await;
+    let mut receiver = Receiver::accepting_over_tls().await;
+    let roots = receiver.roots();
+    let scene = Scene::polling_with(|config| {
+        config.ingest.redis.url = Some(redis.url());
+        config.push.trusted_roots = Some(roots);
+        with_provider(profiled)(config);
+    })
+    .await;
+    let supported = scene.update(json!({})).await.json()["events_supported"].clone();
+    scene.update(json!({"events_requested": supported})).await;
+    let pushing = json!({"events_requested": supported, "delivery": push_to(&receiver.url("/in"))});
+    let pushing = scene.daemon.new_stream_at(PROVIDER, &scene.token, &pushing).await;
+    let url = pushing["delivery"]["endpoint_url"].as_str().expect("a URL");
+    assert!(url.starts_with("https://"), "{url}");
+    let verifier = scene.daemon.verifier(PROVIDER).await;
+    for case in use_cases() {
+        redis.publish(&key(), &about_with("s-88", case.clone())).await;
+        let pushed = receiver.next().await.jws().to_owned();
+        let polled =
+            scene.daemon.poll_few_at(PROVIDER, &scene.token, &scene.stream, 1).await.remove(0);
+        for set in [pushed, polled] {
+            let set = verifier.verify(&set).expect("a SET of ours");
+            assert_eq!(set.algorithm.as_str(), "RS256");
+            let name = case["type"].as_str().and_then(|name| name.strip_prefix("caep:"));
+            let uri = format!(
+                "https://schemas.openid.net/secevent/caep/event-type/{}",
+                name.expect("of CAEP")
+            );
+            assert_eq!(set.claims["events"], json!({uri: case["event"]}));
+        }
+    }
+    eventually("every SET is settled", async || scene.daemon.backlog().await == 0).await;
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn iop_04_a_change_of_compliance_says_why_as_the_other_use_cases_do() {
+    let trial = Trial::new(profiled).await;
+    trial.check_reason("device-compliance-change").await;
+}

@@ -1,0 +1,260 @@
+//! Security and privacy (RFC 9325, SSF §9, §10).
+
+use std::{fs, net::TcpListener, sync::Arc, thread};
+
+use rustls::{
+    ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use serde_json::{Value, json};
+use ssfd::cli::receive::certificate::make_certificate;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{self, TcpStream},
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    command_line::{Workplace, ask},
+    harness::{
+        daemon::Daemon,
+        events::about_with,
+        receiver::Receiver,
+        scene::Scene,
+        streams::{by_poll, push_to},
+        subjects::opaque,
+        within,
+    },
+};
+
+/// Forward secrecy and authenticated encryption (RFC 9325 §4.2), and the mark that stands for secure
+/// renegotiation among the suites (RFC 5746 §3.3).
+const SUITES: [u16; 10] =
+    [0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c, 0xc02f, 0xc030, 0xcca8, 0xcca9, 0x00ff];
+const CBC_SHA: u16 = 0xc013;
+const GCM: u16 = 0xc02f;
+const V1_1: u16 = 0x0302;
+const V1_2: u16 = 0x0303;
+const V1_3: u16 = 0x0304;
+
+/// A daemon whose public listener has a certificate; its authority, and the folder it lies in.
+async fn with_a_certificate() -> (Daemon, RootCertStore, TempDir) {
+    let made = make_certificate(&["localhost"]).expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, pem).expect("written");
+        path
+    };
+    let certificate = file("chain.pem", &made.certificate_pem);
+    let key = file("key.pem", &made.key_pem);
+    let daemon = Daemon::with(|config| {
+        config.public.tls_certificate = Some(certificate);
+        config.public.tls_key = Some(key);
+    })
+    .await;
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(made.authority_pem.as_bytes());
+    roots.add(authority.expect("PEM")).expect("a certificate");
+    (daemon, roots, folder)
+}
+
+async fn connect(daemon: &Daemon) -> TcpStream {
+    let url = daemon.public_url("");
+    TcpStream::connect(url.trim_start_matches("http://")).await.expect("it listens")
+}
+
+/// The version that is agreed on, and what the metadata is answered with.
+async fn agreed(
+    daemon: &Daemon,
+    roots: &RootCertStore,
+    versions: &[&'static SupportedProtocolVersion],
+) -> (ProtocolVersion, String) {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("versions that aws-lc has")
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut tls = connector.connect(name, connect(daemon).await).await.expect("a TLS session");
+    let version = tls.get_ref().1.protocol_version().expect("the handshake is over");
+    let request = "GET /.well-known/ssf-configuration/t/acme HTTP/1.1\r\nhost: localhost\r\n\
+                   connection: close\r\n\r\n";
+    tls.write_all(request.as_bytes()).await.expect("it reads");
+    let mut response = String::new();
+    // How the connection is closed is of no interest here.
+    tls.read_to_string(&mut response).await.ok();
+    (version, response)
+}
+
+/// What a client says that knows this version at most and one suite (RFC 5246 §7.4.1.2).
+fn client_hello(version: u16, suite: u16) -> Vec<u8> {
+    let sized = |body: &[u8]| {
+        let length = u16::try_from(body.len()).expect("short");
+        [&length.to_be_bytes(), body].concat()
+    };
+    // The groups secp256r1 and x25519, uncompressed points, and four algorithms to sign with.
+    let groups = [&[0, 10][..], &sized(&sized(&[0, 23, 0, 29]))].concat();
+    let points = [&[0, 11][..], &sized(&[1, 0])].concat();
+    let signatures = [4, 3, 8, 4, 4, 1, 2, 1];
+    let signatures = [&[0, 13][..], &sized(&sized(&signatures))].concat();
+    let extensions = sized(&[groups, points, signatures].concat());
+    // Its random bytes, no session, the suite, no compression.
+    let suites = sized(&suite.to_be_bytes());
+    let hello =
+        [&version.to_be_bytes()[..], &[7; 32], &[0], &suites, &[1, 0], &extensions].concat();
+    let hello = [&[1, 0][..], &sized(&hello)].concat();
+    [&[22, 3, 1][..], &sized(&hello)].concat()
+}
+
+/// The alert that ends a handshake: that it is fatal, and what for (RFC 5246 §7.2).
+async fn alert(daemon: &Daemon, hello: &[u8]) -> [u8; 2] {
+    let mut tcp = connect(daemon).await;
+    tcp.write_all(hello).await.expect("it reads");
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).await.expect("it answers, and closes");
+    assert_eq!((answer[0], answer.len()), (21, 7), "an alert and nothing else");
+    [answer[5], answer[6]]
+}
+
+/// The suites and the versions that a client offers in its first record.
+async fn offered(listener: net::TcpListener) -> (Vec<u16>, Vec<u16>) {
+    let (mut tcp, _) = listener.accept().await.expect("it connects");
+    let mut head = [0; 5];
+    tcp.read_exact(&mut head).await.expect("the head of a record");
+    let mut record = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+    tcp.read_exact(&mut record).await.expect("a record");
+    let numbers = |bytes: &[u8]| -> Vec<u16> {
+        bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+    };
+    let length = |at: usize| usize::from(u16::from_be_bytes([record[at], record[at + 1]]));
+    // Behind the type, the length, the version, the random bytes and the session.
+    let suites_at = 39 + usize::from(record[38]);
+    let suites_end = suites_at + 2 + length(suites_at);
+    let suites = numbers(&record[suites_at + 2..suites_end]);
+    let mut at = suites_end + 1 + usize::from(record[suites_end]) + 2;
+    while length(at) != 43 {
+        at += 4 + length(at + 2);
+    }
+    (suites, numbers(&record[at + 5..at + 4 + length(at + 2)]))
+}
+
+/// In: 1.2 at least, and the newest that both have. Out: nothing else is offered.
+#[actix_web::test]
+async fn sec_01_tls_is_1_2_at_least_both_ways_with_the_suites_of_rfc_9325() {
+    let (daemon, roots, _folder) = with_a_certificate().await;
+    for (versions, expected) in [
+        (&[&TLS12][..], ProtocolVersion::TLSv1_2),
+        (&[&TLS13], ProtocolVersion::TLSv1_3),
+        (&[&TLS12, &TLS13], ProtocolVersion::TLSv1_3),
+    ] {
+        let (version, answer) = within("TLS is answered", agreed(&daemon, &roots, versions)).await;
+        assert_eq!(version, expected);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    const PROTOCOL_VERSION: [u8; 2] = [2, 70];
+    const HANDSHAKE_FAILURE: [u8; 2] = [2, 40];
+    for version in [0x0301, V1_1] {
+        assert_eq!(alert(&daemon, &client_hello(version, GCM)).await, PROTOCOL_VERSION);
+    }
+    assert_eq!(alert(&daemon, &client_hello(V1_2, CBC_SHA)).await, HANDSHAKE_FAILURE);
+
+    let listener = net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let scene = Scene::new(push_to(&format!("https://localhost:{port}/in")), |_| {}).await;
+    scene.publish(&["s-88"]).await;
+    let (suites, versions) = within("the daemon says hello", offered(listener)).await;
+    assert!(suites.iter().all(|suite| SUITES.contains(suite)), "{suites:04x?}");
+    assert!(versions.iter().all(|version| [V1_2, V1_3].contains(version)), "{versions:04x?}");
+    assert!(suites.contains(&GCM) && versions.contains(&V1_3), "both were read");
+}
+
+/// To ask for a type and to add a subject grants nothing; and what has been granted is judged again
+/// when the SET is sent, by push and by poll.
+#[actix_web::test]
+async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    scene.add(&opaque("kim")).await;
+    let for_one = about_with("kim", json!({"stream_ids": [polled]}));
+    scene.daemon.publish(&scene.upstream, &for_one).await.expect(202);
+    let provider = scene.daemon.provider();
+    scene.daemon.poll_few_at(provider, &scene.token, &polled, 1).await;
+
+    scene.change_status("paused").await;
+    scene.publish(&["kim", "lee"]).await;
+    for stream in [&scene.stream, &polled] {
+        let body = json!({"stream_id": stream, "subject": opaque("kim")});
+        scene.subject_request("remove", &body).await.expect(204);
+    }
+    scene.change_status("enabled").await;
+    assert_eq!(receiver.next().await.subject(), "lee");
+    scene.daemon.poll_few_at(provider, &scene.token, &polled, 1).await;
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+fn post(address: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+    let (status, body) = ask(address, &format!("POST {path}"), Some(token), &body.to_string());
+    (status, serde_json::from_str(&body).unwrap_or_default())
+}
+
+/// Accepts, and hangs up at once.
+fn hang_up_on_everyone() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    address
+}
+
+/// Also in the detail that a developer would turn on.
+#[test]
+fn sec_05_the_log_has_neither_secrets_nor_subjects_nor_sets() {
+    let place = Workplace::new();
+    place.configure(
+        "log.level = \"info,ssfd=trace\"\n\
+         push.allow_networks = [\"127.0.0.0/8\"]\n\
+         providers.default.insecure_endpoints = true\n",
+    );
+    let create =
+        ["tokens", "create", "receiver", "--receiver", "rx", "--audience", "https://rx.example"];
+    let receiver = place.succeeds(&create).trim().to_owned();
+    let publisher = place.succeeds(&["tokens", "create", "publisher"]).trim().to_owned();
+    let endpoint = hang_up_on_everyone();
+
+    let mut daemon = place.serve();
+    let (public, internal) = daemon.addresses();
+    let stream = json!({
+        "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
+        "delivery": {"method": "urn:ietf:rfc:8935", "authorization_header": "Bearer hunter2",
+            "endpoint_url": format!("http://{endpoint}/in?key=opensesame")},
+    });
+    let (status, stream) = post(&public, "/ssf/streams", &receiver, &stream);
+    assert_eq!(status, 201, "{stream}");
+    let event = json!({"type": "caep:session-revoked", "event": {"reason_admin": {"en": "theft"}},
+        "sub_id": {"format": "email", "email": "kim@example.com"}});
+    let (status, answer) = post(&internal, "/events", &publisher, &event);
+    assert_eq!(status, 202, "{answer}");
+    // Refusals, too, must not repeat what they were shown.
+    assert_eq!(post(&public, "/ssf/streams", "ssfd_forged", &json!({})).0, 401);
+    assert_eq!(post(&internal, "/events", &publisher, &json!({"type": "kim"})).0, 400);
+
+    let retried = daemon.logs("will be retried");
+    assert_eq!(retried["stream_id"], stream["stream_id"]);
+    assert!(retried["jti"].is_string() && retried["error"].is_string(), "{retried}");
+    daemon.signal("TERM");
+    let (code, lines) = daemon.ends();
+    assert_eq!(code, Some(0));
+    let log = json!(lines).to_string();
+    for secret in
+        [&receiver[..], &publisher, "hunter2", "opensesame", "ssfd_forged", "kim@", "theft", "eyJ"]
+    {
+        assert!(!log.contains(secret), "`{secret}` is in the log: {log}");
+    }
+}
