@@ -282,6 +282,7 @@ async fn set_16_what_we_do_not_know_goes_along_and_the_envelope_is_ours() {
     payload["x_ours"] = json!([1, {"deep": null}]);
     payload["größe"] = "1e400 ist kein float".into();
     payload["number"] = 12_345_678_901_234_567_890_u64.into();
+    payload["fraction"] = (-5.623_703_702_616_602e-42).into();
     let mut event = about_with("s-1", claims);
     event["event"] = payload.clone();
     scene.daemon.publish(&scene.upstream, &event).await.expect(202);
