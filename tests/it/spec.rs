@@ -9,6 +9,7 @@ mod metadata;
 mod security;
 mod set;
 mod subject_identifiers;
+mod tls;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +26,7 @@ const LEVELS: [&str; 7] = ["MUST NOT", "MUST (IOP)", "MUST", "SHOULD NOT", "SHOU
 /// Where ARCHITECTURE.md has its table of ids and reasons.
 const EXCEPTIONS_BELOW: &str = "## What is left out on purpose";
 
-/// NOT_YET: requirements whose tests are being written. Whoever adds a test strikes its id; whoever
+/// Requirements whose tests are being written. Whoever adds a test strikes its id; whoever
 /// strikes the last one deletes this list.
 const NOT_YET: &str = "
     EVT-01 EVT-03

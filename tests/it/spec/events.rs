@@ -88,7 +88,8 @@ impl Trial {
         let accepted = answers.iter().filter(|answer| answer["streams"] == 1).count();
         let sets = self.scene.take(accepted).await;
         let fate = |(n, answer): (usize, &Value)| {
-            let set = sets.iter().find(|claims| claims["txn"] == n.to_string());
+            let txn = json!(n.to_string());
+            let set = sets.iter().find(|claims| claims["txn"] == txn);
             set.cloned().ok_or_else(|| answer["detail"].as_str().unwrap_or_default().to_owned())
         };
         answers.iter().enumerate().map(fate).collect()
@@ -381,7 +382,7 @@ async fn oet_01_events_of_oauth_are_for_providers_that_list_them_and_have_a_sub_
     trial.publish_one(event.clone()).await.expect_err("nobody listed it");
 
     let trial = Trial::new(|provider| provider.events_supported = vec![uri.clone()]).await;
-    assert_eq!(trial.supported, [uri.clone()]);
+    assert_eq!(json!(trial.supported), json!([uri]));
     let sent = trial.publish_one(event).await.expect("it is listed");
     assert_eq!((&sent["sub_id"], &sent["events"]), (&subject, &json!({&uri: {"reason": "user"}})));
     for of_old in [

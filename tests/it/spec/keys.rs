@@ -15,6 +15,9 @@ use crate::harness::{
     test_key,
 };
 
+const EC: &str = "test-p256-pkcs8.pem";
+const RSA: &str = "test-rsa-2048-pkcs8.pem";
+
 async fn key_set(daemon: &Daemon, provider: &str) -> Answer {
     let answer = get(&daemon.provider_url(provider, "/jwks.json")).send().await.expect(200);
     assert_eq!(answer.header(CONTENT_TYPE), "application/json");
@@ -82,14 +85,12 @@ async fn next_set(scene: &Scene) -> String {
 /// How long each stage lasts is for the operator to say; the key set may be kept for five minutes.
 #[actix_web::test]
 async fn key_03_a_key_is_published_before_it_signs_and_after() {
-    const OLD: &str = "test-p256-pkcs8.pem";
-    const NEW: &str = "test-rsa-2048-pkcs8.pem";
     let mut scene = Scene::polling().await;
-    let before = rotated(&mut scene, [OLD]).await;
+    let before = rotated(&mut scene, [EC]).await;
     let known = key_set(&scene.daemon, PROVIDER).await;
-    let announced = rotated(&mut scene, [OLD, NEW]).await;
+    let announced = rotated(&mut scene, [EC, RSA]).await;
     assert_ne!(key_set(&scene.daemon, PROVIDER).await.header(ETAG), known.header(ETAG));
-    let after = rotated(&mut scene, [NEW, OLD]).await;
+    let after = rotated(&mut scene, [RSA, EC]).await;
 
     assert!(keys(&key_set(&scene.daemon, PROVIDER).await).contains(&keys(&known)[0]));
     let verifier = scene.daemon.verifier(PROVIDER).await;
@@ -98,7 +99,7 @@ async fn key_03_a_key_is_published_before_it_signs_and_after() {
 
     // A SET is signed when it is sent, so none that waits needs the old key.
     scene.publish(&["waits"]).await;
-    signing_with([NEW])(scene.daemon.config());
+    signing_with([RSA])(scene.daemon.config());
     scene.daemon.restart().await;
     scene.daemon.verifier(PROVIDER).await.verify(&next_set(&scene).await).expect("by the new key");
 }
@@ -120,7 +121,6 @@ async fn key_04_each_key_has_a_kid_of_its_own_and_a_short_one_is_refused() {
     all.reverse();
     assert_eq!(kids(&daemon).await, all);
 
-    const RSA: &str = "test-rsa-2048-pkcs8.pem";
     for (files, why) in [
         (["test-rsa-1024-pkcs8.pem", RSA], "1024 bits"),
         ([RSA, "test-rsa-1024-pkcs1.pem"], "1024 bits"),

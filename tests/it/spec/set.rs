@@ -98,12 +98,12 @@ async fn set_05_iat_is_whole_seconds_and_never_in_the_future() {
 /// Of many SETs, whatever their kind; and a SET that is sent again is the same one.
 #[actix_web::test]
 async fn set_06_jti_is_unique_and_stays_with_the_set() {
+    const EVENTS: usize = 200;
+    const REFUSED: usize = 10;
     let sample = Sample::take().await;
     let jtis: BTreeSet<_> = sample.sets.iter().map(|set| set.claims()["jti"].to_string()).collect();
     assert_eq!(jtis.len(), sample.sets.len());
 
-    const EVENTS: usize = 200;
-    const REFUSED: usize = 10;
     let mut receiver = Receiver::answering([503; REFUSED]).await;
     let scene = Scene::pushing_with(&receiver, |config| {
         config.poll.redelivery_interval = Duration::ZERO;
