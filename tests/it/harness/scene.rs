@@ -9,6 +9,7 @@ use ssfd::{
 };
 
 use super::{
+    caller::Caller,
     daemon::Daemon,
     eventually,
     http_client::Answer,
@@ -54,6 +55,11 @@ impl Scene {
 
     pub(crate) async fn polling_with(change: impl FnOnce(&mut Config)) -> Self {
         Self::new(by_poll(), change).await
+    }
+
+    /// The Receiver at the interface.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        self.daemon.caller_with(self.daemon.provider(), &self.token)
     }
 
     /// Publishes one event about each subject, in this order.
