@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod delete;
+mod merge;
 mod read;
 
 use serde_json::{Value, json};
