@@ -6,5 +6,5 @@ mod matching;
 
 use crate::harness::{
     daemon::with_provider,
-    subjects::{complex, none_by_default, opaque},
+    subjects::{none_by_default, opaque},
 };

@@ -76,6 +76,21 @@ pub(crate) fn with_provider(
     |config| change(config.providers.values_mut().next().expect("a provider"))
 }
 
+/// A Receiver of [`PROVIDER`] whose new streams get this `aud`.
+pub(crate) fn holder(receiver: &str, aud: &[&str], scopes: &[Scope]) -> Holder {
+    holder_at(PROVIDER, receiver, aud, scopes)
+}
+
+pub(crate) fn holder_at(provider: &str, receiver: &str, aud: &[&str], scopes: &[Scope]) -> Holder {
+    let aud = aud.iter().map(|&value| value.to_owned()).collect();
+    Holder::Receiver {
+        provider: name(provider),
+        receiver: receiver.parse().expect("a Receiver's id"),
+        audience: Audience::from_values(aud).expect("not empty"),
+        scopes: scopes.to_vec(),
+    }
+}
+
 /// Everything in `folder`, few threads, short waits between retries, and Receivers on loopback.
 fn configuration(folder: &Path) -> Config {
     let mut config = Config::default();

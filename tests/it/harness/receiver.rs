@@ -101,9 +101,7 @@ impl Seen {
 
     /// What the SET says of the event, below its type.
     pub(crate) fn payload(&self) -> Value {
-        let claims = self.claims();
-        let events = claims["events"].as_object().expect("every SET has events");
-        events.values().next().expect("and one of them").clone()
+        event(&self.claims()).1
     }
 
     pub(crate) fn jti(&self) -> String {
@@ -125,6 +123,13 @@ fn part(jws: &str, n: usize) -> Value {
     let part = jws.split('.').nth(n).expect("a compact JWS has three parts");
     let part = URL_SAFE_NO_PAD.decode(part).expect("a part is base64url");
     serde_json::from_slice(&part).expect("header and claims are JSON")
+}
+
+/// The type of a SET's event, and what it says of it.
+pub(crate) fn event(claims: &Value) -> (String, Value) {
+    let events = claims["events"].as_object().expect("every SET has events");
+    let (event_type, payload) = events.iter().next().expect("and one of them");
+    (event_type.clone(), payload.clone())
 }
 
 /// The `id` of a SET's subject; empty if it has none.

@@ -4,26 +4,20 @@
 use serde_json::{Value, json};
 use ssfd::{
     clock,
-    domain::{
-        audience::Audience,
-        grant::{Holder, Scope},
-    },
+    domain::grant::{Holder, Scope},
 };
 
 use super::{
     KEYS,
-    daemon::{Daemon, provider},
-    events::about_with,
+    caller::Caller,
+    daemon::{Daemon, holder_at, provider},
+    events::{ACCOUNT_PURGED, CREDENTIAL_CHANGE, SESSION_REVOKED, about_with},
     receiver::{Receiver, claims, header},
-    streams::{by_poll, push_to},
+    streams::{by_poll, id_of, push_to},
     test_key,
 };
 
-const ASKED_FOR: [&str; 3] = [
-    "https://schemas.openid.net/secevent/caep/event-type/session-revoked",
-    "https://schemas.openid.net/secevent/caep/event-type/credential-change",
-    "https://schemas.openid.net/secevent/risc/event-type/account-purged",
-];
+const ASKED_FOR: [&str; 3] = [SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_PURGED];
 
 /// A daemon with a provider for each of [`KEYS`], named after its algorithm, and what it sent.
 pub(crate) struct Sample {
@@ -104,9 +98,10 @@ async fn exchange(
     let begun = clock::now().as_secs();
     // One `aud` is a string, two are an array.
     let (one, two) = (["https://one.example"], ["https://two.example/a", "https://two.example/b"]);
-    let to_push = push_to(&receiver.url("/in"));
-    let (_, pushed) = subscribe(daemon, provider, "one", &one, to_push).await;
-    let (token, polled) = subscribe(daemon, provider, "two", &two, by_poll()).await;
+    let one = subscriber(daemon, provider, "one", &one).await;
+    let two = subscriber(daemon, provider, "two", &two).await;
+    let pushed = subscribe(&one, push_to(&receiver.url("/in"))).await;
+    let polled = subscribe(&two, by_poll()).await;
 
     let publisher = Holder::Publisher { provider: provider.parse().expect("a name") };
     let events = events();
@@ -115,8 +110,8 @@ async fn exchange(
     assert_eq!(answer.json()["accepted"], count - 2, "{}", answer.text());
     let by_push = receiver.next_few(count).await.into_iter().map(|seen| seen.jws().to_owned());
     let by_push: Vec<_> = by_push.collect();
-    let id = polled["stream_id"].as_str().expect("a stream has an id");
-    let by_poll = daemon.poll_few_at(provider, &token, id, count).await;
+    let by_poll = two.sets(id_of(&polled)).await;
+    assert_eq!(by_poll.len(), count);
 
     let made = (begun, clock::now().as_secs());
     let arrived = |stream: Value, sets: Vec<String>| {
@@ -125,27 +120,23 @@ async fn exchange(
     arrived(pushed, by_push).chain(arrived(polled, by_poll)).collect()
 }
 
-/// A stream of a Receiver of its own, which is verified twice; returns its token, too.
-async fn subscribe(
-    daemon: &Daemon,
-    provider: &str,
+/// A Receiver whose new streams get this `aud`.
+async fn subscriber<'a>(
+    daemon: &'a Daemon,
+    provider: &'a str,
     receiver: &str,
-    audience: &[&str],
-    delivery: Value,
-) -> (String, Value) {
-    let audience = audience.iter().copied().map(str::to_owned).collect();
-    let holder = Holder::Receiver {
-        provider: provider.parse().expect("a name"),
-        receiver: receiver.parse().expect("an id"),
-        audience: Audience::from_values(audience).expect("not empty"),
-        scopes: vec![Scope::Manage],
-    };
-    let token = daemon.token(holder).await;
-    let members = json!({"delivery": delivery, "events_requested": ASKED_FOR});
-    let stream = daemon.new_stream_at(provider, &token, &members).await;
+    aud: &[&str],
+) -> Caller<'a> {
+    let holder = holder_at(provider, receiver, aud, &[Scope::Manage]);
+    daemon.caller_with(provider, &daemon.token(holder).await)
+}
+
+/// A stream that is verified twice, as it is shown.
+async fn subscribe(caller: &Caller<'_>, delivery: Value) -> Value {
+    let stream = caller.create(&json!({"delivery": delivery, "events_requested": ASKED_FOR})).await;
     let id = &stream["stream_id"];
     for body in [json!({"stream_id": id}), json!({"stream_id": id, "state": "n-4411"})] {
-        daemon.post_at(provider, &token, "/ssf/verify", &body).await.expect(204);
+        caller.send("POST", "/ssf/verify", &body).await.expect(204);
     }
-    (token, stream)
+    stream
 }

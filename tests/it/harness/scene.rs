@@ -9,10 +9,11 @@ use ssfd::{
 };
 
 use super::{
+    caller::Caller,
     daemon::Daemon,
     eventually,
     http_client::Answer,
-    receiver::{Receiver, claims},
+    receiver::Receiver,
     streams::{by_poll, push_to},
 };
 
@@ -56,6 +57,11 @@ impl Scene {
         Self::new(by_poll(), change).await
     }
 
+    /// The Receiver at the interface.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        self.daemon.caller_with(self.daemon.provider(), &self.token)
+    }
+
     /// Publishes one event about each subject, in this order.
     pub(crate) async fn publish(&self, subjects: &[&str]) {
         self.daemon.publish_about(&self.upstream, subjects).await;
@@ -73,11 +79,11 @@ impl Scene {
         self.daemon.poll(&self.token, &self.stream, &body).await
     }
 
-    /// The claims of the SETs that polls bring, which are to be this many.
+    /// The claims of the SETs that a poll brings, which are to be this many.
     pub(crate) async fn take(&self, count: usize) -> Vec<Value> {
-        let provider = self.daemon.provider();
-        let sets = self.daemon.poll_few_at(provider, &self.token, &self.stream, count).await;
-        sets.iter().map(|jws| claims(jws)).collect()
+        let polled = self.caller().polled(&self.stream).await;
+        assert_eq!(polled.len(), count, "{polled:?}");
+        polled
     }
 
     /// The SETs of the stream that wait, control events first.

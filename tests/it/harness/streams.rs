@@ -6,7 +6,7 @@ use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
 use super::{
     daemon::Daemon,
-    events::SESSION_REVOKED,
+    events::{CREDENTIAL_CHANGE, SESSION_REVOKED},
     http_client::{Answer, Call, post},
 };
 
@@ -18,6 +18,20 @@ pub(crate) fn push_to(url: &str) -> Value {
 /// A `delivery` by poll.
 pub(crate) fn by_poll() -> Value {
     json!({"method": METHOD_POLL})
+}
+
+/// All that a Receiver may say.
+pub(crate) fn every_member() -> Value {
+    json!({
+        "events_requested": [CREDENTIAL_CHANGE, SESSION_REVOKED],
+        "delivery": {"method": METHOD_PUSH, "endpoint_url": "https://rx.example/in"},
+        "description": "prod",
+    })
+}
+
+/// The id of a stream as it is shown.
+pub(crate) fn id_of(stream: &Value) -> &str {
+    stream["stream_id"].as_str().expect("a stream has an id")
 }
 
 impl Daemon {
@@ -33,29 +47,9 @@ impl Daemon {
         delivery: Value,
     ) -> String {
         let body = json!({"events_requested": [SESSION_REVOKED], "delivery": delivery});
-        let stream = self.new_stream_at(provider, token, &body).await;
-        stream["stream_id"].as_str().expect("a stream has an id").to_owned()
-    }
-
-    /// A stream made of these members, as it is shown.
-    pub(crate) async fn new_stream_at(
-        &self,
-        provider: &str,
-        token: &str,
-        members: &Value,
-    ) -> Value {
-        self.post_at(provider, token, "/ssf/streams", members).await.expect(201).json()
-    }
-
-    /// `POST` to a resource of a provider.
-    pub(crate) async fn post_at(
-        &self,
-        provider: &str,
-        token: &str,
-        path: &str,
-        body: &Value,
-    ) -> Answer {
-        post(&self.provider_url(provider, path)).bearer(token).json(body).send().await
+        let url = self.provider_url(provider, "/ssf/streams");
+        let answer = post(&url).bearer(token).json(&body).send().await.expect(201);
+        id_of(&answer.json()).to_owned()
     }
 
     /// `PATCH` with these members besides the `stream_id`.
@@ -94,34 +88,13 @@ impl Daemon {
         id: &str,
         body: &Value,
     ) -> Answer {
-        self.post_at(provider, token, &format!("/ssf/poll/{id}"), body).await
-    }
-
-    /// Polls, and acknowledges, until this many SETs have come; returns them as they were signed.
-    pub(crate) async fn poll_few_at(
-        &self,
-        provider: &str,
-        token: &str,
-        id: &str,
-        count: usize,
-    ) -> Vec<String> {
-        let (mut jtis, mut few) = (Vec::new(), Vec::new());
-        loop {
-            let all = few.len() == count;
-            let body = json!({"ack": jtis, "returnImmediately": all});
-            let answer = self.poll_at(provider, token, id, &body).await.expect(200).json();
-            let Value::Object(sets) = answer["sets"].clone() else { panic!("no SETs: {answer}") };
-            if all {
-                assert!(sets.is_empty(), "more than {count} SETs: {answer}");
-                return few;
-            }
-            jtis = sets.keys().cloned().collect();
-            few.extend(sets.values().map(|set| set.as_str().expect("a compact JWS").to_owned()));
-        }
+        let url = self.provider_url(provider, &format!("/ssf/poll/{id}"));
+        post(&url).bearer(token).json(body).send().await
     }
 }
 
-fn with_stream_id(id: &str, mut members: Value) -> Value {
+/// These members, and the id of a stream.
+pub(crate) fn with_stream_id(id: &str, mut members: Value) -> Value {
     members["stream_id"] = id.into();
     members
 }

@@ -4,17 +4,17 @@ use serde_json::{Map, Value, json};
 use ssfd::config::ProviderSettings;
 
 use crate::harness::{
-    daemon::{PROVIDER, with_provider},
-    receiver::{Receiver, claims},
+    daemon::{Daemon, with_provider},
+    events::VERIFICATION,
+    receiver::Receiver,
     scene::Scene,
-    streams::{by_poll, push_to},
+    streams::{by_poll, id_of, push_to},
     test_key,
 };
 
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
 const OAUTH: &str = "https://schemas.openid.net/secevent/oauth/event-type/";
-const SSF: &str = "https://schemas.openid.net/secevent/ssf/event-type/";
 
 /// Of CAEP: the name of each type, an event, and the members that it has to have.
 fn caep() -> [(&'static str, Value, &'static [&'static str]); 8] {
@@ -147,24 +147,21 @@ fn of(uri: &str, members: Map<String, Value>) -> Value {
 #[actix_web::test]
 async fn evt_02_a_control_event_comes_to_a_stream_that_gets_no_events() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::polling().await;
-    for delivery in [by_poll(), push_to(&receiver.url("/in"))] {
-        let members = json!({"delivery": delivery, "events_requested": []});
-        let stream = scene.daemon.new_stream_at(PROVIDER, &scene.token, &members).await;
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    for delivery in [push_to(&receiver.url("/in")), by_poll()] {
+        let stream = caller.create(&json!({"delivery": delivery, "events_requested": []})).await;
         assert_eq!(stream["events_delivered"], json!([]));
-        let verification = format!("{SSF}verification");
         let supported = stream["events_supported"].as_array().expect("an array");
-        assert!(!supported.contains(&json!(verification)));
+        assert!(!supported.contains(&json!(VERIFICATION)));
 
-        let id = stream["stream_id"].as_str().expect("an id");
-        scene.daemon.verify_stream(&scene.token, id, "n-4411").await.expect(204);
-        let jws = if stream["delivery"]["method"] == by_poll()["method"] {
-            scene.daemon.poll_few_at(PROVIDER, &scene.token, id, 1).await.remove(0)
+        daemon.verify_stream(&caller.token, id_of(&stream), "n-4411").await.expect(204);
+        let claims = if delivery == by_poll() {
+            caller.polled(id_of(&stream)).await.remove(0)
         } else {
-            receiver.next().await.jws().to_owned()
+            receiver.next().await.claims()
         };
-        let events = claims(&jws)["events"].clone();
-        assert_eq!(events, json!({verification: {"state": "n-4411"}}));
+        assert_eq!(claims["events"], json!({VERIFICATION: {"state": "n-4411"}}));
     }
 }
 

@@ -1,17 +1,17 @@
 //! The CAEP Interoperability Profile, by a provider that keeps to it.
 
 use serde_json::{Value, json};
+use ssfd::domain::grant::Scope;
 
 use super::events::{Trial, profiled};
 use crate::harness::{
     daemon::{Daemon, PROVIDER, with_provider},
     events::{about_with, key},
     eventually,
-    http_client::{Answer, Call},
     receiver::Receiver,
     redis::Redis,
     scene::Scene,
-    streams::{by_poll, push_to},
+    streams::{by_poll, id_of, push_to},
 };
 
 /// The use cases of the profile.
@@ -48,30 +48,23 @@ async fn iop_01_every_subject_is_on_a_new_stream() {
 /// Reading with `ssf.read`, all else with `ssf.manage`.
 #[actix_web::test]
 async fn iop_02_a_stream_is_created_read_verified_and_deleted_with_valid_tokens() {
-    use ssfd::domain::grant::Scope;
-
     let daemon = Daemon::with(with_provider(profiled)).await;
-    let manager = daemon.receiver_token("rx", &[Scope::Manage]).await;
+    let manager = daemon.caller("rx").await;
     let reader = daemon.receiver_token("rx", &[Scope::Read]).await;
-    let ask = async |method: &str, token: &str, path: &str| -> Answer {
-        let url = daemon.provider_url(PROVIDER, path);
-        Call::new(method.parse().expect("a method"), &url).bearer(token).send().await
-    };
+    let reader = daemon.caller_with(PROVIDER, &reader);
     for delivery in [by_poll(), push_to("https://rx.example/in")] {
-        let members = json!({"delivery": delivery});
-        let stream = daemon.new_stream_at(PROVIDER, &manager, &members).await;
-        let id = stream["stream_id"].as_str().expect("an id");
-        let one = format!("/ssf/streams?stream_id={id}");
-        assert_eq!(ask("GET", &reader, &one).await.expect(200).json(), stream);
-        assert_eq!(ask("GET", &reader, "/ssf/streams").await.expect(200).json(), json!([stream]));
-        let status = ask("GET", &reader, &format!("/ssf/status?stream_id={id}")).await;
-        assert_eq!(status.expect(200).json(), json!({"stream_id": id, "status": "enabled"}));
-        daemon.verify_stream(&manager, id, "n-4411").await.expect(204);
+        let stream = manager.create(&json!({"delivery": delivery})).await;
+        let id = id_of(&stream);
+        assert_eq!(reader.read(id).await, stream);
+        assert_eq!(reader.list().await, json!([stream]));
+        assert_eq!(reader.status(id).await, json!({"stream_id": id, "status": "enabled"}));
+        manager.send("POST", "/ssf/verify", &json!({"stream_id": id})).await.expect(204);
         if delivery == by_poll() {
-            daemon.poll_few_at(PROVIDER, &manager, id, 1).await;
+            assert_eq!(manager.polled(id).await.len(), 1);
         }
-        ask("DELETE", &manager, &one).await.expect(204);
-        ask("GET", &reader, &one).await.expect(404);
+        let one = format!("/ssf/streams?stream_id={id}");
+        manager.delete(&one).await.expect(204);
+        reader.get(&one).await.expect(404);
     }
 }
 
@@ -90,15 +83,14 @@ async fn iop_03_its_use_cases_are_delivered_from_end_to_end() {
     let supported = scene.update(json!({})).await.json()["events_supported"].clone();
     scene.update(json!({"events_requested": supported})).await;
     let pushing = json!({"events_requested": supported, "delivery": push_to(&receiver.url("/in"))});
-    let pushing = scene.daemon.new_stream_at(PROVIDER, &scene.token, &pushing).await;
+    let pushing = scene.caller().create(&pushing).await;
     let url = pushing["delivery"]["endpoint_url"].as_str().expect("a URL");
     assert!(url.starts_with("https://"), "{url}");
     let verifier = scene.daemon.verifier(PROVIDER).await;
     for case in use_cases() {
         redis.publish(&key(), &about_with("s-88", case.clone())).await;
         let pushed = receiver.next().await.jws().to_owned();
-        let polled =
-            scene.daemon.poll_few_at(PROVIDER, &scene.token, &scene.stream, 1).await.remove(0);
+        let polled = scene.caller().sets(&scene.stream).await.remove(0);
         for set in [pushed, polled] {
             let set = verifier.verify(&set).expect("a SET of ours");
             assert_eq!(set.algorithm.as_str(), "RS256");

@@ -79,7 +79,8 @@ async fn rotated<const N: usize>(scene: &mut Scene, files: [&'static str; N]) ->
 }
 
 async fn next_set(scene: &Scene) -> String {
-    scene.daemon.poll_few_at(PROVIDER, &scene.token, &scene.stream, 1).await.remove(0)
+    let [set] = scene.caller().sets(&scene.stream).await.try_into().expect("one SET");
+    set
 }
 
 /// How long each stage lasts is for the operator to say; the key set may be kept for five minutes.

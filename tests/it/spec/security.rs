@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     command_line::{Workplace, ask},
     harness::{
-        events::about_with, receiver::Receiver, scene::Scene, streams::by_poll, subjects::opaque,
+        events::about_with,
+        receiver::{Receiver, subject},
+        scene::Scene,
+        streams::by_poll,
+        subjects::opaque,
     },
 };
 
@@ -21,8 +25,7 @@ async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent
     scene.add(&opaque("kim")).await;
     let for_one = about_with("kim", json!({"stream_ids": [polled]}));
     scene.daemon.publish(&scene.upstream, &for_one).await.expect(202);
-    let provider = scene.daemon.provider();
-    scene.daemon.poll_few_at(provider, &scene.token, &polled, 1).await;
+    assert_eq!(scene.caller().polled(&polled).await.len(), 1);
 
     scene.change_status("paused").await;
     scene.publish(&["kim", "lee"]).await;
@@ -32,7 +35,7 @@ async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent
     }
     scene.change_status("enabled").await;
     assert_eq!(receiver.next().await.subject(), "lee");
-    scene.daemon.poll_few_at(provider, &scene.token, &polled, 1).await;
+    assert_eq!(subject(&scene.caller().polled(&polled).await[0]), "lee");
     scene.settled().await;
     assert!(receiver.rest().is_empty());
 }

@@ -8,8 +8,8 @@ use ssfd::domain::{grant::Scope, subject::SubjectId};
 
 use crate::{
     harness::{
-        daemon::{Daemon, ISSUER, PROVIDER, provider, with_provider},
-        events::{SESSION_REVOKED, about, about_with},
+        daemon::{Daemon, ISSUER, provider, with_provider},
+        events::{ACCOUNT_PURGED, SESSION_REVOKED, VERIFICATION, about, about_with},
         http_client::get,
         receiver::Receiver,
         sample::Sample,
@@ -18,8 +18,6 @@ use crate::{
     },
     scripted_server::Seen,
 };
-
-const ACCOUNT_PURGED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-purged";
 
 #[actix_web::test]
 async fn set_01_typ_is_secevent_jwt_and_the_header_says_no_more_than_it_has_to() {
@@ -146,7 +144,7 @@ async fn set_08_txn_is_shared_by_the_sets_of_one_cause_and_no_others() {
     let scene = Scene::pushing_to(&receiver).await;
     let both = json!({"events_requested": [SESSION_REVOKED, ACCOUNT_PURGED],
         "delivery": push_to(&receiver.url("/in"))});
-    scene.daemon.new_stream_at(PROVIDER, &scene.token, &both).await;
+    scene.caller().create(&both).await;
     let chosen = json!({"txn": "c-991"});
     let mut txns = Vec::new();
     for event in [about("s-1"), about("s-1"), about_with("s-1", chosen.clone())] {
@@ -210,8 +208,7 @@ async fn set_11_an_event_is_an_object_and_an_empty_one_without_members() {
             }
         }
     }
-    let verification = "https://schemas.openid.net/secevent/ssf/event-type/verification";
-    assert_eq!(empty, [ACCOUNT_PURGED.to_owned(), verification.to_owned()].into());
+    assert_eq!(empty, [ACCOUNT_PURGED.to_owned(), VERIFICATION.to_owned()].into());
 
     let scene = Scene::polling().await;
     for event in [Value::Null, json!([]), json!("x"), json!(1)] {

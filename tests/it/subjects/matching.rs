@@ -1,8 +1,5 @@
 //! Which events a stream gets, by the subjects that are on it.
 
-use std::time::Duration;
-
-use serde_json::json;
 use ssfd::{
     config::ProviderSettings,
     domain::{
@@ -11,41 +8,8 @@ use ssfd::{
     },
 };
 
-use super::{complex, none_by_default, opaque, with_provider};
-use crate::harness::{daemon::provider, eventually, scene::Scene, streams::by_poll};
-
-/// SUBJ-05, SSF §7.1
-#[actix_web::test]
-async fn a_stream_without_subjects_by_default_gets_those_that_were_added() {
-    let scene = Scene::polling_with(none_by_default).await;
-    let kim = json!({"format": "email", "email": "kim@example.com"});
-    assert!(!scene.reaches(&kim).await);
-    scene.add(&kim).await;
-    assert!(scene.reaches(&kim).await);
-    assert!(!scene.reaches(&opaque("s-88")).await);
-    scene.remove(&kim).await;
-    assert!(!scene.reaches(&kim).await);
-}
-
-/// SUBJ-05, SSF §7.1
-#[actix_web::test]
-async fn a_stream_with_all_subjects_by_default_gets_none_that_was_removed() {
-    let scene = Scene::polling().await;
-    let kim = json!({"format": "email", "email": "kim@example.com"});
-    // Adding what is there anyway changes nothing.
-    scene.add(&kim).await;
-    assert!(scene.reaches(&kim).await);
-    scene.remove(&kim).await;
-    assert!(!scene.reaches(&kim).await);
-    assert!(scene.reaches(&opaque("s-88")).await);
-    scene.add(&kim).await;
-    assert!(scene.reaches(&kim).await);
-
-    // What is taken off is the identical subject, and no other that would match it.
-    scene.remove(&complex(&[("tenant", "t")])).await;
-    assert!(!scene.reaches(&complex(&[("tenant", "t")])).await);
-    assert!(scene.reaches(&complex(&[("tenant", "t"), ("user", "u")])).await);
-}
+use super::{none_by_default, opaque, with_provider};
+use crate::harness::{daemon::provider, scene::Scene, streams::by_poll};
 
 /// SUBJ-05: one Receiver's list is its own stream's alone.
 #[actix_web::test]
@@ -77,28 +41,6 @@ async fn a_stream_keeps_its_default_and_its_list_over_a_restart() {
     scene.daemon.restart().await;
     assert!(!scene.reaches(&opaque("removed")).await);
     assert!(scene.reaches(&opaque("s-88")).await);
-}
-
-/// SUBJ-08, SSF §9.3
-#[actix_web::test]
-async fn a_removed_subject_stays_for_as_long_as_the_grace() {
-    for default in [DefaultSubjects::All, DefaultSubjects::None] {
-        let with_grace = |millis: u64| {
-            with_provider(move |provider| {
-                provider.default_subjects = default;
-                provider.subject_removal_grace = Duration::from_millis(millis);
-            })
-        };
-        let long = Scene::polling_with(with_grace(3_600_000)).await;
-        long.add(&opaque("s-88")).await;
-        long.remove(&opaque("s-88")).await;
-        assert!(long.reaches(&opaque("s-88")).await);
-
-        let short = Scene::polling_with(with_grace(20)).await;
-        short.add(&opaque("s-88")).await;
-        short.remove(&opaque("s-88")).await;
-        eventually("the grace ends", async || !short.reaches(&opaque("s-88")).await).await;
-    }
 }
 
 /// What does not go to a stream has a counted reason.
