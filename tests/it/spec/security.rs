@@ -15,27 +15,28 @@ use crate::{
     },
 };
 
-/// To ask for a type and to add a subject grants nothing; and what has been granted is judged again
-/// when the SET is sent, by push and by poll.
+/// To ask for a type and to add a subject grants nothing, where upstream says whom an event is for.
+/// What a Receiver may have is judged again when a SET is sent, by push and by poll.
 #[actix_web::test]
 async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_to(&receiver).await;
-    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    let other = scene.daemon.caller("other").await;
+    let polled = scene.daemon.create_stream(&other.token, by_poll()).await;
     scene.add(&opaque("kim")).await;
-    let for_one = about_with("kim", json!({"stream_ids": [polled]}));
-    scene.daemon.publish(&scene.upstream, &for_one).await.expect(202);
-    assert_eq!(scene.caller().polled(&polled).await.len(), 1);
+    let for_other = about_with("kim", json!({"stream_ids": [polled]}));
+    scene.daemon.publish(&scene.upstream, &for_other).await.expect(202);
+    assert_eq!(other.polled(&polled).await.len(), 1);
 
     scene.change_status("paused").await;
     scene.publish(&["kim", "lee"]).await;
-    for stream in [&scene.stream, &polled] {
-        let body = json!({"stream_id": stream, "subject": opaque("kim")});
-        scene.subject_request("remove", &body).await.expect(204);
-    }
+    scene.remove(&opaque("kim")).await;
+    let body = json!({"stream_id": polled, "subject": opaque("kim")});
+    other.send("POST", "/ssf/subjects/remove", &body).await.expect(204);
     scene.change_status("enabled").await;
     assert_eq!(receiver.next().await.subject(), "lee");
-    assert_eq!(subject(&scene.caller().polled(&polled).await[0]), "lee");
+    let [set] = other.polled(&polled).await.try_into().expect("one SET");
+    assert_eq!(subject(&set), "lee");
     scene.settled().await;
     assert!(receiver.rest().is_empty());
 }

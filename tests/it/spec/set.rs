@@ -97,7 +97,7 @@ async fn set_05_iat_is_whole_seconds_and_never_in_the_future() {
 #[actix_web::test]
 async fn set_06_jti_is_unique_and_stays_with_the_set() {
     const EVENTS: usize = 200;
-    const REFUSED: usize = 10;
+    const REFUSED: usize = 3;
     let sample = Sample::take().await;
     let jtis: BTreeSet<_> = sample.sets.iter().map(|set| set.claims()["jti"].to_string()).collect();
     assert_eq!(jtis.len(), sample.sets.len());
@@ -181,7 +181,8 @@ async fn set_09_sub_id_is_there_and_valid() {
         let event = about_with("", json!({"sub_id": subject}));
         scene.daemon.publish(&scene.upstream, &event).await.expect(400);
     }
-    let without = json!({"type": "caep:session-revoked", "event": {"sub_id": {"format": "opaque", "id": "s-88"}}});
+    let within = json!({"sub_id": {"format": "opaque", "id": "s-88"}});
+    let without = json!({"type": "caep:session-revoked", "event": within});
     scene.daemon.publish(&scene.upstream, &without).await.expect(400);
     assert_eq!(scene.daemon.backlog().await, 0);
 }
