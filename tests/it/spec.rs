@@ -35,8 +35,8 @@ const LEVELS: [&str; 7] = ["MUST NOT", "MUST (IOP)", "MUST", "SHOULD NOT", "SHOU
 /// Where ARCHITECTURE.md has its table of ids and reasons.
 const EXCEPTIONS_BELOW: &str = "## What is left out on purpose";
 
-/// Requirements whose tests are being written. Whoever adds a test strikes its id; whoever
-/// strikes the last one deletes this list.
+/// Requirements whose tests are being written. Whoever adds a test strikes its id; whoever strikes
+/// the last one deletes this list.
 const NOT_YET: &str = "
     EVT-01 EVT-03
 
@@ -48,8 +48,7 @@ const NOT_YET: &str = "
 
     VER-03 VER-08
 
-    PUSH-06
-    PUSH-11
+    PUSH-06 PUSH-11
 
     AUTH-03 AUTH-06 AUTH-08 AUTH-09
 

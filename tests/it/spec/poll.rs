@@ -7,6 +7,7 @@ use serde_json::json;
 use ssfd::domain::grant::Scope;
 
 use crate::harness::{
+    caller::CHALLENGE,
     daemon::rename_provider,
     eventually,
     http_client::{Answer, post},
@@ -198,7 +199,7 @@ async fn poll_12_a_poll_needs_a_token_as_management_does() {
     let scene = Scene::polling().await;
     let url = scene.daemon.provider_url(scene.daemon.provider(), "/ssf/poll/") + &scene.stream;
     let answer = post(&url).json(&json!({})).send().await.expect(401);
-    assert_eq!(answer.header(WWW_AUTHENTICATE), r#"Bearer realm="ssf""#);
+    assert_eq!(answer.header(WWW_AUTHENTICATE), CHALLENGE);
     for token in ["made-up", scene.upstream.as_str()] {
         let answer = scene.daemon.poll(token, &scene.stream, &json!({})).await.expect(401);
         let challenge = answer.header(WWW_AUTHENTICATE);

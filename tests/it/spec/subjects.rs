@@ -29,6 +29,8 @@ async fn subj_01_an_addition_is_answered_200_and_a_removal_204_without_a_body() 
 #[actix_web::test]
 async fn subj_02_verified_is_a_boolean_or_absent() {
     let scene = Scene::polling_with(none_by_default).await;
+    scene.add(&opaque("verified-absent")).await;
+    assert!(scene.reaches(&opaque("verified-absent")).await);
     let body = |id: &str, verified: Value| json!({"stream_id": scene.stream, "subject": opaque(id), "verified": verified});
     for verified in [true, false] {
         let id = format!("verified-{verified}");
