@@ -8,6 +8,7 @@ mod log;
 mod publish;
 mod refusals;
 mod serve;
+mod streams;
 mod tokens;
 
 use std::{

@@ -239,6 +239,10 @@ impl Daemon {
         self.token(Holder::Publisher { provider: name(self.provider()) }).await
     }
 
+    pub(crate) async fn operator_token(&self) -> String {
+        self.token(Holder::Operator).await
+    }
+
     pub(crate) async fn token(&self, holder: Holder) -> String {
         let token = auth::new_token();
         let created_at = clock::now();
