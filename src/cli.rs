@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
+pub mod admin;
 pub mod check;
 pub mod demo;
 pub mod explain;
@@ -10,6 +11,7 @@ pub mod keys;
 pub mod publish;
 pub mod receive;
 pub mod serve;
+pub mod streams;
 pub mod tokens;
 
 mod secrets;
@@ -34,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
+  ssfd streams list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example";
 
@@ -65,6 +68,7 @@ enum Command {
     Explain(explain::Explain),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
+    Streams(streams::Streams),
 }
 
 /// Why a command failed, as its user reads it.
@@ -119,6 +123,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&config()?, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
+            Command::Streams(streams) => streams.run(self.json).await,
         }
     }
 }

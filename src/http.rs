@@ -1,6 +1,7 @@
 //! The only code that knows status codes and wire JSON: requests in, one call into `transmitter`,
 //! responses out.
 
+pub mod admin;
 mod auth;
 mod body;
 mod error;
@@ -130,6 +131,7 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
         services.provide(config);
         config
             .service(only("/events", "POST", [web::post().to(events::publish)]))
+            .service(web::scope(admin::PATH).configure(admin::resources))
             .service(document("/healthz", health::alive))
             .service(document("/readyz", health::ready))
             .service(document("/metrics", health::metrics))

@@ -15,7 +15,7 @@ use crate::{
         retry::EXPIRED,
         settings::DeliverySettings,
     },
-    domain::time::Timestamp,
+    domain::{status::StreamStatus, stream::StreamConfig, time::Timestamp},
 };
 
 /// What the machine wants done.
@@ -55,6 +55,35 @@ pub enum Change {
     Stream,
 }
 
+/// What a stream lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    All,
+    /// The word that it has stopped, and nothing after it (SSF §8.1.5).
+    Announcements,
+    Nothing,
+}
+
+impl Flow {
+    /// By push, that is. What the Receiver of a stream that is not enabled may still get is in its
+    /// outbox as an announcement, and none is if it asked for the status itself.
+    pub fn of(stream: &StreamConfig) -> Self {
+        match (stream.endpoint(), stream.status) {
+            (None, _) => Self::Nothing,
+            (Some(_), StreamStatus::Enabled) => Self::All,
+            (Some(_), StreamStatus::Paused | StreamStatus::Disabled) => Self::Announcements,
+        }
+    }
+
+    fn lets_through(self, kind: Kind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Announcements => kind == Kind::Announcement,
+            Self::Nothing => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Waits for its turn.
@@ -73,16 +102,6 @@ struct Slot {
     signed_again: bool,
 }
 
-/// Whether new attempts start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempts {
-    Go,
-    /// Not for now: it is asked for the stream to be paused.
-    Stopped,
-    /// The stream takes no push.
-    Held,
-}
-
 /// What the store may hold that was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unread {
@@ -92,8 +111,9 @@ enum Unread {
     Control,
 }
 
-/// Invariants: the window holds at most one SET of a lane and at most `window_max` events; at most
-/// `in_flight_max` events are in flight; what is `Ready` is in one of the two queues, once.
+/// Invariants: the window holds at most one SET of a lane and kind, and at most `window_max` events,
+/// all of which were let through when they were read; at most `in_flight_max` events are in flight;
+/// what is `Ready` is in one of the two queues, once.
 #[derive(Debug)]
 pub struct StreamMachine {
     settings: DeliverySettings,
@@ -114,7 +134,10 @@ pub struct StreamMachine {
     odd_to_retries: bool,
     /// What was read is void: the stream was changed, and its outbox is to be read anew.
     stale: bool,
-    attempts: Attempts,
+    /// What may be read and attempted.
+    flow: Flow,
+    /// It was asked for the stream to be paused: no new attempts until that is done, or is not.
+    pausing: bool,
     breaker: Breaker,
     faults: Faults,
     /// Results that are to be recorded, and those that are being recorded.
@@ -124,7 +147,7 @@ pub struct StreamMachine {
 }
 
 impl StreamMachine {
-    pub fn new(settings: DeliverySettings) -> Self {
+    pub fn new(settings: DeliverySettings, flow: Flow) -> Self {
         Self {
             window: BTreeMap::new(),
             events: 0,
@@ -136,7 +159,8 @@ impl StreamMachine {
             reading: None,
             odd_to_retries: false,
             stale: false,
-            attempts: Attempts::Go,
+            flow,
+            pausing: false,
             breaker: Breaker::new(settings.breaker.clone()),
             faults: Faults::new(settings.fault.clone()),
             unrecorded: Vec::new(),
@@ -146,13 +170,22 @@ impl StreamMachine {
         }
     }
 
-    /// Nothing in memory, nothing under way, nothing to be read, now or later. So what is known of
-    /// the endpoint is not forgotten while SETs wait for it.
+    /// Nothing in memory, nothing under way, nothing to be read that is let through, now or later.
+    /// So what is known of the endpoint is not forgotten while SETs wait for it.
     pub fn is_idle(&self) -> bool {
-        let nothing_to_come = self.unread == Unread::Nothing && self.next_retry.is_none();
         self.window.is_empty()
             && self.reading.is_none()
-            && (self.attempts == Attempts::Held || nothing_to_come)
+            && !self.has_unread()
+            && self.next_retry.is_none()
+    }
+
+    /// Whether a read may bring what is let through.
+    fn has_unread(&self) -> bool {
+        match self.flow {
+            Flow::All => self.unread != Unread::Nothing,
+            Flow::Announcements => self.unread == Unread::Control,
+            Flow::Nothing => false,
+        }
     }
 
     /// Nothing under way: no attempt, at a control event neither, and no result that is not
@@ -174,17 +207,13 @@ impl StreamMachine {
 
     /// The stream was changed: what is in memory may have been discarded, settled elsewhere or
     /// addressed to another endpoint. Attempts under way end as they do; all else is read anew.
-    /// `held` if the stream takes no push from now on.
-    pub fn on_changed(&mut self, change: Change, held: bool, now: Timestamp) -> Vec<Action> {
+    pub fn on_changed(&mut self, change: Change, flow: Flow, now: Timestamp) -> Vec<Action> {
         if change == Change::Stream {
+            self.pausing = false;
             self.breaker = Breaker::new(self.settings.breaker.clone());
             self.faults = Faults::new(self.settings.fault.clone());
         }
-        self.attempts = match (held, change, self.attempts) {
-            (true, _, _) => Attempts::Held,
-            (false, Change::Subjects, Attempts::Stopped) => Attempts::Stopped,
-            (false, _, _) => Attempts::Go,
-        };
+        self.flow = flow;
         self.stale = true;
         self.unread = Unread::Control;
         self.next_retry = None;
@@ -197,14 +226,12 @@ impl StreamMachine {
 
     /// No new attempts from now on; those under way end as they do.
     pub fn hold(&mut self) {
-        self.attempts = Attempts::Held;
+        self.flow = Flow::Nothing;
     }
 
     /// The last [`Action::Pause`] came to nothing: the endpoint is tried on.
     pub fn on_pause_failed(&mut self, now: Timestamp) -> Vec<Action> {
-        if self.attempts == Attempts::Stopped {
-            self.attempts = Attempts::Go;
-        }
+        self.pausing = false;
         self.step(now)
     }
 
@@ -224,6 +251,11 @@ impl StreamMachine {
             }
             self.next_retry = [self.next_retry, next_retry].into_iter().flatten().min();
             for set in sets {
+                // The store may know of a change that we have not been told of yet.
+                if !self.flow.lets_through(set.kind) {
+                    self.unread = self.unread.max(Unread::Events);
+                    continue;
+                }
                 self.admit(set);
             }
         }
@@ -284,16 +316,16 @@ impl StreamMachine {
             self.put_back(seq);
             return (Verdict::SignAgain, self.step(now));
         }
-        let fault = self.faults.on_outcome(outcome, now).filter(|_| self.attempts == Attempts::Go);
-        if fault.is_some() {
-            self.attempts = Attempts::Stopped;
-        }
+        let may_be_paused = self.flow == Flow::All && !self.pausing;
+        let fault = self.faults.on_outcome(outcome, now).filter(|_| may_be_paused);
+        self.pausing |= fault.is_some();
+        let stopped = self.pausing || self.flow != Flow::All;
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
         slot.state = State::Settling;
         let retry = &self.settings.retry;
         let disposition = match key_refused {
             // It is the endpoint that refuses, so the SET is held with the others.
-            Some(error) if self.attempts == Attempts::Stopped => {
+            Some(error) if stopped && slot.set.kind == Kind::Event => {
                 retry.put_off(&slot.set, None, error.err.clone(), now, dice)
             }
             _ => retry.judge(&slot.set, outcome, now, dice),
@@ -322,7 +354,7 @@ impl StreamMachine {
             let set = self.release(seq);
             if lane_goes_on {
                 let what = match set.kind {
-                    Kind::Control => Unread::Control,
+                    Kind::Announcement | Kind::Control => Unread::Control,
                     Kind::Event => Unread::Events,
                 };
                 self.unread = self.unread.max(what);
@@ -361,7 +393,7 @@ impl StreamMachine {
         debug_assert!(displaced.is_none(), "what is in the window is passed over by a read");
         debug_assert!(self.has_lanes_apart(), "only heads are read");
         match kind {
-            Kind::Control => self.ready_control.push_back(seq),
+            Kind::Announcement | Kind::Control => self.ready_control.push_back(seq),
             Kind::Event => {
                 self.events += 1;
                 self.ready_events.push_back(seq);
@@ -370,7 +402,8 @@ impl StreamMachine {
     }
 
     fn has_lanes_apart(&self) -> bool {
-        let lanes: HashSet<_> = self.window.values().map(|slot| slot.set.lane).collect();
+        let lanes = self.window.values().map(|slot| (slot.set.lane, slot.set.kind));
+        let lanes: HashSet<_> = lanes.collect();
         lanes.len() == self.window.len()
     }
 
@@ -383,7 +416,7 @@ impl StreamMachine {
         let slot = self.window.get_mut(&seq).expect("what is queued is in the window");
         slot.state = State::Ready;
         match slot.set.kind {
-            Kind::Control => self.ready_control.push_front(seq),
+            Kind::Announcement | Kind::Control => self.ready_control.push_front(seq),
             Kind::Event => self.ready_events.push_front(seq),
         }
     }
@@ -410,7 +443,7 @@ impl StreamMachine {
     /// Where probes alone go out, a SET may grow old without an attempt of its own. It is given up
     /// all the same, once the endpoint has been out of reach for long.
     fn give_up(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if self.attempts != Attempts::Go || !self.breaker.stands_open() {
+        if !self.breaker.stands_open() {
             return;
         }
         let mut given_up = Vec::new();
@@ -447,10 +480,10 @@ impl StreamMachine {
     fn read(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         if self.next_retry.is_some_and(|at| at <= now) {
             self.next_retry = None;
-            self.unread = self.unread.max(Unread::Events);
+            // Of whichever kind it is.
+            self.unread = Unread::Control;
         }
-        let has_unread = self.unread != Unread::Nothing;
-        if self.attempts != Attempts::Go || self.reading.is_some() || !has_unread {
+        if self.pausing || self.reading.is_some() || !self.has_unread() {
             return;
         }
         if self.stale {
@@ -476,7 +509,7 @@ impl StreamMachine {
 
     /// How many attempts can start now.
     fn startable(&self, now: Timestamp) -> usize {
-        if self.attempts != Attempts::Go {
+        if self.pausing || self.flow == Flow::Nothing {
             return 0;
         }
         let free = self.settings.in_flight_max.saturating_sub(self.in_flight);

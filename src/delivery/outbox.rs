@@ -14,12 +14,15 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub i64);
 
-/// What a SET speaks of. Control events go before others, so that no backlog delays them.
+/// What a SET speaks of. Control events go before others, so that no backlog delays them, and among
+/// them the announcement first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Event,
-    /// verification and stream-updated (SSF §8.1.4, §8.1.5).
+    /// verification (SSF §8.1.4).
     Control,
+    /// stream-updated (SSF §8.1.5): all that a stream sends that is not enabled.
+    Announcement,
 }
 
 /// A SET on its way into an outbox.
@@ -50,27 +53,30 @@ pub struct PendingSet {
 }
 
 /// What a push stream asks of its outbox: the SETs that can go out now. Of each lane that is its
-/// head, the oldest that is not settled, and no other.
+/// head, the oldest that is not settled, and no other. Kinds do not wait for one another, and so
+/// have lanes apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
     /// Heads that are in memory already: they are passed over.
     pub busy: Vec<Seq>,
-    /// How many heads that were never tried, the oldest first.
+    /// How many events that were never tried, the oldest first.
     pub fresh: usize,
-    /// How many heads that failed before and are due again, the longest due first. Of these places
+    /// How many events that failed before and are due again, the longest due first. Of these places
     /// and those above, either takes what the other leaves.
     pub retries: usize,
 }
 
 impl Reading {
-    /// How many control events that can go out are read, in addition and before the others: each
-    /// has the lane of its stream, so there is hardly ever a second one.
-    pub const CONTROL_MAX: usize = 8;
+    /// How many SETs of each other kind are read, in addition and before the events: each has the
+    /// lane of its stream, so there is hardly ever a second one.
+    pub const CONTROL_MAX: usize = 4;
 }
 
-/// How far an outbox was gone through. Control events have a cursor of their own, coming first.
+/// How far an outbox was gone through. Each kind has a cursor of its own, since they are gone
+/// through one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
+    pub announcement: Seq,
     pub control: Seq,
     pub event: Seq,
 }
@@ -79,6 +85,7 @@ impl Cursor {
     /// Moves past a SET that was seen.
     pub fn pass(&mut self, set: &PendingSet) {
         let seen = match set.kind {
+            Kind::Announcement => &mut self.announcement,
             Kind::Control => &mut self.control,
             Kind::Event => &mut self.event,
         };

@@ -6,7 +6,13 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::{domain::id::StreamId, http::error::ApiError};
+use crate::{
+    domain::{
+        id::StreamId,
+        status::{InvalidStatus, StreamStatus},
+    },
+    http::error::ApiError,
+};
 
 /// Reads a body of at most `bytes_max` bytes.
 pub(super) async fn read(mut payload: web::Payload, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
@@ -44,6 +50,17 @@ pub(super) fn text(
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(ApiError::bad(member, "must be a string")),
     }
+}
+
+/// The required `status` of a body, and the `reason` that may go with it.
+pub(super) fn status(
+    members: &mut Map<String, Value>,
+) -> Result<(StreamStatus, Option<String>), ApiError> {
+    let status = text(members, "status")?;
+    let status = status.ok_or_else(|| ApiError::bad("status", "is required"))?;
+    let status =
+        status.parse().map_err(|rule: InvalidStatus| ApiError::bad("status", rule.to_string()))?;
+    Ok((status, text(members, "reason")?))
 }
 
 /// The required `stream_id` of a body. One that no stream can have is that of no stream.

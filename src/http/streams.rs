@@ -33,6 +33,8 @@ struct View<'a> {
     delivery: DeliveryView<'a>,
     min_verification_interval: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    inactivity_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
 }
 
@@ -61,13 +63,14 @@ impl<'a> View<'a> {
                 },
             },
             min_verification_interval: whole_secs(provider.min_verification_interval),
+            inactivity_timeout: provider.inactivity_timeout.map(|timeout| timeout.as_secs()),
             description: stream.description.as_deref(),
         }
     }
 }
 
 /// Each stream has a poll endpoint of its own (SSF §6.1.2).
-fn poll_url(id: &StreamId, provider: &Provider) -> String {
+pub(super) fn poll_url(id: &StreamId, provider: &Provider) -> String {
     provider.issuer.url(&format!("{}/{id}", resource::POLL))
 }
 

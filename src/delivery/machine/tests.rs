@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::world::{World, settings};
+use self::world::{CONTROL_LANE, World, settings};
 use super::*;
 use crate::{
     delivery::{lane::Lane, outcome::FailureClass},
@@ -26,22 +26,42 @@ fn key_refused() -> Outcome {
 
 #[derive(Debug, Clone)]
 enum Move {
-    Append { lane: i64, control: bool },
-    Complete { index: usize, dice: u8 },
-    Change { enabled: bool },
-    Advance { millis: u64 },
-    HostRoom { room: usize },
+    Append {
+        lane: i64,
+        control: bool,
+    },
+    Complete {
+        index: usize,
+        dice: u8,
+    },
+    /// The store has a change of which the machine is not told yet.
+    Foresee {
+        flow: Flow,
+    },
+    Change {
+        flow: Flow,
+        announced: bool,
+    },
+    Advance {
+        millis: u64,
+    },
+    HostRoom {
+        room: usize,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let flow = || prop_oneof![Just(Flow::All), Just(Flow::Announcements), Just(Flow::Nothing)];
     let one = prop_oneof![
         4 => (0..9i64, prop::bool::weighted(0.1)).prop_map(|(lane, control)| Move::Append {
-            lane: if control { 99 } else { lane },
+            lane: if control { CONTROL_LANE } else { lane },
             control,
         }),
         8 => (any::<usize>(), any::<u8>())
             .prop_map(|(index, dice)| Move::Complete { index, dice }),
-        1 => any::<bool>().prop_map(|enabled| Move::Change { enabled }),
+        1 => flow().prop_map(|flow| Move::Foresee { flow }),
+        2 => (flow(), any::<bool>())
+            .prop_map(|(flow, announced)| Move::Change { flow, announced }),
         2 => (0..400_000u64).prop_map(|millis| Move::Advance { millis }),
         1 => (0..4usize).prop_map(|room| Move::HostRoom { room }),
     ];
@@ -62,7 +82,8 @@ proptest! {
                     world.append(lane, if control { Kind::Control } else { Kind::Event });
                 }
                 Move::Complete { index, dice } => world.complete(index, dice),
-                Move::Change { enabled } => world.change(enabled),
+                Move::Foresee { flow } => world.stored = flow,
+                Move::Change { flow, announced } => world.change(flow, announced),
                 Move::Advance { millis } => world.advance(Duration::from_millis(millis)),
                 Move::HostRoom { room } => {
                     world.host_room = room;
@@ -167,7 +188,7 @@ fn a_control_event_passes_a_window_that_is_full() {
     }
     world.drain_but_attempts();
     assert_eq!(world.attempts().len(), 3);
-    let control = world.append(99, Kind::Control);
+    let control = world.append(CONTROL_LANE, Kind::Control);
     world.drain_but_attempts();
     assert_eq!(world.attempts().last(), Some(&control));
 }
@@ -258,7 +279,8 @@ fn many_refused_signatures_pause_the_stream_and_hold_the_last_set() {
     assert_eq!(world.rows.values().filter(|row| row.settled).count(), 9);
     assert!(matches!(world.pending[..], [world::Pending::Pause]), "{:?}", world.pending);
     world.complete(0, 255);
-    assert!(world.machine.is_idle(), "paused");
+    world.run(|_| ACCEPTED);
+    assert!(world.machine.is_idle(), "paused, and that was said");
     world.finish();
     assert_eq!(world.received.len(), 21);
 }
@@ -290,9 +312,11 @@ fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after()
     assert!(limit <= lasted && lasted < limit + Duration::from_mins(10), "{lasted:?}");
     assert!(world.rows.values().all(|row| !row.settled), "all are held");
     world.complete(0, 255);
-    assert!(world.machine.is_idle());
+    // It is not paused a second time, whatever becomes of the word that it is.
+    world.run(|_| failed(FailureClass::Credentials));
+    assert!(world.pending.is_empty() && !world.machine.is_cut_off());
 
-    world.change(true);
+    world.change(Flow::All, false);
     assert!(!world.machine.is_cut_off());
     world.now = world.now + Duration::from_hours(2);
     world.nudge();
@@ -309,7 +333,48 @@ fn a_removed_subject_does_not_give_the_endpoint_a_fresh_start() {
         world.append(lane, Kind::Event);
     }
     world.run(|_| failed(FailureClass::Connect));
-    let actions = world.machine.on_changed(Change::Subjects, false, world.now);
+    let actions = world.machine.on_changed(Change::Subjects, Flow::All, world.now);
     assert!(world.machine.is_cut_off());
     assert!(matches!(actions[..], [Action::Read(_)]), "{actions:?}");
+}
+
+/// STAT-08 (SSF §8.1.5): the last word waits until what is under way has ended, and what is queued
+/// stays behind it.
+#[test]
+fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
+    let mut world = World::new(settings());
+    for lane in [1, 1, 2] {
+        world.append(lane, Kind::Event);
+    }
+    world.drain_but_attempts();
+    world.change(Flow::Announcements, true);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [Seq(1), Seq(3)]);
+    world.attempt_ends(Seq(3), &ACCEPTED);
+    world.drain_but_attempts();
+    // This one fails, and is not retried.
+    world.attempt_ends(Seq(1), &failed(FailureClass::Unavailable));
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [Seq(4)]);
+    world.attempt_ends(Seq(4), &ACCEPTED);
+    world.append(3, Kind::Event);
+    world.append(CONTROL_LANE, Kind::Control);
+    world.drain_but_attempts();
+    assert!(world.attempts().is_empty() && world.machine.is_quiet());
+    world.finish();
+}
+
+/// The endpoint is dead: what is to be said to it gives way to what is true now.
+#[test]
+fn an_announcement_that_fails_gives_way_to_the_next() {
+    let mut world = World::new(settings());
+    world.change(Flow::Announcements, true);
+    world.drain_but_attempts();
+    world.attempt_ends(Seq(1), &failed(FailureClass::Connect));
+    world.drain_but_attempts();
+    assert!(world.attempts().is_empty());
+    world.append(1, Kind::Event);
+    world.change(Flow::All, true);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [Seq(3), Seq(2)]);
 }

@@ -6,11 +6,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     lookup::Judge,
-    outbox::{discard, pending_set},
+    outbox::{discard, least, pending_set},
     row, streams,
 };
 use crate::{
-    delivery::outbox::{PendingSet, Reading, Seq},
+    delivery::outbox::{Kind, PendingSet, Reading, Seq},
     domain::{id::StreamId, time::Timestamp},
 };
 
@@ -32,9 +32,10 @@ const NEXT_RETRY: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_retri
     WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND control = ?2
         AND ?3 < due_at";
 
+/// Of the lane of an event.
 const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_lanes
-    WHERE stream = ?1 AND lane = ?2 AND settled_at IS NULL
+    WHERE stream = ?1 AND control = 0 AND lane = ?2 AND settled_at IS NULL
     ORDER BY seq LIMIT 1";
 
 /// What was read, and which of it is not to be sent.
@@ -53,16 +54,24 @@ pub(super) fn read(
 ) -> rusqlite::Result<Read> {
     let Some(stream) = streams::key(db, id)? else { return Ok(Read::default()) };
     let mut heads = Heads { db, stream, busy: busy(reading), now, sets: Vec::new() };
-    heads.read(true, Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2)?;
-    heads.read(false, reading.fresh + reading.retries, reading.retries)?;
-    let sets = heads.sets;
-
     let mut next = db.prepare_cached(NEXT_RETRY)?;
     let mut next_retry: Option<i64> = None;
-    for control in [true, false] {
+    let least = least(db, id)?;
+    for kind in [Kind::Announcement, Kind::Control, Kind::Event] {
+        let control = row::control(kind);
+        if control < least {
+            continue;
+        }
+        match kind {
+            Kind::Event => heads.read(control, reading.fresh + reading.retries, reading.retries)?,
+            Kind::Control | Kind::Announcement => {
+                heads.read(control, Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2)?;
+            }
+        }
         let found = next.query_row(params![stream, control, now.as_millis()], |row| row.get(0))?;
         next_retry = [next_retry, found].into_iter().flatten().min();
     }
+    let sets = heads.sets;
     let unwanted = match Judge::of(db, id, now)? {
         Some(mut judge) => judge.unwanted(&sets)?,
         None => Vec::new(),
@@ -86,7 +95,7 @@ struct Heads<'a> {
 impl Heads<'_> {
     /// Reads `limit` heads, `retries` of them such as failed before if there are that many, and more
     /// only if there are not enough others.
-    fn read(&mut self, control: bool, limit: usize, retries: usize) -> rusqlite::Result<()> {
+    fn read(&mut self, control: i64, limit: usize, retries: usize) -> rusqlite::Result<()> {
         let mut failed = self.failed(control, limit)?;
         let places = limit - failed.len().min(retries);
         let fresh = self.fresh(control, places)?;
@@ -95,13 +104,13 @@ impl Heads<'_> {
         Ok(())
     }
 
-    fn failed(&self, control: bool, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
+    fn failed(&self, control: i64, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
         let mut read = self.db.prepare_cached(RETRIES)?;
         let (limit, now) = (row::limit(limit), self.now.as_millis());
         read.query_map(params![self.stream, control, self.busy, limit, now], pending_set)?.collect()
     }
 
-    fn fresh(&self, control: bool, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
+    fn fresh(&self, control: i64, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
         let mut read = self.db.prepare_cached(FRESH)?;
         let limit = row::limit(limit);
         read.query_map(params![self.stream, control, self.busy, limit], pending_set)?.collect()
@@ -153,7 +162,7 @@ mod tests {
             (FRESH, "outbox_fresh (stream=? AND control=?)"),
             (RETRIES, "outbox_retries (stream=? AND control=? AND due_at<?)"),
             (NEXT_RETRY, "COVERING INDEX outbox_retries (stream=? AND control=? AND due_at>?)"),
-            (HEAD, "outbox_lanes (stream=? AND lane=?)"),
+            (HEAD, "outbox_lanes (stream=? AND control=? AND lane=?)"),
         ] {
             let steps = plan(sql);
             assert!(steps.iter().any(|step| step.contains(by)), "{steps:?}");

@@ -33,9 +33,10 @@ CREATE TABLE outbox (
     stream      INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
     jti         TEXT NOT NULL,
     lane        INTEGER NOT NULL,
-    -- Whether it is, or was until it was settled, the oldest of its lane that waits: the one that
-    -- may be pushed.
+    -- Whether it is, or was until it was settled, the oldest of its lane and kind that waits: the one
+    -- that may be pushed.
     head        INTEGER NOT NULL,
+    -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
     claims      TEXT NOT NULL,
     appended_at INTEGER NOT NULL,
@@ -55,7 +56,7 @@ CREATE INDEX outbox_pending ON outbox (stream, control DESC, seq, due_at, append
     WHERE settled_at IS NULL;
 
 -- What comes next in a lane.
-CREATE INDEX outbox_lanes ON outbox (stream, lane, seq) WHERE settled_at IS NULL;
+CREATE INDEX outbox_lanes ON outbox (stream, control, lane, seq) WHERE settled_at IS NULL;
 
 -- What can be pushed: heads that were never tried, and those that are tried again when they are due.
 -- What waits behind a head is in neither, so that reading costs as much as is read, however much
@@ -72,7 +73,8 @@ CREATE TRIGGER outbox_head_settled AFTER UPDATE OF settled_at ON outbox
 BEGIN
     UPDATE outbox SET head = 1 WHERE seq = (
         SELECT seq FROM outbox INDEXED BY outbox_lanes
-        WHERE stream = old.stream AND lane = old.lane AND settled_at IS NULL
+        WHERE stream = old.stream AND control = old.control AND lane = old.lane
+            AND settled_at IS NULL
         ORDER BY seq LIMIT 1
     );
 END;
@@ -82,7 +84,8 @@ CREATE TRIGGER outbox_head_discarded AFTER DELETE ON outbox
 BEGIN
     UPDATE outbox SET head = 1 WHERE seq = (
         SELECT seq FROM outbox INDEXED BY outbox_lanes
-        WHERE stream = old.stream AND lane = old.lane AND settled_at IS NULL
+        WHERE stream = old.stream AND control = old.control AND lane = old.lane
+            AND settled_at IS NULL
         ORDER BY seq LIMIT 1
     );
 END;
@@ -104,6 +107,18 @@ CREATE TABLE positions (
     epoch     INTEGER NOT NULL,
     entry     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- When streams were last active, in so far as anyone asks.
+CREATE TABLE activity (
+    stream INTEGER PRIMARY KEY REFERENCES streams (key) ON DELETE CASCADE,
+    at     INTEGER NOT NULL
+) STRICT;
+
+-- Until when the table above has all, whether or not there was anything new.
+CREATE TABLE activity_recorded (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at  INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE grants (
     hash       TEXT PRIMARY KEY,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use super::row;
+use super::{append, row};
 use crate::{
     domain::{
         id::StreamId,
@@ -11,8 +11,9 @@ use crate::{
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
         subject::list::DefaultSubjects,
+        time::Timestamp,
     },
-    store::StoreError,
+    store::{Announcement, StoreError},
 };
 
 const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
@@ -27,14 +28,19 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
     reason = ?10, version = ?11, created_at = ?12, default_subjects = ?13
     WHERE id = ?1 AND version = ?11 - 1";
 
+const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+    WHERE stream = ?1 AND settled_at IS NULL AND control = 2";
+
 /// The heads of lanes (?2 = 1) last: a head that goes looks for the next of its lane.
 const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
-/// Whether what was put off was put off for a reason that is gone.
-const BEGINS_ANEW: &str = "SELECT 1 FROM streams
-    WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3
-        OR endpoint IS NOT NULL AND status <> 'enabled' AND ?4 = 'enabled')";
+const MOVED: &str = "SELECT 1 FROM streams
+    WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3)";
+
+/// A push stream that is not enabled.
+const STOPPED: &str = "SELECT 1 FROM streams
+    WHERE id = ?1 AND endpoint IS NOT NULL AND status <> 'enabled'";
 
 const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = appended_at
     WHERE stream = ?1 AND settled_at IS NULL AND due_at <> appended_at";
@@ -56,27 +62,37 @@ pub(super) fn create(
     write(db, INSERT, stream)
 }
 
-pub(super) fn update(
+pub(super) fn update(db: &Connection, stream: &StreamConfig) -> Result<(), StoreError> {
+    let (endpoint, secret) = columns(&stream.delivery);
+    let moved = db.prepare_cached(MOVED)?.exists(params![stream.id.as_str(), endpoint, secret])?;
+    write(db, UPDATE, stream)?;
+    if moved && let Some(key) = key(db, &stream.id)? {
+        db.prepare_cached(MAKE_DUE)?.execute([key])?;
+    }
+    Ok(())
+}
+
+pub(super) fn change_status(
     db: &Connection,
     stream: &StreamConfig,
-    discard: bool,
+    announcement: &Announcement,
+    now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let (endpoint, secret) = columns(&stream.delivery);
-    let status = stream.status.as_str();
-    let state = params![stream.id.as_str(), endpoint, secret, status];
-    let begins_anew = db.prepare_cached(BEGINS_ANEW)?.exists(state)?;
+    let resumed = stream.status == StreamStatus::Enabled
+        && db.prepare_cached(STOPPED)?.exists([stream.id.as_str()])?;
     write(db, UPDATE, stream)?;
-    match key(db, &stream.id)? {
-        Some(key) if discard => {
-            let discarded = discard_all(db, key)?;
-            Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
-        }
-        Some(key) if begins_anew => {
-            db.prepare_cached(MAKE_DUE)?.execute([key])?;
-            Ok(0)
-        }
-        _ => Ok(0),
+    let key = key(db, &stream.id)?.ok_or(StoreError::Conflict)?;
+    let withdrawn = db.prepare_cached(WITHDRAW)?.execute([key])?;
+    let discarded = if stream.status.discards() { discard_all(db, key)? } else { 0 };
+    if resumed {
+        db.prepare_cached(MAKE_DUE)?.execute([key])?;
     }
+    match announcement {
+        Announcement::Instead(set) if withdrawn != 0 => append::insert(db, key, set, now)?,
+        Announcement::New(set) => append::insert(db, key, set, now)?,
+        Announcement::None | Announcement::Instead(_) => {}
+    }
+    Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
 }
 
 fn discard_all(db: &Connection, key: i64) -> rusqlite::Result<usize> {

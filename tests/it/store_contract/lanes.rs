@@ -55,6 +55,18 @@ pub(super) async fn only_the_head_of_a_lane_is_read(backend: impl Backend) {
     assert!(unknown.sets.is_empty());
 }
 
+pub(super) async fn kinds_do_not_wait_for_one_another(backend: impl Backend) {
+    let store = with_events(&backend, &[("e1", 9), ("e2", 9)]).await;
+    let sets = vec![control("st_1", "c1"), announcement("st_1", "a1"), control("st_1", "c2")];
+    append_sets(&*store, sets.into_iter().map(|set| in_lane(9, set)).collect()).await;
+    assert_eq!(heads(&*store, NOW).await, "a1 c1 e1");
+    retry(&*store, "c1", later(5)).await;
+    let announced = seq(&*store, "st_1", "a1").await;
+    settle(&*store, "st_1", announced, Disposition::Delivered).await;
+    assert_eq!(heads(&*store, NOW).await, "e1");
+    assert_eq!(heads(&*store, later(5)).await, "c1 e1");
+}
+
 pub(super) async fn control_events_are_read_first_and_on_top(backend: impl Backend) {
     let store = with_events(&backend, &[("a1", 1), ("b1", 2)]).await;
     let control = |name| in_lane(9, control("st_1", name));
@@ -135,9 +147,11 @@ pub(super) async fn a_lane_goes_on_however_its_head_leaves(backend: impl Backend
     store.acknowledge(&id("st_1"), acknowledgement, NOW).await.expect("acknowledged");
     assert_eq!(heads(&*store, NOW).await, "a6 b1");
 
-    let paused = push_stream("st_1").with_status(StreamStatus::Paused, None);
-    store.update_stream(paused, false).await.expect("updated");
+    let paused =
+        turn(&*store, &push_stream("st_1"), StreamStatus::Paused, Announcement::None).await;
     store.limit_held(3, NOW, NOW).await.expect("limited");
+    assert_eq!(heads(&*store, NOW).await, "", "held");
+    turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(heads(&*store, NOW).await, "a8 b1");
     assert!(end("a8", Disposition::Delivered).await);
     assert!(!end("a9", Disposition::Delivered).await, "it was the last");
@@ -163,11 +177,9 @@ pub(super) async fn what_was_put_off_is_due_once_the_stream_is_enabled_again(
 ) {
     let store = with_events(&backend, &[("a1", 1), ("a2", 1), ("b1", 2)]).await;
     retry(&*store, "a1", later(3600)).await;
-    let paused = push_stream("st_1").with_status(StreamStatus::Paused, None);
-    store.update_stream(paused.clone(), false).await.expect("updated");
-    assert_eq!(heads(&*store, NOW).await, "b1");
-    let enabled = paused.with_status(StreamStatus::Enabled, None);
-    store.update_stream(enabled, false).await.expect("updated");
+    let paused =
+        turn(&*store, &push_stream("st_1"), StreamStatus::Paused, Announcement::None).await;
+    turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(heads(&*store, NOW).await, "a1 b1");
     let first = &pending(&*store, "st_1").await[0];
     assert_eq!((first.attempts, first.due_at), (1, NOW));

@@ -32,8 +32,10 @@ pub(super) struct World {
     pub(super) rows: BTreeMap<Seq, Row>,
     pub(super) pending: Vec<Pending>,
     tick_at: Option<Timestamp>,
-    /// Whether the stream takes push at present.
-    enabled: bool,
+    /// What the stream lets through, as the machine was told.
+    pub(super) flow: Flow,
+    /// The same as the store knows it, and the machine may not yet.
+    pub(super) stored: Flow,
     /// How many attempts the endpoint's host takes at a time.
     pub(super) host_room: usize,
     /// For each lane what the Receiver got, in order.
@@ -41,6 +43,10 @@ pub(super) struct World {
     pub(super) attempts_made: usize,
     pub(super) given_up: Vec<Seq>,
 }
+
+/// Of the stream's own subject. Kinds do not wait for one another there, so that only the events'
+/// lanes are in order.
+pub(super) const CONTROL_LANE: i64 = 99;
 
 /// Nothing is decided by chance.
 pub(super) fn settings() -> DeliverySettings {
@@ -52,16 +58,25 @@ pub(super) fn settings() -> DeliverySettings {
     }
 }
 
+fn row_kind(row: &Row) -> i64 {
+    match row.set.kind {
+        Kind::Event => 0,
+        Kind::Control => 1,
+        Kind::Announcement => 2,
+    }
+}
+
 impl World {
     pub(super) fn new(settings: DeliverySettings) -> Self {
         Self {
-            machine: StreamMachine::new(settings.clone()),
+            machine: StreamMachine::new(settings.clone(), Flow::All),
             settings,
             now: Timestamp::from_millis(1_000_000),
             rows: BTreeMap::new(),
             pending: Vec::new(),
             tick_at: None,
-            enabled: true,
+            flow: Flow::All,
+            stored: Flow::All,
             host_room: usize::MAX,
             received: BTreeMap::new(),
             attempts_made: 0,
@@ -70,6 +85,13 @@ impl World {
     }
 
     pub(super) fn append(&mut self, lane: i64, kind: Kind) -> Seq {
+        let seq = self.insert(lane, kind);
+        let actions = self.machine.on_wake(kind != Kind::Event, self.now);
+        self.take(actions);
+        seq
+    }
+
+    fn insert(&mut self, lane: i64, kind: Kind) -> Seq {
         let seq = Seq(i64::try_from(self.rows.len()).expect("few") + 1);
         let set = PendingSet {
             seq,
@@ -82,8 +104,6 @@ impl World {
             due_at: self.now,
         };
         self.rows.insert(seq, Row { set, settled: false });
-        let actions = self.machine.on_wake(kind == Kind::Control, self.now);
-        self.take(actions);
         seq
     }
 
@@ -108,11 +128,16 @@ impl World {
     }
 
     fn start(&mut self, count: usize) {
-        assert!(self.enabled, "an attempt on a stream that takes none");
         let room = self.host_room.saturating_sub(self.attempts().len());
         let started = self.machine.start(room.min(count), self.now);
         assert_eq!(started.len(), room.min(count), "what can start does");
         for set in started {
+            let let_through = self.flow.lets_through(set.kind);
+            assert!(let_through, "{set:?} is attempted on a stream that takes none");
+            // The last word is not said while others speak (SSF §8.1.5).
+            let alone = self.flow == Flow::All || self.attempts().is_empty();
+            assert!(alone, "{set:?} is attempted beside {:?}", self.attempts());
+            assert!(!self.rows[&set.seq].settled, "{:?} is settled", set.seq);
             assert!(self.is_head(&set), "{:?} overtakes its lane", set.seq);
             assert!(set.due_at <= self.now, "{:?} is attempted too early", set.seq);
             self.attempts_made += 1;
@@ -121,32 +146,34 @@ impl World {
     }
 
     fn is_head(&self, set: &PendingSet) -> bool {
-        let mut lane = self.rows.values().filter(|row| !row.settled && row.set.lane == set.lane);
+        let same = |other: &PendingSet| (other.lane, other.kind) == (set.lane, set.kind);
+        let mut lane = self.rows.values().filter(|row| !row.settled && same(&row.set));
         lane.next().is_some_and(|row| row.set.seq == set.seq)
     }
 
     /// As `Store::read_due` says.
     fn read(&self, reading: &Reading) -> (Vec<PendingSet>, Option<Timestamp>) {
         let heads = || {
-            let rows = self
-                .rows
-                .values()
-                .map(|row| &row.set)
-                .filter(|set| !self.rows[&set.seq].settled && self.is_head(set));
+            let rows = self.rows.values().map(|row| &row.set).filter(|set| {
+                self.stored.lets_through(set.kind)
+                    && !self.rows[&set.seq].settled
+                    && self.is_head(set)
+            });
             rows.cloned()
         };
         let mut sets = Vec::new();
-        for kind in [Kind::Control, Kind::Event] {
+        for kind in [Kind::Announcement, Kind::Control, Kind::Event] {
             let due =
                 || heads().filter(move |set| set.kind == kind && !reading.busy.contains(&set.seq));
             let mut failed: Vec<_> =
                 due().filter(|set| set.attempts != 0 && set.due_at <= self.now).collect();
             failed.sort_by_key(|set| (set.due_at, set.seq));
-            let limit = match kind {
-                Kind::Control => Reading::CONTROL_MAX,
-                Kind::Event => reading.fresh + reading.retries,
+            let (limit, retries) = match kind {
+                Kind::Event => (reading.fresh + reading.retries, reading.retries),
+                Kind::Control | Kind::Announcement => (Reading::CONTROL_MAX, 2),
             };
-            let places = limit - failed.len().min(reading.retries);
+            failed.truncate(limit);
+            let places = limit - failed.len().min(retries);
             let fresh: Vec<_> = due().filter(|set| set.attempts == 0).take(places).collect();
             failed.truncate(limit - fresh.len());
             sets.extend(failed.into_iter().chain(fresh));
@@ -156,7 +183,8 @@ impl World {
     }
 
     fn check_bounds(&self) {
-        let mut lanes: Vec<_> = self.attempts().iter().map(|seq| self.rows[seq].set.lane).collect();
+        let of = |seq: &Seq| (self.rows[seq].set.lane, row_kind(&self.rows[seq]));
+        let mut lanes: Vec<_> = self.attempts().iter().map(of).collect();
         let events =
             self.attempts().iter().filter(|seq| self.rows[seq].set.kind == Kind::Event).count();
         assert!(events <= self.settings.in_flight_max, "{events} in flight");
@@ -168,8 +196,10 @@ impl World {
             read += usize::from(matches!(pending, Pending::Read(..)));
         }
         assert!(settle <= 1 && read <= 1, "{settle} recordings and {read} reads at a time");
-        let in_memory = self.machine.window.len() - self.machine.ready_control.len();
-        assert!(in_memory <= self.settings.window_max + 1, "{in_memory} in the window");
+        let window = self.machine.window.values();
+        let in_memory = window.filter(|slot| slot.set.kind == Kind::Event).count();
+        assert_eq!(in_memory, self.machine.events);
+        assert!(in_memory <= self.settings.window_max, "{in_memory} in the window");
         let under_way = settle + lanes.len();
         assert!(under_way == 0 || !self.machine.is_quiet(), "{under_way} under way, and quiet");
     }
@@ -204,8 +234,11 @@ impl World {
                 let actions = self.machine.on_pause_failed(self.now);
                 self.take(actions);
             }
-            Pending::Pause => self.change(false),
-            Pending::Attempt(set) if !self.enabled => {
+            Pending::Pause => self.change(Flow::Announcements, true),
+            // It had not begun yet; what has begun ends as it does.
+            Pending::Attempt(set)
+                if !self.flow.lets_through(set.kind) && dice.is_multiple_of(2) =>
+            {
                 let actions = self.machine.on_attempt_withdrawn(set.seq, self.now);
                 self.take(actions);
             }
@@ -226,11 +259,16 @@ impl World {
     /// Whether another SET is the head of the lane now.
     fn record(&mut self, settlement: Settlement) -> bool {
         let row = self.rows.get_mut(&settlement.seq).expect("what is settled was appended");
+        if row.settled {
+            // It was withdrawn meanwhile.
+            return false;
+        }
         match settlement.disposition {
             Disposition::Delivered | Disposition::Dead { .. } => {
                 row.settled = true;
-                let lane = row.set.lane;
-                self.rows.values().any(|row| !row.settled && row.set.lane == lane)
+                let set = row.set.clone();
+                let same = |other: &PendingSet| (other.lane, other.kind) == (set.lane, set.kind);
+                self.rows.values().any(|row| !row.settled && same(&row.set))
             }
             Disposition::RetryAt { due_at, .. } => {
                 row.set.due_at = due_at;
@@ -248,9 +286,16 @@ impl World {
         self.take(actions);
     }
 
-    pub(super) fn change(&mut self, enabled: bool) {
-        self.enabled = enabled;
-        let actions = self.machine.on_changed(Change::Stream, !enabled, self.now);
+    /// The stream is changed, and perhaps that is announced, in place of what was before.
+    pub(super) fn change(&mut self, flow: Flow, announced: bool) {
+        for row in self.rows.values_mut() {
+            row.settled |= row.set.kind == Kind::Announcement;
+        }
+        if announced {
+            self.insert(CONTROL_LANE, Kind::Announcement);
+        }
+        (self.flow, self.stored) = (flow, flow);
+        let actions = self.machine.on_changed(Change::Stream, flow, self.now);
         self.take(actions);
     }
 
@@ -279,12 +324,12 @@ impl World {
     /// Everything goes well from now on: nothing may stay behind.
     pub(super) fn finish(&mut self) {
         self.host_room = usize::MAX;
-        self.change(true);
+        self.change(Flow::All, true);
         for _ in 0..10_000 {
             if !self.pending.is_empty() {
                 self.complete(0, 255);
-                if !self.enabled {
-                    self.change(true);
+                if self.flow != Flow::All {
+                    self.change(Flow::All, true);
                 }
             } else if !self.wait() {
                 break;
@@ -292,6 +337,7 @@ impl World {
         }
         assert!(self.rows.values().all(|row| row.settled), "left behind: {:?}", self.rows);
         assert!(self.machine.is_idle() && self.machine.is_quiet());
+        self.received.remove(&Lane::from_i64(CONTROL_LANE));
         for (lane, received) in &self.received {
             assert!(received.is_sorted_by(|a, b| a < b), "{lane:?} got {received:?}");
         }
