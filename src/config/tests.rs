@@ -206,3 +206,14 @@ fn a_token_of_ours_lives_for_an_hour_at_most() {
     refuses("tokens_per_client_max = 0");
     refuses("requests_per_second_max = 0");
 }
+
+#[test]
+fn the_examples_of_the_readme_are_valid() {
+    let readme = include_str!("../../README.md");
+    let examples: Vec<_> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.iter().any(|example| example.contains("oauth")), "{examples:?}");
+    for example in examples {
+        from_file(example, &[]).unwrap_or_else(|error| panic!("{error} in {example}"));
+    }
+}
