@@ -148,8 +148,8 @@ mod tests {
         Introspection::new(endpoint, fetcher, "ssfd", &Secret::new("s"), Duration::from_secs(30))
     }
 
-    fn bearer(expires_at: Option<Timestamp>) -> Answer {
-        Ok(Bearer { client: "rx".into(), scopes: Vec::new(), expires_at })
+    fn bearer(expires_at: Option<Timestamp>) -> Bearer {
+        Bearer { client: "rx".into(), scopes: Vec::new(), expires_at }
     }
 
     /// AUTH-08
@@ -157,12 +157,12 @@ mod tests {
     fn an_answer_counts_briefly_and_never_past_the_tokens_end() {
         let introspection = introspection();
         let known = |token: &str, now| introspection.known(&hash(&Secret::new(token)), at(now));
-        let remember = |token: &str, answer| {
-            introspection.remember(hash(&Secret::new(token)), answer, at(100))
+        let remember = |token: &str, answer: Answer| {
+            introspection.remember(hash(&Secret::new(token)), answer, at(100));
         };
-        remember("endless", bearer(None));
-        remember("long", bearer(Some(at(1000))));
-        remember("short", bearer(Some(at(105))));
+        remember("endless", Ok(bearer(None)));
+        remember("long", Ok(bearer(Some(at(1000)))));
+        remember("short", Ok(bearer(Some(at(105)))));
         remember("dead", Err(TokenFault::Inactive));
         for token in ["endless", "long", "dead"] {
             assert!(known(token, 129).is_some(), "{token}");
@@ -179,7 +179,7 @@ mod tests {
         let introspection = introspection();
         for n in 0..=ANSWERS_MAX {
             let token = hash(&Secret::new(n.to_string()));
-            introspection.remember(token, bearer(None), at(100));
+            introspection.remember(token, Ok(bearer(None)), at(100));
         }
         assert!(introspection.answers.lock().expect("no panic").len() <= ANSWERS_MAX);
     }

@@ -68,21 +68,22 @@ impl KeyCache {
         if due || matches!(self.last, Some((_, Fetch::UnderWay))) {
             return Advice::Fetch;
         }
-        self.without_fetch(kid, now)
+        self.without_fetch(kid, now).map_or_else(Advice::Unavailable, Advice::Use)
     }
 
-    /// For whoever has waited for a fetch, and waits for no other.
-    pub(super) fn without_fetch(&self, kid: &str, now: Instant) -> Advice {
+    /// For whoever has waited for a fetch, and waits for no other; an error is how long until the
+    /// next may be made.
+    pub(super) fn without_fetch(&self, kid: &str, now: Instant) -> Result<Arc<KeySet>, Duration> {
         match (self.usable(now), self.last) {
             (Some((keys, _)), last) if keys.has(kid) || matches!(last, Some((_, Fetch::Done))) => {
-                Advice::Use(Arc::clone(keys))
+                Ok(Arc::clone(keys))
             }
             // Where the last fetch failed the key may well be a new one: that is no fault of the
             // token's.
             (_, last) => {
                 let since =
                     last.map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(at));
-                Advice::Unavailable(self.limits.interval_min.saturating_sub(since))
+                Err(self.limits.interval_min.saturating_sub(since))
             }
         }
     }
@@ -200,7 +201,7 @@ mod tests {
         cache.end(None, later + secs(5));
         assert_eq!(said(cache.advise(&kid, later + secs(6))).0, "use");
         assert_eq!(said(cache.advise("new", later + secs(6))), ("unavailable", 4));
-        assert_eq!(said(cache.without_fetch("new", later + secs(6))), ("unavailable", 4));
+        assert_eq!(cache.without_fetch("new", later + secs(6)).err(), Some(secs(4)));
         assert_eq!(said(cache.advise(&kid, start + secs(3601))).0, "fetch");
     }
 
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(said(cache.advise("k", start)).0, "fetch");
         assert!(cache.begin(start));
         // A fetch that never ended.
-        assert_eq!(said(cache.without_fetch("k", start + secs(3))), ("unavailable", 7));
+        assert_eq!(cache.without_fetch("k", start + secs(3)).err(), Some(secs(7)));
         assert!(!cache.begin(start + secs(9)));
         assert!(cache.begin(start + secs(10)));
         cache.end(None, start + secs(10));

@@ -66,18 +66,17 @@ impl KeySource {
 
     /// A set that has the key of this name, or else is as new as can be had.
     pub(super) async fn keys_for(self: &Arc<Self>, kid: &str) -> Result<Arc<KeySet>, NoKeys> {
-        let mut advice = self.cache().advise(kid, clock::instant());
-        if let Advice::Fetch = advice {
-            self.fetch().await.ok();
-            advice = self.cache().without_fetch(kid, clock::instant());
-        }
+        let advice = self.cache().advise(kid, clock::instant());
         match advice {
             Advice::Use(keys) => Ok(keys),
             Advice::UseAndFetch(keys) => {
                 drop(self.fetch());
                 Ok(keys)
             }
-            Advice::Fetch => Err(NoKeys(Duration::ZERO)),
+            Advice::Fetch => {
+                self.fetch().await.ok();
+                self.cache().without_fetch(kid, clock::instant()).map_err(NoKeys)
+            }
             Advice::Unavailable(wait) => Err(NoKeys(wait)),
         }
     }

@@ -55,7 +55,7 @@ pub struct OauthSettings {
     /// How far its clock may be from ours.
     #[serde(with = "humantime_serde")]
     pub leeway: Duration,
-    /// The longest life of a token that is taken.
+    /// The longest life of a JWT that is taken.
     #[serde(with = "humantime_serde")]
     pub token_lifetime_max: Duration,
     /// The claim that names the client.
