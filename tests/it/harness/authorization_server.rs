@@ -1,6 +1,9 @@
 //! An authorization server that is not ours, over TLS.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -8,12 +11,16 @@ use serde_json::{Value, json};
 use ssfd::{
     auth::settings::{ClientSettings, OauthSettings},
     clock,
+    config::Config,
     domain::{audience::Audience, grant::Scope},
     signing::{algorithm::Algorithm as OurAlgorithm, generate::generate, keys::SigningKey},
 };
+use tempfile::TempDir;
 
 use super::{
-    daemon::{ISSUER, PROVIDER},
+    caller::assert_invalid_token,
+    daemon::{Daemon, ISSUER, PROVIDER},
+    http_client::{Answer, get, post},
     test_key,
 };
 use crate::scripted_server::{Endpoint, Reply, Seen};
@@ -132,7 +139,7 @@ impl AuthorizationServer {
     }
 
     /// The same, for a server that is asked about each token.
-    pub(crate) fn introspecting(&self, secret_file: &std::path::Path) -> OauthSettings {
+    pub(crate) fn introspecting(&self, secret_file: &Path) -> OauthSettings {
         let mut settings = self.settings();
         settings.jwks = None;
         settings.introspection.endpoint = Some(self.endpoint.url("/introspect"));
@@ -160,7 +167,72 @@ fn jwks(keys: &[&Key]) -> Reply {
 }
 
 /// Has [`PROVIDER`] take the tokens of a server with these settings.
-pub(crate) fn trust(config: &mut ssfd::config::Config, settings: OauthSettings) {
+pub(crate) fn trust(config: &mut Config, settings: OauthSettings) {
     let provider = PROVIDER.parse().expect("a name");
     config.providers.get_mut(&provider).expect("it is there").oauth = settings;
+}
+
+/// A daemon that trusts a server with one key.
+pub(crate) async fn trusting(key: &Key) -> (Daemon, AuthorizationServer) {
+    trusting_with(key, |_| {}).await
+}
+
+pub(crate) async fn trusting_with(
+    key: &Key,
+    change: impl FnOnce(&mut OauthSettings),
+) -> (Daemon, AuthorizationServer) {
+    let server = AuthorizationServer::publishing(&[key]).await;
+    let mut settings = server.settings();
+    change(&mut settings);
+    (Daemon::with(|config| trust(config, settings)).await, server)
+}
+
+/// What the server answers when it is asked about a live token of [`CLIENT`].
+pub(crate) fn active() -> Value {
+    json!({"active": true, "client_id": CLIENT, "aud": ISSUER, "iss": SERVER,
+        "scope": "ssf.manage", "token_type": "Bearer"})
+}
+
+pub(crate) fn active_with(member: &str, value: Value) -> Value {
+    let mut answer = active();
+    answer[member] = value;
+    answer
+}
+
+pub(crate) fn json_reply(answer: &Value) -> Reply {
+    Reply::full(200, &[("content-type", "application/json")], &answer.to_string())
+}
+
+/// A daemon that asks a server which answers so.
+pub(crate) async fn asking(
+    reply: Reply,
+    change: impl FnOnce(&mut OauthSettings),
+) -> (Daemon, AuthorizationServer, TempDir) {
+    let server = AuthorizationServer::answering(reply).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "s:3 cret\n").expect("written");
+    let mut settings = server.introspecting(&secret);
+    change(&mut settings);
+    (Daemon::with(|config| trust(config, settings)).await, server, folder)
+}
+
+impl Daemon {
+    /// Lists the streams of whoever bears this token.
+    pub(crate) async fn list_with(&self, token: &str) -> Answer {
+        get(&self.provider_url(PROVIDER, "/ssf/streams")).bearer(token).send().await
+    }
+
+    /// Creates a stream.
+    pub(crate) async fn create_with(&self, token: &str) -> Answer {
+        let url = self.provider_url(PROVIDER, "/ssf/streams");
+        post(&url).bearer(token).json(&json!({})).send().await
+    }
+}
+
+/// A token is refused for this reason.
+#[track_caller]
+pub(crate) fn assert_token_refused(answer: &Answer, why: &str) {
+    assert_invalid_token(answer);
+    assert!(answer.text().contains(why), "no `{why}` in {}", answer.text());
 }

@@ -2,50 +2,18 @@
 
 use hyper::{
     Method,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE},
+    header::{ALLOW, ETAG, WWW_AUTHENTICATE},
 };
 use serde_json::json;
 
 use crate::harness::{
     authorization_server::{AuthorizationServer, Key, SERVER, trust},
-    daemon::{Daemon, ISSUER, PROVIDER, provider},
+    daemon::{Daemon, PROVIDER, provider},
     http_client::{Call, get},
 };
 
 const RESOURCE: &str = "/.well-known/oauth-protected-resource";
 const OWN_SERVER: &str = "/.well-known/oauth-authorization-server";
-
-/// RFC 9728 §3.1, §5.1: from the challenge to the token endpoint, as a client goes.
-#[actix_web::test]
-async fn auth_09_a_challenge_leads_to_the_metadata_and_that_to_the_server() {
-    let daemon = Daemon::start().await;
-    let listed = get(&daemon.provider_url(PROVIDER, "/ssf/streams")).send().await.expect(401);
-    let challenge = listed.header(WWW_AUTHENTICATE);
-    let url = challenge.strip_prefix(r#"Bearer realm="ssf", resource_metadata=""#);
-    let url = url.and_then(|rest| rest.strip_suffix('"')).expect("nothing else, and no `error`");
-    let below = |url: &str| {
-        let path = url.strip_prefix("https://tx.example").expect("below the issuer's origin");
-        daemon.public_url(path)
-    };
-    let resource = get(&below(url)).send().await.expect(200);
-    assert_eq!(resource.header(CONTENT_TYPE), "application/json");
-    assert_eq!(resource.header(CACHE_CONTROL), "public, max-age=3600");
-    assert_eq!(
-        resource.json(),
-        json!({
-            "resource": ISSUER,
-            "authorization_servers": [ISSUER],
-            "scopes_supported": ["ssf.read", "ssf.manage"],
-            "bearer_methods_supported": ["header"],
-        })
-    );
-    let server = get(&daemon.public_url(&format!("{OWN_SERVER}/t/acme"))).send().await.expect(200);
-    let server = server.json();
-    assert_eq!(server["issuer"], ISSUER);
-    assert_eq!(server["grant_types_supported"], json!(["client_credentials"]));
-    let endpoint = server["token_endpoint"].as_str().expect("a URL");
-    Call::new(Method::POST, &below(endpoint)).send().await.expect(400);
-}
 
 #[actix_web::test]
 async fn each_document_is_cacheable_and_read_by_get_and_head_alone() {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use hyper::header::RETRY_AFTER;
+use serde_json::json;
 use ssfd::auth::settings::OauthSettings;
 
-use super::assert_invalid_token;
 use crate::{
     harness::{
-        authorization_server::{AuthorizationServer, Key, settings, trust},
+        authorization_server::{
+            AuthorizationServer, Key, assert_token_refused, claims, settings, trust,
+        },
         daemon::Daemon,
         eventually,
         http_client::Answer,
@@ -50,7 +52,7 @@ async fn a_new_key_is_found_by_the_first_token_that_names_it() {
     let server = AuthorizationServer::publishing(&[&old]).await;
     let daemon = trusting(eager(server.settings())).await;
     daemon.list_with(&old.token()).await.expect(200);
-    assert_invalid_token(&daemon.list_with(&new.token()).await, "`kid` names no key");
+    assert_token_refused(&daemon.list_with(&new.token()).await, "`kid` names no key");
     server.publish(&[&old, &new]);
     eventually("the new key counts", async || daemon.list_with(&new.token()).await.status == 200)
         .await;
@@ -76,8 +78,8 @@ async fn unknown_keys_cause_no_flood_of_fetches() {
     for n in 0..20 {
         let mut header = key.header();
         header["kid"] = format!("made-up-{n}").into();
-        let token = key.sign(&header, &crate::harness::authorization_server::claims());
-        assert_invalid_token(&daemon.list_with(&token).await, "`kid` names no key");
+        let token = key.sign(&header, &claims());
+        assert_token_refused(&daemon.list_with(&token).await, "`kid` names no key");
     }
     assert_eq!(server.seen().len(), 1);
 }
@@ -100,7 +102,7 @@ async fn while_the_server_gives_no_keys_tokens_cannot_be_judged() {
         let answer = daemon.list_with(&key.token()).await;
         assert_eq!(answer.status.as_u16(), 503, "{}", answer.text());
         // What is no access token is none whether or not there are keys.
-        assert_invalid_token(&daemon.list_with("nonsense").await, "refused");
+        assert_token_refused(&daemon.list_with("nonsense").await, "refused");
         assert!(server.seen().iter().all(|seen| seen.target == "/jwks"));
         server.publish(&[&key]);
         eventually("the server is back", async || {
@@ -172,7 +174,7 @@ async fn keys_are_forgotten_when_the_server_stays_away() {
 async fn all_wait_for_one_fetch_and_nobody_can_stop_it() {
     let key = Key::new();
     let gate = Gate::default();
-    let keys = serde_json::json!({"keys": [key.jwk]}).to_string();
+    let keys = json!({"keys": [key.jwk]}).to_string();
     let server = AuthorizationServer::answering(Reply::full(200, &[], &keys).behind(&gate)).await;
     let daemon = trusting(lazy(server.settings())).await;
     eventually("the keys are asked for", async || !server.seen().is_empty()).await;
@@ -196,7 +198,7 @@ async fn keys_may_stand_in_a_file_which_is_read_again() {
         let keys: Vec<_> = keys.iter().map(|key| &key.jwk).collect();
         // At once, for a reader finds either the old or the new.
         let draft = folder.path().join("draft");
-        std::fs::write(&draft, serde_json::json!({"keys": keys}).to_string()).expect("written");
+        std::fs::write(&draft, json!({"keys": keys}).to_string()).expect("written");
         std::fs::rename(&draft, &file).expect("moved");
     };
     let from_file = || {

@@ -12,8 +12,8 @@ use ssfd::{
     domain::{audience::Audience, client::Client, grant::Scope},
 };
 
-use super::assert_invalid_token;
 use crate::harness::{
+    authorization_server::assert_token_refused,
     daemon::{Daemon, PROVIDER, provider},
     eventually,
     http_client::{Answer, Call, post},
@@ -192,7 +192,7 @@ async fn a_removed_clients_tokens_end_with_it() {
     let token = token_of(&ask(&daemon, "rx", &secret, GRANT).await);
     daemon.list_with(&token).await.expect(200);
     daemon.store().delete_client(&"rx".parse().expect("an id")).await.expect("removed");
-    assert_invalid_token(&daemon.list_with(&token).await, "bearer token");
+    assert_token_refused(&daemon.list_with(&token).await, "bearer token");
     assert_error(&ask(&daemon, "rx", &secret, GRANT).await, 401, "invalid_client");
 }
 
@@ -234,7 +234,7 @@ async fn a_token_expires_and_then_goes() {
         daemon.store().grant(&hash).await.expect("readable").is_none()
     })
     .await;
-    assert_invalid_token(&daemon.list_with(&token).await, "bearer token");
+    assert_token_refused(&daemon.list_with(&token).await, "bearer token");
 }
 
 /// Until one is answered 429.
