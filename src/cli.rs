@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod check;
+pub mod clients;
 pub mod demo;
 pub mod explain;
 pub mod http;
@@ -36,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
+  ssfd clients add --receiver acme --audience https://rx.example
   ssfd streams list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example";
@@ -68,6 +70,7 @@ enum Command {
     Explain(explain::Explain),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
+    Clients(clients::Clients),
     Streams(streams::Streams),
 }
 
@@ -123,6 +126,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&config()?, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
+            Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(self.json).await,
         }
     }

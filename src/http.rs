@@ -8,6 +8,7 @@ mod error;
 pub mod events;
 mod health;
 mod jwks;
+mod oauth;
 mod poll;
 pub mod settings;
 mod status;
@@ -22,7 +23,7 @@ use actix_web::{
     Error, FromRequest, Handler, Responder, Route,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
+    middleware::{Next, from_fn},
     web,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -31,6 +32,7 @@ use crate::{
     auth::Authenticator,
     domain::{
         metadata::{WELL_KNOWN, resource},
+        oauth::{AUTHORIZATION_SERVER, PROTECTED_RESOURCE, TOKEN_ENDPOINT},
         provider::Provider,
     },
     http::settings::{InternalSettings, PublicSettings},
@@ -80,15 +82,23 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
         let providers = services.transmitter.directory().providers();
         let by_path: BTreeMap<_, _> = providers.map(|p| (p.issuer.path().to_owned(), p)).collect();
         for (_, provider) in by_path.into_iter().rev() {
-            let data = || web::Data::from(Arc::clone(provider));
-            config.service(
-                web::scope(&provider.issuer.well_known_path(WELL_KNOWN))
-                    .app_data(data())
-                    .service(document("", well_known::metadata)),
-            );
-            config.service(
-                web::scope(provider.issuer.path()).app_data(data()).configure(provider_scope),
-            );
+            let scope =
+                |path: &str| web::scope(path).app_data(web::Data::from(Arc::clone(provider)));
+            let well_known = |name| scope(&provider.issuer.well_known_path(name));
+            config
+                .service(well_known(WELL_KNOWN).service(document("", well_known::metadata)))
+                .service(
+                    well_known(PROTECTED_RESOURCE).service(document("", oauth::protected_resource)),
+                )
+                .service(
+                    well_known(AUTHORIZATION_SERVER)
+                        .service(document("", oauth::authorization_server)),
+                )
+                .service(
+                    scope(provider.issuer.path())
+                        .wrap(from_fn(auth::name_resource_metadata))
+                        .configure(provider_scope),
+                );
         }
         config.default_service(web::to(error::not_found));
     }
@@ -98,6 +108,7 @@ fn provider_scope(config: &mut web::ServiceConfig) {
     config
         .service(document(&format!("/.well-known/{WELL_KNOWN}"), well_known::metadata))
         .service(document(resource::JWKS, jwks::key_set))
+        .service(only(TOKEN_ENDPOINT, "POST", [web::post().to(oauth::token)]))
         .service(only(
             resource::STREAMS,
             "GET, POST, PATCH, PUT, DELETE",

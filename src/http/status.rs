@@ -42,7 +42,7 @@ pub(super) async fn update(
     settings: web::Data<PublicSettings>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Status)?;
     let mut members = body::object(payload, settings.body_bytes_max).await?;
     let id = body::stream_id(&mut members)?;
     let (status, reason) = body::status(&mut members)?;

@@ -95,7 +95,7 @@ pub(super) async fn create(
     settings: web::Data<PublicSettings>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Create)?;
     let mut members = body::object(payload, settings.body_bytes_max).await?;
     let ours = TRANSMITTER_MEMBERS.iter().chain(&["stream_id"]);
     if let Some(ours) = ours.copied().find(|member| members.contains_key(*member)) {
@@ -150,7 +150,7 @@ async fn change(
     settings: &PublicSettings,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Update)?;
     let mut members = body::object(payload, settings.body_bytes_max).await?;
     let id = body::stream_id(&mut members)?;
     let assigned = poll_url(&id, provider);
@@ -167,7 +167,7 @@ pub(super) async fn delete(
     transmitter: web::Data<Transmitter>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Delete)?;
     transmitter.delete_stream(&caller, &body::required_in_query(&request)?).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }

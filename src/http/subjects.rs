@@ -47,7 +47,7 @@ async fn read(
     settings: &PublicSettings,
     payload: web::Payload,
 ) -> Result<Map<String, Value>, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Subjects)?;
     body::object(payload, settings.body_bytes_max).await
 }
 

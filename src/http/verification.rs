@@ -15,7 +15,7 @@ pub(super) async fn request(
     settings: web::Data<PublicSettings>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Verify)?;
     let mut members = body::object(payload, settings.body_bytes_max).await?;
     let id = body::stream_id(&mut members)?;
     let state = body::text(&mut members, "state")?;
