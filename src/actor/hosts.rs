@@ -23,7 +23,7 @@ const OVERLOAD_REMEMBERED: Duration = Duration::from_mins(10);
 /// Shared by all stream actors. A host is known by scheme, name and port.
 pub struct Hosts {
     in_flight_max: usize,
-    /// No await happens under this lock, and no message is dropped.
+    /// No await happens under this lock, and nothing is dropped that may hold room.
     hosts: Mutex<HashMap<Arc<str>, Host>>,
 }
 
@@ -67,9 +67,8 @@ impl Hosts {
             waiting: HashMap::new(),
         });
         let granted = entry.pace.claim(stream, count);
-        if granted < count {
-            entry.waiting.entry(stream.clone()).or_insert_with(waiting);
-        }
+        // An actor that died waiting may have left its address. It goes once the lock is released.
+        let _replaced = (granted < count).then(|| entry.waiting.insert(stream.clone(), waiting()));
         drop(hosts);
         (0..granted).map(|_| self.room(host, stream)).collect()
     }

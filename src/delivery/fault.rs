@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    delivery::outcome::{Blame, Outcome},
+    delivery::outcome::{Blame, FailureClass, Outcome},
     domain::time::Timestamp,
 };
 
@@ -37,8 +37,18 @@ pub struct Fault {
     /// How many attempts in a row, over how long.
     pub attempts: u32,
     pub lasted: Duration,
-    /// What the last one said; bounded.
+    /// What the Receiver may know of the last one; bounded.
     pub detail: String,
+}
+
+/// What the Receiver has said itself it may read. What we found on the way to it, an address in our
+/// network above all, stays with us: whoever names an endpoint is a stranger.
+fn shown(class: FailureClass, detail: &str) -> String {
+    match class {
+        FailureClass::TlsUntrusted => "its certificate is not trusted".to_owned(),
+        FailureClass::AddressRefused => "its address is not to be dialled".to_owned(),
+        _ => detail.to_owned(),
+    }
 }
 
 /// The reason of the status, which the Receiver reads (SSF §8.1.2.1).
@@ -93,7 +103,7 @@ impl Faults {
                 return None;
             }
             Outcome::Failed { class, detail, .. } if class.blame() == Blame::Endpoint => {
-                (Kind::Endpoint, detail.clone())
+                (Kind::Endpoint, shown(*class, detail))
             }
             // An endpoint that is down or busy is not cleared by it.
             Outcome::Failed { .. } => return None,
@@ -116,7 +126,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{delivery::outcome::FailureClass, domain::set_error::SetError};
+    use crate::domain::set_error::SetError;
 
     fn at(mins: u64) -> Timestamp {
         Timestamp::EPOCH + Duration::from_mins(mins)
@@ -157,6 +167,18 @@ mod tests {
         let mut quick = faults();
         for _ in 0..1000 {
             assert_eq!(quick.on_outcome(&failed(FailureClass::AddressRefused), at(59)), None);
+        }
+    }
+
+    #[test]
+    fn what_we_found_on_the_way_is_not_shown() {
+        let settings =
+            FaultSettings { pause_after: Duration::ZERO, attempts_min: 1, key_refusals_max: 1 };
+        for class in [FailureClass::TlsUntrusted, FailureClass::AddressRefused] {
+            let outcome = Outcome::failed(class, "10.0.0.1 is not a public address");
+            let fault = Faults::new(settings.clone()).on_outcome(&outcome, at(0));
+            let reason = fault.expect("at once").to_string();
+            assert!(reason.contains(class.as_str()) && !reason.contains("10.0.0.1"), "{reason}");
         }
     }
 
