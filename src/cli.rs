@@ -7,6 +7,7 @@ pub mod demo;
 pub mod explain;
 pub mod http;
 pub mod keys;
+pub mod openapi;
 pub mod publish;
 pub mod receive;
 pub mod serve;
@@ -65,6 +66,8 @@ enum Command {
     Explain(explain::Explain),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
 }
 
 /// Why a command failed, as its user reads it.
@@ -119,6 +122,10 @@ impl Cli {
             Command::Explain(explain) => explain.run(&config()?, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
+            Command::OpenApi(openapi) => {
+                openapi.run();
+                Ok(())
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod key_set;
 mod observability;
 mod order;
 mod providers;
+mod slow;
 mod status;
 mod streams;
 mod tls;

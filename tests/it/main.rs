@@ -8,6 +8,7 @@ mod harness;
 mod http;
 mod ingest;
 mod layers;
+mod openapi;
 mod poll;
 mod publish_http;
 mod push;

@@ -31,6 +31,7 @@ fn help_comes_with_examples() {
     explains(&["tokens", "create", "publisher"]);
     explains(&["tokens", "list"]);
     explains(&["tokens", "revoke"]);
+    explains(&["openapi"]);
 }
 
 #[test]
