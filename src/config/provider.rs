@@ -34,6 +34,8 @@ pub struct ProviderSettings {
     pub interop: bool,
     /// Whether a push endpoint may be plain http. For tests only (RFC 8935 §2.1).
     pub insecure_endpoints: bool,
+    /// Whether a Receiver may ask for push and poll by what the RISC profile of 2018 called them.
+    pub legacy_delivery_methods: bool,
     /// The least time between two verification requests for one stream.
     #[serde(with = "humantime_serde")]
     pub min_verification_interval: Duration,
@@ -63,6 +65,7 @@ impl Default for ProviderSettings {
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,
+            legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
             default_subjects: DefaultSubjects::All,
@@ -115,6 +118,7 @@ impl ProviderSettings {
             event_checks: self.event_checks,
             interop: self.interop,
             insecure_endpoints: self.insecure_endpoints,
+            legacy_delivery_methods: self.legacy_delivery_methods,
             min_verification_interval: self.min_verification_interval,
             streams_per_receiver_max: self.streams_per_receiver_max,
             default_subjects: self.default_subjects,

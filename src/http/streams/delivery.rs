@@ -11,12 +11,24 @@ use crate::{
     http::error::ApiError,
 };
 
+/// What the RISC profile of April 2018 called the methods (§5.2.1), and what SSF calls them.
+const LEGACY_METHODS: [(&str, &str); 2] = [
+    ("https://schemas.openid.net/secevent/risc/delivery-method/push", METHOD_PUSH),
+    ("https://schemas.openid.net/secevent/risc/delivery-method/poll", METHOD_POLL),
+];
+
+/// What its samples called the members that its text, and SSF, call otherwise.
+const LEGACY_MEMBERS: [(&str, &str); 2] = [("delivery_method", "method"), ("url", "endpoint_url")];
+
 /// `assigned` is the poll URL of a stream that stands; a new one has none yet.
 pub(super) fn parse(
     mut members: Map<String, Value>,
     provider: &Provider,
     assigned: Option<&str>,
 ) -> Result<Delivery, ApiError> {
+    if provider.legacy_delivery_methods {
+        modernize(&mut members);
+    }
     let mut text = |member: &str, name: &'static str| match members.remove(member) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -46,5 +58,20 @@ pub(super) fn parse(
             "delivery.method",
             format!("must be `{METHOD_PUSH}` or `{METHOD_POLL}`"),
         )),
+    }
+}
+
+/// Says in the words of today what may be said in those of 2018. What is said in both counts as today's.
+fn modernize(members: &mut Map<String, Value>) {
+    for (old, new) in LEGACY_MEMBERS {
+        if let Some(value) = members.remove(old) {
+            members.entry(new).or_insert(value);
+        }
+    }
+    if let Some(method) = members.get_mut("method") {
+        let legacy = LEGACY_METHODS.iter().find(|(old, _)| *method == *old);
+        if let Some((_, new)) = legacy {
+            *method = (*new).into();
+        }
     }
 }
