@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help test setup fmt demo bench deny
+.PHONY: help test setup fmt demo bench deny interop
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: setup ## all checks: formatting, lints, tests, documentation; installs what they need
 	$(CARGO) fmt --check
@@ -22,6 +22,16 @@ fmt: ## format the sources
 
 demo: ## the daemon with a Receiver and some events, to look at
 	$(CARGO) run --locked -- demo
+
+# Its folder is made by Python's own module venv, and holds all that it installs.
+INTEROP := target/interop
+
+interop: ## the daemon against libraries of another language: JOSE, HTTP client and server in Python
+	$(CARGO) build --locked
+	@test -x $(INTEROP)/bin/pytest || python3 -m venv $(INTEROP)
+	$(INTEROP)/bin/pip install --quiet --requirement tests/interop/requirements.txt
+	INTEROP_BINARY="$$PWD/target/debug/ssfd" PYTHONDONTWRITEBYTECODE=1 \
+		$(INTEROP)/bin/pytest tests/interop
 
 bench: ## measure
 	$(CARGO) bench --locked

@@ -121,6 +121,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         signer,
         config.poll.clone(),
     ));
+    transmitter.take_up_activity().await?;
     let services = Services {
         transmitter,
         authenticator: Authenticator::new(Arc::clone(&store)),
@@ -198,6 +199,10 @@ impl App {
             &stopped,
         )?;
         let background = [
+            tokio::spawn(watch_activity(
+                Arc::clone(&transmitter),
+                config.process.activity_interval,
+            )),
             tokio::spawn(metrics::keep_up(services.metrics.clone())),
             tokio::spawn(sweep(Arc::clone(&registry), config.delivery.sweep_interval)),
             tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
@@ -230,6 +235,11 @@ impl App {
             tracing::warn!("the drain ran out of time; what was under way is sent again later");
         }
         background.iter().for_each(JoinHandle::abort);
+        if transmitter.watches_activity()
+            && let Err(error) = transmitter.record_activity().await
+        {
+            activity_failed(&error);
+        }
         Ok(())
     }
 }
@@ -293,6 +303,29 @@ async fn sweep(registry: Arc<Registry>, period: Duration) {
             tracing::warn!(error = with_causes(&error), "cannot look for work");
         }
     }
+}
+
+/// Records when streams were last active, and pauses those that were not for too long.
+async fn watch_activity(transmitter: Arc<Transmitter>, period: Duration) {
+    if !transmitter.watches_activity() {
+        return;
+    }
+    let mut tick = interval(period.max(Duration::from_millis(10)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = transmitter.record_activity().await {
+            activity_failed(&error);
+        }
+        if let Err(error) = transmitter.pause_inactive().await {
+            activity_failed(&error);
+        }
+    }
+}
+
+fn activity_failed(error: &(dyn std::error::Error + 'static)) {
+    metrics::store_error("activity");
+    tracing::warn!(error = with_causes(error), "cannot keep up with the activity of streams");
 }
 
 /// Removes what is kept long enough.

@@ -88,7 +88,9 @@ impl Authenticator {
             Holder::Receiver { provider: own, receiver, audience, scopes } if own == *provider => {
                 Ok(Principal { provider: own, receiver, audience, scopes })
             }
-            Holder::Receiver { .. } | Holder::Publisher { .. } => Err(AuthError::InvalidToken),
+            Holder::Receiver { .. } | Holder::Publisher { .. } | Holder::Operator => {
+                Err(AuthError::InvalidToken)
+            }
         }
     }
 
@@ -100,7 +102,19 @@ impl Authenticator {
     ) -> Result<ProviderName, AuthError> {
         match self.holder(authorization, now).await? {
             Holder::Publisher { provider } => Ok(provider),
-            Holder::Receiver { .. } => Err(AuthError::InvalidToken),
+            Holder::Receiver { .. } | Holder::Operator => Err(AuthError::InvalidToken),
+        }
+    }
+
+    /// Whether an operator holds this credential.
+    pub async fn operator(
+        &self,
+        authorization: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<(), AuthError> {
+        match self.holder(authorization, now).await? {
+            Holder::Operator => Ok(()),
+            Holder::Receiver { .. } | Holder::Publisher { .. } => Err(AuthError::InvalidToken),
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command speaks to its user")]
 
+pub mod admin;
 pub mod check;
 pub mod demo;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod openapi;
 pub mod publish;
 pub mod receive;
 pub mod serve;
+pub mod streams;
 pub mod tokens;
 
 mod secrets;
@@ -35,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
+  ssfd streams list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example";
 
@@ -68,6 +71,7 @@ enum Command {
     Tokens(tokens::Tokens),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApi),
+    Streams(streams::Streams),
 }
 
 /// Why a command failed, as its user reads it.
@@ -126,6 +130,7 @@ impl Cli {
                 openapi.run();
                 Ok(())
             }
+            Command::Streams(streams) => streams.run(self.json).await,
         }
     }
 }

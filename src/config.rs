@@ -91,11 +91,19 @@ pub struct ProcessSettings {
     /// How long a stop waits for what is under way, in all.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
+    /// How often it is recorded when streams were last active, and looked for those that were not
+    /// for too long.
+    #[serde(with = "humantime_serde")]
+    pub activity_interval: Duration,
 }
 
 impl Default for ProcessSettings {
     fn default() -> Self {
-        Self { actor_threads: 0, drain_timeout: Duration::from_secs(20) }
+        Self {
+            actor_threads: 0,
+            drain_timeout: Duration::from_secs(20),
+            activity_interval: Duration::from_mins(1),
+        }
     }
 }
 

@@ -36,7 +36,8 @@ type Owner = (ProviderName, ReceiverId);
 #[derive(Debug)]
 pub struct Directory {
     providers: BTreeMap<ProviderName, Arc<Provider>>,
-    /// No await happens under this lock: each use is a few look-ups long.
+    /// No await happens under this lock: each use is a few look-ups long, or, for an operator, one
+    /// pass over the streams.
     index: RwLock<Index>,
 }
 
@@ -97,6 +98,11 @@ impl Directory {
         let owner = (provider.clone(), receiver.clone());
         let index = self.read();
         index.by_owner.get(&owner).map(|own| own.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// All streams of which `wanted` says so, in no order.
+    pub fn all(&self, wanted: impl Fn(&StreamConfig) -> bool) -> Vec<Arc<StreamConfig>> {
+        self.read().streams.values().filter(|stream| wanted(stream)).cloned().collect()
     }
 
     /// Whether some stream of this provider does not get every subject.

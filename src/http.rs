@@ -1,6 +1,7 @@
 //! The only code that knows status codes and wire JSON: requests in, one call into `transmitter`,
 //! responses out.
 
+pub mod admin;
 mod api;
 mod auth;
 mod body;
@@ -110,7 +111,7 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
             bytes_max: services.internal.events_bytes_max,
             timeout: services.internal.connections.body_timeout,
         });
-        for resource in api::internal::RESOURCES {
+        for resource in api::internal::RESOURCES.iter().chain(api::admin::RESOURCES) {
             config.service(resource.service());
         }
         config.default_service(web::to(error::not_found));

@@ -102,6 +102,17 @@ pub enum Appended {
     Duplicate,
 }
 
+/// What a change of status appends, of [`Kind::Announcement`]: so at most one of a stream waits.
+///
+/// [`Kind::Announcement`]: crate::delivery::outbox::Kind::Announcement
+#[derive(Debug, Clone)]
+pub enum Announcement {
+    None,
+    /// Only if one waited.
+    Instead(NewSet),
+    New(NewSet),
+}
+
 /// SETs that wait for a Receiver to be sent.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
@@ -151,6 +162,21 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// What waits on one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    pub sets: u64,
+    pub oldest: Option<Timestamp>,
+}
+
+/// When streams were last active, as far as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActivityRecord {
+    pub last: Vec<(StreamId, Timestamp)>,
+    /// Until when all was recorded: so long at least there was a daemon to be asked.
+    pub recorded_at: Option<Timestamp>,
+}
+
 /// Everything durable. Each call is one atomic step: after an error nothing of it was done, and
 /// after `Ok` it survives a crash. `tests/it/store_contract.rs` runs one suite on every backend.
 #[async_trait]
@@ -161,11 +187,20 @@ pub trait Store: Send + Sync {
     /// ([`StoreError::StreamLimit`]).
     async fn create_stream(&self, stream: StreamConfig, limit: usize) -> Result<(), StoreError>;
 
-    /// Replaces a stream by its next version. [`StoreError::Conflict`] if the store does not hold
-    /// `stream.version - 1`. With `discard`, what waits in its outbox is discarded, and the number
-    /// of such SETs returned. If its delivery changes, what waits is due at once: it was put off
-    /// for the sake of the old one.
-    async fn update_stream(&self, stream: StreamConfig, discard: bool) -> Result<u64, StoreError>;
+    /// Replaces a stream by its next version, of the same status. [`StoreError::Conflict`] if the
+    /// store does not hold `stream.version - 1`. If its delivery changes, what waits is due at once:
+    /// it was put off for the sake of the old one.
+    async fn update_stream(&self, stream: StreamConfig) -> Result<(), StoreError>;
+
+    /// Replaces a stream by its next version, of another status or reason, in the same way. An
+    /// announcement that waits is withdrawn; if the new status discards, so is all else that waits;
+    /// and the announcement of the change is appended. Returns how many other SETs were discarded.
+    async fn change_status(
+        &self,
+        stream: StreamConfig,
+        announcement: Announcement,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// Deletes a stream and its outbox. `false` if there was none.
     async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError>;
@@ -213,11 +248,12 @@ pub trait Store: Send + Sync {
     /// Where the reader of a partition stands; `None` if it never read.
     async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError>;
 
-    // SETs out.
+    // SETs out. Those of a stream that is not enabled are held, save for an announcement (SSF
+    // §8.1.5): the calls in which SETs go out see nothing else of it, judged in the same step.
 
-    /// SETs that are not settled and lie behind the cursor, control events first, then in order,
-    /// `limit` at most. Those that wait for a retry are among them. An event whose subject is not
-    /// on the stream at `now` is discarded in place of being read.
+    /// SETs that may go out and lie behind the cursor: the announcement, then control events, then
+    /// events, each in order, `limit` at most. Those that wait for a retry are among them. An event
+    /// whose subject is not on the stream at `now` is discarded in place of being read.
     async fn read_pending(
         &self,
         stream: &StreamId,
@@ -243,8 +279,8 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Acknowledged, StoreError>;
 
-    /// Takes up to `limit` SETs that are due, control events first, then oldest first, and keeps
-    /// them from further polls until `hidden_until`.
+    /// Takes up to `limit` SETs that may go out and are due, in the same order, and keeps them from
+    /// further polls until `hidden_until`.
     async fn take_for_poll(
         &self,
         stream: &StreamId,
@@ -253,15 +289,18 @@ pub trait Store: Send + Sync {
         hidden_until: Timestamp,
     ) -> Result<Polled, StoreError>;
 
-    /// When the next SET of this stream that now waits becomes due, if any waits: how long a long
+    /// When the next SET of this stream that may go out becomes due, if any waits: how long a long
     /// poll may sleep.
     async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Enabled push streams that have a SET due: what a lost hint would leave behind.
+    /// Push streams that have a SET due that may go out: what a lost hint would leave behind.
     async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError>;
 
-    /// What waits, by provider; disabled and deleted streams have nothing.
+    /// What waits, held or not, by provider.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// What waits on one stream, held or not; nothing if there is no such stream.
+    async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError>;
 
     /// Bounds what paused streams hold: of each, events appended before `appended_before` are dead,
     /// and so are the oldest beyond the `held_max` newest, with the reason [`HOLD_LIMIT`]. Returns
@@ -280,6 +319,18 @@ pub trait Store: Send + Sync {
         settled_before: Timestamp,
         ids_before: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    // Activity, for streams that are stopped without it (SSF §8.1.1).
+
+    /// Records when streams were last active; one that there is not is ignored. With `recorded_at`
+    /// all is recorded now that was seen until then.
+    async fn record_activity(
+        &self,
+        last: Vec<(StreamId, Timestamp)>,
+        recorded_at: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+
+    async fn activity(&self) -> Result<ActivityRecord, StoreError>;
 
     // Credentials.
 

@@ -1,7 +1,9 @@
 //! The use cases: what upstream, Receivers and operators can ask for, one function each.
 
+mod activity;
 mod admission;
 pub mod explain;
+pub mod operator;
 pub mod poll;
 pub mod publish;
 pub mod status;
@@ -19,6 +21,7 @@ use std::{
 use crate::{
     actor::{registry::Registry, signer::Signer},
     auth::Principal,
+    clock,
     delivery::poll::PollSettings,
     directory::Directory,
     domain::{
@@ -30,6 +33,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
+use activity::Activity;
 use admission::ToldFindings;
 use waiters::Waiters;
 
@@ -82,6 +86,7 @@ pub struct Transmitter {
     changes: tokio::sync::Mutex<()>,
     /// When each stream's Receiver last asked for a verification.
     verified_at: Mutex<HashMap<StreamId, Timestamp>>,
+    activity: Activity,
     told_findings: ToldFindings,
     /// How fast each stream's Receiver adds and removes subjects.
     subject_paces: Mutex<HashMap<StreamId, Pace>>,
@@ -97,6 +102,7 @@ impl Transmitter {
     ) -> Self {
         Self {
             store,
+            activity: Activity::new(directory.providers()),
             directory,
             registry,
             signer,
@@ -119,18 +125,24 @@ impl Transmitter {
     }
 
     /// The one place where ownership is judged: a stream is seen by its Receiver, at its provider,
-    /// and by nobody else.
+    /// and by nobody else. Every call of a Receiver that names a stream comes through here, every
+    /// poll too, and so counts as activity (SSF §8.1.1).
     fn owned(
         &self,
         principal: &Principal,
         id: &StreamId,
     ) -> Result<Arc<StreamConfig>, RequestError> {
-        self.directory
-            .stream(id)
-            .filter(|stream| {
-                stream.provider == principal.provider && stream.receiver == principal.receiver
-            })
-            .ok_or(RequestError::StreamNotFound)
+        let own = |stream: &Arc<StreamConfig>| {
+            stream.provider == principal.provider && stream.receiver == principal.receiver
+        };
+        let stream = self.directory.stream(id).filter(own).ok_or(RequestError::StreamNotFound)?;
+        self.activity.touch(&stream, clock::now());
+        Ok(stream)
+    }
+
+    /// Any stream, for those who stand above Receivers: operators, and the daemon itself.
+    fn known(&self, id: &StreamId) -> Result<Arc<StreamConfig>, RequestError> {
+        self.directory.stream(id).ok_or(RequestError::StreamNotFound)
     }
 
     /// Tells whoever delivers that these outboxes may have something new.

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use crate::{
     actor::stream::{Drain, Environment, StreamActor, Wake},
     clock,
+    delivery::machine::Flow,
     domain::id::StreamId,
     store::StoreError,
 };
@@ -62,7 +63,13 @@ impl Registry {
     }
 
     fn start(&self, id: &StreamId, control: bool) -> Option<Addr<StreamActor>> {
-        let stream = self.environment.directory.stream(id).filter(|stream| stream.pushes())?;
+        let stream = self.environment.directory.stream(id)?;
+        match Flow::of(&stream) {
+            Flow::All => {}
+            // Whatever else comes is held, or not taken at all.
+            Flow::Announcements if control => {}
+            Flow::Announcements | Flow::Nothing => return None,
+        }
         let turn = self.next_thread.fetch_add(1, Ordering::Relaxed);
         let thread = &self.threads[turn % self.threads.len()];
         let environment = Arc::clone(&self.environment);

@@ -13,14 +13,14 @@ use crate::{
     actor::signer::Signer,
     clock,
     delivery::{
-        machine::{Action, DeliverySettings, StreamMachine},
+        machine::{Action, DeliverySettings, Flow, StreamMachine},
         outbox::{Cursor, Disposition, PendingSet, Seq, Settlement},
         outcome::{FailureClass, Outcome},
     },
     directory::{Directory, Revision},
     domain::{
         id::{ProviderName, StreamId},
-        stream::{Delivery, PushEndpoint, StreamConfig},
+        stream::{PushEndpoint, StreamConfig},
         time::Timestamp,
     },
     push::client::PushClient,
@@ -73,11 +73,14 @@ pub struct Drain;
 
 impl StreamActor {
     pub fn new(stream: &StreamConfig, environment: Arc<Environment>) -> Self {
+        // The revision first: a change that comes between is then noticed.
+        let revision = environment.directory.revision(&stream.id);
+        let flow = flow(&environment.directory, &stream.id);
         Self {
             id: stream.id.clone(),
             provider: stream.provider.clone(),
-            revision: environment.directory.revision(&stream.id),
-            machine: StreamMachine::new(environment.settings.clone()),
+            revision,
+            machine: StreamMachine::new(environment.settings.clone(), flow),
             signed: HashMap::new(),
             tick: None,
             idle: None,
@@ -108,8 +111,12 @@ impl StreamActor {
         }
         self.revision = revision;
         self.signed.clear();
-        let held = self.endpoint().is_none() || !self.draining.is_empty();
-        let actions = self.machine.on_changed(held, clock::now());
+        let flow = if self.draining.is_empty() {
+            flow(&self.environment.directory, &self.id)
+        } else {
+            Flow::Nothing
+        };
+        let actions = self.machine.on_changed(flow, clock::now());
         self.perform(actions, ctx);
         true
     }
@@ -273,23 +280,15 @@ impl StreamActor {
         });
     }
 
-    /// Where SETs go now, if they go at all.
+    /// Where SETs go now, if they go anywhere.
     fn endpoint(&self) -> Option<PushEndpoint> {
-        let stream =
-            self.environment.directory.stream(&self.id).filter(|stream| stream.pushes())?;
-        match &stream.delivery {
-            Delivery::Push(endpoint) => Some(endpoint.clone()),
-            Delivery::Poll => None,
-        }
+        self.environment.directory.stream(&self.id)?.endpoint().cloned()
     }
 
     /// Whether the stream's SETs go elsewhere by now.
     fn has_left(&self, endpoint: &PushEndpoint) -> bool {
         let stream = self.environment.directory.stream(&self.id);
-        stream.is_some_and(|stream| match &stream.delivery {
-            Delivery::Push(now) => now != endpoint,
-            Delivery::Poll => true,
-        })
+        stream.is_some_and(|stream| stream.endpoint() != Some(endpoint))
     }
 
     /// Ends a drain that is complete, and lets an actor go that has had nothing to do for a while.
@@ -308,6 +307,11 @@ impl StreamActor {
                 Some(ctx.run_later(self.environment.settings.idle_timeout, |_, ctx| ctx.stop()));
         }
     }
+}
+
+/// What a stream lets through now; nothing if it is gone.
+fn flow(directory: &Directory, id: &StreamId) -> Flow {
+    directory.stream(id).map_or(Flow::Nothing, |stream| Flow::of(&stream))
 }
 
 impl Actor for StreamActor {

@@ -4,7 +4,7 @@ use std::{error::Error, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, StatusCode, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -99,7 +99,20 @@ impl HttpClient {
         token: &Secret,
         json: impl Into<Bytes>,
     ) -> Result<(StatusCode, Bytes), HttpError> {
-        let request = Request::post(url.as_str())
+        self.call(Method::POST, url, token, json).await
+    }
+
+    /// Calls with a bearer token, and with JSON or nothing.
+    pub async fn call(
+        &self,
+        method: Method,
+        url: &Url,
+        token: &Secret,
+        json: impl Into<Bytes>,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
             .header(header::AUTHORIZATION, format!("Bearer {}", token.expose()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(json.into()));

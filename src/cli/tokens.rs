@@ -23,10 +23,11 @@ const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.read
   ssfd tokens create publisher --provider default --expires-in-days 90
+  ssfd tokens create operator
   ssfd tokens list --json
   ssfd tokens revoke 3f9a1c";
 
-/// Make, list and revoke the bearer tokens of Receivers and publishers.
+/// Make, list and revoke the bearer tokens of Receivers, publishers and operators.
 ///
 /// They are kept, as hashes, in the store that the configuration names; a running daemon obeys at
 /// once.
@@ -76,6 +77,12 @@ enum Create {
         #[command(flatten)]
         lifetime: Lifetime,
     },
+    /// A token for those who run the daemon, to manage the streams of all Receivers
+    #[command(after_help = EXAMPLES)]
+    Operator {
+        #[command(flatten)]
+        lifetime: Lifetime,
+    },
     /// A token for an upstream, to publish events over HTTP
     #[command(after_help = EXAMPLES)]
     Publisher {
@@ -120,9 +127,14 @@ async fn create(
             (Holder::Receiver { provider, receiver, audience, scopes: scope }, lifetime)
         }
         Create::Publisher { provider, lifetime } => (Holder::Publisher { provider }, lifetime),
+        Create::Operator { lifetime } => (Holder::Operator, lifetime),
     };
-    let (Holder::Receiver { provider, .. } | Holder::Publisher { provider }) = &holder;
-    cli::provider(config, Some(provider))?;
+    match &holder {
+        Holder::Receiver { provider, .. } | Holder::Publisher { provider } => {
+            cli::provider(config, Some(provider))?;
+        }
+        Holder::Operator => {}
+    }
     let days = lifetime.expires_in_days.map(u64::from);
     let lifetime = days.map(|days| Duration::from_hours(24 * days));
     let (token, id) = issue(store, holder, lifetime).await.map_err(|error| CliError::of(&error))?;
@@ -166,6 +178,7 @@ async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
                 format!("receiver {receiver} of {provider}, {}", scopes.join(" "))
             }
             Holder::Publisher { provider } => format!("publisher to {provider}"),
+            Holder::Operator => "operator".to_owned(),
         };
         format!("{}  {holder}, {expiry}", grant.hash.id())
     });

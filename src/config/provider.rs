@@ -15,6 +15,7 @@ use crate::domain::{
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct ProviderSettings {
     /// The https URL under which the provider speaks, exactly as Receivers know it (SSF §7.2.4).
     pub issuer: String,
@@ -41,6 +42,10 @@ pub struct ProviderSettings {
     pub min_verification_interval: Duration,
     /// Streams that one Receiver may have; a further one is answered 409.
     pub streams_per_receiver_max: usize,
+    /// How long a stream may go without a request that names it, a poll included, before it is
+    /// paused; in whole seconds, and zero is for ever.
+    #[serde(with = "humantime_serde")]
+    pub inactivity_timeout: Duration,
     /// What a new stream gets: `ALL` subjects but those its Receiver removes, or `NONE` but those
     /// it adds. A stream keeps what it began with.
     pub default_subjects: DefaultSubjects,
@@ -68,6 +73,7 @@ impl Default for ProviderSettings {
             legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
+            inactivity_timeout: Duration::ZERO,
             default_subjects: DefaultSubjects::All,
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,
@@ -110,6 +116,11 @@ impl ProviderSettings {
         if self.subject_changes_per_second_max == 0 {
             return invalid(key("subject_changes_per_second_max"), "must be at least 1");
         }
+        if self.inactivity_timeout.subsec_nanos() != 0 {
+            // Receivers are told it so (SSF §8.1.1).
+            return invalid(key("inactivity_timeout"), "must be in whole seconds");
+        }
+        let inactivity_timeout = self.inactivity_timeout;
         Ok(Provider {
             name: name.clone(),
             issuer,
@@ -121,6 +132,7 @@ impl ProviderSettings {
             legacy_delivery_methods: self.legacy_delivery_methods,
             min_verification_interval: self.min_verification_interval,
             streams_per_receiver_max: self.streams_per_receiver_max,
+            inactivity_timeout: Some(inactivity_timeout).filter(|timeout| !timeout.is_zero()),
             default_subjects: self.default_subjects,
             subject_removal_grace: self.subject_removal_grace,
             subjects_per_stream_max: self.subjects_per_stream_max,

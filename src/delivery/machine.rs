@@ -15,7 +15,7 @@ use crate::{
         outcome::Outcome,
         retry::RetryPolicy,
     },
-    domain::time::Timestamp,
+    domain::{status::StreamStatus, stream::StreamConfig, time::Timestamp},
 };
 
 /// The bounds of one stream's work.
@@ -64,6 +64,35 @@ pub enum Action {
     TickAt(Timestamp),
 }
 
+/// What a stream lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    All,
+    /// The word that it has stopped, and nothing after it (SSF §8.1.5).
+    Announcements,
+    Nothing,
+}
+
+impl Flow {
+    /// By push, that is. What the Receiver of a stream that is not enabled may still get is in its
+    /// outbox as an announcement, and none is if it asked for the status itself.
+    pub fn of(stream: &StreamConfig) -> Self {
+        match (stream.endpoint(), stream.status) {
+            (None, _) => Self::Nothing,
+            (Some(_), StreamStatus::Enabled) => Self::All,
+            (Some(_), StreamStatus::Paused | StreamStatus::Disabled) => Self::Announcements,
+        }
+    }
+
+    fn lets_through(self, kind: Kind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Announcements => kind == Kind::Announcement,
+            Self::Nothing => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Waits for its turn or for its time.
@@ -82,7 +111,8 @@ struct Slot {
 }
 
 /// Invariants: a lane has at most one SET that is not `Queued`, and it is the lane's first; at most
-/// `in_flight_max` event SETs are in flight; at most `window_max` event SETs are in memory.
+/// `in_flight_max` event SETs are in flight; at most `window_max` event SETs are in memory; what is
+/// in memory was let through when it was read.
 #[derive(Debug)]
 pub struct StreamMachine {
     settings: DeliverySettings,
@@ -101,8 +131,8 @@ pub struct StreamMachine {
     reading: bool,
     /// What was read is void: the stream was changed, and its outbox is to be read anew.
     stale: bool,
-    /// No new attempts.
-    held: bool,
+    /// What may be read and attempted.
+    flow: Flow,
     /// Results that are to be recorded, and those that are being recorded.
     unrecorded: Vec<Settlement>,
     recording: Vec<Settlement>,
@@ -128,16 +158,17 @@ enum Rank {
 impl Rank {
     fn of(set: &PendingSet) -> Self {
         match set.kind {
-            Kind::Control => Self::Control,
+            Kind::Announcement | Kind::Control => Self::Control,
             Kind::Event => Self::Event,
         }
     }
 }
 
 impl StreamMachine {
-    pub fn new(settings: DeliverySettings) -> Self {
+    pub fn new(settings: DeliverySettings, flow: Flow) -> Self {
         Self {
             settings,
+            flow,
             window: BTreeMap::new(),
             lanes: HashMap::new(),
             waiting: BTreeSet::new(),
@@ -148,7 +179,6 @@ impl StreamMachine {
             unread: Unread::Nothing,
             reading: false,
             stale: false,
-            held: false,
             unrecorded: Vec::new(),
             recording: Vec::new(),
             tick_at: None,
@@ -157,7 +187,16 @@ impl StreamMachine {
 
     /// Nothing in memory, nothing under way, nothing to be read.
     pub fn is_idle(&self) -> bool {
-        self.window.is_empty() && !self.reading && (self.held || self.unread == Unread::Nothing)
+        self.window.is_empty() && !self.reading && !self.has_unread()
+    }
+
+    /// Whether a read may bring what is let through.
+    fn has_unread(&self) -> bool {
+        match self.flow {
+            Flow::All => self.unread != Unread::Nothing,
+            Flow::Announcements => self.unread == Unread::Control,
+            Flow::Nothing => false,
+        }
     }
 
     /// Nothing under way: no attempt, at a control event neither, and no result that is not
@@ -174,8 +213,8 @@ impl StreamMachine {
 
     /// The stream was changed: what is in memory may have been discarded, settled elsewhere or
     /// addressed to another endpoint. Attempts under way end as they do; all else is read anew.
-    pub fn on_changed(&mut self, held: bool, now: Timestamp) -> Vec<Action> {
-        self.held = held;
+    pub fn on_changed(&mut self, flow: Flow, now: Timestamp) -> Vec<Action> {
+        self.flow = flow;
         self.stale = true;
         self.unread = Unread::Control;
         self.waiting.clear();
@@ -192,7 +231,7 @@ impl StreamMachine {
 
     /// No new attempts from now on; those under way end as they do.
     pub fn hold(&mut self) {
-        self.held = true;
+        self.flow = Flow::Nothing;
     }
 
     /// `sets` came of the last [`Action::Read`], `limit` as it said.
@@ -203,7 +242,9 @@ impl StreamMachine {
                 self.unread = self.unread.max(Unread::Events);
             }
             for set in sets {
-                if set.kind == Kind::Event && self.room() == 0 {
+                let fits = set.kind != Kind::Event || 0 < self.room();
+                // The store may know of a change that we have not been told of yet.
+                if !fits || !self.flow.lets_through(set.kind) {
                     // Left in the store, and so are those behind it.
                     self.unread = self.unread.max(Unread::Events);
                     break;
@@ -340,7 +381,7 @@ impl StreamMachine {
     }
 
     fn read(&mut self, actions: &mut Vec<Action>) {
-        if self.held || self.reading || self.unread == Unread::Nothing {
+        if self.reading || !self.has_unread() {
             return;
         }
         if self.stale {
@@ -366,7 +407,7 @@ impl StreamMachine {
     }
 
     fn attempt(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if self.held {
+        if self.flow == Flow::Nothing {
             return;
         }
         while let Some((due_at, seq)) = self.waiting.first().copied() {

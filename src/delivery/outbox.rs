@@ -14,12 +14,15 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub i64);
 
-/// What a SET speaks of. Control events go before others, so that no backlog delays them.
+/// What a SET speaks of. Control events go before others, so that no backlog delays them, and among
+/// them the announcement first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Event,
-    /// verification and stream-updated (SSF §8.1.4, §8.1.5).
+    /// verification (SSF §8.1.4).
     Control,
+    /// stream-updated (SSF §8.1.5): all that a stream sends that is not enabled.
+    Announcement,
 }
 
 /// A SET on its way into an outbox.
@@ -49,10 +52,11 @@ pub struct PendingSet {
     pub due_at: Timestamp,
 }
 
-/// Up to where an outbox has been read. Control events have a cursor of their own, being read
-/// first.
+/// Up to where an outbox has been read. Each kind has a cursor of its own, since they are read one
+/// after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
+    pub announcement: Seq,
     pub control: Seq,
     pub event: Seq,
 }
@@ -61,6 +65,7 @@ impl Cursor {
     /// Moves past a SET that was read.
     pub fn pass(&mut self, set: &PendingSet) {
         let seen = match set.kind {
+            Kind::Announcement => &mut self.announcement,
             Kind::Control => &mut self.control,
             Kind::Event => &mut self.event,
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     delivery::outcome::{FailureClass, Outcome},
@@ -17,8 +18,9 @@ pub const ACCEPT: &str = "application/json";
 #[derive(Deserialize)]
 struct ErrorBody {
     err: String,
+    /// For people to read; `err` counts whatever this is.
     #[serde(default)]
-    description: String,
+    description: Value,
 }
 
 /// Judges a response by its status, `Retry-After` and the head of its body. The body is a
@@ -40,7 +42,7 @@ pub fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Outc
 fn refused(body: Option<ErrorBody>) -> Outcome {
     // An empty or unreadable body says no less than "refused" (RFC 8935 §2.3).
     let error = match body {
-        Some(body) => SetError::new(&body.err, &body.description),
+        Some(body) => SetError::new(&body.err, body.description.as_str().unwrap_or_default()),
         None => SetError::new("", "status 400 without a readable `err`"),
     };
     match error.code {

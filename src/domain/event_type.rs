@@ -36,6 +36,10 @@ impl EventType {
         "ssf:verification".parse().expect("SSF defines it")
     }
 
+    pub fn stream_updated() -> Self {
+        "ssf:stream-updated".parse().expect("SSF defines it")
+    }
+
     /// What its specification says of this type, if we know one.
     pub fn definition(&self) -> Option<(&'static Family, &'static Schema)> {
         schema::find(&self.0)

@@ -70,6 +70,8 @@ pub enum Holder {
     Publisher {
         provider: ProviderName,
     },
+    /// Of the daemon, and so of all providers.
+    Operator,
 }
 
 /// The SHA-256 of a token, in lower-case hexadecimal: what is kept of a token in place of itself.

@@ -10,6 +10,7 @@ use super::{
 
 /// What a provider promises and allows.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Provider {
     pub name: ProviderName,
     pub issuer: Issuer,
@@ -31,6 +32,9 @@ pub struct Provider {
     pub min_verification_interval: Duration,
     /// The most streams that one Receiver may have (SSF §8.1.1.1: 409 beyond).
     pub streams_per_receiver_max: usize,
+    /// How long a stream may go without a request of its Receiver before it is paused, in whole
+    /// seconds (SSF §8.1.1); `None` is for ever.
+    pub inactivity_timeout: Option<Duration>,
     /// What its new streams get (SSF §7.1). A stream keeps what it began with.
     pub default_subjects: DefaultSubjects,
     /// How long after its removal a subject is still on a stream (SSF §9.3).
@@ -76,6 +80,7 @@ impl Provider {
             legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
+            inactivity_timeout: None,
             default_subjects: DefaultSubjects::All,
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,

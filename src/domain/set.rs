@@ -96,10 +96,11 @@ impl Origin {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
     use serde_json::json;
 
     use super::*;
-    use crate::domain::provider::Provider;
+    use crate::domain::{event::Event, provider::Provider};
 
     #[test]
     fn the_same_place_and_stream_give_the_same_jti() {
@@ -139,5 +140,57 @@ mod tests {
                     {"initiating_entity": "user"}},
             })
         );
+    }
+
+    /// Members with any value that JSON has; numbers as far as 64 bits go.
+    fn any_payload() -> impl Strategy<Value = Map<String, Value>> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        let value = leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((any::<String>(), inner), 0..4).prop_map(Value::from_iter),
+            ]
+        });
+        vec((any::<String>(), value), 0..5).prop_map(Map::from_iter)
+    }
+
+    proptest! {
+        /// From the text that upstream publishes to the text that is signed.
+        #[test]
+        fn a_set_says_what_was_published(
+            payload in any_payload(),
+            id in ".+",
+            txn in ".{1,60}",
+            millis in 0..=i64::from(u32::MAX) * 1000,
+        ) {
+            let provider = Provider { custom_event_types: true, ..Provider::example() };
+            let subject = json!({"format": "opaque", "id": id});
+            let published = json!({
+                "type": "urn:example:badge-lost", "sub_id": subject, "txn": txn, "event": payload,
+            });
+            let event = Event::parse(published.to_string().as_bytes(), &provider).expect("valid");
+            let claims = SetClaims {
+                iss: &provider.issuer,
+                iat: Timestamp::from_millis(millis),
+                jti: &"b1".parse().expect("valid"),
+                aud: &Audience::one("https://rx.example").expect("valid"),
+                txn: event.txn.as_deref(),
+                sub_id: &event.subject,
+                events: OneEvent { event_type: &event.event_type, payload: &event.payload },
+            };
+            let said: Value = serde_json::from_str(&claims.to_json()).expect("JSON");
+            prop_assert_eq!(said, json!({
+                "iss": provider.issuer.as_str(), "iat": millis / 1000, "jti": "b1",
+                "aud": "https://rx.example", "txn": txn, "sub_id": subject,
+                "events": {"urn:example:badge-lost": payload},
+            }));
+        }
     }
 }

@@ -1,4 +1,6 @@
-//! Whether a stream delivers (SSF §8.1.2).
+//! Whether a stream delivers, and how its Receiver learns of a change (SSF §8.1.2, §8.1.5).
+
+use serde_json::{Map, Value};
 
 /// Whether a stream delivers (SSF §8.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -10,13 +12,49 @@ pub enum StreamStatus {
     Disabled,
 }
 
+/// Who changes a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Initiator {
+    /// By the status endpoint (SSF §8.1.2.2).
+    Receiver,
+    /// An operator, or the daemon by itself.
+    Transmitter,
+}
+
+/// Whether a change of status is announced by a stream-updated event. An announcement of an earlier
+/// change that is still on its way gives way to the change: it is not true any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Announce {
+    Never,
+    /// Only in place of one that is still on its way.
+    Instead,
+    Always,
+}
+
 impl StreamStatus {
-    /// Whether a change to this status discards the SETs that wait (SSF §8.1.2.1). A change that
-    /// the Receiver asked for is not announced by a stream-updated event: it knows (SSF §8.1.5).
+    const ALL: [Self; 3] = [Self::Enabled, Self::Paused, Self::Disabled];
+
+    /// Whether a change to this status discards the SETs that wait (SSF §8.1.2.1).
     pub fn discards(self) -> bool {
         match self {
             Self::Disabled => true,
             Self::Enabled | Self::Paused => false,
+        }
+    }
+
+    /// Whether a change from this status is announced (SSF §8.1.5).
+    pub fn announced(self, to: Self, by: Initiator) -> Announce {
+        use {Announce::*, Initiator::*, StreamStatus::*};
+        match (self, to, by) {
+            // It asked for the change, and so it knows.
+            (_, _, Receiver) => Never,
+            (Enabled, Paused | Disabled, Transmitter)
+            | (Paused | Disabled, Enabled, Transmitter) => Always,
+            // The stream goes on as it does. SSF §8.1.2 wants paused ↔ disabled announced,
+            // §8.1.2.1 forbids sending meanwhile: we are silent. But what the Receiver has not
+            // heard yet, it hears as it now is.
+            (Enabled, Enabled, Transmitter)
+            | (Paused | Disabled, Paused | Disabled, Transmitter) => Instead,
         }
     }
 
@@ -29,14 +67,20 @@ impl StreamStatus {
     }
 }
 
+impl Initiator {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Transmitter => "transmitter",
+        }
+    }
+}
+
 impl std::str::FromStr for StreamStatus {
     type Err = InvalidStatus;
 
     fn from_str(raw: &str) -> Result<Self, InvalidStatus> {
-        [Self::Enabled, Self::Paused, Self::Disabled]
-            .into_iter()
-            .find(|status| status.as_str() == raw)
-            .ok_or(InvalidStatus)
+        Self::ALL.into_iter().find(|status| status.as_str() == raw).ok_or(InvalidStatus)
     }
 }
 
@@ -44,8 +88,18 @@ impl std::str::FromStr for StreamStatus {
 #[error("must be `enabled`, `paused` or `disabled` (SSF §8.1.2)")]
 pub struct InvalidStatus;
 
+/// The payload of a stream-updated event (SSF §8.1.5).
+pub fn stream_updated(status: StreamStatus, reason: Option<&str>) -> Map<String, Value> {
+    let mut payload = Map::new();
+    payload.insert("status".to_owned(), status.as_str().into());
+    payload.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
+    payload
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -55,5 +109,36 @@ mod tests {
             assert_eq!((status.as_str(), status.discards()), (name, discards));
         }
         assert_eq!("Enabled".parse::<StreamStatus>(), Err(InvalidStatus));
+    }
+
+    /// STAT-11 (SSF §8.1.5).
+    #[test]
+    fn what_the_receiver_asked_for_is_not_announced() {
+        for from in StreamStatus::ALL {
+            for to in StreamStatus::ALL {
+                assert_eq!(from.announced(to, Initiator::Receiver), Announce::Never);
+            }
+        }
+    }
+
+    /// STAT-08, STAT-09 (SSF §8.1.5).
+    #[test]
+    fn the_transmitter_announces_a_stop_and_a_resumption() {
+        for from in StreamStatus::ALL {
+            for to in StreamStatus::ALL {
+                let delivers = |status| status == StreamStatus::Enabled;
+                let turns = delivers(from) != delivers(to);
+                let expected = if turns { Announce::Always } else { Announce::Instead };
+                assert_eq!(from.announced(to, Initiator::Transmitter), expected, "{from:?} {to:?}");
+            }
+        }
+    }
+
+    /// EVT-03 (SSF §8.1.5).
+    #[test]
+    fn an_announcement_has_the_status_and_perhaps_a_reason() {
+        let payload = |reason| Value::from(stream_updated(StreamStatus::Paused, reason));
+        assert_eq!(payload(None), json!({"status": "paused"}));
+        assert_eq!(payload(Some("moving")), json!({"status": "paused", "reason": "moving"}));
     }
 }

@@ -221,9 +221,12 @@ impl StreamConfig {
         delivered
     }
 
-    /// Whether the daemon itself carries this stream's SETs at present.
-    pub fn pushes(&self) -> bool {
-        self.status == StreamStatus::Enabled && matches!(self.delivery, Delivery::Push(_))
+    /// Where the daemon itself carries this stream's SETs, if it does.
+    pub fn endpoint(&self) -> Option<&PushEndpoint> {
+        match &self.delivery {
+            Delivery::Push(endpoint) => Some(endpoint),
+            Delivery::Poll => None,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! each. The listeners are made from it, and so is the OpenAPI document ([`super::openapi`]), so that
 //! neither has anything that the other lacks.
 
+pub(super) mod admin;
 pub(super) mod internal;
 pub(super) mod public;
 pub(super) mod shape;
@@ -44,6 +45,7 @@ pub(super) enum Tag {
     Delivery,
     Publishing,
     Operating,
+    Administration,
 }
 
 /// One method of a resource.
@@ -82,6 +84,8 @@ pub(super) enum Access {
     Receiver(Scope),
     /// Upstream, with a token to publish.
     Publisher,
+    /// Who runs the daemon, with a token for that.
+    Operator,
 }
 
 /// A parameter of the query.
@@ -147,6 +151,7 @@ impl Tag {
             Self::Delivery => "Delivery",
             Self::Publishing => "Publishing",
             Self::Operating => "Operating",
+            Self::Administration => "Administration",
         }
     }
 
@@ -160,6 +165,7 @@ impl Tag {
             Self::Delivery => "How polled SETs get across (RFC 8936).",
             Self::Publishing => "How upstream publishes events.",
             Self::Operating => "What operators and their machines look at.",
+            Self::Administration => "What operators do about streams, whose ever they are.",
         }
     }
 }

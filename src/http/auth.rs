@@ -17,6 +17,9 @@ pub(super) struct Receiver(pub(super) Principal);
 /// The upstream that publishes, known by its bearer token.
 pub(super) struct Publisher(pub(super) ProviderName);
 
+/// Who runs this daemon, known by a bearer token.
+pub(super) struct Operator;
+
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
 fn service<T: 'static>(request: &HttpRequest) -> web::Data<T> {
@@ -58,6 +61,20 @@ impl FromRequest for Publisher {
         let authorization = authorization(request);
         Box::pin(async move {
             Ok(Self(authenticator.publisher(authorization?.as_deref(), clock::now()).await?))
+        })
+    }
+}
+
+impl FromRequest for Operator {
+    type Error = ApiError;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let authenticator = service::<Authenticator>(request);
+        let authorization = authorization(request);
+        Box::pin(async move {
+            authenticator.operator(authorization?.as_deref(), clock::now()).await?;
+            Ok(Self)
         })
     }
 }

@@ -12,7 +12,13 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
-use crate::{domain::id::StreamId, http::error::ApiError};
+use crate::{
+    domain::{
+        id::StreamId,
+        status::{InvalidStatus, StreamStatus},
+    },
+    http::error::ApiError,
+};
 
 /// How deep the objects and arrays of a body may stand in one another. What SSF defines needs six.
 pub(super) const JSON_DEPTH_MAX: usize = 32;
@@ -45,6 +51,12 @@ impl FromRequest for Body {
 }
 
 impl Body {
+    /// The same, if it is no larger than this.
+    pub(super) fn at_most(mut self, bytes_max: usize) -> Self {
+        self.limits.bytes_max = self.limits.bytes_max.min(bytes_max);
+        self
+    }
+
     pub(super) async fn bytes(mut self) -> Result<Vec<u8>, ApiError> {
         let BodyLimits { bytes_max, timeout: deadline } = self.limits;
         let reading = async {
@@ -116,6 +128,17 @@ pub(super) fn text(
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(ApiError::bad(member, "must be a string")),
     }
+}
+
+/// The required `status` of a body, and the `reason` that may go with it.
+pub(super) fn status(
+    members: &mut Map<String, Value>,
+) -> Result<(StreamStatus, Option<String>), ApiError> {
+    let status = text(members, "status")?;
+    let status = status.ok_or_else(|| ApiError::bad("status", "is required"))?;
+    let status =
+        status.parse().map_err(|rule: InvalidStatus| ApiError::bad("status", rule.to_string()))?;
+    Ok((status, text(members, "reason")?))
 }
 
 /// The required `stream_id` of a body. One that no stream can have is that of no stream.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::http::{
     Of,
     api::{
-        Access, Answer, Base, Caching, Operation, Parameter, Resource, SEGMENTS, Tag, internal,
-        public,
+        Access, Answer, Base, Caching, Operation, Parameter, Resource, SEGMENTS, Tag, admin,
+        internal, public,
     },
     error::Problem,
     jwks::cacheable,
@@ -97,11 +97,11 @@ impl Part {
     }
 
     fn resources(self) -> impl Iterator<Item = &'static Resource> {
-        let internal = match self {
-            Self::Whole => internal::RESOURCES,
-            Self::Public => &[],
+        let (internal, admin) = match self {
+            Self::Whole => (internal::RESOURCES, admin::RESOURCES),
+            Self::Public => (&[][..], &[][..]),
         };
-        public::RESOURCES.iter().chain(internal)
+        public::RESOURCES.iter().chain(internal).chain(admin)
     }
 
     fn path_item(self, resource: &Resource, schemas: &mut SchemaGenerator) -> Value {
@@ -167,6 +167,7 @@ impl Part {
         });
         if self == Self::Whole {
             schemes["publisher"] = bearer("A token with which upstream publishes for a provider.");
+            schemes["operator"] = bearer("A token of whoever runs the daemon.");
         }
         schemes
     }
@@ -285,6 +286,7 @@ fn security(access: Access) -> Value {
         Access::Anyone => json!([]),
         Access::Receiver(scope) => json!([{"receiver": [scope.as_str()]}]),
         Access::Publisher => json!([{"publisher": []}]),
+        Access::Operator => json!([{"operator": []}]),
     }
 }
 

@@ -5,12 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    domain::{
-        grant::Scope,
-        id::StreamId,
-        status::{InvalidStatus, StreamStatus},
-        stream::StreamConfig,
-    },
+    domain::{grant::Scope, id::StreamId, stream::StreamConfig},
     http::{
         api::shape,
         auth::Receiver,
@@ -60,10 +55,6 @@ pub(super) async fn update(
     caller.require(Scope::Manage)?;
     let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
-    let status = body::text(&mut members, "status")?;
-    let status = status.ok_or_else(|| ApiError::bad("status", "is required"))?;
-    let status: StreamStatus =
-        status.parse().map_err(|rule: InvalidStatus| ApiError::bad("status", rule.to_string()))?;
-    let reason = body::text(&mut members, "reason")?;
+    let (status, reason) = body::status(&mut members)?;
     Ok(answer(&*transmitter.change_status(&caller, &id, status, reason).await?))
 }

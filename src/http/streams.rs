@@ -50,6 +50,9 @@ pub(super) struct View<'a> {
     delivery: DeliveryView<'a>,
     /// The least time between two verification requests, in seconds.
     min_verification_interval: u64,
+    /// After how long without activity the stream is paused, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inactivity_timeout: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
 }
@@ -92,13 +95,14 @@ impl<'a> View<'a> {
                 },
             },
             min_verification_interval: whole_secs(provider.min_verification_interval),
+            inactivity_timeout: provider.inactivity_timeout.map(|timeout| timeout.as_secs()),
             description: stream.description.as_deref(),
         }
     }
 }
 
 /// Each stream has a poll endpoint of its own (SSF §6.1.2).
-fn poll_url(id: &StreamId, provider: &Provider) -> String {
+pub(super) fn poll_url(id: &StreamId, provider: &Provider) -> String {
     provider.issuer.url(&resource::POLL.replace("{stream_id}", id.as_str()))
 }
 

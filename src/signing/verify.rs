@@ -162,6 +162,7 @@ fn object(json: &[u8]) -> Option<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -197,6 +198,22 @@ mod tests {
             assert_eq!(set.algorithm, algorithm);
             assert_eq!(set.kid, ring.signer().kid().as_str());
             assert_eq!(Value::Object(set.claims), claims());
+        }
+    }
+
+    proptest! {
+        /// Whatever bytes a claim has, base64url and back leave them as they are.
+        #[test]
+        fn a_set_reads_as_it_was_signed(
+            id in any::<String>(), txn in any::<String>(), number in any::<f64>(),
+        ) {
+            let ring = ring(Algorithm::EdDsa);
+            let mut claims = claims();
+            claims["sub_id"]["id"] = id.into();
+            claims["txn"] = txn.into();
+            claims["events"] = json!({"urn:example:badge-lost": {"number": number}});
+            let set = verify(&ring, &sign(&ring, &claims)).expect("valid");
+            prop_assert_eq!(Value::Object(set.claims), claims);
         }
     }
 

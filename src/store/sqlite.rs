@@ -1,6 +1,7 @@
 //! The store in one SQLite file: nothing to install, and one machine's worth of speed. One thread
 //! writes and commits in groups, a few others read; no call blocks the runtime.
 
+mod activity;
 mod append;
 mod connection;
 mod error;
@@ -35,8 +36,8 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Acknowledged, Acknowledgement, AppendBatch, Appended, Backlog, Pending, Polled, Position,
-        Store, StoreError,
+        Acknowledged, Acknowledgement, ActivityRecord, Announcement, AppendBatch, Appended,
+        Backlog, Pending, Polled, Position, Store, StoreError, Waiting,
     },
 };
 
@@ -109,8 +110,17 @@ impl Store for SqliteStore {
         self.writer.run(move |db| streams::create(db, &stream, limit)).await
     }
 
-    async fn update_stream(&self, stream: StreamConfig, discard: bool) -> Result<u64, StoreError> {
-        self.writer.run(move |db| streams::update(db, &stream, discard)).await
+    async fn update_stream(&self, stream: StreamConfig) -> Result<(), StoreError> {
+        self.writer.run(move |db| streams::update(db, &stream)).await
+    }
+
+    async fn change_status(
+        &self,
+        stream: StreamConfig,
+        announcement: Announcement,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.writer.run(move |db| streams::change_status(db, &stream, &announcement, now)).await
     }
 
     async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError> {
@@ -225,6 +235,11 @@ impl Store for SqliteStore {
         self.readers.run(outbox::backlog).await
     }
 
+    async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| outbox::waiting(db, &stream)).await
+    }
+
     async fn limit_held(
         &self,
         held_max: usize,
@@ -241,6 +256,18 @@ impl Store for SqliteStore {
         ids_before: Timestamp,
     ) -> Result<bool, StoreError> {
         self.writer.run(move |db| retention::expire(db, settled_before, ids_before)).await
+    }
+
+    async fn record_activity(
+        &self,
+        last: Vec<(StreamId, Timestamp)>,
+        recorded_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.writer.run(move |db| activity::record(db, &last, recorded_at)).await
+    }
+
+    async fn activity(&self) -> Result<ActivityRecord, StoreError> {
+        self.readers.run(activity::all).await
     }
 
     async fn put_grant(&self, grant: Grant) -> Result<(), StoreError> {

@@ -91,6 +91,13 @@ metrics! {
     /// Polls that wait for a SET.
     held "ssfd_long_polls" = long_poll();
 
+    // Streams.
+
+    /// Changes of a stream's status, by the new one and by who made it: the Receiver or the
+    /// Transmitter.
+    counter "ssfd_status_changes_total" =
+        status_change(provider: &ProviderName, status: &'static str, by: &'static str);
+
     // Around.
 
     /// HTTP requests answered, by listener and class of status.
@@ -223,6 +230,10 @@ mod tests {
             r#"ssfd_attempts_failed_total{provider="acme",class="timeout"} 1"#,
         );
         check(|| push_deviation(acme), r#"ssfd_push_deviations_total{provider="acme"} 1"#);
+        check(
+            || status_change(acme, "paused", "transmitter"),
+            r#"ssfd_status_changes_total{provider="acme",status="paused",by="transmitter"} 1"#,
+        );
         check(
             || http_request(Listener::Public, 404.into()),
             r#"ssfd_http_requests_total{listener="public",status="4xx"} 1"#,

@@ -12,7 +12,6 @@ use crate::{
     domain::{
         id::{Jti, StreamId},
         set_error::SetError,
-        status::StreamStatus,
         stream::Delivery,
     },
     store::{Acknowledgement, Polled},
@@ -30,8 +29,8 @@ pub struct PollAnswer {
 
 impl Transmitter {
     /// Acknowledgements first, so that the answer never holds what they settle; then SETs, or a
-    /// wait for one. A stream that is not enabled has none to give, and its acknowledgements count
-    /// all the same.
+    /// wait for one. A stream that is not enabled gives nothing but an announcement of that, and its
+    /// acknowledgements count all the same.
     pub async fn poll(
         &self,
         principal: &Principal,
@@ -47,15 +46,13 @@ impl Transmitter {
         loop {
             let woken = waiter.as_ref().map(Waiter::next);
             // Judged anew at each turn: the stream may have been changed meanwhile.
-            let enabled = self.poll_stream(principal, id)? == StreamStatus::Enabled;
-            let polled =
-                if enabled { self.take(principal, id, limit).await? } else { Polled::default() };
+            self.poll_stream(principal, id)?;
+            let polled = self.take(principal, id, limit).await?;
             let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
             let Some(woken) = woken.filter(|_| !ready && !self.waiters.is_closed()) else {
                 return self.answer(principal, polled).await;
             };
-            let next_due = if enabled { self.store.next_due(id).await? } else { None };
-            let turn_ends = match next_due {
+            let turn_ends = match self.store.next_due(id).await? {
                 Some(due) => deadline.min(Instant::now() + due.since(clock::now())),
                 None => deadline,
             };
@@ -66,15 +63,10 @@ impl Transmitter {
         }
     }
 
-    /// The status of a stream that this Receiver may poll.
-    fn poll_stream(
-        &self,
-        principal: &Principal,
-        id: &StreamId,
-    ) -> Result<StreamStatus, RequestError> {
-        let stream = self.owned(principal, id)?;
-        match stream.delivery {
-            Delivery::Poll => Ok(stream.status),
+    /// Whether this Receiver may poll the stream.
+    fn poll_stream(&self, principal: &Principal, id: &StreamId) -> Result<(), RequestError> {
+        match self.owned(principal, id)?.delivery {
+            Delivery::Poll => Ok(()),
             // A push stream has no poll endpoint.
             Delivery::Push(_) => Err(RequestError::StreamNotFound),
         }

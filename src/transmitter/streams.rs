@@ -49,6 +49,7 @@ impl Transmitter {
         };
         let _one_at_a_time = self.changes.lock().await;
         self.store.create_stream(stream.clone(), provider.streams_per_receiver_max).await?;
+        self.activity.touch(&stream, stream.created_at);
         Ok(self.reflect(stream))
     }
 
@@ -81,7 +82,7 @@ impl Transmitter {
             Change::Update => before.patched(given),
             Change::Replace => before.replaced(given),
         };
-        self.store.update_stream(after.clone(), false).await?;
+        self.store.update_stream(after.clone()).await?;
         Ok(self.reflect(after))
     }
 
@@ -93,10 +94,22 @@ impl Transmitter {
     ) -> Result<(), RequestError> {
         let _one_at_a_time = self.changes.lock().await;
         self.owned(principal, id)?;
+        self.remove(id).await
+    }
+
+    /// The same for an operator, whose stream ever it is.
+    pub async fn delete_any_stream(&self, id: &StreamId) -> Result<(), RequestError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.known(id)?;
+        self.remove(id).await
+    }
+
+    async fn remove(&self, id: &StreamId) -> Result<(), RequestError> {
         self.store.delete_stream(id).await?;
         self.directory.remove(id);
         self.verified_at().remove(id);
         self.subject_paces().remove(id);
+        self.activity.forget(id);
         self.wake(std::slice::from_ref(id), false);
         Ok(())
     }
@@ -106,7 +119,8 @@ impl Transmitter {
         let id = stream.id.clone();
         let shown = Arc::new(stream.clone());
         self.directory.put(stream);
-        self.wake(&[id], false);
+        // It may have been announced.
+        self.wake(&[id], true);
         shown
     }
 }

@@ -1,4 +1,4 @@
-//! A Receiver asks whether its stream works (SSF §8.1.4).
+//! Does a stream work? Its Receiver asks, or we do (SSF §8.1.4).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     delivery::outbox::Kind,
     domain::{
         event_type::EventType, id::StreamId, provider::Provider, set::Origin, status::StreamStatus,
-        subject::SubjectId, time::Timestamp, verification,
+        stream::StreamConfig, subject::SubjectId, time::Timestamp, verification,
     },
     store::{Append, AppendBatch},
 };
@@ -25,16 +25,37 @@ impl Transmitter {
         state: Option<&str>,
     ) -> Result<(), RequestError> {
         let stream = self.owned(principal, id)?;
-        if stream.status != StreamStatus::Enabled {
-            return Err(RequestError::NotEnabled);
-        }
+        let stream = enabled(&stream)?;
         let now = clock::now();
         self.admit_verification(id, now, provider.min_verification_interval)?;
+        let sent = self.send_verification(provider, stream, state, now).await;
+        if sent.is_err() {
+            // Nothing will come of this request, so the Receiver may ask again at once.
+            self.verified_at().remove(id);
+        }
+        sent
+    }
+
+    /// The same unasked, and so without `state` (SSF §8.1.4.2). The interval is for Receivers.
+    pub async fn verify_unasked(&self, id: &StreamId) -> Result<(), RequestError> {
+        let stream = self.known(id)?;
+        let provider = self.directory.provider(&stream.provider);
+        let provider = provider.ok_or(RequestError::StreamNotFound)?;
+        self.send_verification(provider, enabled(&stream)?, None, clock::now()).await
+    }
+
+    async fn send_verification(
+        &self,
+        provider: &Provider,
+        stream: &StreamConfig,
+        state: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), RequestError> {
         let set = SetOf {
             provider,
             event_type: &EventType::verification(),
             payload: &verification::payload(state),
-            subject: &SubjectId::of_stream(id),
+            subject: &SubjectId::of_stream(&stream.id),
             txn: None,
             origin: &Origin::drawn(clock::random_uuid()),
             kind: Kind::Control,
@@ -43,15 +64,11 @@ impl Transmitter {
         let append = Append {
             provider: provider.name.clone(),
             event_id: None,
-            sets: vec![set.addressed_to(&stream)],
+            sets: vec![set.addressed_to(stream)],
         };
         let batch = AppendBatch { events: vec![append], position: None, now };
-        if let Err(error) = self.store.append(batch).await {
-            // Nothing will come of this request, so the Receiver may ask again at once.
-            self.verified_at().remove(id);
-            return Err(error.into());
-        }
-        self.wake(std::slice::from_ref(id), true);
+        self.store.append(batch).await?;
+        self.wake(std::slice::from_ref(&stream.id), true);
         Ok(())
     }
 
@@ -69,5 +86,12 @@ impl Transmitter {
         }
         verified_at.insert(id.clone(), now);
         Ok(())
+    }
+}
+
+fn enabled(stream: &StreamConfig) -> Result<&StreamConfig, RequestError> {
+    match stream.status {
+        StreamStatus::Enabled => Ok(stream),
+        StreamStatus::Paused | StreamStatus::Disabled => Err(RequestError::NotEnabled),
     }
 }

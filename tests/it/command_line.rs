@@ -8,6 +8,7 @@ mod log;
 mod publish;
 mod refusals;
 mod serve;
+mod streams;
 mod tokens;
 
 use std::{
@@ -26,7 +27,7 @@ use tempfile::TempDir;
 use crate::harness::{DEADLINE, test_key};
 
 /// A working directory with a signing key and a configuration that takes free ports.
-struct Workplace {
+pub(crate) struct Workplace {
     folder: TempDir,
 }
 
@@ -38,14 +39,14 @@ struct Ended {
 }
 
 /// `ssfd serve`, or another command that goes on, at work. It is killed with this.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: Receiver<String>,
     seen: Vec<Value>,
 }
 
 impl Workplace {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(place.path("keys")).expect("a folder");
         fs::copy(test_key("test-p256-pkcs8.pem"), place.path("keys/default.pem")).expect("a copy");
@@ -58,7 +59,7 @@ impl Workplace {
     }
 
     /// Writes `ssfd.toml`: free ports, and `more`.
-    fn configure(&self, more: &str) {
+    pub(crate) fn configure(&self, more: &str) {
         let ports = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
         fs::write(self.path("ssfd.toml"), format!("{ports}{more}")).expect("written");
     }
@@ -78,7 +79,7 @@ impl Workplace {
 
     /// Runs what must succeed; returns what it printed.
     #[track_caller]
-    fn succeeds(&self, args: &[&str]) -> String {
+    pub(crate) fn succeeds(&self, args: &[&str]) -> String {
         let ended = self.run(args);
         assert!(ended.status.success(), "{args:?}: {}", ended.stderr);
         ended.stdout
@@ -101,14 +102,14 @@ impl Workplace {
         assert_eq!(ended.stdout, "", "{args:?}");
     }
 
-    fn serve(&self) -> Daemon {
+    pub(crate) fn serve(&self) -> Daemon {
         Daemon::start(self.ssfd(&["serve"]))
     }
 }
 
 /// One request; the status and the body of its answer.
 #[track_caller]
-fn ask(address: &str, request: &str, token: Option<&str>, body: &str) -> (u16, String) {
+pub(crate) fn ask(address: &str, request: &str, token: Option<&str>, body: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).expect("the listener is up");
     connection.set_read_timeout(Some(DEADLINE)).expect("not zero");
     let credential = token.map(|token| format!("authorization: Bearer {token}\r\n"));
@@ -180,7 +181,7 @@ impl Daemon {
 
     /// The first line from here on with this message. Every line has to be JSON.
     #[track_caller]
-    fn logs(&mut self, message: &str) -> Value {
+    pub(crate) fn logs(&mut self, message: &str) -> Value {
         while let Some(line) = self.next_line() {
             if line["message"] == message {
                 return line;
@@ -205,14 +206,14 @@ impl Daemon {
 
     /// Where it serves: the public listener and the internal one.
     #[track_caller]
-    fn addresses(&mut self) -> (String, String) {
+    pub(crate) fn addresses(&mut self) -> (String, String) {
         let serving = self.logs("serving");
         let address = |name: &str| serving[name].as_str().expect("an address").to_owned();
         (address("public"), address("internal"))
     }
 
     /// Sends a signal by its name without `SIG`.
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
         assert!(status.success(), "{kill}");
@@ -220,7 +221,7 @@ impl Daemon {
 
     /// Waits for the end; returns the exit code and all lines.
     #[track_caller]
-    fn ends(mut self) -> (Option<i32>, Vec<Value>) {
+    pub(crate) fn ends(mut self) -> (Option<i32>, Vec<Value>) {
         while self.next_line().is_some() {}
         let status = self.child.wait().expect("it has closed its output");
         (status.code(), std::mem::take(&mut self.seen))

@@ -1,20 +1,15 @@
 //! From a plain Redis client, such as an upstream in any language has, to the Receiver.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
-use crate::{
-    harness::{
-        daemon::{Daemon, ISSUER, PROVIDER, provider},
-        events::{SESSION_REVOKED, about, about_with, key},
-        eventually,
-        receiver::{Receiver, subject},
-        redis::Redis,
-        streams::{by_poll, push_to},
-    },
-    scripted_server::Seen,
+use crate::harness::{
+    daemon::{Daemon, ISSUER, PROVIDER, provider},
+    events::{SESSION_REVOKED, about, key},
+    eventually,
+    receiver::{Receiver, subject},
+    redis::Redis,
+    streams::{by_poll, push_to},
 };
 
 /// The claims of a SET that the keys of its provider verify.
@@ -90,28 +85,6 @@ async fn an_event_that_upstream_adds_is_polled_as_a_verified_set() {
     let answer = daemon.poll(&token, &stream, &ack).await.expect(200);
     assert_eq!(answer.json(), json!({"sets": {}}));
     assert_eq!(daemon.backlog().await, 0);
-}
-
-/// SET-06 (SSF §4.1.8): a SET is for one stream.
-#[actix_web::test]
-async fn one_event_becomes_a_set_of_its_own_for_each_receiver() {
-    let redis = Redis::start().await;
-    let daemon = Daemon::with(|config| config.ingest.redis.url = Some(redis.url())).await;
-    let mut receiver = Receiver::accepting().await;
-    for name in ["one", "two"] {
-        let token = daemon.receiver_token(name, &[Scope::Manage]).await;
-        daemon.create_stream(&token, push_to(&receiver.url(&format!("/{name}")))).await;
-    }
-
-    redis.publish(&key(), &about_with("s-88", json!({"txn": "c-991"}))).await;
-
-    let sets = receiver.next_few(2).await;
-    for set in &sets {
-        assert_eq!(set.claims()["aud"], format!("https://{}.example", &set.target[1..]));
-        assert_eq!(set.claims()["txn"], "c-991");
-    }
-    let jtis: BTreeSet<_> = sets.iter().map(Seen::jti).collect();
-    assert_eq!(jtis.len(), 2);
 }
 
 /// SSF §7.2: an issuer may have a path.

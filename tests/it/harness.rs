@@ -1,13 +1,17 @@
 //! What the tests of the whole daemon stand on: a redis-server, the daemon, Receivers and clients,
 //! all of them real, and a set of its own for each test, so that the tests run side by side.
 
+pub(crate) mod caller;
 pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod http_client;
+pub(crate) mod polling;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod sample;
 pub(crate) mod scene;
 pub(crate) mod streams;
+pub(crate) mod subjects;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
@@ -16,6 +20,15 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// After so long a test gives up. No test takes nearly as long; a machine that is short of cores
 /// may.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A file of `tests/data/keys` for each algorithm.
+pub(crate) const KEYS: [(&str, &str); 5] = [
+    ("RS256", "test-rsa-2048-pkcs8.pem"),
+    ("ES256", "test-p256-pkcs8.pem"),
+    ("ES384", "test-p384-pkcs8.pem"),
+    ("ES512", "test-p521-pkcs8.pem"),
+    ("EdDSA", "test-ed25519-pkcs8.pem"),
+];
 
 /// A file of `tests/data/keys`.
 pub(crate) fn test_key(name: &str) -> PathBuf {

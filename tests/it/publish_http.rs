@@ -1,6 +1,6 @@
 //! Events from `POST /events`.
 
-mod claims;
+mod addressees;
 mod requests;
 
 use serde_json::Value;

@@ -151,7 +151,7 @@ async fn a_certificate_for_another_name_is_a_tls_failure() {
     assert!(endpoint.seen().is_empty());
 }
 
-/// SEC-01, PUSH-10 (RFC 8935 §5.3): a Receiver that has TLS 1.1 alone chooses it, and one that knows
+/// RFC 8935 §5.3: a Receiver that has TLS 1.1 alone chooses it, and one that knows
 /// better says that there is no version in common. Neither gets to see a SET.
 #[tokio::test]
 async fn a_receiver_with_older_versions_of_tls_alone_gets_nothing() {

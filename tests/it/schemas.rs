@@ -1,7 +1,5 @@
 //! What events have to be, as providers want it, whichever way they come.
 
-use std::path::Path;
-
 use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
 use ssfd::{
@@ -156,60 +154,4 @@ async fn a_provider_with_checks_off_delivers_everything_uncounted() {
     assert_eq!(rejected, []);
     assert_eq!(trial.subjects().await, ALL);
     assert_eq!((trial.counted("must").await, trial.counted("should").await), (0.0, 0.0));
-}
-
-/// SET-16 (SSF §4.2.3).
-#[actix_web::test]
-async fn what_the_definition_does_not_know_survives_it() {
-    let trial = Trial::of("extended", |_| {}).await;
-    let extended = json!({"x_ours": [1, {"deep": null}], "iss": "https://other.example"});
-
-    trial.publish(std::slice::from_ref(&extended)).await;
-
-    let arrived = trial.arrived().await;
-    assert_eq!(arrived[0], ("http-0".to_owned(), extended.clone()));
-    assert_eq!(arrived[1], ("redis-0".to_owned(), extended));
-}
-
-fn test_key(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(name)
-}
-
-/// CAEP-11 (CAEP Interop §3.1).
-#[actix_web::test]
-async fn the_profile_asks_for_a_reason() {
-    let trial = Trial::of("interop", |settings| {
-        settings.interop = true;
-        settings.signing_keys = vec![test_key("test-rsa-2048-pkcs8.pem")];
-    })
-    .await;
-
-    let (answers, rejected) =
-        trial.publish(&[json!({}), json!({"reason_admin": {"en": ""}})]).await;
-
-    for answer in answers {
-        assert_eq!((&answer["status"], &answer["reason"]), (&json!("rejected"), &json!("schema")));
-    }
-    assert_eq!(rejected.len(), 2);
-    for (_, detail) in rejected {
-        assert!(detail.contains("`reason_admin`") && detail.contains("Interop §3.1"), "{detail}");
-    }
-    assert_eq!(trial.subjects().await, ["last"]);
-}
-
-/// SET-02 (CAEP Interop §2.6).
-#[actix_web::test]
-async fn the_profile_asks_for_a_key_that_signs_rs256() {
-    let started = Daemon::try_with(|config| {
-        let mut profile = provider("https://tx.example/profile");
-        profile.interop = true;
-        config.providers.insert("profile".parse().expect("a name"), profile);
-    })
-    .await;
-    let error = started.err().expect("the key is one for ES256").to_string();
-    for part in
-        ["`providers.profile.signing_keys`", "ES256", "`providers.profile.interop`", "RS256"]
-    {
-        assert!(error.contains(part), "{error}");
-    }
 }

@@ -74,6 +74,10 @@ impl Gate {
         self.0.send_replace(true);
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.borrow()
+    }
+
     async fn opened(&self) {
         self.0.subscribe().wait_for(|open| *open).await.unwrap();
     }

@@ -1,5 +1,6 @@
 //! What the doc comments of [`Store`] promise, as one suite for every backend.
 
+mod activity;
 mod credentials;
 mod incoming;
 mod model;
@@ -25,7 +26,7 @@ use ssfd::{
         subject::list::DefaultSubjects,
         time::Timestamp,
     },
-    store::{Append, AppendBatch, Appended, Store},
+    store::{Announcement, Append, AppendBatch, Appended, Store},
 };
 
 /// A place where a backend keeps things, for one test alone.
@@ -58,6 +59,7 @@ macro_rules! run_contract_on {
                 an_id_is_given_once,
                 a_change_from_an_older_version_is_a_conflict,
                 a_discarding_change_empties_the_outbox,
+                a_change_of_status_takes_the_place_of_the_announcement_before,
                 a_change_of_delivery_makes_what_waits_due,
                 a_deleted_stream_leaves_nothing;
             subjects:
@@ -88,6 +90,7 @@ macro_rules! run_contract_on {
                 a_settled_set_does_not_wait,
                 a_settled_set_stays_as_it_is,
                 only_enabled_push_streams_with_something_due_have_work,
+                a_stream_that_is_not_enabled_sends_its_announcement_alone,
                 the_backlog_counts_what_waits_by_provider,
                 what_is_settled_expires_and_what_waits_does_not,
                 a_paused_stream_holds_the_newest_and_not_for_ever,
@@ -99,6 +102,8 @@ macro_rules! run_contract_on {
                 an_acknowledgement_settles_what_waits_and_ignores_the_rest,
                 an_acknowledgement_of_one_stream_leaves_the_others,
                 the_next_due_time_is_the_earliest;
+            activity:
+                activity_is_recorded_and_goes_with_its_stream;
             credentials:
                 a_grant_comes_back_as_it_was_given,
                 a_grant_is_replaced_under_its_hash,
@@ -163,6 +168,10 @@ fn control(stream: &str, name: &str) -> NewSet {
     NewSet { kind: Kind::Control, ..set(stream, name) }
 }
 
+fn announcement(stream: &str, name: &str) -> NewSet {
+    NewSet { kind: Kind::Announcement, ..set(stream, name) }
+}
+
 fn event(sets: Vec<NewSet>) -> Append {
     Append { provider: "acme".parse().expect("a valid name"), event_id: None, sets }
 }
@@ -179,6 +188,18 @@ async fn create(store: &dyn Store, streams: Vec<StreamConfig>) {
     for stream in streams {
         store.create_stream(stream, 100).await.expect("created");
     }
+}
+
+/// Gives a stream, as it stands, another status; returns what it then is.
+async fn turn(
+    store: &dyn Store,
+    stream: &StreamConfig,
+    to: StreamStatus,
+    announcement: Announcement,
+) -> StreamConfig {
+    let turned = stream.with_status(to, None);
+    store.change_status(turned.clone(), announcement, NOW).await.expect("changed");
+    turned
 }
 
 /// Appends events, in one batch.

@@ -30,8 +30,10 @@ struct World {
     rows: BTreeMap<Seq, Row>,
     pending: Vec<Pending>,
     tick_at: Option<Timestamp>,
-    /// Whether the stream takes push at present.
-    enabled: bool,
+    /// What the stream lets through, as the machine was told.
+    flow: Flow,
+    /// The same as the store knows it, and the machine may not yet.
+    stored: Flow,
     /// For each lane what the Receiver got, in order.
     received: BTreeMap<Lane, Vec<Seq>>,
 }
@@ -39,20 +41,30 @@ struct World {
 const SETTINGS: fn() -> DeliverySettings =
     || DeliverySettings { in_flight_max: 3, window_max: 6, ..DeliverySettings::default() };
 
+/// Of the stream's own subject. Kinds go by rank there, so that only the events' lanes are in order.
+const CONTROL_LANE: i64 = 99;
+
 impl World {
     fn new() -> Self {
         Self {
-            machine: StreamMachine::new(SETTINGS()),
+            machine: StreamMachine::new(SETTINGS(), Flow::All),
             now: Timestamp::from_millis(1_000_000),
             rows: BTreeMap::new(),
             pending: Vec::new(),
             tick_at: None,
-            enabled: true,
+            flow: Flow::All,
+            stored: Flow::All,
             received: BTreeMap::new(),
         }
     }
 
     fn append(&mut self, lane: i64, kind: Kind) {
+        self.insert(lane, kind);
+        let actions = self.machine.on_wake(kind != Kind::Event, self.now);
+        self.take(actions);
+    }
+
+    fn insert(&mut self, lane: i64, kind: Kind) {
         let seq = Seq(i64::try_from(self.rows.len()).expect("few") + 1);
         let set = PendingSet {
             seq,
@@ -65,8 +77,6 @@ impl World {
             due_at: self.now,
         };
         self.rows.insert(seq, Row { set, settled: false });
-        let actions = self.machine.on_wake(kind == Kind::Control, self.now);
-        self.take(actions);
     }
 
     fn take(&mut self, actions: Vec<Action>) {
@@ -79,8 +89,12 @@ impl World {
                 Action::Settle(settlements) => self.pending.push(Pending::Settle(settlements)),
                 Action::TickAt(at) => self.tick_at = Some(at),
                 Action::Attempt(sets) => {
-                    assert!(self.enabled, "an attempt on a stream that takes none");
                     for set in sets {
+                        let let_through = self.flow.lets_through(set.kind);
+                        assert!(let_through, "{set:?} is attempted on a stream that takes none");
+                        // The last word is not said while others speak (SSF §8.1.5).
+                        let alone = self.flow == Flow::All || self.attempts().is_empty();
+                        assert!(alone, "{set:?} is attempted beside {:?}", self.attempts());
                         let row = &self.rows[&set.seq];
                         assert!(!row.settled, "{:?} is attempted after it was settled", set.seq);
                         assert!(set.due_at <= self.now, "{:?} is attempted too early", set.seq);
@@ -93,11 +107,14 @@ impl World {
     }
 
     fn read(&self, after: Cursor, limit: usize) -> Vec<PendingSet> {
+        let stored = self.stored;
         let behind = |kind: Kind, after: Seq| {
             let rows = self.rows.values().filter(move |row| !row.settled && row.set.kind == kind);
+            let rows = rows.filter(move |_| stored.lets_through(kind));
             rows.filter(move |row| after < row.set.seq).map(|row| row.set.clone())
         };
-        let control = behind(Kind::Control, after.control);
+        let announced = behind(Kind::Announcement, after.announcement);
+        let control = announced.chain(behind(Kind::Control, after.control));
         control.chain(behind(Kind::Event, after.event)).take(limit).collect()
     }
 
@@ -155,7 +172,10 @@ impl World {
                 let actions = self.machine.on_settled(self.now);
                 self.take(actions);
             }
-            Pending::Attempt(set) if !self.enabled => {
+            // It had not begun yet; what has begun ends as it does.
+            Pending::Attempt(set)
+                if !self.flow.lets_through(set.kind) && dice.is_multiple_of(2) =>
+            {
                 let actions = self.machine.on_attempt_withdrawn(set.seq, self.now);
                 self.take(actions);
             }
@@ -184,9 +204,16 @@ impl World {
         self.take(actions);
     }
 
-    fn change(&mut self, enabled: bool) {
-        self.enabled = enabled;
-        let actions = self.machine.on_changed(!enabled, self.now);
+    /// The stream is changed, and perhaps that is announced, in place of what was before.
+    fn change(&mut self, flow: Flow, announced: bool) {
+        for row in self.rows.values_mut() {
+            row.settled |= row.set.kind == Kind::Announcement;
+        }
+        if announced {
+            self.insert(CONTROL_LANE, Kind::Announcement);
+        }
+        (self.flow, self.stored) = (flow, flow);
+        let actions = self.machine.on_changed(flow, self.now);
         self.take(actions);
     }
 
@@ -201,7 +228,7 @@ impl World {
 
     /// Everything goes well from now on: nothing may stay behind.
     fn finish(&mut self) {
-        self.change(true);
+        self.change(Flow::All, true);
         for _ in 0..10_000 {
             if !self.pending.is_empty() {
                 self.complete(0, 255);
@@ -213,6 +240,7 @@ impl World {
         }
         assert!(self.rows.values().all(|row| row.settled), "left behind: {:?}", self.rows);
         assert!(self.machine.is_idle() && self.machine.is_quiet());
+        self.received.remove(&Lane::from_i64(CONTROL_LANE));
         for (lane, received) in &self.received {
             assert!(received.is_sorted_by(|a, b| a < b), "{lane:?} got {received:?}");
         }
@@ -243,21 +271,39 @@ impl World {
 
 #[derive(Debug, Clone)]
 enum Move {
-    Append { lane: i64, control: bool },
-    Complete { index: usize, dice: u8 },
-    Change { enabled: bool },
-    Advance { millis: u64 },
+    Append {
+        lane: i64,
+        control: bool,
+    },
+    Complete {
+        index: usize,
+        dice: u8,
+    },
+    /// The store has a change of which the machine is not told yet.
+    Foresee {
+        flow: Flow,
+    },
+    Change {
+        flow: Flow,
+        announced: bool,
+    },
+    Advance {
+        millis: u64,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let flow = || prop_oneof![Just(Flow::All), Just(Flow::Announcements), Just(Flow::Nothing)];
     let one = prop_oneof![
         4 => (0..5i64, prop::bool::weighted(0.1)).prop_map(|(lane, control)| Move::Append {
-            lane: if control { 99 } else { lane },
+            lane: if control { CONTROL_LANE } else { lane },
             control,
         }),
         8 => (any::<usize>(), any::<u8>())
             .prop_map(|(index, dice)| Move::Complete { index, dice }),
-        1 => any::<bool>().prop_map(|enabled| Move::Change { enabled }),
+        1 => flow().prop_map(|flow| Move::Foresee { flow }),
+        2 => (flow(), any::<bool>())
+            .prop_map(|(flow, announced)| Move::Change { flow, announced }),
         2 => (0..40_000u64).prop_map(|millis| Move::Advance { millis }),
     ];
     prop::collection::vec(one, 1..120)
@@ -277,7 +323,8 @@ proptest! {
                     world.append(lane, if control { Kind::Control } else { Kind::Event });
                 }
                 Move::Complete { index, dice } => world.complete(index, dice),
-                Move::Change { enabled } => world.change(enabled),
+                Move::Foresee { flow } => world.stored = flow,
+                Move::Change { flow, announced } => world.change(flow, announced),
                 Move::Advance { millis } => world.advance(Duration::from_millis(millis)),
             }
         }
@@ -307,7 +354,48 @@ fn a_control_event_passes_a_window_that_is_full_of_waiting_sets() {
     while !world.pending.is_empty() {
         world.complete(0, 30);
     }
-    world.append(99, Kind::Control);
+    world.append(CONTROL_LANE, Kind::Control);
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(21)]);
+}
+
+/// STAT-08 (SSF §8.1.5): the last word waits until what is under way has ended, and what is queued
+/// stays behind it.
+#[test]
+fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
+    let mut world = World::new();
+    for lane in [1, 1, 2] {
+        world.append(lane, Kind::Event);
+    }
+    world.drain_but_attempts();
+    world.change(Flow::Announcements, true);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [Seq(1), Seq(3)]);
+    world.attempt_of(Seq(3), 255);
+    world.drain_but_attempts();
+    // This one fails, and is not retried.
+    world.attempt_of(Seq(1), 1);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [Seq(4)]);
+    world.attempt_of(Seq(4), 255);
+    world.append(3, Kind::Event);
+    world.append(CONTROL_LANE, Kind::Control);
+    world.drain_but_attempts();
+    assert!(world.attempts().is_empty() && world.machine.is_quiet());
+    world.finish();
+}
+
+/// The endpoint is dead: what is to be said to it gives way to what is true now.
+#[test]
+fn an_announcement_that_fails_gives_way_to_the_next() {
+    let mut world = World::new();
+    world.change(Flow::Announcements, true);
+    world.drain_but_attempts();
+    world.attempt_of(Seq(1), 0);
+    world.drain_but_attempts();
+    assert!(world.attempts().is_empty());
+    world.append(1, Kind::Event);
+    world.change(Flow::All, true);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [Seq(3), Seq(2)]);
 }

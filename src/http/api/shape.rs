@@ -92,6 +92,14 @@ pub(crate) struct NewStatus {
     reason: Option<String>,
 }
 
+/// A new status, as an operator sets it.
+#[derive(JsonSchema)]
+pub(crate) struct OperatedStatus {
+    status: Status,
+    /// Why; shown with the status from then on.
+    reason: Option<String>,
+}
+
 /// A subject identifier (RFC 9493 §3, SSF §3.5) or a complex subject (SSF §3.3): its `format`, and
 /// exactly the members of that.
 #[derive(JsonSchema)]

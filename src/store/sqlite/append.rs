@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::row;
 use crate::{
-    delivery::outbox::Kind,
+    delivery::outbox::NewSet,
+    domain::time::Timestamp,
     store::{AppendBatch, Appended, Position},
 };
 
@@ -26,7 +27,6 @@ const POSITION: &str = "SELECT epoch, entry FROM positions WHERE partition = ?1"
 pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<Vec<Appended>> {
     let mut remember_id = db.prepare_cached(REMEMBER_ID)?;
     let mut find_open = db.prepare_cached(FIND_OPEN)?;
-    let mut insert = db.prepare_cached(INSERT)?;
     let now = batch.now.as_millis();
     // Good for this call only: no other one can change a stream meanwhile.
     let mut open_streams = HashMap::new();
@@ -48,14 +48,7 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
                 }
             };
             let Some(key) = open else { continue };
-            insert.execute(params![
-                key,
-                set.jti.as_str(),
-                set.lane.as_i64(),
-                set.kind == Kind::Control,
-                &*set.claims,
-                now,
-            ])?;
+            insert(db, key, set, batch.now)?;
             streams.push(set.stream.clone());
         }
         appended.push(Appended::New(streams));
@@ -64,6 +57,19 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
         db.prepare_cached(MOVE)?.execute(params![partition, epoch, entry.to_string()])?;
     }
     Ok(appended)
+}
+
+/// Into the outbox of the stream of this key, unless it has a SET of this `jti`.
+pub(super) fn insert(
+    db: &Connection,
+    key: i64,
+    set: &NewSet,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let (jti, lane, control) = (set.jti.as_str(), set.lane.as_i64(), row::control(set.kind));
+    let columns = params![key, jti, lane, control, &*set.claims, now.as_millis()];
+    db.prepare_cached(INSERT)?.execute(columns)?;
+    Ok(())
 }
 
 pub(super) fn position(db: &Connection, partition: &str) -> rusqlite::Result<Option<Position>> {

@@ -9,7 +9,7 @@ use crate::{
         outbox::{Cursor, Disposition, Kind, PendingSet, Seq, Settlement},
     },
     domain::{id::StreamId, time::Timestamp},
-    store::{Acknowledged, Acknowledgement, Backlog, Polled},
+    store::{Acknowledged, Acknowledgement, Backlog, Polled, Waiting},
 };
 
 // `INDEXED BY` fails where the index does not serve, so that no later version of a statement goes
@@ -24,8 +24,11 @@ const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempt
 const READ_DUE: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
-        AND due_at <= ?2
+        AND ?4 <= control AND due_at <= ?2
     ORDER BY control DESC, seq LIMIT ?3";
+
+/// The least that goes out, as [`row::control`] has it: all of an enabled stream.
+const LEAST: &str = "SELECT iif(status = 'enabled', 0, 2) FROM streams WHERE id = ?1";
 
 const HIDE: &str = "UPDATE outbox SET due_at = ?2 WHERE seq = ?1";
 
@@ -48,6 +51,10 @@ const REFUSED: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = 
 const DISCARD: &str = "DELETE FROM outbox WHERE seq = ?1 AND settled_at IS NULL";
 
 const NEXT_DUE: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_pending
+    WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
+        AND ?2 <= control";
+
+const WAITING: &str = "SELECT count(*), min(appended_at) FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL";
 
 /// Leaps from stream to stream through the index of what waits: one step for each stream that has
@@ -61,16 +68,17 @@ const WITH_WORK: &str = "WITH RECURSIVE waiting (stream) AS (
         ) FROM waiting WHERE waiting.stream IS NOT NULL
     )
     SELECT id FROM waiting CROSS JOIN streams ON key = waiting.stream
-    WHERE status = 'enabled' AND endpoint IS NOT NULL AND EXISTS (
+    WHERE endpoint IS NOT NULL AND EXISTS (
         SELECT 1 FROM outbox INDEXED BY outbox_pending
-        WHERE stream = key AND settled_at IS NULL AND due_at <= ?1
+        WHERE stream = key AND settled_at IS NULL AND iif(status = 'enabled', 0, 2) <= control
+            AND due_at <= ?1
     )";
 
 const BACKLOG: &str = "SELECT provider, sum(sets), min(oldest) FROM (
         SELECT stream, count(*) AS sets, min(appended_at) AS oldest
         FROM outbox INDEXED BY outbox_pending WHERE settled_at IS NULL GROUP BY stream
     ) CROSS JOIN streams ON key = stream
-    WHERE status <> 'disabled' GROUP BY provider";
+    GROUP BY provider";
 
 /// What was read, and which of it is not to be sent.
 pub(super) struct Read {
@@ -87,7 +95,12 @@ pub(super) fn read_pending(
 ) -> rusqlite::Result<Read> {
     let mut read = db.prepare_cached(READ)?;
     let mut sets = Vec::new();
-    for (control, Seq(after)) in [(true, after.control), (false, after.event)] {
+    let Cursor { announcement, control, event } = after;
+    let kinds =
+        [(Kind::Announcement, announcement), (Kind::Control, control), (Kind::Event, event)];
+    let least = least(db, stream)?;
+    let kinds = kinds.map(|(kind, after)| (row::control(kind), after));
+    for (control, Seq(after)) in kinds.into_iter().filter(|(control, _)| least <= *control) {
         let left = row::limit(limit - sets.len());
         for set in read.query_map(params![stream.as_str(), control, after, left], pending_set)? {
             sets.push(set?);
@@ -98,6 +111,13 @@ pub(super) fn read_pending(
         None => Vec::new(),
     };
     Ok(Read { sets, unwanted })
+}
+
+/// What is held of a stream lies below.
+fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64> {
+    let mut find = db.prepare_cached(LEAST)?;
+    let least = find.query_row([stream.as_str()], |found| found.get(0)).optional()?;
+    Ok(least.unwrap_or_default())
 }
 
 /// Returns how many of them still waited.
@@ -154,8 +174,8 @@ fn read_due(
     now: Timestamp,
 ) -> rusqlite::Result<Vec<PendingSet>> {
     let beyond = row::limit(limit.saturating_add(1));
-    let mut read = db.prepare_cached(READ_DUE)?;
-    read.query_map(params![stream.as_str(), now.as_millis(), beyond], pending_set)?.collect()
+    let due = params![stream.as_str(), now.as_millis(), beyond, least(db, stream)?];
+    db.prepare_cached(READ_DUE)?.query_map(due, pending_set)?.collect()
 }
 
 pub(super) fn settle(
@@ -211,7 +231,8 @@ pub(super) fn acknowledge(
 
 pub(super) fn next_due(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<Timestamp>> {
     let mut find = db.prepare_cached(NEXT_DUE)?;
-    let due_at: Option<i64> = find.query_row([stream.as_str()], |row| row.get(0))?;
+    let of = params![stream.as_str(), least(db, stream)?];
+    let due_at: Option<i64> = find.query_row(of, |row| row.get(0))?;
     Ok(due_at.map(Timestamp::from_millis))
 }
 
@@ -231,12 +252,20 @@ pub(super) fn backlog(db: &Connection) -> rusqlite::Result<Vec<Backlog>> {
     db.prepare_cached(BACKLOG)?.query_map([], read)?.collect()
 }
 
+pub(super) fn waiting(db: &Connection, stream: &StreamId) -> rusqlite::Result<Waiting> {
+    let read = |row: &Row<'_>| {
+        let oldest = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);
+        Ok(Waiting { sets: row::unsigned(row, 0)?, oldest })
+    };
+    db.prepare_cached(WAITING)?.query_row([stream.as_str()], read)
+}
+
 fn pending_set(row: &Row<'_>) -> rusqlite::Result<PendingSet> {
     Ok(PendingSet {
         seq: Seq(row.get(0)?),
         jti: row::text(row, 1)?,
         lane: Lane::from_i64(row.get(2)?),
-        kind: if row.get(3)? { Kind::Control } else { Kind::Event },
+        kind: row::kind(row, 3)?,
         claims: row.get(4)?,
         appended_at: row::time(row, 5)?,
         attempts: row.get(6)?,
@@ -251,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_counted_in_the_index_alone() {
-        for sql in [NEXT_DUE, WITH_WORK, BACKLOG] {
+        for sql in [NEXT_DUE, WITH_WORK, BACKLOG, WAITING] {
             let steps = plan(sql);
             let mut looks = steps.iter().filter(|step| step.contains("outbox")).peekable();
             assert!(looks.peek().is_some(), "{steps:?}");

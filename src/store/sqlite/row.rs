@@ -5,7 +5,7 @@ use std::error::Error;
 use rusqlite::{Row, types::Type};
 use serde::de::DeserializeOwned;
 
-use crate::domain::time::Timestamp;
+use crate::{delivery::outbox::Kind, domain::time::Timestamp};
 
 /// A row that does not hold what we once wrote into it.
 pub(super) fn unreadable(
@@ -34,6 +34,22 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     number.try_into().map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// What stands for a kind in the outbox. The higher goes out first.
+pub(super) const fn control(kind: Kind) -> i64 {
+    match kind {
+        Kind::Event => 0,
+        Kind::Control => 1,
+        Kind::Announcement => 2,
+    }
+}
+
+pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+    let number: i64 = row.get(column)?;
+    let kinds = [Kind::Event, Kind::Control, Kind::Announcement];
+    let kind = kinds.into_iter().find(|kind| control(*kind) == number);
+    kind.ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
 /// A bound on rows, as SQLite counts them.

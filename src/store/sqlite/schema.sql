@@ -33,6 +33,7 @@ CREATE TABLE outbox (
     stream      INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
     jti         TEXT NOT NULL,
     lane        INTEGER NOT NULL,
+    -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
     claims      TEXT NOT NULL,
     appended_at INTEGER NOT NULL,
@@ -68,6 +69,18 @@ CREATE TABLE positions (
     epoch     INTEGER NOT NULL,
     entry     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- When streams were last active, in so far as anyone asks.
+CREATE TABLE activity (
+    stream INTEGER PRIMARY KEY REFERENCES streams (key) ON DELETE CASCADE,
+    at     INTEGER NOT NULL
+) STRICT;
+
+-- Until when the table above has all, whether or not there was anything new.
+CREATE TABLE activity_recorded (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at  INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE grants (
     hash       TEXT PRIMARY KEY,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use super::row;
+use super::{append, row};
 use crate::{
     domain::{
         id::StreamId,
@@ -11,8 +11,9 @@ use crate::{
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
         subject::list::DefaultSubjects,
+        time::Timestamp,
     },
-    store::StoreError,
+    store::{Announcement, StoreError},
 };
 
 const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
@@ -26,6 +27,9 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
     events_requested = ?5, endpoint = ?6, authorization_header = ?7, description = ?8, status = ?9,
     reason = ?10, version = ?11, created_at = ?12, default_subjects = ?13
     WHERE id = ?1 AND version = ?11 - 1";
+
+const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+    WHERE stream = ?1 AND settled_at IS NULL AND control = 2";
 
 const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL";
@@ -53,25 +57,33 @@ pub(super) fn create(
     write(db, INSERT, stream)
 }
 
-pub(super) fn update(
-    db: &Connection,
-    stream: &StreamConfig,
-    discard: bool,
-) -> Result<u64, StoreError> {
+pub(super) fn update(db: &Connection, stream: &StreamConfig) -> Result<(), StoreError> {
     let (endpoint, secret) = columns(&stream.delivery);
     let moved = db.prepare_cached(MOVED)?.exists(params![stream.id.as_str(), endpoint, secret])?;
     write(db, UPDATE, stream)?;
-    match key(db, &stream.id)? {
-        Some(key) if discard => {
-            let discarded = db.prepare_cached(DISCARD)?.execute([key])?;
-            Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
-        }
-        Some(key) if moved => {
-            db.prepare_cached(MAKE_DUE)?.execute([key])?;
-            Ok(0)
-        }
-        _ => Ok(0),
+    if moved && let Some(key) = key(db, &stream.id)? {
+        db.prepare_cached(MAKE_DUE)?.execute([key])?;
     }
+    Ok(())
+}
+
+pub(super) fn change_status(
+    db: &Connection,
+    stream: &StreamConfig,
+    announcement: &Announcement,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    write(db, UPDATE, stream)?;
+    let key = key(db, &stream.id)?.ok_or(StoreError::Conflict)?;
+    let withdrawn = db.prepare_cached(WITHDRAW)?.execute([key])?;
+    let discards = stream.status.discards();
+    let discarded = if discards { db.prepare_cached(DISCARD)?.execute([key])? } else { 0 };
+    match announcement {
+        Announcement::Instead(set) if withdrawn != 0 => append::insert(db, key, set, now)?,
+        Announcement::New(set) => append::insert(db, key, set, now)?,
+        Announcement::None | Announcement::Instead(_) => {}
+    }
+    Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
 }
 
 pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {

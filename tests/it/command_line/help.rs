@@ -29,9 +29,14 @@ fn help_comes_with_examples() {
     explains(&["tokens", "create"]);
     explains(&["tokens", "create", "receiver"]);
     explains(&["tokens", "create", "publisher"]);
+    explains(&["tokens", "create", "operator"]);
     explains(&["tokens", "list"]);
     explains(&["tokens", "revoke"]);
     explains(&["openapi"]);
+    explains(&["streams"]);
+    for command in ["list", "show", "pause", "enable", "disable", "verify", "delete"] {
+        explains(&["streams", command]);
+    }
 }
 
 #[test]

@@ -69,6 +69,28 @@ pub(crate) fn rename_provider(config: &mut Config, to: &str) {
     config.providers.insert(name(to), provider);
 }
 
+/// Changes the settings of the one provider there is.
+pub(crate) fn with_provider(
+    change: impl FnOnce(&mut ProviderSettings),
+) -> impl FnOnce(&mut Config) {
+    |config| change(config.providers.values_mut().next().expect("a provider"))
+}
+
+/// A Receiver of [`PROVIDER`] whose new streams get this `aud`.
+pub(crate) fn holder(receiver: &str, aud: &[&str], scopes: &[Scope]) -> Holder {
+    holder_at(PROVIDER, receiver, aud, scopes)
+}
+
+pub(crate) fn holder_at(provider: &str, receiver: &str, aud: &[&str], scopes: &[Scope]) -> Holder {
+    let aud = aud.iter().map(|&value| value.to_owned()).collect();
+    Holder::Receiver {
+        provider: name(provider),
+        receiver: receiver.parse().expect("a Receiver's id"),
+        audience: Audience::from_values(aud).expect("not empty"),
+        scopes: scopes.to_vec(),
+    }
+}
+
 /// Everything in `folder`, few threads, short waits between retries, and Receivers on loopback.
 fn configuration(folder: &Path) -> Config {
     let mut config = Config::default();
@@ -215,6 +237,10 @@ impl Daemon {
 
     pub(crate) async fn publisher_token(&self) -> String {
         self.token(Holder::Publisher { provider: name(self.provider()) }).await
+    }
+
+    pub(crate) async fn operator_token(&self) -> String {
+        self.token(Holder::Operator).await
     }
 
     pub(crate) async fn token(&self, holder: Holder) -> String {

@@ -92,6 +92,14 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// All of it but when it was made, and what becomes of the connection.
+    pub(crate) fn told(&self) -> (StatusCode, HeaderMap, Bytes) {
+        let mut headers = self.headers.clone();
+        headers.remove(header::DATE);
+        headers.remove(header::CONNECTION);
+        (self.status, headers, self.body.clone())
+    }
+
     /// Empty if there is no such header.
     pub(crate) fn header(&self, name: header::HeaderName) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header of text"))

@@ -101,9 +101,7 @@ impl Seen {
 
     /// What the SET says of the event, below its type.
     pub(crate) fn payload(&self) -> Value {
-        let claims = self.claims();
-        let events = claims["events"].as_object().expect("every SET has events");
-        events.values().next().expect("and one of them").clone()
+        event(&self.claims()).1
     }
 
     pub(crate) fn jti(&self) -> String {
@@ -111,11 +109,27 @@ impl Seen {
     }
 }
 
+/// The JOSE header of a SET.
+pub(crate) fn header(jws: &str) -> Value {
+    part(jws, 0)
+}
+
 /// The claims of a SET, unverified.
 pub(crate) fn claims(jws: &str) -> Value {
-    let payload = jws.split('.').nth(1).expect("a compact JWS has three parts");
-    let payload = URL_SAFE_NO_PAD.decode(payload).expect("a part is base64url");
-    serde_json::from_slice(&payload).expect("the claims are JSON")
+    part(jws, 1)
+}
+
+fn part(jws: &str, n: usize) -> Value {
+    let part = jws.split('.').nth(n).expect("a compact JWS has three parts");
+    let part = URL_SAFE_NO_PAD.decode(part).expect("a part is base64url");
+    serde_json::from_slice(&part).expect("header and claims are JSON")
+}
+
+/// The type of a SET's event, and what it says of it.
+pub(crate) fn event(claims: &Value) -> (String, Value) {
+    let events = claims["events"].as_object().expect("every SET has events");
+    let (event_type, payload) = events.iter().next().expect("and one of them");
+    (event_type.clone(), payload.clone())
 }
 
 /// The `id` of a SET's subject; empty if it has none.

@@ -6,7 +6,7 @@ use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
 use super::{
     daemon::Daemon,
-    events::SESSION_REVOKED,
+    events::{CREDENTIAL_CHANGE, SESSION_REVOKED},
     http_client::{Answer, Call, post},
 };
 
@@ -18,6 +18,20 @@ pub(crate) fn push_to(url: &str) -> Value {
 /// A `delivery` by poll.
 pub(crate) fn by_poll() -> Value {
     json!({"method": METHOD_POLL})
+}
+
+/// All that a Receiver may say.
+pub(crate) fn every_member() -> Value {
+    json!({
+        "events_requested": [CREDENTIAL_CHANGE, SESSION_REVOKED],
+        "delivery": {"method": METHOD_PUSH, "endpoint_url": "https://rx.example/in"},
+        "description": "prod",
+    })
+}
+
+/// The id of a stream as it is shown.
+pub(crate) fn id_of(stream: &Value) -> &str {
+    stream["stream_id"].as_str().expect("a stream has an id")
 }
 
 impl Daemon {
@@ -35,7 +49,7 @@ impl Daemon {
         let body = json!({"events_requested": [SESSION_REVOKED], "delivery": delivery});
         let url = self.provider_url(provider, "/ssf/streams");
         let answer = post(&url).bearer(token).json(&body).send().await.expect(201);
-        answer.json()["stream_id"].as_str().expect("a stream has an id").to_owned()
+        id_of(&answer.json()).to_owned()
     }
 
     /// `PATCH` with these members besides the `stream_id`.
@@ -79,7 +93,8 @@ impl Daemon {
     }
 }
 
-fn with_stream_id(id: &str, mut members: Value) -> Value {
+/// These members, and the id of a stream.
+pub(crate) fn with_stream_id(id: &str, mut members: Value) -> Value {
     members["stream_id"] = id.into();
     members
 }

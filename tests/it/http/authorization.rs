@@ -2,76 +2,26 @@
 
 use std::time::Duration;
 
-use hyper::header::WWW_AUTHENTICATE;
-use serde_json::{Value, json};
 use ssfd::{
     auth, clock,
     domain::{
-        audience::Audience,
-        grant::{Grant, Holder, Scope},
+        grant::{Grant, Scope},
         secret::Secret,
         time::Timestamp,
     },
 };
 
-use super::{assert_refused, deletion, operations};
+use super::{assert_refused, operations};
 use crate::harness::{
-    daemon::{Daemon, PROVIDER, provider},
-    http_client::{Answer, Call, post},
+    caller::{CHALLENGE, assert_challenged, assert_invalid_token, every_operation},
+    daemon::{Daemon, holder, provider},
+    http_client::post,
 };
-
-/// The challenge to whoever shows nothing, and the beginning of every other.
-const CHALLENGE: &str = r#"Bearer realm="ssf""#;
-
-fn every_operation(id: &str) -> Vec<(&'static str, String, Value)> {
-    operations(id).into_iter().chain([deletion(id)]).collect()
-}
-
-fn call(daemon: &Daemon, (method, path, body): &(&'static str, String, Value)) -> Call {
-    let method = method.parse().expect("a method");
-    Call::new(method, &daemon.provider_url(PROVIDER, path)).json(body)
-}
-
-#[track_caller]
-fn assert_challenged(answer: &Answer, status: u16, detail: &str, challenge: &str) {
-    assert_refused(answer, status, detail);
-    assert_eq!(answer.header(WWW_AUTHENTICATE), challenge);
-}
-
-#[track_caller]
-fn assert_invalid_token(answer: &Answer) {
-    let challenge = format!(r#"{CHALLENGE}, error="invalid_token""#);
-    assert_challenged(answer, 401, "token", &challenge);
-}
 
 /// A grant to the Receiver `rx` of [`PROVIDER`] for this token.
 fn grant(token: &Secret, expires_at: Option<Timestamp>) -> Grant {
-    let holder = Holder::Receiver {
-        provider: PROVIDER.parse().expect("a name"),
-        receiver: "rx".parse().expect("an id"),
-        audience: Audience::one("https://rx.example").expect("not empty"),
-        scopes: vec![Scope::Manage],
-    };
+    let holder = holder("rx", &["https://rx.example"], &[Scope::Manage]);
     Grant { hash: auth::hash(token), holder, created_at: clock::now(), expires_at }
-}
-
-/// AUTH-01, AUTH-02, CFG-17, POLL-12 (RFC 6750 §3.1): a token in the query is none.
-#[actix_web::test]
-async fn without_a_credential_the_challenge_names_no_error() {
-    let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
-    let token = &caller.token;
-    for mut operation in every_operation(&id) {
-        let answer = call(&daemon, &operation).send().await;
-        assert_challenged(&answer, 401, "a bearer token is required", CHALLENGE);
-        let separator = if operation.1.contains('?') { '&' } else { '?' };
-        operation.1 = format!("{}{separator}access_token={token}", operation.1);
-        let answer = call(&daemon, &operation).send().await;
-        assert_challenged(&answer, 401, "a bearer token is required", CHALLENGE);
-    }
-    // None of it was done.
-    assert_eq!(caller.list().await.as_array().map(Vec::len), Some(1));
 }
 
 /// AUTH-03, CFG-17.
@@ -114,7 +64,7 @@ async fn a_credential_that_is_not_valid_is_an_invalid_token() {
         "Bearer\u{a0}ü".to_owned(),
     ] {
         for operation in every_operation(&id) {
-            let answer = call(&daemon, &operation).header("authorization", &credential);
+            let answer = daemon.call(&operation).header("authorization", &credential);
             assert_invalid_token(&answer.send().await);
         }
     }
@@ -123,7 +73,7 @@ async fn a_credential_that_is_not_valid_is_an_invalid_token() {
     let future = clock::now() + Duration::from_hours(1);
     daemon.store().put_grant(grant(&later, Some(future))).await.expect("kept");
     for credential in [format!("bearer {valid}"), format!("BEARER  {}", later.expose())] {
-        let read = call(&daemon, &operations(&id)[1]).header("authorization", &credential);
+        let read = daemon.call(&operations(&id)[1]).header("authorization", &credential);
         read.send().await.expect(200);
     }
 }
@@ -134,44 +84,9 @@ async fn two_credentials_are_an_invalid_request() {
     let daemon = Daemon::start().await;
     let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
     for operation in every_operation("st_unknown") {
-        let answer = call(&daemon, &operation).bearer(&token).bearer(&token).send().await;
+        let answer = daemon.call(&operation).bearer(&token).bearer(&token).send().await;
         let challenge = format!(r#"{CHALLENGE}, error="invalid_request""#);
         assert_challenged(&answer, 400, "more than one", &challenge);
-    }
-}
-
-/// AUTH-04, AUTH-05, CFG-17 (CAEP-IOP §2.7.2).
-#[actix_web::test]
-async fn ssf_read_opens_what_is_read_and_nothing_else() {
-    let daemon = Daemon::start().await;
-    let manager = daemon.caller("rx").await;
-    let id = manager.new_stream().await;
-    let reader = daemon.receiver_token("rx", &[Scope::Read]).await;
-    let powerless = daemon.receiver_token("rx", &[]).await;
-    let before = manager.list().await;
-    for operation in every_operation(&id) {
-        let (method, path, _) = &operation;
-        let reads = *method == "GET" || path.starts_with("/ssf/poll/");
-        let answer = call(&daemon, &operation).bearer(&reader).send().await;
-        let lacks = |scope| {
-            let detail = format!("lacks the scope `{scope}`");
-            (detail, format!(r#"{CHALLENGE}, error="insufficient_scope", scope="{scope}""#))
-        };
-        if reads {
-            answer.expect(200);
-        } else {
-            let (detail, challenge) = lacks("ssf.manage");
-            assert_challenged(&answer, 403, &detail, &challenge);
-        }
-        let answer = call(&daemon, &operation).bearer(&powerless).send().await;
-        let (detail, challenge) = lacks(if reads { "ssf.read" } else { "ssf.manage" });
-        assert_challenged(&answer, 403, &detail, &challenge);
-    }
-    assert_eq!(manager.list().await, before);
-    // And ssf.manage opens them all.
-    for operation in every_operation(&id) {
-        let answer = call(&daemon, &operation).bearer(&manager.token).send().await;
-        assert!(answer.status.is_success(), "{operation:?}: {}", answer.text());
     }
 }
 
@@ -189,25 +104,6 @@ async fn no_event_is_looked_at_before_the_publishers_credential() {
     let challenge = format!(r#"{CHALLENGE}, error="invalid_request""#);
     assert_challenged(&answer, 400, "more than one", &challenge);
     assert_refused(&publish("").bearer(&token).send().await, 400, "`body` must be JSON");
-}
-
-/// AUTH-07 (SSF §8): who asks decides whose stream it is and for whom its SETs are.
-#[actix_web::test]
-async fn the_credential_decides_the_owner_and_the_audience() {
-    let daemon = Daemon::start().await;
-    let holder = Holder::Receiver {
-        provider: PROVIDER.parse().expect("a name"),
-        receiver: "rx".parse().expect("an id"),
-        audience: Audience::from_values(vec!["https://rx.example/a".into(), "b".into()])
-            .expect("not empty"),
-        scopes: vec![Scope::Read, Scope::Manage],
-    };
-    let token = daemon.token(holder).await;
-    let stream = daemon.caller_with(PROVIDER, &token).create(&json!({})).await;
-    assert_eq!(stream["aud"], json!(["https://rx.example/a", "b"]));
-    // Another token of the same Receiver sees the stream, whose `aud` stays.
-    let id = stream["stream_id"].as_str().expect("a string");
-    assert_eq!(daemon.caller("rx").await.read(id).await["aud"], stream["aud"]);
 }
 
 /// The token's text is in no file of the database, the write-ahead log included; its hash is.

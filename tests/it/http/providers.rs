@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use ssfd::domain::grant::Holder;
 
-use super::{assert_refused, deletion, operations};
+use super::assert_refused;
 use crate::harness::{
+    caller::{every_operation, operations_on},
     daemon::{Daemon, provider},
     events::about_with,
     http_client::get,
@@ -52,7 +53,7 @@ async fn streams_of_one_are_none_of_anothers() {
         let before = owner.list().await;
         for (other, _) in ISSUERS.into_iter().filter(|(other, _)| *other != name) {
             let foreign = daemon.caller_at(other, "rx").await;
-            for (method, path, body) in operations(&id).into_iter().skip(2).chain([deletion(&id)]) {
+            for (method, path, body) in operations_on(&id) {
                 assert_refused(&foreign.send(method, &path, &body).await, 404, "no such stream");
             }
         }
@@ -70,7 +71,7 @@ async fn a_token_of_one_opens_nothing_at_another() {
         let id = owner.new_stream().await;
         for (other, _) in ISSUERS.into_iter().filter(|(other, _)| *other != name) {
             let astray = daemon.caller_with(other, &owner.token);
-            for (method, path, body) in operations(&id).into_iter().chain([deletion(&id)]) {
+            for (method, path, body) in every_operation(&id) {
                 assert_refused(&astray.send(method, &path, &body).await, 401, "token");
             }
         }

@@ -1,4 +1,4 @@
-//! Those who connect and then take their time (SEC-04).
+//! Those who connect and then take their time.
 
 use std::time::Duration;
 

@@ -4,25 +4,13 @@ mod change;
 mod create;
 mod delete;
 mod legacy;
+mod merge;
 mod read;
-mod secret;
 
 use serde_json::{Value, json};
 use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
 use crate::harness::events::SESSION_REVOKED;
-
-const CREDENTIAL_CHANGE: &str =
-    "https://schemas.openid.net/secevent/caep/event-type/credential-change";
-
-/// All that a Receiver may say.
-fn every_member() -> Value {
-    json!({
-        "events_requested": [CREDENTIAL_CHANGE, SESSION_REVOKED],
-        "delivery": {"method": METHOD_PUSH, "endpoint_url": "https://rx.example/in"},
-        "description": "prod",
-    })
-}
 
 /// Members that break a rule, and what the refusal says of each. They are Receiver members: any
 /// create, PATCH and PUT refuses them alike.

@@ -59,7 +59,7 @@ async fn a_document_that_is_known_is_answered_as_documented() {
     assert!(0 < seen);
 }
 
-/// AUTH-02, CFG-17: each operation that says so asks for a credential, and for its scope.
+/// Each operation that says so asks for a credential, and for its scope.
 #[actix_web::test]
 async fn without_its_credential_an_operation_is_refused_as_documented() {
     let stand = Stand::new().await;
@@ -138,7 +138,6 @@ async fn a_stream_that_is_not_there_is_answered_as_documented() {
     assert!(5 < seen, "{seen}");
 }
 
-/// SEC-04.
 #[actix_web::test]
 async fn a_body_too_large_is_refused_as_documented() {
     let stand = Stand::new().await;

@@ -127,7 +127,7 @@ async fn an_issuer_serves_what_is_for_receivers() {
     let mut used = BTreeSet::new();
     references(&served, &mut used);
     let served = Document(served);
-    used.iter().for_each(|reference| {
+    for reference in used {
         served.resolved(&json!({"$ref": reference}));
-    });
+    }
 }

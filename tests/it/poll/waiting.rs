@@ -2,61 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use ssfd::config::Config;
+use serde_json::json;
 
-use super::{handed_out, poll_now, subjects};
 use crate::harness::{
-    http_client::{Answer, post},
+    http_client::post,
+    polling::{handed_out, meanwhile, subjects, waits_long},
     scene::Scene,
 };
-
-/// A long poll, and something that happens while it waits.
-async fn meanwhile(scene: &Scene, mut members: Value, happens: impl Future<Output = ()>) -> Answer {
-    // Acknowledgements come first in a poll, so once this one shows, the poll is under way.
-    members["ack"] = json!(handed_out(scene, &["acknowledged"]).await);
-    let happens = async {
-        scene.settled().await;
-        happens.await;
-    };
-    tokio::join!(scene.poll(members), happens).0
-}
-
-/// Longer than any test.
-fn waits_long(config: &mut Config) {
-    config.poll.wait = Duration::from_mins(5);
-}
-
-/// POLL-04 (RFC 8936 §2.5): the answer comes long before the wait is over.
-#[actix_web::test]
-async fn an_event_ends_a_long_poll() {
-    let scene = Scene::polling_with(waits_long).await;
-    let answer = meanwhile(&scene, json!({}), scene.publish(&["s-1"])).await;
-    assert_eq!(subjects(&answer), ["s-1"]);
-}
-
-/// POLL-05 (RFC 8936 §2.4.2).
-#[actix_web::test]
-async fn a_long_poll_for_no_events_waits_for_one_and_returns_none() {
-    let scene = Scene::polling_with(waits_long).await;
-    let answer = meanwhile(&scene, json!({"maxEvents": 0}), scene.publish(&["s-1"])).await;
-    assert_eq!(answer.expect(200).json(), json!({"sets": {}, "moreAvailable": true}));
-    assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-1"]);
-}
-
-/// POLL-04 (RFC 8936 §2.5).
-#[actix_web::test]
-async fn a_poll_returns_at_once_if_it_is_told_to() {
-    let scene = Scene::polling_with(waits_long).await;
-    assert_eq!(poll_now(&scene, json!({})).await.json(), json!({"sets": {}}));
-}
-
-/// POLL-04 (RFC 8936 §2.5).
-#[actix_web::test]
-async fn a_long_poll_ends_empty_when_nothing_comes() {
-    let scene = Scene::polling_with(|config| config.poll.wait = Duration::from_millis(50)).await;
-    assert_eq!(scene.poll(json!({})).await.expect(200).json(), json!({"sets": {}}));
-}
 
 /// POLL-07 (RFC 8936 §2.4).
 #[actix_web::test]

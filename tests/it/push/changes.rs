@@ -7,7 +7,6 @@ use ssfd::domain::grant::Scope;
 
 use crate::{
     harness::{
-        events::about_with,
         eventually,
         receiver::{Receiver, claims, subject},
         scene::Scene,
@@ -45,30 +44,6 @@ async fn add_other(scene: &Scene, receiver: &Receiver) {
 
 fn arrivals(requests: &[Seen]) -> Vec<(&str, String)> {
     requests.iter().map(|request| (request.target.as_str(), request.subject())).collect()
-}
-
-/// SSF §8.1.2.
-#[actix_web::test]
-async fn a_paused_stream_holds_its_sets_and_sends_them_in_order_once_enabled() {
-    let mut receiver = receiver().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    add_other(&scene, &receiver).await;
-    scene.change_status("paused").await;
-
-    let events: Vec<_> = (0..3).map(|n| json!({"n": n})).collect();
-    for event in &events {
-        let event = about_with("s-1", json!({"event": event}));
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
-    }
-    let others = receiver.next_few(3).await;
-    assert!(others.iter().all(|set| set.target == "/other"), "{:?}", arrivals(&others));
-    assert!(receiver.rest().is_empty());
-
-    scene.change_status("enabled").await;
-    let sent = receiver.next_few(3).await;
-    let payloads: Vec<_> = sent.iter().map(Seen::payload).collect();
-    assert_eq!(payloads, events);
-    scene.settled().await;
 }
 
 /// SSF §8.1.2.

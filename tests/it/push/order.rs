@@ -8,7 +8,7 @@ use std::sync::{
 use serde_json::json;
 
 use crate::{
-    harness::{receiver::Receiver, scene::Scene, streams::push_to},
+    harness::{receiver::Receiver, scene::Scene},
     scripted_server::{Gate, Reply, Seen},
 };
 
@@ -65,31 +65,6 @@ async fn no_more_sets_are_in_flight_than_configured() {
         receiver.next().await;
     }
     gates.iter().for_each(Gate::open);
-    scene.settled().await;
-}
-
-/// PUSH-13.
-#[actix_web::test]
-async fn a_receiver_that_does_not_answer_delays_no_other() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let mut receiver = Receiver::start(move |_, request| match request.target.as_str() {
-        "/slow" => Reply::status(202).behind(&held),
-        _ => Reply::status(202),
-    })
-    .await;
-    let scene = Scene::pushing_with(&receiver, |_| {}).await;
-    let slow = push_to(&receiver.url("/slow"));
-    scene.daemon.create_stream(&scene.token, slow).await;
-
-    let about: Vec<String> = (0..100).map(|n| format!("s-{n}")).collect();
-    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
-
-    let mut through = 0;
-    while through < about.len() {
-        through += usize::from(receiver.next().await.target == "/in");
-    }
-    gate.open();
     scene.settled().await;
 }
 

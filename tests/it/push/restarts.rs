@@ -1,39 +1,11 @@
 //! What a stop leaves behind, and what a start makes of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use tokio::net::TcpStream;
 
 use crate::{
     harness::{eventually, receiver::Receiver, scene::Scene},
     scripted_server::{Gate, Reply},
 };
-
-/// SET-06, PUSH-07: signed anew, the SET is the same.
-#[actix_web::test]
-async fn a_retry_after_a_restart_has_the_same_claims() {
-    let healthy = Arc::new(AtomicBool::new(false));
-    let now_healthy = Arc::clone(&healthy);
-    let mut receiver = Receiver::start(move |_, _| {
-        Reply::status(if healthy.load(Ordering::SeqCst) { 202 } else { 503 })
-    })
-    .await;
-    let mut scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1"]).await;
-    let before = receiver.next().await.claims();
-
-    scene.daemon.stop().await;
-    receiver.rest();
-    now_healthy.store(true, Ordering::SeqCst);
-    scene.daemon.start_again().await;
-
-    assert_eq!(receiver.next().await.claims(), before);
-    scene.settled().await;
-    assert!(receiver.rest().is_empty());
-}
 
 /// P8 of the design.
 #[actix_web::test]

@@ -1,7 +1,10 @@
 //! An outbox as plainly as it can be said, and random histories to hold a backend against it.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use ssfd::{domain::set_error::SetError, store::Acknowledgement};
+use ssfd::{
+    domain::{set_error::SetError, status::Announce},
+    store::Acknowledgement,
+};
 
 use super::*;
 
@@ -21,8 +24,10 @@ pub(super) enum Step {
     Wait {
         secs: u64,
     },
-    /// Disables the stream, and enables it again.
-    Discard,
+    Turn {
+        to: StreamStatus,
+        announce: Announce,
+    },
     Restart,
 }
 
@@ -41,6 +46,13 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..20_u64).prop_map(|secs| Ending::RetryIn { secs }),
     ];
     let number = 0..40_u8;
+    let status = prop_oneof![
+        4 => Just(StreamStatus::Enabled),
+        2 => Just(StreamStatus::Paused),
+        1 => Just(StreamStatus::Disabled),
+    ];
+    let announce =
+        prop_oneof![Just(Announce::Never), Just(Announce::Instead), Just(Announce::Always)];
     let step = prop_oneof![
         4 => vec(number.clone(), 1..6).prop_map(Step::Append),
         3 => vec((any::<Index>(), result), 1..4).prop_map(Step::Settle),
@@ -48,7 +60,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (vec(number.clone(), 0..4), vec(number, 0..2))
             .prop_map(|(acked, refused)| Step::Acknowledge { acked, refused }),
         2 => (1..40_u64).prop_map(|secs| Step::Wait { secs }),
-        1 => Just(Step::Discard),
+        2 => (status, announce).prop_map(|(to, announce)| Step::Turn { to, announce }),
         1 => Just(Step::Restart),
     ];
     vec(step, 1..30)
@@ -66,18 +78,53 @@ struct Kept {
 struct Model {
     kept: Vec<Kept>,
     now: Timestamp,
+    status: StreamStatus,
 }
 
 impl Model {
-    /// What waits, control events first.
     fn waiting(&mut self) -> Vec<&mut Kept> {
-        let mut waiting: Vec<_> = self.kept.iter_mut().filter(|kept| kept.waits).collect();
+        self.kept.iter_mut().filter(|kept| kept.waits).collect()
+    }
+
+    /// What of it may go out, control events first.
+    fn outgoing(&mut self) -> Vec<&mut Kept> {
+        let all = self.status == StreamStatus::Enabled;
+        let mut outgoing = self.waiting();
+        outgoing.retain(|kept| all || kept.set.kind == Kind::Announcement);
         // Stable, and so each kind stays in order.
-        waiting.sort_by_key(|kept| kept.set.kind != Kind::Control);
-        waiting
+        outgoing.sort_by_key(|kept| match kept.set.kind {
+            Kind::Announcement => 0,
+            Kind::Control => 1,
+            Kind::Event => 2,
+        });
+        outgoing
+    }
+
+    /// Returns how many SETs are discarded.
+    fn turn(&mut self, to: StreamStatus, announcement: &Announcement) -> u64 {
+        let before = self.waiting().len();
+        self.kept.retain(|kept| !(kept.waits && kept.set.kind == Kind::Announcement));
+        let left = self.waiting().len();
+        if to == StreamStatus::Disabled {
+            self.kept.retain(|kept| !kept.waits);
+        }
+        let discarded = left - self.waiting().len();
+        self.status = to;
+        match announcement {
+            Announcement::New(set) => self.put(set.clone()),
+            Announcement::Instead(set) if left < before => self.put(set.clone()),
+            Announcement::Instead(_) | Announcement::None => {}
+        }
+        discarded as u64
     }
 
     fn append(&mut self, set: NewSet) {
+        if self.status != StreamStatus::Disabled {
+            self.put(set);
+        }
+    }
+
+    fn put(&mut self, set: NewSet) {
         if self.kept.iter().all(|kept| kept.set.jti != set.jti) {
             let (appended_at, due_at) = (self.now, self.now);
             self.kept.push(Kept { set, appended_at, due_at, attempts: 0, waits: true });
@@ -101,7 +148,7 @@ impl Model {
     fn poll(&mut self, limit: usize) -> (Vec<Jti>, bool) {
         let now = self.now;
         let mut due: Vec<_> =
-            self.waiting().into_iter().filter(|kept| kept.due_at <= now).collect();
+            self.outgoing().into_iter().filter(|kept| kept.due_at <= now).collect();
         let more = limit < due.len();
         due.truncate(limit);
         for kept in &mut due {
@@ -123,8 +170,8 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
     let mut store = backend.open().await;
     let mut stream = push_stream("st_1");
     create(&*store, vec![stream.clone()]).await;
-    let mut model = Model { kept: vec![], now: NOW };
-    for step in steps {
+    let mut model = Model { kept: vec![], now: NOW, status: StreamStatus::Enabled };
+    for (n, step) in steps.into_iter().enumerate() {
         match step {
             Step::Append(numbers) => {
                 let sets = numbers.into_iter().map(numbered);
@@ -179,13 +226,17 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
                 assert_eq!((done.delivered.len(), done.dead.len()), (delivered, dead));
             }
             Step::Wait { secs } => model.now = model.now + Duration::from_secs(secs),
-            Step::Discard => {
-                stream = stream.with_status(StreamStatus::Disabled, None);
-                let discarded = store.update_stream(stream.clone(), true).await.expect("updated");
-                assert_eq!(discarded, model.waiting().len() as u64);
-                model.kept.retain(|kept| !kept.waits);
-                stream = stream.with_status(StreamStatus::Enabled, None);
-                store.update_stream(stream.clone(), false).await.expect("updated");
+            Step::Turn { to, announce } => {
+                stream = stream.with_status(to, None);
+                let set = announcement("st_1", &format!("a{n}"));
+                let announcement = match announce {
+                    Announce::Never => Announcement::None,
+                    Announce::Instead => Announcement::Instead(set),
+                    Announce::Always => Announcement::New(set),
+                };
+                let expected = model.turn(to, &announcement);
+                let changed = store.change_status(stream.clone(), announcement, model.now).await;
+                assert_eq!(changed.expect("changed"), expected);
             }
             Step::Restart => {
                 drop(store);
@@ -199,9 +250,11 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
 async fn compare(store: &dyn Store, model: &mut Model) {
     let now = model.now;
     let waiting = model.waiting();
+    let waits = (waiting.len() as u64, waiting.iter().map(|kept| kept.appended_at).min());
+    let outgoing = model.outgoing();
     let found = pending(store, "st_1").await;
-    assert_eq!(found.len(), waiting.len());
-    for (found, kept) in found.iter().zip(&waiting) {
+    assert_eq!(found.len(), outgoing.len());
+    for (found, kept) in found.iter().zip(&outgoing) {
         let expected = PendingSet {
             seq: found.seq,
             jti: kept.set.jti.clone(),
@@ -214,12 +267,13 @@ async fn compare(store: &dyn Store, model: &mut Model) {
         };
         assert_eq!(*found, expected);
     }
-    let next_due = waiting.iter().map(|kept| kept.due_at).min();
+    let next_due = outgoing.iter().map(|kept| kept.due_at).min();
     assert_eq!(store.next_due(&id("st_1")).await.expect("readable"), next_due);
     let with_work = store.streams_with_work(now).await.expect("readable");
     assert_eq!(!with_work.is_empty(), next_due.is_some_and(|due_at| due_at <= now));
     let backlog = store.backlog().await.expect("readable");
     let counted = backlog.first().map(|backlog| (backlog.sets, backlog.oldest));
-    let oldest = waiting.iter().map(|kept| kept.appended_at).min();
-    assert_eq!(counted, oldest.map(|oldest| (waiting.len() as u64, Some(oldest))));
+    assert_eq!(counted, waits.1.is_some().then_some(waits));
+    let waiting = store.waiting(&id("st_1")).await.expect("readable");
+    assert_eq!((waiting.sets, waiting.oldest), waits);
 }

@@ -123,10 +123,57 @@ pub(super) async fn only_enabled_push_streams_with_something_due_have_work(backe
     assert_eq!(with_work(later(1)).await, [id("st_due"), id("st_late")]);
 
     // What a paused stream held is work once it is enabled again (SSF §8.1.2.1).
+    assert!(pending(&*store, "st_paused").await.is_empty());
+    turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(names(&pending(&*store, "st_paused").await), ["j1"]);
-    let enabled = paused.with_status(StreamStatus::Enabled, None);
-    store.update_stream(enabled, false).await.expect("updated");
     assert_eq!(with_work(NOW).await, [id("st_due"), id("st_paused")]);
+}
+
+/// STAT-04, STAT-08 (SSF §8.1.2.1, §8.1.5).
+pub(super) async fn a_stream_that_is_not_enabled_sends_its_announcement_alone(
+    backend: impl Backend,
+) {
+    let store = backend.open().await;
+    let (push, poll) = (push_stream("st_push"), poll_stream("st_poll"));
+    create(&*store, vec![push.clone(), poll.clone()]).await;
+    for stream in ["st_push", "st_poll"] {
+        append_sets(&*store, vec![set(stream, "j1"), control(stream, "c1")]).await;
+    }
+    let announced = |stream| Announcement::New(announcement(stream, "a1"));
+    let push = turn(&*store, &push, StreamStatus::Paused, announced("st_push")).await;
+    let poll = turn(&*store, &poll, StreamStatus::Paused, announced("st_poll")).await;
+    append_sets(&*store, vec![set("st_push", "j2"), set("st_poll", "j2")]).await;
+
+    let read = async |cursor| {
+        let read = store.read_pending(&id("st_push"), cursor, 9, NOW).await;
+        names(&read.expect("readable").sets).join(" ")
+    };
+    assert_eq!(read(Cursor::default()).await, "a1");
+    assert_eq!(store.streams_with_work(NOW).await.expect("readable"), [id("st_push")]);
+    let sent = seq(&*store, "st_push", "a1").await;
+    settle(&*store, "st_push", sent, retry_at(later(60))).await;
+    assert!(store.streams_with_work(NOW).await.expect("readable").is_empty());
+    assert_eq!(read(Cursor { announcement: sent, ..Cursor::default() }).await, "");
+
+    let taken = async |limit| {
+        let polled = store.take_for_poll(&id("st_poll"), limit, NOW, later(30)).await;
+        let polled = polled.expect("taken");
+        (names(&polled.sets).join(" "), polled.more)
+    };
+    let next_due = async || store.next_due(&id("st_poll")).await.expect("readable");
+    assert_eq!(next_due().await, Some(NOW));
+    assert_eq!(taken(0).await, (String::new(), true));
+    assert_eq!(taken(9).await, ("a1".into(), false));
+    assert_eq!(taken(9).await, (String::new(), false));
+    assert_eq!(next_due().await, Some(later(30)));
+
+    // Nothing of what is held was lost, and the announcement is the first that goes out.
+    assert_eq!(store.waiting(&id("st_push")).await.expect("readable").sets, 4);
+    let again = Announcement::New(announcement("st_push", "a2"));
+    turn(&*store, &push, StreamStatus::Enabled, again).await;
+    assert_eq!(read(Cursor::default()).await, "a2 c1 j1 j2");
+    turn(&*store, &poll, StreamStatus::Enabled, Announcement::None).await;
+    assert_eq!(taken(9).await, ("c1 j1 j2".into(), false));
 }
 
 pub(super) async fn the_backlog_counts_what_waits_by_provider(backend: impl Backend) {
@@ -134,12 +181,14 @@ pub(super) async fn the_backlog_counts_what_waits_by_provider(backend: impl Back
     assert!(store.backlog().await.expect("readable").is_empty());
     let other = "other".parse().expect("valid");
     let elsewhere = StreamConfig { provider: other, ..push_stream("st_3") };
-    let paused = StreamConfig { status: StreamStatus::Paused, ..push_stream("st_2") };
-    create(&*store, vec![poll_stream("st_1"), paused, elsewhere.clone()]).await;
+    let paused = push_stream("st_2");
+    create(&*store, vec![poll_stream("st_1"), paused.clone(), elsewhere.clone()]).await;
 
     append(&*store, vec![event(vec![set("st_2", "j1"), set("st_3", "j1")])], later(2)).await;
     append(&*store, vec![event(vec![set("st_1", "j2"), control("st_2", "j2")])], later(4)).await;
     append(&*store, vec![event(vec![set("st_1", "j3"), set("st_3", "j3")])], later(6)).await;
+    let oldest = seq(&*store, "st_2", "j1").await;
+    turn(&*store, &paused, StreamStatus::Paused, Announcement::None).await;
     let line = |provider: &str, sets, oldest| Backlog {
         provider: provider.parse().expect("valid"),
         sets,
@@ -152,12 +201,10 @@ pub(super) async fn the_backlog_counts_what_waits_by_provider(backend: impl Back
     };
     assert_eq!(backlog().await, [line("acme", 4, later(2)), line("other", 2, later(2))]);
 
-    let oldest = seq(&*store, "st_2", "j1").await;
     settle(&*store, "st_2", oldest, Disposition::Delivered).await;
     let waiting = seq(&*store, "st_1", "j2").await;
     settle(&*store, "st_1", waiting, retry_at(later(99))).await;
-    let disabled = elsewhere.with_status(StreamStatus::Disabled, None);
-    store.update_stream(disabled, true).await.expect("updated");
+    turn(&*store, &elsewhere, StreamStatus::Disabled, Announcement::None).await;
     assert_eq!(backlog().await, [line("acme", 3, later(4))]);
 }
 
@@ -194,8 +241,8 @@ pub(super) async fn a_paused_stream_holds_the_newest_and_not_for_ever(backend: i
     let sets = |stream: &'static str| ["j1", "j2", "j3", "j4"].map(|name| set(stream, name));
     append_sets(&*store, vec![control("st_1", "c1")]).await;
     append_sets(&*store, [sets("st_1"), sets("st_2")].concat()).await;
-    let paused = push_stream("st_1").with_status(StreamStatus::Paused, None);
-    store.update_stream(paused, false).await.expect("updated");
+    let stream = push_stream("st_1");
+    let paused = turn(&*store, &stream, StreamStatus::Paused, Announcement::None).await;
 
     let limit = async |held_max, appended_before| {
         let limited = store.limit_held(held_max, appended_before, later(9)).await;
@@ -204,8 +251,11 @@ pub(super) async fn a_paused_stream_holds_the_newest_and_not_for_ever(backend: i
     let held = async |stream| names(&pending(&*store, stream).await).join(" ");
     assert_eq!(limit(4, NOW).await, 0);
     assert_eq!(limit(2, NOW).await, 2);
+    let enabled = turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(held("st_1").await, "c1 j3 j4");
+    let paused = turn(&*store, &enabled, StreamStatus::Paused, Announcement::None).await;
     assert_eq!(limit(2, later(1)).await, 2);
+    turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(held("st_1").await, "c1");
     assert_eq!(held("st_2").await, "j1 j2 j3 j4");
 }

@@ -63,16 +63,19 @@ pub(super) async fn a_change_from_an_older_version_is_a_conflict(backend: impl B
     append_sets(&*store, vec![set("st_1", "j1")]).await;
 
     let second = push_stream("st_1").with_status(StreamStatus::Paused, Some("a rest".into()));
-    assert_eq!(store.update_stream(second.clone(), false).await.expect("updated"), 0);
+    store.update_stream(second.clone()).await.expect("updated");
 
     // Made from the first version, as by a request that came at the same time.
     let stale = push_stream("st_1").with_status(StreamStatus::Disabled, None);
     for lost in [stale, second.clone(), poll_stream("st_unknown")] {
-        let refused = store.update_stream(lost, true).await;
+        let refused = store.update_stream(lost.clone()).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+        let announcement = Announcement::New(announcement("st_1", "a1"));
+        let refused = store.change_status(lost, announcement, NOW).await;
         assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
     }
     assert_eq!(store.streams().await.expect("readable"), [second]);
-    assert_eq!(names(&pending(&*store, "st_1").await), ["j1"]);
+    assert_eq!(store.waiting(&id("st_1")).await.expect("readable").sets, 1);
 }
 
 pub(super) async fn a_discarding_change_empties_the_outbox(backend: impl Backend) {
@@ -84,13 +87,47 @@ pub(super) async fn a_discarding_change_empties_the_outbox(backend: impl Backend
     settle(&*store, "st_1", sent, Disposition::Delivered).await;
 
     let disabled = poll_stream("st_1").with_status(StreamStatus::Disabled, None);
-    assert_eq!(store.update_stream(disabled.clone(), true).await.expect("updated"), 2);
-    assert!(pending(&*store, "st_1").await.is_empty());
+    let discarded = store.change_status(disabled.clone(), Announcement::None, NOW).await;
+    assert_eq!(discarded.expect("changed"), 2);
+    assert_eq!(store.waiting(&id("st_1")).await.expect("readable").sets, 0);
     assert_eq!(names(&pending(&*store, "st_2").await), ["j3"]);
 
-    let enabled = disabled.with_status(StreamStatus::Enabled, None);
-    store.update_stream(enabled, false).await.expect("updated");
+    turn(&*store, &disabled, StreamStatus::Enabled, Announcement::None).await;
     assert!(pending(&*store, "st_1").await.is_empty(), "what was discarded stays so");
+}
+
+/// STAT-08, STAT-11: at most one announcement waits, that of the status as it is.
+pub(super) async fn a_change_of_status_takes_the_place_of_the_announcement_before(
+    backend: impl Backend,
+) {
+    use StreamStatus::*;
+    let store = backend.open().await;
+    let stream = push_stream("st_1");
+    create(&*store, vec![stream.clone(), push_stream("st_2")]).await;
+    append_sets(&*store, vec![announcement("st_2", "a0"), set("st_1", "j1")]).await;
+    let instead = |name| Announcement::Instead(announcement("st_1", name));
+    let new = |name| Announcement::New(announcement("st_1", name));
+    let announced = async || names(&pending(&*store, "st_1").await).join(" ");
+
+    let stream = turn(&*store, &stream, Paused, instead("a1")).await;
+    assert_eq!(announced().await, "", "none waited");
+    let stream = turn(&*store, &stream, Paused, new("a2")).await;
+    assert_eq!(announced().await, "a2");
+    let stream = turn(&*store, &stream, Paused, instead("a3")).await;
+    assert_eq!(announced().await, "a3");
+    let stream = turn(&*store, &stream, Disabled, instead("a4")).await;
+    assert_eq!(announced().await, "a4", "what a disabled stream discards is all else");
+    let stream = turn(&*store, &stream, Enabled, new("a5")).await;
+    assert_eq!(announced().await, "a5");
+    let stream = turn(&*store, &stream, Paused, Announcement::None).await;
+    assert_eq!(announced().await, "");
+
+    let stream = turn(&*store, &stream, Enabled, new("a6")).await;
+    let sent = seq(&*store, "st_1", "a6").await;
+    settle(&*store, "st_1", sent, Disposition::Delivered).await;
+    turn(&*store, &stream, Enabled, instead("a7")).await;
+    assert_eq!(announced().await, "", "none waited any more");
+    assert_eq!(names(&pending(&*store, "st_2").await), ["a0"]);
 }
 
 pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Backend) {
@@ -103,23 +140,21 @@ pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Back
     }
     let due = async || store.streams_with_work(NOW).await.expect("readable");
 
-    let paused = push_stream("st_1").with_status(StreamStatus::Paused, None);
-    let enabled = paused.with_status(StreamStatus::Enabled, None);
-    for unmoved in [paused, enabled.clone()] {
-        store.update_stream(unmoved, false).await.expect("updated");
-    }
+    let stream = push_stream("st_1");
+    let paused = turn(&*store, &stream, StreamStatus::Paused, Announcement::None).await;
+    let enabled = turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert!(due().await.is_empty(), "another change has no say in it");
 
     let elsewhere = PushEndpoint::new("https://rx.example/elsewhere", None, false);
     let delivery = Delivery::Push(elsewhere.expect("valid"));
     let moved = StreamConfig { delivery, version: enabled.version + 1, ..enabled };
-    store.update_stream(moved.clone(), false).await.expect("updated");
+    store.update_stream(moved.clone()).await.expect("updated");
     assert_eq!(due().await, [id("st_1")]);
 
     let polled = StreamConfig { delivery: Delivery::Poll, version: moved.version + 1, ..moved };
     let failed = seq(&*store, "st_1", "j1").await;
     settle(&*store, "st_1", failed, retry_at(later(60))).await;
-    store.update_stream(polled, false).await.expect("updated");
+    store.update_stream(polled).await.expect("updated");
     let taken = store.take_for_poll(&id("st_1"), 10, NOW, later(1)).await.expect("taken");
     assert_eq!(names(&taken.sets), ["j1"]);
 }

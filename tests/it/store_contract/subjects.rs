@@ -264,7 +264,7 @@ pub(super) async fn a_list_survives_a_restart_and_goes_with_its_stream(backend: 
     assert_eq!(with_list().await, [id("st_1"), id("st_2")]);
     // A change of the stream leaves its list as it is.
     let paused = choosing("st_1").with_status(StreamStatus::Paused, None);
-    store.update_stream(paused, false).await.expect("updated");
+    store.update_stream(paused).await.expect("updated");
     assert_eq!(with_list().await, [id("st_1"), id("st_2")]);
     assert!(store.delete_stream(&id("st_1")).await.expect("deleted"));
     assert_eq!(listed(&*store, &user).await, "|st_2");

@@ -1,8 +1,5 @@
 //! Which events a stream gets, by the subjects that are on it.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
 use ssfd::{
     config::ProviderSettings,
     domain::{
@@ -11,95 +8,8 @@ use ssfd::{
     },
 };
 
-use super::{complex, none_by_default, opaque, with_provider};
-use crate::harness::{
-    daemon::provider, eventually, receiver::claims, scene::Scene, streams::by_poll,
-};
-
-/// SUBJ-05, SSF §7.1
-#[actix_web::test]
-async fn a_stream_without_subjects_by_default_gets_those_that_were_added() {
-    let scene = Scene::polling_with(none_by_default).await;
-    let kim = json!({"format": "email", "email": "kim@example.com"});
-    assert!(!scene.reaches(&kim).await);
-    scene.add(&kim).await;
-    assert!(scene.reaches(&kim).await);
-    assert!(!scene.reaches(&opaque("s-88")).await);
-    scene.remove(&kim).await;
-    assert!(!scene.reaches(&kim).await);
-}
-
-/// SUBJ-05, SSF §7.1
-#[actix_web::test]
-async fn a_stream_with_all_subjects_by_default_gets_none_that_was_removed() {
-    let scene = Scene::polling().await;
-    let kim = json!({"format": "email", "email": "kim@example.com"});
-    // Adding what is there anyway changes nothing.
-    scene.add(&kim).await;
-    assert!(scene.reaches(&kim).await);
-    scene.remove(&kim).await;
-    assert!(!scene.reaches(&kim).await);
-    assert!(scene.reaches(&opaque("s-88")).await);
-    scene.add(&kim).await;
-    assert!(scene.reaches(&kim).await);
-
-    // What is taken off is the identical subject, and no other that would match it.
-    scene.remove(&complex(&[("tenant", "t")])).await;
-    assert!(!scene.reaches(&complex(&[("tenant", "t")])).await);
-    assert!(scene.reaches(&complex(&[("tenant", "t"), ("user", "u")])).await);
-}
-
-/// SID-07, SSF §8.1.3.1
-#[actix_web::test]
-async fn a_simple_subject_reaches_a_stream_with_the_identical_one() {
-    let scene = Scene::polling_with(none_by_default).await;
-    let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
-    let added = r#"{"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}"#;
-    let turned = r#"{"sub": "u-1", "iss": "https://idp.example", "format": "iss_sub"}"#;
-    scene.add(&parse(added)).await;
-    assert!(scene.reaches(&parse(turned)).await);
-    assert!(!scene.reaches(&parse(&added.replace("u-1", "U-1"))).await);
-    assert!(!scene.reaches(&opaque("u-1")).await);
-    // SID-11
-    let within = json!({"format": "complex", "user": parse(added)});
-    assert!(!scene.reaches(&within).await);
-}
-
-/// SID-08, SID-09, SSF §8.1.3.1
-#[actix_web::test]
-async fn a_complex_subject_reaches_a_stream_unless_a_common_member_differs() {
-    let check = async |added: &[(&str, &str)], event: &[(&str, &str)], expected: bool| {
-        let scene = Scene::polling_with(none_by_default).await;
-        scene.add(&complex(added)).await;
-        assert_eq!(scene.reaches(&complex(event)).await, expected, "{added:?} {event:?}");
-        // SID-11
-        assert!(!scene.reaches(&opaque(added[0].1)).await);
-    };
-    let (tenant, user, group) = (("tenant", "t"), ("user", "u"), ("group", "g"));
-    check(&[tenant], &[tenant, user], true).await;
-    check(&[user, ("device", "d")], &[user], true).await;
-    check(&[user, group], &[user, ("group", "h")], false).await;
-    check(&[tenant, user, group], &[tenant, user, ("session", "s")], true).await;
-    check(&[tenant, user, group], &[tenant, ("user", "v"), ("session", "s")], false).await;
-    // Nothing in common, so by the letter nothing differs.
-    check(&[user], &[("device", "d")], true).await;
-}
-
-/// SID-10, SSF §8.1.4.1
-#[actix_web::test]
-async fn a_stream_always_has_its_own_subject() {
-    for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
-        let own = opaque(&scene.stream);
-        scene.remove(&own).await;
-        assert!(scene.reaches(&own).await);
-        scene.daemon.verify_stream(&scene.token, &scene.stream, "n-4411").await.expect(204);
-        let answer = scene.poll(json!({})).await.expect(200).json();
-        let sets = answer["sets"].as_object().expect("an object of SETs").values();
-        let subjects: Vec<_> =
-            sets.map(|jws| claims(jws.as_str().expect("a JWS"))["sub_id"].clone()).collect();
-        assert_eq!(subjects, [own.clone(), own]);
-    }
-}
+use super::{none_by_default, opaque, with_provider};
+use crate::harness::{daemon::provider, scene::Scene, streams::by_poll};
 
 /// SUBJ-05: one Receiver's list is its own stream's alone.
 #[actix_web::test]
@@ -131,28 +41,6 @@ async fn a_stream_keeps_its_default_and_its_list_over_a_restart() {
     scene.daemon.restart().await;
     assert!(!scene.reaches(&opaque("removed")).await);
     assert!(scene.reaches(&opaque("s-88")).await);
-}
-
-/// SUBJ-08, SSF §9.3
-#[actix_web::test]
-async fn a_removed_subject_stays_for_as_long_as_the_grace() {
-    for default in [DefaultSubjects::All, DefaultSubjects::None] {
-        let with_grace = |millis: u64| {
-            with_provider(move |provider| {
-                provider.default_subjects = default;
-                provider.subject_removal_grace = Duration::from_millis(millis);
-            })
-        };
-        let long = Scene::polling_with(with_grace(3_600_000)).await;
-        long.add(&opaque("s-88")).await;
-        long.remove(&opaque("s-88")).await;
-        assert!(long.reaches(&opaque("s-88")).await);
-
-        let short = Scene::polling_with(with_grace(20)).await;
-        short.add(&opaque("s-88")).await;
-        short.remove(&opaque("s-88")).await;
-        eventually("the grace ends", async || !short.reaches(&opaque("s-88")).await).await;
-    }
 }
 
 /// What does not go to a stream has a counted reason.

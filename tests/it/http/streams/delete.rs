@@ -2,34 +2,8 @@
 
 use serde_json::json;
 
-use super::super::{UNKNOWN, assert_refused, deletion, operations};
-use crate::harness::{
-    daemon::{Daemon, PROVIDER},
-    streams::by_poll,
-};
-
-/// CFG-15.
-#[actix_web::test]
-async fn a_deleted_stream_is_gone_for_every_operation_and_for_good() {
-    let mut daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let (id, token) = (caller.new_stream().await, caller.token.clone());
-    let kept = caller.create(&json!({})).await;
-    let (_, path, _) = deletion(&id);
-    let deleted = caller.delete(&path).await.expect(204);
-    assert!(deleted.body.is_empty());
-    for restarted in [false, true] {
-        if restarted {
-            daemon.restart().await;
-        }
-        let caller = daemon.caller_with(PROVIDER, &token);
-        assert_eq!(caller.list().await, json!([kept]));
-        // The first two are about no stream that stands.
-        for (method, path, body) in operations(&id).into_iter().skip(2).chain([deletion(&id)]) {
-            assert_refused(&caller.send(method, &path, &body).await, 404, "no such stream");
-        }
-    }
-}
+use super::super::{UNKNOWN, assert_refused, deletion};
+use crate::harness::{daemon::Daemon, streams::by_poll};
 
 /// CFG-15: what waits on it goes with it.
 #[actix_web::test]

@@ -3,40 +3,20 @@
 use serde_json::{Value, json};
 use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
-use super::super::assert_refused;
-use crate::harness::daemon::{Daemon, ISSUER};
+use crate::harness::{
+    caller::assert_refused,
+    daemon::{Daemon, ISSUER, with_provider},
+};
 
 const PUSH: &str = "https://schemas.openid.net/secevent/risc/delivery-method/push";
 const POLL: &str = "https://schemas.openid.net/secevent/risc/delivery-method/poll";
 const URL: &str = "https://rx.example/in";
 
 async fn taking_them() -> Daemon {
-    Daemon::with(|config| {
-        for provider in config.providers.values_mut() {
-            provider.legacy_delivery_methods = true;
-        }
-    })
-    .await
+    Daemon::with(with_provider(|provider| provider.legacy_delivery_methods = true)).await
 }
 
-/// CFG-26.
-#[actix_web::test]
-async fn the_names_of_2018_are_refused_unless_the_provider_takes_them() {
-    let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    for delivery in [
-        json!({"method": PUSH, "endpoint_url": URL}),
-        json!({"method": POLL}),
-        json!({"delivery_method": PUSH, "url": URL}),
-        json!({"delivery_method": METHOD_POLL}),
-    ] {
-        let answer = caller.send("POST", "/ssf/streams", &json!({"delivery": delivery})).await;
-        assert_refused(&answer, 400, "`delivery.method` must be");
-    }
-    assert_eq!(caller.list().await, json!([]));
-}
-
-/// CFG-26, and CAEP-IOP §2.3.8.1: a stream shows one of the two URNs. In both spellings of 2018.
+/// In both spellings of 2018: of the draft's text, and of its samples.
 #[actix_web::test]
 async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
     let daemon = taking_them().await;

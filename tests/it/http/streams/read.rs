@@ -2,25 +2,11 @@
 
 use serde_json::json;
 
-use super::{
-    super::{UNKNOWN, assert_refused},
-    every_member,
+use super::super::assert_refused;
+use crate::harness::{
+    daemon::{Daemon, PROVIDER},
+    streams::{every_member, id_of},
 };
-use crate::harness::daemon::{Daemon, PROVIDER};
-
-/// CFG-08.
-#[actix_web::test]
-async fn without_a_stream_id_it_is_a_list_however_many_there_are() {
-    let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    assert_eq!(caller.list().await, json!([]));
-    let one = caller.create(&every_member()).await;
-    assert_eq!(caller.list().await, json!([one]));
-    let two = caller.create(&json!({})).await;
-    let list = caller.list().await;
-    let list = list.as_array().expect("an array");
-    assert!(list.len() == 2 && list.contains(&one) && list.contains(&two), "{list:?}");
-}
 
 #[actix_web::test]
 async fn one_stream_is_read_by_its_id() {
@@ -28,20 +14,7 @@ async fn one_stream_is_read_by_its_id() {
     let caller = daemon.caller("rx").await;
     caller.new_stream().await;
     let stream = caller.create(&every_member()).await;
-    assert_eq!(caller.read(stream["stream_id"].as_str().expect("a string")).await, stream);
-}
-
-/// CFG-09, CFG-18 (SSF §8): never the list, and another Receiver's stream is none.
-#[actix_web::test]
-async fn an_unknown_stream_and_anothers_are_not_found() {
-    let daemon = Daemon::start().await;
-    let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
-    let id = owner.new_stream().await;
-    for id in [&id[..], UNKNOWN, "", "a%20b", "%00"] {
-        let answer = other.get(&format!("/ssf/streams?stream_id={id}")).await;
-        assert_refused(&answer, 404, "no such stream");
-    }
-    assert_eq!(other.list().await, json!([]));
+    assert_eq!(caller.read(id_of(&stream)).await, stream);
 }
 
 #[actix_web::test]

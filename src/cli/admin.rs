@@ -1,0 +1,124 @@
+//! How commands reach the admin API of a daemon.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::Args;
+use hyper::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    cli::{
+        CliError,
+        http::{HttpClient, HttpError},
+        secrets::Token,
+    },
+    domain::secret::Secret,
+    http::admin::PATH,
+};
+
+/// Which daemon, and by what right.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The daemon")]
+pub struct Access {
+    /// Its internal listener
+    #[arg(long, default_value = "http://127.0.0.1:9090")]
+    url: Url,
+    #[command(flatten)]
+    token: Token,
+    /// Certificates to trust beside the system's, in PEM
+    #[arg(long, value_name = "FILE")]
+    trusted_roots: Option<PathBuf>,
+}
+
+/// An operator at the admin API.
+pub struct AdminClient {
+    http: HttpClient,
+    internal: Url,
+    token: Secret,
+}
+
+impl Access {
+    pub fn client(self) -> Result<AdminClient, CliError> {
+        let token = self.token.read()?.ok_or_else(|| {
+            CliError::new("no operator's token: give --token-file, or SSFD_TOKEN")
+        })?;
+        let http = HttpClient::new(self.trusted_roots.as_deref());
+        let http = http.map_err(|error| CliError::of(&error))?;
+        Ok(AdminClient { http, internal: self.url, token })
+    }
+}
+
+impl AdminClient {
+    /// Reads a resource. `query` has names and values.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, CliError> {
+        let url = self.url(path, query);
+        read(&url, &self.call(Method::GET, &url, Bytes::new()).await?)
+    }
+
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, CliError> {
+        let url = self.url(path, &[]);
+        read(&url, &self.call(Method::POST, &url, body.to_string().into()).await?)
+    }
+
+    /// Asks for what is answered with nothing.
+    pub async fn ask(&self, method: Method, path: &[&str]) -> Result<(), CliError> {
+        self.call(method, &self.url(path, &[]), Bytes::new()).await.map(drop)
+    }
+
+    async fn call(&self, method: Method, url: &Url, body: Bytes) -> Result<Bytes, CliError> {
+        let answer = self.http.call(method, url, &self.token, body).await;
+        match answer.map_err(|error| CliError::of(&error))? {
+            (StatusCode::OK | StatusCode::NO_CONTENT, body) => Ok(body),
+            (status, body) => Err(CliError::of(&HttpError::refused(url, status, &body))),
+        }
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.internal.clone();
+        url.set_path(&format!("{}{PATH}", url.path().trim_end_matches('/')));
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}
+
+fn read<T: DeserializeOwned>(url: &Url, body: &[u8]) -> Result<T, CliError> {
+    serde_json::from_slice(body).map_err(|error| CliError::of(&HttpError::unreadable(url, error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_stand_below_the_listener() {
+        for (internal, expected) in [
+            ("http://127.0.0.1:9090", "http://127.0.0.1:9090/admin/v1/streams/st_1?after=a%26b"),
+            (
+                "https://idp.example/ssf/",
+                "https://idp.example/ssf/admin/v1/streams/st_1?after=a%26b",
+            ),
+        ] {
+            let http = HttpClient::new(None).expect("a client");
+            let internal = internal.parse().expect("a URL");
+            let client = AdminClient { http, internal, token: Secret::new("t") };
+            let url = client.url(&["streams", "st_1"], &[("after", "a&b".to_owned())]);
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `ssfd streams`: an operator looks after the streams of all Receivers.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use humantime_serde::re::humantime;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        CliError,
+        admin::{Access, AdminClient},
+    },
+    domain::{
+        id::{ProviderName, ReceiverId, StreamId},
+        set_error::excerpt,
+        status::StreamStatus,
+        stream::METHOD_PUSH,
+    },
+    http::admin::{
+        PAGE_MAX,
+        streams::{PageView, StreamView},
+    },
+};
+
+const EXAMPLES: &str = "Examples:
+  ssfd streams list --token-file operator.token
+  ssfd streams list --status paused --receiver acme --json
+  ssfd streams show st_4f0c
+  ssfd streams pause st_4f0c --reason 'your endpoint moves tonight'
+  ssfd streams enable st_4f0c
+  ssfd streams disable st_4f0c --reason 'contract ended'
+  ssfd streams verify st_4f0c
+  ssfd streams delete st_4f0c";
+
+/// List, show, stop, resume, verify and delete the streams of all Receivers.
+///
+/// Asks the daemon that runs, at its internal listener, with an operator's token (`ssfd tokens create
+/// operator`). A Receiver is told of each stop and resumption, with the reason, by a stream-updated
+/// event (SSF §8.1.5).
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Streams {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List streams by id
+    #[command(after_help = EXAMPLES)]
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Show one stream with all that is known of it, but no secret
+    #[command(after_help = EXAMPLES)]
+    Show(One),
+    /// Hold what comes until the stream is enabled again
+    #[command(after_help = EXAMPLES)]
+    Pause(Turn),
+    /// Deliver again, what was held first
+    #[command(after_help = EXAMPLES)]
+    Enable(Turn),
+    /// Discard what waits and what comes
+    #[command(after_help = EXAMPLES)]
+    Disable(Turn),
+    /// Send a verification event, as a Receiver may ask for one
+    #[command(after_help = EXAMPLES)]
+    Verify(One),
+    /// Delete a stream and what waits on it; its Receiver is not told
+    #[command(after_help = EXAMPLES)]
+    Delete(One),
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only those of this provider
+    #[arg(long, value_name = "NAME")]
+    provider: Option<ProviderName>,
+    /// Only those of this Receiver
+    #[arg(long, value_name = "ID")]
+    receiver: Option<ReceiverId>,
+    /// Only those that are `enabled`, `paused` or `disabled`
+    #[arg(long, value_parser = |raw: &str| raw.parse::<StreamStatus>())]
+    status: Option<StreamStatus>,
+}
+
+#[derive(Debug, Args)]
+struct One {
+    /// The stream's id
+    #[arg(value_name = "STREAM_ID")]
+    id: StreamId,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Debug, Args)]
+struct Turn {
+    #[command(flatten)]
+    one: One,
+    /// Why; the Receiver is told, too
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Streams {
+    pub async fn run(self, json: bool) -> Result<(), CliError> {
+        let text = match self.command {
+            Command::List { filter, access } => list(&access.client()?, &filter, json).await?,
+            Command::Show(One { id, access }) => {
+                let stream: StreamView =
+                    access.client()?.get(&["streams", id.as_str()], &[]).await?;
+                if json { to_json(&stream) } else { describe(&stream) }
+            }
+            Command::Pause(turn) => turn.perform(StreamStatus::Paused, json).await?,
+            Command::Enable(turn) => turn.perform(StreamStatus::Enabled, json).await?,
+            Command::Disable(turn) => turn.perform(StreamStatus::Disabled, json).await?,
+            Command::Verify(One { id, access }) => {
+                access.client()?.ask(Method::POST, &["streams", id.as_str(), "verify"]).await?;
+                done(json, "verified", &id, "verifying")
+            }
+            Command::Delete(One { id, access }) => {
+                access.client()?.ask(Method::DELETE, &["streams", id.as_str()]).await?;
+                done(json, "deleted", &id, "deleted")
+            }
+        };
+        if !text.is_empty() {
+            println!("{text}");
+        }
+        Ok(())
+    }
+}
+
+impl Turn {
+    async fn perform(self, to: StreamStatus, json: bool) -> Result<String, CliError> {
+        let One { id, access } = self.one;
+        let mut body = json!({"status": to.as_str()});
+        if let Some(reason) = self.reason {
+            body["reason"] = reason.into();
+        }
+        let path = ["streams", id.as_str(), "status"];
+        let stream: StreamView = access.client()?.post(&path, &body).await?;
+        Ok(if json { to_json(&stream) } else { line(&stream) })
+    }
+}
+
+/// Page by page, to the last.
+async fn list(admin: &AdminClient, filter: &Filter, json: bool) -> Result<String, CliError> {
+    let mut query = vec![("limit", PAGE_MAX.to_string())];
+    query.extend(filter.provider.iter().map(|provider| ("provider", provider.to_string())));
+    query.extend(filter.receiver.iter().map(|receiver| ("receiver", receiver.to_string())));
+    query.extend(filter.status.iter().map(|status| ("status", status.as_str().to_owned())));
+    let mut streams: Vec<StreamView> = Vec::new();
+    let mut after: Option<StreamId> = None;
+    loop {
+        let mut query = query.clone();
+        query.extend(after.iter().map(|after| ("after", after.to_string())));
+        let page: PageView = admin.get(&["streams"], &query).await?;
+        streams.extend(page.streams);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(if json {
+        to_json(&streams)
+    } else {
+        streams.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn done(json: bool, verb: &str, id: &StreamId, text: &str) -> String {
+    if json { json!({verb: id}).to_string() } else { format!("{text} {id}") }
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("views are plain data")
+}
+
+fn method(stream: &StreamView) -> &'static str {
+    if stream.delivery.method == METHOD_PUSH { "push" } else { "poll" }
+}
+
+fn line(stream: &StreamView) -> String {
+    let StreamView { stream_id, status, receiver, provider, .. } = stream;
+    let reason = stream.reason.as_deref().map(|reason| format!(", {}", excerpt(reason)));
+    let (method, reason) = (method(stream), reason.unwrap_or_default());
+    format!("{stream_id}  {status:8}  {method}  {receiver} of {provider}{reason}")
+}
+
+/// A member in each line. What a Receiver wrote may hold anything, and is shown without what would
+/// disturb a terminal.
+fn describe(stream: &StreamView) -> String {
+    let time = |secs: i64| {
+        let since = Duration::from_secs(u64::try_from(secs).unwrap_or_default());
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+    };
+    let aud = serde_json::to_value(&stream.aud).unwrap_or_default();
+    let aud = match aud {
+        Value::String(one) => one,
+        several => several.to_string(),
+    };
+    let list = |values: &[String]| values.join(" ");
+    let delivery = &stream.delivery;
+    let authorized = if delivery.has_authorization_header { ", with an Authorization" } else { "" };
+    let waiting = stream.waiting.as_ref().map(|waiting| {
+        let oldest = waiting.oldest_at.map(|at| format!(", the oldest since {}", time(at)));
+        format!("{} SETs{}", waiting.sets, oldest.unwrap_or_default())
+    });
+    let members = [
+        ("stream_id", Some(stream.stream_id.to_string())),
+        ("status", Some(stream.status.clone())),
+        ("reason", stream.reason.clone()),
+        ("waiting", waiting),
+        ("provider", Some(stream.provider.to_string())),
+        ("receiver", Some(stream.receiver.to_string())),
+        ("aud", Some(aud)),
+        ("delivery", Some(format!("{} {}{authorized}", method(stream), delivery.endpoint_url))),
+        ("requested", stream.events_requested.as_deref().map(list)),
+        ("delivered", Some(list(&stream.events_delivered))),
+        ("subjects", Some(stream.default_subjects.as_str().to_owned())),
+        ("description", stream.description.clone()),
+        ("version", Some(stream.version.to_string())),
+        ("created", Some(time(stream.created_at))),
+        ("active", stream.last_activity_at.map(time)),
+    ];
+    let shown = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let lines = shown.map(|(name, value)| {
+        let value: String = value.chars().filter(|c| !c.is_control()).collect();
+        format!("{name:11}  {value}").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

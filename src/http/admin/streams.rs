@@ -1,0 +1,207 @@
+//! Streams, whose ever they are.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{BODY_BYTES_MAX, Query, answer, no_content};
+use crate::{
+    domain::{
+        audience::Audience,
+        id::{ProviderName, ReceiverId, StreamId},
+        provider::Provider,
+        stream::{Delivery, METHOD_POLL, METHOD_PUSH, StreamConfig},
+        subject::list::DefaultSubjects,
+        time::Timestamp,
+    },
+    http::{
+        api::shape,
+        auth::Operator,
+        body::{self, Body},
+        error::ApiError,
+        streams::poll_url,
+    },
+    store::Waiting,
+    transmitter::{
+        Transmitter,
+        operator::{StreamFilter, StreamPage},
+    },
+};
+
+/// A stream with all that an operator may know of it. Times are seconds since 1970.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatedStream")]
+pub struct StreamView {
+    #[schemars(with = "shape::StreamId")]
+    pub stream_id: StreamId,
+    #[schemars(with = "String")]
+    pub provider: ProviderName,
+    #[schemars(with = "String")]
+    pub receiver: ReceiverId,
+    #[schemars(with = "shape::Audience")]
+    pub aud: Audience,
+    #[schemars(with = "shape::Status")]
+    pub status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub delivery: DeliveryView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_requested: Option<Vec<String>>,
+    pub events_delivered: Vec<String>,
+    pub default_subjects: DefaultSubjects,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Grows by one with each change.
+    pub version: u64,
+    pub created_at: i64,
+    /// Where its provider has an `inactivity_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_activity_at: Option<i64>,
+    /// Where one stream is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingView>,
+}
+
+/// How SETs get across (SSF §6.1).
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatedDelivery")]
+pub struct DeliveryView {
+    pub method: String,
+    pub endpoint_url: String,
+    /// Whether pushes carry an `Authorization`; which one is the Receiver's secret.
+    pub has_authorization_header: bool,
+}
+
+/// What is in the outbox, held or on its way.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WaitingSets")]
+pub struct WaitingView {
+    pub sets: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_at: Option<i64>,
+}
+
+/// Some streams, by id.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatedStreams")]
+pub struct PageView {
+    pub streams: Vec<StreamView>,
+    /// The `after` of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::StreamId>")]
+    pub next: Option<StreamId>,
+}
+
+impl StreamView {
+    fn of(stream: &StreamConfig, transmitter: &Transmitter) -> Result<Self, ApiError> {
+        let provider = transmitter.directory().provider(&stream.provider);
+        let provider = provider.ok_or(ApiError::NotFound)?;
+        let delivered = stream.events_delivered(provider).into_iter().map(String::from);
+        let active_at = transmitter.last_activity(&stream.id);
+        Ok(Self {
+            stream_id: stream.id.clone(),
+            provider: stream.provider.clone(),
+            receiver: stream.receiver.clone(),
+            aud: stream.audience.clone(),
+            status: stream.status.as_str().to_owned(),
+            reason: stream.reason.clone(),
+            delivery: DeliveryView::of(stream, provider),
+            events_requested: stream.events_requested.clone(),
+            events_delivered: delivered.collect(),
+            default_subjects: stream.default_subjects,
+            description: stream.description.clone(),
+            version: stream.version,
+            created_at: stream.created_at.as_secs(),
+            last_activity_at: active_at.map(Timestamp::as_secs),
+            waiting: None,
+        })
+    }
+}
+
+impl DeliveryView {
+    fn of(stream: &StreamConfig, provider: &Provider) -> Self {
+        match &stream.delivery {
+            Delivery::Push(endpoint) => Self {
+                method: METHOD_PUSH.to_owned(),
+                endpoint_url: endpoint.as_given().to_owned(),
+                has_authorization_header: endpoint.authorization_header().is_some(),
+            },
+            Delivery::Poll => Self {
+                method: METHOD_POLL.to_owned(),
+                endpoint_url: poll_url(&stream.id, provider),
+                has_authorization_header: false,
+            },
+        }
+    }
+}
+
+impl From<Waiting> for WaitingView {
+    fn from(waiting: Waiting) -> Self {
+        Self { sets: waiting.sets, oldest_at: waiting.oldest.map(Timestamp::as_secs) }
+    }
+}
+
+pub(in crate::http) async fn list(
+    _: Operator,
+    transmitter: web::Data<Transmitter>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let known = ["provider", "receiver", "status", "after", "limit"];
+    let query = Query::parse(&request, &known)?;
+    let filter = StreamFilter {
+        provider: query.get("provider")?,
+        receiver: query.get("receiver")?,
+        status: query.get("status")?,
+        after: query.get("after")?,
+    };
+    let StreamPage { streams, more } = transmitter.list_streams(&filter, query.limit()?);
+    let next = streams.last().filter(|_| more).map(|last| last.id.clone());
+    let views = streams.iter().map(|stream| StreamView::of(stream, &transmitter));
+    let page = PageView { streams: views.collect::<Result<_, _>>()?, next };
+    Ok(answer(HttpResponse::Ok(), page))
+}
+
+pub(in crate::http) async fn show(
+    _: Operator,
+    transmitter: web::Data<Transmitter>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let (stream, waiting) = transmitter.show_stream(&parse_id(&id)?).await?;
+    let view = StreamView::of(&stream, &transmitter)?;
+    Ok(answer(HttpResponse::Ok(), StreamView { waiting: Some(waiting.into()), ..view }))
+}
+
+pub(in crate::http) async fn delete(
+    _: Operator,
+    transmitter: web::Data<Transmitter>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    transmitter.delete_any_stream(&parse_id(&id)?).await?;
+    Ok(no_content())
+}
+
+pub(in crate::http) async fn change_status(
+    _: Operator,
+    transmitter: web::Data<Transmitter>,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
+    let mut members = body.at_most(BODY_BYTES_MAX).object().await?;
+    let (status, reason) = body::status(&mut members)?;
+    let stream = transmitter.set_status(&parse_id(&id)?, status, reason).await?;
+    Ok(answer(HttpResponse::Ok(), StreamView::of(&stream, &transmitter)?))
+}
+
+pub(in crate::http) async fn verify(
+    _: Operator,
+    transmitter: web::Data<Transmitter>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    transmitter.verify_unasked(&parse_id(&id)?).await?;
+    Ok(no_content())
+}
+
+/// One that no stream can have is that of no stream.
+fn parse_id(raw: &str) -> Result<StreamId, ApiError> {
+    raw.parse().map_err(|_| ApiError::NotFound)
+}

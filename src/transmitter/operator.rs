@@ -1,0 +1,66 @@
+//! An operator looks at streams, whose ever they are.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{
+        id::{ProviderName, ReceiverId, StreamId},
+        status::StreamStatus,
+        stream::StreamConfig,
+    },
+    store::Waiting,
+};
+
+use super::{RequestError, Transmitter};
+
+/// Which streams; what is absent leaves open.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamFilter {
+    pub provider: Option<ProviderName>,
+    pub receiver: Option<ReceiverId>,
+    pub status: Option<StreamStatus>,
+    /// Only those behind it.
+    pub after: Option<StreamId>,
+}
+
+/// Streams by id, the first of those that were asked for.
+#[derive(Debug)]
+pub struct StreamPage {
+    pub streams: Vec<Arc<StreamConfig>>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
+impl StreamFilter {
+    fn takes(&self, stream: &StreamConfig) -> bool {
+        self.provider.as_ref().is_none_or(|provider| *provider == stream.provider)
+            && self.receiver.as_ref().is_none_or(|receiver| *receiver == stream.receiver)
+            && self.status.is_none_or(|status| status == stream.status)
+            && self.after.as_ref().is_none_or(|after| *after < stream.id)
+    }
+}
+
+impl Transmitter {
+    /// Up to `limit` streams, from the memory of this node.
+    pub fn list_streams(&self, filter: &StreamFilter, limit: usize) -> StreamPage {
+        let mut streams = self.directory.all(|stream| filter.takes(stream));
+        let more = limit < streams.len();
+        if more {
+            // Only the page is sorted, and not all that lies behind it.
+            streams.select_nth_unstable_by(limit, |a, b| a.id.cmp(&b.id));
+            streams.truncate(limit);
+        }
+        streams.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        StreamPage { streams, more }
+    }
+
+    /// One stream, and what waits on it.
+    pub async fn show_stream(
+        &self,
+        id: &StreamId,
+    ) -> Result<(Arc<StreamConfig>, Waiting), RequestError> {
+        let stream = self.known(id)?;
+        let waiting = self.store.waiting(id).await?;
+        Ok((stream, waiting))
+    }
+}

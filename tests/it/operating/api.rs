@@ -1,0 +1,217 @@
+//! The admin API: who may use it, and what it shows.
+
+use hyper::{
+    Method,
+    header::{ALLOW, WWW_AUTHENTICATE},
+};
+use serde_json::{Value, json};
+use ssfd::domain::grant::Scope;
+
+use super::VERIFICATION;
+use crate::harness::{
+    daemon::{Daemon, PROVIDER, provider},
+    events::SESSION_REVOKED,
+    http_client::{Answer, Call, post},
+    receiver::Receiver,
+    scene::Scene,
+    streams::{by_poll, push_to},
+};
+
+/// Every refusal has one shape (RFC 9457), and says why.
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16, detail: &str) {
+    assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
+    let problem = answer.json();
+    assert_eq!(problem["status"], status);
+    let said = problem["detail"].as_str().unwrap_or_default();
+    assert!(said.contains(detail), "no `{detail}` in `{said}`");
+}
+
+fn operations(id: &str) -> Vec<(Method, String, Value)> {
+    let status = json!({"status": "paused"});
+    vec![
+        (Method::GET, "/streams".to_owned(), Value::Null),
+        (Method::GET, format!("/streams/{id}"), Value::Null),
+        (Method::POST, format!("/streams/{id}/status"), status),
+        (Method::POST, format!("/streams/{id}/verify"), Value::Null),
+        (Method::DELETE, format!("/streams/{id}"), Value::Null),
+    ]
+}
+
+#[actix_web::test]
+async fn only_an_operator_may_use_it() {
+    let scene = Scene::polling().await;
+    let daemon = &scene.daemon;
+    for (method, path, body) in operations(&scene.stream) {
+        let url = daemon.internal_url(&format!("/admin/v1{path}"));
+        let nobody = Call::new(method.clone(), &url).json(&body).send().await;
+        assert_refused(&nobody, 401, "a bearer token is required");
+        assert_eq!(nobody.header(WWW_AUTHENTICATE), r#"Bearer realm="ssf""#);
+        for token in [&scene.token, &scene.upstream, "ssfd_unknown"] {
+            let answer = daemon.admin(token, method.clone(), &path).json(&body).send().await;
+            assert_refused(&answer, 401, "of another kind");
+        }
+    }
+    assert_eq!(scene.shown().await["status"], "enabled");
+    // It stands above Receivers and upstream, and is none.
+    let operator = daemon.operator_token().await;
+    assert_refused(&daemon.publish(&operator, &json!([])).await, 401, "of another kind");
+    let streams = daemon.provider_url(PROVIDER, "/ssf/streams");
+    assert_refused(&post(&streams).bearer(&operator).send().await, 401, "of another kind");
+    // Receivers do not even find it.
+    let public = daemon.public_url("/admin/v1/streams");
+    assert_refused(&Call::new(Method::GET, &public).bearer(&operator).send().await, 404, "");
+}
+
+#[actix_web::test]
+async fn a_stream_is_shown_whole_but_without_its_secret() {
+    let receiver = Receiver::accepting().await;
+    let mut delivery = push_to(&receiver.url("/in"));
+    delivery["authorization_header"] = "Bearer s3cret".into();
+    let scene = Scene::new(delivery, |_| {}).await;
+    scene.update(json!({"description": "prod"})).await;
+    scene.change_status("paused").await;
+    scene.publish(&["s-1"]).await;
+
+    let answer = scene.operate(Method::GET, "", &Value::Null).await.expect(200);
+    assert!(!answer.text().contains("s3cret"), "{}", answer.text());
+    let mut stream = answer.json();
+    assert!(stream["created_at"].take().as_i64().expect("a time") > 1_700_000_000);
+    assert!(stream["waiting"]["oldest_at"].take().as_i64().expect("a time") > 1_700_000_000);
+    let expected = json!({
+        "stream_id": scene.stream, "provider": PROVIDER, "receiver": "rx",
+        "aud": "https://rx.example", "status": "paused", "version": 3, "description": "prod",
+        "delivery": {
+            "method": "urn:ietf:rfc:8935", "endpoint_url": receiver.url("/in"),
+            "has_authorization_header": true,
+        },
+        "events_requested": [SESSION_REVOKED], "events_delivered": [SESSION_REVOKED],
+        "default_subjects": "ALL", "created_at": null, "waiting": {"sets": 1, "oldest_at": null},
+    });
+    assert_eq!(stream, expected);
+}
+
+/// A daemon with the provider `globex` beside [`PROVIDER`], and streams `a` to `d`, of which `b` is
+/// another Receiver's, `c` is paused, and `d` another provider's.
+async fn four_streams() -> (Daemon, [String; 4]) {
+    let daemon = Daemon::with(|config| {
+        let name = "globex".parse().expect("a name");
+        config.providers.insert(name, provider("https://tx.example/t/globex"));
+    })
+    .await;
+    let scopes = [Scope::Manage];
+    let rx = daemon.receiver_token("rx", &scopes).await;
+    let other = daemon.receiver_token("other", &scopes).await;
+    let elsewhere = daemon.receiver_token_at("globex", "rx", &scopes).await;
+    let a = daemon.create_stream(&rx, by_poll()).await;
+    let b = daemon.create_stream(&other, by_poll()).await;
+    let c = daemon.create_stream(&rx, by_poll()).await;
+    daemon.change_status(&rx, &c, "paused").await.expect(200);
+    let d = daemon.create_stream_at("globex", &elsewhere, by_poll()).await;
+    (daemon, [a, b, c, d])
+}
+
+#[actix_web::test]
+async fn streams_are_listed_by_id_filtered_and_in_pages() {
+    let (daemon, [a, b, c, d]) = four_streams().await;
+    let token = daemon.operator_token().await;
+    let page = async |query: &str| {
+        let path = format!("/streams{query}");
+        let page = daemon.admin(&token, Method::GET, &path).send().await.expect(200).json();
+        let streams = page["streams"].as_array().expect("streams");
+        let id = |stream: &Value| stream["stream_id"].as_str().expect("an id").to_owned();
+        let next = page["next"].as_str().map(str::to_owned);
+        (streams.iter().map(id).collect::<Vec<_>>(), next)
+    };
+    let by_id = |ids: &[&String]| {
+        let mut ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
+        ids.sort();
+        ids
+    };
+    let all = by_id(&[&a, &b, &c, &d]);
+    assert_eq!(page("").await, (all.clone(), None));
+    assert_eq!(page("?provider=acme").await.0, by_id(&[&a, &b, &c]));
+    assert_eq!(page("?receiver=rx").await.0, by_id(&[&a, &c, &d]));
+    assert_eq!(page("?status=paused").await.0, by_id(&[&c]));
+    assert_eq!(page("?receiver=rx&status=enabled&provider=globex").await.0, by_id(&[&d]));
+    assert_eq!(page("?provider=nobody").await, (vec![], None));
+
+    let (mut listed, mut next) = page("?limit=3").await;
+    assert_eq!((listed.len(), next.as_ref()), (3, Some(&all[2])));
+    while let Some(after) = next {
+        let (more, then) = page(&format!("?limit=3&after={after}")).await;
+        listed.extend(more);
+        next = then;
+    }
+    assert_eq!(listed, all);
+}
+
+#[actix_web::test]
+async fn a_request_that_breaks_a_rule_names_it() {
+    let scene = Scene::polling().await;
+    let token = scene.daemon.operator_token().await;
+    for (query, detail) in [
+        ("limit=0", "`limit` must be a number from 1 to 1000"),
+        ("limit=1001", "`limit` must be"),
+        ("limit=x", "`limit` must be"),
+        ("status=Paused", "`status` must be `enabled`, `paused` or `disabled`"),
+        ("receiver=a%20b", "`receiver` a Receiver id must be"),
+        ("status=paused&status=enabled", "`status` must be given once"),
+        ("statu=paused", "`statu` is none of provider, receiver, status"),
+    ] {
+        let path = format!("/streams?{query}");
+        let answer = scene.daemon.admin(&token, Method::GET, &path).send().await;
+        assert_refused(&answer, 400, detail);
+    }
+    for (body, detail) in [
+        (json!({}), "`status` is required"),
+        (json!({"status": "gone"}), "`status` must be"),
+        (json!({"status": "paused", "reason": 7}), "`reason` must be a string"),
+        (json!([]), "`body` must be a JSON object"),
+    ] {
+        assert_refused(&scene.operate(Method::POST, "/status", &body).await, 400, detail);
+    }
+    let long = json!({"status": "paused", "reason": "x".repeat(70_000)});
+    let answer = scene.operate(Method::POST, "/status", &long).await;
+    assert_refused(&answer, 413, "65536 bytes");
+    assert_eq!(scene.shown().await["version"], 1);
+}
+
+#[actix_web::test]
+async fn what_is_not_there_is_not_found_and_what_cannot_be_done_is_named() {
+    let scene = Scene::polling().await;
+    let token = scene.daemon.operator_token().await;
+    for id in ["st_unknown", "a%20b"] {
+        for (method, path, body) in operations(id).into_iter().skip(1) {
+            let answer = scene.daemon.admin(&token, method, &path).json(&body).send().await;
+            assert_refused(&answer, 404, "no such stream");
+        }
+    }
+    let call = async |method, path: &str| scene.daemon.admin(&token, method, path).send().await;
+    assert_refused(&call(Method::GET, "").await, 404, "");
+    assert_refused(&call(Method::GET, "/stream").await, 404, "");
+    for (path, allowed) in [
+        ("/streams", "GET"),
+        ("/streams/st_1", "GET, DELETE"),
+        ("/streams/st_1/status", "POST"),
+        ("/streams/st_1/verify", "POST"),
+    ] {
+        let answer = call(Method::PUT, path).await;
+        assert_refused(&answer, 405, "");
+        assert_eq!(answer.header(ALLOW), allowed);
+    }
+}
+
+#[actix_web::test]
+async fn a_stream_is_deleted_and_verified() {
+    let scene = Scene::polling().await;
+    scene.operate(Method::POST, "/verify", &Value::Null).await.expect(204);
+    let set = &scene.waiting().await[0];
+    let claims: Value = serde_json::from_str(&set.claims).expect("claims");
+    assert_eq!(claims["events"], json!({VERIFICATION: {}}));
+
+    scene.operate(Method::DELETE, "", &Value::Null).await.expect(204);
+    assert_refused(&scene.operate(Method::GET, "", &Value::Null).await, 404, "no such stream");
+    assert_refused(&scene.poll(json!({})).await, 404, "no such stream");
+    assert_eq!(scene.daemon.backlog().await, 0);
+}

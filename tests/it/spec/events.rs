@@ -1,0 +1,392 @@
+//! Event types and what an event of each has to be (SSF §8.1.4, CAEP, RISC, OAuth event types).
+
+use serde_json::{Map, Value, json};
+use ssfd::config::ProviderSettings;
+
+use crate::harness::{
+    daemon::{Daemon, with_provider},
+    events::VERIFICATION,
+    receiver::Receiver,
+    scene::Scene,
+    streams::{by_poll, id_of, push_to},
+    test_key,
+};
+
+const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
+const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
+const OAUTH: &str = "https://schemas.openid.net/secevent/oauth/event-type/";
+
+/// Of CAEP: the name of each type, an event, and the members that it has to have.
+fn caep() -> [(&'static str, Value, &'static [&'static str]); 8] {
+    let credential = json!({"credential_type": "fido2-roaming", "change_type": "revoke",
+        "friendly_name": "blue key", "fido2_aaguid": "accced6a", "x509_issuer": "CN=x"});
+    let assurance = json!({"namespace": "NIST-AAL", "current_level": "nist-aal1",
+        "previous_level": "nist-aal2", "change_direction": "decrease"});
+    let risk = json!({"principal": "USER", "current_level": "HIGH", "previous_level": "LOW",
+        "risk_reason": "impossible travel"});
+    [
+        ("session-revoked", json!({}), &[]),
+        ("token-claims-change", json!({"claims": {"role": "viewer"}}), &["claims"]),
+        ("credential-change", credential, &["credential_type", "change_type"]),
+        ("assurance-level-change", assurance, &["namespace", "current_level"]),
+        (
+            "device-compliance-change",
+            json!({"previous_status": "compliant", "current_status": "not-compliant"}),
+            &["previous_status", "current_status"],
+        ),
+        ("session-established", json!({"acr": "AAL2", "amr": ["pwd", "otp"]}), &[]),
+        ("session-presented", json!({"fp_ua": "9ac3", "ext_id": "x1"}), &[]),
+        ("risk-level-change", risk, &["principal", "current_level"]),
+    ]
+}
+
+/// The types of RISC that new Transmitters use. All but one have no member that is required.
+const RISC_TYPES: [&str; 13] = [
+    "account-credential-change-required",
+    "account-purged",
+    "account-disabled",
+    "account-enabled",
+    "identifier-changed",
+    "identifier-recycled",
+    "credential-compromise",
+    "opt-in",
+    "opt-out-initiated",
+    "opt-out-cancelled",
+    "opt-out-effective",
+    "recovery-activated",
+    "recovery-information-changed",
+];
+
+/// A Receiver that asks for all that its provider supports.
+pub(super) struct Trial {
+    scene: Scene,
+    supported: Vec<Value>,
+}
+
+/// The claims of the SET that an event became, or why it was rejected.
+type Fate = Result<Value, String>;
+
+impl Trial {
+    pub(super) async fn new(change: impl FnOnce(&mut ProviderSettings)) -> Self {
+        let scene = Scene::polling_with(with_provider(change)).await;
+        let supported = scene.update(json!({})).await.json()["events_supported"].clone();
+        scene.update(json!({"events_requested": supported})).await;
+        let supported = supported.as_array().expect("an array").clone();
+        Self { scene, supported }
+    }
+
+    /// Publishes these events at once.
+    async fn publish(&self, events: impl IntoIterator<Item = Value>) -> Vec<Fate> {
+        // By its `txn`, each is found again.
+        let numbered = events.into_iter().enumerate().map(|(n, mut event)| {
+            event["txn"] = n.to_string().into();
+            event
+        });
+        let events = Value::Array(numbered.collect());
+        let answer = self.scene.daemon.publish(&self.scene.upstream, &events).await.json();
+        let answers = answer["events"].as_array().expect("an answer for each");
+        let accepted = answers.iter().filter(|answer| answer["streams"] == 1).count();
+        let sets = self.scene.take(accepted).await;
+        let fate = |(n, answer): (usize, &Value)| {
+            let txn = json!(n.to_string());
+            let set = sets.iter().find(|claims| claims["txn"] == txn);
+            set.cloned().ok_or_else(|| answer["detail"].as_str().unwrap_or_default().to_owned())
+        };
+        answers.iter().enumerate().map(fate).collect()
+    }
+
+    async fn publish_one(&self, event: Value) -> Fate {
+        self.publish([event]).await.remove(0)
+    }
+
+    /// An event leaves as it is, and leaves no more without a member of `required`, nor with one of
+    /// `broken` instead of or besides those it has. The refusal names the member.
+    async fn check(&self, uri: &str, event: Value, required: &[&str], broken: &[(&str, Value)]) {
+        let members = event.as_object().expect("an event is an object").clone();
+        let without = required.iter().map(|name| {
+            let mut members = members.clone();
+            members.remove(*name).expect("it was there");
+            members
+        });
+        let with = broken.iter().map(|(name, value)| {
+            let mut members = members.clone();
+            members.insert((*name).to_owned(), value.clone());
+            members
+        });
+        let changed = without.chain(with);
+        let events = std::iter::once(members.clone()).chain(changed);
+        let mut fates = self.publish(events.map(|members| of(uri, members))).await.into_iter();
+        let sent = fates.next().expect("a fate for each").expect("it is valid");
+        assert_eq!(sent["events"], json!({uri: event}));
+        let names = required.iter().chain(broken.iter().map(|(name, _)| name));
+        for (name, fate) in names.zip(fates) {
+            let why = fate.expect_err(name);
+            assert!(why.contains(&format!("`{name}`")), "{uri}: no `{name}` in {why}");
+        }
+    }
+
+    /// What the profile asks of the reason of its use cases.
+    pub(super) async fn check_reason(&self, name: &str) {
+        let all = caep();
+        let (_, event, _) = all.iter().find(|(one, ..)| *one == name).expect("a type of CAEP");
+        let mut event = event.clone();
+        event["reason_admin"] = json!({"en": "rule 12"});
+        let broken = [json!("rule 12"), json!({}), json!({"en": ""}), json!({"en": " "})];
+        let broken = broken.map(|value| ("reason_admin", value));
+        self.check(&format!("{CAEP}{name}"), event, &["reason_admin"], &broken).await;
+    }
+}
+
+/// An event about an e-mail address.
+fn of(uri: &str, members: Map<String, Value>) -> Value {
+    let subject = json!({"format": "email", "email": "kim@example.com"});
+    json!({"type": uri, "sub_id": subject, "event": members})
+}
+
+/// By push and by poll.
+#[actix_web::test]
+async fn evt_02_a_control_event_comes_to_a_stream_that_gets_no_events() {
+    let mut receiver = Receiver::accepting().await;
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    for delivery in [push_to(&receiver.url("/in")), by_poll()] {
+        let stream = caller.create(&json!({"delivery": delivery, "events_requested": []})).await;
+        assert_eq!(stream["events_delivered"], json!([]));
+        let supported = stream["events_supported"].as_array().expect("an array");
+        assert!(!supported.contains(&json!(VERIFICATION)));
+
+        daemon.verify_stream(&caller.token, id_of(&stream), "n-4411").await.expect(204);
+        let claims = if delivery == by_poll() {
+            caller.polled(id_of(&stream)).await.remove(0)
+        } else {
+            receiver.next().await.claims()
+        };
+        assert_eq!(claims["events"], json!({VERIFICATION: {"state": "n-4411"}}));
+    }
+}
+
+/// A publisher may write the short name; what is sent is the URI.
+#[actix_web::test]
+async fn caep_01_all_eight_types_are_sent_under_their_uris_with_what_they_require() {
+    let trial = Trial::new(|_| {}).await;
+    for (name, event, required) in caep() {
+        let uri = format!("{CAEP}{name}");
+        assert!(trial.supported.contains(&json!(uri)));
+        trial.check(&uri, event.clone(), required, &[]).await;
+        let short = of(&format!("caep:{name}"), event.as_object().expect("members").clone());
+        let sent = trial.publish_one(short).await.expect("it is valid");
+        assert_eq!(sent["events"], json!({uri: event}));
+    }
+    let others = trial.supported.iter().filter(|uri| uri.as_str().expect("a URI").contains("caep"));
+    assert_eq!(others.count(), 8);
+}
+
+/// The members that any event of CAEP may have, of each type.
+async fn check_common(member: &str, valid: &[Value], broken: &[Value]) {
+    let trial = Trial::new(|_| {}).await;
+    for (name, mut event, _) in caep() {
+        let uri = format!("{CAEP}{name}");
+        for value in valid {
+            event[member] = value.clone();
+            trial.check(&uri, event.clone(), &[], &[]).await;
+        }
+        let broken: Vec<_> = broken.iter().map(|value| (member, value.clone())).collect();
+        trial.check(&uri, event, &[], &broken).await;
+    }
+}
+
+#[actix_web::test]
+async fn caep_02_initiating_entity_is_one_of_four() {
+    let valid = ["admin", "user", "policy", "system"].map(Value::from);
+    check_common("initiating_entity", &valid, &[json!("User"), json!("robot"), json!(null)]).await;
+}
+
+#[actix_web::test]
+async fn caep_03_a_reason_is_an_object_of_texts_by_language() {
+    let valid = [json!({"en": "rule 12"}), json!({"en": "Signed out", "de-CH": "Abgemeldet"})];
+    let broken =
+        [json!("rule 12"), json!({}), json!({"en": 12}), json!({"en_US": "x"}), json!(["en"])];
+    for member in ["reason_admin", "reason_user"] {
+        check_common(member, &valid, &broken).await;
+    }
+}
+
+#[actix_web::test]
+async fn caep_04_event_timestamp_is_a_number_of_seconds() {
+    let valid = [json!(1_775_000_099), json!(1_775_000_099.5)];
+    let broken = [json!("1775000099"), json!(1_775_000_099_000_i64), json!(null)];
+    check_common("event_timestamp", &valid, &broken).await;
+}
+
+/// One event of CAEP, besides what it requires.
+async fn check_caep(name: &str, broken: &[(&str, Value)]) {
+    let all = caep();
+    let (_, event, required) = all.iter().find(|(one, ..)| *one == name).expect("a type of CAEP");
+    let trial = Trial::new(|_| {}).await;
+    trial.check(&format!("{CAEP}{name}"), event.clone(), required, broken).await;
+}
+
+#[actix_web::test]
+async fn caep_05_changed_claims_are_an_object_that_is_not_empty() {
+    let broken = [json!({}), json!(["role"]), json!("role"), json!(null)];
+    check_caep("token-claims-change", &broken.map(|value| ("claims", value))).await;
+}
+
+/// The types of credentials are an open list.
+#[actix_web::test]
+async fn caep_06_a_changed_credential_has_its_type_and_one_of_four_changes() {
+    let broken = [
+        ("credential_type", json!(null)),
+        ("change_type", json!("deleted")),
+        ("change_type", json!(null)),
+    ];
+    check_caep("credential-change", &broken).await;
+    let trial = Trial::new(|_| {}).await;
+    for change in ["create", "revoke", "update", "delete"] {
+        let event = json!({"credential_type": "palm", "change_type": change});
+        trial.check(&format!("{CAEP}credential-change"), event, &[], &[]).await;
+    }
+}
+
+#[actix_web::test]
+async fn caep_07_a_changed_assurance_has_scale_and_level_and_one_of_two_directions() {
+    let broken = [
+        ("namespace", json!(null)),
+        ("current_level", json!(1)),
+        ("previous_level", json!(2)),
+        ("change_direction", json!("down")),
+    ];
+    check_caep("assurance-level-change", &broken).await;
+}
+
+#[actix_web::test]
+async fn caep_08_changed_compliance_has_both_statuses_out_of_two() {
+    let broken = ["previous_status", "current_status"]
+        .into_iter()
+        .flat_map(|name| [(name, json!("Compliant")), (name, json!(true))]);
+    check_caep("device-compliance-change", &broken.collect::<Vec<_>>()).await;
+}
+
+#[actix_web::test]
+async fn caep_09_the_methods_of_a_session_are_an_array_of_strings() {
+    let broken = [json!("pwd"), json!(["pwd", null]), json!({"pwd": true})];
+    check_caep("session-established", &broken.map(|value| ("amr", value))).await;
+}
+
+#[actix_web::test]
+async fn caep_10_a_risk_has_its_principal_and_one_of_three_levels_in_upper_case() {
+    let broken = [
+        ("principal", json!(1)),
+        ("current_level", json!("high")),
+        ("current_level", json!("CRITICAL")),
+        ("previous_level", json!("low")),
+    ];
+    check_caep("risk-level-change", &broken).await;
+}
+
+/// Whoever keeps to the profile.
+pub(super) fn profiled(provider: &mut ProviderSettings) {
+    provider.interop = true;
+    provider.signing_keys = vec![test_key("test-rsa-2048-pkcs8.pem")];
+}
+
+#[actix_web::test]
+async fn caep_11_by_the_profile_revocations_and_changes_of_credentials_say_why() {
+    let trial = Trial::new(profiled).await;
+    for name in ["session-revoked", "credential-change"] {
+        trial.check_reason(name).await;
+    }
+    // The profile has no say in others.
+    trial.check(&format!("{CAEP}session-presented"), json!({}), &[], &[]).await;
+}
+
+/// The fourteenth is deprecated, and for providers that list it.
+#[actix_web::test]
+async fn risc_01_all_fourteen_types_are_sent_under_their_uris_and_most_are_empty() {
+    let all = RISC_TYPES.into_iter().chain(["sessions-revoked"]);
+    let all: Vec<_> = all.map(|name| format!("{RISC}{name}")).collect();
+    let trial = Trial::new(|provider| provider.events_supported.clone_from(&all)).await;
+    assert_eq!(trial.supported, all);
+    for uri in &all {
+        let mut event = of(uri, Map::new());
+        if uri.ends_with("/credential-compromise") {
+            event["event"] = json!({"credential_type": "password"});
+        } else {
+            event.as_object_mut().expect("an object").remove("event");
+        }
+        let expected = event.get("event").cloned().unwrap_or(json!({}));
+        let sent = trial.publish_one(event).await.expect("it is valid");
+        assert_eq!(sent["events"], json!({uri: expected}));
+    }
+    let disabled = format!("{RISC}account-disabled");
+    trial.check(&disabled, json!({"reason": "hijacking"}), &[], &[("reason", json!(1))]).await;
+}
+
+#[actix_web::test]
+async fn risc_02_an_identifier_that_changed_is_an_address_or_a_number() {
+    let trial = Trial::new(|_| {}).await;
+    let email = json!({"format": "email", "email": "kim@example.com"});
+    let phone = json!({"format": "phone_number", "phone_number": "+12065550100"});
+    for name in ["identifier-changed", "identifier-recycled"] {
+        let uri = format!("{RISC}{name}");
+        let about = |subject: &Value| json!({"type": uri, "sub_id": subject, "event": {}});
+        for subject in [&email, &phone] {
+            assert_eq!(&trial.publish_one(about(subject)).await.expect("valid")["sub_id"], subject);
+        }
+        for subject in [
+            json!({"format": "opaque", "id": "u-1"}),
+            json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}),
+            json!({"format": "complex", "user": email}),
+        ] {
+            let why = trial.publish_one(about(&subject)).await.expect_err("another format");
+            assert!(why.contains("`sub_id` must have the format `email` or `phone_number`"));
+        }
+    }
+    let changed = format!("{RISC}identifier-changed");
+    let new_value = json!({"new-value": "kim.new@example.com"});
+    trial.check(&changed, new_value, &[], &[("new-value", json!(null))]).await;
+}
+
+#[actix_web::test]
+async fn risc_03_a_compromised_credential_has_its_type() {
+    let trial = Trial::new(|_| {}).await;
+    let uri = format!("{RISC}credential-compromise");
+    for credential_type in ["password", "pin", "x509", "fido2-platform", "app"] {
+        let event = json!({"credential_type": credential_type, "event_timestamp": 1});
+        let broken = [("credential_type", json!(null)), ("credential_type", json!(["password"]))];
+        trial.check(&uri, event, &["credential_type"], &broken).await;
+    }
+}
+
+#[actix_web::test]
+async fn risc_04_the_deprecated_type_is_neither_offered_nor_sent() {
+    let trial = Trial::new(|_| {}).await;
+    let uri = format!("{RISC}sessions-revoked");
+    assert!(!trial.supported.contains(&json!(uri)));
+    let asked = trial.scene.update(json!({"events_requested": [uri]})).await.json();
+    assert_eq!(asked["events_delivered"], json!([]));
+    let why = trial.publish_one(of(&uri, Map::new())).await.expect_err("it is deprecated");
+    assert!(why.contains("deprecated for `caep:session-revoked`"), "{why}");
+}
+
+#[actix_web::test]
+async fn oet_01_events_of_oauth_are_for_providers_that_list_them_and_have_a_sub_id() {
+    let uri = format!("{OAUTH}token-revoked");
+    let subject = json!({"format": "opaque", "id": "t-1"});
+    let event = json!({"type": uri, "sub_id": subject, "event": {"reason": "user"}});
+    let trial = Trial::new(|_| {}).await;
+    assert!(!trial.supported.contains(&json!(uri)));
+    trial.publish_one(event.clone()).await.expect_err("nobody listed it");
+
+    let trial = Trial::new(|provider| provider.events_supported = vec![uri.clone()]).await;
+    assert_eq!(json!(trial.supported), json!([uri]));
+    let sent = trial.publish_one(event).await.expect("it is listed");
+    assert_eq!((&sent["sub_id"], &sent["events"]), (&subject, &json!({&uri: {"reason": "user"}})));
+    for of_old in [
+        json!({"type": uri, "event": {"subject": subject}}),
+        json!({"type": uri, "sub_id": subject, "event": {"subject": subject}}),
+        json!({"type": uri, "sub_id": {"subject_type": "opaque", "id": "t-1"}}),
+    ] {
+        trial.publish_one(of_old).await.expect_err("a subject as in 2018");
+    }
+}

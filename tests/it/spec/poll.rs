@@ -1,0 +1,255 @@
+//! Poll delivery (RFC 8936).
+
+use std::time::Duration;
+
+use hyper::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use serde_json::json;
+use ssfd::domain::grant::Scope;
+
+use crate::harness::{
+    caller::CHALLENGE,
+    daemon::rename_provider,
+    eventually,
+    http_client::{Answer, post},
+    polling::{at_once, handed_out, jtis, meanwhile, poll_now, subjects, waits_long},
+    receiver::{Receiver, claims},
+    scene::Scene,
+};
+
+#[actix_web::test]
+async fn poll_01_an_empty_object_is_answered_with_sets_always() {
+    let scene = Scene::polling_with(|config| config.poll.wait = Duration::from_millis(10)).await;
+    assert_eq!(scene.poll(json!({})).await.expect(200).json(), json!({"sets": {}}));
+    scene.publish(&["s-88"]).await;
+    let answer = scene.poll(json!({})).await.expect(200);
+    assert_eq!(answer.header(CONTENT_TYPE), "application/json");
+    assert_eq!(subjects(&answer), ["s-88"]);
+}
+
+#[actix_web::test]
+async fn poll_02_each_set_stands_under_its_jti_and_verifies() {
+    let scene = Scene::polling().await;
+    scene.publish(&["s-1", "s-2"]).await;
+
+    let answer = poll_now(&scene, json!({})).await;
+
+    assert_eq!(answer.header(CONTENT_TYPE), "application/json");
+    let verifier = scene.daemon.verifier(scene.daemon.provider()).await;
+    let sets = answer.json()["sets"].as_object().expect("an object").clone();
+    assert_eq!(sets.len(), 2);
+    for (jti, jws) in sets {
+        let set = verifier.verify(jws.as_str().expect("text")).expect("a SET of ours");
+        assert_eq!(set.claims["jti"], json!(jti));
+    }
+}
+
+#[actix_web::test]
+async fn poll_03_no_more_than_max_events_are_returned() {
+    let scene = Scene::polling().await;
+    scene.publish(&["s-1", "s-2", "s-3", "s-4", "s-5"]).await;
+    assert_eq!(subjects(&poll_now(&scene, json!({"maxEvents": 2})).await), ["s-1", "s-2"]);
+    let rest = poll_now(&scene, json!({"maxEvents": 4})).await;
+    assert_eq!(subjects(&rest), ["s-3", "s-4", "s-5"]);
+}
+
+/// The first scene waits longer than any test: its answers come long before the wait is over.
+#[actix_web::test]
+async fn poll_04_a_poll_waits_for_a_set_unless_it_is_told_not_to() {
+    let scene = Scene::polling_with(waits_long).await;
+    assert_eq!(poll_now(&scene, json!({})).await.json(), json!({"sets": {}}));
+    let answer = meanwhile(&scene, json!({}), scene.publish(&["s-1"])).await;
+    assert_eq!(subjects(&answer), ["s-1"]);
+
+    let scene = Scene::polling_with(|config| config.poll.wait = Duration::from_millis(50)).await;
+    assert_eq!(scene.poll(json!({})).await.expect(200).json(), json!({"sets": {}}));
+}
+
+/// RFC 8936 §2.4.2.
+#[actix_web::test]
+async fn poll_05_a_poll_for_no_events_returns_none_and_waits_for_one_unless_told_not_to() {
+    let scene = Scene::polling_with(waits_long).await;
+    let sets = handed_out(&scene, &["s-1"]).await;
+    let answer = poll_now(&scene, json!({"maxEvents": 0, "ack": sets})).await;
+    assert_eq!(answer.json(), json!({"sets": {}}));
+    scene.settled().await;
+
+    let answer = meanwhile(&scene, json!({"maxEvents": 0}), scene.publish(&["s-2"])).await;
+    assert_eq!(answer.expect(200).json(), json!({"sets": {}, "moreAvailable": true}));
+    assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-2"]);
+}
+
+#[actix_web::test]
+async fn poll_06_what_is_acknowledged_is_never_returned_again() {
+    let scene = Scene::polling_with(at_once).await;
+    let sets = handed_out(&scene, &["s-1", "s-2", "s-3"]).await;
+
+    let answer = poll_now(&scene, json!({"ack": sets[..2]})).await;
+    assert_eq!(jtis(&answer), sets[2..]);
+    assert_eq!(jtis(&poll_now(&scene, json!({})).await), sets[2..]);
+
+    let answer = poll_now(&scene, json!({"ack": sets})).await;
+    assert_eq!(answer.json(), json!({"sets": {}}), "an acknowledgement may be repeated");
+    scene.settled().await;
+}
+
+/// The same claims, the oldest first; not before the redelivery interval is over.
+#[actix_web::test]
+async fn poll_07_what_is_not_acknowledged_is_returned_again_after_an_interval() {
+    let scene = Scene::polling_with(at_once).await;
+    scene.publish(&["s-1", "s-2"]).await;
+    let first = poll_now(&scene, json!({"maxEvents": 1})).await;
+    let again = poll_now(&scene, json!({"maxEvents": 1})).await;
+    assert_eq!((jtis(&again), subjects(&again)), (jtis(&first), vec!["s-1".to_owned()]));
+    let set =
+        |answer: &Answer| claims(answer.json()["sets"][&jtis(&first)[0]].as_str().expect("a SET"));
+    assert_eq!(set(&again), set(&first));
+
+    let scene = Scene::polling_with(|config| {
+        config.poll.redelivery_interval = Duration::from_hours(1);
+    })
+    .await;
+    handed_out(&scene, &["s-1"]).await;
+    assert_eq!(poll_now(&scene, json!({})).await.json(), json!({"sets": {}}));
+    assert_eq!(scene.waiting().await.len(), 1);
+}
+
+#[actix_web::test]
+async fn poll_08_it_is_said_whether_more_is_available() {
+    let scene = Scene::polling().await;
+    scene.publish(&["s-1", "s-2", "s-3"]).await;
+    let first = poll_now(&scene, json!({"maxEvents": 2})).await;
+    assert_eq!(first.json()["moreAvailable"], true);
+    let rest = poll_now(&scene, json!({"maxEvents": 2})).await;
+    assert_eq!((rest.json().get("moreAvailable"), jtis(&rest).len()), (None, 1));
+}
+
+#[actix_web::test]
+async fn poll_09_results_are_applied_before_sets_are_chosen_and_unknown_ones_ignored() {
+    let scene = Scene::polling_with(at_once).await;
+    let sets = handed_out(&scene, &["s-1", "s-2", "s-3"]).await;
+
+    let unknown = json!({
+        "ack": ["no-such-jti", "not a jti at all \u{0}", ""],
+        "setErrs": {"no-such-jti-2": {"err": "invalid_key", "description": ""}},
+    });
+    assert_eq!(jtis(&poll_now(&scene, unknown).await), sets);
+    let known = json!({"ack": sets[..1], "setErrs": {sets[1].as_str(): {"err": "invalid_key"}}});
+    assert_eq!(jtis(&poll_now(&scene, known.clone()).await), sets[2..]);
+    // Once more they are unknown.
+    assert_eq!(jtis(&poll_now(&scene, known).await), sets[2..]);
+}
+
+/// RFC 8936 §2.6.
+#[actix_web::test]
+async fn poll_10_a_set_that_the_receiver_refuses_is_dead_and_that_is_recorded() {
+    let name = "poll-refused";
+    let scene = Scene::polling_with(|config| {
+        rename_provider(config, name);
+        at_once(config);
+    })
+    .await;
+    let sets = handed_out(&scene, &["s-1", "s-2", "s-3"]).await;
+
+    let errors = json!({
+        sets[0].as_str(): {"err": "invalid_audience", "description": "not for us"},
+        sets[1].as_str(): {"err": "made_up"},
+    });
+    let answer = poll_now(&scene, json!({"setErrs": errors})).await;
+
+    assert_eq!(jtis(&answer), sets[2..]);
+    assert_eq!(scene.waiting().await.len(), 1);
+    for reason in ["invalid_audience", "other"] {
+        let dead = format!(r#"ssfd_sets_dead_total{{provider="{name}",reason="{reason}"}}"#);
+        assert_eq!(scene.daemon.metric(&dead).await.to_string(), "1", "{reason}");
+    }
+}
+
+/// RFC 8936 §2.5.1: the error names the member.
+#[actix_web::test]
+async fn poll_11_an_invalid_poll_is_answered_400_and_settles_nothing() {
+    let scene = Scene::polling().await;
+    let sets = handed_out(&scene, &["s-1"]).await;
+    let url = scene.daemon.provider_url(scene.daemon.provider(), "/ssf/poll/") + &scene.stream;
+    let with_ack = |member: &str| format!(r#"{{"ack": ["{}"], {member}}}"#, sets[0]);
+    for (body, named) in [
+        (String::new(), "body"),
+        ("{".into(), "body"),
+        ("[]".into(), "body"),
+        ("null".into(), "body"),
+        (with_ack(r#""maxEvents": -1"#), "maxEvents"),
+        (with_ack(r#""maxEvents": "10""#), "maxEvents"),
+        (with_ack(r#""maxEvents": null"#), "maxEvents"),
+        (with_ack(r#""returnImmediately": "yes""#), "returnImmediately"),
+        (with_ack(r#""setErrs": []"#), "setErrs"),
+        (with_ack(r#""setErrs": {"j": "bad"}"#), "setErrs"),
+        (r#"{"ack": "one"}"#.into(), "ack"),
+        (r#"{"ack": [1]}"#.into(), "ack"),
+    ] {
+        let answer = post(&url).bearer(&scene.token).body(body.clone()).send().await.expect(400);
+        assert_eq!(answer.header(CONTENT_TYPE), "application/problem+json");
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains(&format!("`{named}`")), "{body}: {detail}");
+    }
+    assert_eq!(scene.waiting().await.len(), 1);
+}
+
+/// SSF §7.1.1.
+#[actix_web::test]
+async fn poll_12_a_poll_needs_a_token_as_management_does() {
+    let scene = Scene::polling().await;
+    let url = scene.daemon.provider_url(scene.daemon.provider(), "/ssf/poll/") + &scene.stream;
+    let answer = post(&url).json(&json!({})).send().await.expect(401);
+    assert_eq!(answer.header(WWW_AUTHENTICATE), CHALLENGE);
+    for token in ["made-up", scene.upstream.as_str()] {
+        let answer = scene.daemon.poll(token, &scene.stream, &json!({})).await.expect(401);
+        let challenge = answer.header(WWW_AUTHENTICATE);
+        assert!(challenge.contains("invalid_token"), "{challenge}");
+    }
+}
+
+/// SSF §8: none of them tells whether such a stream exists.
+#[actix_web::test]
+async fn poll_13_only_the_receivers_own_poll_streams_can_be_polled() {
+    let scene = Scene::polling().await;
+    let other = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
+    let theirs = scene.daemon.poll(&other, &scene.stream, &json!({})).await.expect(404);
+    let unknown = scene.daemon.poll(&other, "no-such-stream", &json!({})).await.expect(404);
+    assert_eq!(theirs.text(), unknown.text());
+
+    let receiver = Receiver::accepting().await;
+    let pushed = Scene::pushing_to(&receiver).await;
+    assert_eq!(pushed.poll(json!({})).await.expect(404).text(), unknown.text());
+}
+
+/// SSF §8.1.2.1.
+#[actix_web::test]
+async fn poll_14_a_stream_that_is_not_enabled_returns_nothing_and_takes_acknowledgements() {
+    let scene = Scene::polling_with(at_once).await;
+    let sets = handed_out(&scene, &["s-1", "s-2"]).await;
+    scene.change_status("paused").await;
+    scene.publish(&["s-3"]).await;
+
+    let answer = poll_now(&scene, json!({"ack": sets[..1]})).await;
+    assert_eq!(answer.json(), json!({"sets": {}}));
+
+    scene.change_status("enabled").await;
+    assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-2", "s-3"]);
+
+    scene.change_status("disabled").await;
+    let answer = poll_now(&scene, json!({"ack": sets})).await;
+    assert_eq!(answer.json(), json!({"sets": {}}));
+}
+
+/// The limits that are documented (STAT-10), put lower. The newest are kept.
+#[actix_web::test]
+async fn poll_15_what_a_paused_stream_has_too_much_is_discarded() {
+    let scene = Scene::polling_with(|config| {
+        (config.store.held_max, config.store.expiry_interval) = (2, Duration::from_millis(10));
+    })
+    .await;
+    scene.change_status("paused").await;
+    scene.publish(&["s-1", "s-2", "s-3", "s-4"]).await;
+    eventually("two are given up", async || scene.daemon.backlog().await == 2).await;
+    scene.change_status("enabled").await;
+    assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-3", "s-4"]);
+}

@@ -1,0 +1,337 @@
+//! Push delivery (RFC 8935).
+
+use std::time::Duration;
+
+use serde_json::json;
+use ssfd::{clock, domain::time::Timestamp};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use crate::{
+    harness::{
+        daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
+        within,
+    },
+    scripted_server::{Gate, Reply, Seen},
+};
+
+/// Longer than any test.
+const AN_HOUR: Duration = Duration::from_hours(1);
+
+/// Attempts that failed at this provider, of this class.
+async fn failed(scene: &Scene, class: &str) -> f64 {
+    let provider = scene.daemon.provider();
+    let labels = format!(r#"{{provider="{provider}",class="{class}"}}"#);
+    scene.daemon.metric(&format!("ssfd_attempts_failed_total{labels}")).await
+}
+
+/// SETs that are dead at this provider for this reason.
+async fn dead(scene: &Scene, reason: &str) -> String {
+    let provider = scene.daemon.provider();
+    let labels = format!(r#"{{provider="{provider}",reason="{reason}"}}"#);
+    scene.daemon.metric(&format!("ssfd_sets_dead_total{labels}")).await.to_string()
+}
+
+/// A 400 with this body.
+fn refusal(body: &str) -> Reply {
+    Reply::full(400, &[("content-type", "application/json")], body)
+}
+
+/// A Receiver that refuses a SET with each of `bodies`, and accepts one more; each SET has come
+/// once.
+async fn refusing(name: &str, bodies: &'static [&'static str]) -> Scene {
+    let mut receiver =
+        Receiver::start(|n, _| bodies.get(n).map_or(Reply::status(202), |body| refusal(body)))
+            .await;
+    let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+    // One lane, so that each waits for the one before it.
+    scene.publish(&vec!["s-1"; bodies.len() + 1]).await;
+    let sets = receiver.next_few(bodies.len() + 1).await;
+    let mut jtis: Vec<_> = sets.iter().map(Seen::jti).collect();
+    jtis.dedup();
+    assert_eq!(jtis.len(), sets.len(), "none is sent twice: {jtis:?}");
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+    scene
+}
+
+#[actix_web::test]
+async fn push_01_the_request_is_a_post_of_a_secevent_jwt() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    scene.publish(&["s-88"]).await;
+    let request = receiver.next().await;
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/in"));
+    assert_eq!(request.headers["content-type"], "application/secevent+jwt");
+    assert_eq!(request.headers["accept"], "application/json");
+}
+
+/// No line's end, no second SET, however many wait.
+#[actix_web::test]
+async fn push_02_the_body_is_one_compact_jwt_and_nothing_else() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    scene.publish(&["s-1", "s-2", "s-3"]).await;
+    let verifier = scene.daemon.verifier(scene.daemon.provider()).await;
+    for request in receiver.next_few(3).await {
+        let base64url = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        let parts: Vec<_> = request.jws().split('.').collect();
+        assert_eq!(parts.len(), 3);
+        assert!(parts.iter().all(|part| !part.is_empty() && part.bytes().all(base64url)));
+        verifier.verify(request.jws()).expect("a SET of ours");
+    }
+}
+
+/// RFC 8935 §2.2. Another success than 202 counts as a deviation.
+#[actix_web::test]
+async fn push_03_a_success_ends_the_delivery() {
+    let mut receiver = Receiver::answering([200, 201, 204]).await;
+    let name = "any-success";
+    let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+
+    scene.publish(&["s-1", "s-1", "s-1", "s-1"]).await;
+
+    receiver.next_few(4).await;
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+    let deviations = format!(r#"ssfd_push_deviations_total{{provider="{name}"}}"#);
+    assert_eq!(scene.daemon.metric(&deviations).await.to_string(), "3");
+}
+
+#[actix_web::test]
+async fn push_04_a_set_that_was_refused_is_not_sent_again() {
+    let bodies = &[
+        r#"{"err":"invalid_request","description":"no"}"#,
+        r#"{"err":"invalid_key"}"#,
+        r#"{"err":"invalid_issuer"}"#,
+        r#"{"err":"invalid_audience"}"#,
+        r#"{"err":"invalid_state"}"#,
+    ];
+    let scene = refusing("refused", bodies).await;
+    for err in
+        ["invalid_request", "invalid_key", "invalid_issuer", "invalid_audience", "invalid_state"]
+    {
+        assert_eq!(dead(&scene, err).await, "1", "{err}");
+    }
+}
+
+/// By what its Receiver answers, by silence, by a connection that breaks, is refused or is none of
+/// TLS.
+#[actix_web::test]
+async fn push_05_a_set_that_may_yet_get_across_is_tried_again_and_not_at_once() {
+    let answers = [408, 425, 429, 500, 502, 503, 504].map(Reply::status);
+    let replies = [&answers[..], &[Reply::Never, Reply::Nothing, Reply::Nothing]].concat();
+    let failures = replies.len();
+    let mut receiver =
+        Receiver::start(move |n, _| replies.get(n).cloned().unwrap_or_else(|| Reply::status(202)))
+            .await;
+    let untrusted = Receiver::accepting_over_tls().await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        rename_provider(config, "tried-again");
+        config.push.attempt_timeout = Duration::from_millis(500);
+    })
+    .await;
+    scene.publish(&["s-1"]).await;
+    receiver.next_few(failures + 1).await;
+    scene.settled().await;
+    receiver.rest();
+
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let closed_url = format!("http://{}/", closed.local_addr().expect("bound"));
+    drop(closed);
+    scene.update(json!({"delivery": push_to(&closed_url)})).await;
+    scene.publish(&["s-2"]).await;
+    for (url, class) in [(closed_url, "connect"), (untrusted.url("/in"), "tls")] {
+        let before = failed(&scene, class).await;
+        scene.update(json!({"delivery": push_to(&url)})).await;
+        eventually(class, async || before < failed(&scene, class).await).await;
+    }
+    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    assert_eq!(receiver.next().await.subject(), "s-2");
+
+    // How long it waits: longer each time, not all as long, and for as long as it is asked to.
+    let throttling = |seen: &Seen| seen.subject() == "throttled";
+    let receiver = Receiver::start(move |_, seen| {
+        Reply::full(429, if throttling(seen) { &[("retry-after", "7000")] } else { &[] }, "")
+    })
+    .await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        config.delivery.retry.schedule = vec![Duration::from_millis(1), AN_HOUR];
+        config.delivery.retry.retry_after_max = 2 * AN_HOUR;
+    })
+    .await;
+    let before = clock::now();
+    let about: Vec<_> = (0..20).map(|n| format!("s-{n}")).collect();
+    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    scene.publish(&["throttled"]).await;
+    eventually("all wait", async || {
+        scene.waiting().await.iter().all(|set| before + AN_HOUR / 2 < set.due_at)
+    })
+    .await;
+    let after = clock::now();
+    let waiting = scene.waiting().await;
+    let mut due: Vec<Timestamp> = waiting.iter().map(|set| set.due_at).collect();
+    let throttled = due.pop().expect("the last that was published");
+    assert!(before + Duration::from_secs(7000) <= throttled, "{throttled:?}");
+    assert!(due.iter().all(|at| before + AN_HOUR.mul_f64(0.75) <= *at), "{due:?}");
+    assert!(due.iter().all(|at| *at <= after + AN_HOUR.mul_f64(1.25)), "{due:?}");
+    assert!(due.windows(2).any(|pair| pair[0] + Duration::from_secs(10) < pair[1]), "{due:?}");
+}
+
+/// The same bytes, and after a restart, when it is signed anew, the same claims.
+#[actix_web::test]
+async fn push_07_a_set_that_is_sent_again_is_the_same() {
+    let gate = Gate::default();
+    let closed = gate.clone();
+    let mut receiver =
+        Receiver::start(move |_, _| Reply::status(if closed.is_open() { 202 } else { 503 })).await;
+    let mut scene = Scene::pushing_to(&receiver).await;
+    scene.publish(&["s-1"]).await;
+    let first = receiver.next().await;
+    for again in receiver.next_few(3).await {
+        assert_eq!(again.body, first.body);
+    }
+    scene.daemon.stop().await;
+    receiver.rest();
+    gate.open();
+    scene.daemon.start_again().await;
+    assert_eq!(receiver.next().await.claims(), first.claims());
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn push_08_a_refusal_that_says_nothing_we_know_is_one_all_the_same() {
+    let bodies = &[
+        r#"{"err":"made_up"}"#,
+        r#"{"err":7}"#,
+        "{}",
+        "",
+        "<html>",
+        "\u{0}",
+        // The one that we know, though what it says besides is no text.
+        r#"{"err":"invalid_issuer","description":null}"#,
+    ];
+    let scene = refusing("refused-otherwise", bodies).await;
+    assert_eq!(dead(&scene, "other").await, (bodies.len() - 1).to_string());
+    assert_eq!(dead(&scene, "invalid_issuer").await, "1");
+}
+
+/// Nor is anybody else shown the SET or the credential.
+#[actix_web::test]
+async fn push_09_a_redirect_is_not_followed() {
+    let mut elsewhere = Receiver::accepting().await;
+    let location = elsewhere.url("/in");
+    let statuses = [301, 302, 303, 307, 308];
+    let mut receiver = Receiver::start(move |n, _| match statuses.get(n) {
+        Some(status) => Reply::full(*status, &[("location", &location)], ""),
+        None => Reply::status(202),
+    })
+    .await;
+    let mut delivery = push_to(&receiver.url("/in"));
+    delivery["authorization_header"] = "Bearer rx secret=7".into();
+    let scene = Scene::new(delivery, |_| {}).await;
+    scene.publish(&["s-1"]).await;
+    for request in receiver.next_few(statuses.len() + 1).await {
+        assert_eq!(request.headers["authorization"], "Bearer rx secret=7");
+    }
+    scene.settled().await;
+    assert!(elsewhere.rest().is_empty());
+}
+
+/// Answers one connection as a server that knows no version of TLS above 1.1; returns what it is
+/// told then.
+async fn answer_with_tls_1_1(listener: TcpListener) -> Vec<u8> {
+    let (mut tcp, _) = listener.accept().await.expect("a connection");
+    let mut record = [0; 5];
+    tcp.read_exact(&mut record).await.expect("the head of a record");
+    let mut client_hello = vec![0; usize::from(u16::from_be_bytes([record[3], record[4]]))];
+    tcp.read_exact(&mut client_hello).await.expect("a ClientHello");
+    // A record of one handshake message, ServerHello: 3.2 is TLS 1.1; its random; no session; a
+    // cipher suite; no compression.
+    let random = [7; 32];
+    let hello = [&[3, 2][..], &random, &[0, 0xc0, 0x13, 0]].concat();
+    let length = u8::try_from(hello.len()).expect("short");
+    let head = [22, 3, 2, 0, length + 4, 2, 0, 0, length];
+    tcp.write_all(&[&head[..], &hello].concat()).await.expect("it listens");
+    let mut told = Vec::new();
+    // It may hang up rather than close.
+    tcp.read_to_end(&mut told).await.ok();
+    told
+}
+
+/// RFC 8935 §5.3: by an authority that is trusted, for the name in the URL, by TLS 1.2 at least.
+#[actix_web::test]
+async fn push_10_a_certificate_is_verified_and_so_is_the_version_of_tls() {
+    let mut trusted = Receiver::accepting_over_tls().await;
+    let mut untrusted = Receiver::accepting_over_tls().await;
+    let (url, roots) = (trusted.url("/in"), trusted.roots());
+    let old = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let old_url = format!("https://{}/", old.local_addr().expect("bound"));
+    let scene = Scene::new(push_to(&untrusted.url("/in")), |config| {
+        rename_provider(config, "verified");
+        config.push.trusted_roots = Some(roots);
+        config.delivery.retry.schedule = vec![AN_HOUR];
+    })
+    .await;
+    scene.publish(&["s-1"]).await;
+    eventually("no such authority", async || failed(&scene, "tls").await >= 1.0).await;
+    // The certificate is for `localhost`.
+    let by_address = url.replace("localhost", "127.0.0.1");
+    scene.update(json!({"delivery": push_to(&by_address)})).await;
+    eventually("another name", async || failed(&scene, "tls").await >= 2.0).await;
+    scene.update(json!({"delivery": push_to(&old_url)})).await;
+    let told = within("the hello is answered", answer_with_tls_1_1(old)).await;
+    let protocol_version = [2, 70];
+    assert!(told.ends_with(&protocol_version), "no fatal alert: {told:?}");
+    assert!(trusted.rest().is_empty() && untrusted.rest().is_empty());
+
+    scene.update(json!({"delivery": push_to(&url)})).await;
+    assert_eq!(trusted.next().await.subject(), "s-1");
+    scene.settled().await;
+}
+
+/// It waits, since the operator may allow the network after all.
+#[actix_web::test]
+async fn push_12_an_endpoint_in_our_own_network_is_not_dialled() {
+    let mut receiver = Receiver::accepting().await;
+    let name = "own-network";
+    let scene = Scene::pushing_with(&receiver, |config| {
+        rename_provider(config, name);
+        config.push.allow_networks.clear();
+    })
+    .await;
+
+    scene.publish(&["s-1"]).await;
+
+    eventually("an attempt is refused", async || failed(&scene, "address_refused").await >= 1.0)
+        .await;
+    assert_eq!(scene.waiting().await.len(), 1);
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn push_13_a_receiver_that_does_not_answer_delays_no_other() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let mut receiver = Receiver::start(move |_, request| match request.target.as_str() {
+        "/slow" => Reply::status(202).behind(&held),
+        _ => Reply::status(202),
+    })
+    .await;
+    let scene = Scene::pushing_with(&receiver, |_| {}).await;
+    let slow = push_to(&receiver.url("/slow"));
+    scene.daemon.create_stream(&scene.token, slow).await;
+
+    let about: Vec<String> = (0..100).map(|n| format!("s-{n}")).collect();
+    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+
+    let mut through = 0;
+    while through < about.len() {
+        through += usize::from(receiver.next().await.target == "/in");
+    }
+    gate.open();
+    scene.settled().await;
+}

@@ -1,0 +1,161 @@
+//! Security and privacy (SSF §9, §10).
+
+use std::{net::TcpListener, thread};
+
+use serde_json::{Value, json};
+
+use crate::{
+    command_line::{Workplace, ask},
+    harness::{
+        caller::assert_refused,
+        daemon::with_provider,
+        events::about_with,
+        http_client,
+        receiver::{Receiver, subject},
+        scene::Scene,
+        streams::by_poll,
+        subjects::opaque,
+    },
+};
+
+/// To ask for a type and to add a subject grants nothing, where upstream says whom an event is for.
+/// What a Receiver may have is judged again when a SET is sent, by push and by poll.
+#[actix_web::test]
+async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    let other = scene.daemon.caller("other").await;
+    let polled = scene.daemon.create_stream(&other.token, by_poll()).await;
+    scene.add(&opaque("kim")).await;
+    let for_other = about_with("kim", json!({"stream_ids": [polled]}));
+    scene.daemon.publish(&scene.upstream, &for_other).await.expect(202);
+    assert_eq!(other.polled(&polled).await.len(), 1);
+
+    scene.change_status("paused").await;
+    scene.publish(&["kim", "lee"]).await;
+    scene.remove(&opaque("kim")).await;
+    let body = json!({"stream_id": polled, "subject": opaque("kim")});
+    other.send("POST", "/ssf/subjects/remove", &body).await.expect(204);
+    scene.change_status("enabled").await;
+    assert_eq!(receiver.next().await.subject(), "lee");
+    let [set] = other.polled(&polled).await.try_into().expect("one SET");
+    assert_eq!(subject(&set), "lee");
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+fn post(address: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+    let (status, body) = ask(address, &format!("POST {path}"), Some(token), &body.to_string());
+    (status, serde_json::from_str(&body).unwrap_or_default())
+}
+
+/// Accepts, and hangs up at once.
+fn hang_up_on_everyone() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    address
+}
+
+/// Each is refused with a status that tells which, and leaves nothing behind. Of long polls one too
+/// many is answered at once.
+#[actix_web::test]
+async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
+    let scene = Scene::polling_with(|config| {
+        config.public.body_bytes_max = 200_000;
+        (config.internal.events_bytes_max, config.internal.events_max) = (2000, 2);
+        config.poll.waiting_max = 0;
+        with_provider(|provider| {
+            (provider.streams_per_receiver_max, provider.subjects_per_stream_max) = (1, 1);
+        })(config);
+    })
+    .await;
+    let (caller, id) = (scene.caller(), &scene.stream);
+    let many = |count: usize| vec!["b1"; count];
+    let list =
+        |format: &str, member: &str, of: Value| json!({"format": format, member: vec![of; 65]});
+    let addresses = list("ip-addresses", "ip-addresses", "10.0.0.1".into());
+    let aliases = list("aliases", "identifiers", opaque("kim"));
+    let mut deep = json!({});
+    for _ in 0..32 {
+        deep = json!([deep]);
+    }
+    let poll = format!("/ssf/poll/{id}");
+    let refused = [
+        ("/ssf/status", json!({"x": "x".repeat(200_000)}), 413, "larger than 200000 bytes"),
+        ("/ssf/status", json!({"x": deep}), 400, "nested more than 32 deep"),
+        ("/ssf/streams", json!({"events_requested": many(257)}), 400, "at most 256 values"),
+        ("/ssf/streams", json!({}), 409, "as many as it may have"),
+        (&poll, json!({"ack": many(10_001)}), 400, "`ack` must name at most 10000 SETs"),
+        ("/ssf/subjects/add", json!({"stream_id": id, "subject": addresses}), 400, "1 to 64"),
+        ("/ssf/subjects/add", json!({"stream_id": id, "subject": aliases}), 400, "1 to 64"),
+        ("/ssf/verify", json!({"stream_id": id, "state": "x".repeat(1025)}), 400, "1024 bytes"),
+    ];
+    for (path, body, status, rule) in &refused {
+        assert_refused(&caller.send("POST", path, body).await, *status, rule);
+    }
+    let remove = |subject| json!({"stream_id": id, "subject": opaque(subject)});
+    caller.send("POST", "/ssf/subjects/remove", &remove("kim")).await.expect(204);
+    let further = caller.send("POST", "/ssf/subjects/remove", &remove("lee")).await;
+    assert_refused(&further, 403, "subjects");
+    let answer = caller.send("POST", &poll, &json!({})).await.expect(200);
+    assert_eq!(answer.json(), json!({"sets": {}}));
+
+    let publish = async |events: Value| scene.daemon.publish(&scene.upstream, &events).await;
+    assert_refused(&publish(json!([{}, {}, {}])).await, 400, "at most 2 events");
+    assert_refused(&publish(json!({"x": "x".repeat(2000)})).await, 413, "larger than 2000 bytes");
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let deep = format!("{{\"type\": \"caep:session-revoked\", \"event\": {{\"x\": {deep}}}}}");
+    let url = scene.daemon.internal_url("/events");
+    let answer =
+        http_client::post(&url).bearer(&scene.upstream).body(deep).send().await.expect(400);
+    assert_eq!(answer.json()["events"][0]["reason"], "malformed");
+    assert_eq!(caller.list().await.as_array().map(Vec::len), Some(1));
+    assert!(scene.waiting().await.is_empty());
+}
+
+/// Also in the detail that a developer would turn on.
+#[test]
+fn sec_05_the_log_has_neither_secrets_nor_subjects_nor_sets() {
+    let place = Workplace::new();
+    place.configure(
+        "log.level = \"info,ssfd=trace\"\n\
+         push.allow_networks = [\"127.0.0.0/8\"]\n\
+         providers.default.insecure_endpoints = true\n",
+    );
+    let create =
+        ["tokens", "create", "receiver", "--receiver", "rx", "--audience", "https://rx.example"];
+    let receiver = place.succeeds(&create).trim().to_owned();
+    let publisher = place.succeeds(&["tokens", "create", "publisher"]).trim().to_owned();
+    let endpoint = hang_up_on_everyone();
+
+    let mut daemon = place.serve();
+    let (public, internal) = daemon.addresses();
+    let stream = json!({
+        "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
+        "delivery": {"method": "urn:ietf:rfc:8935", "authorization_header": "Bearer hunter2",
+            "endpoint_url": format!("http://{endpoint}/in?key=opensesame")},
+    });
+    let (status, stream) = post(&public, "/ssf/streams", &receiver, &stream);
+    assert_eq!(status, 201, "{stream}");
+    let event = json!({"type": "caep:session-revoked", "event": {"reason_admin": {"en": "theft"}},
+        "sub_id": {"format": "email", "email": "kim@example.com"}});
+    let (status, answer) = post(&internal, "/events", &publisher, &event);
+    assert_eq!(status, 202, "{answer}");
+    // Refusals, too, must not repeat what they were shown.
+    assert_eq!(post(&public, "/ssf/streams", "ssfd_forged", &json!({})).0, 401);
+    assert_eq!(post(&internal, "/events", &publisher, &json!({"type": "kim"})).0, 400);
+
+    let retried = daemon.logs("will be retried");
+    assert_eq!(retried["stream_id"], stream["stream_id"]);
+    assert!(retried["jti"].is_string() && retried["error"].is_string(), "{retried}");
+    daemon.signal("TERM");
+    let (code, lines) = daemon.ends();
+    assert_eq!(code, Some(0));
+    let log = json!(lines).to_string();
+    for secret in
+        [&receiver[..], &publisher, "hunter2", "opensesame", "ssfd_forged", "kim@", "theft", "eyJ"]
+    {
+        assert!(!log.contains(secret), "`{secret}` is in the log: {log}");
+    }
+}

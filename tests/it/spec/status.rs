@@ -1,0 +1,202 @@
+//! Whether a stream delivers (SSF §8.1.2).
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+use ssfd::config::Config;
+
+use crate::{
+    harness::{
+        caller::{Caller, UNKNOWN, assert_refused},
+        daemon::Daemon,
+        events::about_with,
+        receiver::Receiver,
+        scene::Scene,
+        streams::{by_poll, push_to},
+    },
+    scripted_server::Seen,
+};
+
+const ALL: [&str; 3] = ["enabled", "paused", "disabled"];
+
+async fn change(caller: &Caller<'_>, members: &Value) -> Value {
+    caller.send("POST", "/ssf/status", members).await.expect(200).json()
+}
+
+/// A push stream to `/in`, and another to `/other`: what arrives there could have arrived here.
+async fn with_another(receiver: &Receiver) -> Scene {
+    let scene = Scene::pushing_to(receiver).await;
+    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;
+    scene
+}
+
+/// The next requests, all of which are for this path.
+async fn next_at(receiver: &mut Receiver, path: &str, count: usize) -> Vec<Seen> {
+    let few = receiver.next_few(count).await;
+    assert!(few.iter().all(|set| set.target == path), "{few:?}");
+    few
+}
+
+#[actix_web::test]
+async fn stat_01_the_status_is_read_with_the_reason_it_has() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    assert_eq!(caller.status(&id).await, json!({"stream_id": id, "status": "enabled"}));
+    let said = json!({"stream_id": id, "status": "paused", "reason": "upgrade"});
+    change(&caller, &said).await;
+    assert_eq!(caller.status(&id).await, said);
+}
+
+/// CONF repeats the `stream_id` in the query; the one in the body counts.
+#[actix_web::test]
+async fn stat_02_each_status_can_be_set_from_each_and_is_echoed() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    for (from, to) in ALL.into_iter().flat_map(|from| ALL.map(|to| (from, to))) {
+        change(&caller, &json!({"stream_id": id, "status": from})).await;
+        let said = json!({"stream_id": id, "status": to, "reason": format!("not {from}")});
+        let answer = caller.send("POST", "/ssf/status?stream_id=another", &said).await.expect(200);
+        assert_eq!(answer.json(), said);
+        assert_eq!(caller.status(&id).await, said);
+    }
+}
+
+/// The refusal names the rule, and nothing changes.
+#[actix_web::test]
+async fn stat_03_an_unknown_status_and_a_missing_member_are_refused() {
+    let daemon = Daemon::start().await;
+    let (caller, other) = (daemon.caller("rx").await, daemon.caller("other").await);
+    let id = caller.new_stream().await;
+    for (body, detail) in [
+        (json!({"stream_id": id, "status": "Paused"}), "`status` must be `enabled`, `paused` or"),
+        (json!({"stream_id": id, "status": ""}), "`status` must be"),
+        (json!({"stream_id": id, "status": null}), "`status` must be a string"),
+        (json!({"stream_id": id, "status": 1}), "`status` must be a string"),
+        (json!({"stream_id": id}), "`status` is required"),
+        (json!({"status": "paused"}), "`stream_id` is required"),
+        (json!({"stream_id": 1, "status": "paused"}), "`stream_id` must be a string"),
+        (json!({"stream_id": null, "status": "paused"}), "`stream_id` must be a string"),
+        (json!({"stream_id": id, "status": "paused", "reason": 7}), "`reason` must be a string"),
+        (json!({"stream_id": id, "status": "paused", "reason": null}), "`reason` must be"),
+    ] {
+        let path = format!("/ssf/status?stream_id={id}");
+        assert_refused(&caller.send("POST", &path, &body).await, 400, detail);
+    }
+    assert_refused(&caller.get("/ssf/status").await, 400, "`stream_id` is required");
+    let twice = caller.get(&format!("/ssf/status?stream_id={id}&stream_id={id}")).await;
+    assert_refused(&twice, 400, "`stream_id` must be given once");
+    for id in [&id[..], UNKNOWN, "a%20b", ""] {
+        let answer = other.get(&format!("/ssf/status?stream_id={id}")).await;
+        assert_refused(&answer, 404, "no such stream");
+        let body = json!({"stream_id": id, "status": "disabled"});
+        assert_refused(&other.send("POST", "/ssf/status", &body).await, 404, "no such stream");
+    }
+    assert_eq!(caller.status(&id).await["status"], "enabled");
+}
+
+#[actix_web::test]
+async fn stat_04_nothing_is_delivered_while_a_stream_is_paused_or_disabled() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = with_another(&receiver).await;
+    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    for status in ["paused", "disabled"] {
+        for stream in [&scene.stream, &polled] {
+            scene.daemon.change_status(&scene.token, stream, status).await.expect(200);
+        }
+        scene.publish(&["s-1", "s-2"]).await;
+        next_at(&mut receiver, "/other", 2).await;
+        assert!(receiver.rest().is_empty());
+        assert!(scene.caller().polled(&polled).await.is_empty());
+    }
+}
+
+#[actix_web::test]
+async fn stat_05_what_happened_while_paused_arrives_once_enabled() {
+    let mut receiver = Receiver::accepting().await;
+    let mut scene = Scene::pushing_to(&receiver).await;
+    scene.change_status("paused").await;
+    scene.publish(&["s-1", "s-2"]).await;
+    // Held is held, over a restart too.
+    scene.daemon.restart().await;
+    scene.publish(&["s-3"]).await;
+    scene.change_status("enabled").await;
+    let mut arrived: Vec<_> = receiver.next_few(3).await.iter().map(Seen::subject).collect();
+    arrived.sort();
+    assert_eq!(arrived, ["s-1", "s-2", "s-3"]);
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn stat_06_what_was_held_about_one_principal_arrives_in_order() {
+    const EACH: usize = 8;
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    scene.change_status("paused").await;
+    let subjects = ["kim", "lee", "sam"];
+    for n in 0..EACH {
+        for subject in subjects {
+            let event = about_with(subject, json!({"event": {"n": n}}));
+            scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        }
+    }
+    scene.change_status("enabled").await;
+    let arrived = receiver.next_few(EACH * subjects.len()).await;
+    for subject in subjects {
+        let of_subject = arrived.iter().filter(|set| set.subject() == subject);
+        let order: Vec<_> = of_subject.map(|set| set.payload()["n"].clone()).collect();
+        assert_eq!(order, (0..EACH).map(Value::from).collect::<Vec<_>>(), "{subject}");
+    }
+}
+
+#[actix_web::test]
+async fn stat_07_what_happened_while_disabled_never_arrives() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = with_another(&receiver).await;
+    // Neither what comes while it is disabled nor what was held before.
+    scene.change_status("paused").await;
+    scene.publish(&["s-1"]).await;
+    scene.change_status("disabled").await;
+    scene.publish(&["s-2"]).await;
+    // To pause it does not bring back either.
+    scene.change_status("paused").await;
+    scene.change_status("enabled").await;
+    next_at(&mut receiver, "/other", 2).await;
+    scene.publish(&["s-3"]).await;
+    let arrived = receiver.next_few(2).await;
+    assert!(arrived.iter().all(|set| set.subject() == "s-3"), "{arrived:?}");
+    scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+/// By the README for Receivers, by the shipped configuration for operators: the numbers that they
+/// name are those that hold by default.
+#[test]
+fn stat_10_what_a_paused_stream_holds_is_documented() {
+    let store = Config::default().store;
+    let days = store.held_for.as_secs() / (24 * 60 * 60);
+    let thousands = store.held_max / 1000;
+    let read = |name: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
+        text.expect("it is in the tree").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let readme = read("README.md");
+    let said = format!(
+        "holds its SETs until it is enabled, up to {thousands},000 of them and for {days} days"
+    );
+    assert!(readme.contains(&said), "`{said}` is not in the README");
+    let said = format!("held_max = {} held_for = \"{days}d\"", store.held_max);
+    assert!(read("config/ssfd.toml").contains(&said), "`{said}` is not in the configuration");
+}
+
+#[actix_web::test]
+async fn stat_11_a_change_that_the_receiver_asked_for_is_not_announced() {
+    let scene = Scene::polling().await;
+    for status in ["paused", "enabled", "disabled", "enabled", "disabled", "paused", "enabled"] {
+        scene.change_status(status).await;
+        assert!(scene.waiting().await.is_empty(), "{status}");
+        assert!(scene.caller().polled(&scene.stream).await.is_empty(), "{status}");
+    }
+}

@@ -1,0 +1,157 @@
+//! What holds for every operation on streams, and for the secret among their members.
+
+use hyper::header::CACHE_CONTROL;
+use serde_json::{Value, json};
+use ssfd::domain::stream::METHOD_PUSH;
+
+use crate::harness::{
+    caller::{Caller, UNKNOWN, assert_refused, every_operation, operations_on},
+    daemon::{Daemon, PROVIDER},
+    receiver::Receiver,
+    streams::id_of,
+};
+
+/// As many spaces as it was given with.
+const SECRET: &str = "Custom  aHVudGVyMg==,realm=7";
+
+fn push_with(receiver: &Receiver, secret: Option<&str>) -> Value {
+    let mut delivery = json!({"method": METHOD_PUSH, "endpoint_url": receiver.url("/in")});
+    if let Some(secret) = secret {
+        delivery["authorization_header"] = secret.into();
+    }
+    delivery
+}
+
+/// What the Receiver is shown as `Authorization` by a verification.
+async fn shown(caller: &Caller<'_>, receiver: &mut Receiver, id: &str) -> Option<String> {
+    caller.send("POST", "/ssf/verify", &json!({"stream_id": id})).await.expect(204);
+    let request = receiver.next().await;
+    let values: Vec<_> = request.headers.get_all("authorization").iter().collect();
+    assert!(values.len() <= 1, "{values:?}");
+    values.first().map(|value| value.to_str().expect("text").to_owned())
+}
+
+/// The first is what CONF sends. Before the look-up: the stream is unknown.
+#[actix_web::test]
+async fn cfg_16_a_malformed_body_is_refused_even_for_an_unknown_stream() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let cut = format!(r#"{{"stream_id": "{UNKNOWN}""#);
+    for body in [";{ broken", "", "[]", "null", &cut] {
+        for method in ["POST", "PATCH", "PUT"] {
+            let answer = caller.call(method, "/ssf/streams").body(body.to_owned()).send().await;
+            assert_refused(&answer, 400, "`body` must be");
+        }
+    }
+    assert_eq!(caller.list().await, json!([]));
+}
+
+#[actix_web::test]
+async fn cfg_17_every_operation_asks_for_a_credential_that_suffices() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let stream = caller.create(&json!({})).await;
+    let powerless = daemon.receiver_token("rx", &[]).await;
+    for operation in every_operation(id_of(&stream)) {
+        let call = || daemon.call(&operation);
+        assert_refused(&call().send().await, 401, "a bearer token is required");
+        assert_refused(&call().bearer("ssfd_unknown").send().await, 401, "token");
+        assert_refused(&call().bearer(&powerless).send().await, 403, "lacks the scope");
+    }
+    assert_eq!(caller.list().await, json!([stream]));
+}
+
+/// Another Receiver's stream is answered as no stream at all, whatever is asked of it.
+#[actix_web::test]
+async fn cfg_18_the_stream_of_another_is_not_there_for_any_operation() {
+    let daemon = Daemon::start().await;
+    let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
+    let id = owner.new_stream().await;
+    let status = json!({"stream_id": id, "status": "paused"});
+    owner.send("POST", "/ssf/status", &status).await.expect(200);
+    let before = owner.list().await;
+    let foreign = operations_on(&id).into_iter().zip(operations_on(UNKNOWN));
+    for ((method, path, body), (_, unknown_path, unknown_body)) in foreign {
+        let answer = other.send(method, &path, &body).await;
+        assert_refused(&answer, 404, "no such stream");
+        let unknown = other.send(method, &unknown_path, &unknown_body).await;
+        assert_eq!(answer.told(), unknown.told());
+    }
+    assert_eq!(other.list().await, json!([]));
+    assert_eq!((owner.list().await, owner.status(&id).await), (before, status));
+}
+
+/// Over a restart, and until a change leaves it out.
+#[actix_web::test]
+async fn cfg_19_the_authorization_header_is_sent_verbatim_until_it_is_taken_away() {
+    let mut daemon = Daemon::start().await;
+    let mut receiver = Receiver::accepting().await;
+    let caller = daemon.caller("rx").await;
+    let stream = caller.create(&json!({"delivery": push_with(&receiver, Some(SECRET))})).await;
+    let (id, token) = (id_of(&stream), caller.token.clone());
+    assert_eq!(shown(&caller, &mut receiver, id).await.as_deref(), Some(SECRET));
+
+    daemon.restart().await;
+    let caller = daemon.caller_with(PROVIDER, &token);
+    // A PATCH without `delivery` leaves it.
+    caller.change("PATCH", id, &json!({"description": "eu"})).await;
+    assert_eq!(shown(&caller, &mut receiver, id).await.as_deref(), Some(SECRET));
+
+    for method in ["PATCH", "PUT"] {
+        // `delivery` is one value: without the header it has none.
+        for secret in [Some("Bearer other"), None] {
+            let members = json!({"delivery": push_with(&receiver, secret)});
+            caller.change(method, id, &members).await;
+            assert_eq!(shown(&caller, &mut receiver, id).await.as_deref(), secret);
+        }
+    }
+}
+
+/// That it is in no log is shown with all that must not be there (SEC-05).
+#[actix_web::test]
+async fn cfg_20_the_authorization_header_is_in_no_answer_and_is_of_one_line() {
+    let daemon = Daemon::start().await;
+    let receiver = Receiver::accepting().await;
+    let caller = daemon.caller("rx").await;
+    let delivery = push_with(&receiver, Some(SECRET));
+    let created = caller.send("POST", "/ssf/streams", &json!({"delivery": delivery})).await;
+    let id = id_of(&created.json()).to_owned();
+    let body = json!({"stream_id": id, "delivery": delivery});
+    let refused = json!({"stream_id": id, "delivery": delivery, "iss": "x"});
+    let smuggling = |end: &str| {
+        let secret = format!("{SECRET}{end}");
+        json!({"delivery": push_with(&receiver, Some(&secret))})
+    };
+    for (answer, status) in [
+        (created, 201),
+        (caller.get("/ssf/streams").await, 200),
+        (caller.get(&format!("/ssf/streams?stream_id={id}")).await, 200),
+        (caller.send("PATCH", "/ssf/streams", &body).await, 200),
+        (caller.send("PUT", "/ssf/streams", &body).await, 200),
+        (caller.send("PUT", "/ssf/streams", &refused).await, 400),
+        (caller.send("POST", "/ssf/streams", &smuggling("\r\nx: y")).await, 400),
+        (caller.send("POST", "/ssf/streams", &smuggling("\n")).await, 400),
+        (caller.send("POST", "/ssf/streams", &smuggling("\r")).await, 400),
+        (caller.get(&format!("/ssf/status?stream_id={id}")).await, 200),
+    ] {
+        let text = answer.expect(status).text();
+        assert!(!text.contains("aHVudGVy"), "{text}");
+        assert!(!text.contains("authorization_header\":"), "{text}");
+    }
+}
+
+/// Success or refusal, whatever the operation.
+#[actix_web::test]
+async fn cfg_23_no_management_answer_may_be_stored() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    // The first operations delete the stream in the end, so the others are refused.
+    for gone in [false, true] {
+        for (method, path, body) in every_operation(&id) {
+            let answer = caller.send(method, &path, &body).await;
+            assert!(gone || answer.status.is_success(), "{method} {path}: {}", answer.text());
+            assert_eq!(answer.header(CACHE_CONTROL), "no-store", "{method} {path}");
+        }
+    }
+}

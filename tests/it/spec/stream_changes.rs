@@ -1,0 +1,171 @@
+//! Streams as they are changed and deleted (SSF §8.1.1.3, §8.1.1.4, §8.1.1.5).
+
+use serde_json::{Value, json};
+use ssfd::domain::{
+    grant::Scope,
+    stream::{METHOD_POLL, METHOD_PUSH},
+};
+
+use crate::harness::{
+    caller::{assert_refused, operations_on},
+    daemon::{Daemon, PROVIDER, holder},
+    events::{CREDENTIAL_CHANGE, SESSION_REVOKED},
+    receiver::Receiver,
+    scene::Scene,
+    streams::{by_poll, every_member, id_of, push_to},
+};
+
+const BOTH: [&str; 2] = ["PATCH", "PUT"];
+
+#[actix_web::test]
+async fn cfg_10_patch_sets_what_is_given_and_keeps_what_is_not() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let stream = caller.create(&every_member()).await;
+    let id = id_of(&stream);
+    let nameless = caller.send("PATCH", "/ssf/streams", &json!({"description": "eu"})).await;
+    assert_refused(&nameless, 400, "`stream_id` is required");
+    let mut expected = stream.clone();
+    assert_eq!(caller.change("PATCH", id, &json!({})).await, expected);
+
+    expected["description"] = "eu".into();
+    assert_eq!(caller.change("PATCH", id, &json!({"description": "eu"})).await, expected);
+    expected["events_requested"] = json!(["urn:x", CREDENTIAL_CHANGE]);
+    expected["events_delivered"] = json!([CREDENTIAL_CHANGE]);
+    let requested = json!({"events_requested": ["urn:x", CREDENTIAL_CHANGE]});
+    assert_eq!(caller.change("PATCH", id, &requested).await, expected);
+    let delivery = json!({"method": METHOD_PUSH, "endpoint_url": "https://rx.example/other"});
+    expected["delivery"] = delivery.clone();
+    assert_eq!(caller.change("PATCH", id, &json!({"delivery": delivery})).await, expected);
+}
+
+#[actix_web::test]
+async fn cfg_11_put_deletes_what_is_not_given() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let stream = caller.create(&every_member()).await;
+    let id = id_of(&stream);
+    assert_eq!(caller.change("PUT", id, &every_member()).await, stream);
+
+    let bare = caller.change("PUT", id, &json!({})).await;
+    assert!(bare.get("description").is_none() && bare.get("events_requested").is_none(), "{bare}");
+    assert_eq!((&bare["events_delivered"], &bare["aud"]), (&json!([]), &stream["aud"]));
+    assert_eq!(bare["delivery"]["method"], METHOD_POLL);
+    assert_eq!(caller.change("PUT", id, &every_member()).await, stream);
+}
+
+/// Not even together with a change that is allowed.
+#[actix_web::test]
+async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let stream = caller.create(&every_member()).await;
+    let id = id_of(&stream);
+    for (member, value) in [
+        ("iss", json!("https://tx.example")),
+        ("iss", json!("https://tx.example/t/acme/")),
+        ("aud", json!("https://other.example")),
+        ("aud", Value::Null),
+        ("events_supported", json!([])),
+        ("events_delivered", json!([SESSION_REVOKED])),
+        ("events_delivered", json!([])),
+        ("min_verification_interval", json!("0")),
+        ("min_verification_interval", json!(1)),
+        // It has none.
+        ("inactivity_timeout", json!(3600)),
+        ("inactivity_timeout", Value::Null),
+    ] {
+        for method in BOTH {
+            let body = json!({"stream_id": id, "description": "eu", member: value});
+            let answer = caller.send(method, "/ssf/streams", &body).await;
+            assert_refused(&answer, 400, &format!("`{member}` is for the Transmitter to say"));
+            assert_eq!(caller.read(id).await, stream);
+        }
+    }
+}
+
+/// Read, edit, send back; `events_delivered` is judged as it was before.
+#[actix_web::test]
+async fn cfg_13_what_was_read_may_be_sent_back() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    for delivery in [every_member()["delivery"].clone(), by_poll()] {
+        let mut members = every_member();
+        members["delivery"] = delivery;
+        let mut stream = caller.create(&members).await;
+        let id = id_of(&stream).to_owned();
+        for method in BOTH {
+            assert_eq!(caller.change(method, &id, &stream).await, stream);
+            stream["events_requested"] = json!([SESSION_REVOKED]);
+            let changed = caller.change(method, &id, &stream).await;
+            assert_eq!(changed["events_delivered"], json!([SESSION_REVOKED]));
+            stream = caller.change(method, &id, &members).await;
+        }
+    }
+}
+
+/// Neither by saying another, nor by a credential that has another.
+#[actix_web::test]
+async fn cfg_14_the_audience_of_a_stream_stays() {
+    let daemon = Daemon::start().await;
+    let stream = daemon.caller("rx").await.create(&every_member()).await;
+    let id = id_of(&stream);
+    let token = daemon.token(holder("rx", &["https://moved.example"], &[Scope::Manage])).await;
+    let caller = daemon.caller_with(PROVIDER, &token);
+    for method in BOTH {
+        for aud in [json!("https://moved.example"), json!(["https://rx.example"])] {
+            let body = json!({"stream_id": id, "aud": aud});
+            let answer = caller.send(method, "/ssf/streams", &body).await;
+            assert_refused(&answer, 400, "`aud` is for the Transmitter to say");
+        }
+        assert_eq!(caller.change(method, id, &every_member()).await, stream);
+    }
+}
+
+/// For every operation and for good. What goes to the other stream could have gone to this one.
+#[actix_web::test]
+async fn cfg_15_a_deleted_stream_is_gone_and_sends_no_more() {
+    let mut receiver = Receiver::accepting().await;
+    let mut scene = Scene::pushing_to(&receiver).await;
+    let (id, other) = (scene.stream.clone(), push_to(&receiver.url("/other")));
+    let other = scene.daemon.create_stream(&scene.token, other).await;
+    let answer = scene.daemon.delete_stream(&scene.token, &id).await.expect(204);
+    assert!(answer.body.is_empty());
+    for restarted in [false, true] {
+        if restarted {
+            scene.daemon.restart().await;
+        }
+        let caller = scene.caller();
+        for (method, path, body) in operations_on(&id) {
+            assert_refused(&caller.send(method, &path, &body).await, 404, "no such stream");
+        }
+        assert_eq!(caller.list().await, json!([caller.read(&other).await]));
+        scene.publish(&["s-88"]).await;
+        assert_eq!(receiver.next().await.target, "/other");
+        scene.settled().await;
+        assert!(receiver.rest().is_empty());
+    }
+}
+
+/// CONF sends it without, and it may be sent as it was assigned.
+#[actix_web::test]
+async fn cfg_27_poll_delivery_needs_no_url_and_takes_no_other() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let (stream, other) = (caller.create(&json!({})).await, caller.create(&json!({})).await);
+    let id = id_of(&stream);
+    for method in BOTH {
+        let short = json!({"delivery": by_poll()});
+        assert_eq!(caller.change(method, id, &short).await, stream);
+        let whole = json!({"delivery": stream["delivery"]});
+        assert_eq!(caller.change(method, id, &whole).await, stream);
+        let body = json!({"stream_id": id, "delivery": other["delivery"]});
+        let answer = caller.send(method, "/ssf/streams", &body).await;
+        assert_refused(&answer, 400, "`delivery.endpoint_url` is for the Transmitter to assign");
+    }
+    // A push stream has an assigned URL to come back to, too.
+    let push = json!({"delivery": every_member()["delivery"]});
+    assert_eq!(caller.change("PATCH", id, &push).await["delivery"], push["delivery"]);
+    let poll = json!({"delivery": stream["delivery"]});
+    assert_eq!(caller.change("PATCH", id, &poll).await, stream);
+}

@@ -1,0 +1,281 @@
+//! Subject identifiers (RFC 9493, SSF §3) and which of them match (SSF §8.1.3.1).
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    events::about_with,
+    receiver::Receiver,
+    scene::Scene,
+    streams::push_to,
+    subjects::{complex, none_by_default, opaque},
+};
+
+/// One of each registered format.
+fn registered() -> [Value; 8] {
+    [
+        json!({"format": "account", "uri": "acct:kim@example.com"}),
+        json!({"format": "email", "email": "kim@example.com"}),
+        json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}),
+        json!({"format": "opaque", "id": "u-1"}),
+        json!({"format": "phone_number", "phone_number": "+12065550100"}),
+        json!({"format": "did", "url": "did:example:123456/did/url/path?versionId=1"}),
+        json!({"format": "uri", "uri": "urn:uuid:4e851e98-83c4-4743-a5da-150ecb53042f"}),
+        json!({"format": "aliases", "identifiers": [
+            {"format": "email", "email": "kim@example.com"}, {"format": "opaque", "id": "u-1"}]}),
+    ]
+}
+
+impl Scene {
+    /// Whether this is an identifier, to upstream and to the Receiver alike.
+    async fn knows(&self, subject: &Value) -> bool {
+        let event = about_with("", json!({"sub_id": subject}));
+        let published = self.daemon.publish(&self.upstream, &event).await.status.as_u16();
+        let body = json!({"stream_id": self.stream, "subject": subject});
+        let added = self.subject_request("add", &body).await.status.as_u16();
+        match (published, added) {
+            (202, 200) => true,
+            (400, 400) => false,
+            other => panic!("{subject}: {other:?}"),
+        }
+    }
+
+    /// It is one, and the SET about it says so to the letter.
+    async fn sends(&self, subject: &Value) {
+        assert!(self.knows(subject).await, "{subject}");
+        assert_eq!(&self.take(1).await[0]["sub_id"], subject);
+    }
+
+    async fn refuses(&self, subject: &Value) {
+        assert!(!self.knows(subject).await, "{subject}");
+        assert_eq!(self.daemon.backlog().await, 0);
+    }
+}
+
+/// The same with another value of a member.
+fn with(subject: &Value, member: &str, value: Value) -> Value {
+    let mut subject = subject.clone();
+    subject[member] = value;
+    subject
+}
+
+/// The same without a member.
+fn without(subject: &Value, member: &str) -> Value {
+    let mut subject = subject.clone();
+    subject.as_object_mut().expect("an identifier is an object").remove(member);
+    subject
+}
+
+/// The names of all members but `format`.
+fn members(subject: &Value) -> Vec<String> {
+    let names = subject.as_object().expect("an identifier is an object").keys();
+    names.filter(|name| *name != "format").cloned().collect()
+}
+
+/// As it is, and not without one of its members, or with one that is null or empty.
+async fn check_format(scene: &Scene, subject: &Value) {
+    scene.sends(subject).await;
+    scene.refuses(&without(subject, "format")).await;
+    for member in members(subject) {
+        scene.refuses(&without(subject, &member)).await;
+        for value in [json!(null), json!(""), json!(7), json!([]), json!({})] {
+            scene.refuses(&with(subject, &member, value)).await;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn sid_01_each_registered_format_is_taken_with_all_its_members_alone() {
+    let scene = Scene::polling().await;
+    for subject in registered() {
+        check_format(&scene, &subject).await;
+    }
+    for (subject, member, value) in [
+        (0, "uri", "kim@example.com"),
+        (1, "email", "kim"),
+        (4, "phone_number", "12065550100"),
+        (4, "phone_number", "+1 206 555 0100"),
+        (5, "url", "https://example.com"),
+        (6, "uri", "/relative"),
+    ] {
+        scene.refuses(&with(&registered()[subject], member, value.into())).await;
+    }
+}
+
+#[actix_web::test]
+async fn sid_02_a_member_that_the_format_does_not_know_is_refused() {
+    let scene = Scene::polling().await;
+    for subject in registered() {
+        let stray = with(&subject, "name", "Kim".into());
+        scene.refuses(&stray).await;
+        scene.refuses(&json!({"format": "aliases", "identifiers": [stray]})).await;
+        scene.refuses(&json!({"format": "complex", "user": stray})).await;
+    }
+}
+
+#[actix_web::test]
+async fn sid_03_the_formats_of_ssf_are_taken_under_their_exact_names() {
+    let scene = Scene::polling().await;
+    let jwt = json!({"format": "jwt_id", "iss": "https://idp.example", "jti": "B70BA622"});
+    let saml = json!({"format": "saml_assertion_id", "issuer": "https://idp.example",
+        "assertion_id": "_8e8dc5f6"});
+    let addresses =
+        json!({"format": "ip-addresses", "ip-addresses": ["10.29.37.75", "2001:db8::1"]});
+    for subject in [&jwt, &saml, &addresses] {
+        check_format(&scene, subject).await;
+        for member in members(subject) {
+            let renamed =
+                with(&without(subject, &member), &turned(&member), subject[&member].clone());
+            scene.refuses(&renamed).await;
+        }
+        let format = subject["format"].as_str().expect("a format");
+        scene.refuses(&with(subject, "format", turned(format).into())).await;
+    }
+    scene.refuses(&with(&addresses, "ip-addresses", json!(["10.29.37"]))).await;
+}
+
+/// With hyphens for underscores and underscores for hyphens, or another beginning.
+fn turned(name: &str) -> String {
+    let turned = name.chars().map(|c| match c {
+        '-' => '_',
+        '_' => '-',
+        other => other,
+    });
+    let turned: String = turned.collect();
+    if turned == name { format!("x{name}") } else { turned }
+}
+
+#[actix_web::test]
+async fn sid_04_aliases_hold_identifiers_that_are_no_aliases_and_one_at_least() {
+    let scene = Scene::polling().await;
+    let aliases = |identifiers: &[Value]| json!({"format": "aliases", "identifiers": identifiers});
+    let kim = &registered()[1];
+    scene.sends(&aliases(std::slice::from_ref(kim))).await;
+    scene.refuses(&aliases(&[])).await;
+    scene.refuses(&aliases(&[aliases(std::slice::from_ref(kim))])).await;
+    scene.refuses(&aliases(&[kim.clone(), aliases(std::slice::from_ref(kim))])).await;
+    scene.refuses(&aliases(&["kim@example.com".into()])).await;
+    scene.refuses(&json!({"format": "aliases", "identifiers": kim})).await;
+}
+
+#[actix_web::test]
+async fn sid_05_a_complex_subject_has_simple_members_and_one_at_least() {
+    let scene = Scene::polling().await;
+    let names =
+        ["user", "device", "session", "application", "tenant", "org_unit", "group", "x_ours"];
+    let all: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
+    scene.sends(&complex(&all)).await;
+    for name in names {
+        scene.sends(&complex(&[(name, "x-1")])).await;
+    }
+    scene.refuses(&complex(&[])).await;
+    for part in [complex(&[("user", "u-1")]), json!("u-1"), json!({"id": "u-1"}), json!(null)] {
+        scene.refuses(&json!({"format": "complex", "user": part})).await;
+        let mut more = complex(&[("tenant", "t-1")]);
+        more["user"] = part;
+        scene.refuses(&more).await;
+    }
+}
+
+/// By push and by poll.
+#[actix_web::test]
+async fn sid_06_email_and_iss_sub_can_be_sent() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::polling().await;
+    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
+    for subject in [&registered()[1], &registered()[2]] {
+        let event = about_with("", json!({"sub_id": subject}));
+        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        assert_eq!(&scene.take(1).await[0]["sub_id"], subject);
+        assert_eq!(&receiver.next().await.claims()["sub_id"], subject);
+    }
+}
+
+#[actix_web::test]
+async fn sid_07_simple_subjects_match_if_they_are_identical_in_whatever_order() {
+    let scene = Scene::polling_with(none_by_default).await;
+    let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let added = r#"{"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}"#;
+    let turned = r#"{"sub": "u-1", "iss": "https://idp.example", "format": "iss_sub"}"#;
+    scene.add(&parse(added)).await;
+    assert!(scene.reaches(&parse(turned)).await);
+    for other in ["U-1", "u-1 ", "u-10"] {
+        assert!(!scene.reaches(&parse(&added.replace("u-1", other))).await);
+    }
+    assert!(!scene.reaches(&opaque("u-1")).await);
+    // Each kind of value; the order of an array counts.
+    for subject in registered() {
+        assert!(!scene.reaches(&subject).await || subject["format"] == "iss_sub", "{subject}");
+        scene.add(&subject).await;
+        assert!(scene.reaches(&subject).await, "{subject}");
+    }
+    let mut aliases = registered()[7].clone();
+    aliases["identifiers"].as_array_mut().expect("an array").reverse();
+    assert!(!scene.reaches(&aliases).await);
+}
+
+/// A subject of the stream and one of an event.
+async fn check_match(
+    scene: &Scene,
+    added: &[(&str, &str)],
+    event: &[(&str, &str)],
+    expected: bool,
+) {
+    // Whichever of the two is on the stream.
+    for (added, event) in [(complex(added), complex(event)), (complex(event), complex(added))] {
+        assert!(!scene.reaches(&event).await, "nothing is on the stream");
+        scene.add(&added).await;
+        assert_eq!(scene.reaches(&event).await, expected, "{added} {event}");
+        scene.remove(&added).await;
+    }
+}
+
+#[actix_web::test]
+async fn sid_08_a_member_that_one_of_two_complex_subjects_lacks_does_not_matter() {
+    let scene = Scene::polling_with(none_by_default).await;
+    let (tenant, user, group) = (("tenant", "t"), ("user", "u"), ("group", "g"));
+    check_match(&scene, &[tenant], &[tenant, user], true).await;
+    check_match(&scene, &[user, ("device", "d")], &[user], true).await;
+    check_match(&scene, &[tenant, user, group], &[tenant, user, ("session", "s")], true).await;
+    // Nothing in common, so by the letter nothing differs.
+    check_match(&scene, &[user], &[("device", "d")], true).await;
+}
+
+#[actix_web::test]
+async fn sid_09_complex_subjects_that_differ_in_a_common_member_do_not_match() {
+    let scene = Scene::polling_with(none_by_default).await;
+    let (tenant, user, group) = (("tenant", "t"), ("user", "u"), ("group", "g"));
+    check_match(&scene, &[user], &[("user", "v")], false).await;
+    check_match(&scene, &[user, group], &[user, ("group", "h")], false).await;
+    let other = [tenant, ("user", "v"), ("session", "s")];
+    check_match(&scene, &[tenant, user, group], &other, false).await;
+}
+
+/// Whatever is on the stream by default.
+#[actix_web::test]
+async fn sid_10_a_stream_always_has_its_own_subject() {
+    for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
+        let own = opaque(&scene.stream);
+        scene.remove(&own).await;
+        assert!(scene.reaches(&own).await);
+        scene.daemon.verify_stream(&scene.token, &scene.stream, "n-4411").await.expect(204);
+        for claims in scene.take(2).await {
+            assert_eq!(claims["sub_id"], own);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn sid_11_simple_never_matches_complex_and_names_of_old_are_refused() {
+    let scene = Scene::polling_with(none_by_default).await;
+    scene.add(&opaque("u-1")).await;
+    assert!(!scene.reaches(&complex(&[("user", "u-1")])).await);
+    scene.remove(&opaque("u-1")).await;
+    scene.add(&complex(&[("user", "u-1")])).await;
+    assert!(!scene.reaches(&opaque("u-1")).await);
+
+    scene.refuses(&json!({"format": "phone", "phone_number": "+12065550100"})).await;
+    scene.refuses(&json!({"format": "phone", "phone": "+12065550100"})).await;
+    scene.refuses(&json!({"subject_type": "email", "email": "kim@example.com"})).await;
+    let both = json!({"format": "email", "subject_type": "email", "email": "kim@example.com"});
+    scene.refuses(&both).await;
+}

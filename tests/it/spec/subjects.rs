@@ -1,0 +1,172 @@
+//! The subjects of a stream (SSF §8.1.3).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ssfd::domain::subject::list::DefaultSubjects;
+
+use crate::harness::{
+    caller::{UNKNOWN, assert_refused},
+    daemon::with_provider,
+    eventually,
+    scene::Scene,
+    streams::by_poll,
+    subjects::{complex, none_by_default, opaque},
+};
+
+#[actix_web::test]
+async fn subj_01_an_addition_is_answered_200_and_a_removal_204_without_a_body() {
+    for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
+        for subject in [opaque("s-88"), complex(&[("user", "u"), ("device", "d")])] {
+            for answer in [scene.add(&subject).await, scene.remove(&subject).await] {
+                assert!(answer.body.is_empty());
+                assert_eq!(answer.headers["cache-control"], "no-store");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn subj_02_verified_is_a_boolean_or_absent() {
+    let scene = Scene::polling_with(none_by_default).await;
+    scene.add(&opaque("verified-absent")).await;
+    assert!(scene.reaches(&opaque("verified-absent")).await);
+    let body = |id: &str, verified: Value| json!({"stream_id": scene.stream, "subject": opaque(id), "verified": verified});
+    for verified in [true, false] {
+        let id = format!("verified-{verified}");
+        scene.subject_request("add", &body(&id, json!(verified))).await.expect(200);
+        assert!(scene.reaches(&opaque(&id)).await);
+    }
+    for verified in [json!("true"), json!(1), json!(null)] {
+        let answer = scene.subject_request("add", &body("s-88", verified)).await.expect(400);
+        assert!(answer.text().contains("`verified` must be true or false"), "{}", answer.text());
+    }
+    assert!(!scene.reaches(&opaque("s-88")).await);
+}
+
+/// A refusal names the member and the rule.
+#[actix_web::test]
+async fn subj_03_a_malformed_subject_is_refused_and_an_unknown_stream_not_found() {
+    let scene = Scene::polling().await;
+    let refused = [
+        (json!(null), "`subject` must be an object"),
+        (json!("kim@example.com"), "`subject` must be an object"),
+        (json!({"email": "kim@example.com"}), "`format` is required"),
+        (json!({"subject_type": "email", "email": "kim@example.com"}), "`format` is required"),
+        (json!({"format": "phone", "phone_number": "+12065550100"}), "is `phone_number`"),
+        (json!({"format": "email"}), "`email` is required"),
+        (json!({"format": "complex"}), "`complex` must have"),
+        (json!({"format": "complex", "user": complex(&[("user", "u")])}), "must not be a complex"),
+    ];
+    for operation in ["add", "remove"] {
+        for (subject, rule) in &refused {
+            let body = json!({"stream_id": scene.stream, "subject": subject});
+            let answer = scene.subject_request(operation, &body).await.expect(400);
+            assert!(answer.text().contains(rule), "{}", answer.text());
+        }
+        let without_subject = json!({"stream_id": scene.stream});
+        let answer = scene.subject_request(operation, &without_subject).await.expect(400);
+        assert!(answer.text().contains("`subject` is required"), "{}", answer.text());
+        let without_stream = json!({"subject": opaque("s-88")});
+        let answer = scene.subject_request(operation, &without_stream).await.expect(400);
+        assert!(answer.text().contains("`stream_id` is required"), "{}", answer.text());
+        let unknown = json!({"stream_id": UNKNOWN, "subject": opaque("s-88")});
+        assert_refused(&scene.subject_request(operation, &unknown).await, 404, "no such stream");
+    }
+}
+
+/// Who there is cannot be learned (SSF §9.1). Events were published about one of these subjects and
+/// never about the other, and whether one is known is not looked up at all.
+#[actix_web::test]
+async fn subj_04_a_subject_that_nobody_knows_is_answered_like_any_other() {
+    for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
+        scene.publish(&["known"]).await;
+        let (known, unknown) = (opaque("known"), opaque("unknown"));
+        assert_eq!(scene.add(&known).await.told(), scene.add(&unknown).await.told());
+        assert_eq!(scene.remove(&known).await.told(), scene.remove(&unknown).await.told());
+    }
+}
+
+/// What is taken off an `ALL` stream is the identical subject, and no other that would match it.
+#[actix_web::test]
+async fn subj_05_none_streams_get_what_was_added_and_all_streams_what_was_not_removed() {
+    let kim = json!({"format": "email", "email": "kim@example.com"});
+    let none = Scene::polling_with(none_by_default).await;
+    assert!(!none.reaches(&kim).await);
+    none.add(&kim).await;
+    assert!(none.reaches(&kim).await);
+    assert!(!none.reaches(&opaque("s-88")).await);
+    none.remove(&kim).await;
+    assert!(!none.reaches(&kim).await);
+
+    let all = Scene::polling().await;
+    // Adding what is there anyway changes nothing.
+    all.add(&kim).await;
+    assert!(all.reaches(&kim).await);
+    all.remove(&kim).await;
+    assert!(!all.reaches(&kim).await);
+    assert!(all.reaches(&opaque("s-88")).await);
+    all.add(&kim).await;
+    assert!(all.reaches(&kim).await);
+    all.remove(&complex(&[("tenant", "t")])).await;
+    assert!(!all.reaches(&complex(&[("tenant", "t")])).await);
+    assert!(all.reaches(&complex(&[("tenant", "t"), ("user", "u")])).await);
+}
+
+#[actix_web::test]
+async fn subj_06_a_flood_is_answered_429_and_one_stream_does_not_hold_up_another() {
+    let slow = with_provider(|provider| provider.subject_changes_per_second_max = 1);
+    let scene = Scene::polling_with(slow).await;
+    let other = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    for operation in ["add", "remove"] {
+        let body = |stream: &str| json!({"stream_id": stream, "subject": opaque("s-88")});
+        eventually("two requests come in one second", async || {
+            let answer = scene.subject_request(operation, &body(&scene.stream)).await;
+            let flooded = answer.status == 429;
+            assert_eq!(flooded, answer.headers.contains_key("retry-after"));
+            flooded
+        })
+        .await;
+        eventually("the other stream is served", async || {
+            scene.subject_request(operation, &body(&other)).await.status.is_success()
+        })
+        .await;
+    }
+}
+
+#[actix_web::test]
+async fn subj_07_a_request_that_is_repeated_is_answered_as_before() {
+    let scene = Scene::polling_with(none_by_default).await;
+    let subject = opaque("s-88");
+    scene.remove(&subject).await;
+    for _ in 0..2 {
+        scene.add(&subject).await;
+    }
+    assert!(scene.reaches(&subject).await);
+    for _ in 0..2 {
+        scene.remove(&subject).await;
+    }
+    assert!(!scene.reaches(&subject).await);
+}
+
+/// SSF §9.3.
+#[actix_web::test]
+async fn subj_08_a_removed_subject_stays_for_as_long_as_the_grace() {
+    for default in [DefaultSubjects::All, DefaultSubjects::None] {
+        let with_grace = |millis: u64| {
+            with_provider(move |provider| {
+                provider.default_subjects = default;
+                provider.subject_removal_grace = Duration::from_millis(millis);
+            })
+        };
+        let long = Scene::polling_with(with_grace(3_600_000)).await;
+        long.add(&opaque("s-88")).await;
+        long.remove(&opaque("s-88")).await;
+        assert!(long.reaches(&opaque("s-88")).await);
+
+        let short = Scene::polling_with(with_grace(20)).await;
+        short.add(&opaque("s-88")).await;
+        short.remove(&opaque("s-88")).await;
+        eventually("the grace ends", async || !short.reaches(&opaque("s-88")).await).await;
+    }
+}

@@ -1,0 +1,136 @@
+//! Whether a stream works (SSF §8.1.4).
+
+use std::time::Duration;
+
+use hyper::header::RETRY_AFTER;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    caller::{Caller, UNKNOWN, assert_refused},
+    daemon::{Daemon, with_provider},
+    events::VERIFICATION,
+    receiver::{Receiver, event},
+    scene::Scene,
+    streams::id_of,
+};
+
+async fn verify(caller: &Caller<'_>, members: &Value) {
+    let answer = caller.send("POST", "/ssf/verify", members).await.expect(204);
+    assert!(answer.body.is_empty());
+}
+
+#[actix_web::test]
+async fn ver_01_a_request_is_answered_204_and_brings_one_verification() {
+    let mut receiver = Receiver::accepting().await;
+    let pushed = Scene::pushing_to(&receiver).await;
+    verify(&pushed.caller(), &json!({"stream_id": pushed.stream})).await;
+    let set = receiver.next().await;
+    pushed.settled().await;
+    assert!(receiver.rest().is_empty());
+
+    let polled = Scene::polling().await;
+    verify(&polled.caller(), &json!({"stream_id": polled.stream})).await;
+    let sets = polled.caller().polled(&polled.stream).await;
+    assert_eq!(sets.len(), 1);
+
+    for (claims, stream) in [(&set.claims(), &pushed.stream), (&sets[0], &polled.stream)] {
+        assert_eq!(event(claims).0, VERIFICATION);
+        assert_eq!(claims["sub_id"], json!({"format": "opaque", "id": stream}));
+    }
+}
+
+#[actix_web::test]
+async fn ver_02_the_state_is_echoed_as_it_is_and_only_if_there_is_one() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    for state in [Some("VGhpcyBpcyBhbiBl\"\\ \u{1f511}"), Some(" "), Some(""), None] {
+        let mut members = json!({"stream_id": id});
+        let mut expected = json!({});
+        if let Some(state) = state {
+            (members["state"], expected["state"]) = (state.into(), state.into());
+        }
+        verify(&caller, &members).await;
+        let [set] = caller.polled(&id).await.try_into().expect("one SET");
+        assert_eq!(set["events"], json!({VERIFICATION: expected}));
+    }
+}
+
+/// Never before the first request, and per stream.
+#[actix_web::test]
+async fn ver_04_a_request_too_soon_is_told_how_long_to_wait() {
+    let daemon = Daemon::with(with_provider(|provider| {
+        provider.min_verification_interval = Duration::from_hours(1);
+    }))
+    .await;
+    let caller = daemon.caller("rx").await;
+    let stream = caller.create(&json!({})).await;
+    assert_eq!(stream["min_verification_interval"], 3600);
+    let id = id_of(&stream);
+    // What is refused for another reason does not count.
+    let refused = caller.send("POST", "/ssf/verify", &json!({"stream_id": id, "state": 1})).await;
+    assert_refused(&refused, 400, "`state` must be a string");
+
+    verify(&caller, &json!({"stream_id": id, "state": "first"})).await;
+    let again = caller.send("POST", "/ssf/verify", &json!({"stream_id": id})).await;
+    assert_refused(&again, 429, "too many requests");
+    let wait: u64 = again.header(RETRY_AFTER).parse().expect("whole seconds");
+    assert!((3000..=3600).contains(&wait), "{wait}");
+    assert_eq!(caller.polled(id).await.len(), 1);
+    let other = caller.new_stream().await;
+    verify(&caller, &json!({"stream_id": other})).await;
+}
+
+/// The refusal names the rule, and nothing is queued.
+#[actix_web::test]
+async fn ver_05_a_bad_body_is_refused_and_an_unknown_stream_not_found() {
+    let daemon = Daemon::start().await;
+    let (caller, other) = (daemon.caller("rx").await, daemon.caller("other").await);
+    let id = caller.new_stream().await;
+    for (body, detail) in [
+        (json!([]), "`body` must be a JSON object"),
+        (json!({"state": "x"}), "`stream_id` is required"),
+        (json!({"stream_id": null}), "`stream_id` must be a string"),
+        (json!({"stream_id": id, "state": null}), "`state` must be a string"),
+        (json!({"stream_id": id, "state": {}}), "`state` must be a string"),
+        (json!({"stream_id": id, "state": "x".repeat(1025)}), "at most 1024 bytes"),
+    ] {
+        assert_refused(&caller.send("POST", "/ssf/verify", &body).await, 400, detail);
+    }
+    for id in [&id[..], UNKNOWN, "a b"] {
+        let answer = other.send("POST", "/ssf/verify", &json!({"stream_id": id})).await;
+        assert_refused(&answer, 404, "no such stream");
+    }
+    assert_eq!(daemon.backlog().await, 0);
+    verify(&caller, &json!({"stream_id": id, "state": "x".repeat(1024)})).await;
+}
+
+#[actix_web::test]
+async fn ver_06_a_stream_that_is_not_enabled_is_not_verified() {
+    let daemon = Daemon::start().await;
+    let caller = daemon.caller("rx").await;
+    let id = caller.new_stream().await;
+    for status in ["paused", "disabled"] {
+        daemon.change_status(&caller.token, &id, status).await.expect(200);
+        let answer = caller.send("POST", "/ssf/verify", &json!({"stream_id": id})).await;
+        assert_refused(&answer, 400, "not enabled");
+    }
+    assert_eq!(daemon.backlog().await, 0);
+    // And the refusal has used up no interval, and left nothing behind.
+    daemon.change_status(&caller.token, &id, "enabled").await.expect(200);
+    verify(&caller, &json!({"stream_id": id, "state": "now"})).await;
+    assert_eq!(caller.polled(&id).await.len(), 1);
+}
+
+/// Sooner than asked for: once it is promised, the next poll has it, first of all that waits.
+#[actix_web::test]
+async fn ver_07_a_poll_after_the_204_has_the_verification() {
+    let scene = Scene::polling().await;
+    scene.publish(&["s-1", "s-2"]).await;
+    verify(&scene.caller(), &json!({"stream_id": scene.stream, "state": "n-4411"})).await;
+    let one = json!({"maxEvents": 1, "returnImmediately": true});
+    let answer = scene.poll(one).await.expect(200).json();
+    let set = answer["sets"].as_object().and_then(|sets| sets.values().next());
+    let claims = crate::harness::receiver::claims(set.and_then(Value::as_str).expect("one SET"));
+    assert_eq!(event(&claims), (VERIFICATION.to_owned(), json!({"state": "n-4411"})));
+}
