@@ -25,7 +25,8 @@ pub(super) struct Connection {
 pub(super) struct UnderWay(Rc<Connection>);
 
 /// Watches a connection, for as long as it stands: it is closed after at least `idle_max`, and less
-/// than twice as long, without a request.
+/// than twice as long, without a request. One that is answered is none any more: so long may its end
+/// take to read the answer.
 pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
     let tls = || io.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
     let Some(tcp) = io.downcast_ref::<TcpStream>().or_else(tls) else { return };

@@ -1,5 +1,5 @@
 //! The interface as an OpenAPI 3.1 document, made from the table that the listeners are made from
-//! ([`super::api`]). `openapi.json` in the repository is the whole of it.
+//! (`http::api`). `openapi.json` in the repository is the whole of it.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -81,7 +81,7 @@ impl Part {
                 "title": "ssfd, a Shared Signals Framework Transmitter",
                 "version": env!("CARGO_PKG_VERSION"),
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-                "description": "SSF 1.0, RFC 8935 and RFC 8936. Unknown members of a request are \
+                "description": "SSF 1.0, RFC 8935 and RFC 8936. Unknown members of a body are \
                     ignored. A path that names nothing is answered 404, a method that a path does \
                     not have 405 with `Allow`. Every refusal has the form of RFC 9457.",
             },
