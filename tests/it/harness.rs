@@ -5,6 +5,7 @@ pub(crate) mod caller;
 pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod http_client;
+pub(crate) mod operator;
 pub(crate) mod polling;
 pub(crate) mod receiver;
 pub(crate) mod redis;

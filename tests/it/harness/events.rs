@@ -15,6 +15,8 @@ pub(crate) const ACCOUNT_PURGED: &str =
     "https://schemas.openid.net/secevent/risc/event-type/account-purged";
 pub(crate) const VERIFICATION: &str =
     "https://schemas.openid.net/secevent/ssf/event-type/verification";
+pub(crate) const STREAM_UPDATED: &str =
+    "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 
 /// The Redis stream of [`PROVIDER`].
 pub(crate) fn key() -> String {

@@ -7,10 +7,9 @@ use hyper::{
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
-use super::VERIFICATION;
 use crate::harness::{
     daemon::{Daemon, PROVIDER, provider},
-    events::SESSION_REVOKED,
+    events::{SESSION_REVOKED, VERIFICATION},
     http_client::{Answer, Call, post},
     receiver::Receiver,
     scene::Scene,

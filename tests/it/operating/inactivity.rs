@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use ssfd::{clock, config::Config, domain::time::Timestamp};
+use ssfd::{config::Config, domain::time::Timestamp};
 
 use crate::harness::{
     eventually,
@@ -14,7 +14,7 @@ use crate::harness::{
 };
 
 /// Pauses streams after this time, and looks often.
-fn after(timeout: Duration) -> impl FnOnce(&mut Config) {
+pub(crate) fn after(timeout: Duration) -> impl FnOnce(&mut Config) {
     move |config| {
         config.process.activity_interval = Duration::from_millis(20);
         let provider = config.providers.values_mut().next().expect("a provider");
@@ -23,7 +23,7 @@ fn after(timeout: Duration) -> impl FnOnce(&mut Config) {
 }
 
 impl Scene {
-    async fn is_paused(&self) -> bool {
+    pub(crate) async fn is_paused(&self) -> bool {
         let stream = self.shown().await;
         if stream["status"] == "enabled" {
             return false;
@@ -33,18 +33,18 @@ impl Scene {
         stream["status"] == "paused"
     }
 
-    async fn is_paused_eventually(&self) {
+    pub(crate) async fn is_paused_eventually(&self) {
         eventually("it is paused", async || self.is_paused().await).await;
     }
 
     /// What is recorded of the stream's last activity.
-    async fn recorded(&self) -> Option<Timestamp> {
+    pub(crate) async fn recorded(&self) -> Option<Timestamp> {
         let record = self.daemon.store().activity().await.expect("the store answers");
         let own = record.last.into_iter().find(|(id, _)| id.as_str() == self.stream);
         own.map(|(_, at)| at)
     }
 
-    async fn calls(&self, method: &str, path: &str, body: &Value) {
+    pub(crate) async fn calls(&self, method: &str, path: &str, body: &Value) {
         let url = self.daemon.provider_url(self.daemon.provider(), path);
         let method = method.parse().expect("a method");
         let answer = Call::new(method, &url).bearer(&self.token).json(body).send().await;
@@ -84,43 +84,6 @@ async fn a_push_stream_that_nobody_manages_is_paused_and_says_so() {
     };
     let reason = scene.shown().await["reason"].clone();
     scene.assert_announced(&said, "paused", reason.as_str().expect("a reason"));
-}
-
-#[actix_web::test]
-async fn every_request_that_names_a_stream_is_activity() {
-    let scene = Scene::polling_with(after(Duration::from_hours(1))).await;
-    let id = &scene.stream;
-    let of_stream = |resource: &str| format!("{resource}?stream_id={id}");
-    let subject = json!({"format": "email", "email": "kim@example.com"});
-    for (method, path, body) in [
-        ("GET", of_stream("/ssf/streams"), Value::Null),
-        ("PATCH", "/ssf/streams".to_owned(), json!({"stream_id": id})),
-        ("PUT", "/ssf/streams".to_owned(), json!({"stream_id": id})),
-        ("GET", of_stream("/ssf/status"), Value::Null),
-        ("POST", "/ssf/status".to_owned(), json!({"stream_id": id, "status": "enabled"})),
-        ("POST", "/ssf/verify".to_owned(), json!({"stream_id": id})),
-        ("POST", "/ssf/subjects/add".to_owned(), json!({"stream_id": id, "subject": subject})),
-        ("POST", "/ssf/subjects/remove".to_owned(), json!({"stream_id": id, "subject": subject})),
-        ("POST", format!("/ssf/poll/{id}"), json!({"returnImmediately": true})),
-    ] {
-        let before = clock::now();
-        scene.calls(method, &path, &body).await;
-        let noticed = async || scene.recorded().await.is_some_and(|at| before <= at);
-        eventually(&format!("{method} {path} is recorded"), noticed).await;
-    }
-    assert!(scene.shown().await["last_activity_at"].is_i64());
-}
-
-#[actix_web::test]
-async fn the_last_activity_survives_a_restart() {
-    let mut scene = Scene::polling_with(after(Duration::from_hours(1))).await;
-    eventually("its beginning is recorded", async || scene.recorded().await.is_some()).await;
-    let stream = scene.stream.parse().expect("an id");
-    let long_ago = clock::now() - Duration::from_hours(2);
-    let record = scene.daemon.store().record_activity(vec![(stream, long_ago)], None).await;
-    record.expect("recorded");
-    scene.daemon.restart().await;
-    scene.is_paused_eventually().await;
 }
 
 #[actix_web::test]

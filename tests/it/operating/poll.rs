@@ -41,30 +41,6 @@ impl Scene {
     }
 }
 
-/// STAT-08, STAT-09, STAT-05, STAT-06, POLL-14 (SSF §8.1.2, §8.1.5).
-#[actix_web::test]
-async fn a_paused_stream_says_so_last_and_an_enabled_one_goes_on_in_order() {
-    let mut scene = polled().await;
-    scene.publish(&["s-1", "s-2"]).await;
-    scene.set_status("paused", "moving").await;
-    scene.publish(&["s-3"]).await;
-
-    scene.daemon.restart().await;
-    let (said, more) = scene.brings(json!({})).await;
-    assert_eq!((said.len(), more), (1, false));
-    scene.assert_announced(&said[0], "paused", "moving");
-    scene.acknowledges(&said[0]).await;
-    assert_eq!(scene.brings(json!({})).await, (vec![], false));
-    assert_eq!(scene.in_outbox().await, 3);
-
-    scene.set_status("enabled", "moved").await;
-    scene.assert_announced(&scene.takes().await, "enabled", "moved");
-    for expected in ["s-1", "s-2", "s-3"] {
-        assert_eq!(subject(&scene.takes().await), expected);
-    }
-    assert_eq!(scene.in_outbox().await, 0);
-}
-
 /// STAT-08: it stays to be polled until it is acknowledged.
 #[actix_web::test]
 async fn the_last_word_is_handed_out_until_it_is_acknowledged() {

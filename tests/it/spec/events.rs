@@ -5,7 +5,7 @@ use ssfd::config::ProviderSettings;
 
 use crate::harness::{
     daemon::{Daemon, with_provider},
-    events::VERIFICATION,
+    events::{STREAM_UPDATED, VERIFICATION},
     receiver::Receiver,
     scene::Scene,
     streams::{by_poll, id_of, push_to},
@@ -143,6 +143,22 @@ fn of(uri: &str, members: Map<String, Value>) -> Value {
     json!({"type": uri, "sub_id": subject, "event": members})
 }
 
+#[actix_web::test]
+async fn evt_01_a_control_event_is_about_its_stream() {
+    let scene = Scene::polling().await;
+    scene.daemon.verify_stream(&scene.token, &scene.stream, "n-4411").await.expect(204);
+    let verified = scene.caller().polled(&scene.stream).await;
+    scene.set_status("paused", "moving").await;
+    let announced = scene.caller().polled(&scene.stream).await;
+    for (claims, uri) in [(&announced[0], STREAM_UPDATED), (&verified[0], VERIFICATION)] {
+        assert_eq!(claims["sub_id"], json!({"format": "opaque", "id": scene.stream}));
+        assert_eq!(
+            claims["events"].as_object().expect("an object").keys().collect::<Vec<_>>(),
+            [uri]
+        );
+    }
+}
+
 /// By push and by poll.
 #[actix_web::test]
 async fn evt_02_a_control_event_comes_to_a_stream_that_gets_no_events() {
@@ -162,6 +178,18 @@ async fn evt_02_a_control_event_comes_to_a_stream_that_gets_no_events() {
             receiver.next().await.claims()
         };
         assert_eq!(claims["events"], json!({VERIFICATION: {"state": "n-4411"}}));
+    }
+}
+
+#[actix_web::test]
+async fn evt_03_a_change_of_ours_is_told_with_the_status() {
+    let scene = Scene::polling().await;
+    for status in ["paused", "enabled", "disabled", "enabled"] {
+        scene.set_status(status, "by hand").await;
+        let sets = scene.caller().polled(&scene.stream).await;
+        assert_eq!(sets.len(), 1);
+        let said = json!({"status": status, "reason": "by hand"});
+        assert_eq!(sets[0]["events"], json!({STREAM_UPDATED: said}));
     }
 }
 

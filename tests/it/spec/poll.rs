@@ -249,7 +249,7 @@ async fn poll_15_what_a_paused_stream_has_too_much_is_discarded() {
     .await;
     scene.change_status("paused").await;
     scene.publish(&["s-1", "s-2", "s-3", "s-4"]).await;
-    eventually("two are given up", async || scene.daemon.backlog().await == 2).await;
+    eventually("two are given up", async || scene.in_outbox().await == 2).await;
     scene.change_status("enabled").await;
     assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-3", "s-4"]);
 }

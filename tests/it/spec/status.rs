@@ -1,6 +1,6 @@
 //! Whether a stream delivers (SSF §8.1.2).
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 use ssfd::config::Config;
@@ -10,7 +10,7 @@ use crate::{
         caller::{Caller, UNKNOWN, assert_refused},
         daemon::Daemon,
         events::about_with,
-        receiver::Receiver,
+        receiver::{Receiver, claims, subject},
         scene::Scene,
         streams::{by_poll, push_to},
     },
@@ -199,4 +199,49 @@ async fn stat_11_a_change_that_the_receiver_asked_for_is_not_announced() {
         assert!(scene.waiting().await.is_empty(), "{status}");
         assert!(scene.caller().polled(&scene.stream).await.is_empty(), "{status}");
     }
+}
+
+/// What an operator stops says so, and then nothing more; also where it is taken up again.
+#[actix_web::test]
+async fn stat_08_a_stop_of_ours_is_the_last_that_is_heard() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    scene.publish(&["s-1"]).await;
+    next_at(&mut receiver, "/in", 1).await;
+    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;
+    for status in ["paused", "disabled"] {
+        scene.set_status(status, "moving").await;
+        scene.assert_announced(&receiver.next().await.claims(), status, "moving");
+        scene.publish(&["s-1", "s-2"]).await;
+        next_at(&mut receiver, "/other", 2).await;
+        assert!(receiver.rest().is_empty());
+
+        scene.set_status("enabled", "").await;
+        let held = if status == "paused" { 2 } else { 0 };
+        next_at(&mut receiver, "/in", 1 + held).await;
+        scene.settled().await;
+    }
+}
+
+/// By poll, over a restart, and with what was held behind it.
+#[actix_web::test]
+async fn stat_09_a_resumption_of_ours_is_heard_first() {
+    let mut scene = Scene::polling().await;
+    scene.publish(&["s-1", "s-2"]).await;
+    scene.set_status("paused", "moving").await;
+    scene.publish(&["s-3"]).await;
+    let caller = scene.caller();
+    let said = caller.polled(&scene.stream).await;
+    assert_eq!(said.len(), 1);
+    scene.assert_announced(&said[0], "paused", "moving");
+
+    scene.set_status("enabled", "moved").await;
+    scene.daemon.restart().await;
+    let first = scene.poll(json!({"maxEvents": 1})).await.expect(200).json();
+    let first = first["sets"].as_object().expect("an object").values().next().cloned();
+    let first = claims(first.expect("one").as_str().expect("a compact JWS"));
+    scene.assert_announced(&first, "enabled", "moved");
+    let held: BTreeSet<_> =
+        scene.caller().polled(&scene.stream).await.iter().map(subject).collect();
+    assert_eq!(held, ["s-1", "s-2", "s-3"].map(str::to_owned).into());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::header::RETRY_AFTER;
+use hyper::{Method, header::RETRY_AFTER};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -54,6 +54,26 @@ async fn ver_02_the_state_is_echoed_as_it_is_and_only_if_there_is_one() {
         let [set] = caller.polled(&id).await.try_into().expect("one SET");
         assert_eq!(set["events"], json!({VERIFICATION: expected}));
     }
+}
+
+#[actix_web::test]
+async fn ver_03_an_unasked_verification_has_no_state() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        let provider = config.providers.values_mut().next().expect("a provider");
+        provider.min_verification_interval = Duration::from_hours(1);
+    })
+    .await;
+    // The interval is for Receivers.
+    for _ in 0..2 {
+        scene.operate(Method::POST, "/verify", &Value::Null).await.expect(204);
+        let claims = receiver.next().await.claims();
+        assert_eq!(claims["events"], json!({VERIFICATION: {}}));
+        assert_eq!(claims["sub_id"], json!({"format": "opaque", "id": scene.stream}));
+    }
+    scene.daemon.verify_stream(&scene.token, &scene.stream, "first").await.expect(204);
+    scene.set_status("paused", "").await;
+    scene.operate(Method::POST, "/verify", &Value::Null).await.expect(400);
 }
 
 /// Never before the first request, and per stream.
