@@ -1,5 +1,6 @@
 //! The composition root: here every concrete type is named. Build, serve, drain.
 
+mod authorization;
 mod keys;
 mod lock;
 mod tls;
@@ -37,6 +38,7 @@ use crate::{
 };
 
 pub use self::{
+    authorization::{AuthorizationError, load as load_authorization},
     keys::{KeyFileError, load as load_keys},
     lock::LockError,
     tls::{TlsFileError, server_config},
@@ -51,6 +53,8 @@ pub enum StartError {
     Keys(#[from] KeyFileError),
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -97,6 +101,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     config.validate()?;
     let keys = Arc::new(load_keys(&config)?);
     let tls = server_config(&config.public)?;
+    let authorization = load_authorization(&config)?;
     let push = PushClient::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
@@ -124,7 +129,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     transmitter.take_up_activity().await?;
     let services = Services {
         transmitter,
-        authenticator: Authenticator::new(Arc::clone(&store)),
+        authenticator: Authenticator::new(Arc::clone(&store), authorization),
         keys,
         store,
         readiness: Arc::default(),
@@ -211,6 +216,7 @@ impl App {
         let public = server(Listener::Public, &services, listeners.public, tls, workers)?;
         // Few clients, and each of them quick.
         let internal = server(Listener::Internal, &services, listeners.internal, None, 1)?;
+        services.authenticator.warm_up();
         let servers = [public.handle(), internal.handle()];
         let serving = [actix_web::rt::spawn(public), actix_web::rt::spawn(internal)];
         ready();
@@ -352,7 +358,9 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
         loop {
             let expired = async {
                 let lists = store.expire_lists(now).await?;
-                Ok::<_, StoreError>(store.expire(settled_before, ids_before).await? || lists)
+                let grants = store.expire_grants(now).await?;
+                let settled = store.expire(settled_before, ids_before).await?;
+                Ok::<_, StoreError>(lists || grants || settled)
             };
             match expired.await {
                 Ok(true) => {}

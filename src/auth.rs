@@ -1,9 +1,31 @@
 //! Who is asking. A credential becomes a [`Principal`], and only a principal opens anything.
 
-use std::sync::Arc;
+mod access_token;
+mod bearer;
+pub mod external;
+mod fetch;
+mod introspection;
+mod key_cache;
+mod key_set;
+mod key_source;
+pub mod settings;
+pub mod token_endpoint;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+pub use self::{
+    access_token::{Expectations, TokenFault},
+    fetch::Fetcher,
+    introspection::Introspection,
+    key_cache::KeyLimits,
+    key_source::{KeySource, KeysError, Origin},
+};
+use self::{
+    external::External,
+    token_endpoint::{Issued, TokenEndpoint, TokenError, TokenRequest},
+};
 use crate::{
     clock,
     domain::{
@@ -36,8 +58,18 @@ pub enum AuthError {
     SeveralCredentials,
     #[error("the bearer token is malformed, unknown, expired or of another kind or provider")]
     InvalidToken,
-    #[error("the bearer token lacks the scope `{0}`")]
+    /// As [`Self::InvalidToken`], with the rule that a token of an authorization server breaks.
+    #[error("the access token is refused: {0}")]
+    InvalidAccessToken(#[from] TokenFault),
+    /// 403 and not 401: the token is good, and a new one would open no more.
+    #[error("the client of this access token is no Receiver here")]
+    UnknownClient,
+    /// What it takes to ask for is named, which may be more than the one operation needs.
+    #[error("the bearer token lacks the scope `{}`", .0.standard())]
     InsufficientScope(Scope),
+    /// Nobody can say at present whether the token is good.
+    #[error("the authorization server cannot be reached")]
+    Unavailable { retry_after: Duration },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -49,13 +81,14 @@ impl Principal {
     }
 }
 
-/// The longest token that is looked at; a longer one is invalid.
-const TOKEN_LENGTH_MAX: usize = 4096;
+/// What every token begins with that is ours.
+const TOKEN_PREFIX: &str = "ssfd_";
 
-/// A new static bearer token of 244 random bits. It is shown once; the store keeps its hash.
+/// A new bearer token, or a client's secret, of 244 random bits. It is shown once; the store keeps its
+/// hash.
 pub fn new_token() -> Secret {
     let (one, two) = (clock::random_uuid().simple(), clock::random_uuid().simple());
-    Secret::new(format!("ssfd_{one}{two}"))
+    Secret::new(format!("{TOKEN_PREFIX}{one}{two}"))
 }
 
 /// A plain hash is enough for a token: it is random, so there is nothing to guess.
@@ -65,16 +98,53 @@ pub fn hash(token: &Secret) -> TokenHash {
     TokenHash::from_hex(hex)
 }
 
-/// Turns the value of an `Authorization` header into a grant. Tokens are looked up in the store at
-/// each request, so that a revoked one is refused from then on.
+/// Where the access tokens of a provider come from, besides those that operators make.
+pub enum AuthorizationServer {
+    /// The provider's own.
+    BuiltIn(TokenEndpoint),
+    External(Box<External>),
+}
+
+/// Turns the value of an `Authorization` header into a principal. Tokens of ours are looked up in the
+/// store at each request, so that a revoked one is refused from then on.
 #[derive(Clone)]
 pub struct Authenticator {
     store: Arc<dyn Store>,
+    servers: Arc<BTreeMap<ProviderName, AuthorizationServer>>,
 }
 
 impl Authenticator {
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(
+        store: Arc<dyn Store>,
+        servers: BTreeMap<ProviderName, AuthorizationServer>,
+    ) -> Self {
+        Self { store, servers: Arc::new(servers) }
+    }
+
+    /// Fetches what the first request would have to wait for.
+    pub fn warm_up(&self) {
+        self.servers.values().filter_map(AuthorizationServer::external).for_each(External::warm_up);
+    }
+
+    /// The issuer of a provider's access tokens, if it is not the provider itself.
+    pub fn external_issuer(&self, provider: &ProviderName) -> Option<&str> {
+        let external = self.servers.get(provider)?.external()?;
+        Some(&external.expected.issuer)
+    }
+
+    /// A token of the provider's own token endpoint; `None` if it has none.
+    pub async fn issue(
+        &self,
+        provider: &ProviderName,
+        request: TokenRequest,
+        now: Timestamp,
+    ) -> Option<Result<Issued, TokenError>> {
+        match self.servers.get(provider)? {
+            AuthorizationServer::BuiltIn(endpoint) => {
+                Some(endpoint.issue(&*self.store, provider, request, now).await)
+            }
+            AuthorizationServer::External(_) => None,
+        }
     }
 
     /// The Receiver that holds this credential, if it is one of this provider's.
@@ -84,7 +154,13 @@ impl Authenticator {
         authorization: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
-        match self.holder(authorization, now).await? {
+        let token = bearer::token(authorization)?;
+        if let Some(external) = self.servers.get(provider).and_then(AuthorizationServer::external)
+            && !token.expose().starts_with(TOKEN_PREFIX)
+        {
+            return external.principal(provider, &token, now).await;
+        }
+        match self.holder(&token, now).await? {
             Holder::Receiver { provider: own, receiver, audience, scopes } if own == *provider => {
                 Ok(Principal { provider: own, receiver, audience, scopes })
             }
@@ -100,7 +176,7 @@ impl Authenticator {
         authorization: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<ProviderName, AuthError> {
-        match self.holder(authorization, now).await? {
+        match self.holder(&bearer::token(authorization)?, now).await? {
             Holder::Publisher { provider } => Ok(provider),
             Holder::Receiver { .. } | Holder::Operator => Err(AuthError::InvalidToken),
         }
@@ -112,62 +188,31 @@ impl Authenticator {
         authorization: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<(), AuthError> {
-        match self.holder(authorization, now).await? {
+        match self.holder(&bearer::token(authorization)?, now).await? {
             Holder::Operator => Ok(()),
             Holder::Receiver { .. } | Holder::Publisher { .. } => Err(AuthError::InvalidToken),
         }
     }
 
-    async fn holder(
-        &self,
-        authorization: Option<&[u8]>,
-        now: Timestamp,
-    ) -> Result<Holder, AuthError> {
-        let token = bearer(authorization)?;
-        let grant = self.store.grant(&hash(&token)).await?;
+    async fn holder(&self, token: &Secret, now: Timestamp) -> Result<Holder, AuthError> {
+        let grant = self.store.grant(&hash(token)).await?;
         let valid = |grant: &Grant| grant.expires_at.is_none_or(|at| now < at);
         grant.filter(valid).map(|grant| grant.holder).ok_or(AuthError::InvalidToken)
     }
 }
 
-/// The token of a bearer credential (RFC 6750 §2.1). Another scheme, or bytes that are no text, is
-/// a bad credential (401) and not a bad request.
-fn bearer(authorization: Option<&[u8]>) -> Result<Secret, AuthError> {
-    let value = authorization.ok_or(AuthError::NoCredential)?;
-    let text = std::str::from_utf8(value).map_err(|_| AuthError::InvalidToken)?;
-    let (scheme, token) = text.trim().split_once(' ').ok_or(AuthError::InvalidToken)?;
-    let token = token.trim_start();
-    let plausible = !token.is_empty() && token.len() <= TOKEN_LENGTH_MAX;
-    if scheme.eq_ignore_ascii_case("bearer") && plausible {
-        Ok(Secret::new(token))
-    } else {
-        Err(AuthError::InvalidToken)
+impl AuthorizationServer {
+    fn external(&self) -> Option<&External> {
+        match self {
+            Self::External(external) => Some(external),
+            Self::BuiltIn(_) => None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(header: Option<&[u8]>, token: Result<&str, &str>) {
-        let found = bearer(header).map_err(|error| error.to_string());
-        match token {
-            Ok(token) => assert_eq!(found, Ok(Secret::new(token))),
-            Err(text) => assert!(found.expect_err("no token").contains(text)),
-        }
-    }
-
-    #[test]
-    fn a_bearer_token_is_read_from_the_header_alone() {
-        check(Some(b"Bearer abc"), Ok("abc"));
-        check(Some(b"bearer  abc"), Ok("abc"));
-        check(None, Err("is required"));
-        check(Some(b"Bearer"), Err("malformed"));
-        check(Some(b"Bearer "), Err("malformed"));
-        check(Some(b"Basic YTpi"), Err("malformed"));
-        check(Some(b"\xff\xfe"), Err("malformed"));
-    }
 
     #[test]
     fn a_token_is_kept_as_its_hash() {

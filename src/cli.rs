@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod check;
+pub mod clients;
 pub mod demo;
 pub mod explain;
 pub mod http;
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd serve --config /etc/ssfd/ssfd.toml
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
+  ssfd clients add --receiver acme --audience https://rx.example
   ssfd streams list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example";
@@ -71,6 +73,7 @@ enum Command {
     Tokens(tokens::Tokens),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApi),
+    Clients(clients::Clients),
     Streams(streams::Streams),
 }
 
@@ -130,6 +133,7 @@ impl Cli {
                 openapi.run();
                 Ok(())
             }
+            Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(self.json).await,
         }
     }

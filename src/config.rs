@@ -1,6 +1,7 @@
 //! The configuration: gathers the settings that each module owns, from a file, the environment and
 //! flags, into one validated value.
 
+mod authorization;
 mod load;
 mod provider;
 
@@ -159,7 +160,8 @@ impl Config {
         self.providers.get(provider).is_some_and(|settings| settings.interop)
     }
 
-    fn named_providers(&self) -> BTreeMap<ProviderName, ProviderSettings> {
+    /// The providers as they were set, with the one that is there without any.
+    pub fn named_providers(&self) -> BTreeMap<ProviderName, ProviderSettings> {
         if self.providers.is_empty() {
             let name = "default".parse().expect("a valid name");
             return BTreeMap::from([(name, ProviderSettings::default())]);

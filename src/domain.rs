@@ -1,6 +1,7 @@
 //! What SSF means: values and rules. No async, no IO, no clock, no randomness.
 
 pub mod audience;
+pub mod client;
 pub mod event;
 pub mod event_type;
 pub mod grant;
@@ -8,6 +9,7 @@ pub mod id;
 pub mod issuer;
 pub mod lint;
 pub mod metadata;
+pub mod oauth;
 pub mod pace;
 pub mod provider;
 pub mod schema;

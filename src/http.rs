@@ -10,6 +10,7 @@ mod error;
 pub mod events;
 mod health;
 mod jwks;
+mod oauth;
 pub mod openapi;
 mod poll;
 pub mod settings;
@@ -25,7 +26,7 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
+    middleware::{Next, from_fn},
     web,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -96,7 +97,8 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
                 config.service(web::scope(&path).app_data(data()).service(resource.at("")));
             }
             let scope = web::scope(&path).app_data(data());
-            config.service(below.into_iter().fold(scope, |scope, r| scope.service(r.service())));
+            let scope = below.into_iter().fold(scope, |scope, r| scope.service(r.service()));
+            config.service(scope.wrap(from_fn(auth::name_resource_metadata)));
         }
         config.default_service(web::to(error::not_found));
     }

@@ -21,6 +21,7 @@ impl Check {
         let providers = config.providers().map_err(CliError::new)?;
         let keys = app::load_keys(config).map_err(CliError::new)?;
         app::server_config(&config.public).map_err(CliError::new)?;
+        app::load_authorization(config).map_err(CliError::new)?;
         PushClient::new(&config.push).map_err(CliError::new)?;
         ingest::client(&config.ingest.redis).map_err(CliError::new)?;
         logging::filter(&config.log).map_err(CliError::new)?;

@@ -174,8 +174,7 @@ async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
         };
         let holder = match &grant.holder {
             Holder::Receiver { provider, receiver, scopes, .. } => {
-                let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-                format!("receiver {receiver} of {provider}, {}", scopes.join(" "))
+                format!("receiver {receiver} of {provider}, {}", Scope::list(scopes))
             }
             Holder::Publisher { provider } => format!("publisher to {provider}"),
             Holder::Operator => "operator".to_owned(),

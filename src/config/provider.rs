@@ -4,13 +4,16 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, invalid};
-use crate::domain::{
-    event_type::EventType,
-    id::ProviderName,
-    issuer::Issuer,
-    provider::{EventChecks, Provider},
-    subject::list::DefaultSubjects,
+use super::{ConfigError, authorization, invalid};
+use crate::{
+    auth::settings::{OauthSettings, TokenEndpointSettings},
+    domain::{
+        event_type::EventType,
+        id::ProviderName,
+        issuer::Issuer,
+        provider::{EventChecks, Provider},
+        subject::list::DefaultSubjects,
+    },
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,9 @@ pub struct ProviderSettings {
     /// Subjects that may be added to or removed from one stream in a second; further ones are
     /// answered 429.
     pub subject_changes_per_second_max: u32,
+    /// The provider's own authorization server, which it has unless `oauth` names another.
+    pub token_endpoint: TokenEndpointSettings,
+    pub oauth: OauthSettings,
 }
 
 impl Default for ProviderSettings {
@@ -78,6 +84,8 @@ impl Default for ProviderSettings {
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,
             subject_changes_per_second_max: 1000,
+            token_endpoint: TokenEndpointSettings::default(),
+            oauth: OauthSettings::default(),
         }
     }
 }
@@ -121,6 +129,7 @@ impl ProviderSettings {
             return invalid(key("inactivity_timeout"), "must be in whole seconds");
         }
         let inactivity_timeout = self.inactivity_timeout;
+        authorization::check(&self.token_endpoint, &self.oauth, key)?;
         Ok(Provider {
             name: name.clone(),
             issuer,

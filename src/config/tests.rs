@@ -148,3 +148,77 @@ fn every_key(value: &Value, see: &mut impl FnMut(&str, &Value)) {
         }
     }
 }
+
+/// What is said of one provider's tokens, below its issuer.
+fn oauth(lines: &str) -> String {
+    let issuer = "issuer = \"https://as.example\"";
+    format!("[providers.acme.oauth]\n{issuer}\n{lines}\n")
+}
+
+#[test]
+fn an_authorization_server_is_named_with_its_keys_and_clients() {
+    let text = oauth(
+        "jwks = \"https://as.example/jwks\"
+        [providers.acme.oauth.clients.0oaXyZ]
+        receiver = \"rx\"
+        audience = [\"https://rx.example\", \"b\"]
+        [providers.acme.oauth.clients.\"https://rx.example/app\"]
+        receiver = \"app\"
+        audience = \"https://rx.example/app\"
+        scopes = [\"ssf.read\"]",
+    );
+    let config = from_file(&text, &[]).expect("a valid configuration");
+    let clients = &config.providers[&"acme".parse().expect("a name")].oauth.clients;
+    let named: Vec<_> = clients.keys().map(String::as_str).collect();
+    assert_eq!(named, ["0oaXyZ", "https://rx.example/app"], "to the letter");
+    assert_eq!(
+        json(&config)["providers"]["acme"]["oauth"]["clients"]["0oaXyZ"]["scopes"][0],
+        "ssf.manage"
+    );
+}
+
+#[test]
+fn an_authorization_server_that_cannot_be_trusted_is_refused() {
+    let jwks = "jwks = \"as.json\"";
+    from_file(&oauth(jwks), &[]).expect("a valid configuration");
+    refuses(&oauth(""), "`providers.acme.oauth.jwks` and `introspection.endpoint`");
+    refuses("[providers.acme.oauth]\njwks = \"as.json\"\n", "`providers.acme.oauth.issuer`");
+    refuses(&oauth("jwks = \"http://as.example/jwks\""), "must be an https URL");
+    refuses(&oauth(&format!("{jwks}\nalgorithms = [\"HS256\"]")), "public keys");
+    refuses(
+        &oauth(&format!("{jwks}\nalgorithms = [\"none\"]")),
+        "`providers.acme.oauth.algorithms",
+    );
+    refuses(&oauth(&format!("{jwks}\nalgorithms = []")), "at least one");
+    refuses(&oauth(&format!("{jwks}\nleeway = \"1h\"")), "`providers.acme.oauth.leeway`");
+    refuses(&oauth(&format!("{jwks}\njwks_keep = \"1s\"")), "jwks_refresh_interval_min");
+    let asked = "[providers.acme.oauth.introspection]\nendpoint =";
+    refuses(&oauth(&format!("{jwks}\n{asked} \"https://as.example/i\"")), "exclude each other");
+    refuses(&oauth(&format!("{asked} \"https://as.example/i\"")), "introspection.client_id`");
+    refuses(&oauth(&format!("{asked} \"http://as.example/i\"")), "must be an https URL");
+    let client = "[providers.acme.oauth.clients.x]\nreceiver = \"rx\"\naudience =";
+    refuses(&oauth(&format!("{jwks}\n{client} \"\"")), "`providers.acme.oauth.clients.x.audience`");
+    refuses(&oauth(&format!("{jwks}\n{client} \"a\"\nscopes = []")), "must not be empty");
+}
+
+#[test]
+fn a_token_of_ours_lives_for_an_hour_at_most() {
+    let refuses = |line: &str| {
+        refuses(&format!("[providers.acme.token_endpoint]\n{line}\n"), "token_endpoint");
+    };
+    refuses("token_lifetime = \"61m\"");
+    refuses("token_lifetime = \"0s\"");
+    refuses("tokens_per_client_max = 0");
+    refuses("requests_per_second_max = 0");
+}
+
+#[test]
+fn the_examples_of_the_readme_are_valid() {
+    let readme = include_str!("../../README.md");
+    let examples: Vec<_> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.iter().any(|example| example.contains("oauth")), "{examples:?}");
+    for example in examples {
+        from_file(example, &[]).unwrap_or_else(|error| panic!("{error} in {example}"));
+    }
+}

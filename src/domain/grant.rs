@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,8 +11,11 @@ use super::{
     time::Timestamp,
 };
 
-/// What a Receiver's credential allows (CAEP-IOP §2.7.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What a Receiver's credential allows (CAEP-IOP §2.7.2). The finer ones, below `ssf.manage`, open one
+/// kind of change each.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Scope {
     /// Read streams and status, and poll.
     #[serde(rename = "ssf.read")]
@@ -19,13 +23,42 @@ pub enum Scope {
     /// All that `ssf.read` allows, and every change.
     #[serde(rename = "ssf.manage")]
     Manage,
+    #[serde(rename = "ssf.manage.create")]
+    Create,
+    #[serde(rename = "ssf.manage.update")]
+    Update,
+    #[serde(rename = "ssf.manage.delete")]
+    Delete,
+    #[serde(rename = "ssf.manage.status")]
+    Status,
+    #[serde(rename = "ssf.manage.subjects")]
+    Subjects,
+    #[serde(rename = "ssf.manage.verify")]
+    Verify,
 }
 
 impl Scope {
+    pub const ALL: [Self; 8] = [
+        Self::Read,
+        Self::Manage,
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Status,
+        Self::Subjects,
+        Self::Verify,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "ssf.read",
             Self::Manage => "ssf.manage",
+            Self::Create => "ssf.manage.create",
+            Self::Update => "ssf.manage.update",
+            Self::Delete => "ssf.manage.delete",
+            Self::Status => "ssf.manage.status",
+            Self::Subjects => "ssf.manage.subjects",
+            Self::Verify => "ssf.manage.verify",
         }
     }
 
@@ -33,17 +66,37 @@ impl Scope {
     pub fn covers(self, needed: Self) -> bool {
         self == Self::Manage || self == needed
     }
+
+    /// The scope of the interoperability profile that opens what `self` opens: the one that a
+    /// Receiver is told to ask for, since an authorization server need not know the finer ones.
+    #[must_use]
+    pub fn standard(self) -> Self {
+        if self == Self::Read { Self::Read } else { Self::Manage }
+    }
+
+    /// Those of a space-separated list (RFC 6749 §3.3) that are ours.
+    pub fn in_list(list: &str) -> Vec<Self> {
+        list.split(' ').filter_map(|scope| scope.parse().ok()).collect()
+    }
+
+    /// As a space-separated list.
+    pub fn list(scopes: &[Self]) -> String {
+        scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a scope is `ssf.read` or `ssf.manage`, not `{0}`")]
+#[error(
+    "a scope is `ssf.read`, `ssf.manage`, or `ssf.manage.` and one of create, update, delete, \
+     status, subjects, verify; not `{0}`"
+)]
 pub struct InvalidScope(String);
 
 impl FromStr for Scope {
     type Err = InvalidScope;
 
     fn from_str(raw: &str) -> Result<Self, InvalidScope> {
-        [Self::Read, Self::Manage]
+        Self::ALL
             .into_iter()
             .find(|scope| scope.as_str() == raw)
             .ok_or_else(|| InvalidScope(raw.to_owned()))
@@ -94,7 +147,7 @@ impl TokenHash {
     }
 }
 
-/// A static bearer token as the store keeps it.
+/// A bearer token as the store keeps it: one that an operator made, or that a client was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub hash: TokenHash,
@@ -108,19 +161,31 @@ pub struct Grant {
 mod tests {
     use super::*;
 
+    /// AUTH-05
     #[test]
-    fn manage_covers_read_and_not_the_reverse() {
-        assert!(Scope::Manage.covers(Scope::Read));
-        assert!(Scope::Manage.covers(Scope::Manage));
-        assert!(Scope::Read.covers(Scope::Read));
-        assert!(!Scope::Read.covers(Scope::Manage));
+    fn manage_covers_everything_and_the_others_themselves() {
+        for scope in Scope::ALL {
+            assert!(Scope::Manage.covers(scope));
+            assert!(scope.covers(scope));
+            let others = Scope::ALL.into_iter().filter(|other| *other != scope);
+            assert!(scope == Scope::Manage || !others.into_iter().any(|other| scope.covers(other)));
+        }
     }
 
     #[test]
     fn a_scope_prints_back() {
-        for scope in [Scope::Read, Scope::Manage] {
+        for scope in Scope::ALL {
             assert_eq!(scope.to_string().parse(), Ok(scope));
+            assert_eq!(serde_json::to_value(scope).expect("JSON"), scope.as_str());
         }
         assert!("ssf.write".parse::<Scope>().is_err());
+    }
+
+    #[test]
+    fn of_a_list_others_scopes_are_passed_over() {
+        let ours = Scope::in_list("openid ssf.manage.create  ssf.read ssf.manage.x SSF.MANAGE");
+        assert_eq!(ours, [Scope::Create, Scope::Read]);
+        assert_eq!(Scope::list(&ours), "ssf.manage.create ssf.read");
+        assert!(Scope::in_list("").is_empty());
     }
 }

@@ -86,6 +86,10 @@ id!(
     /// Names one key of a provider's JWK Set (RFC 7517 §4.5).
     KeyId, "a key id", 128
 );
+id!(
+    /// Names a client of the built-in authorization server (RFC 6749 §2.2).
+    ClientId, "a client id", 128
+);
 
 #[cfg(test)]
 mod tests {

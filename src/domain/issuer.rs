@@ -44,6 +44,11 @@ impl Issuer {
     pub fn well_known_path(&self, name: &str) -> String {
         format!("/.well-known/{name}{}", self.path)
     }
+
+    /// The URL of such a document.
+    pub fn well_known_url(&self, name: &str) -> String {
+        format!("{}{}", self.origin, self.well_known_path(name))
+    }
 }
 
 impl TryFrom<String> for Issuer {
@@ -80,6 +85,7 @@ mod tests {
         let issuer = Issuer::try_from(raw.to_owned()).expect("a valid issuer");
         assert_eq!(issuer.as_str(), raw);
         assert_eq!(issuer.well_known_path("ssf-configuration"), well_known);
+        assert!(issuer.well_known_url("ssf-configuration").ends_with(well_known));
         assert_eq!(issuer.url("/jwks.json"), jwks);
     }
 

@@ -38,6 +38,7 @@ pub(super) enum Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tag {
     Discovery,
+    Authorization,
     Streams,
     Status,
     Subjects,
@@ -84,6 +85,8 @@ pub(super) enum Access {
     Receiver(Scope),
     /// Upstream, with a token to publish.
     Publisher,
+    /// A client of the provider's own authorization server, with its secret.
+    Client,
     /// Who runs the daemon, with a token for that.
     Operator,
 }
@@ -144,6 +147,7 @@ impl Tag {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Discovery => "Discovery",
+            Self::Authorization => "Authorization",
             Self::Streams => "Streams",
             Self::Status => "Status",
             Self::Subjects => "Subjects",
@@ -158,6 +162,7 @@ impl Tag {
     pub(super) fn description(self) -> &'static str {
         match self {
             Self::Discovery => "What a Receiver needs to know before it has a credential (SSF §7).",
+            Self::Authorization => "How a client gets its access token (RFC 6749, 8414, 9728).",
             Self::Streams => "The configuration of streams (SSF §8.1.1).",
             Self::Status => "Whether a stream delivers (SSF §8.1.2).",
             Self::Subjects => "Which subjects are on a stream (SSF §8.1.3).",
@@ -249,6 +254,15 @@ impl Operation {
         let schema = SchemaGenerator::subschema_for::<T>;
         self.body = Some(Body { media_type: "application/json", schema, example, lines: false });
         self
+    }
+
+    /// As [`Operation::body`], but as a form.
+    pub(super) const fn form<T: JsonSchema>(self, example: &'static str) -> Self {
+        let mut operation = self.body::<T>(example);
+        if let Some(body) = &mut operation.body {
+            body.media_type = "application/x-www-form-urlencoded";
+        }
+        operation
     }
 
     /// As [`Operation::body`], and NDJSON of the same as well.

@@ -2,13 +2,20 @@
 
 use std::{future::Future, pin::Pin};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use actix_web::{
+    Error, FromRequest, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderValue},
+    middleware::Next,
+    web,
+};
 
 use crate::{
     auth::{AuthError, Authenticator, Principal},
     clock,
-    domain::{id::ProviderName, provider::Provider},
-    http::error::ApiError,
+    domain::{id::ProviderName, oauth::PROTECTED_RESOURCE, provider::Provider},
+    http::error::{ApiError, CHALLENGE},
 };
 
 /// The Receiver that asks, known by its bearer token (SSF §8).
@@ -77,4 +84,24 @@ impl FromRequest for Operator {
             Ok(Self)
         })
     }
+}
+
+/// Has each bearer challenge of a provider say where its metadata is, by which a client finds its
+/// authorization server (RFC 9728 §5.1).
+pub(super) async fn name_resource_metadata<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    let challenge = response.headers().get(header::WWW_AUTHENTICATE);
+    let rest = challenge.and_then(|value| value.to_str().ok()?.strip_prefix(CHALLENGE));
+    if let Some(rest) = rest
+        && let Some(provider) = response.request().app_data::<web::Data<Provider>>()
+    {
+        let url = provider.issuer.well_known_url(PROTECTED_RESOURCE);
+        let challenge = format!(r#"{CHALLENGE}, resource_metadata="{url}"{rest}"#);
+        let challenge = HeaderValue::try_from(challenge).expect("an issuer is a plain URL");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    Ok(response)
 }

@@ -17,6 +17,9 @@ use crate::{
     transmitter::RequestError,
 };
 
+/// How every bearer challenge begins (RFC 6750 §3).
+pub(super) const CHALLENGE: &str = r#"Bearer realm="ssf""#;
+
 /// Everything a request can be answered with besides success.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
@@ -68,16 +71,29 @@ impl ApiError {
     /// The challenge of RFC 6750 §3: `error` only if there was a credential to be wrong.
     fn challenge(&self) -> Option<String> {
         let Self::Auth(error) = self else { return None };
-        match error {
-            AuthError::NoCredential => Some(r#"Bearer realm="ssf""#.into()),
-            AuthError::SeveralCredentials => {
-                Some(r#"Bearer realm="ssf", error="invalid_request""#.into())
-            }
-            AuthError::InvalidToken => Some(r#"Bearer realm="ssf", error="invalid_token""#.into()),
+        let error = match error {
+            AuthError::NoCredential => return Some(CHALLENGE.to_owned()),
+            AuthError::SeveralCredentials => "invalid_request",
+            AuthError::InvalidToken | AuthError::InvalidAccessToken(_) => "invalid_token",
+            // No scope is named where none would help.
+            AuthError::UnknownClient => "insufficient_scope",
             AuthError::InsufficientScope(scope) => {
-                Some(format!(r#"Bearer realm="ssf", error="insufficient_scope", scope="{scope}""#))
+                let scope = scope.standard();
+                return Some(format!(
+                    r#"{CHALLENGE}, error="insufficient_scope", scope="{scope}""#
+                ));
             }
-            AuthError::Store(_) => None,
+            AuthError::Unavailable { .. } | AuthError::Store(_) => return None,
+        };
+        Some(format!(r#"{CHALLENGE}, error="{error}""#))
+    }
+
+    /// How long to wait before asking again, where that is known.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { wait: after }
+            | Self::Auth(AuthError::Unavailable { retry_after: after }) => Some(*after),
+            _ => None,
         }
     }
 }
@@ -129,12 +145,13 @@ impl From<RequestError> for ApiError {
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Auth(AuthError::NoCredential | AuthError::InvalidToken) => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::Auth(AuthError::InsufficientScope(_)) | Self::Forbidden(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Auth(
+                AuthError::NoCredential
+                | AuthError::InvalidToken
+                | AuthError::InvalidAccessToken(_),
+            ) => StatusCode::UNAUTHORIZED,
+            Self::Auth(AuthError::InsufficientScope(_) | AuthError::UnknownClient)
+            | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadRequest { .. } | Self::Auth(AuthError::SeveralCredentials) => {
                 StatusCode::BAD_REQUEST
             }
@@ -143,7 +160,9 @@ impl ResponseError for ApiError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable | Self::Auth(AuthError::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Auth(AuthError::Unavailable { .. } | AuthError::Store(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -152,8 +171,8 @@ impl ResponseError for ApiError {
         if let Some(challenge) = self.challenge() {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        if let Self::TooMany { wait } = self {
-            response.insert_header((header::RETRY_AFTER, whole_secs(*wait).to_string()));
+        if let Some(wait) = self.retry_after() {
+            response.insert_header((header::RETRY_AFTER, whole_secs(wait).to_string()));
         }
         if let Self::TooSlow { .. } = self {
             // The rest of the body may come yet, and would be taken for a request (RFC 9110 §15.5.9).

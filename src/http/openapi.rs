@@ -1,7 +1,10 @@
 //! The interface as an OpenAPI 3.1 document, made from the table that the listeners are made from
 //! (`http::api`). `openapi.json` in the repository is the whole of it.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform};
@@ -159,6 +162,12 @@ impl Part {
     fn security_schemes(self) -> Value {
         let bearer = |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
         let mut schemes = json!({
+            "client": {
+                "type": "http",
+                "scheme": "basic",
+                "description":
+                    "A client of the provider's own authorization server (RFC 6749 §2.3.1).",
+            },
             "receiver": bearer(
                 "A Receiver's token, in the header alone (RFC 6750 §2.1). `ssf.manage` allows all \
                  that `ssf.read` does (CAEP-IOP §2.7.2). It opens the streams of its Receiver and \
@@ -264,7 +273,7 @@ fn head_of(operation: &Operation, resource: &Resource) -> Value {
     for answer in operation.answers {
         let text = "As GET, without the body.";
         let mut response = json!({"description": text});
-        if let Some(headers) = answer_headers(answer.caching) {
+        if let Some(headers) = answer_headers(answer.status, answer.caching) {
             response["headers"] = headers;
         }
         answers.insert(answer.status.to_string(), response);
@@ -284,7 +293,12 @@ fn head_of(operation: &Operation, resource: &Resource) -> Value {
 fn security(access: Access) -> Value {
     match access {
         Access::Anyone => json!([]),
-        Access::Receiver(scope) => json!([{"receiver": [scope.as_str()]}]),
+        Access::Receiver(scope) => {
+            // Either the scope of the profile, or the finer one that opens no more than this.
+            let either = BTreeSet::from([scope.standard(), scope]);
+            either.into_iter().map(|scope| json!({"receiver": [scope.as_str()]})).collect()
+        }
+        Access::Client => json!([{"client": []}]),
         Access::Publisher => json!([{"publisher": []}]),
         Access::Operator => json!([{"operator": []}]),
     }
@@ -307,31 +321,40 @@ fn response(answer: &Answer, schemas: &mut SchemaGenerator) -> Value {
             schema.map_or_else(|| json!({"type": "string"}), |schema| schema(schemas).into());
         response["content"] = json!({media_type: {"schema": schema}});
     }
-    if let Some(headers) = answer_headers(answer.caching) {
+    if let Some(headers) = answer_headers(answer.status, answer.caching) {
         response["headers"] = headers;
     }
     response
 }
 
-fn answer_headers(caching: Caching) -> Option<Value> {
+fn answer_headers(status: u16, caching: Caching) -> Option<Value> {
     let header = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
-    match caching {
-        Caching::Unsaid => None,
-        Caching::Never => Some(json!({"Cache-Control": header("NoStore")})),
-        Caching::Tagged => Some(json!({"Cache-Control": header("MaxAge"), "ETag": header("ETag")})),
+    let mut headers = match caching {
+        Caching::Unsaid => return None,
+        Caching::Never => json!({"Cache-Control": header("NoStore")}),
+        Caching::Tagged => json!({"Cache-Control": header("MaxAge"), "ETag": header("ETag")}),
+    };
+    match status {
+        401 | 403 => headers["WWW-Authenticate"] = header("Challenge"),
+        429 => headers["Retry-After"] = header("RetryAfter"),
+        503 => headers["Retry-After"] = header("RetryAfterIfKnown"),
+        _ => {}
     }
+    Some(headers)
 }
 
 /// What an operation may be refused with: what its credential and its body bring about, and what is
 /// its own.
 fn refusals(operation: &Operation) -> BTreeMap<u16, &'static str> {
     let mut refusals = BTreeMap::new();
-    if operation.access != Access::Anyone {
-        refusals.extend([400, 401, 503].map(|status| (status, meaning(status))));
-    }
-    if let Access::Receiver(_) = operation.access {
-        refusals.insert(403, meaning(403));
-    }
+    let by_access: &[u16] = match operation.access {
+        Access::Anyone => &[],
+        Access::Receiver(_) => &[400, 401, 403, 503],
+        Access::Publisher | Access::Operator => &[400, 401, 503],
+        // What is wrong with its credential is said in another form.
+        Access::Client => &[503],
+    };
+    refusals.extend(by_access.iter().map(|status| (*status, meaning(*status))));
     if operation.body.is_some() {
         refusals.extend([400, 408, 413].map(|status| (status, meaning(status))));
     }
@@ -350,7 +373,7 @@ fn meaning(status: u16) -> &'static str {
         409 => "The state of things does not allow it.",
         413 => "The body is larger than is taken.",
         429 => "Too many requests.",
-        503 => "The store does not answer at present.",
+        503 => "What the answer depends on does not answer at present.",
         other => unreachable!("{other} is no refusal of ours"),
     }
 }
@@ -369,23 +392,16 @@ fn problem() -> Value {
 
 fn responses(schemas: &mut SchemaGenerator) -> Value {
     schemas.subschema_for::<Problem<'static>>();
-    let header = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
     let mut responses = Map::new();
     for status in REFUSALS {
-        let mut headers = json!({"Cache-Control": header("NoStore")});
-        match status {
-            401 | 403 => headers["WWW-Authenticate"] = header("Challenge"),
-            429 => headers["Retry-After"] = header("RetryAfter"),
-            _ => {}
-        }
         let response = json!({
             "description": meaning(status),
-            "headers": headers,
+            "headers": answer_headers(status, Caching::Never),
             "content": {PROBLEM: problem()},
         });
         responses.insert(component(status), response);
     }
-    let headers = answer_headers(Caching::Tagged);
+    let headers = answer_headers(304, Caching::Tagged);
     responses.insert(
         "NotModified".into(),
         json!({"description": "What `If-None-Match` names still holds.", "headers": headers}),
@@ -410,8 +426,13 @@ fn headers() -> Value {
         // Not with each 403: some are no matter of the credential.
         "Challenge": header(
             false,
-            "What the credential lacks (RFC 6750 §3).",
-            json!({"type": "string", "pattern": "^Bearer realm=\"ssf\""}),
+            "What the credential lacks, and where one is had (RFC 6750 §3, RFC 9728 §5.1).",
+            json!({"type": "string", "pattern": "^(Bearer|Basic) realm=\"ssf\""}),
+        ),
+        "RetryAfterIfKnown": header(
+            false,
+            "After how many seconds to try again, where that is known.",
+            json!({"type": "string", "pattern": "^[0-9]+$"}),
         ),
         "RetryAfter": header(
             true,

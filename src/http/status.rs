@@ -52,7 +52,7 @@ pub(super) async fn update(
     transmitter: web::Data<Transmitter>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Status)?;
     let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let (status, reason) = body::status(&mut members)?;

@@ -126,7 +126,7 @@ pub(super) async fn create(
     transmitter: web::Data<Transmitter>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Create)?;
     let mut members = body.object().await?;
     let ours = TRANSMITTER_MEMBERS.iter().chain(&["stream_id"]);
     if let Some(ours) = ours.copied().find(|member| members.contains_key(*member)) {
@@ -178,7 +178,7 @@ async fn change(
     transmitter: &Transmitter,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Update)?;
     let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let assigned = poll_url(&id, provider);
@@ -195,7 +195,7 @@ pub(super) async fn delete(
     transmitter: web::Data<Transmitter>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Delete)?;
     transmitter.delete_stream(&caller, &body::required_in_query(&request)?).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }

@@ -46,7 +46,7 @@ pub(super) async fn remove(
 }
 
 async fn read(caller: &Principal, body: Body) -> Result<Map<String, Value>, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Subjects)?;
     body.object().await
 }
 

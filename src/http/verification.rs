@@ -19,7 +19,7 @@ pub(super) async fn request(
     transmitter: web::Data<Transmitter>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Manage)?;
+    caller.require(Scope::Verify)?;
     let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let state = body::text(&mut members, "state")?;

@@ -3,6 +3,7 @@
 
 mod activity;
 mod append;
+mod clients;
 mod connection;
 mod error;
 mod grants;
@@ -26,8 +27,9 @@ use self::{reader::Readers, writer::Writer};
 use crate::{
     delivery::outbox::{Cursor, Settlement},
     domain::{
+        client::Client,
         grant::{Grant, TokenHash},
-        id::{ProviderName, StreamId},
+        id::{ClientId, ProviderName, StreamId},
         stream::StreamConfig,
         subject::{
             keys::{Filing, SubjectKeys},
@@ -286,5 +288,37 @@ impl Store for SqliteStore {
     async fn revoke_grant(&self, hash: &TokenHash) -> Result<bool, StoreError> {
         let hash = hash.clone();
         self.writer.run(move |db| grants::revoke(db, &hash)).await
+    }
+
+    async fn expire_grants(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(move |db| grants::expire(db, now)).await
+    }
+
+    async fn create_client(&self, client: Client) -> Result<(), StoreError> {
+        self.writer.run(move |db| clients::create(db, &client)).await
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let id = id.clone();
+        self.readers.run(move |db| clients::find(db, &id)).await
+    }
+
+    async fn clients(&self) -> Result<Vec<Client>, StoreError> {
+        self.readers.run(clients::all).await
+    }
+
+    async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.writer.run(move |db| clients::delete(db, &id)).await
+    }
+
+    async fn issue_grant(
+        &self,
+        client: &ClientId,
+        grant: Grant,
+        live_max: usize,
+    ) -> Result<(), StoreError> {
+        let client = client.clone();
+        self.writer.run(move |db| clients::issue(db, &client, &grant, live_max)).await
     }
 }

@@ -1,6 +1,7 @@
 //! The program as its operators run it: the real binary, in a folder of its own.
 
 mod check;
+mod clients;
 mod demo;
 mod help;
 mod keys;

@@ -1,6 +1,7 @@
 //! What the tests of the whole daemon stand on: a redis-server, the daemon, Receivers and clients,
 //! all of them real, and a set of its own for each test, so that the tests run side by side.
 
+pub(crate) mod authorization_server;
 pub(crate) mod caller;
 pub(crate) mod daemon;
 pub(crate) mod events;

@@ -8,6 +8,7 @@ mod harness;
 mod http;
 mod ingest;
 mod layers;
+mod oauth;
 mod openapi;
 mod operating;
 mod poll;

@@ -8,12 +8,14 @@ use hyper::Method;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 use ssfd::domain::grant::Scope;
+use url::form_urlencoded;
 
 use crate::harness::{
     daemon::{Daemon, PROVIDER},
     http_client::{Answer, Call},
     streams::by_poll,
 };
+use crate::oauth::token_endpoint::{add_client, basic};
 
 /// The document, read as a client would.
 struct Document(Value);
@@ -33,6 +35,8 @@ struct Tokens {
     manager: String,
     publisher: String,
     operator: String,
+    /// What a client of the token endpoint shows.
+    client: String,
 }
 
 impl Tokens {
@@ -42,14 +46,17 @@ impl Tokens {
             manager: daemon.receiver_token("rx", &[Scope::Manage]).await,
             publisher: daemon.publisher_token().await,
             operator: daemon.operator_token().await,
+            client: basic("rx", &add_client(daemon, "rx", &[Scope::Read, Scope::Manage]).await),
         }
     }
 
-    fn for_scheme(&self, scheme: &str) -> &str {
+    /// The value of `Authorization`.
+    fn for_scheme(&self, scheme: &str) -> String {
         match scheme {
-            "receiver" => &self.manager,
-            "publisher" => &self.publisher,
-            "operator" => &self.operator,
+            "receiver" => bearer(&self.manager),
+            "publisher" => bearer(&self.publisher),
+            "operator" => bearer(&self.operator),
+            "client" => self.client.clone(),
             other => panic!("no test has a credential for `{other}`"),
         }
     }
@@ -102,6 +109,10 @@ impl Document {
         let errors: Vec<_> = validator.iter_errors(value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{what}: {errors:?} in {value}");
     }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
 }
 
 /// The methods that a path is documented with.
@@ -162,9 +173,33 @@ impl Operation<'_> {
     fn call_with(&self, daemon: &Daemon, tokens: &Tokens, stream: &str) -> Call {
         let call = self.call(daemon, stream);
         match self.security() {
-            Some((scheme, _)) => call.bearer(tokens.for_scheme(scheme)),
+            Some((scheme, _)) => call.header("authorization", &tokens.for_scheme(scheme)),
             None => call,
         }
+    }
+
+    fn is_form(&self) -> bool {
+        self.body().is_some_and(|(kind, ..)| kind == "application/x-www-form-urlencoded")
+    }
+
+    /// Whether it is about a stream that it names.
+    fn names_a_stream(&self) -> bool {
+        let query = self.described["parameters"].as_array().into_iter().flatten();
+        self.path.contains("{stream_id}")
+            || query.into_iter().any(|given| given["name"] == "stream_id")
+            || self.body().is_some_and(|(.., example)| example.get("stream_id").is_some())
+    }
+
+    /// The call with this body, written as the operation takes it.
+    fn with_body(&self, call: Call, body: &Value) -> Call {
+        if !self.is_form() {
+            return call.json(body);
+        }
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in body.as_object().expect("a form has members") {
+            form.append_pair(name, value.as_str().unwrap_or_default());
+        }
+        call.header("content-type", "application/x-www-form-urlencoded").body(form.finish())
     }
 
     /// Its example, about this stream.

@@ -107,7 +107,11 @@ macro_rules! run_contract_on {
             credentials:
                 a_grant_comes_back_as_it_was_given,
                 a_grant_is_replaced_under_its_hash,
-                a_revoked_grant_is_gone;
+                a_revoked_grant_is_gone,
+                a_grant_expires,
+                a_client_comes_back_as_it_was_given,
+                a_clients_tokens_are_its_own_and_bounded,
+                a_removed_client_takes_its_tokens_along;
         }
     };
 }

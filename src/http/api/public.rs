@@ -6,23 +6,25 @@ use super::{
     Access, Answer, Base, Operation, Parameter, Resource, Tag,
     shape::{
         AddedSubject, ChangedStream, KeySet, NewStatus, NewStream, OpenApi, PollRequest,
-        RemovedSubject, StreamId, VerificationRequest,
+        RemovedSubject, StreamId, TokenRequest, VerificationRequest,
     },
 };
 use crate::{
     domain::{
         grant::Scope,
         metadata::{Metadata, resource},
+        oauth::{AuthorizationServer, ProtectedResource, TOKEN_ENDPOINT},
     },
-    http::{jwks, openapi, poll, status, streams, subjects, verification, well_known},
+    http::{jwks, oauth, openapi, poll, status, streams, subjects, verification, well_known},
 };
 
 const READS: Access = Access::Receiver(Scope::Read);
-const MANAGES: Access = Access::Receiver(Scope::Manage);
 
 const NO_STREAM: (u16, &str) =
     (404, "This Receiver has no such stream; another's is none either (SSF §8).");
 const LOST_RACE: (u16, &str) = (409, "Another change of the stream came between.");
+
+const ELSEWHERE: &str = "Another server issues the access tokens of this provider.";
 
 const WHICH_STREAM: &[Parameter] =
     &[Parameter::required::<StreamId>("stream_id", "Which stream is meant.")];
@@ -32,6 +34,8 @@ const TOO_MANY_SUBJECTS: (u16, &str) =
 const FORBIDDEN_SUBJECT: (u16, &str) =
     (403, "The token lacks the scope, or the stream has as many subjects as it may have.");
 
+const TOKEN_REQUEST: &str =
+    r#"{"grant_type": "client_credentials", "scope": "ssf.read ssf.manage"}"#;
 const NEW_STREAM: &str = r#"{
     "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
     "delivery": {
@@ -88,6 +92,58 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         .answers(&[Answer::document::<Metadata<'static>>("The metadata (SSF §7.2.3).")])],
     },
     Resource {
+        base: Base::Origin,
+        path: "/.well-known/oauth-protected-resource/{issuer_path}",
+        tag: Tag::Authorization,
+        operations: &[Operation::get("readProtectedResource", || {
+            web::to(oauth::protected_resource)
+        })
+        .says(
+            "Read where access tokens come from",
+            "The provider as a protected resource (RFC 9728 §3). Each bearer challenge names this \
+             document.",
+        )
+        .answers(&[Answer::document::<ProtectedResource<'static>>(
+            "The metadata (RFC 9728 §3.2).",
+        )])],
+    },
+    Resource {
+        base: Base::Origin,
+        path: "/.well-known/oauth-authorization-server/{issuer_path}",
+        tag: Tag::Authorization,
+        operations: &[Operation::get("readAuthorizationServer", || {
+            web::to(oauth::authorization_server)
+        })
+        .says(
+            "Read how access tokens are had here",
+            "The provider as its own authorization server (RFC 8414 §3).",
+        )
+        .answers(&[Answer::document::<AuthorizationServer<'static>>(
+            "The metadata (RFC 8414 §3.2).",
+        )])
+        .refuses(&[(404, ELSEWHERE)])],
+    },
+    Resource {
+        base: Base::Issuer,
+        path: TOKEN_ENDPOINT,
+        tag: Tag::Authorization,
+        operations: &[Operation::post("issueToken", || web::to(oauth::token))
+            .says(
+                "Get an access token",
+                "By client credentials (RFC 6749 §4.4), in the header or as `client_id` and \
+                 `client_secret` in the form.",
+            )
+            .for_those_who(Access::Client)
+            .form::<TokenRequest>(TOKEN_REQUEST)
+            .answers(&[
+                Answer::json::<oauth::TokenView<'static>>(200, "The token (RFC 6749 §5.1)."),
+                Answer::json::<oauth::RefusalView<'static>>(400, "There is none (RFC 6749 §5.2)."),
+                Answer::json::<oauth::RefusalView<'static>>(401, "This is no client of ours."),
+                Answer::json::<oauth::RefusalView<'static>>(429, "Too many wrong secrets."),
+            ])
+            .refuses(&[(404, ELSEWHERE)])],
+    },
+    Resource {
         base: Base::Issuer,
         path: resource::JWKS,
         tag: Tag::Discovery,
@@ -131,7 +187,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                     "A Receiver may have several streams, up to a limit of its provider. Without \
                      `delivery` the new one is polled (SSF §8.1.1.1).",
                 )
-                .for_those_who(MANAGES)
+                .for_those_who(Access::Receiver(Scope::Create))
                 .body::<NewStream>(NEW_STREAM)
                 .answers(&[Answer::json::<streams::View<'static>>(201, "The new stream.")])
                 .refuses(&[(409, "The Receiver has as many streams as it may have.")]),
@@ -140,7 +196,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                     "Update a stream",
                     "What is given is set, what is left out stays (SSF §8.1.1.3).",
                 )
-                .for_those_who(MANAGES)
+                .for_those_who(Access::Receiver(Scope::Update))
                 .body::<ChangedStream>(CHANGED_STREAM)
                 .answers(&[Answer::json::<streams::View<'static>>(200, "The whole stream.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
@@ -149,7 +205,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                     "Replace a stream's configuration",
                     "What is left out is deleted, and delivery is by poll again (SSF §8.1.1.4).",
                 )
-                .for_those_who(MANAGES)
+                .for_those_who(Access::Receiver(Scope::Update))
                 .body::<ChangedStream>(CHANGED_STREAM)
                 .answers(&[Answer::json::<streams::View<'static>>(200, "The whole stream.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
@@ -158,7 +214,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                     "Delete a stream",
                     "Nothing is delivered to it any more, and it is not found again (SSF §8.1.1.5).",
                 )
-                .for_those_who(MANAGES)
+                .for_those_who(Access::Receiver(Scope::Delete))
                 .query(WHICH_STREAM)
                 .answers(&[Answer::empty(204, "The stream is gone.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
@@ -181,7 +237,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                     "A change that the Receiver asks for is not announced by an event \
                      (SSF §8.1.2.2, §8.1.5).",
                 )
-                .for_those_who(MANAGES)
+                .for_those_who(Access::Receiver(Scope::Status))
                 .body::<NewStatus>(NEW_STATUS)
                 .answers(&[Answer::json::<status::View<'static>>(200, "The new status.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
@@ -196,7 +252,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 "Add a subject to a stream",
                 "The answer is the same whether or not the subject is known (SSF §8.1.3.2, §9.1).",
             )
-            .for_those_who(MANAGES)
+            .for_those_who(Access::Receiver(Scope::Subjects))
             .body::<AddedSubject>(SUBJECT)
             .answers(&[Answer::empty(200, "The subject is on the stream.")])
             .refuses(&[FORBIDDEN_SUBJECT, NO_STREAM, TOO_MANY_SUBJECTS])],
@@ -210,7 +266,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 "Remove a subject from a stream",
                 "The answer is the same whether or not the subject was on it (SSF §8.1.3.3, §9.1).",
             )
-            .for_those_who(MANAGES)
+            .for_those_who(Access::Receiver(Scope::Subjects))
             .body::<RemovedSubject>(SUBJECT)
             .answers(&[Answer::empty(204, "The subject is off the stream.")])
             .refuses(&[FORBIDDEN_SUBJECT, NO_STREAM, TOO_MANY_SUBJECTS])],
@@ -225,7 +281,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 "It is sent on the stream at once, past whatever waits there (SSF §8.1.4.2). A \
                  stream that is not enabled is answered 400.",
             )
-            .for_those_who(MANAGES)
+            .for_those_who(Access::Receiver(Scope::Verify))
             .body::<VerificationRequest>(VERIFICATION_REQUEST)
             .answers(&[Answer::empty(204, "The event is on its way.")])
             .refuses(&[

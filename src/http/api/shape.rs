@@ -60,6 +60,19 @@ pub(crate) enum RequestedDelivery {
     },
 }
 
+/// A request for an access token (RFC 6749 §4.4.2).
+#[derive(JsonSchema)]
+pub(crate) struct TokenRequest {
+    /// `client_credentials`.
+    grant_type: String,
+    /// The scopes that are wanted, with spaces between; all that the client may have, if it is left
+    /// out.
+    scope: Option<String>,
+    /// Who asks, if the header does not say it.
+    client_id: Option<String>,
+    client_secret: Option<String>,
+}
+
 /// A new stream: the members that are for the Receiver to give (SSF §8.1.1.1). Others are ignored,
 /// but for those of the Transmitter, which are refused.
 #[derive(JsonSchema)]

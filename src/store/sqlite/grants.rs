@@ -1,4 +1,4 @@
-//! Static tokens as rows.
+//! Tokens as rows.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -14,8 +14,16 @@ const PUT: &str = "INSERT INTO grants (hash, holder, created_at, expires_at)
 
 const FIND: &str = "SELECT hash, holder, created_at, expires_at FROM grants WHERE hash = ?1";
 
-const ALL: &str = "SELECT hash, holder, created_at, expires_at FROM grants
+const ALL: &str = "SELECT hash, holder, created_at, expires_at FROM grants WHERE client IS NULL
     ORDER BY created_at, hash";
+
+/// The most tokens that go in one call: few enough that an append behind it hardly waits.
+const CHUNK: usize = 1000;
+
+const EXPIRE: &str = "DELETE FROM grants WHERE hash IN (
+        SELECT hash FROM grants INDEXED BY grants_expiry WHERE expires_at <= ?1
+        ORDER BY expires_at LIMIT ?2
+    )";
 
 pub(super) fn put(db: &Connection, grant: &Grant) -> rusqlite::Result<()> {
     let holder = serde_json::to_string(&grant.holder).expect("names and lists of them are JSON");
@@ -36,6 +44,11 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Grant>> {
 pub(super) fn revoke(db: &Connection, hash: &TokenHash) -> rusqlite::Result<bool> {
     let mut delete = db.prepare_cached("DELETE FROM grants WHERE hash = ?1")?;
     Ok(delete.execute([hash.as_str()])? != 0)
+}
+
+pub(super) fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    let bounds = params![now.as_millis(), row::limit(CHUNK)];
+    Ok(db.prepare_cached(EXPIRE)?.execute(bounds)? == CHUNK)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Grant> {

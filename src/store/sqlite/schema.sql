@@ -82,12 +82,29 @@ CREATE TABLE activity_recorded (
     at  INTEGER NOT NULL
 ) STRICT;
 
+-- Clients of the built-in authorization server; of the secret its hash.
+CREATE TABLE clients (
+    id         TEXT PRIMARY KEY,
+    secret     TEXT NOT NULL,
+    provider   TEXT NOT NULL,
+    receiver   TEXT NOT NULL,
+    audience   TEXT NOT NULL,
+    scopes     TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE grants (
     hash       TEXT PRIMARY KEY,
     holder     TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    expires_at INTEGER
+    expires_at INTEGER,
+    -- Whom it was issued to; null if it was made by hand.
+    client     TEXT REFERENCES clients (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX grants_of_client ON grants (client, created_at DESC, hash) WHERE client IS NOT NULL;
+
+CREATE INDEX grants_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
 
 -- The streams' lists of subjects, as keys (domain::subject::keys). An entry has a row for each key
 -- that it is filed under, one of them with filed = entry.

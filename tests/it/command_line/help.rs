@@ -33,6 +33,10 @@ fn help_comes_with_examples() {
     explains(&["tokens", "list"]);
     explains(&["tokens", "revoke"]);
     explains(&["openapi"]);
+    explains(&["clients"]);
+    explains(&["clients", "add"]);
+    explains(&["clients", "list"]);
+    explains(&["clients", "remove"]);
     explains(&["streams"]);
     for command in ["list", "show", "pause", "enable", "disable", "verify", "delete"] {
         explains(&["streams", command]);

@@ -24,8 +24,12 @@ pub(crate) struct Caller<'a> {
     pub(crate) token: String,
 }
 
-/// The challenge to whoever shows nothing, and the beginning of every other.
-pub(crate) const CHALLENGE: &str = r#"Bearer realm="ssf""#;
+/// The challenge to whoever shows nothing, and the beginning of every other: with the metadata of
+/// [`PROVIDER`] (RFC 9728 §5.1).
+pub(crate) const CHALLENGE: &str = concat!(
+    r#"Bearer realm="ssf", resource_metadata="#,
+    r#""https://tx.example/.well-known/oauth-protected-resource/t/acme""#
+);
 
 impl Daemon {
     /// A request of somebody who shows no credential.

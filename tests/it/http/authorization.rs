@@ -18,6 +18,9 @@ use crate::harness::{
     http_client::post,
 };
 
+/// What whoever publishes is challenged with.
+const PUBLISHERS_CHALLENGE: &str = r#"Bearer realm="ssf""#;
+
 /// A grant to the Receiver `rx` of [`PROVIDER`] for this token.
 fn grant(token: &Secret, expires_at: Option<Timestamp>) -> Grant {
     let holder = holder("rx", &["https://rx.example"], &[Scope::Manage]);
@@ -55,7 +58,7 @@ async fn a_credential_that_is_not_valid_is_an_invalid_token() {
         bearer(&valid.to_uppercase()),
         bearer(&format!("{valid} {valid}")),
         bearer(&format!("{valid}, Bearer {valid}")),
-        bearer(&"x".repeat(5000)),
+        bearer(&"x".repeat(9000)),
         // The head of a SET: AUTH-06, a SET is no token.
         bearer("eyJ0eXAiOiJzZWNldmVudCtqd3QiLCJhbGciOiJFUzI1NiJ9.e30.AA"),
         valid.clone(),
@@ -97,11 +100,13 @@ async fn no_event_is_looked_at_before_the_publishers_credential() {
     let publish = |query: &str| post(&daemon.internal_url(&format!("/events{query}"))).body("{");
     for query in [String::new(), format!("?access_token={token}")] {
         let answer = publish(&query).send().await;
-        assert_challenged(&answer, 401, "a bearer token is required", CHALLENGE);
+        assert_challenged(&answer, 401, "a bearer token is required", PUBLISHERS_CHALLENGE);
     }
-    assert_invalid_token(&publish("").bearer("ssfd_unknown").send().await);
+    let answer = publish("").bearer("ssfd_unknown").send().await;
+    let challenge = format!(r#"{PUBLISHERS_CHALLENGE}, error="invalid_token""#);
+    assert_challenged(&answer, 401, "token", &challenge);
     let answer = publish("").bearer(&token).bearer(&token).send().await;
-    let challenge = format!(r#"{CHALLENGE}, error="invalid_request""#);
+    let challenge = format!(r#"{PUBLISHERS_CHALLENGE}, error="invalid_request""#);
     assert_challenged(&answer, 400, "more than one", &challenge);
     assert_refused(&publish("").bearer(&token).send().await, 400, "`body` must be JSON");
 }

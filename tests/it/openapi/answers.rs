@@ -37,7 +37,7 @@ async fn a_valid_request_is_answered_as_documented() {
         let stream = stand.stream().await;
         let mut call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
         if let Some(example) = operation.example(&stream) {
-            call = call.json(&example);
+            call = operation.with_body(call, &example);
         }
         let answer = call.send().await;
         assert!(answer.status.is_success(), "{}: {}", operation.name(), answer.text());
@@ -65,11 +65,16 @@ async fn without_its_credential_an_operation_is_refused_as_documented() {
     let stand = Stand::new().await;
     for operation in stand.document.operations() {
         let Some((scheme, scopes)) = operation.security() else { continue };
-        let call = || operation.call(&stand.daemon, "st_unknown");
+        // A form is looked at first, since the credential may be in it.
+        let form = operation.example("").filter(|_| operation.is_form());
+        let call = || {
+            let call = operation.call(&stand.daemon, "st_unknown");
+            form.iter().fold(call, |call, form| operation.with_body(call, form))
+        };
         operation.assert_documented(&call().send().await.expect(401));
         operation.assert_documented(&call().bearer("ssfd_unknown").send().await.expect(401));
         let own = stand.tokens.for_scheme(scheme);
-        let twice = call().bearer(own).bearer(own);
+        let twice = call().header("authorization", &own).header("authorization", &own);
         operation.assert_documented(&twice.send().await.expect(400));
         // The credential of another kind.
         let other = match scheme {
@@ -95,7 +100,11 @@ async fn a_member_of_another_type_is_refused_as_documented() {
     for operation in stand.document.operations() {
         let stream = stand.stream().await;
         let Some(example) = operation.example(&stream) else { continue };
-        let (members, required) = operation.members();
+        let (mut members, required) = operation.members();
+        if operation.is_form() {
+            // All that is in a form is text.
+            members.clear();
+        }
         let wrong = members.iter().map(|(name, schema)| {
             let mut body = example.clone();
             body[*name] = of_another_type(&stand.document, schema);
@@ -113,7 +122,7 @@ async fn a_member_of_another_type_is_refused_as_documented() {
         });
         for (name, body) in wrong.chain(null).chain(missing) {
             let call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
-            let answer = call.json(&body).send().await;
+            let answer = operation.with_body(call, &body).send().await;
             assert_eq!(answer.status, 400, "{}: {body}: {}", operation.name(), answer.text());
             operation.assert_documented(&answer);
             assert!(answer.text().contains(name), "{name}: {}", answer.text());
@@ -127,10 +136,10 @@ async fn a_member_of_another_type_is_refused_as_documented() {
 async fn a_stream_that_is_not_there_is_answered_as_documented() {
     let stand = Stand::new().await;
     let mut seen = 0;
-    for operation in stand.document.operations().filter(|operation| operation.documents(404)) {
+    for operation in stand.document.operations().filter(Operation::names_a_stream) {
         let mut call = operation.call_with(&stand.daemon, &stand.tokens, "st_unknown");
         if let Some(example) = operation.example("st_unknown") {
-            call = call.json(&example);
+            call = operation.with_body(call, &example);
         }
         operation.assert_documented(&call.send().await.expect(404));
         seen += 1;

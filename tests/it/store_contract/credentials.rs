@@ -1,7 +1,14 @@
-//! Static tokens.
+//! Tokens, and the clients that they are issued to.
 
 use super::*;
-use ssfd::domain::grant::{Grant, Holder, Scope, TokenHash};
+use ssfd::{
+    domain::{
+        client::Client,
+        grant::{Grant, Holder, Scope, TokenHash},
+        id::ClientId,
+    },
+    store::StoreError,
+};
 
 fn hash(head: &str) -> TokenHash {
     TokenHash::from_hex(format!("{head:0<64}"))
@@ -60,4 +67,83 @@ pub(super) async fn a_revoked_grant_is_gone(backend: impl Backend) {
     assert!(store.revoke_grant(&hash("a1")).await.expect("revoked"));
     assert!(!store.revoke_grant(&hash("a1")).await.expect("asked"));
     assert_eq!(store.grant(&hash("a1")).await.expect("readable"), None);
+}
+
+pub(super) async fn a_grant_expires(backend: impl Backend) {
+    let store = backend.open().await;
+    for grant in [receiver("a1"), publisher("b2")] {
+        store.put_grant(grant).await.expect("kept");
+    }
+    assert!(!store.expire_grants(later(59)).await.expect("expired"));
+    assert_eq!(all(&*store).await.len(), 2);
+    assert!(!store.expire_grants(later(60)).await.expect("expired"));
+    assert_eq!(all(&*store).await, [publisher("b2")]);
+}
+
+fn client_id(raw: &str) -> ClientId {
+    raw.parse().expect("a valid id")
+}
+
+fn client(id: &str) -> Client {
+    Client {
+        id: client_id(id),
+        secret: hash("c3"),
+        provider: "acme".parse().expect("valid"),
+        receiver: "rx".parse().expect("valid"),
+        audience: Audience::one("https://rx.example").expect("not empty"),
+        scopes: vec![Scope::Read, Scope::Create],
+        created_at: NOW,
+    }
+}
+
+pub(super) async fn a_client_comes_back_as_it_was_given(backend: impl Backend) {
+    let store = backend.open().await;
+    let second = Client { created_at: later(1), ..client("a") };
+    for client in [client("b"), second.clone()] {
+        store.create_client(client).await.expect("kept");
+    }
+    let again = Client { secret: hash("d4"), ..client("b") };
+    assert!(matches!(store.create_client(again).await, Err(StoreError::Conflict)));
+    drop(store);
+    let store = backend.open().await;
+    assert_eq!(store.client(&client_id("b")).await.expect("readable"), Some(client("b")));
+    assert_eq!(store.client(&client_id("c")).await.expect("readable"), None);
+    assert_eq!(store.clients().await.expect("readable"), [client("b"), second]);
+}
+
+pub(super) async fn a_clients_tokens_are_its_own_and_bounded(backend: impl Backend) {
+    let store = backend.open().await;
+    for id in ["a", "b"] {
+        store.create_client(client(id)).await.expect("kept");
+    }
+    store.put_grant(publisher("d0")).await.expect("kept");
+    let issue = async |id: &str, head: &str, secs| {
+        let grant = Grant { created_at: later(secs), ..receiver(head) };
+        store.issue_grant(&client_id(id), grant, 2).await
+    };
+    issue("b", "e0", 0).await.expect("issued");
+    for (secs, head) in ["a1", "a2", "a3"].into_iter().enumerate() {
+        issue("a", head, secs as u64).await.expect("issued");
+    }
+    let found = async |head: &str| store.grant(&hash(head)).await.expect("readable").is_some();
+    assert!(!found("a1").await, "the oldest is ended");
+    for head in ["a2", "a3", "e0", "d0"] {
+        assert!(found(head).await, "{head}");
+    }
+    assert_eq!(all(&*store).await, [publisher("d0")]);
+    assert!(matches!(issue("nobody", "f0", 0).await, Err(StoreError::Conflict)));
+    assert!(!found("f0").await, "nothing of it was done");
+}
+
+pub(super) async fn a_removed_client_takes_its_tokens_along(backend: impl Backend) {
+    let store = backend.open().await;
+    for (id, head) in [("a", "a1"), ("b", "b2")] {
+        store.create_client(client(id)).await.expect("kept");
+        store.issue_grant(&client_id(id), receiver(head), 9).await.expect("issued");
+    }
+    assert!(store.delete_client(&client_id("a")).await.expect("removed"));
+    assert!(!store.delete_client(&client_id("a")).await.expect("asked"));
+    assert_eq!(store.grant(&hash("a1")).await.expect("readable"), None);
+    assert_eq!(store.grant(&hash("b2")).await.expect("readable"), Some(receiver("b2")));
+    assert_eq!(store.clients().await.expect("readable"), [client("b")]);
 }

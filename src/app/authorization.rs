@@ -1,0 +1,125 @@
+//! The authorization servers of the providers, from their settings and the files that these name.
+
+use std::{collections::BTreeMap, error::Error, io, sync::Arc};
+
+use hyper::Uri;
+
+use crate::{
+    app::keys::resolve,
+    auth::{
+        AuthorizationServer, Expectations, Fetcher, Introspection, KeyLimits, KeySource, Origin,
+        external::{Check, External},
+        settings::{IntrospectionSettings, OauthSettings},
+        token_endpoint::TokenEndpoint,
+    },
+    config::{Config, ProviderSettings},
+    domain::{id::ProviderName, secret::Secret},
+    telemetry::causes::with_causes,
+};
+
+/// An authorization server that cannot be set up as configured.
+#[derive(Debug, thiserror::Error)]
+#[error("`providers.{provider}.oauth.{key}` cannot be used: {}", with_causes(source.as_ref()))]
+pub struct AuthorizationError {
+    provider: ProviderName,
+    key: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+/// An error about a key of a provider.
+fn unusable<E: Error + Send + Sync + 'static>(
+    provider: &ProviderName,
+    key: &'static str,
+) -> impl FnOnce(E) -> AuthorizationError {
+    let provider = provider.clone();
+    move |error| AuthorizationError { provider, key, source: error.into() }
+}
+
+/// Reads what there is to read, and asks nobody yet.
+pub fn load(
+    config: &Config,
+) -> Result<BTreeMap<ProviderName, AuthorizationServer>, AuthorizationError> {
+    let servers = config.named_providers().into_iter().map(|(name, settings)| {
+        let server = match &settings.oauth.issuer {
+            Some(issuer) => {
+                AuthorizationServer::External(Box::new(external(&name, issuer, &settings)?))
+            }
+            None => {
+                AuthorizationServer::BuiltIn(TokenEndpoint::new(settings.token_endpoint.clone()))
+            }
+        };
+        Ok((name, server))
+    });
+    servers.collect()
+}
+
+fn external(
+    provider: &ProviderName,
+    issuer: &str,
+    settings: &ProviderSettings,
+) -> Result<External, AuthorizationError> {
+    let oauth = &settings.oauth;
+    let roots = oauth.trusted_roots.as_deref().map(resolve);
+    let fetcher = Fetcher::new(roots.as_deref()).map_err(unusable(provider, "trusted_roots"))?;
+    let check = match &oauth.jwks {
+        Some(jwks) => Check::Keys(keys(provider, jwks, oauth, fetcher)?),
+        None => Check::Introspection(introspection(provider, &oauth.introspection, fetcher)?),
+    };
+    Ok(External {
+        expected: Expectations {
+            issuer: issuer.to_owned(),
+            audience: oauth.audience.clone().unwrap_or_else(|| settings.issuer.clone()),
+            algorithms: oauth.algorithms.clone(),
+            leeway: oauth.leeway,
+            lifetime_max: oauth.token_lifetime_max,
+            client_claim: oauth.client_claim.clone(),
+        },
+        check,
+        clients: oauth.clients.clone(),
+        unlisted: oauth.unlisted_clients,
+    })
+}
+
+fn keys(
+    provider: &ProviderName,
+    jwks: &str,
+    oauth: &OauthSettings,
+    fetcher: Fetcher,
+) -> Result<Arc<KeySource>, AuthorizationError> {
+    let origin = if jwks.contains("://") {
+        Origin::Url(uri(provider, "jwks", jwks)?, fetcher)
+    } else {
+        Origin::File(resolve(jwks.as_ref()))
+    };
+    origin.check().map_err(unusable(provider, "jwks"))?;
+    let limits = KeyLimits {
+        max_age: oauth.jwks_max_age,
+        keep: oauth.jwks_keep,
+        interval_min: oauth.jwks_refresh_interval_min,
+    };
+    Ok(KeySource::new(origin, limits))
+}
+
+/// The configuration was found to have all three.
+fn introspection(
+    provider: &ProviderName,
+    settings: &IntrospectionSettings,
+    fetcher: Fetcher,
+) -> Result<Arc<Introspection>, AuthorizationError> {
+    let endpoint = settings.endpoint.as_deref().unwrap_or_default();
+    let client_id = settings.client_id.as_deref().unwrap_or_default();
+    let path = settings.client_secret.as_deref().unwrap_or("".as_ref());
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display()))
+    };
+    let secret = std::fs::read_to_string(resolve(path)).map_err(named);
+    let secret = secret.map_err(unusable(provider, "introspection.client_secret"))?;
+    // Editors end a file with a line break, which no secret has.
+    let secret = Secret::new(secret.trim_end_matches(['\r', '\n']));
+    let endpoint = uri(provider, "introspection.endpoint", endpoint)?;
+    Ok(Introspection::new(endpoint, fetcher, client_id, &secret, settings.cache_for))
+}
+
+fn uri(provider: &ProviderName, key: &'static str, raw: &str) -> Result<Uri, AuthorizationError> {
+    raw.parse().map_err(unusable(provider, key))
+}

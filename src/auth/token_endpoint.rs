@@ -1,0 +1,203 @@
+//! The built-in authorization server: access tokens for client credentials (RFC 6749 §4.4), for
+//! those who have no other.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use super::{hash, new_token, settings::TokenEndpointSettings};
+use crate::{
+    domain::{
+        client::Client,
+        grant::{Grant, Holder, Scope},
+        id::{ClientId, ProviderName},
+        pace::Pace,
+        secret::Secret,
+        time::Timestamp,
+    },
+    store::{Store, StoreError},
+};
+
+/// What a client shows for itself.
+#[derive(Debug)]
+pub struct Credentials {
+    pub client_id: String,
+    pub client_secret: Secret,
+}
+
+/// A request for a token, as it was read.
+#[derive(Debug)]
+pub struct TokenRequest {
+    pub credentials: Credentials,
+    pub grant_type: Option<String>,
+    pub scope: Option<String>,
+}
+
+/// A token as its client is told of it.
+#[derive(Debug)]
+pub struct Issued {
+    pub token: Secret,
+    pub lifetime: Duration,
+    pub scopes: Vec<Scope>,
+}
+
+/// Why there is no token (RFC 6749 §5.2).
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("the client is unknown, or its secret is another")]
+    InvalidClient,
+    #[error("`grant_type` is required")]
+    NoGrantType,
+    #[error("`grant_type` must be `client_credentials`")]
+    UnsupportedGrantType,
+    #[error("`scope` names one that this client may not have")]
+    InvalidScope,
+    #[error("too many requests")]
+    TooMany { wait: Duration },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The token endpoint of one provider.
+#[derive(Debug)]
+pub struct TokenEndpoint {
+    settings: TokenEndpointSettings,
+    paces: Mutex<Paces>,
+}
+
+/// How often something was asked for. Only clients that exist are in it, so it is as bounded as they
+/// are.
+#[derive(Debug, Default)]
+struct Paces {
+    issued: HashMap<ClientId, Pace>,
+    failed: HashMap<ClientId, Pace>,
+}
+
+impl TokenEndpoint {
+    pub fn new(settings: TokenEndpointSettings) -> Self {
+        Self { settings, paces: Mutex::default() }
+    }
+
+    /// Issues a token. Who asks is settled before what is asked for.
+    pub(super) async fn issue(
+        &self,
+        store: &dyn Store,
+        provider: &ProviderName,
+        request: TokenRequest,
+        now: Timestamp,
+    ) -> Result<Issued, TokenError> {
+        let client = self.client(store, provider, &request.credentials, now).await?;
+        match request.grant_type.as_deref() {
+            Some("client_credentials") => {}
+            Some(_) => return Err(TokenError::UnsupportedGrantType),
+            None => return Err(TokenError::NoGrantType),
+        }
+        let scopes = granted(&client.scopes, request.scope.as_deref())?;
+        // A token costs a commit.
+        self.admit(|paces| paces.issued.entry(client.id.clone()).or_default(), now)?;
+        let lifetime = self.settings.token_lifetime;
+        let token = new_token();
+        let grant = Grant {
+            hash: hash(&token),
+            holder: Holder::Receiver {
+                provider: client.provider,
+                receiver: client.receiver,
+                audience: client.audience,
+                scopes: scopes.clone(),
+            },
+            created_at: now,
+            expires_at: Some(now + lifetime),
+        };
+        let live_max = self.settings.tokens_per_client_max;
+        match store.issue_grant(&client.id, grant, live_max).await {
+            Ok(()) => Ok(Issued { token, lifetime, scopes }),
+            // It was removed while we looked.
+            Err(StoreError::Conflict) => Err(TokenError::InvalidClient),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The client of this provider that has these credentials.
+    async fn client(
+        &self,
+        store: &dyn Store,
+        provider: &ProviderName,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Client, TokenError> {
+        let id = credentials.client_id.parse().map_err(|_| TokenError::InvalidClient)?;
+        let found = store.client(&id).await?.filter(|client| client.provider == *provider);
+        let client = found.ok_or(TokenError::InvalidClient)?;
+        // Guesses are paced for their cost alone: a secret has 244 random bits. Once there were too
+        // many in a second the right one has to wait as well, or the answers would tell it.
+        self.failures(&client.id, now)?;
+        let shown = hash(&credentials.client_secret);
+        let (shown, kept) = (shown.as_str().as_bytes(), client.secret.as_str().as_bytes());
+        if verify_slices_are_equal(shown, kept).is_err() {
+            self.admit(|paces| paces.failed.entry(client.id.clone()).or_default(), now)?;
+            return Err(TokenError::InvalidClient);
+        }
+        Ok(client)
+    }
+
+    fn failures(&self, id: &ClientId, now: Timestamp) -> Result<(), TokenError> {
+        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        // A copy: to look is not to fail.
+        let mut failed = paces.failed.get(id).copied().unwrap_or_default();
+        let admitted = failed.admit(now, self.settings.requests_per_second_max);
+        admitted.map_err(|wait| TokenError::TooMany { wait })
+    }
+
+    fn admit(
+        &self,
+        pace: impl FnOnce(&mut Paces) -> &mut Pace,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = pace(&mut paces).admit(now, self.settings.requests_per_second_max);
+        admitted.map_err(|wait| TokenError::TooMany { wait })
+    }
+}
+
+/// The scopes of a token: those that were asked for, or else all that the client may have. One that
+/// it may not have is not passed over in silence (RFC 6749 §3.3).
+fn granted(allowed: &[Scope], asked: Option<&str>) -> Result<Vec<Scope>, TokenError> {
+    let Some(asked) = asked else { return Ok(allowed.to_vec()) };
+    let mut scopes = Vec::new();
+    for raw in asked.split(' ') {
+        let scope: Scope = raw.parse().map_err(|_| TokenError::InvalidScope)?;
+        if !allowed.iter().any(|held| held.covers(scope)) {
+            return Err(TokenError::InvalidScope);
+        }
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    Ok(scopes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(allowed: &[Scope], asked: Option<&str>, expected: Option<&[Scope]>) {
+        assert_eq!(granted(allowed, asked).ok().as_deref(), expected);
+    }
+
+    #[test]
+    fn a_client_gets_the_scopes_it_asks_for_if_it_may_have_them() {
+        use Scope::*;
+        check(&[Manage], None, Some(&[Manage]));
+        check(&[Manage], Some("ssf.read"), Some(&[Read]));
+        check(&[Manage], Some("ssf.read ssf.manage ssf.read"), Some(&[Read, Manage]));
+        check(&[Read], Some("ssf.manage"), None);
+        check(&[Read], Some("ssf.read ssf.manage"), None);
+        check(&[Manage], Some("openid"), None);
+        check(&[Manage], Some("ssf.read  ssf.manage"), None);
+    }
+}

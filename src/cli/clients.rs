@@ -1,0 +1,158 @@
+//! `ssfd clients`: who may have access tokens of the built-in token endpoint.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::{
+    auth,
+    cli::{self, CliError},
+    clock,
+    config::Config,
+    domain::{
+        audience::Audience,
+        client::Client,
+        grant::Scope,
+        id::{ClientId, ProviderName, ReceiverId},
+        oauth::TOKEN_ENDPOINT,
+    },
+    store::{Store, StoreError, sqlite::SqliteStore},
+};
+
+const EXAMPLES: &str = "Examples:
+  ssfd clients add --receiver acme --audience https://rx.example
+  ssfd clients add --receiver acme --audience https://rx.example --client-id acme --scope ssf.read
+  ssfd clients list --json
+  ssfd clients remove acme";
+
+/// Add, list and remove the clients of the built-in token endpoint.
+///
+/// A client gets access tokens by its id and secret (OAuth 2.0 client credentials). It is kept in the
+/// store that the configuration names; a running daemon obeys at once.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Clients {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add a client; its secret is shown once and never again
+    #[command(after_help = EXAMPLES)]
+    Add(Add),
+    /// List clients
+    #[command(after_help = EXAMPLES)]
+    List,
+    /// Remove a client and end all its tokens
+    ///
+    /// To change a secret, add a second client for the same Receiver, and remove the first when it is
+    /// not used any more.
+    #[command(after_help = EXAMPLES)]
+    Remove {
+        /// As `list` shows it
+        client_id: ClientId,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    #[arg(long, default_value = "default")]
+    provider: ProviderName,
+    /// Who owns the streams that are made with its tokens
+    #[arg(long)]
+    receiver: ReceiverId,
+    /// The `aud` of those streams; may be given several times
+    #[arg(long, required = true)]
+    audience: Vec<String>,
+    /// What its tokens may allow at most: `ssf.read` or `ssf.manage`, which covers it; may be given
+    /// several times
+    #[arg(long, default_value = "ssf.manage")]
+    scope: Vec<Scope>,
+    /// How it is called [default: a random name]
+    #[arg(long)]
+    client_id: Option<ClientId>,
+}
+
+impl Clients {
+    pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
+        let store = SqliteStore::open(&config.store.sqlite);
+        let store = store.map_err(|error| CliError::of(&error))?;
+        let text = match self.command {
+            Command::Add(client) => add(&store, client, config, json).await?,
+            Command::List => list(&store, json).await?,
+            Command::Remove { client_id } => remove(&store, &client_id, json).await?,
+        };
+        println!("{text}");
+        Ok(())
+    }
+}
+
+async fn add(store: &dyn Store, add: Add, config: &Config, json: bool) -> Result<String, CliError> {
+    let provider = cli::provider(config, Some(&add.provider))?;
+    let settings = config.named_providers().remove(&provider.name);
+    if let Some(issuer) = settings.and_then(|settings| settings.oauth.issuer) {
+        let name = provider.name;
+        let text = format!(
+            "tokens for `{name}` come from {issuer}: list its clients in `providers.{name}.oauth.clients`"
+        );
+        return Err(CliError::new(text));
+    }
+    let made_up = || {
+        let id = format!("client_{}", clock::random_uuid().simple());
+        id.parse().expect("a valid id")
+    };
+    let secret = auth::new_token();
+    let client = Client {
+        id: add.client_id.unwrap_or_else(made_up),
+        secret: auth::hash(&secret),
+        provider: provider.name,
+        receiver: add.receiver,
+        audience: Audience::from_values(add.audience).map_err(CliError::new)?,
+        scopes: add.scope,
+        created_at: clock::now(),
+    };
+    let id = client.id.clone();
+    store.create_client(client).await.map_err(|error| match error {
+        StoreError::Conflict => CliError::new(format!("there is a client `{id}` already")),
+        error => CliError::of(&error),
+    })?;
+    let endpoint = provider.issuer.url(TOKEN_ENDPOINT);
+    let secret = secret.expose();
+    Ok(if json {
+        let made = json!({"client_id": id, "client_secret": secret, "token_endpoint": endpoint});
+        made.to_string()
+    } else {
+        format!("client_id      {id}\nclient_secret  {secret}\ntoken_endpoint {endpoint}")
+    })
+}
+
+async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
+    let clients = store.clients().await.map_err(|error| CliError::of(&error))?;
+    if json {
+        let clients: Vec<Value> = clients.iter().map(describe).collect();
+        return Ok(Value::from(clients).to_string());
+    }
+    let lines = clients.iter().map(|client| {
+        let Client { id, receiver, provider, scopes, .. } = client;
+        format!("{id}  receiver {receiver} of {provider}, {}", Scope::list(scopes))
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn describe(client: &Client) -> Value {
+    json!({
+        "client_id": client.id,
+        "provider": client.provider,
+        "receiver": client.receiver,
+        "audience": client.audience,
+        "scopes": client.scopes,
+        "created_at": client.created_at.as_secs(),
+    })
+}
+
+async fn remove(store: &dyn Store, id: &ClientId, json: bool) -> Result<String, CliError> {
+    if !store.delete_client(id).await.map_err(|error| CliError::of(&error))? {
+        return Err(CliError::new(format!("there is no client `{id}`")));
+    }
+    Ok(if json { json!({"removed": id}).to_string() } else { format!("removed {id}") })
+}

@@ -1,0 +1,86 @@
+//! What no single value shows of who may ask.
+
+use std::time::Duration;
+
+use jsonwebtoken::AlgorithmFamily;
+use url::Url;
+
+use super::{ConfigError, invalid};
+use crate::auth::settings::{OauthSettings, TokenEndpointSettings};
+
+/// The longest life of a token of ours (CAEP-IOP §2.7.1).
+const TOKEN_LIFETIME_MAX: Duration = Duration::from_hours(1);
+/// What still counts as little leeway (RFC 9068 §4).
+const LEEWAY_MAX: Duration = Duration::from_mins(5);
+
+/// `key` is the full name of a member of the provider.
+pub(super) fn check(
+    own: &TokenEndpointSettings,
+    oauth: &OauthSettings,
+    key: impl Fn(&str) -> String,
+) -> Result<(), ConfigError> {
+    if own.token_lifetime < Duration::from_secs(1) || TOKEN_LIFETIME_MAX < own.token_lifetime {
+        return invalid(key("token_endpoint.token_lifetime"), "must be 1s to 1h");
+    }
+    if own.tokens_per_client_max == 0 {
+        return invalid(key("token_endpoint.tokens_per_client_max"), "must be at least 1");
+    }
+    if own.requests_per_second_max == 0 {
+        return invalid(key("token_endpoint.requests_per_second_max"), "must be at least 1");
+    }
+    let introspection = &oauth.introspection;
+    if oauth.issuer.is_none() {
+        let idle = oauth.jwks.is_some()
+            || oauth.audience.is_some()
+            || !oauth.clients.is_empty()
+            || introspection.endpoint.is_some();
+        if idle {
+            return invalid(key("oauth.issuer"), "is required for the rest of the table");
+        }
+        return Ok(());
+    }
+    match (&oauth.jwks, &introspection.endpoint) {
+        (Some(jwks), None) if jwks.contains("://") => https(jwks, key("oauth.jwks"))?,
+        (Some(_), None) => {}
+        (None, Some(url)) => https(url, key("oauth.introspection.endpoint"))?,
+        _ => {
+            let rule = "and `introspection.endpoint` exclude each other, and one must be there";
+            return invalid(key("oauth.jwks"), rule);
+        }
+    }
+    let known = introspection.client_id.is_some() && introspection.client_secret.is_some();
+    if introspection.endpoint.is_some() && !known {
+        return invalid(
+            key("oauth.introspection.client_id"),
+            "and `client_secret` are required, since the endpoint asks who asks (RFC 7662 §2.1)",
+        );
+    }
+    let shared = oauth.algorithms.iter().any(|alg| alg.family() == AlgorithmFamily::Hmac);
+    if oauth.algorithms.is_empty() || shared {
+        let rule =
+            "must list at least one algorithm, and only those with public keys (RFC 8725 §3.1)";
+        return invalid(key("oauth.algorithms"), rule);
+    }
+    if LEEWAY_MAX < oauth.leeway {
+        return invalid(key("oauth.leeway"), "must be at most 5m");
+    }
+    let interval = oauth.jwks_refresh_interval_min;
+    if interval.is_zero() || oauth.jwks_max_age < interval || oauth.jwks_keep < oauth.jwks_max_age {
+        let rule = "must be longer than 0, at most `jwks_max_age`, and that at most `jwks_keep`";
+        return invalid(key("oauth.jwks_refresh_interval_min"), rule);
+    }
+    for (client, settings) in &oauth.clients {
+        if settings.scopes.is_empty() {
+            return invalid(key(&format!("oauth.clients.{client}.scopes")), "must not be empty");
+        }
+    }
+    Ok(())
+}
+
+/// Keys and tokens go over TLS (RFC 9068 §4, RFC 7662 §4).
+fn https(raw: &str, key: String) -> Result<(), ConfigError> {
+    match Url::parse(raw) {
+        Ok(url) if url.scheme() == "https" && url.has_host() => Ok(()),
+        _ => invalid(key, "must be an https URL"),
+    }
+}

@@ -1,0 +1,238 @@
+//! An authorization server that is not ours, over TLS.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::{Value, json};
+use ssfd::{
+    auth::settings::{ClientSettings, OauthSettings},
+    clock,
+    config::Config,
+    domain::{audience::Audience, grant::Scope},
+    signing::{algorithm::Algorithm as OurAlgorithm, generate::generate, keys::SigningKey},
+};
+use tempfile::TempDir;
+
+use super::{
+    caller::assert_invalid_token,
+    daemon::{Daemon, ISSUER, PROVIDER},
+    http_client::{Answer, get, post},
+    test_key,
+};
+use crate::scripted_server::{Endpoint, Reply, Seen};
+
+/// The issuer of its tokens.
+pub(crate) const SERVER: &str = "https://as.example";
+/// A client that it knows, and that is the Receiver `rx` to the daemon.
+pub(crate) const CLIENT: &str = "0oaRx";
+
+/// A key of the server's.
+pub(crate) struct Key {
+    algorithm: Algorithm,
+    private: EncodingKey,
+    pub(crate) jwk: Value,
+}
+
+impl Key {
+    pub(crate) fn new() -> Self {
+        let pem = generate(OurAlgorithm::Es256).expect("a key for ES256");
+        let key = EncodingKey::from_ec_pem(pem.as_bytes()).expect("the same key");
+        Self { algorithm: Algorithm::ES256, private: key, jwk: jwk(pem.as_bytes()) }
+    }
+
+    pub(crate) fn rsa() -> Self {
+        let pem = std::fs::read(test_key("test-rsa-2048-pkcs8.pem")).expect("a test key");
+        let key = EncodingKey::from_rsa_pem(&pem).expect("the same key");
+        Self { algorithm: Algorithm::RS256, private: key, jwk: jwk(&pem) }
+    }
+
+    pub(crate) fn header(&self) -> Value {
+        json!({"typ": "at+jwt", "alg": format!("{:?}", self.algorithm), "kid": self.jwk["kid"]})
+    }
+
+    /// A valid token of [`CLIENT`].
+    pub(crate) fn token(&self) -> String {
+        self.sign(&self.header(), &claims())
+    }
+
+    /// A valid token but for one claim; without a value it is left out.
+    pub(crate) fn token_with(&self, claim: &str, value: Option<Value>) -> String {
+        let mut claims = claims();
+        match value {
+            Some(value) => claims[claim] = value,
+            None => drop(claims.as_object_mut().expect("an object").remove(claim)),
+        }
+        self.sign(&self.header(), &claims)
+    }
+
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
+        let signed = unsigned(header, claims);
+        let signature = crypto::sign(signed.as_bytes(), &self.private, self.algorithm);
+        format!("{signed}.{}", signature.expect("signed"))
+    }
+}
+
+fn jwk(pem: &[u8]) -> Value {
+    let key = SigningKey::from_pem(pem).expect("a key");
+    serde_json::to_value(key.public_jwk()).expect("JSON")
+}
+
+/// Header and claims as they are signed.
+pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
+    let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    format!("{}.{}", encode(header), encode(claims))
+}
+
+/// The claims of a valid token of [`CLIENT`].
+pub(crate) fn claims() -> Value {
+    let now = clock::now().as_secs();
+    json!({
+        "iss": SERVER, "aud": ["https://other.example", ISSUER], "sub": CLIENT,
+        "client_id": CLIENT, "jti": "t-1", "iat": now, "exp": now + 600,
+        "scope": "openid ssf.manage",
+    })
+}
+
+/// The server itself: what it publishes and answers can be changed while it stands.
+pub(crate) struct AuthorizationServer {
+    endpoint: Endpoint,
+    reply: Arc<Mutex<Reply>>,
+}
+
+impl AuthorizationServer {
+    /// It answers every request so.
+    pub(crate) async fn answering(reply: Reply) -> Self {
+        let reply = Arc::new(Mutex::new(reply));
+        let current = Arc::clone(&reply);
+        let script = move |_, _: &Seen| current.lock().expect("no panic").clone();
+        Self { endpoint: Endpoint::start_tls(&["h2", "http/1.1"], script).await, reply }
+    }
+
+    /// It publishes these keys.
+    pub(crate) async fn publishing(keys: &[&Key]) -> Self {
+        Self::answering(jwks(keys)).await
+    }
+
+    pub(crate) fn answer(&self, reply: Reply) {
+        *self.reply.lock().expect("no panic") = reply;
+    }
+
+    pub(crate) fn publish(&self, keys: &[&Key]) {
+        self.answer(jwks(keys));
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.endpoint.seen()
+    }
+
+    /// What a provider is told of it: its keys, and [`CLIENT`].
+    pub(crate) fn settings(&self) -> OauthSettings {
+        OauthSettings {
+            jwks: Some(self.endpoint.url("/jwks")),
+            trusted_roots: Some(self.endpoint.roots()),
+            ..settings()
+        }
+    }
+
+    /// The same, for a server that is asked about each token.
+    pub(crate) fn introspecting(&self, secret_file: &Path) -> OauthSettings {
+        let mut settings = self.settings();
+        settings.jwks = None;
+        settings.introspection.endpoint = Some(self.endpoint.url("/introspect"));
+        settings.introspection.client_id = Some("ssfd at home".into());
+        settings.introspection.client_secret = Some(secret_file.to_owned());
+        settings
+    }
+}
+
+/// A server that is known, with [`CLIENT`] for its only one.
+pub(crate) fn settings() -> OauthSettings {
+    let mut settings = OauthSettings { issuer: Some(SERVER.into()), ..OauthSettings::default() };
+    let client = ClientSettings {
+        receiver: "rx".parse().expect("an id"),
+        audience: Audience::one("https://rx.example").expect("not empty"),
+        scopes: vec![Scope::Manage],
+    };
+    settings.clients.insert(CLIENT.into(), client);
+    settings
+}
+
+fn jwks(keys: &[&Key]) -> Reply {
+    let keys: Vec<_> = keys.iter().map(|key| &key.jwk).collect();
+    Reply::full(200, &[("content-type", "application/json")], &json!({"keys": keys}).to_string())
+}
+
+/// Has [`PROVIDER`] take the tokens of a server with these settings.
+pub(crate) fn trust(config: &mut Config, settings: OauthSettings) {
+    let provider = PROVIDER.parse().expect("a name");
+    config.providers.get_mut(&provider).expect("it is there").oauth = settings;
+}
+
+/// A daemon that trusts a server with one key.
+pub(crate) async fn trusting(key: &Key) -> (Daemon, AuthorizationServer) {
+    trusting_with(key, |_| {}).await
+}
+
+pub(crate) async fn trusting_with(
+    key: &Key,
+    change: impl FnOnce(&mut OauthSettings),
+) -> (Daemon, AuthorizationServer) {
+    let server = AuthorizationServer::publishing(&[key]).await;
+    let mut settings = server.settings();
+    change(&mut settings);
+    (Daemon::with(|config| trust(config, settings)).await, server)
+}
+
+/// What the server answers when it is asked about a live token of [`CLIENT`].
+pub(crate) fn active() -> Value {
+    json!({"active": true, "client_id": CLIENT, "aud": ISSUER, "iss": SERVER,
+        "scope": "ssf.manage", "token_type": "Bearer"})
+}
+
+pub(crate) fn active_with(member: &str, value: Value) -> Value {
+    let mut answer = active();
+    answer[member] = value;
+    answer
+}
+
+pub(crate) fn json_reply(answer: &Value) -> Reply {
+    Reply::full(200, &[("content-type", "application/json")], &answer.to_string())
+}
+
+/// A daemon that asks a server which answers so.
+pub(crate) async fn asking(
+    reply: Reply,
+    change: impl FnOnce(&mut OauthSettings),
+) -> (Daemon, AuthorizationServer, TempDir) {
+    let server = AuthorizationServer::answering(reply).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "s:3 cret\n").expect("written");
+    let mut settings = server.introspecting(&secret);
+    change(&mut settings);
+    (Daemon::with(|config| trust(config, settings)).await, server, folder)
+}
+
+impl Daemon {
+    /// Lists the streams of whoever bears this token.
+    pub(crate) async fn list_with(&self, token: &str) -> Answer {
+        get(&self.provider_url(PROVIDER, "/ssf/streams")).bearer(token).send().await
+    }
+
+    /// Creates a stream.
+    pub(crate) async fn create_with(&self, token: &str) -> Answer {
+        let url = self.provider_url(PROVIDER, "/ssf/streams");
+        post(&url).bearer(token).json(&json!({})).send().await
+    }
+}
+
+/// A token is refused for this reason.
+#[track_caller]
+pub(crate) fn assert_token_refused(answer: &Answer, why: &str) {
+    assert_invalid_token(answer);
+    assert!(answer.text().contains(why), "no `{why}` in {}", answer.text());
+}

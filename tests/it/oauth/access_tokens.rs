@@ -1,0 +1,162 @@
+//! JWT access tokens (RFC 9068): which are taken, and for whom.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hyper::header::WWW_AUTHENTICATE;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::{Value, json};
+use ssfd::{auth::settings::UnlistedClients, clock, domain::grant::Scope};
+
+use crate::harness::{
+    authorization_server::{
+        CLIENT, Key, assert_token_refused, claims, trusting, trusting_with, unsigned,
+    },
+    daemon::PROVIDER,
+    http_client::{get, post},
+    streams::by_poll,
+};
+
+/// AUTH-01, AUTH-05, AUTH-07: over the life of a stream, polling included.
+#[actix_web::test]
+async fn an_access_token_opens_what_its_client_is_entitled_to() {
+    for key in [Key::new(), Key::rsa()] {
+        let (daemon, server) = trusting(&key).await;
+        let token = key.token();
+        let id = daemon.create_stream(&token, by_poll()).await;
+        let url = daemon.provider_url(PROVIDER, &format!("/ssf/streams?stream_id={id}"));
+        let stream = get(&url).bearer(&token).send().await.expect(200).json();
+        assert_eq!(stream["aud"], "https://rx.example");
+        // It is the Receiver's, whatever credential it shows.
+        let static_token = daemon.receiver_token("rx", &[Scope::Read]).await;
+        assert_eq!(daemon.list_with(&static_token).await.expect(200).json(), json!([stream]));
+        let other = daemon.receiver_token("other", &[Scope::Read]).await;
+        assert_eq!(daemon.list_with(&other).await.expect(200).json(), json!([]));
+        daemon.poll(&token, &id, &json!({"returnImmediately": true})).await.expect(200);
+        daemon.delete_stream(&token, &id).await.expect(204);
+        assert_eq!(server.seen().len(), 1, "the keys were fetched once");
+    }
+}
+
+/// AUTH-03 (RFC 8725 §2.1, §2.2, §3.10): the token does not choose how it is verified.
+#[actix_web::test]
+async fn no_token_chooses_its_own_algorithm_or_key() {
+    let key = Key::rsa();
+    let (daemon, _server) = trusting(&key).await;
+    let refused = async |token: &str, why: &str| {
+        assert_token_refused(&daemon.list_with(token).await, why);
+    };
+    let with = |member: &str, value: Value| {
+        let mut header = key.header();
+        header[member] = value;
+        header
+    };
+    for alg in ["none", "None", "NONE", ""] {
+        let unsigned = unsigned(&with("alg", alg.into()), &claims());
+        refused(&format!("{unsigned}."), "`alg`").await;
+        refused(&key.sign(&with("alg", alg.into()), &claims()), "`alg`").await;
+    }
+    // HMAC with what everybody can read for a secret: the modulus, and the whole JWK.
+    let modulus =
+        URL_SAFE_NO_PAD.decode(key.jwk["n"].as_str().expect("a string")).expect("base64url");
+    for secret in [modulus, key.jwk.to_string().into_bytes()] {
+        let signed = unsigned(&with("alg", "HS256".into()), &claims());
+        let secret = EncodingKey::from_secret(&secret);
+        let signature = crypto::sign(signed.as_bytes(), &secret, Algorithm::HS256).expect("signed");
+        refused(&format!("{signed}.{signature}"), "`alg`").await;
+    }
+    // The attacker's key in the header, under its own name and under the server's.
+    let theirs = Key::new();
+    for kid in [&theirs.jwk["kid"], &key.jwk["kid"]] {
+        let mut header = theirs.header();
+        (header["kid"], header["jwk"]) = (kid.clone(), theirs.jwk.clone());
+        header["jku"] = "https://evil.example/jwks".into();
+        assert_eq!(daemon.list_with(&theirs.sign(&header, &claims())).await.status, 401);
+    }
+    refused(&key.sign(&with("alg", "RS512".into()), &claims()), "`alg`").await;
+    refused(&key.sign(&with("alg", "PS256".into()), &claims()), "does not verify").await;
+    refused(&key.sign(&with("crit", json!(["x"])), &claims()), "`crit`").await;
+    refused(&key.sign(&with("kid", Value::Null), &claims()), "`kid`").await;
+}
+
+/// AUTH-04, AUTH-05.
+#[actix_web::test]
+async fn a_scope_opens_what_both_the_server_and_the_operator_grant() {
+    let key = Key::new();
+    let (daemon, _server) = trusting_with(&key, |settings| {
+        let mut reader = settings.clients[CLIENT].clone();
+        reader.scopes = vec![Scope::Read];
+        settings.clients.insert("reader".into(), reader);
+    })
+    .await;
+    let scoped = |scope: &str| key.token_with("scope", Some(scope.into()));
+    for (token, read, create) in [
+        (scoped("ssf.manage"), 200, 201),
+        (scoped("ssf.read"), 200, 403),
+        (scoped("ssf.read ssf.manage.create"), 200, 201),
+        (scoped("ssf.manage.create"), 403, 201),
+        (scoped("ssf.manage.delete"), 403, 403),
+        (scoped("openid"), 403, 403),
+        (key.token_with("scope", None), 403, 403),
+        (key.token_with("client_id", Some("reader".into())), 200, 403),
+    ] {
+        daemon.list_with(&token).await.expect(read);
+        let answer = daemon.create_with(&token).await.expect(create);
+        if create == 403 {
+            let challenge = answer.header(WWW_AUTHENTICATE);
+            // What the server can be asked for, not the finest that would do.
+            let expected = r#"error="insufficient_scope", scope="ssf.manage""#;
+            assert!(challenge.ends_with(expected), "{challenge}");
+        }
+    }
+}
+
+/// AUTH-07: a good token of somebody who is no Receiver is no bad token.
+#[actix_web::test]
+async fn a_client_that_is_not_listed_is_refused_or_a_receiver_of_its_own() {
+    let key = Key::new();
+    let stranger = key.token_with("client_id", Some("rx".into()));
+    let (daemon, _server) = trusting(&key).await;
+    let answer = daemon.list_with(&stranger).await.expect(403);
+    let challenge = answer.header(WWW_AUTHENTICATE);
+    assert!(challenge.ends_with(r#", error="insufficient_scope""#), "{challenge}");
+    assert!(answer.text().contains("no Receiver here"), "{}", answer.text());
+
+    let (daemon, _server) =
+        trusting_with(&key, |settings| settings.unlisted_clients = UnlistedClients::Admit).await;
+    daemon.create_with(&key.token()).await.expect(201);
+    // By its name it would be the Receiver `rx`; it is another.
+    assert_eq!(daemon.list_with(&stranger).await.expect(200).json(), json!([]));
+    let stream = daemon.create_with(&stranger).await.expect(201).json();
+    assert_eq!(stream["aud"], "rx");
+    assert_eq!(daemon.list_with(&stranger).await.expect(200).json(), json!([stream]));
+    // A name that goes into no URL, key or log line.
+    let odd = key.token_with("client_id", Some("a b".into()));
+    daemon.list_with(&odd).await.expect(403);
+}
+
+#[actix_web::test]
+async fn the_claim_and_the_audience_are_the_operators_choice() {
+    let key = Key::new();
+    let (daemon, _server) = trusting_with(&key, |settings| {
+        settings.client_claim = "azp".into();
+        settings.audience = Some("ssf".into());
+        settings.token_lifetime_max = Duration::from_hours(3);
+    })
+    .await;
+    let mut claims = claims();
+    let exp = clock::now().as_secs() + 7200;
+    (claims["azp"], claims["aud"], claims["exp"]) = (CLIENT.into(), "ssf".into(), exp.into());
+    claims["client_id"] = "elsewhere".into();
+    daemon.list_with(&key.sign(&key.header(), &claims)).await.expect(200);
+    assert_token_refused(&daemon.list_with(&key.token()).await, "`aud`");
+}
+
+/// The internal listener is for upstream, and no Receiver's token counts there.
+#[actix_web::test]
+async fn an_access_token_publishes_nothing() {
+    let key = Key::new();
+    let (daemon, _server) = trusting(&key).await;
+    let publish = post(&daemon.internal_url("/events")).bearer(&key.token()).json(&json!({}));
+    publish.send().await.expect(401);
+}

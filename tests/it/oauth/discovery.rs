@@ -1,0 +1,59 @@
+//! How a client finds out where its tokens come from (RFC 9728, RFC 8414).
+
+use hyper::{
+    Method,
+    header::{ALLOW, ETAG, WWW_AUTHENTICATE},
+};
+use serde_json::json;
+
+use crate::harness::{
+    authorization_server::{AuthorizationServer, Key, SERVER, trust},
+    daemon::{Daemon, PROVIDER, provider},
+    http_client::{Call, get},
+};
+
+const RESOURCE: &str = "/.well-known/oauth-protected-resource";
+const OWN_SERVER: &str = "/.well-known/oauth-authorization-server";
+
+#[actix_web::test]
+async fn each_document_is_cacheable_and_read_by_get_and_head_alone() {
+    let daemon = Daemon::start().await;
+    for name in [RESOURCE, OWN_SERVER] {
+        let url = daemon.public_url(&format!("{name}/t/acme"));
+        let first = get(&url).send().await.expect(200);
+        get(&url).header("if-none-match", first.header(ETAG)).send().await.expect(304);
+        Call::new(Method::HEAD, &url).send().await.expect(200);
+        let answer = Call::new(Method::POST, &url).send().await.expect(405);
+        assert_eq!(answer.header(ALLOW), "GET, HEAD");
+        get(&daemon.public_url(name)).send().await.expect(404);
+        get(&daemon.public_url(&format!("{name}/t/other"))).send().await.expect(404);
+    }
+}
+
+#[actix_web::test]
+async fn a_provider_with_another_server_names_that_and_has_none_of_its_own() {
+    let key = Key::new();
+    let server = AuthorizationServer::publishing(&[&key]).await;
+    let daemon = Daemon::with(|config| {
+        trust(config, server.settings());
+        let other = "other".parse().expect("a name");
+        config.providers.insert(other, provider("https://tx.example"));
+    })
+    .await;
+    let resource = get(&daemon.public_url(&format!("{RESOURCE}/t/acme"))).send().await.expect(200);
+    assert_eq!(resource.json()["authorization_servers"], json!([SERVER]));
+    get(&daemon.public_url(&format!("{OWN_SERVER}/t/acme"))).send().await.expect(404);
+    let endpoint = daemon.provider_url(PROVIDER, "/oauth2/token");
+    Call::new(Method::POST, &endpoint).send().await.expect(404);
+    // The other provider has its own, and speaks of nothing else.
+    let resource = get(&daemon.public_url(RESOURCE)).send().await.expect(200).json();
+    assert_eq!(resource["resource"], "https://tx.example");
+    assert_eq!(resource["authorization_servers"], json!(["https://tx.example"]));
+    // A valid token of the one is nothing at the other.
+    daemon.list_with(&key.token()).await.expect(200);
+    let url = daemon.provider_url("other", "/ssf/streams");
+    let answer = get(&url).bearer(&key.token()).send().await.expect(401);
+    let challenge = answer.header(WWW_AUTHENTICATE);
+    let expected = r#"resource_metadata="https://tx.example/.well-known/oauth-protected-resource""#;
+    assert!(challenge.contains(expected), "{challenge}");
+}
