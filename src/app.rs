@@ -14,13 +14,18 @@ use std::{
 
 use actix_web::{App as HttpApp, HttpServer, dev::Server, middleware};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
-    actor::{registry::Registry, signer::Signer, stream::Environment},
+    actor::{
+        hosts::Hosts,
+        registry::Registry,
+        signer::Signer,
+        stream::{EndpointFault, Environment},
+    },
     auth::Authenticator,
     clock,
     config::{Config, ConfigError},
@@ -83,6 +88,7 @@ pub struct App {
     config: Config,
     services: Services,
     registry: Arc<Registry>,
+    faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
     tls: Option<rustls::ServerConfig>,
     lock: lock::StoreLock,
@@ -111,11 +117,14 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         directory.subject_removed(&stream);
     }
     let signer = Signer::start(&config.signer, Arc::clone(&keys));
+    let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),
         directory: Arc::clone(&directory),
         signer: signer.clone(),
         push,
+        hosts: Hosts::new(config.delivery.host_in_flight_max),
+        faults: tell_fault,
         settings: config.delivery.clone(),
     };
     let registry = Arc::new(Registry::new(environment, or_cores(config.process.actor_threads)));
@@ -137,7 +146,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, listeners, tls, lock })
+    Ok(App { config, services, registry, faults, listeners, tls, lock })
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -193,7 +202,8 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(),
     ) -> Result<(), StartError> {
-        let Self { config, services, registry, listeners, tls, lock: _until_the_end } = self;
+        let Self { config, services, registry, faults, listeners, tls, lock: _until_the_end } =
+            self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
         let ingest = ingest::start(
@@ -211,6 +221,7 @@ impl App {
             tokio::spawn(metrics::keep_up(services.metrics.clone())),
             tokio::spawn(sweep(Arc::clone(&registry), config.delivery.sweep_interval)),
             tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
+            tokio::spawn(pause_at_fault(Arc::clone(&transmitter), faults)),
         ];
         let workers = or_cores(config.public.workers);
         let public = server(Listener::Public, &services, listeners.public, tls, workers)?;
@@ -296,6 +307,13 @@ fn server(
         None => server.listen(listener)?,
     };
     Ok(server.run())
+}
+
+/// Endpoints at fault that wait to be looked at; the actors of further ones wait for a place.
+const FAULTS_MAX: usize = 64;
+
+async fn pause_at_fault(transmitter: Arc<Transmitter>, faults: mpsc::Receiver<EndpointFault>) {
+    transmitter.pause_at_fault(faults).await;
 }
 
 /// Finds work whose wake-up was lost; at once after a start, when there was none at all.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{load::load, provider::ProviderSettings};
 use crate::{
     actor::signer::SignerSettings,
-    delivery::{machine::DeliverySettings, poll::PollSettings},
+    delivery::{poll::PollSettings, settings::DeliverySettings},
     domain::{id::ProviderName, provider::Provider},
     http::settings::{InternalSettings, PublicSettings},
     ingest::settings::RedisIngestSettings,
@@ -206,6 +206,25 @@ impl Config {
             return invalid(
                 "delivery.in_flight_max",
                 "must be at least 1 and at most `delivery.window_max`",
+            );
+        }
+        if delivery.host_in_flight_max == 0 {
+            return invalid("delivery.host_in_flight_max", "must be at least 1");
+        }
+        let breaker = &delivery.breaker;
+        if breaker.failures == 0 {
+            return invalid("delivery.breaker.failures", "must be at least 1");
+        }
+        if breaker.open_for.is_zero() || breaker.open_for_max < breaker.open_for {
+            return invalid(
+                "delivery.breaker.open_for",
+                "must be longer than 0 and at most `delivery.breaker.open_for_max`",
+            );
+        }
+        if delivery.fault.attempts_min == 0 || delivery.fault.key_refusals_max == 0 {
+            return invalid(
+                "delivery.fault.attempts_min",
+                "and `delivery.fault.key_refusals_max` must be at least 1",
             );
         }
         if delivery.retry.schedule.is_empty() {

@@ -1,10 +1,14 @@
 //! How SETs get across, as values and state machines: facts and the time go in, decisions come
 //! out. No async, no IO, no clock, no randomness.
 
+pub mod breaker;
+pub mod fault;
 pub mod lane;
 pub mod machine;
 pub mod outbox;
 pub mod outcome;
+pub mod pace;
 pub mod poll;
 pub mod push;
 pub mod retry;
+pub mod settings;

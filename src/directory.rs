@@ -30,6 +30,13 @@ pub struct Revision {
     removals: u64,
 }
 
+impl Revision {
+    /// The version of the stream itself, 0 if there is none.
+    pub fn version(self) -> u64 {
+        self.version
+    }
+}
+
 /// Who owns a stream.
 type Owner = (ProviderName, ReceiverId);
 

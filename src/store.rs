@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    delivery::outbox::{Cursor, NewSet, PendingSet, Settlement},
+    delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
@@ -114,10 +114,13 @@ pub enum Announcement {
     New(NewSet),
 }
 
-/// SETs that wait for a Receiver to be sent.
+/// What a push stream can send now.
 #[derive(Debug, Clone, Default)]
-pub struct Pending {
+pub struct Due {
+    /// Of each kind first those that failed before, then those that were never tried.
     pub sets: Vec<PendingSet>,
+    /// When the next of the SETs that failed before is due that is not yet.
+    pub next_retry: Option<Timestamp>,
     /// How many were found to be about subjects that are not on the stream any more.
     pub discarded: usize,
 }
@@ -128,7 +131,7 @@ pub struct Polled {
     pub sets: Vec<PendingSet>,
     /// Whether there are more that could be handed out now.
     pub more: bool,
-    /// As [`Pending::discarded`].
+    /// As [`Due::discarded`].
     pub discarded: usize,
 }
 
@@ -195,7 +198,8 @@ pub trait Store: Send + Sync {
 
     /// Replaces a stream by its next version, of another status or reason, in the same way. An
     /// announcement that waits is withdrawn; if the new status discards, so is all else that waits;
-    /// and the announcement of the change is appended. Returns how many other SETs were discarded.
+    /// and the announcement of the change is appended. What waits on a push stream is due at once
+    /// when that is enabled again. Returns how many other SETs were discarded.
     async fn change_status(
         &self,
         stream: StreamConfig,
@@ -252,24 +256,34 @@ pub trait Store: Send + Sync {
     // SETs out. Those of a stream that is not enabled are held, save for an announcement (SSF
     // §8.1.5): the calls in which SETs go out see nothing else of it, judged in the same step.
 
-    /// SETs that may go out and lie behind the cursor: the announcement, then control events, then
-    /// events, each in order, `limit` at most. Those that wait for a retry are among them. An event
-    /// whose subject is not on the stream at `now` is discarded in place of being read.
-    async fn read_pending(
+    /// Reads what can be pushed: the announcement, then control events, then events. It costs as
+    /// much as is read, and as is passed over, whatever else waits. An event whose subject is not on
+    /// the stream at `now` is discarded in place of being read.
+    async fn read_due(
         &self,
         stream: &StreamId,
-        after: Cursor,
-        limit: usize,
+        reading: Reading,
         now: Timestamp,
-    ) -> Result<Pending, StoreError>;
+    ) -> Result<Due, StoreError>;
 
-    /// Records results of attempts. A SET that is settled already, or gone, stays as it is.
+    /// Records results of attempts. A SET that is settled already, or gone, stays as it is. `true`
+    /// if one that was settled had another behind it in its lane, which is the head now.
     async fn settle(
         &self,
         stream: &StreamId,
         settlements: Vec<Settlement>,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
+
+    /// For inspection: SETs that may go out and lie behind the cursor, in the order of
+    /// [`Self::read_due`] and within each kind in that of appending, `limit` at most. Neither lanes
+    /// nor times count.
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError>;
 
     /// Settles what a polling Receiver acknowledges or refuses; a `jti` that does not wait is
     /// ignored.
@@ -294,7 +308,8 @@ pub trait Store: Send + Sync {
     /// poll may sleep.
     async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Push streams that have a SET due that may go out: what a lost hint would leave behind.
+    /// Push streams of which [`Self::read_due`] would read something: what a lost hint would leave
+    /// behind.
     async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError>;
 
     /// What waits, held or not, by provider.

@@ -3,6 +3,7 @@
 mod activity;
 mod admission;
 pub mod explain;
+pub mod faults;
 pub mod operator;
 pub mod poll;
 pub mod publish;

@@ -85,6 +85,7 @@ impl Registry {
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let with_work = self.environment.store.streams_with_work(clock::now()).await?;
         self.wake(&with_work, true);
+        self.environment.hosts.forget(clock::now());
         let mut actors = self.actors();
         actors.retain(|_, actor| actor.connected());
         Ok(())

@@ -1,21 +1,28 @@
 //! One actor per push stream with work. It owns a `StreamMachine` and performs what that decides.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod attempt;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    actor::signer::Signer,
+    actor::{
+        hosts::{Granted, Hosts, Room},
+        signer::Signer,
+    },
     clock,
     delivery::{
-        machine::{Action, DeliverySettings, Flow, StreamMachine},
-        outbox::{Cursor, Disposition, PendingSet, Seq, Settlement},
-        outcome::{FailureClass, Outcome},
+        fault::Fault,
+        machine::{Action, Change, Flow, StreamMachine},
+        outbox::{Reading, Seq, Settlement},
+        retry::EXPIRED,
+        settings::DeliverySettings,
     },
     directory::{Directory, Revision},
     domain::{
@@ -24,10 +31,10 @@ use crate::{
         time::Timestamp,
     },
     push::client::PushClient,
-    store::{Pending, Store, StoreError},
+    store::{Due, Store, StoreError},
     telemetry::{
         causes::with_causes,
-        metrics::{self, Held, Method},
+        metrics::{self, Held},
     },
 };
 
@@ -40,7 +47,21 @@ pub struct Environment {
     pub directory: Arc<Directory>,
     pub signer: Signer,
     pub push: PushClient,
+    pub hosts: Arc<Hosts>,
+    /// Where it is told that an endpoint is at fault.
+    pub faults: mpsc::Sender<EndpointFault>,
     pub settings: DeliverySettings,
+}
+
+/// An endpoint is at fault: its stream is to be paused.
+#[derive(Debug)]
+pub struct EndpointFault {
+    pub stream: StreamId,
+    /// The version of the stream with that endpoint.
+    pub version: u64,
+    pub fault: Fault,
+    /// Whether the stream was paused, or changed otherwise meanwhile.
+    pub done: oneshot::Sender<bool>,
 }
 
 pub struct StreamActor {
@@ -49,12 +70,17 @@ pub struct StreamActor {
     /// The stream, and its subjects, as the machine knows of them.
     revision: Revision,
     machine: StreamMachine,
-    /// The signed form of SETs that wait for a retry: the same bytes each time.
-    signed: HashMap<Seq, Bytes>,
+    /// The signed form of SETs that wait for a retry: the same bytes each time. No more of them than
+    /// the window is wide; any other is signed anew.
+    signed: BTreeMap<Seq, Bytes>,
+    /// Room at the endpoint's host that was waited for, until the machine is next asked.
+    granted: Vec<Room>,
     tick: Option<SpawnHandle>,
     idle: Option<SpawnHandle>,
     draining: Vec<oneshot::Sender<()>>,
     environment: Arc<Environment>,
+    /// Counts the stream while its endpoint is cut off.
+    cut_off: Option<Held>,
     _counted: Held,
 }
 
@@ -81,11 +107,13 @@ impl StreamActor {
             provider: stream.provider.clone(),
             revision,
             machine: StreamMachine::new(environment.settings.clone(), flow),
-            signed: HashMap::new(),
+            signed: BTreeMap::new(),
+            granted: Vec::new(),
             tick: None,
             idle: None,
             draining: Vec::new(),
             environment,
+            cut_off: None,
             _counted: metrics::stream_actor(),
         }
     }
@@ -93,12 +121,21 @@ impl StreamActor {
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
-                Action::Read { after, limit } => self.read(after, limit, ctx),
-                Action::Attempt(sets) => self.sign(sets, ctx),
+                Action::Read(reading) => self.read(reading, ctx),
+                Action::Attempt { count } => self.start_attempts(count, ctx),
                 Action::Settle(settlements) => self.settle(settlements, ctx),
+                Action::GivenUp(sets) => {
+                    metrics::sets_dead(&self.provider, EXPIRED, sets.len());
+                    let (stream_id, sets) = (&self.id, sets.len());
+                    tracing::warn!(%stream_id, sets, reason = EXPIRED, "dead-lettered untried");
+                }
+                Action::Pause(fault) => self.pause(fault, ctx),
                 Action::TickAt(due_at) => self.tick_at(due_at, ctx),
             }
         }
+        // What the machine had no use for is for others.
+        self.granted.clear();
+        self.report_reach();
         self.rest(ctx);
     }
 
@@ -109,6 +146,8 @@ impl StreamActor {
         if revision == self.revision {
             return false;
         }
+        let same = revision.version() == self.revision.version();
+        let change = if same { Change::Subjects } else { Change::Stream };
         self.revision = revision;
         self.signed.clear();
         let flow = if self.draining.is_empty() {
@@ -116,147 +155,74 @@ impl StreamActor {
         } else {
             Flow::Nothing
         };
-        let actions = self.machine.on_changed(flow, clock::now());
+        let actions = self.machine.on_changed(change, flow, clock::now());
         self.perform(actions, ctx);
         true
     }
 
-    fn read(&mut self, after: Cursor, limit: usize, ctx: &mut Context<Self>) {
+    fn read(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
-        let read = async move { store.read_pending(&id, after, limit, clock::now()).await };
-        ctx.spawn(read.into_actor(self).map(move |read, actor, ctx| match read {
-            Ok(Pending { sets, discarded }) => {
+        let read = async move { store.read_due(&id, reading, clock::now()).await };
+        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
+            Ok(Due { sets, next_retry, discarded }) => {
                 metrics::events_suppressed(&actor.provider, "subject", discarded);
-                let actions = actor.machine.on_read(sets, limit, clock::now());
+                let actions = actor.machine.on_read(sets, next_retry, clock::now());
                 actor.perform(actions, ctx);
             }
             Err(error) => {
                 actor.machine.on_read_failed();
-                actor.store_failed("read_pending", &error, ctx);
+                actor.store_failed("read_due", &error, ctx);
             }
         }));
-    }
-
-    /// Signs what was not signed before, all in one batch, then pushes each.
-    fn sign(&mut self, sets: Vec<PendingSet>, ctx: &mut Context<Self>) {
-        let judged_at = self.revision;
-        let (mut kept, mut unsigned) = (Vec::new(), Vec::new());
-        for set in sets {
-            match self.signed.remove(&set.seq) {
-                Some(body) => kept.push((set, body)),
-                None => unsigned.push(set),
-            }
-        }
-        for (set, body) in kept {
-            self.push(set, Some(body), judged_at, ctx);
-        }
-        if unsigned.is_empty() {
-            return;
-        }
-        let claims = unsigned.iter().map(|set| Arc::clone(&set.claims)).collect();
-        let (signer, provider) = (self.environment.signer.clone(), self.provider.clone());
-        let sign = async move { signer.sign(&provider, claims).await };
-        ctx.spawn(sign.into_actor(self).map(move |bodies, actor, ctx| {
-            if let Err(error) = &bodies {
-                tracing::error!(stream_id = %actor.id, %error, "cannot sign");
-            }
-            let bodies = bodies.unwrap_or_default().into_iter().map(Some);
-            for (set, body) in unsigned.into_iter().zip(bodies.chain(std::iter::repeat(None))) {
-                actor.push(set, body, judged_at, ctx);
-            }
-        }));
-    }
-
-    fn push(
-        &mut self,
-        set: PendingSet,
-        body: Option<Bytes>,
-        judged_at: Revision,
-        ctx: &mut Context<Self>,
-    ) {
-        // Judged at the last moment: the stream may have been paused, deleted or moved, or the
-        // subject removed from it.
-        self.catch_up(ctx);
-        let unchanged = self.revision == judged_at;
-        let Some(endpoint) = self.endpoint().filter(|_| unchanged) else {
-            let actions = self.machine.on_attempt_withdrawn(set.seq, clock::now());
-            return self.perform(actions, ctx);
-        };
-        let Some(body) = body else {
-            let outcome = Outcome::failed(FailureClass::Signing, "the SET could not be signed");
-            return self.attempt_ended(&set, None, &outcome, ctx);
-        };
-        let client = self.environment.push.clone();
-        let push = async move {
-            let began = clock::instant();
-            let outcome = client.push(&endpoint, body.clone()).await;
-            (outcome, endpoint, body, began.elapsed())
-        };
-        ctx.spawn(push.into_actor(self).map(move |(outcome, endpoint, body, took), actor, ctx| {
-            metrics::push_duration(&actor.provider, took);
-            if matches!(outcome, Outcome::Failed { .. }) && actor.has_left(&endpoint) {
-                // The failure says nothing of where the SET goes now.
-                metrics::attempt_failed(&actor.provider, outcome.class());
-                let actions = actor.machine.on_attempt_withdrawn(set.seq, clock::now());
-                return actor.perform(actions, ctx);
-            }
-            actor.attempt_ended(&set, Some(body), &outcome, ctx);
-        }));
-    }
-
-    fn attempt_ended(
-        &mut self,
-        set: &PendingSet,
-        body: Option<Bytes>,
-        outcome: &Outcome,
-        ctx: &mut Context<Self>,
-    ) {
-        let now = clock::now();
-        let (disposition, actions) =
-            self.machine.on_attempt_ended(set.seq, outcome, now, clock::dice());
-        self.report(set, outcome, &disposition, now);
-        if let (Disposition::RetryAt { .. }, Some(body)) = (disposition, body) {
-            self.signed.insert(set.seq, body);
-        }
-        self.perform(actions, ctx);
-    }
-
-    fn report(&self, set: &PendingSet, outcome: &Outcome, end: &Disposition, now: Timestamp) {
-        let (stream_id, jti, attempts) = (&self.id, &set.jti, set.attempts + 1);
-        match end {
-            Disposition::Delivered => {
-                let age = now.since(set.appended_at);
-                metrics::sets_delivered(&self.provider, Method::Push, 1);
-                metrics::set_age(&self.provider, Method::Push, age);
-                if !matches!(outcome, Outcome::Accepted { status: 202 }) {
-                    metrics::push_deviation(&self.provider);
-                }
-                tracing::debug!(%stream_id, %jti, attempts, "delivered");
-            }
-            Disposition::Dead { reason, detail } => {
-                metrics::attempt_failed(&self.provider, outcome.class());
-                metrics::sets_dead(&self.provider, reason, 1);
-                tracing::warn!(%stream_id, %jti, attempts, reason, detail, "dead-lettered");
-            }
-            Disposition::RetryAt { due_at, error } => {
-                metrics::attempt_failed(&self.provider, outcome.class());
-                let wait = due_at.since(now);
-                tracing::info!(%stream_id, %jti, attempts, error, ?wait, "will be retried");
-            }
-        }
     }
 
     fn settle(&mut self, settlements: Vec<Settlement>, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
         let settle = async move { store.settle(&id, settlements, clock::now()).await };
         ctx.spawn(settle.into_actor(self).map(|settled, actor, ctx| match settled {
-            Ok(()) => {
-                let actions = actor.machine.on_settled(clock::now());
+            Ok(lane_goes_on) => {
+                let actions = actor.machine.on_settled(lane_goes_on, clock::now());
                 actor.perform(actions, ctx);
             }
             Err(error) => {
                 actor.machine.on_settle_failed();
                 actor.store_failed("settle", &error, ctx);
+            }
+        }));
+    }
+
+    fn report_reach(&mut self) {
+        match (self.cut_off.is_some(), self.machine.is_cut_off()) {
+            (false, true) => {
+                self.cut_off = Some(metrics::endpoint_cut_off());
+                tracing::warn!(stream_id = %self.id, "the endpoint is out of reach, and probed");
+            }
+            (true, false) => {
+                self.cut_off = None;
+                tracing::info!(stream_id = %self.id, "the endpoint is no longer cut off");
+            }
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    /// Asks for the stream to be paused. The machine starts nothing until that is done, or is not.
+    fn pause(&mut self, fault: Fault, ctx: &mut Context<Self>) {
+        tracing::warn!(stream_id = %self.id, %fault, "the endpoint is at fault");
+        let (done, answer) = oneshot::channel();
+        let (stream, version) = (self.id.clone(), self.revision.version());
+        let faults = self.environment.faults.clone();
+        let ask = async move {
+            faults.send(EndpointFault { stream, version, fault, done }).await.ok();
+            answer.await.unwrap_or(false)
+        };
+        ctx.spawn(ask.into_actor(self).map(|done, actor, ctx| {
+            if done {
+                actor.catch_up(ctx);
+            } else {
+                ctx.run_later(STORE_RETRY, |actor, ctx| {
+                    let actions = actor.machine.on_pause_failed(clock::now());
+                    actor.perform(actions, ctx);
+                });
             }
         }));
     }
@@ -326,6 +292,16 @@ impl Handler<Wake> for StreamActor {
             let actions = self.machine.on_wake(wake.control, clock::now());
             self.perform(actions, ctx);
         }
+    }
+}
+
+impl Handler<Granted> for StreamActor {
+    type Result = ();
+
+    fn handle(&mut self, Granted(room): Granted, ctx: &mut Self::Context) {
+        self.granted.push(room);
+        let actions = self.machine.on_tick(clock::now());
+        self.perform(actions, ctx);
     }
 }
 

@@ -1,67 +1,58 @@
-//! The state machine of one push stream: which SETs go out now, which wait, and what is read and
-//! recorded.
+//! The state machine of one push stream: which SETs go out now, and what is read and recorded.
+//!
+//! In memory are SETs that can go out, and no others: of each lane the head, if it is due. What
+//! waits for its retry, and what waits behind it, waits in the store and takes no room here, so
+//! that a lane that can be delivered is, however many others cannot.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    time::Duration,
-};
-
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::{
     delivery::{
-        lane::Lane,
-        outbox::{Cursor, Disposition, Kind, PendingSet, Seq, Settlement},
-        outcome::Outcome,
-        retry::RetryPolicy,
+        breaker::{Admission, Breaker},
+        fault::{Fault, Faults},
+        outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
+        outcome::{Blame, Outcome},
+        retry::EXPIRED,
+        settings::DeliverySettings,
     },
     domain::{status::StreamStatus, stream::StreamConfig, time::Timestamp},
 };
 
-/// The bounds of one stream's work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeliverySettings {
-    /// SETs of one stream in flight at a time, each of another lane; 1 is strict order.
-    pub in_flight_max: usize,
-    /// SETs of one stream in memory at a time; all others wait in the store.
-    pub window_max: usize,
-    /// How long a stream's actor stays without anything to do.
-    #[serde(with = "humantime_serde")]
-    pub idle_timeout: Duration,
-    /// How often the store is searched for work whose wake-up was lost.
-    #[serde(with = "humantime_serde")]
-    pub sweep_interval: Duration,
-    pub retry: RetryPolicy,
-}
-
-impl Default for DeliverySettings {
-    fn default() -> Self {
-        Self {
-            in_flight_max: 32,
-            window_max: 256,
-            idle_timeout: Duration::from_secs(30),
-            sweep_interval: Duration::from_secs(5),
-            retry: RetryPolicy::default(),
-        }
-    }
-}
-
-/// How many SETs a read may ask for when the window has no room, so that a control event gets
-/// through all the same.
-const CONTROL_RESERVE: usize = 8;
-
 /// What the machine wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Read SETs behind the cursor, then call `on_read`.
-    Read { after: Cursor, limit: usize },
-    /// Sign and push each, then call `on_attempt_ended` or `on_attempt_withdrawn` for each.
-    Attempt(Vec<PendingSet>),
+    /// Read what can be pushed, then call `on_read` or `on_read_failed`.
+    Read(Reading),
+    /// Up to `count` attempts can start: call `start` with as many as there is room for at the
+    /// endpoint's host. It is said again, with whatever holds then, after every step.
+    Attempt { count: usize },
     /// Record results, then call `on_settled` or `on_settle_failed`.
     Settle(Vec<Settlement>),
+    /// These were given up by their age without an attempt; a [`Action::Settle`] records it.
+    GivenUp(Vec<PendingSet>),
+    /// The endpoint is at fault: have the stream paused, so that `on_changed` is called, or else
+    /// call `on_pause_failed`. Nothing starts meanwhile.
+    Pause(Fault),
     /// Call `on_tick` then, instead of at any time named before.
     TickAt(Timestamp),
+}
+
+/// What becomes of a SET after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Settle(Disposition),
+    /// It goes out again at once, signed with the current key: its signature was refused, and the
+    /// key may have been replaced since it was signed. This happens to a SET once.
+    SignAgain,
+}
+
+/// What happened to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Subjects were removed from it.
+    Subjects,
+    /// Its configuration or status was changed: the endpoint is given a fresh start.
+    Stream,
 }
 
 /// What a stream lets through.
@@ -95,8 +86,8 @@ impl Flow {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Waits for its turn or for its time.
-    Queued,
+    /// Waits for its turn.
+    Ready,
     /// An attempt is under way.
     InFlight,
     /// The attempt is over and its result is being recorded. The lane stays closed until it is
@@ -108,38 +99,10 @@ enum State {
 struct Slot {
     set: PendingSet,
     state: State,
+    signed_again: bool,
 }
 
-/// Invariants: a lane has at most one SET that is not `Queued`, and it is the lane's first; at most
-/// `in_flight_max` event SETs are in flight; at most `window_max` event SETs are in memory; what is
-/// in memory was let through when it was read.
-#[derive(Debug)]
-pub struct StreamMachine {
-    settings: DeliverySettings,
-    window: BTreeMap<Seq, Slot>,
-    /// Each lane's SETs in order.
-    lanes: HashMap<Lane, VecDeque<Seq>>,
-    /// Heads of idle lanes, by the time at which they are due.
-    waiting: BTreeSet<(Timestamp, Seq)>,
-    /// Heads of idle lanes that are due; control events first.
-    ready: BTreeSet<(Rank, Seq)>,
-    /// Event SETs in the window, and those of them in flight.
-    events: usize,
-    in_flight: usize,
-    cursor: Cursor,
-    unread: Unread,
-    reading: bool,
-    /// What was read is void: the stream was changed, and its outbox is to be read anew.
-    stale: bool,
-    /// What may be read and attempted.
-    flow: Flow,
-    /// Results that are to be recorded, and those that are being recorded.
-    unrecorded: Vec<Settlement>,
-    recording: Vec<Settlement>,
-    tick_at: Option<Timestamp>,
-}
-
-/// What the store may hold behind the cursor.
+/// What the store may hold that was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unread {
     Nothing,
@@ -148,46 +111,72 @@ enum Unread {
     Control,
 }
 
-/// The order among SETs that are due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Control,
-    Event,
-}
-
-impl Rank {
-    fn of(set: &PendingSet) -> Self {
-        match set.kind {
-            Kind::Announcement | Kind::Control => Self::Control,
-            Kind::Event => Self::Event,
-        }
-    }
+/// Invariants: the window holds at most one SET of a lane and kind, and at most `window_max` events,
+/// all of which were let through when they were read; at most `in_flight_max` events are in flight;
+/// what is `Ready` is in one of the two queues, once.
+#[derive(Debug)]
+pub struct StreamMachine {
+    settings: DeliverySettings,
+    window: BTreeMap<Seq, Slot>,
+    /// Events in the window, and those of them in flight.
+    events: usize,
+    in_flight: usize,
+    /// What goes out next, in the order in which it was read: whatever fails again and again comes
+    /// behind what has not had its turn.
+    ready_control: VecDeque<Seq>,
+    ready_events: VecDeque<Seq>,
+    unread: Unread,
+    /// When the store has something more to read, if nothing happens until then.
+    next_retry: Option<Timestamp>,
+    /// How many events the read that is under way asked for.
+    reading: Option<usize>,
+    /// Whether the odd place of the next read goes to a SET that failed before.
+    odd_to_retries: bool,
+    /// What was read is void: the stream was changed, and its outbox is to be read anew.
+    stale: bool,
+    /// What may be read and attempted.
+    flow: Flow,
+    /// It was asked for the stream to be paused: no new attempts until that is done, or is not.
+    pausing: bool,
+    breaker: Breaker,
+    faults: Faults,
+    /// Results that are to be recorded, and those that are being recorded.
+    unrecorded: Vec<Settlement>,
+    recording: Vec<Settlement>,
+    tick_at: Option<Timestamp>,
 }
 
 impl StreamMachine {
     pub fn new(settings: DeliverySettings, flow: Flow) -> Self {
         Self {
-            settings,
-            flow,
             window: BTreeMap::new(),
-            lanes: HashMap::new(),
-            waiting: BTreeSet::new(),
-            ready: BTreeSet::new(),
             events: 0,
             in_flight: 0,
-            cursor: Cursor::default(),
+            ready_control: VecDeque::new(),
+            ready_events: VecDeque::new(),
             unread: Unread::Nothing,
-            reading: false,
+            next_retry: None,
+            reading: None,
+            odd_to_retries: false,
             stale: false,
+            flow,
+            pausing: false,
+            breaker: Breaker::new(settings.breaker.clone()),
+            faults: Faults::new(settings.fault.clone()),
             unrecorded: Vec::new(),
             recording: Vec::new(),
             tick_at: None,
+            settings,
         }
     }
 
-    /// Nothing in memory, nothing under way, nothing to be read.
+    /// Nothing in memory, nothing under way, nothing to be read that is let through, now or later.
+    /// So what is known of the endpoint is not forgotten while SETs wait for it.
     pub fn is_idle(&self) -> bool {
-        self.window.is_empty() && !self.reading && !self.has_unread()
+        self.window.is_empty()
+            && self.reading.is_none()
+            && !self.has_unread()
+            && self.next_retry.is_none()
     }
 
     /// Whether a read may bring what is let through.
@@ -202,7 +191,12 @@ impl StreamMachine {
     /// Nothing under way: no attempt, at a control event neither, and no result that is not
     /// recorded.
     pub fn is_quiet(&self) -> bool {
-        self.window.values().all(|slot| slot.state == State::Queued)
+        self.window.values().all(|slot| slot.state == State::Ready)
+    }
+
+    /// Whether the endpoint is not reached at present, and only probed.
+    pub fn is_cut_off(&self) -> bool {
+        self.breaker.is_open()
     }
 
     /// There may be new SETs in the outbox; `control` if one of them is a control event.
@@ -213,19 +207,20 @@ impl StreamMachine {
 
     /// The stream was changed: what is in memory may have been discarded, settled elsewhere or
     /// addressed to another endpoint. Attempts under way end as they do; all else is read anew.
-    pub fn on_changed(&mut self, flow: Flow, now: Timestamp) -> Vec<Action> {
+    pub fn on_changed(&mut self, change: Change, flow: Flow, now: Timestamp) -> Vec<Action> {
+        if change == Change::Stream {
+            self.pausing = false;
+            self.breaker = Breaker::new(self.settings.breaker.clone());
+            self.faults = Faults::new(self.settings.fault.clone());
+        }
         self.flow = flow;
         self.stale = true;
         self.unread = Unread::Control;
-        self.waiting.clear();
-        self.ready.clear();
-        self.window.retain(|_, slot| slot.state != State::Queued);
+        self.next_retry = None;
+        self.ready_control.clear();
+        self.ready_events.clear();
+        self.window.retain(|_, slot| slot.state != State::Ready);
         self.events = self.window.values().filter(|slot| slot.set.kind == Kind::Event).count();
-        let window = &self.window;
-        self.lanes.retain(|_, lane| {
-            lane.retain(|seq| window.contains_key(seq));
-            !lane.is_empty()
-        });
         self.step(now)
     }
 
@@ -234,33 +229,63 @@ impl StreamMachine {
         self.flow = Flow::Nothing;
     }
 
-    /// `sets` came of the last [`Action::Read`], `limit` as it said.
-    pub fn on_read(&mut self, sets: Vec<PendingSet>, limit: usize, now: Timestamp) -> Vec<Action> {
-        self.reading = false;
+    /// The last [`Action::Pause`] came to nothing: the endpoint is tried on.
+    pub fn on_pause_failed(&mut self, now: Timestamp) -> Vec<Action> {
+        self.pausing = false;
+        self.step(now)
+    }
+
+    /// `sets` came of the last [`Action::Read`], and so did the time at which there is more.
+    pub fn on_read(
+        &mut self,
+        sets: Vec<PendingSet>,
+        next_retry: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Action> {
+        let asked = self.reading.take().unwrap_or(0);
         if !self.stale {
-            if sets.len() == limit {
+            let events = sets.iter().filter(|set| set.kind == Kind::Event).count();
+            if asked <= events {
+                // There may be more.
                 self.unread = self.unread.max(Unread::Events);
             }
+            self.next_retry = [self.next_retry, next_retry].into_iter().flatten().min();
             for set in sets {
-                let fits = set.kind != Kind::Event || 0 < self.room();
                 // The store may know of a change that we have not been told of yet.
-                if !fits || !self.flow.lets_through(set.kind) {
-                    // Left in the store, and so are those behind it.
+                if !self.flow.lets_through(set.kind) {
                     self.unread = self.unread.max(Unread::Events);
-                    break;
+                    continue;
                 }
-                self.cursor.pass(&set);
                 self.admit(set);
             }
         }
         self.step(now)
     }
 
-    /// The last [`Action::Read`] failed. Nothing is asked for at once: the caller wakes the machine
+    /// The last [`Action::Read`] failed. Nothing is asked for at once: the caller calls `on_tick`
     /// after a while.
     pub fn on_read_failed(&mut self) {
-        self.reading = false;
+        self.reading = None;
         self.unread = Unread::Control;
+    }
+
+    /// Takes up to `room` SETs to sign and push now, no more than the last [`Action::Attempt`]
+    /// said. For each of them `on_attempt_ended` or `on_attempt_withdrawn` is to be called.
+    pub fn start(&mut self, room: usize, now: Timestamp) -> Vec<PendingSet> {
+        let mut started = Vec::new();
+        for _ in 0..room.min(self.startable(now)) {
+            let Some(seq) =
+                self.ready_control.pop_front().or_else(|| self.ready_events.pop_front())
+            else {
+                break;
+            };
+            let slot = self.window.get_mut(&seq).expect("what is ready is in the window");
+            slot.state = State::InFlight;
+            self.in_flight += usize::from(slot.set.kind == Kind::Event);
+            started.push(slot.set.clone());
+            self.breaker.on_started();
+        }
+        started
     }
 
     /// An attempt is over. `dice` (`0.0..=1.0`) spreads a retry.
@@ -270,45 +295,81 @@ impl StreamMachine {
         outcome: &Outcome,
         now: Timestamp,
         dice: f64,
-    ) -> (Disposition, Vec<Action>) {
+    ) -> (Verdict, Vec<Action>) {
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
         debug_assert_eq!(slot.state, State::InFlight);
-        slot.state = State::Settling;
-        let disposition = self.settings.retry.judge(&slot.set, outcome, now, dice);
         self.in_flight -= usize::from(slot.set.kind == Kind::Event);
+        match outcome {
+            Outcome::Accepted { .. } | Outcome::Refused(_) => self.breaker.on_reached(),
+            Outcome::Failed { class, .. } => match class.blame() {
+                Blame::Transport | Blame::Endpoint => self.breaker.on_unreached(now),
+                Blame::Load => self.breaker.on_reached(),
+                Blame::Nothing => self.breaker.on_nothing_learnt(now),
+            },
+        }
+        let key_refused = match outcome {
+            Outcome::Refused(error) if error.blames_key() => Some(error),
+            _ => None,
+        };
+        if key_refused.is_some() && !slot.signed_again {
+            slot.signed_again = true;
+            self.put_back(seq);
+            return (Verdict::SignAgain, self.step(now));
+        }
+        let may_be_paused = self.flow == Flow::All && !self.pausing;
+        let fault = self.faults.on_outcome(outcome, now).filter(|_| may_be_paused);
+        self.pausing |= fault.is_some();
+        let stopped = self.pausing || self.flow != Flow::All;
+        let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
+        slot.state = State::Settling;
+        let retry = &self.settings.retry;
+        let disposition = match key_refused {
+            // It is the endpoint that refuses, so the SET is held with the others.
+            Some(error) if stopped && slot.set.kind == Kind::Event => {
+                retry.put_off(&slot.set, None, error.err.clone(), now, dice)
+            }
+            _ => retry.judge(&slot.set, outcome, now, dice),
+        };
         self.unrecorded.push(Settlement { seq, disposition: disposition.clone() });
-        (disposition, self.step(now))
+        let mut actions = self.step(now);
+        actions.extend(fault.map(Action::Pause));
+        (Verdict::Settle(disposition), actions)
     }
 
     /// An attempt was not made after all, or does not count: the stream takes no push any more, or
     /// takes it elsewhere.
     pub fn on_attempt_withdrawn(&mut self, seq: Seq, now: Timestamp) -> Vec<Action> {
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
-        slot.state = State::Queued;
+        debug_assert_eq!(slot.state, State::InFlight);
         self.in_flight -= usize::from(slot.set.kind == Kind::Event);
-        if self.stale {
-            self.release(seq);
-        } else {
-            self.queue_head(seq);
-        }
+        self.breaker.on_nothing_learnt(now);
+        self.put_back(seq);
         self.step(now)
     }
 
-    /// The last [`Action::Settle`] is durable.
-    pub fn on_settled(&mut self, now: Timestamp) -> Vec<Action> {
+    /// The last [`Action::Settle`] is durable. `lane_goes_on` if a SET that was settled had another
+    /// behind it in its lane.
+    pub fn on_settled(&mut self, lane_goes_on: bool, now: Timestamp) -> Vec<Action> {
         for Settlement { seq, disposition } in std::mem::take(&mut self.recording) {
-            match disposition {
-                Disposition::Delivered | Disposition::Dead { .. } => self.release(seq),
-                // It will be read again, if it is still there.
-                Disposition::RetryAt { .. } if self.stale => self.release(seq),
-                Disposition::RetryAt { due_at, .. } => self.requeue(seq, due_at),
+            let set = self.release(seq);
+            if lane_goes_on {
+                let what = match set.kind {
+                    Kind::Announcement | Kind::Control => Unread::Control,
+                    Kind::Event => Unread::Events,
+                };
+                self.unread = self.unread.max(what);
+            }
+            if let Disposition::RetryAt { due_at, .. } = disposition
+                && !self.stale
+            {
+                self.next_retry = Some(self.next_retry.map_or(due_at, |at| at.min(due_at)));
             }
         }
         self.step(now)
     }
 
     /// The last [`Action::Settle`] failed; its results stay to be recorded with the next. The
-    /// caller wakes the machine after a while.
+    /// caller calls `on_tick` after a while.
     pub fn on_settle_failed(&mut self) {
         let mut recording = std::mem::take(&mut self.recording);
         recording.append(&mut self.unrecorded);
@@ -326,50 +387,86 @@ impl StreamMachine {
     }
 
     fn admit(&mut self, set: PendingSet) {
-        let (seq, lane) = (set.seq, set.lane);
-        self.events += usize::from(set.kind == Kind::Event);
-        let displaced = self.window.insert(seq, Slot { set, state: State::Queued });
-        debug_assert!(displaced.is_none(), "the cursor lies behind every SET in the window");
-        let lane = self.lanes.entry(lane).or_default();
-        lane.push_back(seq);
-        if lane.len() == 1 {
-            self.queue_head(seq);
+        let (seq, kind) = (set.seq, set.kind);
+        let slot = Slot { set, state: State::Ready, signed_again: false };
+        let displaced = self.window.insert(seq, slot);
+        debug_assert!(displaced.is_none(), "what is in the window is passed over by a read");
+        debug_assert!(self.has_lanes_apart(), "only heads are read");
+        match kind {
+            Kind::Announcement | Kind::Control => self.ready_control.push_back(seq),
+            Kind::Event => {
+                self.events += 1;
+                self.ready_events.push_back(seq);
+            }
         }
     }
 
-    /// The head of an idle lane waits for its time.
-    fn queue_head(&mut self, seq: Seq) {
-        if let Some(slot) = self.window.get(&seq) {
-            self.waiting.insert((slot.set.due_at, seq));
+    fn has_lanes_apart(&self) -> bool {
+        let lanes = self.window.values().map(|slot| (slot.set.lane, slot.set.kind));
+        let lanes: HashSet<_> = lanes.collect();
+        lanes.len() == self.window.len()
+    }
+
+    /// It had its turn already, and has it again; in a stale window once it was read again.
+    fn put_back(&mut self, seq: Seq) {
+        if self.stale {
+            self.release(seq);
+            return;
+        }
+        let slot = self.window.get_mut(&seq).expect("what is queued is in the window");
+        slot.state = State::Ready;
+        match slot.set.kind {
+            Kind::Announcement | Kind::Control => self.ready_control.push_front(seq),
+            Kind::Event => self.ready_events.push_front(seq),
         }
     }
 
-    fn release(&mut self, seq: Seq) {
+    fn release(&mut self, seq: Seq) -> PendingSet {
         let slot = self.window.remove(&seq).expect("a SET being settled stays in the window");
         self.events -= usize::from(slot.set.kind == Kind::Event);
-        let lane = self.lanes.get_mut(&slot.set.lane).expect("a SET in the window has a lane");
-        debug_assert_eq!(lane.front(), Some(&seq), "only the head of a lane is in flight");
-        lane.pop_front();
-        match lane.front().copied() {
-            Some(next) => self.queue_head(next),
-            None => _ = self.lanes.remove(&slot.set.lane),
-        }
-    }
-
-    fn requeue(&mut self, seq: Seq, due_at: Timestamp) {
-        let slot = self.window.get_mut(&seq).expect("a SET being settled stays in the window");
-        slot.state = State::Queued;
-        slot.set.due_at = due_at;
-        slot.set.attempts = slot.set.attempts.saturating_add(1);
-        self.queue_head(seq);
+        slot.set
     }
 
     fn step(&mut self, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.give_up(now, &mut actions);
         self.record(&mut actions);
-        self.read(&mut actions);
-        self.attempt(now, &mut actions);
+        self.read(now, &mut actions);
+        let count = self.startable(now);
+        if count != 0 {
+            actions.push(Action::Attempt { count });
+        }
+        self.tick(now, &mut actions);
         actions
+    }
+
+    /// Where probes alone go out, a SET may grow old without an attempt of its own. It is given up
+    /// all the same, once the endpoint has been out of reach for long.
+    fn give_up(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        if !self.breaker.stands_open() {
+            return;
+        }
+        let mut given_up = Vec::new();
+        let (window, retry) = (&mut self.window, &self.settings.retry);
+        for ready in [&mut self.ready_control, &mut self.ready_events] {
+            ready.retain(|seq| {
+                let slot = window.get_mut(seq).expect("what is ready is in the window");
+                let expired = retry.is_expired(&slot.set, now);
+                if expired {
+                    slot.state = State::Settling;
+                    given_up.push(slot.set.clone());
+                }
+                !expired
+            });
+        }
+        if !given_up.is_empty() {
+            self.unrecorded.extend(given_up.iter().map(|set| {
+                let detail = "the endpoint has been out of reach".to_owned();
+                let disposition = Disposition::Dead { reason: EXPIRED, detail };
+                Settlement { seq: set.seq, disposition }
+            }));
+            actions.push(Action::GivenUp(given_up));
+        }
     }
 
     /// One recording at a time; what ends meanwhile goes with the next.
@@ -380,8 +477,13 @@ impl StreamMachine {
         }
     }
 
-    fn read(&mut self, actions: &mut Vec<Action>) {
-        if self.reading || !self.has_unread() {
+    fn read(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.next_retry.is_some_and(|at| at <= now) {
+            self.next_retry = None;
+            // Of whichever kind it is.
+            self.unread = Unread::Control;
+        }
+        if self.pausing || self.reading.is_some() || !self.has_unread() {
             return;
         }
         if self.stale {
@@ -390,54 +492,47 @@ impl StreamMachine {
                 return;
             }
             self.stale = false;
-            self.cursor = Cursor::default();
         }
         let room = self.room();
-        // Half a window at a time rather than for each SET that leaves, unless there is nothing
-        // else to do.
-        let worthwhile = self.settings.window_max <= room * 2
-            || (0 < room && self.in_flight == 0 && self.ready.is_empty());
+        // Half a window at a time rather than for each SET that leaves.
+        let worthwhile = self.settings.window_max <= room * 2;
         if !worthwhile && self.unread != Unread::Control {
             return;
         }
-        self.reading = true;
+        self.reading = Some(room);
         self.unread = Unread::Nothing;
-        let limit = room.max(CONTROL_RESERVE);
-        actions.push(Action::Read { after: self.cursor, limit });
+        self.odd_to_retries = !self.odd_to_retries;
+        let retries = if self.odd_to_retries { room.div_ceil(2) } else { room / 2 };
+        let busy = self.window.keys().copied().collect();
+        actions.push(Action::Read(Reading { busy, fresh: room - retries, retries }));
     }
 
-    fn attempt(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if self.flow == Flow::Nothing {
-            return;
+    /// How many attempts can start now.
+    fn startable(&self, now: Timestamp) -> usize {
+        if self.pausing || self.flow == Flow::Nothing {
+            return 0;
         }
-        while let Some((due_at, seq)) = self.waiting.first().copied() {
-            if now < due_at {
-                break;
-            }
-            self.waiting.pop_first();
-            let rank = Rank::of(&self.window[&seq].set);
-            self.ready.insert((rank, seq));
+        let free = self.settings.in_flight_max.saturating_sub(self.in_flight);
+        // A control event waits for no event.
+        let all = self.ready_control.len() + self.ready_events.len().min(free);
+        match self.breaker.admits(now) {
+            Admission::All => all,
+            Admission::One if self.has_none_in_flight() => all.min(1),
+            Admission::One | Admission::None => 0,
         }
-        let mut attempts = Vec::new();
-        while let Some((rank, seq)) = self.ready.first().copied() {
-            // A control event waits for nobody.
-            if rank == Rank::Event && self.settings.in_flight_max <= self.in_flight {
-                break;
-            }
-            self.ready.pop_first();
-            let slot = self.window.get_mut(&seq).expect("what is ready is in the window");
-            slot.state = State::InFlight;
-            self.in_flight += usize::from(rank == Rank::Event);
-            attempts.push(slot.set.clone());
-        }
-        if !attempts.is_empty() {
-            actions.push(Action::Attempt(attempts));
-        }
-        if let Some((due_at, _)) = self.waiting.first().copied()
-            && self.tick_at.is_none_or(|at| due_at < at)
-        {
-            self.tick_at = Some(due_at);
-            actions.push(Action::TickAt(due_at));
+    }
+
+    fn has_none_in_flight(&self) -> bool {
+        self.window.values().all(|slot| slot.state != State::InFlight)
+    }
+
+    fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let has_ready = !self.ready_control.is_empty() || !self.ready_events.is_empty();
+        let probe = self.breaker.probes_at().filter(|at| has_ready && now < *at);
+        let Some(at) = [self.next_retry, probe].into_iter().flatten().min() else { return };
+        if self.tick_at.is_none_or(|planned| at < planned) {
+            self.tick_at = Some(at);
+            actions.push(Action::TickAt(at));
         }
     }
 }

@@ -52,8 +52,28 @@ pub struct PendingSet {
     pub due_at: Timestamp,
 }
 
-/// Up to where an outbox has been read. Each kind has a cursor of its own, since they are read one
-/// after the other.
+/// What a push stream asks of its outbox: the SETs that can go out now. Of each lane that is its
+/// head, the oldest that is not settled, and no other. Kinds do not wait for one another, and so
+/// have lanes apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Heads that are in memory already: they are passed over.
+    pub busy: Vec<Seq>,
+    /// How many events that were never tried, the oldest first.
+    pub fresh: usize,
+    /// How many events that failed before and are due again, the longest due first. Of these places
+    /// and those above, either takes what the other leaves.
+    pub retries: usize,
+}
+
+impl Reading {
+    /// How many SETs of each other kind are read, in addition and before the events: each has the
+    /// lane of its stream, so there is hardly ever a second one.
+    pub const CONTROL_MAX: usize = 4;
+}
+
+/// How far an outbox was gone through. Each kind has a cursor of its own, since they are gone
+/// through one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
     pub announcement: Seq,
@@ -62,7 +82,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Moves past a SET that was read.
+    /// Moves past a SET that was seen.
     pub fn pass(&mut self, set: &PendingSet) {
         let seen = match set.kind {
             Kind::Announcement => &mut self.announcement,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::set_error::SetError;
+use crate::domain::set_error::{ErrCode, SetError};
 
 /// The result of one push attempt. [`crate::delivery::retry`] judges it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub enum Outcome {
 pub enum FailureClass {
     /// No connection: DNS, refused, reset before a response, or connect timeout.
     Connect,
-    /// TLS failed: the certificate is not trusted, or no common version or cipher.
-    Tls,
+    /// No TLS session: no common version or cipher, or no TLS at all.
+    TlsIncompatible,
+    /// The certificate is not one that we trust for this host (RFC 8935 §5.3).
+    TlsUntrusted,
     /// The endpoint's address is in a network that must not be dialled.
     AddressRefused,
     /// No full response within the deadline.
@@ -38,11 +40,37 @@ pub enum FailureClass {
     Signing,
 }
 
+/// What a failure says of the endpoint, whichever SET it happened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// It was not reached. The breaker counts it.
+    Transport,
+    /// It was, and will not have us until somebody changes something: our credential there, its
+    /// URL, its certificate. The breaker counts it, and in the end the stream is paused.
+    Endpoint,
+    /// It answers, and has too much to do. Its host gets fewer attempts at a time.
+    Load,
+    /// Nothing: the failure is ours.
+    Nothing,
+}
+
 impl FailureClass {
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Connect | Self::TlsIncompatible | Self::Timeout => Blame::Transport,
+            Self::TlsUntrusted | Self::AddressRefused | Self::Credentials | Self::Misconfigured => {
+                Blame::Endpoint
+            }
+            Self::Throttled | Self::Unavailable => Blame::Load,
+            Self::Signing => Blame::Nothing,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
-            Self::Tls => "tls",
+            Self::TlsIncompatible => "tls_incompatible",
+            Self::TlsUntrusted => "tls_untrusted",
             Self::AddressRefused => "address_refused",
             Self::Timeout => "timeout",
             Self::Throttled => "throttled",
@@ -64,7 +92,16 @@ impl Outcome {
         match self {
             Self::Accepted { status: 202 } => "accepted",
             Self::Accepted { .. } => "accepted_other_2xx",
-            Self::Refused(_) => "refused",
+            Self::Refused(error) => match error.code {
+                ErrCode::InvalidRequest => "refused_invalid_request",
+                ErrCode::InvalidKey => "refused_invalid_key",
+                ErrCode::InvalidIssuer => "refused_invalid_issuer",
+                ErrCode::InvalidAudience => "refused_invalid_audience",
+                ErrCode::AuthenticationFailed => "refused_authentication_failed",
+                ErrCode::AccessDenied => "refused_access_denied",
+                ErrCode::InvalidState => "refused_invalid_state",
+                ErrCode::Other => "refused_other",
+            },
             Self::Failed { class, .. } => class.as_str(),
         }
     }

@@ -87,10 +87,10 @@ mod tests {
     fn a_400_refuses_the_set_unless_it_blames_our_credentials() {
         for (code, _) in ErrCode::REGISTERED {
             let class = match code {
-                "authentication_failed" | "access_denied" => "credentials",
-                _ => "refused",
+                "authentication_failed" | "access_denied" => "credentials".to_owned(),
+                _ => format!("refused_{code}"),
             };
-            check(400, &format!(r#"{{"err":"{code}","description":"x"}}"#), class);
+            check(400, &format!(r#"{{"err":"{code}","description":"x"}}"#), &class);
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn a_400_with_any_body_is_a_refusal() {
         for body in ["", "null", "[]", "<html>", r#"{"err":7}"#, r#"{"err":"jwtCrypto"}"#, "\u{0}"]
         {
-            check(400, body, "refused");
+            check(400, body, "refused_other");
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::{
     domain::time::Timestamp,
 };
 
+/// Why a SET is dead that was given up by its age.
+pub const EXPIRED: &str = "expired";
+
 /// How often and how long a SET is tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,10 +88,27 @@ impl RetryPolicy {
             }
             Outcome::Failed { class, retry_after, detail } => (*retry_after, *class, detail),
         };
-        if self.give_up_after <= now.since(set.appended_at) {
-            let detail = format!("{}: {detail}", class.as_str());
-            return Disposition::Dead { reason: "expired", detail };
+        let detail = format!("{}: {detail}", class.as_str());
+        if self.is_expired(set, now) {
+            return Disposition::Dead { reason: EXPIRED, detail };
         }
+        self.put_off(set, retry_after, detail, now, dice)
+    }
+
+    /// Whether it is time to give up a SET.
+    pub fn is_expired(&self, set: &PendingSet, now: Timestamp) -> bool {
+        self.give_up_after <= now.since(set.appended_at)
+    }
+
+    /// The next attempt, for which a Receiver may have named a time.
+    pub fn put_off(
+        &self,
+        set: &PendingSet,
+        retry_after: Option<Duration>,
+        error: String,
+        now: Timestamp,
+        dice: f64,
+    ) -> Disposition {
         let attempt = usize::try_from(set.attempts).unwrap_or(usize::MAX);
         let planned = self.schedule.get(attempt).or(self.schedule.last());
         let planned = planned.copied().unwrap_or(Duration::from_secs(1));
@@ -97,7 +117,7 @@ impl RetryPolicy {
             Some(asked) => asked.min(self.retry_after_max).max(planned.min(self.retry_after_max)),
             None => planned.mul_f64(1.0 + self.jitter * (2.0 * dice - 1.0)),
         };
-        Disposition::RetryAt { due_at: now + wait, error: format!("{}: {detail}", class.as_str()) }
+        Disposition::RetryAt { due_at: now + wait, error }
     }
 }
 

@@ -53,6 +53,12 @@ impl SetError {
     pub fn new(err: &str, description: &str) -> Self {
         Self { code: ErrCode::parse(err), err: excerpt(err), description: excerpt(description) }
     }
+
+    /// Whether the SET's signature was refused rather than what it says: it may be good once it is
+    /// signed with the current key. The second code is of drafts, and Receivers still send it.
+    pub fn blames_key(&self) -> bool {
+        self.code == ErrCode::InvalidKey || self.err == "jws_signature_failed"
+    }
 }
 
 /// The head of a stranger's text, without what would disturb a terminal or a log line.
@@ -70,6 +76,15 @@ mod tests {
         assert_eq!((error.code, error.code.as_str()), (ErrCode::Other, "other"));
         assert_eq!(error.err, "jwtCrypto");
         assert_eq!(error.description, "bad[31m signature");
+    }
+
+    #[test]
+    fn two_codes_blame_the_key() {
+        for (err, blames) in
+            [("invalid_key", true), ("jws_signature_failed", true), ("invalid_request", false)]
+        {
+            assert_eq!(SetError::new(err, "").blames_key(), blames, "{err}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The agreement with a Receiver: where its SETs go and which events it gets (SSF §8.1.1).
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::{
@@ -136,6 +138,11 @@ impl PushEndpoint {
 
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Scheme, host and port: who is meant by "the endpoint's host".
+    pub fn origin(&self) -> Arc<str> {
+        self.url.origin().ascii_serialization().into()
     }
 
     pub fn authorization_header(&self) -> Option<&Secret> {

@@ -50,12 +50,12 @@ pub(super) enum DialError {
 }
 
 impl DialError {
-    /// What it is as far as it knows: behind a failed connection there may be a refused address.
+    /// What it is as far as it knows: behind a failed connection there may be a refused address,
+    /// behind a failed session an error of TLS.
     pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::AddressRefused(_) => FailureClass::AddressRefused,
-            Self::Connect(_) | Self::ConnectTimeout(_) => FailureClass::Connect,
-            Self::Tls(_) => FailureClass::Tls,
+            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Tls(_) => FailureClass::Connect,
             // Silence says nothing of the certificate.
             Self::TlsTimeout(_) => FailureClass::Timeout,
         }

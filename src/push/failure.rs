@@ -19,11 +19,19 @@ fn class_of(error: &(dyn Error + 'static)) -> Option<FailureClass> {
         Some(dial.class())
     } else if error.is::<AddressRefused>() {
         Some(FailureClass::AddressRefused)
-    } else if error.is::<rustls::Error>() {
-        // A server's alert may arrive only after the handshake (RFC 8446 §4.4).
-        Some(FailureClass::Tls)
     } else {
-        None
+        // A server's alert may arrive only after the handshake (RFC 8446 §4.4).
+        error.downcast_ref().map(class_of_tls)
+    }
+}
+
+fn class_of_tls(error: &rustls::Error) -> FailureClass {
+    use rustls::Error::{InvalidCertificate, NoCertificatesPresented, UnsupportedNameType};
+    match error {
+        InvalidCertificate(_) | NoCertificatesPresented | UnsupportedNameType => {
+            FailureClass::TlsUntrusted
+        }
+        _ => FailureClass::TlsIncompatible,
     }
 }
 
@@ -70,13 +78,25 @@ mod tests {
         let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         check(
             DialError::Tls(io::Error::other(untrusted.clone())),
-            FailureClass::Tls,
+            FailureClass::TlsUntrusted,
             "no TLS session: invalid peer certificate: UnknownIssuer",
         );
         check(
             io::Error::other(untrusted),
-            FailureClass::Tls,
+            FailureClass::TlsUntrusted,
             "invalid peer certificate: UnknownIssuer",
+        );
+        check(
+            DialError::Tls(io::Error::other(rustls::Error::AlertReceived(
+                rustls::AlertDescription::ProtocolVersion,
+            ))),
+            FailureClass::TlsIncompatible,
+            "no TLS session: received fatal alert: ProtocolVersion",
+        );
+        check(
+            DialError::Tls(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            FailureClass::Connect,
+            "no TLS session: unexpected end of file",
         );
         check(
             DialError::Connect(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused))),

@@ -5,6 +5,7 @@ mod activity;
 mod append;
 mod clients;
 mod connection;
+mod due;
 mod error;
 mod grants;
 mod lookup;
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{reader::Readers, writer::Writer};
 use crate::{
-    delivery::outbox::{Cursor, Settlement},
+    delivery::outbox::{Cursor, PendingSet, Reading, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
@@ -39,7 +40,7 @@ use crate::{
     },
     store::{
         Acknowledged, Acknowledgement, ActivityRecord, Announcement, AppendBatch, Appended,
-        Backlog, Pending, Polled, Position, Store, StoreError, Waiting,
+        Backlog, Due, Polled, Position, Store, StoreError, Waiting,
     },
 };
 
@@ -173,23 +174,24 @@ impl Store for SqliteStore {
         self.readers.run(move |db| append::position(db, &partition)).await
     }
 
-    async fn read_pending(
+    async fn read_due(
         &self,
         stream: &StreamId,
-        after: Cursor,
-        limit: usize,
+        reading: Reading,
         now: Timestamp,
-    ) -> Result<Pending, StoreError> {
+    ) -> Result<Due, StoreError> {
         let mut discarded = 0;
         loop {
-            let stream = stream.clone();
-            let read = move |db: &_| outbox::read_pending(db, &stream, after, limit, now);
-            let outbox::Read { sets, unwanted } = self.readers.run(read).await?;
+            let (id, reading) = (stream.clone(), reading.clone());
+            let read = move |db: &_| due::read(db, &id, &reading, now);
+            let due::Read { sets, next_retry, unwanted } = self.readers.run(read).await?;
             if unwanted.is_empty() {
-                return Ok(Pending { sets, discarded });
+                return Ok(Due { sets, next_retry, discarded });
             }
-            // Behind those that go there may be more to read.
-            discarded += self.writer.run(move |db| outbox::discard(db, &unwanted)).await?;
+            // In their place there may be others to read.
+            let id = stream.clone();
+            let discard = move |db: &_| due::discard_unwanted(db, &id, &unwanted, now);
+            discarded += self.writer.run(discard).await?;
         }
     }
 
@@ -198,9 +200,19 @@ impl Store for SqliteStore {
         stream: &StreamId,
         settlements: Vec<Settlement>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let stream = stream.clone();
         self.writer.run(move |db| outbox::settle(db, &stream, &settlements, now)).await
+    }
+
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| outbox::read_pending(db, &stream, after, limit)).await
     }
 
     async fn acknowledge(

@@ -75,9 +75,9 @@ metrics! {
     /// SETs that went to the dead letters, by reason.
     counter "ssfd_sets_dead_total" =
         sets_dead(provider: &ProviderName, reason: &'static str) by count: usize;
-    /// Push attempts after which the SET was not with the Receiver, by `Outcome::class`.
-    counter "ssfd_attempts_failed_total" =
-        attempt_failed(provider: &ProviderName, class: &'static str);
+    /// Push attempts by how they ended.
+    counter "ssfd_push_attempts_total" =
+        push_attempt(provider: &ProviderName, outcome: &'static str);
     /// Pushes accepted with another 2xx than the 202 of RFC 8935 §2.2.
     counter "ssfd_push_deviations_total" = push_deviation(provider: &ProviderName);
     /// Time of one push attempt, from the request to the end of the answer or the failure.
@@ -88,6 +88,11 @@ metrics! {
         set_age(provider: &ProviderName, method: Method) of age: Duration;
     /// Streams with an actor: those with SETs to push.
     held "ssfd_stream_actors" = stream_actor();
+    /// Streams whose endpoint is out of reach, so that it is only probed.
+    held "ssfd_endpoints_cut_off" = endpoint_cut_off();
+    /// Streams that were paused because their endpoint was at fault, by how its last attempt ended.
+    counter "ssfd_streams_paused_total" =
+        stream_paused(provider: &ProviderName, outcome: &'static str);
     /// Polls that wait for a SET.
     held "ssfd_long_polls" = long_poll();
 
@@ -226,8 +231,8 @@ mod tests {
             r#"ssfd_sets_dead_total{provider="acme",reason="expired"} 1"#,
         );
         check(
-            || attempt_failed(acme, "timeout"),
-            r#"ssfd_attempts_failed_total{provider="acme",class="timeout"} 1"#,
+            || push_attempt(acme, "timeout"),
+            r#"ssfd_push_attempts_total{provider="acme",outcome="timeout"} 1"#,
         );
         check(|| push_deviation(acme), r#"ssfd_push_deviations_total{provider="acme"} 1"#);
         check(

@@ -138,7 +138,7 @@ async fn an_untrusted_certificate_is_a_tls_failure() {
     let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let other = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let outcome = client_for(&other).push(&to(&endpoint.url("/in")), SET).await;
-    assert_failed(&outcome, FailureClass::Tls);
+    assert_failed(&outcome, FailureClass::TlsUntrusted);
     assert!(endpoint.seen().is_empty());
 }
 
@@ -147,7 +147,7 @@ async fn an_untrusted_certificate_is_a_tls_failure() {
 async fn a_certificate_for_another_name_is_a_tls_failure() {
     let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let by_address = to(&endpoint.url_by_address("/in"));
-    assert_failed(&client_for(&endpoint).push(&by_address, SET).await, FailureClass::Tls);
+    assert_failed(&client_for(&endpoint).push(&by_address, SET).await, FailureClass::TlsUntrusted);
     assert!(endpoint.seen().is_empty());
 }
 
@@ -179,7 +179,7 @@ async fn a_receiver_with_older_versions_of_tls_alone_gets_nothing() {
         });
         let client = PushClient::new(&settings(None)).unwrap();
         let outcome = client.push(&to(&format!("https://localhost:{port}/in")), SET).await;
-        assert_eq!(outcome.class(), FailureClass::Tls.as_str(), "{outcome:?}");
+        assert_eq!(outcome.class(), FailureClass::TlsIncompatible.as_str(), "{outcome:?}");
         let (hello, rest) = receiver.await.unwrap();
         assert_eq!(hello[0], 22, "a handshake");
         // An alert at most: nothing of the request.

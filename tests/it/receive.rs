@@ -169,7 +169,7 @@ async fn check_misbehaviour(mode: &str, first: &str, duplicate: bool) {
 async fn it_misbehaves_as_it_is_told() {
     check_misbehaviour("500", "unavailable", false).await;
     check_misbehaviour("429:30", "throttled", false).await;
-    check_misbehaviour("400:invalid_audience", "refused", false).await;
+    check_misbehaviour("400:invalid_audience", "refused_invalid_audience", false).await;
     check_misbehaviour("400:access_denied", "credentials", false).await;
     check_misbehaviour("redirect:https://elsewhere.example/", "misconfigured", false).await;
     check_misbehaviour("reset", "connect", false).await;

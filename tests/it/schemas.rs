@@ -3,7 +3,6 @@
 use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
 use ssfd::{
-    clock,
     config::ProviderSettings,
     delivery::outbox::Cursor,
     domain::{
@@ -77,9 +76,8 @@ impl Trial {
     /// Subjects and payloads of the SETs that wait.
     async fn arrived(&self) -> Vec<(String, Value)> {
         let id = self.stream.parse().expect("the daemon made this id");
-        let waiting =
-            self.daemon.store().read_pending(&id, Cursor::default(), 100, clock::now()).await;
-        let claims = waiting.expect("the store answers").sets.into_iter().map(|set| {
+        let waiting = self.daemon.store().read_pending(&id, Cursor::default(), 100).await;
+        let claims = waiting.expect("the store answers").into_iter().map(|set| {
             let claims: Value = serde_json::from_str(&set.claims).expect("claims are JSON");
             let subject = claims["sub_id"]["id"].as_str().expect("an opaque subject").to_owned();
             (subject, claims["events"][SESSION_REVOKED].clone())

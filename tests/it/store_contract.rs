@@ -3,6 +3,7 @@
 mod activity;
 mod credentials;
 mod incoming;
+mod lanes;
 mod model;
 mod outgoing;
 mod polling;
@@ -15,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use ssfd::{
     delivery::{
         lane::Lane,
-        outbox::{Cursor, Disposition, Kind, NewSet, PendingSet, Seq, Settlement},
+        outbox::{Cursor, Disposition, Kind, NewSet, PendingSet, Reading, Seq, Settlement},
     },
     domain::{
         audience::Audience,
@@ -95,6 +96,16 @@ macro_rules! run_contract_on {
                 what_is_settled_expires_and_what_waits_does_not,
                 a_paused_stream_holds_the_newest_and_not_for_ever,
                 more_than_one_call_of_expiry_is_announced;
+            lanes:
+                only_the_head_of_a_lane_is_read,
+                kinds_do_not_wait_for_one_another,
+                control_events_are_read_first_and_on_top,
+                what_is_in_memory_is_passed_over,
+                a_lane_waits_while_its_head_waits_for_a_retry,
+                retries_and_new_sets_share_the_places,
+                a_lane_goes_on_however_its_head_leaves,
+                a_lane_of_removed_subjects_is_discarded_to_its_end,
+                what_was_put_off_is_due_once_the_stream_is_enabled_again;
             polling:
                 a_poll_takes_what_is_due_control_events_first,
                 what_was_taken_comes_again_when_its_time_is_up,
@@ -176,6 +187,15 @@ fn announcement(stream: &str, name: &str) -> NewSet {
     NewSet { kind: Kind::Announcement, ..set(stream, name) }
 }
 
+fn in_lane(lane: i64, set: NewSet) -> NewSet {
+    NewSet { lane: Lane::from_i64(lane), ..set }
+}
+
+/// As many as come: half of the places for each kind.
+fn up_to(limit: usize) -> Reading {
+    Reading { busy: Vec::new(), fresh: limit - limit / 2, retries: limit / 2 }
+}
+
 fn event(sets: Vec<NewSet>) -> Append {
     Append { provider: "acme".parse().expect("a valid name"), event_id: None, sets }
 }
@@ -218,8 +238,8 @@ async fn append_sets(store: &dyn Store, sets: Vec<NewSet>) {
 }
 
 async fn pending(store: &dyn Store, stream: &str) -> Vec<PendingSet> {
-    let read = store.read_pending(&id(stream), Cursor::default(), 1000, NOW).await;
-    read.expect("readable").sets
+    let read = store.read_pending(&id(stream), Cursor::default(), 1000).await;
+    read.expect("readable")
 }
 
 fn names(sets: &[PendingSet]) -> Vec<&str> {

@@ -1,272 +1,27 @@
-//! The machine against a store and a Receiver of a few lines each, in any order that chance
-//! brings: what it must never do, and what it must always come to.
+//! The machine in a small world, in any order that chance brings: what it must never do, and what
+//! it must always come to.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod world;
+
+use std::time::Duration;
 
 use proptest::prelude::*;
 
+use self::world::{CONTROL_LANE, World, settings};
 use super::*;
-use crate::{delivery::outcome::FailureClass, domain::set_error::SetError};
+use crate::{
+    delivery::{lane::Lane, outcome::FailureClass},
+    domain::set_error::SetError,
+};
 
-/// A SET as the store has it.
-#[derive(Debug, Clone)]
-struct Row {
-    set: PendingSet,
-    settled: bool,
+const ACCEPTED: Outcome = Outcome::Accepted { status: 202 };
+
+fn failed(class: FailureClass) -> Outcome {
+    Outcome::failed(class, "")
 }
 
-/// What the machine asked for and was not yet told of.
-#[derive(Debug)]
-enum Pending {
-    /// What the store held when it was read, and the limit.
-    Read(Vec<PendingSet>, usize),
-    Settle(Vec<Settlement>),
-    Attempt(PendingSet),
-}
-
-struct World {
-    machine: StreamMachine,
-    now: Timestamp,
-    rows: BTreeMap<Seq, Row>,
-    pending: Vec<Pending>,
-    tick_at: Option<Timestamp>,
-    /// What the stream lets through, as the machine was told.
-    flow: Flow,
-    /// The same as the store knows it, and the machine may not yet.
-    stored: Flow,
-    /// For each lane what the Receiver got, in order.
-    received: BTreeMap<Lane, Vec<Seq>>,
-}
-
-const SETTINGS: fn() -> DeliverySettings =
-    || DeliverySettings { in_flight_max: 3, window_max: 6, ..DeliverySettings::default() };
-
-/// Of the stream's own subject. Kinds go by rank there, so that only the events' lanes are in order.
-const CONTROL_LANE: i64 = 99;
-
-impl World {
-    fn new() -> Self {
-        Self {
-            machine: StreamMachine::new(SETTINGS(), Flow::All),
-            now: Timestamp::from_millis(1_000_000),
-            rows: BTreeMap::new(),
-            pending: Vec::new(),
-            tick_at: None,
-            flow: Flow::All,
-            stored: Flow::All,
-            received: BTreeMap::new(),
-        }
-    }
-
-    fn append(&mut self, lane: i64, kind: Kind) {
-        self.insert(lane, kind);
-        let actions = self.machine.on_wake(kind != Kind::Event, self.now);
-        self.take(actions);
-    }
-
-    fn insert(&mut self, lane: i64, kind: Kind) {
-        let seq = Seq(i64::try_from(self.rows.len()).expect("few") + 1);
-        let set = PendingSet {
-            seq,
-            jti: format!("j{}", seq.0).parse().expect("a valid jti"),
-            lane: Lane::from_i64(lane),
-            kind,
-            claims: Arc::from("{}"),
-            appended_at: self.now,
-            attempts: 0,
-            due_at: self.now,
-        };
-        self.rows.insert(seq, Row { set, settled: false });
-    }
-
-    fn take(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Read { after, limit } => {
-                    let read = self.read(after, limit);
-                    self.pending.push(Pending::Read(read, limit));
-                }
-                Action::Settle(settlements) => self.pending.push(Pending::Settle(settlements)),
-                Action::TickAt(at) => self.tick_at = Some(at),
-                Action::Attempt(sets) => {
-                    for set in sets {
-                        let let_through = self.flow.lets_through(set.kind);
-                        assert!(let_through, "{set:?} is attempted on a stream that takes none");
-                        // The last word is not said while others speak (SSF §8.1.5).
-                        let alone = self.flow == Flow::All || self.attempts().is_empty();
-                        assert!(alone, "{set:?} is attempted beside {:?}", self.attempts());
-                        let row = &self.rows[&set.seq];
-                        assert!(!row.settled, "{:?} is attempted after it was settled", set.seq);
-                        assert!(set.due_at <= self.now, "{:?} is attempted too early", set.seq);
-                        self.pending.push(Pending::Attempt(set));
-                    }
-                }
-            }
-        }
-        self.check_bounds();
-    }
-
-    fn read(&self, after: Cursor, limit: usize) -> Vec<PendingSet> {
-        let stored = self.stored;
-        let behind = |kind: Kind, after: Seq| {
-            let rows = self.rows.values().filter(move |row| !row.settled && row.set.kind == kind);
-            let rows = rows.filter(move |_| stored.lets_through(kind));
-            rows.filter(move |row| after < row.set.seq).map(|row| row.set.clone())
-        };
-        let announced = behind(Kind::Announcement, after.announcement);
-        let control = announced.chain(behind(Kind::Control, after.control));
-        control.chain(behind(Kind::Event, after.event)).take(limit).collect()
-    }
-
-    fn check_bounds(&self) {
-        let attempts: Vec<_> = self
-            .pending
-            .iter()
-            .filter_map(|pending| match pending {
-                Pending::Attempt(set) => Some(set),
-                Pending::Read(..) | Pending::Settle(_) => None,
-            })
-            .collect();
-        let events = attempts.iter().filter(|set| set.kind == Kind::Event).count();
-        assert!(events <= SETTINGS().in_flight_max, "{events} in flight");
-        for (index, set) in attempts.iter().enumerate() {
-            let lane = attempts[..index].iter().filter(|other| other.lane == set.lane).count();
-            assert_eq!(lane, 0, "two of one lane in flight");
-        }
-        let (settle, read) = self.pending.iter().fold((0, 0), |(s, r), pending| match pending {
-            Pending::Settle(_) => (s + 1, r),
-            Pending::Read(..) => (s, r + 1),
-            Pending::Attempt(_) => (s, r),
-        });
-        assert!(settle <= 1 && read <= 1, "{settle} recordings and {read} reads at a time");
-        assert!(self.machine.events <= SETTINGS().window_max, "the window is too wide");
-        let under_way = settle + attempts.len();
-        assert!(under_way == 0 || !self.machine.is_quiet(), "{under_way} under way, and quiet");
-    }
-
-    /// Completes one thing that is under way, well or badly.
-    fn complete(&mut self, index: usize, dice: u8) {
-        if self.pending.is_empty() {
-            return;
-        }
-        match self.pending.remove(index % self.pending.len()) {
-            Pending::Read(..) if dice < 20 => {
-                self.machine.on_read_failed();
-                // As the actor does after a while.
-                let actions = self.machine.on_tick(self.now);
-                self.take(actions);
-            }
-            Pending::Read(sets, limit) => {
-                let actions = self.machine.on_read(sets, limit, self.now);
-                self.take(actions);
-            }
-            Pending::Settle(_) if dice < 20 => {
-                self.machine.on_settle_failed();
-                let actions = self.machine.on_tick(self.now);
-                self.take(actions);
-            }
-            Pending::Settle(settlements) => {
-                for settlement in settlements {
-                    self.record(settlement);
-                }
-                let actions = self.machine.on_settled(self.now);
-                self.take(actions);
-            }
-            // It had not begun yet; what has begun ends as it does.
-            Pending::Attempt(set)
-                if !self.flow.lets_through(set.kind) && dice.is_multiple_of(2) =>
-            {
-                let actions = self.machine.on_attempt_withdrawn(set.seq, self.now);
-                self.take(actions);
-            }
-            Pending::Attempt(set) => self.attempt(&set, dice),
-        }
-    }
-
-    fn record(&mut self, settlement: Settlement) {
-        let row = self.rows.get_mut(&settlement.seq).expect("what is settled was appended");
-        match settlement.disposition {
-            Disposition::Delivered | Disposition::Dead { .. } => row.settled = true,
-            Disposition::RetryAt { due_at, .. } => row.set.due_at = due_at,
-        }
-    }
-
-    fn attempt(&mut self, set: &PendingSet, dice: u8) {
-        let outcome = match dice {
-            0..60 => Outcome::failed(FailureClass::Unavailable, "status 503"),
-            60..80 => Outcome::Refused(SetError::new("invalid_request", "")),
-            80.. => Outcome::Accepted { status: 202 },
-        };
-        if matches!(outcome, Outcome::Accepted { .. }) {
-            self.received.entry(set.lane).or_default().push(set.seq);
-        }
-        let (_, actions) = self.machine.on_attempt_ended(set.seq, &outcome, self.now, 0.5);
-        self.take(actions);
-    }
-
-    /// The stream is changed, and perhaps that is announced, in place of what was before.
-    fn change(&mut self, flow: Flow, announced: bool) {
-        for row in self.rows.values_mut() {
-            row.settled |= row.set.kind == Kind::Announcement;
-        }
-        if announced {
-            self.insert(CONTROL_LANE, Kind::Announcement);
-        }
-        (self.flow, self.stored) = (flow, flow);
-        let actions = self.machine.on_changed(flow, self.now);
-        self.take(actions);
-    }
-
-    fn advance(&mut self, span: Duration) {
-        self.now = self.now + span;
-        if self.tick_at.is_some_and(|at| at <= self.now) {
-            self.tick_at = None;
-            let actions = self.machine.on_tick(self.now);
-            self.take(actions);
-        }
-    }
-
-    /// Everything goes well from now on: nothing may stay behind.
-    fn finish(&mut self) {
-        self.change(Flow::All, true);
-        for _ in 0..10_000 {
-            if !self.pending.is_empty() {
-                self.complete(0, 255);
-            } else if let Some(at) = self.tick_at {
-                self.advance(at.since(self.now));
-            } else {
-                break;
-            }
-        }
-        assert!(self.rows.values().all(|row| row.settled), "left behind: {:?}", self.rows);
-        assert!(self.machine.is_idle() && self.machine.is_quiet());
-        self.received.remove(&Lane::from_i64(CONTROL_LANE));
-        for (lane, received) in &self.received {
-            assert!(received.is_sorted_by(|a, b| a < b), "{lane:?} got {received:?}");
-        }
-    }
-
-    fn attempts(&self) -> Vec<Seq> {
-        let attempts = self.pending.iter().filter_map(|pending| match pending {
-            Pending::Attempt(set) => Some(set.seq),
-            Pending::Read(..) | Pending::Settle(_) => None,
-        });
-        attempts.collect()
-    }
-
-    fn attempt_of(&mut self, seq: Seq, dice: u8) {
-        let is = |pending: &Pending| matches!(pending, Pending::Attempt(set) if set.seq == seq);
-        let index = self.pending.iter().position(is).expect("the attempt is under way");
-        self.complete(index, dice);
-    }
-
-    /// Completes reads and recordings until only attempts are under way.
-    fn drain_but_attempts(&mut self) {
-        while let Some(index) = self.pending.iter().position(|p| !matches!(p, Pending::Attempt(_)))
-        {
-            self.complete(index, 255);
-        }
-    }
+fn key_refused() -> Outcome {
+    Outcome::Refused(SetError::new("invalid_key", "unknown kid"))
 }
 
 #[derive(Debug, Clone)]
@@ -290,12 +45,15 @@ enum Move {
     Advance {
         millis: u64,
     },
+    HostRoom {
+        room: usize,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let flow = || prop_oneof![Just(Flow::All), Just(Flow::Announcements), Just(Flow::Nothing)];
     let one = prop_oneof![
-        4 => (0..5i64, prop::bool::weighted(0.1)).prop_map(|(lane, control)| Move::Append {
+        4 => (0..9i64, prop::bool::weighted(0.1)).prop_map(|(lane, control)| Move::Append {
             lane: if control { CONTROL_LANE } else { lane },
             control,
         }),
@@ -304,19 +62,20 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => flow().prop_map(|flow| Move::Foresee { flow }),
         2 => (flow(), any::<bool>())
             .prop_map(|(flow, announced)| Move::Change { flow, announced }),
-        2 => (0..40_000u64).prop_map(|millis| Move::Advance { millis }),
+        2 => (0..400_000u64).prop_map(|millis| Move::Advance { millis }),
+        1 => (0..4usize).prop_map(|room| Move::HostRoom { room }),
     ];
-    prop::collection::vec(one, 1..120)
+    prop::collection::vec(one, 1..150)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Nothing is lost, nothing is sent after it was settled, a lane keeps its order, and the
-    /// bounds hold, under any interleaving.
+    /// Nothing is lost, nothing is sent after it was settled, a lane keeps its order also where its
+    /// head is not in memory, and the bounds hold, under any interleaving.
     #[test]
     fn every_set_is_settled_once_and_in_its_order(moves in moves()) {
-        let mut world = World::new();
+        let mut world = World::new(settings());
         for one in moves {
             match one {
                 Move::Append { lane, control } => {
@@ -326,44 +85,264 @@ proptest! {
                 Move::Foresee { flow } => world.stored = flow,
                 Move::Change { flow, announced } => world.change(flow, announced),
                 Move::Advance { millis } => world.advance(Duration::from_millis(millis)),
+                Move::HostRoom { room } => {
+                    world.host_room = room;
+                    world.nudge();
+                }
             }
         }
         world.finish();
+    }
+
+    /// However many lanes fail and whenever: while no time passes, so that no retry is due, all
+    /// others are delivered.
+    #[test]
+    fn a_lane_that_can_be_delivered_is_whatever_fails(
+        failing in prop::collection::btree_set(0..60i64, 0..60),
+        appended in prop::collection::vec(0..60i64, 1..150),
+    ) {
+        let mut world = World::new(settings());
+        for lane in &appended {
+            world.append(*lane, Kind::Event);
+        }
+        let fails = |lane: Lane| failing.contains(&lane.as_i64());
+        world.run(|set| if fails(set.lane) { failed(FailureClass::Unavailable) } else { ACCEPTED });
+        for row in world.rows.values() {
+            prop_assert_eq!(row.settled, !fails(row.set.lane), "{:?}", row.set);
+        }
+        prop_assert!(world.machine.window.is_empty(), "what waits for a retry takes no room");
     }
 }
 
 #[test]
 fn a_set_that_waits_holds_back_its_own_lane_only() {
-    let mut world = World::new();
+    let mut world = World::new(settings());
     for lane in [1, 1, 2] {
         world.append(lane, Kind::Event);
     }
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(1), Seq(3)]);
-    world.attempt_of(Seq(1), 0);
+    world.attempt_ends(Seq(1), &failed(FailureClass::Unavailable));
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(3)]);
 }
 
+/// Retries that are due all the time, more of them than the window holds, leave half of it to SETs
+/// that were not tried yet.
 #[test]
-fn a_control_event_passes_a_window_that_is_full_of_waiting_sets() {
-    let mut world = World::new();
+fn new_sets_are_not_starved_by_retries() {
+    for window_max in [1, 2, 3, 6] {
+        let mut settings = DeliverySettings { in_flight_max: 1, window_max, ..settings() };
+        settings.retry.schedule = vec![Duration::ZERO];
+        let mut world = World::new(settings);
+        for lane in 0..40 {
+            world.append(lane, Kind::Event);
+        }
+        let mut attempts = 0;
+        while world.received.len() < 3 {
+            world.drain_but_attempts();
+            let seq = world.attempts()[0];
+            let good = 40 <= world.rows[&seq].set.lane.as_i64();
+            world.attempt_ends(seq, &if good { ACCEPTED } else { failed(FailureClass::Throttled) });
+            attempts += 1;
+            if attempts == 100 {
+                for lane in 40..43 {
+                    world.append(lane, Kind::Event);
+                }
+            }
+        }
+        assert!(attempts < 100 + 4 * window_max + 6, "{attempts} with a window of {window_max}");
+    }
+}
+
+/// And the other way round.
+#[test]
+fn retries_are_not_starved_by_new_sets() {
+    for window_max in [1, 2, 6] {
+        let mut settings = DeliverySettings { in_flight_max: 1, window_max, ..settings() };
+        settings.retry.schedule = vec![Duration::ZERO];
+        let mut world = World::new(settings);
+        let first = world.append(0, Kind::Event);
+        for lane in 1..100 {
+            world.append(lane, Kind::Event);
+        }
+        world.drain_but_attempts();
+        world.attempt_ends(first, &failed(FailureClass::Throttled));
+        let mut attempts = 0;
+        while !world.rows[&first].settled {
+            world.drain_but_attempts();
+            let seq = world.attempts()[0];
+            world.attempt_ends(seq, &ACCEPTED);
+            world.drain_but_attempts();
+            attempts += 1;
+        }
+        assert!(attempts < 3 * window_max + 4, "{attempts} with a window of {window_max}");
+    }
+}
+
+#[test]
+fn a_control_event_passes_a_window_that_is_full() {
+    let mut world = World::new(settings());
     for lane in 0..20 {
         world.append(lane, Kind::Event);
     }
-    while !world.pending.is_empty() {
-        world.complete(0, 30);
-    }
-    world.append(CONTROL_LANE, Kind::Control);
     world.drain_but_attempts();
-    assert_eq!(world.attempts(), [Seq(21)]);
+    assert_eq!(world.attempts().len(), 3);
+    let control = world.append(CONTROL_LANE, Kind::Control);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts().last(), Some(&control));
+}
+
+#[test]
+fn an_endpoint_out_of_reach_is_probed_by_one_set_at_a_time() {
+    let mut world = World::new(settings());
+    for lane in 0..10 {
+        world.append(lane, Kind::Event);
+    }
+    world.run(|_| failed(FailureClass::Connect));
+    assert!(world.machine.is_cut_off());
+    // The fifth failure in a row, and two that were under way with it.
+    assert_eq!(world.attempts_made, 7);
+
+    let opened_at = world.now;
+    for secs in [5, 10, 20, 40, 80, 160, 300, 300] {
+        let (before, probed_at) = (world.now, world.attempts_made + 1);
+        while world.attempts().is_empty() {
+            assert!(world.wait(), "the next probe is planned");
+            world.drain_but_attempts();
+        }
+        assert_eq!(world.now.since(before), Duration::from_secs(secs));
+        assert_eq!((world.attempts().len(), world.attempts_made), (1, probed_at));
+        world.run(|_| failed(FailureClass::Timeout));
+    }
+    assert!(opened_at < world.now);
+    // One that gets through lets all others go.
+    while world.attempts().is_empty() {
+        world.wait();
+        world.drain_but_attempts();
+    }
+    let probe = world.attempts()[0];
+    world.attempt_ends(probe, &ACCEPTED);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts().len(), 3);
+    world.finish();
+}
+
+/// One that was not tried by itself is given up by its age like the others, once the endpoint has
+/// long been out of reach.
+#[test]
+fn sets_behind_an_open_breaker_are_given_up_by_their_age() {
+    let mut world = World::new(settings());
+    let old: Vec<_> = (0..30).map(|lane| world.append(lane, Kind::Event)).collect();
+    world.run(|_| failed(FailureClass::Connect));
+    world.now = world.now + world.settings.retry.give_up_after - Duration::from_hours(1);
+    let young = world.append(0, Kind::Event);
+    while !old.iter().all(|seq| world.rows[seq].settled) {
+        assert!(world.wait(), "a probe is planned");
+        world.run(|_| failed(FailureClass::Connect));
+    }
+    assert!(20 < world.given_up.len(), "{:?}", world.given_up);
+    assert!(!world.rows[&young].settled);
+    assert!(world.received.is_empty());
+}
+
+#[test]
+fn a_set_whose_signature_is_refused_is_signed_again_once() {
+    let mut world = World::new(settings());
+    let (first, second) = (world.append(1, Kind::Event), world.append(1, Kind::Event));
+    world.drain_but_attempts();
+    world.attempt_ends(first, &key_refused());
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [first], "at once, and before the next of its lane");
+    world.attempt_ends(first, &key_refused());
+    world.drain_but_attempts();
+    assert!(world.rows[&first].settled, "dead");
+    assert_eq!(world.attempts(), [second]);
+}
+
+#[test]
+fn many_refused_signatures_pause_the_stream_and_hold_the_last_set() {
+    let mut world = World::new(settings());
+    for lane in 0..30 {
+        world.append(lane, Kind::Event);
+    }
+    world.drain_but_attempts();
+    while let Some(seq) = world.attempts().first().copied() {
+        world.attempt_ends(seq, &key_refused());
+        // All but the request to pause, which is not answered yet.
+        while let Some(index) = world.pending.iter().position(|pending| {
+            matches!(pending, world::Pending::Read(..) | world::Pending::Settle(_))
+        }) {
+            world.complete(index, 255);
+        }
+    }
+    assert_eq!(world.rows.values().filter(|row| row.settled).count(), 9);
+    assert!(matches!(world.pending[..], [world::Pending::Pause]), "{:?}", world.pending);
+    world.complete(0, 255);
+    world.run(|_| ACCEPTED);
+    assert!(world.machine.is_idle(), "paused, and that was said");
+    world.finish();
+    assert_eq!(world.received.len(), 21);
+}
+
+#[test]
+fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after() {
+    let mut world = World::new(settings());
+    for lane in 0..10 {
+        world.append(lane, Kind::Event);
+    }
+    let began = world.now;
+    world.run(|_| failed(FailureClass::Credentials));
+    while !world.pending.iter().any(|pending| matches!(pending, world::Pending::Pause)) {
+        assert!(world.wait(), "a probe is planned");
+        while let Some(index) =
+            world.pending.iter().position(|pending| !matches!(pending, world::Pending::Pause))
+        {
+            match &world.pending[index] {
+                world::Pending::Attempt(set) => {
+                    let seq = set.seq;
+                    world.attempt_ends(seq, &failed(FailureClass::Misconfigured));
+                }
+                _ => world.complete(index, 255),
+            }
+        }
+    }
+    let lasted = world.now.since(began);
+    let limit = world.settings.fault.pause_after;
+    assert!(limit <= lasted && lasted < limit + Duration::from_mins(10), "{lasted:?}");
+    assert!(world.rows.values().all(|row| !row.settled), "all are held");
+    world.complete(0, 255);
+    // It is not paused a second time, whatever becomes of the word that it is.
+    world.run(|_| failed(FailureClass::Credentials));
+    assert!(world.pending.is_empty() && !world.machine.is_cut_off());
+
+    world.change(Flow::All, false);
+    assert!(!world.machine.is_cut_off());
+    world.now = world.now + Duration::from_hours(2);
+    world.nudge();
+    world.drain_but_attempts();
+    assert_eq!(world.attempts().len(), 3, "no probe, but all that may");
+    world.run(|_| failed(FailureClass::Credentials));
+    assert!(world.pending.is_empty(), "the count begins anew");
+}
+
+#[test]
+fn a_removed_subject_does_not_give_the_endpoint_a_fresh_start() {
+    let mut world = World::new(settings());
+    for lane in 0..10 {
+        world.append(lane, Kind::Event);
+    }
+    world.run(|_| failed(FailureClass::Connect));
+    let actions = world.machine.on_changed(Change::Subjects, Flow::All, world.now);
+    assert!(world.machine.is_cut_off());
+    assert!(matches!(actions[..], [Action::Read(_)]), "{actions:?}");
 }
 
 /// STAT-08 (SSF §8.1.5): the last word waits until what is under way has ended, and what is queued
 /// stays behind it.
 #[test]
 fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
-    let mut world = World::new();
+    let mut world = World::new(settings());
     for lane in [1, 1, 2] {
         world.append(lane, Kind::Event);
     }
@@ -371,13 +350,13 @@ fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
     world.change(Flow::Announcements, true);
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(1), Seq(3)]);
-    world.attempt_of(Seq(3), 255);
+    world.attempt_ends(Seq(3), &ACCEPTED);
     world.drain_but_attempts();
     // This one fails, and is not retried.
-    world.attempt_of(Seq(1), 1);
+    world.attempt_ends(Seq(1), &failed(FailureClass::Unavailable));
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(4)]);
-    world.attempt_of(Seq(4), 255);
+    world.attempt_ends(Seq(4), &ACCEPTED);
     world.append(3, Kind::Event);
     world.append(CONTROL_LANE, Kind::Control);
     world.drain_but_attempts();
@@ -388,10 +367,10 @@ fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
 /// The endpoint is dead: what is to be said to it gives way to what is true now.
 #[test]
 fn an_announcement_that_fails_gives_way_to_the_next() {
-    let mut world = World::new();
+    let mut world = World::new(settings());
     world.change(Flow::Announcements, true);
     world.drain_but_attempts();
-    world.attempt_of(Seq(1), 0);
+    world.attempt_ends(Seq(1), &failed(FailureClass::Connect));
     world.drain_but_attempts();
     assert!(world.attempts().is_empty());
     world.append(1, Kind::Event);

@@ -16,8 +16,14 @@ const REMEMBER_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES
 
 const FIND_OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
-const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, appended_at, due_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (stream, jti) DO NOTHING";
+/// It is the head of its lane if nothing of that waits.
+const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, appended_at, due_at,
+        head)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, NOT EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_lanes
+        WHERE stream = ?1 AND control = ?4 AND lane = ?3 AND settled_at IS NULL
+    ))
+    ON CONFLICT (stream, jti) DO NOTHING";
 
 const MOVE: &str = "INSERT INTO positions (partition, epoch, entry) VALUES (?1, ?2, ?3)
     ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch, entry = excluded.entry";

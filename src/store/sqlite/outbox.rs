@@ -68,11 +68,16 @@ const WITH_WORK: &str = "WITH RECURSIVE waiting (stream) AS (
         ) FROM waiting WHERE waiting.stream IS NOT NULL
     )
     SELECT id FROM waiting CROSS JOIN streams ON key = waiting.stream
-    WHERE endpoint IS NOT NULL AND EXISTS (
-        SELECT 1 FROM outbox INDEXED BY outbox_pending
-        WHERE stream = key AND settled_at IS NULL AND iif(status = 'enabled', 0, 2) <= control
+    WHERE endpoint IS NOT NULL AND (EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_fresh
+        WHERE stream = key AND settled_at IS NULL AND head = 1 AND attempts = 0
+            AND iif(status = 'enabled', 0, 2) <= control
+    ) OR EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_retries
+        WHERE stream = key AND settled_at IS NULL AND head = 1 AND attempts > 0
+            AND control IN (0, 1, 2) AND iif(status = 'enabled', 0, 2) <= control
             AND due_at <= ?1
-    )";
+    ))";
 
 const BACKLOG: &str = "SELECT provider, sum(sets), min(oldest) FROM (
         SELECT stream, count(*) AS sets, min(appended_at) AS oldest
@@ -80,19 +85,12 @@ const BACKLOG: &str = "SELECT provider, sum(sets), min(oldest) FROM (
     ) CROSS JOIN streams ON key = stream
     GROUP BY provider";
 
-/// What was read, and which of it is not to be sent.
-pub(super) struct Read {
-    pub(super) sets: Vec<PendingSet>,
-    pub(super) unwanted: Vec<Seq>,
-}
-
 pub(super) fn read_pending(
     db: &Connection,
     stream: &StreamId,
     after: Cursor,
     limit: usize,
-    now: Timestamp,
-) -> rusqlite::Result<Read> {
+) -> rusqlite::Result<Vec<PendingSet>> {
     let mut read = db.prepare_cached(READ)?;
     let mut sets = Vec::new();
     let Cursor { announcement, control, event } = after;
@@ -106,15 +104,11 @@ pub(super) fn read_pending(
             sets.push(set?);
         }
     }
-    let unwanted = match Judge::of(db, stream, now)? {
-        Some(mut judge) => judge.unwanted(&sets)?,
-        None => Vec::new(),
-    };
-    Ok(Read { sets, unwanted })
+    Ok(sets)
 }
 
 /// What is held of a stream lies below.
-fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64> {
+pub(super) fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64> {
     let mut find = db.prepare_cached(LEAST)?;
     let least = find.query_row([stream.as_str()], |found| found.get(0)).optional()?;
     Ok(least.unwrap_or_default())
@@ -183,10 +177,12 @@ pub(super) fn settle(
     stream: &StreamId,
     settlements: &[Settlement],
     now: Timestamp,
-) -> rusqlite::Result<()> {
-    let Some(stream) = streams::key(db, stream)? else { return Ok(()) };
+) -> rusqlite::Result<bool> {
+    let Some(stream) = streams::key(db, stream)? else { return Ok(false) };
     let now = now.as_millis();
+    let mut lane_goes_on = false;
     for Settlement { seq: Seq(seq), disposition } in settlements {
+        let before = db.total_changes();
         match disposition {
             Disposition::Delivered => {
                 db.prepare_cached(DELIVERED)?.execute(params![seq, stream, now])?
@@ -199,8 +195,10 @@ pub(super) fn settle(
                 db.prepare_cached(RETRY)?.execute(params![seq, stream, due_at, error])?
             }
         };
+        // The SET itself, and the next one as the head of its lane.
+        lane_goes_on |= 2 <= db.total_changes() - before;
     }
-    Ok(())
+    Ok(lane_goes_on)
 }
 
 pub(super) fn acknowledge(
@@ -260,7 +258,7 @@ pub(super) fn waiting(db: &Connection, stream: &StreamId) -> rusqlite::Result<Wa
     db.prepare_cached(WAITING)?.query_row([stream.as_str()], read)
 }
 
-fn pending_set(row: &Row<'_>) -> rusqlite::Result<PendingSet> {
+pub(super) fn pending_set(row: &Row<'_>) -> rusqlite::Result<PendingSet> {
     Ok(PendingSet {
         seq: Seq(row.get(0)?),
         jti: row::text(row, 1)?,
@@ -284,7 +282,7 @@ mod tests {
             let steps = plan(sql);
             let mut looks = steps.iter().filter(|step| step.contains("outbox")).peekable();
             assert!(looks.peek().is_some(), "{steps:?}");
-            assert!(looks.all(|s| s.contains("COVERING INDEX outbox_pending")), "{steps:?}");
+            assert!(looks.all(|s| s.contains("COVERING INDEX outbox_")), "{steps:?}");
         }
     }
 

@@ -33,6 +33,9 @@ CREATE TABLE outbox (
     stream      INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
     jti         TEXT NOT NULL,
     lane        INTEGER NOT NULL,
+    -- Whether it is, or was until it was settled, the oldest of its lane and kind that waits: the one
+    -- that may be pushed.
+    head        INTEGER NOT NULL,
     -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
     claims      TEXT NOT NULL,
@@ -51,6 +54,41 @@ CREATE UNIQUE INDEX outbox_jti ON outbox (stream, jti);
 -- the look into the table where no others are named; settled_at is always null here.
 CREATE INDEX outbox_pending ON outbox (stream, control DESC, seq, due_at, appended_at, settled_at)
     WHERE settled_at IS NULL;
+
+-- What comes next in a lane.
+CREATE INDEX outbox_lanes ON outbox (stream, control, lane, seq) WHERE settled_at IS NULL;
+
+-- What can be pushed: heads that were never tried, and those that are tried again when they are due.
+-- What waits behind a head is in neither, so that reading costs as much as is read, however much
+-- waits. The last three columns are as above.
+CREATE INDEX outbox_fresh ON outbox (stream, control, seq, settled_at, head, attempts)
+    WHERE settled_at IS NULL AND head = 1 AND attempts = 0;
+
+CREATE INDEX outbox_retries ON outbox (stream, control, due_at, seq, settled_at, head, attempts)
+    WHERE settled_at IS NULL AND head = 1 AND attempts > 0;
+
+-- However a head leaves, the next one of its lane is the head.
+CREATE TRIGGER outbox_head_settled AFTER UPDATE OF settled_at ON outbox
+    WHEN old.head = 1 AND old.settled_at IS NULL AND new.settled_at IS NOT NULL
+BEGIN
+    UPDATE outbox SET head = 1 WHERE seq = (
+        SELECT seq FROM outbox INDEXED BY outbox_lanes
+        WHERE stream = old.stream AND control = old.control AND lane = old.lane
+            AND settled_at IS NULL
+        ORDER BY seq LIMIT 1
+    );
+END;
+
+CREATE TRIGGER outbox_head_discarded AFTER DELETE ON outbox
+    WHEN old.head = 1 AND old.settled_at IS NULL
+BEGIN
+    UPDATE outbox SET head = 1 WHERE seq = (
+        SELECT seq FROM outbox INDEXED BY outbox_lanes
+        WHERE stream = old.stream AND control = old.control AND lane = old.lane
+            AND settled_at IS NULL
+        ORDER BY seq LIMIT 1
+    );
+END;
 
 CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
 

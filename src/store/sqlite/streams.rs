@@ -31,14 +31,19 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
 const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL AND control = 2";
 
+/// The heads of lanes (?2 = 1) last: a head that goes looks for the next of its lane.
 const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
-    WHERE stream = ?1 AND settled_at IS NULL";
+    WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
 const MOVED: &str = "SELECT 1 FROM streams
     WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3)";
 
+/// A push stream that is not enabled.
+const STOPPED: &str = "SELECT 1 FROM streams
+    WHERE id = ?1 AND endpoint IS NOT NULL AND status <> 'enabled'";
+
 const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = appended_at
-    WHERE stream = ?1 AND settled_at IS NULL";
+    WHERE stream = ?1 AND settled_at IS NULL AND due_at <> appended_at";
 
 const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
     authorization_header, description, status, reason, version, created_at, default_subjects
@@ -73,11 +78,15 @@ pub(super) fn change_status(
     announcement: &Announcement,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
+    let resumed = stream.status == StreamStatus::Enabled
+        && db.prepare_cached(STOPPED)?.exists([stream.id.as_str()])?;
     write(db, UPDATE, stream)?;
     let key = key(db, &stream.id)?.ok_or(StoreError::Conflict)?;
     let withdrawn = db.prepare_cached(WITHDRAW)?.execute([key])?;
-    let discards = stream.status.discards();
-    let discarded = if discards { db.prepare_cached(DISCARD)?.execute([key])? } else { 0 };
+    let discarded = if stream.status.discards() { discard_all(db, key)? } else { 0 };
+    if resumed {
+        db.prepare_cached(MAKE_DUE)?.execute([key])?;
+    }
     match announcement {
         Announcement::Instead(set) if withdrawn != 0 => append::insert(db, key, set, now)?,
         Announcement::New(set) => append::insert(db, key, set, now)?,
@@ -86,8 +95,16 @@ pub(super) fn change_status(
     Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
 }
 
+fn discard_all(db: &Connection, key: i64) -> rusqlite::Result<usize> {
+    let mut discard = db.prepare_cached(DISCARD)?;
+    Ok(discard.execute([key, 0])? + discard.execute([key, 1])?)
+}
+
 pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {
-    // Its SETs go with it, by the foreign key.
+    if let Some(key) = key(db, id)? {
+        discard_all(db, key)?;
+    }
+    // What is retained goes with it, by the foreign key.
     let deleted = db.prepare_cached("DELETE FROM streams WHERE id = ?1")?.execute([id.as_str()])?;
     Ok(deleted != 0)
 }

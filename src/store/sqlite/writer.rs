@@ -203,8 +203,8 @@ mod tests {
             // Found at the commit only: no such stream.
             db.execute_batch(
                 "PRAGMA defer_foreign_keys = ON;
-                 INSERT INTO outbox (stream, jti, lane, control, claims, appended_at, due_at)
-                 VALUES (77, 'j', 0, 0, '{}', 0, 0)",
+                 INSERT INTO outbox (stream, jti, lane, head, control, claims, appended_at, due_at)
+                 VALUES (77, 'j', 0, 1, 0, '{}', 0, 0)",
             )
         });
         assert!(matches!(unowned.await, Err(StoreError::Unavailable(_))));

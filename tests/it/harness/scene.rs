@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use ssfd::{
-    clock,
     config::Config,
     delivery::outbox::{Cursor, PendingSet},
     domain::grant::Scope,
@@ -12,7 +11,7 @@ use super::{
     caller::Caller,
     daemon::Daemon,
     eventually,
-    http_client::Answer,
+    http_client::{Answer, get},
     receiver::Receiver,
     streams::{by_poll, push_to},
 };
@@ -90,8 +89,26 @@ impl Scene {
     pub(crate) async fn waiting(&self) -> Vec<PendingSet> {
         let id = self.stream.parse().expect("the daemon made this id");
         let store = self.daemon.store();
-        let waiting = store.read_pending(&id, Cursor::default(), 1000, clock::now()).await;
-        waiting.expect("the store answers").sets
+        let waiting = store.read_pending(&id, Cursor::default(), 1000).await;
+        waiting.expect("the store answers")
+    }
+
+    /// How many pushes ended so, of all daemons whose provider has this one's name.
+    pub(crate) async fn attempts(&self, outcome: &str) -> usize {
+        let provider = self.daemon.provider();
+        let series =
+            format!(r#"ssfd_push_attempts_total{{provider="{provider}",outcome="{outcome}"}}"#);
+        let count = self.daemon.metric(&series).await.to_string();
+        count.parse().expect("a counter is a whole number")
+    }
+
+    /// The status of the stream, and its reason.
+    pub(crate) async fn status(&self) -> (String, String) {
+        let path = format!("/ssf/status?stream_id={}", self.stream);
+        let url = self.daemon.provider_url(self.daemon.provider(), &path);
+        let answer = get(&url).bearer(&self.token).send().await.expect(200).json();
+        let text = |member: &str| answer[member].as_str().unwrap_or_default().to_owned();
+        (text("status"), text("reason"))
     }
 
     /// Returns once no SET waits any more.

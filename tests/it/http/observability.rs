@@ -115,7 +115,7 @@ async fn a_delivery_is_counted_at_each_step() {
         (format!("ssfd_sets_appended_total{{{P}}}"), 4.0),
         (format!(r#"ssfd_sets_delivered_total{{{P},method="push"}}"#), 2.0),
         (format!(r#"ssfd_sets_delivered_total{{{P},method="poll"}}"#), 2.0),
-        (format!(r#"ssfd_attempts_failed_total{{{P},class="unavailable"}}"#), 1.0),
+        (format!(r#"ssfd_push_attempts_total{{{P},outcome="unavailable"}}"#), 1.0),
         // A 200 in place of the 202 of RFC 8935 §2.2.
         (format!("ssfd_push_deviations_total{{{P}}}"), 1.0),
         (format!("ssfd_push_duration_seconds_count{{{P}}}"), 3.0),

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::{
-    harness::{daemon::rename_provider, receiver::Receiver, scene::Scene},
-    scripted_server::Reply,
+    harness::{
+        daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
+    },
+    scripted_server::{Reply, Seen},
 };
 
 /// PUSH-06 (RFC 8935 §2).
@@ -23,6 +26,121 @@ async fn a_set_that_was_turned_away_is_sent_again_as_the_same_bytes() {
         assert_eq!(attempt.body, attempts[0].body);
     }
     scene.settled().await;
+    assert!(receiver.rest().is_empty());
+}
+
+/// PUSH-04: what goes out again is another JWS, and the same SET.
+#[actix_web::test]
+async fn a_set_whose_signature_is_refused_is_signed_again_once() {
+    let name = "key-refused";
+    for (round, err) in ["invalid_key", "jws_signature_failed"].into_iter().enumerate() {
+        let body = json!({"err": err}).to_string();
+        let mut receiver = Receiver::start(move |n, _| match n {
+            0..3 => Reply::full(400, &[], &body),
+            _ => Reply::status(202),
+        })
+        .await;
+        let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+
+        scene.publish(&["s-1", "s-1", "s-1"]).await;
+
+        let sets = receiver.next_few(5).await;
+        let claims: Vec<_> = sets.iter().map(Seen::claims).collect();
+        assert_eq!(claims[0], claims[1]);
+        assert_ne!(sets[0].body, sets[1].body, "ES256 signs the same in another way each time");
+        assert_eq!(claims[2], claims[3]);
+        assert_ne!(claims[1], claims[2], "dead");
+        assert_ne!(claims[3], claims[4]);
+        scene.settled().await;
+        assert!(receiver.rest().is_empty());
+        assert_eq!(scene.attempts("accepted").await, 2 * (round + 1));
+    }
+}
+
+/// PUSH-05, PUSH-06, PUSH-08: every way to fail over HTTP has its label.
+#[actix_web::test]
+async fn each_outcome_is_counted_by_its_label() {
+    let outcomes = [
+        (500, "unavailable"),
+        (408, "unavailable"),
+        (429, "throttled"),
+        (401, "credentials"),
+        (403, "credentials"),
+        (302, "misconfigured"),
+        (404, "misconfigured"),
+        (410, "misconfigured"),
+        (413, "misconfigured"),
+        (200, "accepted_other_2xx"),
+        (202, "accepted"),
+    ];
+    let mut receiver = Receiver::answering(outcomes.map(|(status, _)| status)).await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        rename_provider(config, "labels");
+        config.delivery.breaker.failures = u32::MAX;
+    })
+    .await;
+
+    scene.publish(&["s-1", "s-1"]).await;
+
+    receiver.next_few(outcomes.len()).await;
+    scene.settled().await;
+    for (_, label) in outcomes {
+        let expected = outcomes.iter().filter(|(_, other)| *other == label).count();
+        assert_eq!(scene.attempts(label).await, expected, "{label}");
+    }
+}
+
+/// PUSH-05, PUSH-10, PUSH-12: and so has every way to get no answer.
+#[actix_web::test]
+async fn each_failure_without_an_answer_is_counted_by_its_label() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+    let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let refusing = port(&gone);
+    drop(gone);
+    let (with_tls, without_tls) =
+        (Receiver::accepting_over_tls().await, Receiver::accepting().await);
+    let cases = [
+        (format!("http://localhost:{refusing}/in"), "connect"),
+        (format!("http://localhost:{}/in", port(&silent)), "timeout"),
+        (with_tls.url("/in"), "tls_untrusted"),
+        (without_tls.url("/in").replace("http:", "https:"), "tls_incompatible"),
+        ("http://10.0.0.1/in".to_owned(), "address_refused"),
+    ];
+    for (url, label) in cases {
+        let scene = Scene::new(push_to(&url), |config| {
+            rename_provider(config, "no-answer");
+            config.push.attempt_timeout = Duration::from_millis(300);
+        })
+        .await;
+        scene.publish(&["s-1"]).await;
+        eventually(label, async || 0 < scene.attempts(label).await).await;
+        assert_eq!(scene.waiting().await.len(), 1, "it is tried again");
+    }
+}
+
+/// PUSH-05: what waits for a retry takes no room, whatever the number.
+#[actix_web::test]
+async fn any_number_of_sets_that_wait_for_a_retry_hold_back_no_other() {
+    const SICK: usize = 300;
+    let mut receiver = Receiver::start(|_, request| {
+        Reply::status(if request.subject().starts_with("sick") { 500 } else { 202 })
+    })
+    .await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        (config.delivery.in_flight_max, config.delivery.window_max) = (4, 8);
+        config.delivery.retry.schedule = vec![Duration::from_hours(1)];
+    })
+    .await;
+    let sick: Vec<_> = (0..SICK).map(|n| format!("sick-{n}")).collect();
+    let mut about: Vec<_> = sick.iter().map(String::as_str).collect();
+    about.extend(["well", "well"]);
+
+    scene.publish(&about).await;
+
+    let attempts = receiver.next_few(SICK + 2).await;
+    assert_eq!(attempts.iter().filter(|set| set.subject() == "well").count(), 2);
+    eventually("the results are recorded", async || scene.waiting().await.len() == SICK).await;
     assert!(receiver.rest().is_empty());
 }
 

@@ -1,5 +1,7 @@
 //! An outbox as plainly as it can be said, and random histories to hold a backend against it.
 
+use std::collections::BTreeSet;
+
 use proptest::{collection::vec, prelude::*, sample::Index};
 use ssfd::{
     domain::{set_error::SetError, status::Announce},
@@ -109,6 +111,11 @@ impl Model {
             self.kept.retain(|kept| !kept.waits);
         }
         let discarded = left - self.waiting().len();
+        if self.status != StreamStatus::Enabled && to == StreamStatus::Enabled {
+            for kept in self.waiting() {
+                kept.due_at = kept.appended_at;
+            }
+        }
         self.status = to;
         match announcement {
             Announcement::New(set) => self.put(set.clone()),
@@ -162,7 +169,9 @@ const HIDDEN: Duration = Duration::from_secs(30);
 
 fn numbered(number: u8) -> NewSet {
     let name = format!("j{number}");
-    if number.is_multiple_of(2) { set("st_1", &name) } else { control("st_1", &name) }
+    let lane = i64::from(number % 6);
+    let set = if number.is_multiple_of(2) { set("st_1", &name) } else { control("st_1", &name) };
+    in_lane(lane, set)
 }
 
 /// Lives through the steps with a backend and the model side by side.
@@ -247,6 +256,24 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
     }
 }
 
+/// What can be pushed, in the order in which it is read, and when the next retry is due.
+fn due<'a>(outgoing: &'a [&mut Kept], now: Timestamp) -> (Vec<&'a str>, Option<Timestamp>) {
+    let mut lanes = BTreeSet::new();
+    let heads: Vec<&Kept> =
+        outgoing.iter().map(|kept| &**kept).filter(|kept| lanes.insert(kept.set.lane)).collect();
+    let of = |kind: Kind| {
+        let mut failed: Vec<_> = heads.iter().filter(|kept| kept.set.kind == kind).collect();
+        failed.retain(|kept| kept.attempts != 0 && kept.due_at <= now);
+        failed.sort_by_key(|kept| kept.due_at);
+        let fresh = heads.iter().filter(move |kept| kept.set.kind == kind && kept.attempts == 0);
+        failed.into_iter().chain(fresh)
+    };
+    let due = of(Kind::Announcement).chain(of(Kind::Control)).chain(of(Kind::Event));
+    let due = due.map(|kept| kept.set.jti.as_str());
+    let later = heads.iter().filter(|kept| kept.attempts != 0 && now < kept.due_at);
+    (due.collect(), later.map(|kept| kept.due_at).min())
+}
+
 async fn compare(store: &dyn Store, model: &mut Model) {
     let now = model.now;
     let waiting = model.waiting();
@@ -269,8 +296,11 @@ async fn compare(store: &dyn Store, model: &mut Model) {
     }
     let next_due = outgoing.iter().map(|kept| kept.due_at).min();
     assert_eq!(store.next_due(&id("st_1")).await.expect("readable"), next_due);
+    let (due, next_retry) = due(&outgoing, now);
     let with_work = store.streams_with_work(now).await.expect("readable");
-    assert_eq!(!with_work.is_empty(), next_due.is_some_and(|due_at| due_at <= now));
+    assert_eq!(!with_work.is_empty(), !due.is_empty());
+    let read = store.read_due(&id("st_1"), up_to(100), now).await.expect("readable");
+    assert_eq!((names(&read.sets), read.next_retry), (due, next_retry));
     let backlog = store.backlog().await.expect("readable");
     let counted = backlog.first().map(|backlog| (backlog.sets, backlog.oldest));
     assert_eq!(counted, waits.1.is_some().then_some(waits));

@@ -32,8 +32,8 @@ pub(super) async fn control_events_come_first_and_a_cursor_is_passed(backend: im
 
     let mut cursor = Cursor::default();
     let read = async |cursor: &mut Cursor, limit| {
-        let read = store.read_pending(&id("st_1"), *cursor, limit, NOW).await;
-        let sets = read.expect("readable").sets;
+        let read = store.read_pending(&id("st_1"), *cursor, limit).await;
+        let sets = read.expect("readable");
         for set in &sets {
             cursor.pass(set);
         }
@@ -46,8 +46,8 @@ pub(super) async fn control_events_come_first_and_a_cursor_is_passed(backend: im
     assert_eq!(read(&mut cursor, 2).await, "c2 e2");
     assert_eq!(read(&mut cursor, 2).await, "e3");
     assert_eq!(read(&mut cursor, 2).await, "");
-    let unknown = store.read_pending(&id("st_x"), cursor, 2, NOW).await.expect("readable");
-    assert!(unknown.sets.is_empty());
+    let unknown = store.read_pending(&id("st_x"), cursor, 2).await.expect("readable");
+    assert!(unknown.is_empty());
 }
 
 pub(super) async fn a_retry_keeps_the_set_through_a_restart(backend: impl Backend) {
@@ -144,16 +144,16 @@ pub(super) async fn a_stream_that_is_not_enabled_sends_its_announcement_alone(
     let poll = turn(&*store, &poll, StreamStatus::Paused, announced("st_poll")).await;
     append_sets(&*store, vec![set("st_push", "j2"), set("st_poll", "j2")]).await;
 
-    let read = async |cursor| {
-        let read = store.read_pending(&id("st_push"), cursor, 9, NOW).await;
-        names(&read.expect("readable").sets).join(" ")
+    let read = async || {
+        let due = store.read_due(&id("st_push"), up_to(9), NOW).await.expect("readable");
+        (names(&due.sets).join(" "), due.next_retry)
     };
-    assert_eq!(read(Cursor::default()).await, "a1");
+    assert_eq!(read().await, ("a1".into(), None));
     assert_eq!(store.streams_with_work(NOW).await.expect("readable"), [id("st_push")]);
     let sent = seq(&*store, "st_push", "a1").await;
     settle(&*store, "st_push", sent, retry_at(later(60))).await;
     assert!(store.streams_with_work(NOW).await.expect("readable").is_empty());
-    assert_eq!(read(Cursor { announcement: sent, ..Cursor::default() }).await, "");
+    assert_eq!(read().await, (String::new(), Some(later(60))));
 
     let taken = async |limit| {
         let polled = store.take_for_poll(&id("st_poll"), limit, NOW, later(30)).await;
@@ -171,7 +171,8 @@ pub(super) async fn a_stream_that_is_not_enabled_sends_its_announcement_alone(
     assert_eq!(store.waiting(&id("st_push")).await.expect("readable").sets, 4);
     let again = Announcement::New(announcement("st_push", "a2"));
     turn(&*store, &push, StreamStatus::Enabled, again).await;
-    assert_eq!(read(Cursor::default()).await, "a2 c1 j1 j2");
+    assert_eq!(read().await, ("a2 c1 j1".into(), None));
+    assert_eq!(names(&pending(&*store, "st_push").await), ["a2", "c1", "j1", "j2"]);
     turn(&*store, &poll, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(taken(9).await, ("c1 j1 j2".into(), false));
 }

@@ -1,7 +1,7 @@
 //! Streams: one change at a time.
 
 use super::*;
-use ssfd::store::StoreError;
+use ssfd::{domain::stream::ReceiverMembers, store::StoreError};
 
 pub(super) async fn a_stream_comes_back_as_it_was_given(backend: impl Backend) {
     let store = backend.open().await;
@@ -140,14 +140,14 @@ pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Back
     }
     let due = async || store.streams_with_work(NOW).await.expect("readable");
 
-    let stream = push_stream("st_1");
-    let paused = turn(&*store, &stream, StreamStatus::Paused, Announcement::None).await;
-    let enabled = turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
+    let given = ReceiverMembers { description: Some("eu".into()), ..ReceiverMembers::default() };
+    let unmoved = push_stream("st_1").patched(given);
+    store.update_stream(unmoved.clone()).await.expect("updated");
     assert!(due().await.is_empty(), "another change has no say in it");
 
     let elsewhere = PushEndpoint::new("https://rx.example/elsewhere", None, false);
     let delivery = Delivery::Push(elsewhere.expect("valid"));
-    let moved = StreamConfig { delivery, version: enabled.version + 1, ..enabled };
+    let moved = StreamConfig { delivery, version: unmoved.version + 1, ..unmoved };
     store.update_stream(moved.clone()).await.expect("updated");
     assert_eq!(due().await, [id("st_1")]);
 

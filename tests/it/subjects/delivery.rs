@@ -30,7 +30,9 @@ async fn a_set_that_waits_for_a_retry_goes_with_its_subject() {
     assert_eq!(receiver.next().await.subject(), "kim");
 
     scene.remove(&opaque("kim")).await;
-    // The actor has it in memory, and no other reason to look into the store.
+    // So that it is due.
+    scene.change_status("paused").await;
+    scene.change_status("enabled").await;
     eventually("the SET is discarded", async || scene.daemon.backlog().await == 0).await;
     scene.publish(&["kim", "lee"]).await;
     assert_eq!(receiver.next().await.subject(), "lee");

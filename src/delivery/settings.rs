@@ -1,0 +1,43 @@
+//! What an operator may set about the work of streams.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::{breaker::BreakerSettings, fault::FaultSettings, retry::RetryPolicy};
+
+/// The bounds of streams' work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliverySettings {
+    /// SETs of one stream in flight at a time, each of another lane.
+    pub in_flight_max: usize,
+    /// SETs of one stream in memory at a time, each of another lane; all others wait in the store.
+    pub window_max: usize,
+    /// Attempts at one host at a time, of all streams together.
+    pub host_in_flight_max: usize,
+    /// How long a stream's actor stays without anything to do.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// How often the store is searched for work whose wake-up was lost.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    pub retry: RetryPolicy,
+    pub breaker: BreakerSettings,
+    pub fault: FaultSettings,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 32,
+            window_max: 256,
+            host_in_flight_max: 64,
+            idle_timeout: Duration::from_secs(30),
+            sweep_interval: Duration::from_secs(5),
+            retry: RetryPolicy::default(),
+            breaker: BreakerSettings::default(),
+            fault: FaultSettings::default(),
+        }
+    }
+}

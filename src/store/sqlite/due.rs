@@ -1,0 +1,172 @@
+//! What can be pushed: the heads of lanes.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    lookup::Judge,
+    outbox::{discard, least, pending_set},
+    row, streams,
+};
+use crate::{
+    delivery::outbox::{Kind, PendingSet, Reading, Seq},
+    domain::{id::StreamId, time::Timestamp},
+};
+
+// `busy` is short, and passed over within the index.
+
+const FRESH: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
+    FROM outbox INDEXED BY outbox_fresh
+    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts = 0 AND control = ?2
+        AND seq NOT IN (SELECT value FROM json_each(?3))
+    ORDER BY seq LIMIT ?4";
+
+const RETRIES: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
+    FROM outbox INDEXED BY outbox_retries
+    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND control = ?2
+        AND due_at <= ?5 AND seq NOT IN (SELECT value FROM json_each(?3))
+    ORDER BY due_at, seq LIMIT ?4";
+
+const NEXT_RETRY: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_retries
+    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND control = ?2
+        AND ?3 < due_at";
+
+/// Of the lane of an event.
+const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
+    FROM outbox INDEXED BY outbox_lanes
+    WHERE stream = ?1 AND control = 0 AND lane = ?2 AND settled_at IS NULL
+    ORDER BY seq LIMIT 1";
+
+/// What was read, and which of it is not to be sent.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) sets: Vec<PendingSet>,
+    pub(super) next_retry: Option<Timestamp>,
+    pub(super) unwanted: Vec<Seq>,
+}
+
+pub(super) fn read(
+    db: &Connection,
+    id: &StreamId,
+    reading: &Reading,
+    now: Timestamp,
+) -> rusqlite::Result<Read> {
+    let Some(stream) = streams::key(db, id)? else { return Ok(Read::default()) };
+    let mut heads = Heads { db, stream, busy: busy(reading), now, sets: Vec::new() };
+    let mut next = db.prepare_cached(NEXT_RETRY)?;
+    let mut next_retry: Option<i64> = None;
+    let least = least(db, id)?;
+    for kind in [Kind::Announcement, Kind::Control, Kind::Event] {
+        let control = row::control(kind);
+        if control < least {
+            continue;
+        }
+        match kind {
+            Kind::Event => heads.read(control, reading.fresh + reading.retries, reading.retries)?,
+            Kind::Control | Kind::Announcement => {
+                heads.read(control, Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2)?;
+            }
+        }
+        let found = next.query_row(params![stream, control, now.as_millis()], |row| row.get(0))?;
+        next_retry = [next_retry, found].into_iter().flatten().min();
+    }
+    let sets = heads.sets;
+    let unwanted = match Judge::of(db, id, now)? {
+        Some(mut judge) => judge.unwanted(&sets)?,
+        None => Vec::new(),
+    };
+    Ok(Read { sets, next_retry: next_retry.map(Timestamp::from_millis), unwanted })
+}
+
+fn busy(reading: &Reading) -> String {
+    let busy: Vec<i64> = reading.busy.iter().map(|seq| seq.0).collect();
+    serde_json::to_string(&busy).expect("numbers are JSON")
+}
+
+struct Heads<'a> {
+    db: &'a Connection,
+    stream: i64,
+    busy: String,
+    now: Timestamp,
+    sets: Vec<PendingSet>,
+}
+
+impl Heads<'_> {
+    /// Reads `limit` heads, `retries` of them such as failed before if there are that many, and more
+    /// only if there are not enough others.
+    fn read(&mut self, control: i64, limit: usize, retries: usize) -> rusqlite::Result<()> {
+        let mut failed = self.failed(control, limit)?;
+        let places = limit - failed.len().min(retries);
+        let fresh = self.fresh(control, places)?;
+        failed.truncate(limit - fresh.len());
+        self.sets.extend(failed.into_iter().chain(fresh));
+        Ok(())
+    }
+
+    fn failed(&self, control: i64, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
+        let mut read = self.db.prepare_cached(RETRIES)?;
+        let (limit, now) = (row::limit(limit), self.now.as_millis());
+        read.query_map(params![self.stream, control, self.busy, limit, now], pending_set)?.collect()
+    }
+
+    fn fresh(&self, control: i64, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
+        let mut read = self.db.prepare_cached(FRESH)?;
+        let limit = row::limit(limit);
+        read.query_map(params![self.stream, control, self.busy, limit], pending_set)?.collect()
+    }
+}
+
+/// The most SETs that one call discards: it has the writer for itself.
+const DISCARDED_MAX: usize = 1000;
+
+/// Discards heads, and what follows in their lanes for as long as that is not to be sent either.
+/// Returns how many went.
+pub(super) fn discard_unwanted(
+    db: &Connection,
+    id: &StreamId,
+    unwanted: &[Seq],
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let Some(stream) = streams::key(db, id)? else { return Ok(0) };
+    let mut lane_of = db.prepare_cached("SELECT lane FROM outbox WHERE seq = ?1")?;
+    let mut head = db.prepare_cached(HEAD)?;
+    let mut unwanted = unwanted.to_vec();
+    let mut discarded = 0;
+    while !unwanted.is_empty() && discarded < DISCARDED_MAX {
+        let mut lanes = HashSet::new();
+        for seq in &unwanted {
+            lanes.extend(lane_of.query_row([seq.0], |row| row.get::<_, i64>(0)).optional()?);
+        }
+        discarded += discard(db, &unwanted)?;
+        let mut next = Vec::new();
+        for lane in lanes {
+            next.extend(head.query_row(params![stream, lane], pending_set).optional()?);
+        }
+        unwanted = match Judge::of(db, id, now)? {
+            Some(mut judge) => judge.unwanted(&next)?,
+            None => Vec::new(),
+        };
+    }
+    Ok(discarded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::plan::plan;
+
+    #[test]
+    fn heads_are_read_in_order_without_sorting_and_nothing_else_is_passed() {
+        for (sql, by) in [
+            (FRESH, "outbox_fresh (stream=? AND control=?)"),
+            (RETRIES, "outbox_retries (stream=? AND control=? AND due_at<?)"),
+            (NEXT_RETRY, "COVERING INDEX outbox_retries (stream=? AND control=? AND due_at>?)"),
+            (HEAD, "outbox_lanes (stream=? AND control=? AND lane=?)"),
+        ] {
+            let steps = plan(sql);
+            assert!(steps.iter().any(|step| step.contains(by)), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
+    }
+}

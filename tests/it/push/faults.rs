@@ -1,0 +1,179 @@
+//! What becomes of a stream whose endpoint is at fault (SSF §8.1.2), or out of reach.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ssfd::config::Config;
+
+use crate::{
+    harness::{
+        daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
+    },
+    scripted_server::{Gate, Reply},
+};
+
+/// Pauses at the third fault, however soon that is.
+fn impatient(config: &mut Config) {
+    config.delivery.fault.pause_after = Duration::ZERO;
+    config.delivery.fault.attempts_min = 3;
+    config.delivery.fault.key_refusals_max = 3;
+}
+
+/// Answers as `status` says at the time.
+async fn changeable(status: &Arc<AtomicUsize>) -> Receiver {
+    let status = Arc::clone(status);
+    Receiver::start(move |_, _| {
+        let status = u16::try_from(status.load(Ordering::SeqCst)).expect("a status");
+        let body = if status == 400 { r#"{"err":"invalid_key"}"# } else { "" };
+        Reply::full(status, &[], body)
+    })
+    .await
+}
+
+async fn paused(scene: &Scene) -> String {
+    let mut reason = String::new();
+    eventually("the stream is paused", async || {
+        let (status, why) = scene.status().await;
+        reason = why;
+        status == "paused"
+    })
+    .await;
+    reason
+}
+
+/// PUSH-06, PUSH-11, STAT-08.
+#[actix_web::test]
+async fn a_stream_whose_endpoint_is_at_fault_is_paused_and_holds_its_sets() {
+    for (status, label, detail) in [
+        (401, "credentials", "status 401"),
+        (403, "credentials", "status 403"),
+        (404, "misconfigured", "status 404"),
+        (410, "misconfigured", "status 410"),
+        (302, "misconfigured", "status 302"),
+        (413, "misconfigured", "status 413"),
+        (400, "refused_invalid_key", "invalid_key"),
+    ] {
+        let answer = Arc::new(AtomicUsize::new(status));
+        let mut receiver = changeable(&answer).await;
+        let name = format!("fault-{status}");
+        let scene = Scene::pushing_with(&receiver, |config| {
+            rename_provider(config, &name);
+            impatient(config);
+            config.delivery.in_flight_max = 1;
+        })
+        .await;
+        scene.publish(&["s-1", "s-2", "s-3", "s-4", "s-5"]).await;
+
+        let reason = paused(&scene).await;
+        assert!(reason.starts_with("3 pushes in a row failed"), "{reason}");
+        assert!(reason.contains(label) && reason.contains(detail), "{reason}");
+        let series = format!(r#"ssfd_streams_paused_total{{provider="{name}",outcome="{label}"}}"#);
+        assert_eq!(scene.daemon.metric(&series).await.to_string(), "1");
+        // Refused for its signature, a SET is dead, but not the last one.
+        let dead = if status == 400 { 2 } else { 0 };
+
+        // It was told, if only it had listened.
+        while receiver.next().await.payload()["status"] != "paused" {}
+        receiver.rest();
+        // Repaired and enabled again, it gets what was held, at once.
+        answer.store(202, Ordering::SeqCst);
+        scene.change_status("enabled").await;
+        let mut held = Vec::new();
+        while held.len() < 5 - dead {
+            // The word that it is paused may have been under way.
+            held.extend(Some(receiver.next().await.subject()).filter(|id| id.starts_with("s-")));
+        }
+        held.sort();
+        assert_eq!(held, ["s-1", "s-2", "s-3", "s-4", "s-5"][dead..]);
+        scene.settled().await;
+    }
+}
+
+/// PUSH-10, PUSH-11: nothing of it ever reached the Receiver.
+#[actix_web::test]
+async fn a_stream_whose_endpoint_is_not_trusted_or_not_allowed_is_paused() {
+    let receiver = Receiver::accepting_over_tls().await;
+    for (label, allowed) in [("tls_untrusted", true), ("address_refused", false)] {
+        let scene = Scene::new(push_to(&receiver.url("/in")), |config| {
+            impatient(config);
+            if !allowed {
+                config.push.allow_networks.clear();
+            }
+        })
+        .await;
+        scene.publish(&["s-1"]).await;
+        let reason = paused(&scene).await;
+        assert!(reason.contains(label), "{reason}");
+        assert!(1 <= scene.daemon.backlog().await, "the SET is held");
+    }
+}
+
+/// PUSH-11: a SET that is given up frees its lane, and its stream stays enabled.
+#[actix_web::test]
+async fn a_set_that_is_given_up_leaves_the_stream_enabled() {
+    let mut receiver = Receiver::start(|_, request| {
+        Reply::status(if request.subject() == "poison" { 500 } else { 202 })
+    })
+    .await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        impatient(config);
+        config.delivery.retry.give_up_after = Duration::from_millis(200);
+    })
+    .await;
+    scene.publish(&["poison", "well"]).await;
+    scene.settled().await;
+    scene.publish(&["poison", "well"]).await;
+    scene.settled().await;
+    assert_eq!(scene.status().await.0, "enabled");
+    let arrived = receiver.rest().iter().filter(|set| set.subject() == "well").count();
+    assert_eq!(arrived, 2);
+}
+
+/// A busy endpoint is not at fault, whatever it takes.
+#[actix_web::test]
+async fn an_endpoint_that_is_busy_or_down_has_its_stream_left_enabled() {
+    let mut receiver = Receiver::answering([503, 429, 500, 503, 408, 425, 500, 503]).await;
+    let scene = Scene::pushing_with(&receiver, impatient).await;
+    scene.publish(&["s-1"]).await;
+    receiver.next_few(9).await;
+    scene.settled().await;
+    assert_eq!(scene.status().await.0, "enabled");
+}
+
+/// P4 of the design: an endpoint that is out of reach gets one attempt at a time, and none soon.
+#[actix_web::test]
+async fn an_endpoint_out_of_reach_is_only_probed() {
+    let broken = Gate::default();
+    let repaired = broken.clone();
+    let mut receiver =
+        Receiver::start(
+            move |_, _| {
+                if repaired.is_open() { Reply::status(202) } else { Reply::Nothing }
+            },
+        )
+        .await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        rename_provider(config, "out-of-reach");
+        config.delivery.in_flight_max = 1;
+        config.delivery.breaker.open_for = Duration::from_millis(100);
+        config.delivery.breaker.open_for_max = Duration::from_millis(100);
+    })
+    .await;
+    let about: Vec<_> = (0..40).map(|n| format!("s-{n}")).collect();
+    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+
+    // Five in a row, and probes.
+    receiver.next_few(7).await;
+    assert!(1.0 <= scene.daemon.metric("ssfd_endpoints_cut_off").await);
+    let waiting = scene.waiting().await;
+    assert_eq!(waiting.len(), about.len());
+    assert!(waiting.iter().filter(|set| set.attempts == 0).count() >= 30, "most were left alone");
+
+    broken.open();
+    scene.settled().await;
+}

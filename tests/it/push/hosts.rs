@@ -1,0 +1,89 @@
+//! What streams of one host share (P4 of the design).
+
+use crate::{
+    harness::{receiver::Receiver, scene::Scene, streams::push_to},
+    scripted_server::{Gate, Reply},
+};
+
+/// A Receiver that does not answer at `/slow` until the gate is opened.
+async fn receiver(gate: &Gate) -> Receiver {
+    let held = gate.clone();
+    Receiver::start(move |_, request| match request.target.as_str() {
+        "/slow" => Reply::status(202).behind(&held),
+        _ => Reply::status(202),
+    })
+    .await
+}
+
+async fn publish_many(scene: &Scene, count: usize) {
+    let about: Vec<String> = (0..count).map(|n| format!("s-{n}")).collect();
+    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+#[actix_web::test]
+async fn streams_of_one_host_have_no_more_attempts_than_its_cap() {
+    const CAP: usize = 6;
+    let gate = Gate::default();
+    let mut receiver = receiver(&gate).await;
+    let scene = Scene::new(push_to(&receiver.url("/slow")), |config| {
+        config.delivery.host_in_flight_max = CAP;
+    })
+    .await;
+    for _ in 0..3 {
+        scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/slow"))).await;
+    }
+    publish_many(&scene, 20).await;
+
+    receiver.next_few(CAP).await;
+    // Another host on the same machine: had there been more for the first, they were there now.
+    let mut other = Receiver::accepting().await;
+    scene.daemon.create_stream(&scene.token, push_to(&other.url("/in"))).await;
+    publish_many(&scene, 20).await;
+    other.next_few(20).await;
+    assert!(receiver.rest().is_empty(), "as many as may are under way");
+
+    gate.open();
+    scene.settled().await;
+}
+
+/// A stream whose endpoint hangs keeps its own share of the host's room, and no more.
+#[actix_web::test]
+async fn a_slow_stream_leaves_room_for_another_of_its_host() {
+    let gate = Gate::default();
+    let mut receiver = receiver(&gate).await;
+    let scene = Scene::new(push_to(&receiver.url("/slow")), |config| {
+        config.delivery.in_flight_max = 3;
+        config.delivery.host_in_flight_max = 4;
+    })
+    .await;
+    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
+    publish_many(&scene, 50).await;
+    let mut through = 0;
+    while through < 50 {
+        through += usize::from(receiver.next().await.target == "/in");
+    }
+    gate.open();
+    scene.settled().await;
+}
+
+/// Many streams, room for one attempt: each has its turn.
+#[actix_web::test]
+async fn streams_of_one_host_take_turns() {
+    const STREAMS: usize = 8;
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::new(push_to(&receiver.url("/0")), |config| {
+        config.delivery.host_in_flight_max = 1;
+    })
+    .await;
+    for n in 1..STREAMS {
+        scene.daemon.create_stream(&scene.token, push_to(&receiver.url(&format!("/{n}")))).await;
+    }
+    publish_many(&scene, 10).await;
+    scene.settled().await;
+    let arrived = receiver.rest();
+    assert_eq!(arrived.len(), 10 * STREAMS);
+    for n in 0..STREAMS {
+        let target = format!("/{n}");
+        assert_eq!(arrived.iter().filter(|set| set.target == target).count(), 10);
+    }
+}
