@@ -30,11 +30,15 @@ use crate::{
     clock,
     config::{Config, ConfigError},
     directory::Directory,
-    http::{self, Services},
+    http::{self, Services, connection},
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
     store::{HOLD_LIMIT, Store, StoreError, sqlite::SqliteStore},
-    telemetry::{causes::with_causes, metrics, readiness::Readiness},
+    telemetry::{
+        causes::with_causes,
+        metrics::{self, Listener},
+        readiness::Readiness,
+    },
     transmitter::Transmitter,
 };
 
@@ -219,8 +223,10 @@ impl App {
             tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
             tokio::spawn(pause_at_fault(Arc::clone(&transmitter), faults)),
         ];
-        let public = public_server(&config, &services, listeners.public, tls)?;
-        let internal = internal_server(&services, listeners.internal)?;
+        let workers = or_cores(config.public.workers);
+        let public = server(Listener::Public, &services, listeners.public, tls, workers)?;
+        // Few clients, and each of them quick.
+        let internal = server(Listener::Internal, &services, listeners.internal, None, 1)?;
         services.authenticator.warm_up();
         let servers = [public.handle(), internal.handle()];
         let serving = [actix_web::rt::spawn(public), actix_web::rt::spawn(internal)];
@@ -261,20 +267,38 @@ const TCP_NODELAY: bool = true;
 /// once long polls are released.
 const REQUEST_DRAIN_SECS: u64 = 5;
 
-fn public_server(
-    config: &Config,
+fn server(
+    which: Listener,
     services: &Services,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
+    workers: usize,
 ) -> std::io::Result<Server> {
+    let connections = match which {
+        Listener::Public => &services.public.connections,
+        Listener::Internal => &services.internal.connections,
+    };
+    // The server counts them by worker.
+    let connections_max = connections.max.div_ceil(workers);
+    let (head_timeout, idle_timeout) = (connections.head_timeout, connections.idle_timeout);
+    let idle_max = head_timeout + idle_timeout;
+    let tls_timeout = services.public.tls_timeout;
     let services = services.clone();
     let server = HttpServer::new(move || {
-        HttpApp::new()
-            .wrap(middleware::from_fn(http::count_public))
-            .configure(http::public(&services))
+        let count = move |request, next| http::count(which, request, next);
+        let app = HttpApp::new().wrap(middleware::from_fn(count));
+        match which {
+            Listener::Public => app.configure(http::public(&services)),
+            Listener::Internal => app.configure(http::internal(&services)),
+        }
     });
     let server = server
-        .workers(or_cores(config.public.workers))
+        .on_connect(move |io, extensions| connection::watch(io, extensions, idle_max))
+        .workers(workers)
+        .max_connections(connections_max)
+        .client_request_timeout(head_timeout)
+        .keep_alive(idle_timeout)
+        .tls_handshake_timeout(tls_timeout)
         .shutdown_timeout(REQUEST_DRAIN_SECS)
         .tcp_nodelay(TCP_NODELAY)
         .disable_signals();
@@ -283,22 +307,6 @@ fn public_server(
         None => server.listen(listener)?,
     };
     Ok(server.run())
-}
-
-fn internal_server(services: &Services, listener: TcpListener) -> std::io::Result<Server> {
-    let services = services.clone();
-    let server = HttpServer::new(move || {
-        HttpApp::new()
-            .wrap(middleware::from_fn(http::count_internal))
-            .configure(http::internal(&services))
-    });
-    // Few clients, and each of them quick.
-    let server = server
-        .workers(1)
-        .shutdown_timeout(REQUEST_DRAIN_SECS)
-        .tcp_nodelay(TCP_NODELAY)
-        .disable_signals();
-    Ok(server.listen(listener)?.run())
 }
 
 /// Endpoints at fault that wait to be looked at; the actors of further ones wait for a place.

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod explain;
 pub mod http;
 pub mod keys;
+pub mod openapi;
 pub mod publish;
 pub mod receive;
 pub mod serve;
@@ -70,6 +71,8 @@ enum Command {
     Explain(explain::Explain),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Clients(clients::Clients),
     Streams(streams::Streams),
 }
@@ -126,6 +129,10 @@ impl Cli {
             Command::Explain(explain) => explain.run(&config()?, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
+            Command::OpenApi(openapi) => {
+                openapi.run();
+                Ok(())
+            }
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(self.json).await,
         }

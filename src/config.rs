@@ -176,6 +176,24 @@ impl Config {
         if public.tls_certificate.is_some() != public.tls_key.is_some() {
             return invalid("public.tls_certificate", "and `public.tls_key` belong together");
         }
+        for (key, connections) in [
+            ("public.connections", &public.connections),
+            ("internal.connections", &self.internal.connections),
+        ] {
+            if connections.max == 0 {
+                return invalid(format!("{key}.max"), "must be at least 1");
+            }
+            for (name, timeout) in [
+                ("head_timeout", connections.head_timeout),
+                ("body_timeout", connections.body_timeout),
+                ("idle_timeout", connections.idle_timeout),
+            ] {
+                // 0 would stand for no bound at all.
+                if timeout.is_zero() {
+                    return invalid(format!("{key}.{name}"), "must be longer than 0");
+                }
+            }
+        }
         let redis = &self.ingest.redis;
         if redis.batch_max == 0 {
             return invalid("ingest.redis.batch_max", "must be at least 1");

@@ -2,13 +2,16 @@
 //! responses out.
 
 pub mod admin;
+mod api;
 mod auth;
 mod body;
+pub mod connection;
 mod error;
 pub mod events;
 mod health;
 mod jwks;
 mod oauth;
+pub mod openapi;
 mod poll;
 pub mod settings;
 mod status;
@@ -17,10 +20,10 @@ mod subjects;
 mod verification;
 mod well_known;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use actix_web::{
-    Error, FromRequest, Handler, Responder, Route,
+    Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
@@ -30,12 +33,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     auth::Authenticator,
-    domain::{
-        metadata::{WELL_KNOWN, resource},
-        oauth::{AUTHORIZATION_SERVER, PROTECTED_RESOURCE, TOKEN_ENDPOINT},
-        provider::Provider,
+    domain::provider::Provider,
+    http::{
+        api::{Base, Resource},
+        body::BodyLimits,
+        connection::{Connection, UnderWay},
+        settings::{InternalSettings, PublicSettings},
     },
-    http::settings::{InternalSettings, PublicSettings},
     signing::key_ring::KeyRings,
     store::Store,
     telemetry::{
@@ -67,7 +71,6 @@ impl Services {
             .app_data(web::Data::new(Arc::clone(&self.store)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
             .app_data(web::Data::new(self.metrics.clone()))
-            .app_data(web::Data::new(self.public.clone()))
             .app_data(web::Data::new(self.internal.clone()));
     }
 }
@@ -78,61 +81,27 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
     let services = services.clone();
     move |config| {
         services.provide(config);
+        config.app_data(BodyLimits {
+            bytes_max: services.public.body_bytes_max,
+            timeout: services.public.connections.body_timeout,
+        });
         // Longest path first: the scope of an issuer without a path takes in every other.
         let providers = services.transmitter.directory().providers();
         let by_path: BTreeMap<_, _> = providers.map(|p| (p.issuer.path().to_owned(), p)).collect();
-        for (_, provider) in by_path.into_iter().rev() {
-            let scope =
-                |path: &str| web::scope(path).app_data(web::Data::from(Arc::clone(provider)));
-            let well_known = |name| scope(&provider.issuer.well_known_path(name));
-            config
-                .service(well_known(WELL_KNOWN).service(document("", well_known::metadata)))
-                .service(
-                    well_known(PROTECTED_RESOURCE).service(document("", oauth::protected_resource)),
-                )
-                .service(
-                    well_known(AUTHORIZATION_SERVER)
-                        .service(document("", oauth::authorization_server)),
-                )
-                .service(
-                    scope(provider.issuer.path())
-                        .wrap(from_fn(auth::name_resource_metadata))
-                        .configure(provider_scope),
-                );
+        for (path, provider) in by_path.into_iter().rev() {
+            let data = || web::Data::from(Arc::clone(provider));
+            let (at_origin, below): (Vec<&Resource>, _) =
+                api::public::RESOURCES.iter().partition(|resource| resource.base == Base::Origin);
+            for resource in at_origin {
+                let path = resource.path.replace("/{issuer_path}", &path);
+                config.service(web::scope(&path).app_data(data()).service(resource.at("")));
+            }
+            let scope = web::scope(&path).app_data(data());
+            let scope = below.into_iter().fold(scope, |scope, r| scope.service(r.service()));
+            config.service(scope.wrap(from_fn(auth::name_resource_metadata)));
         }
         config.default_service(web::to(error::not_found));
     }
-}
-
-fn provider_scope(config: &mut web::ServiceConfig) {
-    config
-        .service(document(&format!("/.well-known/{WELL_KNOWN}"), well_known::metadata))
-        .service(document(resource::JWKS, jwks::key_set))
-        .service(only(TOKEN_ENDPOINT, "POST", [web::post().to(oauth::token)]))
-        .service(only(
-            resource::STREAMS,
-            "GET, POST, PATCH, PUT, DELETE",
-            [
-                web::get().to(streams::read),
-                web::post().to(streams::create),
-                web::patch().to(streams::update),
-                web::put().to(streams::replace),
-                web::delete().to(streams::delete),
-            ],
-        ))
-        .service(only(
-            resource::STATUS,
-            "GET, POST",
-            [web::get().to(status::read), web::post().to(status::update)],
-        ))
-        .service(only(resource::ADD_SUBJECT, "POST", [web::post().to(subjects::add)]))
-        .service(only(resource::REMOVE_SUBJECT, "POST", [web::post().to(subjects::remove)]))
-        .service(only(resource::VERIFY, "POST", [web::post().to(verification::request)]))
-        .service(only(
-            &format!("{}/{{stream_id}}", resource::POLL),
-            "POST",
-            [web::post().to(poll::poll)],
-        ));
 }
 
 /// The listener for upstream and operators.
@@ -140,37 +109,24 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
     let services = services.clone();
     move |config| {
         services.provide(config);
-        config
-            .service(only("/events", "POST", [web::post().to(events::publish)]))
-            .service(web::scope(admin::PATH).configure(admin::resources))
-            .service(document("/healthz", health::alive))
-            .service(document("/readyz", health::ready))
-            .service(document("/metrics", health::metrics))
-            .default_service(web::to(error::not_found));
+        config.app_data(BodyLimits {
+            bytes_max: services.internal.events_bytes_max,
+            timeout: services.internal.connections.body_timeout,
+        });
+        for resource in api::internal::RESOURCES.iter().chain(api::admin::RESOURCES) {
+            config.service(resource.service());
+        }
+        config.default_service(web::to(error::not_found));
     }
 }
 
-/// Counts what the public listener answers.
-pub async fn count_public<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    count(Listener::Public, request, next).await
-}
-
-/// Counts what the internal listener answers.
-pub async fn count_internal<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    count(Listener::Internal, request, next).await
-}
-
-async fn count<B: MessageBody>(
+/// Counts what a listener answers, and lets the connection know that it is in use.
+pub async fn count<B: MessageBody>(
     listener: Listener,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
+    let _under_way = request.conn_data::<Rc<Connection>>().map(UnderWay::on);
     let response = next.call(request).await;
     let status = match &response {
         Ok(response) => response.status(),
@@ -178,26 +134,6 @@ async fn count<B: MessageBody>(
     };
     metrics::http_request(listener, status.as_u16().into());
     response
-}
-
-/// A resource that is there to be read: by GET, and by HEAD as well (RFC 9110 §9.1).
-fn document<F, Args>(path: &str, handler: F) -> actix_web::Resource
-where
-    F: Handler<Args>,
-    F::Output: Responder + 'static,
-    Args: FromRequest + 'static,
-{
-    only(path, "GET, HEAD", [web::get().to(handler.clone()), web::head().to(handler)])
-}
-
-/// A resource that answers other methods with 405 and the list of its own (RFC 9110 §15.5.6).
-fn only<const N: usize>(
-    path: &str,
-    allowed: &'static str,
-    routes: [Route; N],
-) -> actix_web::Resource {
-    let resource = routes.into_iter().fold(web::resource(path), actix_web::Resource::route);
-    resource.default_service(web::to(move || async move { error::not_allowed(allowed) }))
 }
 
 /// The provider that a request is for, put there by its scope.

@@ -18,6 +18,7 @@ use crate::{
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct ProviderSettings {
     /// The https URL under which the provider speaks, exactly as Receivers know it (SSF §7.2.4).
     pub issuer: String,
@@ -37,6 +38,8 @@ pub struct ProviderSettings {
     pub interop: bool,
     /// Whether a push endpoint may be plain http. For tests only (RFC 8935 §2.1).
     pub insecure_endpoints: bool,
+    /// Whether a Receiver may ask for push and poll by what the RISC profile of 2018 called them.
+    pub legacy_delivery_methods: bool,
     /// The least time between two verification requests for one stream.
     #[serde(with = "humantime_serde")]
     pub min_verification_interval: Duration,
@@ -73,6 +76,7 @@ impl Default for ProviderSettings {
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,
+            legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
             inactivity_timeout: Duration::ZERO,
@@ -134,6 +138,7 @@ impl ProviderSettings {
             event_checks: self.event_checks,
             interop: self.interop,
             insecure_endpoints: self.insecure_endpoints,
+            legacy_delivery_methods: self.legacy_delivery_methods,
             min_verification_interval: self.min_verification_interval,
             streams_per_receiver_max: self.streams_per_receiver_max,
             inactivity_timeout: Some(inactivity_timeout).filter(|timeout| !timeout.is_zero()),

@@ -96,6 +96,11 @@ fn a_bad_value_is_named_with_its_rule() {
     );
     refuses("[providers.acme]\ndefault_subjects = \"SOME\"\n", "default_subjects");
     refuses("[providers.acme]\nsubject_changes_per_second_max = 0\n", "per_second_max");
+    refuses("[public.connections]\nmax = 0\n", "`public.connections.max`");
+    refuses(
+        "[internal.connections]\nbody_timeout = \"0s\"\n",
+        "`internal.connections.body_timeout`",
+    );
     refuses("[providers.\"a b\"]\n", "provider name");
     refuses("[poll]\nwait = \"10m\"\n", "`poll.wait`");
     refuses("= 1", "TOML");

@@ -9,6 +9,9 @@ use crate::domain::{id::Jti, set_error::SetError};
 /// The longest that a long poll may be made to wait.
 pub const WAIT_MAX: Duration = Duration::from_mins(5);
 
+/// The most SETs that one poll may acknowledge, and the most that it may refuse.
+pub const ACKS_MAX: usize = 10_000;
+
 /// How poll streams are served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

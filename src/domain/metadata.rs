@@ -1,5 +1,6 @@
 //! The discovery document of a provider (SSF §7.1).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -16,7 +17,9 @@ pub mod resource {
     pub const ADD_SUBJECT: &str = "/ssf/subjects/add";
     pub const REMOVE_SUBJECT: &str = "/ssf/subjects/remove";
     pub const VERIFY: &str = "/ssf/verify";
-    pub const POLL: &str = "/ssf/poll";
+    /// Each stream has one of its own (SSF §6.1.2).
+    pub const POLL: &str = "/ssf/poll/{stream_id}";
+    pub const OPENAPI: &str = "/ssf/openapi.json";
 }
 
 /// The name of the well-known document (SSF §7.2).
@@ -24,7 +27,7 @@ pub const WELL_KNOWN: &str = "ssf-configuration";
 
 /// Transmitter configuration metadata. No member is an empty array: SSF §7.2.3 would have it left
 /// out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Metadata<'a> {
     spec_version: &'static str,
     issuer: &'a str,
@@ -39,7 +42,8 @@ pub struct Metadata<'a> {
     default_subjects: DefaultSubjects,
 }
 
-#[derive(Debug, Serialize)]
+/// A way to show a credential (SSF §7.1.1).
+#[derive(Debug, Serialize, JsonSchema)]
 struct AuthorizationScheme {
     spec_urn: &'static str,
 }

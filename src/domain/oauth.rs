@@ -1,6 +1,7 @@
 //! The documents by which an OAuth client finds its way: of a provider as a protected resource
 //! (RFC 9728), and of its own authorization server (RFC 8414).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{grant::Scope, issuer::Issuer};
@@ -17,7 +18,7 @@ pub const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
 const SCOPES: [Scope; 2] = [Scope::Read, Scope::Manage];
 
 /// A provider as a protected resource. Its identifier is the issuer's URL.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ProtectedResource<'a> {
     resource: &'a str,
     authorization_servers: [&'a str; 1],
@@ -38,7 +39,7 @@ impl<'a> ProtectedResource<'a> {
 }
 
 /// A provider as its own authorization server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AuthorizationServer<'a> {
     issuer: &'a str,
     token_endpoint: String,

@@ -10,6 +10,7 @@ use super::{
 
 /// What a provider promises and allows.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Provider {
     pub name: ProviderName,
     pub issuer: Issuer,
@@ -24,6 +25,9 @@ pub struct Provider {
     pub interop: bool,
     /// Whether a push endpoint may be plain http, for tests (RFC 8935 §2.1 asks for TLS).
     pub insecure_endpoints: bool,
+    /// Whether push and poll may be asked for by their names of 2018 (RISC draft §5.2.1). They are
+    /// neither advertised nor shown.
+    pub legacy_delivery_methods: bool,
     /// The least time between two verification requests for one stream (SSF §8.1.1).
     pub min_verification_interval: Duration,
     /// The most streams that one Receiver may have (SSF §8.1.1.1: 409 beyond).
@@ -73,6 +77,7 @@ impl Provider {
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,
+            legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
             inactivity_timeout: None,

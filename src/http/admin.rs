@@ -4,11 +4,11 @@ pub mod streams;
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header};
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{error::ApiError, only};
+use super::error::ApiError;
 
 /// Where the resources stand.
 pub const PATH: &str = "/admin/v1";
@@ -18,22 +18,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How many entries a page has unless `limit` says otherwise, and at most.
 const PAGE_DEFAULT: usize = 100;
 pub const PAGE_MAX: usize = 1000;
-
-pub(super) fn resources(config: &mut web::ServiceConfig) {
-    config
-        .service(only("/streams", "GET", [web::get().to(streams::list)]))
-        .service(only(
-            "/streams/{stream_id}",
-            "GET, DELETE",
-            [web::get().to(streams::show), web::delete().to(streams::delete)],
-        ))
-        .service(only(
-            "/streams/{stream_id}/status",
-            "POST",
-            [web::post().to(streams::change_status)],
-        ))
-        .service(only("/streams/{stream_id}/verify", "POST", [web::post().to(streams::verify)]));
-}
 
 fn answer(mut response: HttpResponseBuilder, body: impl Serialize) -> HttpResponse {
     response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)

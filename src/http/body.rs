@@ -1,9 +1,15 @@
 //! Request bodies and queries, read within bounds and parsed by hand, so that a refusal names the
 //! member and the rule.
 
-use actix_web::{HttpRequest, web};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 use url::form_urlencoded;
 
 use crate::{
@@ -14,29 +20,101 @@ use crate::{
     http::error::ApiError,
 };
 
-/// Reads a body of at most `bytes_max` bytes.
-pub(super) async fn read(mut payload: web::Payload, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| ApiError::bad("body", "ended before it was complete"))?;
-        if bytes_max < body.len() + chunk.len() {
-            return Err(ApiError::TooLarge { bytes_max });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+/// How deep the objects and arrays of a body may stand in one another. What SSF defines needs six.
+pub(super) const JSON_DEPTH_MAX: usize = 32;
+
+/// What a listener takes of a body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimits {
+    /// In bytes; a larger one is answered 413.
+    pub(super) bytes_max: usize,
+    /// For all of it to arrive, from when it is first read; a slower one is answered 408.
+    pub(super) timeout: Duration,
 }
 
-/// Reads a JSON object. No `Content-Type` is asked for, since SSF's own samples send none.
-pub(super) async fn object(
-    payload: web::Payload,
-    bytes_max: usize,
-) -> Result<Map<String, Value>, ApiError> {
-    let body = read(payload, bytes_max).await?;
-    match serde_json::from_slice(&body) {
-        Ok(Value::Object(members)) => Ok(members),
-        Ok(_) => Err(ApiError::bad("body", "must be a JSON object")),
-        Err(error) => Err(ApiError::bad("body", format!("must be JSON: {error}"))),
+/// A body that has not been read yet. As an extractor it comes after the credential, which is looked
+/// at while nothing of the body is.
+pub(super) struct Body {
+    payload: Payload,
+    limits: BodyLimits,
+}
+
+impl FromRequest for Body {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let limits = request.app_data::<BodyLimits>().expect("every listener has its limits");
+        let payload = payload.take();
+        ready(Ok(Self { payload, limits: *limits }))
+    }
+}
+
+impl Body {
+    /// The same, if it is no larger than this.
+    pub(super) fn at_most(mut self, bytes_max: usize) -> Self {
+        self.limits.bytes_max = self.limits.bytes_max.min(bytes_max);
+        self
+    }
+
+    pub(super) async fn bytes(mut self) -> Result<Vec<u8>, ApiError> {
+        let BodyLimits { bytes_max, timeout: deadline } = self.limits;
+        let reading = async {
+            let mut body = Vec::new();
+            while let Some(chunk) = self.payload.next().await {
+                let chunk =
+                    chunk.map_err(|_| ApiError::bad("body", "ended before it was complete"))?;
+                if bytes_max < body.len() + chunk.len() {
+                    return Err(ApiError::TooLarge { bytes_max });
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(body)
+        };
+        timeout(deadline, reading).await.unwrap_or(Err(ApiError::TooSlow { deadline }))
+    }
+
+    /// A JSON object. No `Content-Type` is asked for, since SSF's own samples send none.
+    pub(super) async fn object(self) -> Result<Map<String, Value>, ApiError> {
+        let body = self.bytes().await?;
+        if JSON_DEPTH_MAX < depth(&body) {
+            let rule = format!("must not be nested more than {JSON_DEPTH_MAX} deep");
+            return Err(ApiError::bad("body", rule));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(members)) => Ok(members),
+            Ok(_) => Err(ApiError::bad("body", "must be a JSON object")),
+            Err(error) => Err(ApiError::bad("body", format!("must be JSON: {error}"))),
+        }
+    }
+}
+
+/// How deep the objects and arrays of a JSON text stand in one another; of another text, some number.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Goes behind the quote that ends a string.
+fn skip_string<'a>(bytes: &mut impl Iterator<Item = &'a u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
     }
 }
 
@@ -85,4 +163,25 @@ pub(super) fn stream_in_query(request: &HttpRequest) -> Result<Option<StreamId>,
 /// The same where a stream has to be named.
 pub(super) fn required_in_query(request: &HttpRequest) -> Result<StreamId, ApiError> {
     stream_in_query(request)?.ok_or_else(|| ApiError::bad("stream_id", "is required"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expected: usize) {
+        assert_eq!(depth(json.as_bytes()), expected, "{json}");
+    }
+
+    #[test]
+    fn depth_counts_what_is_open_and_no_brackets_in_strings() {
+        check("", 0);
+        check("1", 0);
+        check("{}", 1);
+        check(r#"[{"a": [1]}, [2], {}]"#, 3);
+        check(r#"{"[[[": "]{{\"[[", "b": "\\"}"#, 1);
+        check(r#"{"a": "open [[["#, 1);
+        check("]]}[", 1);
+    }
 }

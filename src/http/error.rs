@@ -6,6 +6,7 @@ use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -28,6 +29,9 @@ pub(super) enum ApiError {
     BadRequest { member: String, rule: String },
     #[error("the body is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
+    /// So that nobody holds a connection for the price of a byte now and then.
+    #[error("the body did not arrive within {deadline:?}")]
+    TooSlow { deadline: Duration },
     #[error("{0}")]
     Forbidden(String),
     /// Another Receiver's stream too (SSF §8); a 403 would tell that it exists.
@@ -42,10 +46,12 @@ pub(super) enum ApiError {
 }
 
 /// One shape for every error (RFC 9457).
-#[derive(Serialize)]
-struct Problem<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Problem<'a> {
+    /// What the status stands for.
     title: &'a str,
     status: u16,
+    /// What is wrong; it names the member and the rule, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
@@ -150,6 +156,7 @@ impl ResponseError for ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -166,6 +173,10 @@ impl ResponseError for ApiError {
         }
         if let Some(wait) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, whole_secs(wait).to_string()));
+        }
+        if let Self::TooSlow { .. } = self {
+            // The rest of the body may come yet, and would be taken for a request (RFC 9110 §15.5.9).
+            response.force_close();
         }
         problem(&mut response, self.status_code(), Some(self.to_string()))
     }
@@ -190,7 +201,7 @@ pub(super) async fn not_found() -> HttpResponse {
 }
 
 /// A method that a resource does not have, answered with those that it has.
-pub(super) fn not_allowed(methods: &'static str) -> HttpResponse {
+pub(super) fn not_allowed(methods: &str) -> HttpResponse {
     let mut response = HttpResponse::MethodNotAllowed();
     response.insert_header((header::ALLOW, methods));
     problem(&mut response, StatusCode::METHOD_NOT_ALLOWED, None)

@@ -1,6 +1,7 @@
 //! Upstream publishes over HTTP: one event, an array, or NDJSON.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -11,15 +12,16 @@ use crate::{
         provider::Provider,
         set::Origin,
     },
-    http::{auth::Publisher, body, error::ApiError, settings::InternalSettings},
+    http::{auth::Publisher, body::Body, error::ApiError, settings::InternalSettings},
     store::Appended,
     telemetry::metrics::{self, Source},
     transmitter::{Transmitter, publish::Incoming},
 };
 
 /// What became of one event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
+#[schemars(rename = "EventAnswer")]
 pub enum Answer {
     /// Durable for this many streams.
     Accepted { streams: usize },
@@ -29,8 +31,9 @@ pub enum Answer {
     Rejected { reason: String, detail: String },
 }
 
-/// The body of an answer to `POST /events`.
-#[derive(Debug, Serialize, Deserialize)]
+/// What became of the events of one `POST /events`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "EventAnswers")]
 pub struct Answers {
     pub accepted: usize,
     pub duplicate: usize,
@@ -58,14 +61,14 @@ pub(super) async fn publish(
     request: HttpRequest,
     transmitter: web::Data<Transmitter>,
     settings: web::Data<InternalSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     // A token may outlive the configuration of its provider.
     let provider = transmitter
         .directory()
         .provider(&provider)
         .ok_or_else(|| ApiError::bad("provider", "of this token is not configured any more"))?;
-    let body = body::read(payload, settings.events_bytes_max).await?;
+    let body = body.bytes().await?;
     let ndjson = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
         value.to_str().is_ok_and(|kind| kind.contains("ndjson") || kind.contains("jsonl"))
     });

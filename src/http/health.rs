@@ -4,13 +4,23 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::header, web};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     clock,
     store::Store,
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
+
+/// Whether the daemon can do its work.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Readiness")]
+pub(super) struct View {
+    ready: bool,
+    /// What is missing: `store`, or a stream of upstream.
+    waiting_for: Vec<String>,
+}
 
 /// The process runs and answers.
 pub(super) async fn alive() -> HttpResponse {
@@ -29,9 +39,10 @@ pub(super) async fn ready(
         waiting.push("store".into());
     }
     let ready = waiting.is_empty();
-    let body = json!({"ready": ready, "waiting_for": waiting});
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(View { ready, waiting_for: waiting })
 }
 
 /// Prometheus text. What waits is counted at the time of asking.

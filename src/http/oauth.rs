@@ -7,7 +7,8 @@ use actix_web::{
     web,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use url::form_urlencoded;
 
 use crate::{
@@ -23,7 +24,8 @@ use crate::{
         verification::whole_secs,
     },
     http::{
-        Of, body,
+        Of,
+        body::Body,
         error::{ApiError, not_found},
         jwks::cacheable,
     },
@@ -34,6 +36,28 @@ const MAX_AGE_SECS: u32 = 3600;
 
 /// The largest request for a token, in bytes.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// An access token (RFC 6749 §5.1).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AccessToken")]
+pub(super) struct TokenView<'a> {
+    access_token: &'a str,
+    /// `Bearer` (RFC 6750).
+    token_type: &'static str,
+    /// How long it lives, in seconds.
+    expires_in: u64,
+    /// The scopes that it has, with spaces between.
+    scope: String,
+}
+
+/// Why there is no token (RFC 6749 §5.2).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TokenRefusal")]
+pub(super) struct RefusalView<'a> {
+    /// A code of RFC 6749 §5.2, or `temporarily_unavailable`.
+    error: &'static str,
+    error_description: &'a str,
+}
 
 pub(super) async fn protected_resource(
     request: HttpRequest,
@@ -66,12 +90,12 @@ pub(super) async fn token(
     request: HttpRequest,
     provider: Of,
     authenticator: web::Data<Authenticator>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     if authenticator.external_issuer(&provider.name).is_some() {
         return Ok(not_found().await);
     }
-    let body = body::read(payload, REQUEST_BYTES_MAX).await?;
+    let body = body.at_most(REQUEST_BYTES_MAX).bytes().await?;
     let request = match read(&request, &body) {
         Ok(request) => request,
         Err(refusal) => return Ok(refusal.answer()),
@@ -85,12 +109,12 @@ pub(super) async fn token(
 }
 
 fn answer(issued: &Issued) -> HttpResponse {
-    uncached(StatusCode::OK).json(json!({
-        "access_token": issued.token.expose(),
-        "token_type": "Bearer",
-        "expires_in": issued.lifetime.as_secs(),
-        "scope": Scope::list(&issued.scopes),
-    }))
+    uncached(StatusCode::OK).json(TokenView {
+        access_token: issued.token.expose(),
+        token_type: "Bearer",
+        expires_in: issued.lifetime.as_secs(),
+        scope: Scope::list(&issued.scopes),
+    })
 }
 
 /// RFC 6749 §5.1 asks for both headers.
@@ -148,7 +172,7 @@ impl Refusal {
         if let Some(secs) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, secs.to_string()));
         }
-        response.json(json!({"error": self.error, "error_description": self.description}))
+        response.json(RefusalView { error: self.error, error_description: &self.description })
     }
 }
 

@@ -1,24 +1,32 @@
 //! Poll delivery (RFC 8936, SSF §6.1.2).
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, http::header, web};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{
-    delivery::poll::PollRequest,
+    delivery::poll::{ACKS_MAX, PollRequest},
     domain::{
         grant::Scope,
         id::{Jti, StreamId},
         set_error::SetError,
     },
-    http::{auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    http::{auth::Receiver, body::Body, error::ApiError},
     transmitter::{Transmitter, poll::PollAnswer},
 };
 
-#[derive(Serialize)]
-struct View {
+/// SETs, and whether more of them wait (RFC 8936 §2.3).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PolledSets")]
+pub(super) struct View {
+    /// `jti` → compact SET; `{}` if there is none.
+    #[schemars(with = "BTreeMap<String, String>")]
     sets: Sets,
-    #[serde(rename = "moreAvailable", skip_serializing_if = "std::ops::Not::not")]
+    /// Left out stands for `false`.
+    #[serde(default, rename = "moreAvailable", skip_serializing_if = "std::ops::Not::not")]
     more_available: bool,
 }
 
@@ -39,12 +47,11 @@ impl Serialize for Sets {
 pub(super) async fn poll(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
     id: web::Path<String>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Read)?;
-    let members = body::object(payload, settings.body_bytes_max).await?;
+    let members = body.object().await?;
     let request = parse(members)?;
     let id: StreamId = id.into_inner().parse().map_err(|_| ApiError::NotFound)?;
     let PollAnswer { sets, more_available } = transmitter.poll(&caller, &id, request).await?;
@@ -75,6 +82,11 @@ fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
         Some(Value::Object(errors)) => errors,
         Some(_) => return Err(ApiError::bad("setErrs", "must be an object")),
     };
+    for (member, count) in [("ack", ack.len()), ("setErrs", set_errs.len())] {
+        if ACKS_MAX < count {
+            return Err(ApiError::bad(member, format!("must name at most {ACKS_MAX} SETs")));
+        }
+    }
     let set_errs = set_errs.into_iter().map(parse_error).collect::<Result<Vec<_>, _>>()?;
     Ok(PollRequest {
         max_events: max_events.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
@@ -132,6 +144,7 @@ mod tests {
             (json!({"ack": [1]}), "ack"),
             (json!({"setErrs": []}), "setErrs"),
             (json!({"setErrs": {"b2": "bad"}}), "setErrs"),
+            (json!({"ack": vec!["b1"; ACKS_MAX + 1]}), "ack"),
         ] {
             let error = parsed(body).expect_err(member).to_string();
             assert!(error.starts_with(&format!("`{member}`")), "{error}");

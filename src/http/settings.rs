@@ -1,8 +1,37 @@
 //! The settings of the two listeners.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+/// What a listener bears of those who connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConnectionSettings {
+    /// Connections at a time; further ones wait until one is closed.
+    pub max: usize,
+    /// For the head of a request. The first of a connection is answered 408 if it is slower; of a
+    /// later one the connection is closed.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// For the body of a request; a slower one is answered 408.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// How long a connection without a request is kept.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            max: 10_000,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
 
 /// The listener for Receivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +42,14 @@ pub struct PublicSettings {
     /// HTTP, for a proxy in front that ends TLS.
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    /// How long a TLS handshake may take.
+    #[serde(with = "humantime_serde")]
+    pub tls_timeout: Duration,
     /// Threads that serve HTTP; 0 stands for one per core.
     pub workers: usize,
     /// The largest request body, in bytes; a larger one is answered 413.
     pub body_bytes_max: usize,
+    pub connections: ConnectionSettings,
 }
 
 impl Default for PublicSettings {
@@ -25,8 +58,10 @@ impl Default for PublicSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tls_certificate: None,
             tls_key: None,
+            tls_timeout: Duration::from_secs(5),
             workers: 0,
             body_bytes_max: 1 << 20,
+            connections: ConnectionSettings::default(),
         }
     }
 }
@@ -40,6 +75,7 @@ pub struct InternalSettings {
     pub events_bytes_max: usize,
     /// The most events in one `POST /events`.
     pub events_max: usize,
+    pub connections: ConnectionSettings,
 }
 
 impl Default for InternalSettings {
@@ -48,6 +84,7 @@ impl Default for InternalSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             events_bytes_max: 8 << 20,
             events_max: 10_000,
+            connections: ConnectionSettings { max: 1000, ..ConnectionSettings::default() },
         }
     }
 }

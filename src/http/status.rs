@@ -1,18 +1,29 @@
 //! Stream status (SSF §8.1.2).
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     domain::{grant::Scope, id::StreamId, stream::StreamConfig},
-    http::{auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    http::{
+        api::shape,
+        auth::Receiver,
+        body::{self, Body},
+        error::ApiError,
+    },
     transmitter::Transmitter,
 };
 
-#[derive(Serialize)]
-struct View<'a> {
+/// A stream's status (SSF §8.1.2.1).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StreamStatus")]
+pub(super) struct View<'a> {
+    #[schemars(with = "shape::StreamId")]
     stream_id: &'a StreamId,
+    #[schemars(with = "shape::Status")]
     status: &'static str,
+    /// Why the stream has its status.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -39,11 +50,10 @@ pub(super) async fn read(
 pub(super) async fn update(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Status)?;
-    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let (status, reason) = body::status(&mut members)?;
     Ok(answer(&*transmitter.change_status(&caller, &id, status, reason).await?))

@@ -1,6 +1,9 @@
 //! Stream configuration (SSF §8.1.1).
 
+mod delivery;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -12,36 +15,65 @@ use crate::{
         id::StreamId,
         metadata::resource,
         provider::Provider,
-        secret::Secret,
-        stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint, ReceiverMembers, StreamConfig},
+        stream::{Delivery, METHOD_POLL, METHOD_PUSH, ReceiverMembers, StreamConfig},
         verification::whole_secs,
     },
-    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    http::{
+        Of,
+        api::shape,
+        auth::Receiver,
+        body::{self, Body},
+        error::ApiError,
+    },
     transmitter::{RequestError, Transmitter, streams::Change},
 };
 
 /// A stream as its Receiver sees it (SSF §8.1.1). `authorization_header` is never shown.
-#[derive(Serialize)]
-struct View<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Stream")]
+pub(super) struct View<'a> {
+    #[schemars(with = "shape::StreamId")]
     stream_id: &'a StreamId,
+    /// The issuer, and the `iss` of the stream's SETs.
     iss: &'a str,
+    #[schemars(with = "shape::Audience")]
     aud: &'a Audience,
+    /// The event types that this Receiver may get.
+    #[schemars(with = "Vec<shape::EventType>")]
     events_supported: Vec<EventType>,
+    /// As the Receiver gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     events_requested: Option<&'a [String]>,
+    /// The event types that will come: those that are both supported and requested.
+    #[schemars(with = "Vec<shape::EventType>")]
     events_delivered: Vec<EventType>,
     delivery: DeliveryView<'a>,
+    /// The least time between two verification requests, in seconds.
     min_verification_interval: u64,
+    /// After how long without activity the stream is paused, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     inactivity_timeout: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// How SETs get across (SSF §6.1). The `authorization_header` of a push stream is never shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 struct DeliveryView<'a> {
+    /// `urn:ietf:rfc:8935` (push) or `urn:ietf:rfc:8936` (poll).
     method: &'static str,
+    /// Where SETs are pushed to, or polled from.
     endpoint_url: std::borrow::Cow<'a, str>,
+}
+
+/// What a read is answered with: one stream, or all (SSF §8.1.1.2).
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "StreamOrStreams")]
+pub(super) enum OneOrAll<'a> {
+    One(View<'a>),
+    All(Vec<View<'a>>),
 }
 
 impl<'a> View<'a> {
@@ -71,7 +103,7 @@ impl<'a> View<'a> {
 
 /// Each stream has a poll endpoint of its own (SSF §6.1.2).
 pub(super) fn poll_url(id: &StreamId, provider: &Provider) -> String {
-    provider.issuer.url(&format!("{}/{id}", resource::POLL))
+    provider.issuer.url(&resource::POLL.replace("{stream_id}", id.as_str()))
 }
 
 /// What the Transmitter says of a stream, and a Receiver may only repeat (SSF §8.1.1.3).
@@ -92,11 +124,10 @@ pub(super) async fn create(
     Receiver(caller): Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Create)?;
-    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let mut members = body.object().await?;
     let ours = TRANSMITTER_MEMBERS.iter().chain(&["stream_id"]);
     if let Some(ours) = ours.copied().find(|member| members.contains_key(*member)) {
         return Err(ApiError::bad(ours, "is for the Transmitter to say (SSF §8.1.1)"));
@@ -115,31 +146,29 @@ pub(super) async fn read(
     caller.require(Scope::Read)?;
     if let Some(id) = body::stream_in_query(&request)? {
         let stream = transmitter.stream(&caller, &id)?;
-        return Ok(answer(HttpResponse::Ok(), View::of(&stream, &provider)));
+        return Ok(answer(HttpResponse::Ok(), OneOrAll::One(View::of(&stream, &provider))));
     }
     let streams = transmitter.streams(&caller);
-    let views: Vec<_> = streams.iter().map(|stream| View::of(stream, &provider)).collect();
-    Ok(answer(HttpResponse::Ok(), views))
+    let views = streams.iter().map(|stream| View::of(stream, &provider)).collect();
+    Ok(answer(HttpResponse::Ok(), OneOrAll::All(views)))
 }
 
 pub(super) async fn update(
     caller: Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    change(Change::Update, caller, &provider, &transmitter, &settings, payload).await
+    change(Change::Update, caller, &provider, &transmitter, body).await
 }
 
 pub(super) async fn replace(
     caller: Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    change(Change::Replace, caller, &provider, &transmitter, &settings, payload).await
+    change(Change::Replace, caller, &provider, &transmitter, body).await
 }
 
 async fn change(
@@ -147,11 +176,10 @@ async fn change(
     Receiver(caller): Receiver,
     provider: &Provider,
     transmitter: &Transmitter,
-    settings: &PublicSettings,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Update)?;
-    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let assigned = poll_url(&id, provider);
     let given = receiver_members(&mut members, provider, Some(&assigned));
@@ -206,46 +234,9 @@ fn receiver_members(
     };
     let delivery = match members.remove("delivery") {
         None => None,
-        Some(Value::Object(delivery)) => Some(parse_delivery(delivery, provider, assigned)?),
+        Some(Value::Object(delivery)) => Some(delivery::parse(delivery, provider, assigned)?),
         Some(_) => return Err(ApiError::bad("delivery", "must be an object with a `method`")),
     };
     let description = body::text(members, "description")?;
     Ok(ReceiverMembers { events_requested, delivery, description })
-}
-
-fn parse_delivery(
-    mut members: Map<String, Value>,
-    provider: &Provider,
-    assigned: Option<&str>,
-) -> Result<Delivery, ApiError> {
-    let mut text = |member: &str, name: &'static str| match members.remove(member) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(ApiError::bad(name, "must be a string")),
-    };
-    let method = text("method", "delivery.method")?;
-    let endpoint_url = text("endpoint_url", "delivery.endpoint_url")?;
-    let authorization = text("authorization_header", "delivery.authorization_header")?;
-    match (method.as_deref(), endpoint_url) {
-        (Some(METHOD_PUSH), Some(url)) => {
-            let authorization = authorization.map(Secret::new);
-            let endpoint = PushEndpoint::new(&url, authorization, provider.insecure_endpoints)?;
-            Ok(Delivery::Push(endpoint))
-        }
-        (Some(METHOD_PUSH), None) => {
-            Err(ApiError::bad("delivery.endpoint_url", "is required for push (SSF §6.1.1)"))
-        }
-        // A Receiver may repeat the URL it was given, and needs not (SSF §6.1.2).
-        (Some(METHOD_POLL), url) if url.is_none() || url.as_deref() == assigned => {
-            Ok(Delivery::Poll)
-        }
-        (Some(METHOD_POLL), _) => Err(ApiError::bad(
-            "delivery.endpoint_url",
-            "is for the Transmitter to assign to a poll stream (SSF §6.1.2)",
-        )),
-        (Some(_) | None, _) => Err(ApiError::bad(
-            "delivery.method",
-            format!("must be `{METHOD_PUSH}` or `{METHOD_POLL}`"),
-        )),
-    }
 }

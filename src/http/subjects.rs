@@ -6,7 +6,12 @@ use serde_json::{Map, Value};
 use crate::{
     auth::Principal,
     domain::{grant::Scope, id::StreamId, subject::SubjectId},
-    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    http::{
+        Of,
+        auth::Receiver,
+        body::{self, Body},
+        error::ApiError,
+    },
     transmitter::Transmitter,
 };
 
@@ -15,10 +20,9 @@ pub(super) async fn add(
     Receiver(caller): Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    let mut members = read(&caller, &settings, payload).await?;
+    let mut members = read(&caller, body).await?;
     let (id, subject) = stream_and_subject(&caller, &transmitter, &mut members)?;
     // Absent stands for true. Either way the Receiver wants the subject, which is all we act on.
     if members.get("verified").is_some_and(|verified| !verified.is_boolean()) {
@@ -33,22 +37,17 @@ pub(super) async fn remove(
     Receiver(caller): Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    let mut members = read(&caller, &settings, payload).await?;
+    let mut members = read(&caller, body).await?;
     let (id, subject) = stream_and_subject(&caller, &transmitter, &mut members)?;
     transmitter.remove_subject(&caller, &provider, &id, &subject).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
 
-async fn read(
-    caller: &Principal,
-    settings: &PublicSettings,
-    payload: web::Payload,
-) -> Result<Map<String, Value>, ApiError> {
+async fn read(caller: &Principal, body: Body) -> Result<Map<String, Value>, ApiError> {
     caller.require(Scope::Subjects)?;
-    body::object(payload, settings.body_bytes_max).await
+    body.object().await
 }
 
 fn stream_and_subject(

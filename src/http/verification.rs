@@ -4,7 +4,12 @@ use actix_web::{HttpResponse, http::header, web};
 
 use crate::{
     domain::{grant::Scope, verification::STATE_LENGTH_MAX},
-    http::{Of, auth::Receiver, body, error::ApiError, settings::PublicSettings},
+    http::{
+        Of,
+        auth::Receiver,
+        body::{self, Body},
+        error::ApiError,
+    },
     transmitter::Transmitter,
 };
 
@@ -12,11 +17,10 @@ pub(super) async fn request(
     Receiver(caller): Receiver,
     provider: Of,
     transmitter: web::Data<Transmitter>,
-    settings: web::Data<PublicSettings>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Verify)?;
-    let mut members = body::object(payload, settings.body_bytes_max).await?;
+    let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let state = body::text(&mut members, "state")?;
     if state.as_ref().is_some_and(|state| STATE_LENGTH_MAX < state.len()) {

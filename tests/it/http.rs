@@ -5,6 +5,7 @@ mod discovery;
 mod observability;
 mod order;
 mod providers;
+mod slow;
 mod status;
 mod streams;
 mod verification;

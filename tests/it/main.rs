@@ -9,6 +9,7 @@ mod http;
 mod ingest;
 mod layers;
 mod oauth;
+mod openapi;
 mod operating;
 mod poll;
 mod publish_http;

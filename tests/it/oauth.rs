@@ -4,4 +4,4 @@ mod access_tokens;
 mod discovery;
 mod introspection;
 mod keys;
-mod token_endpoint;
+pub(crate) mod token_endpoint;

@@ -151,6 +151,42 @@ async fn a_certificate_for_another_name_is_a_tls_failure() {
     assert!(endpoint.seen().is_empty());
 }
 
+/// RFC 8935 §5.3: a Receiver that has TLS 1.1 alone chooses it, and one that knows
+/// better says that there is no version in common. Neither gets to see a SET.
+#[tokio::test]
+async fn a_receiver_with_older_versions_of_tls_alone_gets_nothing() {
+    // Records of a handshake (22) and of an alert (21): `ServerHello` in version 1.0 or 1.1, with
+    // ECDHE-RSA-AES128-SHA, and `protocol_version`.
+    let server_hello = |minor: u8| {
+        let mut record = vec![22, 3, minor, 0, 42, 2, 0, 0, 38, 3, minor];
+        record.extend([0x5a; 32]);
+        record.extend([0, 0xc0, 0x13, 0]);
+        record
+    };
+    for answer in [server_hello(1), server_hello(2), vec![21, 3, 2, 0, 2, 2, 70]] {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let receiver = tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut hello = [0; 5];
+            tcp.read_exact(&mut hello).await.unwrap();
+            let length = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
+            tcp.read_exact(&mut vec![0; length]).await.unwrap();
+            tcp.write_all(&answer).await.unwrap();
+            let mut rest = Vec::new();
+            tcp.read_to_end(&mut rest).await.ok();
+            (hello, rest)
+        });
+        let client = PushClient::new(&settings(None)).unwrap();
+        let outcome = client.push(&to(&format!("https://localhost:{port}/in")), SET).await;
+        assert_eq!(outcome.class(), FailureClass::TlsIncompatible.as_str(), "{outcome:?}");
+        let (hello, rest) = receiver.await.unwrap();
+        assert_eq!(hello[0], 22, "a handshake");
+        // An alert at most: nothing of the request.
+        assert!(rest.is_empty() || (rest[0] == 21 && rest.len() == 7), "{rest:?}");
+    }
+}
+
 /// PUSH-05.
 #[tokio::test]
 async fn a_refused_connection_is_a_connect_failure() {

@@ -3,13 +3,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{Filing, SubjectKeys};
 use crate::domain::{id::StreamId, time::Timestamp};
 
 /// The subjects that a new stream has (SSF §7.1 `default_subjects`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DefaultSubjects {
     All,

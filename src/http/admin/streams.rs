@@ -1,6 +1,7 @@
 //! Streams, whose ever they are.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BODY_BYTES_MAX, Query, answer, no_content};
@@ -13,7 +14,13 @@ use crate::{
         subject::list::DefaultSubjects,
         time::Timestamp,
     },
-    http::{auth::Operator, body, error::ApiError, streams::poll_url},
+    http::{
+        api::shape,
+        auth::Operator,
+        body::{self, Body},
+        error::ApiError,
+        streams::poll_url,
+    },
     store::Waiting,
     transmitter::{
         Transmitter,
@@ -22,12 +29,18 @@ use crate::{
 };
 
 /// A stream with all that an operator may know of it. Times are seconds since 1970.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatedStream")]
 pub struct StreamView {
+    #[schemars(with = "shape::StreamId")]
     pub stream_id: StreamId,
+    #[schemars(with = "String")]
     pub provider: ProviderName,
+    #[schemars(with = "String")]
     pub receiver: ReceiverId,
+    #[schemars(with = "shape::Audience")]
     pub aud: Audience,
+    #[schemars(with = "shape::Status")]
     pub status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -49,7 +62,9 @@ pub struct StreamView {
     pub waiting: Option<WaitingView>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// How SETs get across (SSF §6.1).
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatedDelivery")]
 pub struct DeliveryView {
     pub method: String,
     pub endpoint_url: String,
@@ -58,7 +73,8 @@ pub struct DeliveryView {
 }
 
 /// What is in the outbox, held or on its way.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WaitingSets")]
 pub struct WaitingView {
     pub sets: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,11 +82,13 @@ pub struct WaitingView {
 }
 
 /// Some streams, by id.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatedStreams")]
 pub struct PageView {
     pub streams: Vec<StreamView>,
     /// The `after` of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::StreamId>")]
     pub next: Option<StreamId>,
 }
 
@@ -123,7 +141,7 @@ impl From<Waiting> for WaitingView {
     }
 }
 
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     _: Operator,
     transmitter: web::Data<Transmitter>,
     request: HttpRequest,
@@ -143,7 +161,7 @@ pub(super) async fn list(
     Ok(answer(HttpResponse::Ok(), page))
 }
 
-pub(super) async fn show(
+pub(in crate::http) async fn show(
     _: Operator,
     transmitter: web::Data<Transmitter>,
     id: web::Path<String>,
@@ -153,7 +171,7 @@ pub(super) async fn show(
     Ok(answer(HttpResponse::Ok(), StreamView { waiting: Some(waiting.into()), ..view }))
 }
 
-pub(super) async fn delete(
+pub(in crate::http) async fn delete(
     _: Operator,
     transmitter: web::Data<Transmitter>,
     id: web::Path<String>,
@@ -162,19 +180,19 @@ pub(super) async fn delete(
     Ok(no_content())
 }
 
-pub(super) async fn change_status(
+pub(in crate::http) async fn change_status(
     _: Operator,
     transmitter: web::Data<Transmitter>,
     id: web::Path<String>,
-    payload: web::Payload,
+    body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    let mut members = body::object(payload, BODY_BYTES_MAX).await?;
+    let mut members = body.at_most(BODY_BYTES_MAX).object().await?;
     let (status, reason) = body::status(&mut members)?;
     let stream = transmitter.set_status(&parse_id(&id)?, status, reason).await?;
     Ok(answer(HttpResponse::Ok(), StreamView::of(&stream, &transmitter)?))
 }
 
-pub(super) async fn verify(
+pub(in crate::http) async fn verify(
     _: Operator,
     transmitter: web::Data<Transmitter>,
     id: web::Path<String>,

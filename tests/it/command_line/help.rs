@@ -32,6 +32,7 @@ fn help_comes_with_examples() {
     explains(&["tokens", "create", "operator"]);
     explains(&["tokens", "list"]);
     explains(&["tokens", "revoke"]);
+    explains(&["openapi"]);
     explains(&["clients"]);
     explains(&["clients", "add"]);
     explains(&["clients", "list"]);

@@ -59,7 +59,7 @@ async fn a_daemon_whose_redis_is_away_is_alive_and_says_what_it_waits_for() {
 #[actix_web::test]
 async fn the_listeners_share_nothing() {
     let daemon = Daemon::start().await;
-    for path in ["/healthz", "/readyz", "/metrics", "/events"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/events", "/openapi.json"] {
         assert_refused(&get(&daemon.public_url(path)).send().await, 404, "");
         assert_refused(&post(&daemon.public_url(path)).send().await, 404, "");
         let below = format!("/t/acme{path}");
@@ -70,6 +70,8 @@ async fn the_listeners_share_nothing() {
         "/t/acme/jwks.json",
         "/t/acme/ssf/streams",
         "/t/acme/ssf/status",
+        "/t/acme/ssf/openapi.json",
+        "/ssf/openapi.json",
         "/ssf/streams",
     ] {
         assert_refused(&get(&daemon.internal_url(path)).send().await, 404, "");

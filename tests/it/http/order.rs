@@ -79,7 +79,7 @@ async fn a_body_needs_no_content_type() {
     typed.body("{}").send().await.expect(201);
 }
 
-/// SEC-04.
+/// Whatever the operation.
 #[actix_web::test]
 async fn a_body_too_large_or_too_deep_is_refused() {
     const BYTES_MAX: usize = 1000;
@@ -94,17 +94,22 @@ async fn a_body_too_large_or_too_deep_is_refused() {
         body["x"] = "x".repeat(length - body.to_string().len()).into();
         body
     };
-    let deep = format!("{{\"x\": {}{}}}", "[".repeat(400), "]".repeat(400));
+    // 32 deep in all is what may be; this is one more, and what no parser should follow.
+    let deep = |depth: usize| format!("{{\"x\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
     for (method, path) in with_a_body() {
         let path = path.replace(UNKNOWN, &id);
         let too_large = caller.send(method, &path, &of_length(BYTES_MAX + 1)).await;
         assert_refused(&too_large, 413, "larger than 1000 bytes");
-        let too_deep = caller.call(method, &path).body(deep.clone()).send().await;
-        assert_refused(&too_deep, 400, "`body` must be JSON");
+        for too_deep in [deep(32), deep(400)] {
+            let answer = caller.call(method, &path).body(too_deep).send().await;
+            assert_refused(&answer, 400, "`body` must not be nested more than 32 deep");
+        }
         // A create takes no `stream_id`.
         if path != "/ssf/streams" || method != "POST" {
             let fits = caller.send(method, &path, &of_length(BYTES_MAX)).await;
             assert!(fits.status.is_success(), "{method} {path}: {}", fits.text());
+            let just_so = caller.call(method, &path).body(deep(31)).send().await;
+            assert!(!just_so.text().contains("nested"), "{method} {path}: {}", just_so.text());
         }
     }
     assert_eq!(caller.list().await, before);

@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod delete;
+mod legacy;
 mod merge;
 mod read;
 

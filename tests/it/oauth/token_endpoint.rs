@@ -22,7 +22,7 @@ use crate::harness::{
 const GRANT: &str = "grant_type=client_credentials";
 
 /// A client of the Receiver `rx`; returns its secret.
-async fn add_client(daemon: &Daemon, id: &str, scopes: &[Scope]) -> String {
+pub(crate) async fn add_client(daemon: &Daemon, id: &str, scopes: &[Scope]) -> String {
     let secret = auth::new_token();
     let client = Client {
         id: id.parse().expect("an id"),
@@ -43,7 +43,7 @@ fn request(daemon: &Daemon, form: &str) -> Call {
         .body(form.to_owned())
 }
 
-fn basic(id: &str, secret: &str) -> String {
+pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use crate::{
     command_line::{Workplace, ask},
     harness::{
+        caller::assert_refused,
+        daemon::with_provider,
         events::about_with,
+        http_client,
         receiver::{Receiver, subject},
         scene::Scene,
         streams::by_poll,
@@ -52,6 +55,63 @@ fn hang_up_on_everyone() -> String {
     let address = listener.local_addr().expect("bound").to_string();
     thread::spawn(move || listener.incoming().for_each(drop));
     address
+}
+
+/// Each is refused with a status that tells which, and leaves nothing behind. Of long polls one too
+/// many is answered at once.
+#[actix_web::test]
+async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
+    let scene = Scene::polling_with(|config| {
+        config.public.body_bytes_max = 200_000;
+        (config.internal.events_bytes_max, config.internal.events_max) = (2000, 2);
+        config.poll.waiting_max = 0;
+        with_provider(|provider| {
+            (provider.streams_per_receiver_max, provider.subjects_per_stream_max) = (1, 1);
+        })(config);
+    })
+    .await;
+    let (caller, id) = (scene.caller(), &scene.stream);
+    let many = |count: usize| vec!["b1"; count];
+    let list =
+        |format: &str, member: &str, of: Value| json!({"format": format, member: vec![of; 65]});
+    let addresses = list("ip-addresses", "ip-addresses", "10.0.0.1".into());
+    let aliases = list("aliases", "identifiers", opaque("kim"));
+    let mut deep = json!({});
+    for _ in 0..32 {
+        deep = json!([deep]);
+    }
+    let poll = format!("/ssf/poll/{id}");
+    let refused = [
+        ("/ssf/status", json!({"x": "x".repeat(200_000)}), 413, "larger than 200000 bytes"),
+        ("/ssf/status", json!({"x": deep}), 400, "nested more than 32 deep"),
+        ("/ssf/streams", json!({"events_requested": many(257)}), 400, "at most 256 values"),
+        ("/ssf/streams", json!({}), 409, "as many as it may have"),
+        (&poll, json!({"ack": many(10_001)}), 400, "`ack` must name at most 10000 SETs"),
+        ("/ssf/subjects/add", json!({"stream_id": id, "subject": addresses}), 400, "1 to 64"),
+        ("/ssf/subjects/add", json!({"stream_id": id, "subject": aliases}), 400, "1 to 64"),
+        ("/ssf/verify", json!({"stream_id": id, "state": "x".repeat(1025)}), 400, "1024 bytes"),
+    ];
+    for (path, body, status, rule) in &refused {
+        assert_refused(&caller.send("POST", path, body).await, *status, rule);
+    }
+    let remove = |subject| json!({"stream_id": id, "subject": opaque(subject)});
+    caller.send("POST", "/ssf/subjects/remove", &remove("kim")).await.expect(204);
+    let further = caller.send("POST", "/ssf/subjects/remove", &remove("lee")).await;
+    assert_refused(&further, 403, "subjects");
+    let answer = caller.send("POST", &poll, &json!({})).await.expect(200);
+    assert_eq!(answer.json(), json!({"sets": {}}));
+
+    let publish = async |events: Value| scene.daemon.publish(&scene.upstream, &events).await;
+    assert_refused(&publish(json!([{}, {}, {}])).await, 400, "at most 2 events");
+    assert_refused(&publish(json!({"x": "x".repeat(2000)})).await, 413, "larger than 2000 bytes");
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let deep = format!("{{\"type\": \"caep:session-revoked\", \"event\": {{\"x\": {deep}}}}}");
+    let url = scene.daemon.internal_url("/events");
+    let answer =
+        http_client::post(&url).bearer(&scene.upstream).body(deep).send().await.expect(400);
+    assert_eq!(answer.json()["events"][0]["reason"], "malformed");
+    assert_eq!(caller.list().await.as_array().map(Vec::len), Some(1));
+    assert!(scene.waiting().await.is_empty());
 }
 
 /// Also in the detail that a developer would turn on.

@@ -206,3 +206,29 @@ async fn cfg_24_a_long_description_is_truncated() {
     let stream = daemon.caller("rx").await.create(&json!({"description": "ü".repeat(400)})).await;
     assert_eq!(stream["description"], "ü".repeat(255));
 }
+
+/// What is taken is shown by the URN of today, as CAEP-IOP §2.3.8.1 asks, and never advertised.
+#[actix_web::test]
+async fn cfg_26_the_delivery_methods_of_2018_are_taken_behind_a_switch_alone() {
+    const OLD: &str = "https://schemas.openid.net/secevent/risc/delivery-method/";
+    let old = |method: &str| json!({"method": format!("{OLD}{method}")});
+    let mut push = old("push");
+    push["endpoint_url"] = "https://rx.example/in".into();
+    let off = Daemon::start().await;
+    let caller = off.caller("rx").await;
+    for delivery in [&push, &old("poll")] {
+        let answer = caller.send("POST", "/ssf/streams", &json!({"delivery": delivery})).await;
+        assert_refused(&answer, 400, "`delivery.method` must be");
+    }
+    assert_eq!(caller.list().await, json!([]));
+
+    let on = with_provider(|provider| provider.legacy_delivery_methods = true);
+    let on = Daemon::with(on).await;
+    let caller = on.caller("rx").await;
+    for (delivery, shown) in [(push, METHOD_PUSH), (old("poll"), METHOD_POLL)] {
+        let stream = caller.create(&json!({"delivery": delivery})).await;
+        assert_eq!(stream["delivery"]["method"], shown);
+    }
+    let metadata = caller.get("/.well-known/ssf-configuration").await.expect(200).json();
+    assert_eq!(metadata["delivery_methods_supported"], json!([METHOD_PUSH, METHOD_POLL]));
+}

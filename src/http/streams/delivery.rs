@@ -1,0 +1,77 @@
+//! The `delivery` of a stream, as a Receiver asks for it (SSF §6.1).
+
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::{
+        provider::Provider,
+        secret::Secret,
+        stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint},
+    },
+    http::error::ApiError,
+};
+
+/// What the RISC profile of April 2018 called the methods (§5.2.1), and what SSF calls them.
+const LEGACY_METHODS: [(&str, &str); 2] = [
+    ("https://schemas.openid.net/secevent/risc/delivery-method/push", METHOD_PUSH),
+    ("https://schemas.openid.net/secevent/risc/delivery-method/poll", METHOD_POLL),
+];
+
+/// What its samples called the members that its text, and SSF, call otherwise.
+const LEGACY_MEMBERS: [(&str, &str); 2] = [("delivery_method", "method"), ("url", "endpoint_url")];
+
+/// `assigned` is the poll URL of a stream that stands; a new one has none yet.
+pub(super) fn parse(
+    mut members: Map<String, Value>,
+    provider: &Provider,
+    assigned: Option<&str>,
+) -> Result<Delivery, ApiError> {
+    if provider.legacy_delivery_methods {
+        modernize(&mut members);
+    }
+    let mut text = |member: &str, name: &'static str| match members.remove(member) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ApiError::bad(name, "must be a string")),
+    };
+    let method = text("method", "delivery.method")?;
+    let endpoint_url = text("endpoint_url", "delivery.endpoint_url")?;
+    let authorization = text("authorization_header", "delivery.authorization_header")?;
+    match (method.as_deref(), endpoint_url) {
+        (Some(METHOD_PUSH), Some(url)) => {
+            let authorization = authorization.map(Secret::new);
+            let endpoint = PushEndpoint::new(&url, authorization, provider.insecure_endpoints)?;
+            Ok(Delivery::Push(endpoint))
+        }
+        (Some(METHOD_PUSH), None) => {
+            Err(ApiError::bad("delivery.endpoint_url", "is required for push (SSF §6.1.1)"))
+        }
+        // A Receiver may repeat the URL it was given, and needs not (SSF §6.1.2).
+        (Some(METHOD_POLL), url) if url.is_none() || url.as_deref() == assigned => {
+            Ok(Delivery::Poll)
+        }
+        (Some(METHOD_POLL), _) => Err(ApiError::bad(
+            "delivery.endpoint_url",
+            "is for the Transmitter to assign to a poll stream (SSF §6.1.2)",
+        )),
+        (Some(_) | None, _) => Err(ApiError::bad(
+            "delivery.method",
+            format!("must be `{METHOD_PUSH}` or `{METHOD_POLL}`"),
+        )),
+    }
+}
+
+/// Says in the words of today what may be said in those of 2018. What is said in both counts as today's.
+fn modernize(members: &mut Map<String, Value>) {
+    for (old, new) in LEGACY_MEMBERS {
+        if let Some(value) = members.remove(old) {
+            members.entry(new).or_insert(value);
+        }
+    }
+    if let Some(method) = members.get_mut("method") {
+        let legacy = LEGACY_METHODS.iter().find(|(old, _)| *method == *old);
+        if let Some((_, new)) = legacy {
+            *method = (*new).into();
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The OpenAPI document, and the daemon held to it.
+
+mod answers;
+mod document;
+mod routes;
+
+use hyper::Method;
+use jsonschema::Validator;
+use serde_json::{Map, Value, json};
+use ssfd::domain::grant::Scope;
+use url::form_urlencoded;
+
+use crate::harness::{
+    daemon::{Daemon, PROVIDER},
+    http_client::{Answer, Call},
+    streams::by_poll,
+};
+use crate::oauth::token_endpoint::{add_client, basic};
+
+/// The document, read as a client would.
+struct Document(Value);
+
+/// One method of one path.
+struct Operation<'a> {
+    document: &'a Document,
+    path: &'a str,
+    method: Method,
+    item: &'a Value,
+    described: &'a Value,
+}
+
+/// The credentials that operations may ask for.
+struct Tokens {
+    reader: String,
+    manager: String,
+    publisher: String,
+    operator: String,
+    /// What a client of the token endpoint shows.
+    client: String,
+}
+
+impl Tokens {
+    async fn of(daemon: &Daemon) -> Self {
+        Self {
+            reader: daemon.receiver_token("rx", &[Scope::Read]).await,
+            manager: daemon.receiver_token("rx", &[Scope::Manage]).await,
+            publisher: daemon.publisher_token().await,
+            operator: daemon.operator_token().await,
+            client: basic("rx", &add_client(daemon, "rx", &[Scope::Read, Scope::Manage]).await),
+        }
+    }
+
+    /// The value of `Authorization`.
+    fn for_scheme(&self, scheme: &str) -> String {
+        match scheme {
+            "receiver" => bearer(&self.manager),
+            "publisher" => bearer(&self.publisher),
+            "operator" => bearer(&self.operator),
+            "client" => self.client.clone(),
+            other => panic!("no test has a credential for `{other}`"),
+        }
+    }
+}
+
+impl Document {
+    fn whole() -> Self {
+        Self(ssfd::http::openapi::document())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0["paths"].as_object().expect("paths").iter().map(|(path, item)| (&**path, item))
+    }
+
+    fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
+        self.paths().flat_map(move |(path, item)| {
+            methods(item).into_iter().map(move |method| Operation {
+                document: self,
+                path,
+                described: &item[method.as_str().to_lowercase()],
+                method,
+                item,
+            })
+        })
+    }
+
+    /// What a reference stands for; the value itself if it is none.
+    fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(reference) => {
+                let pointer = reference.strip_prefix('#').expect("within the document");
+                self.0.pointer(pointer).unwrap_or_else(|| panic!("{reference} is nowhere"))
+            }
+            None => value,
+        }
+    }
+
+    fn validator(&self, schema: &Value) -> Validator {
+        let schema = json!({"allOf": [schema], "components": self.0["components"]});
+        jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&schema)
+            .unwrap_or_else(|error| panic!("no schema: {error}: {schema}"))
+    }
+
+    #[track_caller]
+    fn assert_valid(&self, schema: &Value, value: &Value, what: &str) {
+        let validator = self.validator(schema);
+        let errors: Vec<_> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{what}: {errors:?} in {value}");
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// The methods that a path is documented with.
+fn methods(item: &Value) -> Vec<Method> {
+    let members = item.as_object().expect("a path item").keys();
+    let methods = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
+    let documented = members.filter(|member| methods.contains(&member.as_str()));
+    documented.map(|name| name.to_uppercase().parse().expect("a method")).collect()
+}
+
+/// Where a path is on this daemon, with this stream in place of `{stream_id}`.
+fn url(daemon: &Daemon, path: &str, item: &Value, stream: &str) -> String {
+    let path = path.replace("{stream_id}", stream).replace("{issuer_path}", "t/acme");
+    assert!(!path.contains('{'), "no test fills {path}");
+    match item["servers"][0]["url"].as_str() {
+        None => daemon.provider_url(PROVIDER, &path),
+        Some("{origin}") => daemon.public_url(&path),
+        Some("http://{internal}") => daemon.internal_url(&path),
+        Some(other) => panic!("no test knows the server {other}"),
+    }
+}
+
+impl Operation<'_> {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The security scheme and its scopes.
+    fn security(&self) -> Option<(&str, &Value)> {
+        let required = self.described["security"][0].as_object()?;
+        required.iter().next().map(|(scheme, scopes)| (&**scheme, scopes))
+    }
+
+    /// The media type, the schema and the example of its body.
+    fn body(&self) -> Option<(&str, &Value, &Value)> {
+        let content = self.described["requestBody"]["content"].as_object()?;
+        let (kind, body) = content.iter().next().expect("a body is of some type");
+        Some((kind, &body["schema"], &body["example"]))
+    }
+
+    fn documents(&self, status: u16) -> bool {
+        self.described["responses"].get(status.to_string()).is_some()
+    }
+
+    /// A call without a credential or a body. The stream is in its path and its query.
+    fn call(&self, daemon: &Daemon, stream: &str) -> Call {
+        let mut url = url(daemon, self.path, self.item, stream);
+        for parameter in self.described["parameters"].as_array().into_iter().flatten() {
+            if parameter["name"] == "stream_id" {
+                url = format!("{url}?stream_id={stream}");
+            } else {
+                assert_eq!(parameter["required"], false, "no test gives it: {parameter}");
+            }
+        }
+        Call::new(self.method.clone(), &url)
+    }
+
+    fn call_with(&self, daemon: &Daemon, tokens: &Tokens, stream: &str) -> Call {
+        let call = self.call(daemon, stream);
+        match self.security() {
+            Some((scheme, _)) => call.header("authorization", &tokens.for_scheme(scheme)),
+            None => call,
+        }
+    }
+
+    fn is_form(&self) -> bool {
+        self.body().is_some_and(|(kind, ..)| kind == "application/x-www-form-urlencoded")
+    }
+
+    /// Whether it is about a stream that it names.
+    fn names_a_stream(&self) -> bool {
+        let query = self.described["parameters"].as_array().into_iter().flatten();
+        self.path.contains("{stream_id}")
+            || query.into_iter().any(|given| given["name"] == "stream_id")
+            || self.body().is_some_and(|(.., example)| example.get("stream_id").is_some())
+    }
+
+    /// The call with this body, written as the operation takes it.
+    fn with_body(&self, call: Call, body: &Value) -> Call {
+        if !self.is_form() {
+            return call.json(body);
+        }
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in body.as_object().expect("a form has members") {
+            form.append_pair(name, value.as_str().unwrap_or_default());
+        }
+        call.header("content-type", "application/x-www-form-urlencoded").body(form.finish())
+    }
+
+    /// Its example, about this stream.
+    fn example(&self, stream: &str) -> Option<Value> {
+        let mut example = self.body()?.2.clone();
+        if let Some(named) = example.get_mut("stream_id") {
+            *named = stream.into();
+        }
+        Some(example)
+    }
+
+    /// Holds an answer to what is documented of its status.
+    #[track_caller]
+    fn assert_documented(&self, answer: &Answer) {
+        let (name, status) = (self.name(), answer.status.as_str());
+        let response = &self.described["responses"][status];
+        assert!(response.is_object(), "{name}: {status} is not documented: {}", answer.text());
+        let response = self.document.resolved(response);
+        for (header, described) in response["headers"].as_object().into_iter().flatten() {
+            let described = self.document.resolved(described);
+            let what = format!("{name}: {status}: {header}");
+            match answer.headers.get(header) {
+                Some(value) => {
+                    let value = value.to_str().expect("a header of text").into();
+                    self.document.assert_valid(&described["schema"], &value, &what);
+                }
+                None => assert_eq!(described["required"], false, "{what} is missing"),
+            }
+        }
+        match response["content"].as_object() {
+            None => assert!(answer.body.is_empty(), "{name}: {status}: {}", answer.text()),
+            Some(content) => self.assert_content(content, answer),
+        }
+    }
+
+    #[track_caller]
+    fn assert_content(&self, content: &Map<String, Value>, answer: &Answer) {
+        let what = format!("{}: {}", self.name(), answer.status);
+        let kind = answer.header(hyper::header::CONTENT_TYPE);
+        let content = content.get(kind).unwrap_or_else(|| panic!("{what} is {kind:?}"));
+        let body = if kind.ends_with("json") { answer.json() } else { answer.text().into() };
+        self.document.assert_valid(&content["schema"], &body, &what);
+    }
+}
+
+/// A daemon, its credentials, and the document it is held to.
+struct Stand {
+    daemon: Daemon,
+    tokens: Tokens,
+    document: Document,
+}
+
+impl Stand {
+    async fn new() -> Self {
+        let daemon = Daemon::with(|config| {
+            config.public.body_bytes_max = 2000;
+            config.internal.events_bytes_max = 2000;
+        })
+        .await;
+        let tokens = Tokens::of(&daemon).await;
+        Self { daemon, tokens, document: Document::whole() }
+    }
+
+    /// A stream for one operation, which may delete it.
+    async fn stream(&self) -> String {
+        self.daemon.create_stream(&self.tokens.manager, by_poll()).await
+    }
+}

@@ -1,0 +1,158 @@
+//! What the daemon answers is what the document says that it answers.
+
+use serde_json::{Value, json};
+
+use super::{Document, Operation, Stand};
+
+impl Operation<'_> {
+    /// The members of its body, with the schema of each, and those that are required.
+    fn members(&self) -> (Vec<(&str, &Value)>, Vec<&str>) {
+        let Some((_, schema, _)) = self.body() else { return (Vec::new(), Vec::new()) };
+        let mut schema = self.document.resolved(schema);
+        // Several forms: the first is one of an object.
+        if let Some(first) = schema["anyOf"].get(0) {
+            schema = self.document.resolved(first);
+        }
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let required = schema["required"].as_array().into_iter().flatten();
+        (
+            properties.map(|(name, schema)| (&**name, schema)).collect(),
+            required.filter_map(Value::as_str).collect(),
+        )
+    }
+}
+
+/// Of a type that the schema does not take.
+fn of_another_type(document: &Document, schema: &Value) -> Value {
+    let candidates = [json!(-7), json!("x"), json!([{}])];
+    let validator = document.validator(schema);
+    let other = candidates.into_iter().find(|value| !validator.is_valid(value));
+    other.expect("no schema takes them all")
+}
+
+#[actix_web::test]
+async fn a_valid_request_is_answered_as_documented() {
+    let stand = Stand::new().await;
+    for operation in stand.document.operations() {
+        let stream = stand.stream().await;
+        let mut call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
+        if let Some(example) = operation.example(&stream) {
+            call = operation.with_body(call, &example);
+        }
+        let answer = call.send().await;
+        assert!(answer.status.is_success(), "{}: {}", operation.name(), answer.text());
+        operation.assert_documented(&answer);
+    }
+}
+
+/// RFC 9110 §13.1.2.
+#[actix_web::test]
+async fn a_document_that_is_known_is_answered_as_documented() {
+    let stand = Stand::new().await;
+    let documents = stand.document.operations().filter(|operation| operation.documents(304));
+    let mut seen = 0;
+    for operation in documents {
+        let known = operation.call(&stand.daemon, "").header("if-none-match", "*");
+        operation.assert_documented(&known.send().await.expect(304));
+        seen += 1;
+    }
+    assert!(0 < seen);
+}
+
+/// Each operation that says so asks for a credential, and for its scope.
+#[actix_web::test]
+async fn without_its_credential_an_operation_is_refused_as_documented() {
+    let stand = Stand::new().await;
+    for operation in stand.document.operations() {
+        let Some((scheme, scopes)) = operation.security() else { continue };
+        // A form is looked at first, since the credential may be in it.
+        let form = operation.example("").filter(|_| operation.is_form());
+        let call = || {
+            let call = operation.call(&stand.daemon, "st_unknown");
+            form.iter().fold(call, |call, form| operation.with_body(call, form))
+        };
+        operation.assert_documented(&call().send().await.expect(401));
+        operation.assert_documented(&call().bearer("ssfd_unknown").send().await.expect(401));
+        let own = stand.tokens.for_scheme(scheme);
+        let twice = call().header("authorization", &own).header("authorization", &own);
+        operation.assert_documented(&twice.send().await.expect(400));
+        // The credential of another kind.
+        let other = match scheme {
+            "receiver" => &stand.tokens.publisher,
+            _ => &stand.tokens.manager,
+        };
+        operation.assert_documented(&call().bearer(other).send().await.expect(401));
+        let read = call().bearer(&stand.tokens.reader);
+        if *scopes == json!(["ssf.manage"]) {
+            operation.assert_documented(&read.send().await.expect(403));
+        } else if *scopes == json!(["ssf.read"]) {
+            assert_ne!(read.send().await.status, 403, "{}", operation.name());
+        }
+    }
+}
+
+/// What is said of a request's members holds: each is of its type, and none that is required may be
+/// left out.
+#[actix_web::test]
+async fn a_member_of_another_type_is_refused_as_documented() {
+    let stand = Stand::new().await;
+    let mut refused = 0;
+    for operation in stand.document.operations() {
+        let stream = stand.stream().await;
+        let Some(example) = operation.example(&stream) else { continue };
+        let (mut members, required) = operation.members();
+        if operation.is_form() {
+            // All that is in a form is text.
+            members.clear();
+        }
+        let wrong = members.iter().map(|(name, schema)| {
+            let mut body = example.clone();
+            body[*name] = of_another_type(&stand.document, schema);
+            (*name, body)
+        });
+        let null = members.iter().map(|(name, _)| {
+            let mut body = example.clone();
+            body[*name] = Value::Null;
+            (*name, body)
+        });
+        let missing = required.iter().map(|name| {
+            let mut body = example.clone();
+            body.as_object_mut().expect("an object").remove(*name);
+            (*name, body)
+        });
+        for (name, body) in wrong.chain(null).chain(missing) {
+            let call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
+            let answer = operation.with_body(call, &body).send().await;
+            assert_eq!(answer.status, 400, "{}: {body}: {}", operation.name(), answer.text());
+            operation.assert_documented(&answer);
+            assert!(answer.text().contains(name), "{name}: {}", answer.text());
+            refused += 1;
+        }
+    }
+    assert!(20 < refused, "{refused}");
+}
+
+#[actix_web::test]
+async fn a_stream_that_is_not_there_is_answered_as_documented() {
+    let stand = Stand::new().await;
+    let mut seen = 0;
+    for operation in stand.document.operations().filter(Operation::names_a_stream) {
+        let mut call = operation.call_with(&stand.daemon, &stand.tokens, "st_unknown");
+        if let Some(example) = operation.example("st_unknown") {
+            call = operation.with_body(call, &example);
+        }
+        operation.assert_documented(&call.send().await.expect(404));
+        seen += 1;
+    }
+    assert!(5 < seen, "{seen}");
+}
+
+#[actix_web::test]
+async fn a_body_too_large_is_refused_as_documented() {
+    let stand = Stand::new().await;
+    for operation in stand.document.operations().filter(|operation| operation.body().is_some()) {
+        let call = operation.call_with(&stand.daemon, &stand.tokens, "st_unknown");
+        let body = json!({"x": "x".repeat(2000)});
+        operation.assert_documented(&call.json(&body).send().await.expect(413));
+    }
+}
