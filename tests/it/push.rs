@@ -1,7 +1,7 @@
 //! Push delivery (RFC 8935), from an accepted event to a settled SET.
 
 mod changes;
-mod faults;
+pub(crate) mod faults;
 mod hosts;
 mod order;
 mod outcomes;

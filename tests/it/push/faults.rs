@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// Pauses at the third fault, however soon that is.
-fn impatient(config: &mut Config) {
+pub(crate) fn impatient(config: &mut Config) {
     config.delivery.fault.pause_after = Duration::ZERO;
     config.delivery.fault.attempts_min = 3;
     config.delivery.fault.key_refusals_max = 3;
 }
 
 /// Answers as `status` says at the time.
-async fn changeable(status: &Arc<AtomicUsize>) -> Receiver {
+pub(crate) async fn changeable(status: &Arc<AtomicUsize>) -> Receiver {
     let status = Arc::clone(status);
     Receiver::start(move |_, _| {
         let status = u16::try_from(status.load(Ordering::SeqCst)).expect("a status");
@@ -35,7 +35,7 @@ async fn changeable(status: &Arc<AtomicUsize>) -> Receiver {
     .await
 }
 
-async fn paused(scene: &Scene) -> String {
+pub(crate) async fn paused(scene: &Scene) -> String {
     let mut reason = String::new();
     eventually("the stream is paused", async || {
         let (status, why) = scene.status().await;
@@ -44,54 +44,6 @@ async fn paused(scene: &Scene) -> String {
     })
     .await;
     reason
-}
-
-/// PUSH-06, PUSH-11, STAT-08.
-#[actix_web::test]
-async fn a_stream_whose_endpoint_is_at_fault_is_paused_and_holds_its_sets() {
-    for (status, label, detail) in [
-        (401, "credentials", "status 401"),
-        (403, "credentials", "status 403"),
-        (404, "misconfigured", "status 404"),
-        (410, "misconfigured", "status 410"),
-        (302, "misconfigured", "status 302"),
-        (413, "misconfigured", "status 413"),
-        (400, "refused_invalid_key", "invalid_key"),
-    ] {
-        let answer = Arc::new(AtomicUsize::new(status));
-        let mut receiver = changeable(&answer).await;
-        let name = format!("fault-{status}");
-        let scene = Scene::pushing_with(&receiver, |config| {
-            rename_provider(config, &name);
-            impatient(config);
-            config.delivery.in_flight_max = 1;
-        })
-        .await;
-        scene.publish(&["s-1", "s-2", "s-3", "s-4", "s-5"]).await;
-
-        let reason = paused(&scene).await;
-        assert!(reason.starts_with("3 pushes in a row failed"), "{reason}");
-        assert!(reason.contains(label) && reason.contains(detail), "{reason}");
-        let series = format!(r#"ssfd_streams_paused_total{{provider="{name}",outcome="{label}"}}"#);
-        assert_eq!(scene.daemon.metric(&series).await.to_string(), "1");
-        // Refused for its signature, a SET is dead, but not the last one.
-        let dead = if status == 400 { 2 } else { 0 };
-
-        // It was told, if only it had listened.
-        while receiver.next().await.payload()["status"] != "paused" {}
-        receiver.rest();
-        // Repaired and enabled again, it gets what was held, at once.
-        answer.store(202, Ordering::SeqCst);
-        scene.change_status("enabled").await;
-        let mut held = Vec::new();
-        while held.len() < 5 - dead {
-            // The word that it is paused may have been under way.
-            held.extend(Some(receiver.next().await.subject()).filter(|id| id.starts_with("s-")));
-        }
-        held.sort();
-        assert_eq!(held, ["s-1", "s-2", "s-3", "s-4", "s-5"][dead..]);
-        scene.settled().await;
-    }
 }
 
 /// PUSH-10, PUSH-11: nothing of it ever reached the Receiver.

@@ -1,6 +1,12 @@
 //! Push delivery (RFC 8935).
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
 use ssfd::{clock, domain::time::Timestamp};
@@ -14,6 +20,7 @@ use crate::{
         daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
         within,
     },
+    push::faults::{changeable, impatient, paused},
     scripted_server::{Gate, Reply, Seen},
 };
 
@@ -338,4 +345,75 @@ async fn push_13_a_receiver_that_does_not_answer_delays_no_other() {
     }
     gate.open();
     scene.settled().await;
+}
+
+/// The fourth attempt of three SETs is not made: the stream is paused, and they are held.
+#[actix_web::test]
+async fn push_06_what_blames_our_credentials_is_tried_again_and_not_for_ever() {
+    for (status, body) in [
+        (401, ""),
+        (403, ""),
+        (400, r#"{"err":"authentication_failed","description":""}"#),
+        (400, r#"{"err":"access_denied","description":""}"#),
+    ] {
+        let receiver = Receiver::start(move |_, _| Reply::full(status, &[], body)).await;
+        let mut scene = Scene::pushing_with(&receiver, |config| {
+            impatient(config);
+            config.delivery.in_flight_max = 1;
+        })
+        .await;
+        scene.publish(&["s-1", "s-1"]).await;
+        let reason = paused(&scene).await;
+        assert!(reason.contains("credentials"), "{reason}");
+        assert_eq!(scene.in_outbox().await, 3, "two events, and the word of the pause");
+        scene.daemon.stop().await;
+    }
+}
+
+/// Held, and sent once the endpoint is repaired and the stream enabled.
+#[actix_web::test]
+async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_told() {
+    for (status, label, detail) in [
+        (401, "credentials", "status 401"),
+        (403, "credentials", "status 403"),
+        (404, "misconfigured", "status 404"),
+        (410, "misconfigured", "status 410"),
+        (302, "misconfigured", "status 302"),
+        (413, "misconfigured", "status 413"),
+        (400, "refused_invalid_key", "invalid_key"),
+    ] {
+        let answer = Arc::new(AtomicUsize::new(status));
+        let mut receiver = changeable(&answer).await;
+        let name = format!("fault-{status}");
+        let scene = Scene::pushing_with(&receiver, |config| {
+            rename_provider(config, &name);
+            impatient(config);
+            config.delivery.in_flight_max = 1;
+        })
+        .await;
+        scene.publish(&["s-1", "s-2", "s-3", "s-4", "s-5"]).await;
+
+        let reason = paused(&scene).await;
+        assert!(reason.starts_with("3 pushes in a row failed"), "{reason}");
+        assert!(reason.contains(label) && reason.contains(detail), "{reason}");
+        let series = format!(r#"ssfd_streams_paused_total{{provider="{name}",outcome="{label}"}}"#);
+        assert_eq!(scene.daemon.metric(&series).await.to_string(), "1");
+        // Refused for its signature, a SET is dead, but not the last one.
+        let dead = if status == 400 { 2 } else { 0 };
+
+        // It was told, if only it had listened.
+        while receiver.next().await.payload()["status"] != "paused" {}
+        receiver.rest();
+        // Repaired and enabled again, it gets what was held, at once.
+        answer.store(202, Ordering::SeqCst);
+        scene.change_status("enabled").await;
+        let mut held = Vec::new();
+        while held.len() < 5 - dead {
+            // The word that it is paused may have been under way.
+            held.extend(Some(receiver.next().await.subject()).filter(|id| id.starts_with("s-")));
+        }
+        held.sort();
+        assert_eq!(held, ["s-1", "s-2", "s-3", "s-4", "s-5"][dead..]);
+        scene.settled().await;
+    }
 }
