@@ -19,7 +19,7 @@ use ssfd::{
         id::StreamId,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
-        subject::list::DefaultSubjects,
+        subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
     store::{
@@ -99,6 +99,7 @@ impl Outbox {
             delivery: Delivery::Push(endpoint),
             description: None,
             default_subjects: DefaultSubjects::All,
+            subject_format: SubjectFormat::AsPublished,
             status: StreamStatus::Enabled,
             reason: None,
             version: 1,
@@ -132,6 +133,7 @@ impl Outbox {
                 lane: Lane::from_i64(i64::try_from(lane).expect("few")),
                 kind: Kind::Event,
                 claims: Arc::from("x".repeat(600)),
+                identifiers: None,
             };
             let provider = "acme".parse().expect("a valid name");
             Append { provider, event_id: None, sets: vec![set] }

@@ -133,15 +133,15 @@ impl Directory {
         let named = event.stream_ids.as_ref().map(|named| named.iter().collect::<BTreeSet<_>>());
         let meant = |id: &StreamId| named.as_ref().is_none_or(|named| named.contains(id));
         let mut found = Addressees::default();
+        // A stream's own subject is always on it (SSF §8.1.4.1).
+        let own = event.subject.streams();
         for (id, stream) in wanting.all.iter().filter(|(id, _)| meant(id)) {
-            if listed.removed.contains(id) {
+            if listed.removed.contains(id) && !own.contains(id) {
                 found.withheld += 1;
             } else {
                 found.streams.push(Arc::clone(stream));
             }
         }
-        // A stream's own subject is always on it (SSF §8.1.4.1).
-        let own = event.subject.stream();
         let added: BTreeSet<_> = listed.added.iter().chain(&own).filter(|id| meant(id)).collect();
         let added = added.into_iter().filter_map(|id| wanting.none.get(id)).cloned();
         let without_added = found.streams.len();

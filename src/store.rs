@@ -229,7 +229,7 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// For each of these subjects of a provider, in their order, the streams that have it on their
-    /// list.
+    /// list, under any of its identifiers.
     async fn listed(
         &self,
         provider: &ProviderName,

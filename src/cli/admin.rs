@@ -67,8 +67,25 @@ impl AdminClient {
         path: &[&str],
         body: &Value,
     ) -> Result<T, CliError> {
+        self.send(Method::POST, path, body).await
+    }
+
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, CliError> {
+        self.send(Method::PATCH, path, body).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, CliError> {
         let url = self.url(path, &[]);
-        read(&url, &self.call(Method::POST, &url, body.to_string().into()).await?)
+        read(&url, &self.call(method, &url, body.to_string().into()).await?)
     }
 
     /// Asks for what is answered with nothing.

@@ -62,7 +62,7 @@ impl Explain {
         let report = match Event::parse(&text, &provider) {
             Ok(event) => {
                 let now = clock::now();
-                let subject = SubjectKeys::of(&provider.name, &event.subject);
+                let subject = SubjectKeys::of_event(&provider.name, &event.subject);
                 let listed = store.listed(&provider.name, vec![subject], now).await;
                 let listed = listed.map_err(|error| CliError::of(&error))?.pop();
                 let listed = listed.unwrap_or_default();
@@ -115,6 +115,7 @@ impl Report {
                 "stream_id": explained.stream.id.as_str(),
                 "receiver": explained.stream.receiver.as_str(),
                 "delivery": method(explained),
+                "subject_format": explained.stream.subject_format.as_str(),
                 "fate": fate, "why": why, "claims": claims,
             })
         };

@@ -17,6 +17,7 @@ use crate::{
         set_error::excerpt,
         status::StreamStatus,
         stream::METHOD_PUSH,
+        subject::format::SubjectFormat,
     },
     http::admin::{
         PAGE_MAX,
@@ -31,10 +32,12 @@ const EXAMPLES: &str = "Examples:
   ssfd streams pause st_4f0c --reason 'your endpoint moves tonight'
   ssfd streams enable st_4f0c
   ssfd streams disable st_4f0c --reason 'contract ended'
+  ssfd streams format st_4f0c email
   ssfd streams verify st_4f0c
   ssfd streams delete st_4f0c";
 
-/// List, show, stop, resume, verify and delete the streams of all Receivers.
+/// List, show, stop, resume, verify and delete the streams of all Receivers, and say which identifier
+/// their SETs carry.
 ///
 /// Asks the daemon that runs, at its internal listener, with an operator's token (`ssfd tokens create
 /// operator`). A Receiver is told of each stop and resumption, with the reason, by a stream-updated
@@ -68,6 +71,15 @@ enum Command {
     /// Discard what waits and what comes
     #[command(after_help = EXAMPLES)]
     Disable(Turn),
+    /// Say which identifier the SETs of further events carry
+    #[command(after_help = EXAMPLES)]
+    Format {
+        #[command(flatten)]
+        one: One,
+        /// `as_published`, `iss_sub`, `email`, `opaque`, `phone_number` or `complex`
+        #[arg(value_name = "FORM", value_parser = |raw: &str| raw.parse::<SubjectFormat>())]
+        format: SubjectFormat,
+    },
     /// Send a verification event, as a Receiver may ask for one
     #[command(after_help = EXAMPLES)]
     Verify(One),
@@ -119,6 +131,12 @@ impl Streams {
             Command::Pause(turn) => turn.perform(StreamStatus::Paused, json).await?,
             Command::Enable(turn) => turn.perform(StreamStatus::Enabled, json).await?,
             Command::Disable(turn) => turn.perform(StreamStatus::Disabled, json).await?,
+            Command::Format { one: One { id, access }, format } => {
+                let body = json!({"subject_format": format});
+                let stream: StreamView =
+                    access.client()?.patch(&["streams", id.as_str()], &body).await?;
+                if json { to_json(&stream) } else { describe(&stream) }
+            }
             Command::Verify(One { id, access }) => {
                 access.client()?.ask(Method::POST, &["streams", id.as_str(), "verify"]).await?;
                 done(json, "verified", &id, "verifying")
@@ -223,6 +241,7 @@ fn describe(stream: &StreamView) -> String {
         ("requested", stream.events_requested.as_deref().map(list)),
         ("delivered", Some(list(&stream.events_delivered))),
         ("subjects", Some(stream.default_subjects.as_str().to_owned())),
+        ("format", Some(stream.subject_format.as_str().to_owned())),
         ("description", stream.description.clone()),
         ("version", Some(stream.version.to_string())),
         ("created", Some(time(stream.created_at))),

@@ -12,7 +12,7 @@ use crate::{
         id::ProviderName,
         issuer::Issuer,
         provider::{EventChecks, Provider},
-        subject::list::DefaultSubjects,
+        subject::{format::SubjectFormat, list::DefaultSubjects},
     },
 };
 
@@ -52,6 +52,9 @@ pub struct ProviderSettings {
     /// What a new stream gets: `ALL` subjects but those its Receiver removes, or `NONE` but those
     /// it adds. A stream keeps what it began with.
     pub default_subjects: DefaultSubjects,
+    /// Which identifier the SETs of a new stream carry: `as_published`, or the one that is an
+    /// `iss_sub`, `email`, `opaque`, `phone_number` or `complex`.
+    pub subject_format: SubjectFormat,
     /// How long a subject that was removed stays on its stream (SSF §9.3).
     #[serde(with = "humantime_serde")]
     pub subject_removal_grace: Duration,
@@ -81,6 +84,7 @@ impl Default for ProviderSettings {
             streams_per_receiver_max: 100,
             inactivity_timeout: Duration::ZERO,
             default_subjects: DefaultSubjects::All,
+            subject_format: SubjectFormat::AsPublished,
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,
             subject_changes_per_second_max: 1000,
@@ -143,6 +147,7 @@ impl ProviderSettings {
             streams_per_receiver_max: self.streams_per_receiver_max,
             inactivity_timeout: Some(inactivity_timeout).filter(|timeout| !timeout.is_zero()),
             default_subjects: self.default_subjects,
+            subject_format: self.subject_format,
             subject_removal_grace: self.subject_removal_grace,
             subjects_per_stream_max: self.subjects_per_stream_max,
             subject_changes_per_second_max: self.subject_changes_per_second_max,

@@ -95,6 +95,7 @@ fn a_bad_value_is_named_with_its_rule() {
         "`providers.acme.interop` needs `event_checks`",
     );
     refuses("[providers.acme]\ndefault_subjects = \"SOME\"\n", "default_subjects");
+    refuses("[providers.acme]\nsubject_format = \"phone\"\n", "subject_format");
     refuses("[providers.acme]\nsubject_changes_per_second_max = 0\n", "per_second_max");
     refuses("[public.connections]\nmax = 0\n", "`public.connections.max`");
     refuses(

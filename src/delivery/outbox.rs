@@ -34,6 +34,9 @@ pub struct NewSet {
     pub kind: Kind,
     /// The claims as JSON, the same in every transmission.
     pub claims: Arc<str>,
+    /// All that the event names its subject by, as JSON of a `Subject`, if that is more or other
+    /// than the `sub_id` of the claims: it is on the stream by any of these, or not.
+    pub identifiers: Option<Arc<str>>,
 }
 
 /// A SET that is not settled.

@@ -7,7 +7,7 @@ use super::{
     id::StreamId,
     lint::{Finding, list},
     provider::Provider,
-    subject::{InvalidSubject, SubjectId},
+    subject::{FURTHER_MAX, InvalidSubject, Subject, SubjectId},
 };
 
 /// The longest `id` that a publisher may give an event, and the longest `txn`, in bytes.
@@ -21,7 +21,7 @@ pub struct Event {
     /// The publisher's idempotency key.
     pub id: Option<String>,
     pub event_type: EventType,
-    pub subject: SubjectId,
+    pub subject: Subject,
     /// The value under the type's URI in a SET; members we do not know stay in it.
     pub payload: Map<String, Value>,
     /// The cause, shared by all events born of it (SSF §4.1.9).
@@ -47,6 +47,8 @@ pub enum InvalidEvent {
     ControlType(EventType),
     #[error("`sub_id`: {0}")]
     Subject(#[from] InvalidSubject),
+    #[error("`subject_identifiers`: {0}")]
+    Identifiers(#[source] InvalidSubject),
     /// What breaks the definition of its type, where the provider does not let that pass.
     #[error("{}", list(.0))]
     Schema(Vec<Finding>),
@@ -61,7 +63,7 @@ impl InvalidEvent {
             Self::Field { .. } => "invalid_field",
             Self::UnknownType(_) => "unknown_type",
             Self::ControlType(_) => "control_type",
-            Self::Subject(_) => "invalid_subject",
+            Self::Subject(_) | Self::Identifiers(_) => "invalid_subject",
             Self::Schema(_) => "schema",
         }
     }
@@ -89,6 +91,7 @@ impl Event {
             Some(subject) => SubjectId::try_from(subject)?,
             None => return invalid("sub_id", "is required: whom the event is about"),
         };
+        let subject = read_further(subject, members.remove("subject_identifiers"))?;
         let payload = match members.remove("event") {
             None => Map::new(),
             Some(Value::Object(payload)) => payload,
@@ -118,6 +121,20 @@ fn read_type(value: Option<Value>, provider: &Provider) -> Result<EventType, Inv
     } else {
         Err(InvalidEvent::UnknownType(event_type))
     }
+}
+
+/// Takes in what else the publisher knows the subject by.
+fn read_further(id: SubjectId, value: Option<Value>) -> Result<Subject, InvalidEvent> {
+    let further = match value {
+        None => return Ok(id.into()),
+        Some(Value::Array(list)) if (1..=FURTHER_MAX).contains(&list.len()) => list,
+        Some(_) => {
+            let rule = format!("must be an array of 1 to {FURTHER_MAX} subject identifiers");
+            return invalid("subject_identifiers", rule);
+        }
+    };
+    let further = further.into_iter().map(SubjectId::try_from).collect::<Result<_, _>>();
+    further.and_then(|further| Subject::new(id, further)).map_err(InvalidEvent::Identifiers)
 }
 
 fn read_text(field: &'static str, value: Option<Value>) -> Result<Option<String>, InvalidEvent> {
@@ -203,12 +220,41 @@ mod tests {
             event
         };
         refuses(&typed(&json!({"sub_id": [subject()]})), "invalid_subject", "must be an object");
+        let also = |identifiers: Value| typed(&json!({"subject_identifiers": identifiers}));
+        refuses(
+            &also(subject()),
+            "invalid_field",
+            "`subject_identifiers` must be an array of 1 to",
+        );
+        refuses(&also(json!([])), "invalid_field", "1 to 16");
+        refuses(&also(json!(vec![subject(); FURTHER_MAX + 1])), "invalid_field", "1 to 16");
+        refuses(
+            &also(json!([subject(), {"format": "email"}])),
+            "invalid_subject",
+            "`subject_identifiers`: `email` is required",
+        );
+        refuses(
+            &also(json!([{"format": "aliases", "identifiers": [subject()]}])),
+            "invalid_subject",
+            "`subject_identifiers`: `format` must not be `aliases`",
+        );
         refuses(&typed(&json!({"event": "x"})), "invalid_field", "`event` must be");
         refuses(&typed(&json!({"id": ""})), "invalid_field", "`id` must be");
         refuses(&typed(&json!({"txn": 7})), "invalid_field", "`txn` must be");
         refuses(&typed(&json!({"stream_ids": ["a b"]})), "invalid_field", "`stream_ids` must be");
         let error = Event::parse(b"{", &Provider::example()).expect_err("cut-off JSON");
         assert_eq!(error.reason(), "malformed");
+    }
+
+    #[test]
+    fn an_event_may_name_its_subject_in_several_ways() {
+        let more = json!([{"format": "opaque", "id": "u-17"}, subject()]);
+        let json = json!({"type": "caep:session-revoked", "sub_id": subject(),
+            "subject_identifiers": more});
+        let event = Event::from_json(json, &Provider::example()).expect("a valid event");
+        assert_eq!(json!(event.subject.id()), subject());
+        // What is said twice counts once.
+        assert_eq!(json!(event.subject), json!([subject(), {"format": "opaque", "id": "u-17"}]));
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl EventType {
         self.definition().is_some_and(|(family, _)| family.origin == Origin::Profile)
     }
 
+    /// Whether its subject has a format of its own, since the event is about the identifier itself.
+    pub fn fixes_subject(&self) -> bool {
+        self.definition().is_some_and(|(_, schema)| !schema.subjects.is_empty())
+    }
+
     /// The short name, as `caep:session-revoked`; the URI where there is none.
     pub fn short_name(&self) -> String {
         self.definition().map_or_else(

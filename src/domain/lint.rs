@@ -1,6 +1,6 @@
 //! Holds an event to what the specification of its type says, and finds what publishers get wrong.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,6 +9,7 @@ use super::{
     event::{Event, InvalidEvent},
     provider::{EventChecks, Provider},
     schema::{FAMILIES, Family, Member, Origin, Presence, Schema, Verdict},
+    subject::SubjectId,
 };
 
 /// Something about an event that its specification does not want.
@@ -71,6 +72,7 @@ pub fn lint(event: &Event, provider: &Provider) -> Vec<Finding> {
     let mut linter = Linter { payload: &event.payload, findings: Vec::new() };
     linter.check_subject_member(definition.map(|(family, _)| family.origin));
     linter.check_nesting();
+    linter.check_aliases(event.subject.id());
     let Some((family, schema)) = definition else { return linter.findings };
     if let Some(successor) = schema.replaced_by {
         // Who lists it knows of a Receiver that takes no other.
@@ -78,7 +80,7 @@ pub fn lint(event: &Event, provider: &Provider) -> Vec<Finding> {
         let severity = if listed { Severity::Should } else { Severity::Must };
         linter.add(severity, "type", format!("is deprecated for `{successor}`"), schema.section);
     }
-    let format = event.subject.format();
+    let format = event.subject.id().format();
     if !schema.subjects.is_empty() && !schema.subjects.contains(&format) {
         let rule = format!("must have the format `{}`", schema.subjects.join("` or `"));
         linter.add(Severity::Must, "sub_id", rule, schema.section);
@@ -126,6 +128,15 @@ impl Linter<'_> {
         if self.payload.keys().any(is_type) {
             let rule = "should have the event's members themselves, not its type with them inside";
             self.add(Severity::Should, "event", rule, "SSF §4.2");
+        }
+    }
+
+    fn check_aliases(&mut self, id: &SubjectId) {
+        let forms = id.forms();
+        let mut seen = HashSet::new();
+        if 1 < forms.len() && forms.iter().any(|form| !seen.insert(form)) {
+            let rule = "should have each identifier of its `aliases` once";
+            self.add(Severity::Should, "sub_id", rule, "RFC 9493 §3.2.8");
         }
     }
 

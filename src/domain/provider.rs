@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event_type::EventType, id::ProviderName, issuer::Issuer, subject::list::DefaultSubjects,
+    event_type::EventType,
+    id::ProviderName,
+    issuer::Issuer,
+    subject::{format::SubjectFormat, list::DefaultSubjects},
 };
 
 /// What a provider promises and allows.
@@ -37,6 +40,9 @@ pub struct Provider {
     pub inactivity_timeout: Option<Duration>,
     /// What its new streams get (SSF §7.1). A stream keeps what it began with.
     pub default_subjects: DefaultSubjects,
+    /// Which identifier the SETs of its new streams carry. A stream keeps what it began with, until
+    /// an operator changes it.
+    pub subject_format: SubjectFormat,
     /// How long after its removal a subject is still on a stream (SSF §9.3).
     pub subject_removal_grace: Duration,
     /// The most subjects on one stream's list (SSF §8.1.3.2: 403 beyond).
@@ -82,6 +88,7 @@ impl Provider {
             streams_per_receiver_max: 100,
             inactivity_timeout: None,
             default_subjects: DefaultSubjects::All,
+            subject_format: SubjectFormat::AsPublished,
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,
             subject_changes_per_second_max: 1000,

@@ -100,7 +100,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{event::Event, provider::Provider};
+    use crate::domain::{event::Event, provider::Provider, subject::any_subject};
 
     #[test]
     fn the_same_place_and_stream_give_the_same_jti() {
@@ -166,12 +166,12 @@ mod tests {
         #[test]
         fn a_set_says_what_was_published(
             payload in any_payload(),
-            id in ".+",
+            subject in any_subject(),
             txn in ".{1,60}",
             millis in 0..=i64::from(u32::MAX) * 1000,
         ) {
             let provider = Provider { custom_event_types: true, ..Provider::example() };
-            let subject = json!({"format": "opaque", "id": id});
+            let subject = json!(subject);
             let published = json!({
                 "type": "urn:example:badge-lost", "sub_id": subject, "txn": txn, "event": payload,
             });
@@ -182,7 +182,7 @@ mod tests {
                 jti: &"b1".parse().expect("valid"),
                 aud: &Audience::one("https://rx.example").expect("valid"),
                 txn: event.txn.as_deref(),
-                sub_id: &event.subject,
+                sub_id: event.subject.id(),
                 events: OneEvent { event_type: &event.event_type, payload: &event.payload },
             };
             let said: Value = serde_json::from_str(&claims.to_json()).expect("JSON");

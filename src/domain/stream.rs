@@ -11,7 +11,7 @@ use super::{
     provider::{DESCRIPTION_CHARS_MAX, Provider},
     secret::Secret,
     status::StreamStatus,
-    subject::list::DefaultSubjects,
+    subject::{format::SubjectFormat, list::DefaultSubjects},
     time::Timestamp,
 };
 
@@ -40,6 +40,8 @@ pub struct StreamConfig {
     pub description: Option<String>,
     /// Cannot be changed once the stream stands: its list of subjects has a meaning by it.
     pub default_subjects: DefaultSubjects,
+    /// Which identifier its SETs carry; the provider's at its creation, and then the operator's.
+    pub subject_format: SubjectFormat,
     pub status: StreamStatus,
     /// Why the stream has its status.
     pub reason: Option<String>,
@@ -200,6 +202,11 @@ impl StreamConfig {
         Self { status, reason, ..self.next() }
     }
 
+    #[must_use]
+    pub fn with_subject_format(&self, subject_format: SubjectFormat) -> Self {
+        Self { subject_format, ..self.next() }
+    }
+
     fn next(&self) -> Self {
         Self { version: self.version + 1, ..self.clone() }
     }
@@ -250,6 +257,7 @@ impl StreamConfig {
             delivery: Delivery::Poll,
             description: None,
             default_subjects: DefaultSubjects::All,
+            subject_format: SubjectFormat::AsPublished,
             status: StreamStatus::Enabled,
             reason: None,
             version: 1,

@@ -1,5 +1,7 @@
 //! Whom or what an event is about (RFC 9493, SSF §3).
 
+pub mod format;
+mod forms;
 pub mod keys;
 pub mod list;
 mod matching;
@@ -12,6 +14,10 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
+
+#[cfg(test)]
+pub(in crate::domain) use self::forms::tests::any_subject;
+pub use self::forms::{FURTHER_MAX, Subject};
 
 /// A subject identifier: simple (RFC 9493 §3.2, SSF §3.5) or complex (SSF §3.3).
 ///
@@ -27,6 +33,10 @@ struct Format {
     members: &'static [(&'static str, Rule)],
 }
 
+const fn format(name: &'static str, members: &'static [(&'static str, Rule)]) -> Format {
+    Format { name, members }
+}
+
 #[derive(Clone, Copy)]
 enum Rule {
     Text,
@@ -39,24 +49,24 @@ enum Rule {
 }
 
 const FORMATS: [Format; 11] = [
-    Format { name: "account", members: &[("uri", Rule::Scheme("acct:"))] },
-    Format { name: "email", members: &[("email", Rule::Email)] },
-    Format { name: "iss_sub", members: &[("iss", Rule::Text), ("sub", Rule::Text)] },
-    Format { name: "opaque", members: &[("id", Rule::Text)] },
-    Format { name: "phone_number", members: &[("phone_number", Rule::Phone)] },
-    Format { name: "did", members: &[("url", Rule::Scheme("did:"))] },
-    Format { name: "uri", members: &[("uri", Rule::Uri)] },
-    Format { name: "aliases", members: &[("identifiers", Rule::Identifiers)] },
-    Format { name: "jwt_id", members: &[("iss", Rule::Text), ("jti", Rule::Text)] },
-    Format {
-        name: "saml_assertion_id",
-        members: &[("issuer", Rule::Text), ("assertion_id", Rule::Text)],
-    },
-    Format { name: "ip-addresses", members: &[("ip-addresses", Rule::Addresses)] },
+    format("account", &[("uri", Rule::Scheme("acct:"))]),
+    format("email", &[("email", Rule::Email)]),
+    format("iss_sub", &[("iss", Rule::Text), ("sub", Rule::Text)]),
+    format("opaque", &[("id", Rule::Text)]),
+    format("phone_number", &[("phone_number", Rule::Phone)]),
+    format("did", &[("url", Rule::Scheme("did:"))]),
+    format("uri", &[("uri", Rule::Uri)]),
+    format(ALIASES, &[("identifiers", Rule::Identifiers)]),
+    format("jwt_id", &[("iss", Rule::Text), ("jti", Rule::Text)]),
+    format("saml_assertion_id", &[("issuer", Rule::Text), ("assertion_id", Rule::Text)]),
+    format("ip-addresses", &[("ip-addresses", Rule::Addresses)]),
 ];
 
 /// The format of a subject that is made of several (SSF §3.3).
 const COMPLEX: &str = "complex";
+
+/// The format of several identifiers of one subject (RFC 9493 §3.2.8).
+const ALIASES: &str = "aliases";
 
 /// The most identifiers that `aliases`, the most addresses that `ip-addresses`, and the most
 /// members that a complex subject may have.
@@ -86,7 +96,7 @@ impl SubjectId {
     }
 
     pub fn format(&self) -> &str {
-        self.0["format"].as_str().expect("a subject has a format: checked when it was made")
+        format_of(&self.0)
     }
 
     /// The same text for the same identifier, whatever the order of its members.
@@ -95,6 +105,10 @@ impl SubjectId {
         write_sorted(&self.0, &mut text);
         text
     }
+}
+
+fn format_of(identifier: &Value) -> &str {
+    identifier["format"].as_str().expect("a subject has a format: checked when it was made")
 }
 
 /// `serde_json` may keep members in the order they came, so order is made here.
@@ -158,7 +172,7 @@ fn check_complex(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
         }
         check_simple(part)?;
     }
-    Ok(())
+    forms::check(members)
 }
 
 fn check_simple(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
@@ -242,7 +256,7 @@ fn check_identifiers(member: &str, value: &Value) -> Result<(), InvalidSubject> 
         let Some(members) = identifier.as_object() else {
             return invalid(member, "must hold subject identifiers only");
         };
-        if members.get("format").and_then(Value::as_str) == Some("aliases") {
+        if members.get("format").and_then(Value::as_str) == Some(ALIASES) {
             return invalid(member, "must not hold `aliases` again (RFC 9493 §3.2.8)");
         }
         check_simple(members)?;
@@ -317,6 +331,14 @@ mod tests {
     }
 
     proptest! {
+        /// SID-01: what is parsed prints back the same.
+        #[test]
+        fn an_identifier_prints_back_as_it_was(subject in any_subject()) {
+            let text = serde_json::to_string(&subject).expect("a subject is JSON");
+            let value: Value = serde_json::from_str(&text).expect("JSON");
+            prop_assert_eq!(SubjectId::try_from(value), Ok(subject));
+        }
+
         #[test]
         fn the_canonical_text_tells_subjects_apart(a in "\\PC{1,12}", b in "\\PC{1,12}") {
             let subject = |iss: &str, sub: &str| {

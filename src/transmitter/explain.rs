@@ -1,6 +1,9 @@
 //! What would become of an event: which streams it goes to, and why not to the others.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -37,6 +40,7 @@ pub enum Why {
     NotRequested,
     NotNamed,
     Subject,
+    Format,
     Disabled,
 }
 
@@ -48,6 +52,7 @@ impl Why {
             Self::NotRequested => "the stream's `events_requested` does not have this type",
             Self::NotNamed => "the event's `stream_ids` does not have this stream",
             Self::Subject => "the event's subject is not on the stream",
+            Self::Format => "the event has no identifier of its subject in the stream's form",
             Self::Disabled => "the stream is disabled",
         }
     }
@@ -71,9 +76,12 @@ pub fn explain(
     let sets = sets_of(provider, event, &origin, &addressees, now);
     let mut claims: HashMap<_, _> =
         sets.iter().map(|set| (&set.stream, shown(event, &set.claims))).collect();
+    let addressed: HashSet<_> = addressees.iter().map(|stream| &stream.id).collect();
     let own = streams.into_iter().filter(|stream| stream.provider == provider.name);
     own.map(|stream| {
+        let addressed = addressed.contains(&stream.id);
         let fate = match (claims.remove(&stream.id), stream.status) {
+            (None, _) if addressed => Fate::NotSent(Why::Format),
             (Some(claims), StreamStatus::Enabled) => Fate::Sent(claims),
             (Some(claims), StreamStatus::Paused) => Fate::Held(claims),
             (Some(_), StreamStatus::Disabled) => Fate::NotSent(Why::Disabled),
@@ -111,6 +119,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::subject::format::SubjectFormat;
 
     fn stream(id: &str) -> StreamConfig {
         let uri = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
@@ -167,5 +176,21 @@ mod tests {
         let listed = Listed { removed, ..Listed::default() };
         let removed = fate_of_listed(stream("st_1"), revoked(json!({})), listed);
         assert_eq!(removed, Fate::NotSent(Why::Subject));
+    }
+
+    /// SEC-03 (SSF §10.1)
+    #[test]
+    fn a_stream_gets_the_identifier_that_it_knows_or_nothing() {
+        let with = |subject_format| StreamConfig { subject_format, ..stream("st_1") };
+        let email = json!({"format": "email", "email": "kim@example.com"});
+        let event = revoked(json!({"subject_identifiers": [email]}));
+        let carried = |format| match fate(with(format), event.clone()) {
+            Fate::Sent(claims) => claims["sub_id"].clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(carried(SubjectFormat::AsPublished), event["sub_id"]);
+        assert_eq!(carried(SubjectFormat::Email), email);
+        let unknown = fate(with(SubjectFormat::IssSub), event.clone());
+        assert_eq!(unknown, Fate::NotSent(Why::Format));
     }
 }

@@ -1,4 +1,4 @@
-//! An operator looks at streams, whose ever they are.
+//! An operator looks at streams, whose ever they are, and says what is not for Receivers to say.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use crate::{
         id::{ProviderName, ReceiverId, StreamId},
         status::StreamStatus,
         stream::StreamConfig,
+        subject::format::SubjectFormat,
     },
     store::Waiting,
 };
@@ -62,5 +63,22 @@ impl Transmitter {
         let stream = self.known(id)?;
         let waiting = self.store.waiting(id).await?;
         Ok((stream, waiting))
+    }
+
+    /// SETs of events that come from now on carry an identifier in this form; those that wait stay
+    /// as they are.
+    pub async fn set_subject_format(
+        &self,
+        id: &StreamId,
+        format: SubjectFormat,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        let _one_at_a_time = self.changes.lock().await;
+        let before = self.known(id)?;
+        if before.subject_format == format {
+            return Ok(before);
+        }
+        let after = before.with_subject_format(format);
+        self.store.update_stream(after.clone()).await?;
+        Ok(self.reflect(after))
     }
 }

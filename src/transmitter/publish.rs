@@ -1,6 +1,10 @@
 //! An event becomes one SET for each stream that wants it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
@@ -18,7 +22,7 @@ use crate::{
         provider::Provider,
         set::{OneEvent, Origin, SetClaims},
         stream::StreamConfig,
-        subject::{SubjectId, keys::SubjectKeys, list::Listed},
+        subject::{Subject, SubjectId, keys::SubjectKeys, list::Listed},
         time::Timestamp,
     },
     store::{Append, AppendBatch, Appended, Position, StoreError},
@@ -80,12 +84,14 @@ impl Transmitter {
         if !self.directory.is_selective(&provider.name) {
             return Ok(Vec::new());
         }
-        let keys = |incoming: &Incoming| SubjectKeys::of(&provider.name, &incoming.event.subject);
+        let keys =
+            |incoming: &Incoming| SubjectKeys::of_event(&provider.name, &incoming.event.subject);
         let subjects = events.iter().map(keys).collect();
         self.store.listed(&provider.name, subjects, now).await
     }
 
-    /// Matches: provider, type, the addressees that the publisher named, and the subject.
+    /// Matches: provider, type, the addressees that the publisher named, the subject, and whether
+    /// it can be named as the stream's Receiver knows it.
     fn address(
         &self,
         provider: &Provider,
@@ -100,11 +106,15 @@ impl Transmitter {
             metrics::events_suppressed(&provider.name, "subject", withheld);
         }
         let sets = sets_of(provider, &event, &origin, &streams, now);
+        if sets.len() < streams.len() {
+            metrics::events_suppressed(&provider.name, "format", streams.len() - sets.len());
+        }
         Append { provider: provider.name.clone(), event_id: event.id, sets }
     }
 }
 
-/// One SET of an event for each of these streams, in their order.
+/// One SET of an event for each of these streams, in their order. A stream is left out if the event
+/// does not name its subject in the stream's form.
 pub(super) fn sets_of(
     provider: &Provider,
     event: &Event,
@@ -113,25 +123,52 @@ pub(super) fn sets_of(
     now: Timestamp,
 ) -> Vec<NewSet> {
     let drawn_txn = origin.txn();
-    let set = SetOf {
+    let published = SetOf {
         provider,
         event_type: &event.event_type,
         payload: &event.payload,
-        subject: &event.subject,
+        subject: event.subject.id(),
+        identifiers: None,
+        lane: Lane::of(event.subject.id()),
         txn: Some(event.txn.as_deref().unwrap_or(&drawn_txn)),
         origin,
         kind: Kind::Event,
         now,
     };
-    streams.iter().map(|stream| set.addressed_to(stream)).collect()
+    // Most events go to streams of one form: it is chosen once.
+    let mut chosen = BTreeMap::new();
+    for stream in streams {
+        chosen.entry(stream.subject_format).or_insert_with_key(|format| {
+            format.choose(&event.subject, event.event_type.fixes_subject())
+        });
+    }
+    let identifiers = OnceCell::new();
+    let sets = streams.iter().filter_map(|stream| {
+        let subject = chosen[&stream.subject_format].as_deref()?;
+        let mut set = SetOf { subject, ..published.clone() };
+        if event.subject.has_further() || subject != event.subject.id() {
+            set.identifiers = Some(Arc::clone(identifiers.get_or_init(|| as_json(&event.subject))));
+        }
+        Some(set.addressed_to(stream))
+    });
+    sets.collect()
+}
+
+fn as_json(subject: &Subject) -> Arc<str> {
+    serde_json::to_string(subject).expect("a subject is JSON").into()
 }
 
 /// All that the SETs of one event have in common.
+#[derive(Clone)]
 pub(super) struct SetOf<'a> {
     pub(super) provider: &'a Provider,
     pub(super) event_type: &'a EventType,
     pub(super) payload: &'a Map<String, Value>,
+    /// The identifier that they carry.
     pub(super) subject: &'a SubjectId,
+    /// As [`NewSet::identifiers`].
+    pub(super) identifiers: Option<Arc<str>>,
+    pub(super) lane: Lane,
     pub(super) txn: Option<&'a str>,
     pub(super) origin: &'a Origin,
     pub(super) kind: Kind,
@@ -152,7 +189,8 @@ impl SetOf<'_> {
             events: OneEvent { event_type: self.event_type, payload: self.payload },
         };
         let claims = Arc::from(claims.to_json());
-        let lane = Lane::of(self.subject);
-        NewSet { stream: stream.id.clone(), jti, lane, kind: self.kind, claims }
+        let identifiers = self.identifiers.clone();
+        let (lane, kind) = (self.lane, self.kind);
+        NewSet { stream: stream.id.clone(), jti, lane, kind, claims, identifiers }
     }
 }

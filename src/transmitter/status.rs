@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     auth::Principal,
     clock,
-    delivery::outbox::{Kind, NewSet},
+    delivery::{
+        lane::Lane,
+        outbox::{Kind, NewSet},
+    },
     domain::{
         event_type::EventType,
         id::StreamId,
@@ -100,11 +103,14 @@ impl Transmitter {
 
 /// The stream-updated event that tells of a stream's status (SSF §8.1.5).
 fn announcement(provider: &Provider, stream: &StreamConfig, now: Timestamp) -> NewSet {
+    let subject = SubjectId::of_stream(&stream.id);
     SetOf {
         provider,
         event_type: &EventType::stream_updated(),
         payload: &stream_updated(stream.status, stream.reason.as_deref()),
-        subject: &SubjectId::of_stream(&stream.id),
+        subject: &subject,
+        identifiers: None,
+        lane: Lane::of(&subject),
         txn: None,
         origin: &Origin::drawn(clock::random_uuid()),
         kind: Kind::Announcement,

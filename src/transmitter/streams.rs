@@ -42,6 +42,7 @@ impl Transmitter {
             delivery: given.delivery.unwrap_or(Delivery::Poll),
             description: given.description,
             default_subjects: provider.default_subjects,
+            subject_format: provider.subject_format,
             status: StreamStatus::Enabled,
             reason: None,
             version: 1,

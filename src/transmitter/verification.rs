@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     auth::Principal,
     clock,
-    delivery::outbox::Kind,
+    delivery::{lane::Lane, outbox::Kind},
     domain::{
         event_type::EventType, id::StreamId, provider::Provider, set::Origin, status::StreamStatus,
         stream::StreamConfig, subject::SubjectId, time::Timestamp, verification,
@@ -51,11 +51,14 @@ impl Transmitter {
         state: Option<&str>,
         now: Timestamp,
     ) -> Result<(), RequestError> {
+        let subject = SubjectId::of_stream(&stream.id);
         let set = SetOf {
             provider,
             event_type: &EventType::verification(),
             payload: &verification::payload(state),
-            subject: &SubjectId::of_stream(&stream.id),
+            subject: &subject,
+            identifiers: None,
+            lane: Lane::of(&subject),
             txn: None,
             origin: &Origin::drawn(clock::random_uuid()),
             kind: Kind::Control,

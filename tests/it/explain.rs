@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use hyper::Method;
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 use tempfile::TempDir;
@@ -124,6 +125,23 @@ async fn it_shows_why_a_stream_would_not_get_it() {
         place.daemon.change_status(&place.token, &place.stream, status).await.expect(200);
         assert_eq!(place.fate(&about("s-88")).0, fate, "{status}");
     }
+}
+
+/// SEC-03
+#[actix_web::test]
+async fn it_shows_the_identifier_that_a_stream_would_get() {
+    let place = Place::new().await;
+    let email = json!({"format": "email", "email": "kim@example.com"});
+    let operator = place.daemon.operator_token().await;
+    let path = format!("/streams/{}", place.stream);
+    let form = json!({"subject_format": "email"});
+    place.daemon.admin(&operator, Method::PATCH, &path).json(&form).send().await.expect(200);
+    let report = place.explains(&about_with("s-88", json!({"subject_identifiers": [email]})));
+    let stream = &report["streams"][0];
+    assert_eq!((&stream["subject_format"], &stream["claims"]["sub_id"]), (&json!("email"), &email));
+    let (fate, why) = place.fate(&about("s-88"));
+    assert_eq!(fate, "not_sent");
+    assert_eq!(why, "the event has no identifier of its subject in the stream's form");
 }
 
 #[actix_web::test]

@@ -24,7 +24,7 @@ use ssfd::{
         secret::Secret,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
-        subject::list::DefaultSubjects,
+        subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
     store::{Announcement, Append, AppendBatch, Appended, Store},
@@ -73,6 +73,9 @@ macro_rules! run_contract_on {
                 a_list_has_no_more_shapes_than_the_limit,
                 a_list_survives_a_restart_and_goes_with_its_stream,
                 an_entry_that_has_ended_expires,
+                a_subject_is_listed_by_each_of_its_identifiers,
+                entries_with_an_identifier_in_common_come_and_go_apart,
+                a_set_is_judged_by_each_identifier_of_its_event,
                 a_set_about_a_removed_subject_is_discarded_instead_of_read,
                 a_set_about_a_removed_subject_is_discarded_instead_of_polled,
                 many_sets_about_removed_subjects_hold_no_poll_back,
@@ -153,6 +156,7 @@ fn poll_stream(name: &str) -> StreamConfig {
         delivery: Delivery::Poll,
         description: None,
         default_subjects: DefaultSubjects::All,
+        subject_format: SubjectFormat::AsPublished,
         status: StreamStatus::Enabled,
         reason: None,
         version: 1,
@@ -176,6 +180,7 @@ fn set(stream: &str, name: &str) -> NewSet {
         lane: Lane::from_i64(-7),
         kind: Kind::Event,
         claims: format!(r#"{{"jti":"{name}"}}"#).into(),
+        identifiers: None,
     }
 }
 
@@ -197,7 +202,8 @@ fn up_to(limit: usize) -> Reading {
 }
 
 fn event(sets: Vec<NewSet>) -> Append {
-    Append { provider: "acme".parse().expect("a valid name"), event_id: None, sets }
+    let provider = "acme".parse().expect("a valid name");
+    Append { provider, event_id: None, sets }
 }
 
 fn event_with_id(event_id: &str, sets: Vec<NewSet>) -> Append {

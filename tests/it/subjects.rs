@@ -2,6 +2,8 @@
 
 mod api;
 mod delivery;
+mod formats;
+mod identifiers;
 mod matching;
 
 use crate::harness::{

@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn they_are_as_their_specifications_have_them() {
         let events = parsed();
-        assert!(events.iter().any(|event| event.subject.format() == "complex"));
+        assert!(events.iter().any(|event| event.subject.id().format() == "complex"));
         let provider = Provider { interop: true, ..Provider::example() };
         for event in &events {
             assert_eq!(lint(event, &provider), [], "{}", event.event_type);

@@ -349,6 +349,24 @@ fn a_provider_chooses_what_becomes_of_what_is_found() {
     );
 }
 
+/// RFC 9493 §3.2.8
+#[test]
+fn aliases_name_each_identifier_once() {
+    let (kim, u_1) = (
+        json!({"format": "email", "email": "kim@example.com"}),
+        json!({"format": "opaque", "id": "u-1"}),
+    );
+    let found = |identifiers: [&Value; 2]| {
+        let aliases = json!({"format": "aliases", "identifiers": identifiers});
+        let within = json!({"format": "complex", "user": aliases});
+        [aliases, within].map(|subject| {
+            found_about(subject, "caep:session-revoked", json!({}), &Provider::example())
+        })
+    };
+    assert_eq!(found([&kim, &u_1]), [[""; 0]; 2]);
+    assert_eq!(found([&kim, &kim]), [["SHOULD sub_id"]; 2]);
+}
+
 #[test]
 fn a_finding_names_member_rule_and_section() {
     let subject = json!({"format": "opaque", "id": "u-1"});

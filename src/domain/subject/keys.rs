@@ -1,13 +1,16 @@
 //! Subjects as keys: what an entry in a stream's list is filed under, and where an event looks. A
 //! look-up finds what [`SubjectId::matches`] says, without a test of every entry.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::Hash,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::{Uuid, uuid};
 
-use super::{SubjectId, write_sorted};
+use super::{Subject, SubjectId, write_sorted};
 use crate::domain::id::ProviderName;
 
 /// Drawn once for this daemon.
@@ -36,7 +39,7 @@ pub struct Filing {
 }
 
 /// Where to look for entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Probe {
     /// Each entry that is filed there matches.
     Whole(SubjectKey),
@@ -48,69 +51,102 @@ pub enum Probe {
 #[derive(Debug, Clone)]
 pub struct SubjectKeys {
     namespace: Uuid,
+    /// One for each form of the subject; never empty.
+    forms: Vec<FormKeys>,
+}
+
+/// The keys of a subject in one of its forms.
+#[derive(Debug, Clone)]
+struct FormKeys {
     whole: SubjectKey,
     /// Of a complex subject, each member's own key by its name.
     members: BTreeMap<String, SubjectKey>,
 }
 
-impl SubjectKeys {
-    pub fn of(provider: &ProviderName, subject: &SubjectId) -> Self {
-        let namespace = Uuid::new_v5(&NAMESPACE, provider.as_str().as_bytes());
+impl FormKeys {
+    fn of(namespace: Uuid, form: &SubjectId) -> Self {
         let simple = |value: &Value| {
             let mut canonical = String::new();
             write_sorted(value, &mut canonical);
             hash(namespace, "simple", [canonical.as_bytes()])
         };
-        let Some(parts) = subject.members() else {
-            return Self { namespace, whole: simple(&subject.0), members: BTreeMap::new() };
+        let Some(parts) = form.members() else {
+            return Self { whole: simple(&form.0), members: BTreeMap::new() };
         };
         let parts = parts.iter().filter(|(name, _)| *name != "format");
         let members: BTreeMap<_, _> =
             parts.map(|(name, part)| (name.clone(), simple(part))).collect();
-        let whole = complex(namespace, members.iter());
-        Self { namespace, whole, members }
+        Self { whole: complex(namespace, members.iter()), members }
+    }
+}
+
+impl SubjectKeys {
+    /// Of a subject as a Receiver gives it.
+    pub fn of(provider: &ProviderName, subject: &SubjectId) -> Self {
+        Self::of_forms(provider, &subject.forms())
+    }
+
+    /// Of the subject of an event, under all of its identifiers.
+    pub fn of_event(provider: &ProviderName, subject: &Subject) -> Self {
+        Self::of_forms(provider, &subject.forms())
+    }
+
+    fn of_forms(provider: &ProviderName, forms: &[SubjectId]) -> Self {
+        let namespace = Uuid::new_v5(&NAMESPACE, provider.as_str().as_bytes());
+        let forms = forms.iter().map(|form| FormKeys::of(namespace, form)).collect();
+        Self { namespace, forms }
     }
 
     pub fn is_complex(&self) -> bool {
-        !self.members.is_empty()
+        self.forms.iter().any(|form| !form.members.is_empty())
     }
 
     /// As an entry that stands for every subject that matches it.
     pub fn matching(&self) -> Filing {
-        let (entry, mut under) = (self.whole, vec![self.whole]);
-        if !self.is_complex() {
-            return Filing { entry, under, shape: None };
+        let mut under: Vec<_> = self.forms.iter().map(|form| form.whole).collect();
+        let entry = under[0];
+        // All forms of what a Receiver gives have the same members.
+        let names = &self.forms[0].members;
+        let mut shape = None;
+        if !names.is_empty() {
+            let of_entry = Shape(names.keys().cloned().collect());
+            let key = self.shape_key(&of_entry);
+            under.push(key);
+            for form in &self.forms {
+                under.extend(form.members.keys().map(|name| self.member_key(key, form, name)));
+            }
+            shape = Some((key, of_entry));
         }
-        let shape = Shape(self.members.keys().cloned().collect());
-        let key = self.shape_key(&shape);
-        under.push(key);
-        under.extend(self.members.keys().map(|name| self.member_key(key, name)));
-        Filing { entry, under, shape: Some((key, shape)) }
+        Filing { entry, under: distinct(under), shape }
     }
 
     /// As an entry that stands for the identical subject alone.
     pub fn identical(&self) -> Filing {
-        let entry = self.identity();
-        Filing { entry, under: vec![entry], shape: None }
+        let under = self.identities();
+        Filing { entry: under[0], under, shape: None }
     }
 
-    /// Where the entry is filed that was made by [`Self::identical`] of the same subject.
-    pub fn identity(&self) -> SubjectKey {
-        hash(self.namespace, "identical", [&self.whole.0[..]])
+    /// Where those entries are filed that were made by [`Self::identical`] of the same subject, or of
+    /// one with an identifier in common.
+    pub fn identities(&self) -> Vec<SubjectKey> {
+        let identity = |form: &FormKeys| hash(self.namespace, "identical", [&form.whole.0[..]]);
+        distinct(self.forms.iter().map(identity).collect())
     }
 
     /// Where those entries are filed that were made by [`Self::matching`] and match this subject.
     /// `shapes` are those of all complex entries at this provider.
     pub fn probes(&self, shapes: &[Shape]) -> Vec<Probe> {
-        if !self.is_complex() {
-            return vec![Probe::Whole(self.whole)];
-        }
-        shapes.iter().map(|shape| self.probe(shape)).collect()
+        let probes = self.forms.iter().flat_map(|form| {
+            let complex = shapes.iter().filter(|_| !form.members.is_empty());
+            let simple = form.members.is_empty().then_some(Probe::Whole(form.whole));
+            simple.into_iter().chain(complex.map(|shape| self.probe(form, shape)))
+        });
+        distinct(probes.collect())
     }
 
-    fn probe(&self, shape: &Shape) -> Probe {
+    fn probe(&self, form: &FormKeys, shape: &Shape) -> Probe {
         let shared: Vec<_> =
-            shape.0.iter().filter_map(|name| self.members.get_key_value(name)).collect();
+            shape.0.iter().filter_map(|name| form.members.get_key_value(name)).collect();
         if shared.len() == shape.0.len() {
             // Whatever else the event has stands for anything: only one entry agrees.
             return Probe::Whole(complex(self.namespace, shared.into_iter()));
@@ -120,17 +156,26 @@ impl SubjectKeys {
             // No member in common, so none that differs.
             return Probe::Members(vec![key]);
         }
-        Probe::Members(shared.iter().map(|(name, _)| self.member_key(key, name)).collect())
+        Probe::Members(shared.iter().map(|(name, _)| self.member_key(key, form, name)).collect())
     }
 
     fn shape_key(&self, shape: &Shape) -> SubjectKey {
         hash(self.namespace, "shape", shape.0.iter().map(String::as_bytes))
     }
 
-    /// One of our own members, in entries of the shape.
-    fn member_key(&self, shape: SubjectKey, name: &str) -> SubjectKey {
-        hash(self.namespace, "member", [&shape.0[..], name.as_bytes(), &self.members[name].0[..]])
+    /// One of the form's members, in entries of the shape.
+    fn member_key(&self, shape: SubjectKey, form: &FormKeys, name: &str) -> SubjectKey {
+        hash(self.namespace, "member", [&shape.0[..], name.as_bytes(), &form.members[name].0[..]])
     }
+}
+
+/// Each once, where it stands first.
+fn distinct<T: Clone + Eq + Hash>(mut all: Vec<T>) -> Vec<T> {
+    if 1 < all.len() {
+        let mut seen = HashSet::new();
+        all.retain(|one| seen.insert(one.clone()));
+    }
+    all
 }
 
 /// The members are in the order of their names.
@@ -160,22 +205,29 @@ mod tests {
     use serde_json::json;
 
     use super::{
-        super::matching::tests::{subject, subjects},
+        super::{
+            forms::tests::any_named_subject,
+            matching::tests::{subject, subjects},
+        },
         *,
     };
 
+    fn acme() -> ProviderName {
+        "acme".parse().expect("a valid name")
+    }
+
     fn keys(subject: &SubjectId) -> SubjectKeys {
-        SubjectKeys::of(&"acme".parse().expect("a valid name"), subject)
+        SubjectKeys::of(&acme(), subject)
     }
 
     #[test]
     fn a_key_is_the_same_in_every_build_and_another_at_another_provider() {
         let opaque = subject(json!({"format": "opaque", "id": "s-88"}));
         let text = |key: SubjectKey| Uuid::from_bytes(key.0).to_string();
-        assert_eq!(text(keys(&opaque).whole), "02a7ac8e-b95f-5000-9f05-cb8b8024271a");
+        assert_eq!(text(keys(&opaque).forms[0].whole), "02a7ac8e-b95f-5000-9f05-cb8b8024271a");
         let elsewhere = SubjectKeys::of(&"globex".parse().expect("a valid name"), &opaque);
-        assert_ne!(elsewhere.whole, keys(&opaque).whole);
-        assert_ne!(elsewhere.identity(), keys(&opaque).identity());
+        assert_ne!(elsewhere.forms[0].whole, keys(&opaque).forms[0].whole);
+        assert_ne!(elsewhere.identities(), keys(&opaque).identities());
     }
 
     #[test]
@@ -184,13 +236,16 @@ mod tests {
         let one = subject(json!({"format": "complex", "ab": part, "c": part}));
         let other = subject(json!({"format": "complex", "a": part, "bc": part}));
         assert_ne!(keys(&one).matching().shape, keys(&other).matching().shape);
-        assert_ne!(keys(&one).whole, keys(&other).whole);
+        assert_ne!(keys(&one).forms[0].whole, keys(&other).forms[0].whole);
     }
 
     proptest! {
-        /// SID-08, SID-09: look-up and specification agree.
+        /// SID-08, SID-09: look-up and specification agree, for events under all of their identifiers.
         #[test]
-        fn a_look_up_finds_what_matches(entries in vec(subjects(), 0..12), event in subjects()) {
+        fn a_look_up_finds_what_matches(
+            entries in vec(subjects(), 0..12),
+            event in prop_oneof![subjects().prop_map(Subject::from), any_named_subject()],
+        ) {
             let mut filed: HashMap<SubjectKey, BTreeSet<usize>> = HashMap::new();
             let mut shapes = BTreeSet::new();
             for (n, entry) in entries.iter().enumerate() {
@@ -202,7 +257,8 @@ mod tests {
             }
             let at = |key: &SubjectKey| filed.get(key).cloned().unwrap_or_default();
             let mut found = BTreeSet::new();
-            for probe in keys(&event).probes(&shapes.into_iter().collect::<Vec<_>>()) {
+            let shapes: Vec<_> = shapes.into_iter().collect();
+            for probe in SubjectKeys::of_event(&acme(), &event).probes(&shapes) {
                 found.extend(match probe {
                     Probe::Whole(key) => at(&key),
                     Probe::Members(keys) => {
@@ -211,16 +267,22 @@ mod tests {
                     }
                 });
             }
-            let matching: BTreeSet<_> =
-                (0..entries.len()).filter(|n| entries[*n].matches(&event)).collect();
+            let matches = |n: &usize| event.forms().iter().any(|form| entries[*n].matches(form));
+            let matching: BTreeSet<_> = (0..entries.len()).filter(matches).collect();
             prop_assert_eq!(found, matching);
         }
 
         #[test]
-        fn only_identical_subjects_have_the_same_identity(one in subjects(), other in subjects()) {
-            let same = keys(&one).identity() == keys(&other).identity();
-            prop_assert_eq!(same, one == other);
-            prop_assert_eq!(keys(&one).identical().entry, keys(&one).identity());
+        fn subjects_share_an_identity_that_share_an_identifier(
+            one in subjects(),
+            other in any_named_subject(),
+        ) {
+            let theirs = SubjectKeys::of_event(&acme(), &other).identities();
+            let same = keys(&one).identities().iter().any(|key| theirs.contains(key));
+            let shared = one.forms().iter().any(|form| other.forms().contains(form));
+            prop_assert_eq!(same, shared);
+            let filing = keys(&one).identical();
+            prop_assert_eq!((filing.entry, &filing.under), (filing.under[0], &keys(&one).identities()));
         }
     }
 }

@@ -8,7 +8,14 @@ use super::{COMPLEX, SubjectId};
 impl SubjectId {
     /// Simple subjects match if they are identical; complex ones if no member that both have
     /// differs, since an absent member stands for any. A simple one never matches a complex one.
+    /// Where there are `aliases`, any of the identifiers that they stand for may match.
     pub fn matches(&self, other: &Self) -> bool {
+        let others = other.forms();
+        self.forms().iter().any(|form| others.iter().any(|other| form.agrees_with(other)))
+    }
+
+    /// As [`Self::matches`], with `aliases` for no more than themselves.
+    fn agrees_with(&self, other: &Self) -> bool {
         match (self.members(), other.members()) {
             (Some(ours), Some(theirs)) => {
                 ours.iter().all(|(name, part)| theirs.get(name).is_none_or(|other| other == part))
@@ -28,7 +35,7 @@ pub(super) mod tests {
     use proptest::{collection::btree_map, prelude::*};
     use serde_json::json;
 
-    use super::*;
+    use super::{super::forms::tests::any_subject, *};
 
     pub(in crate::domain::subject) fn subject(value: Value) -> SubjectId {
         SubjectId::try_from(value).expect("a valid subject")
@@ -45,13 +52,18 @@ pub(super) mod tests {
         subject(Value::Object(members.chain([format]).collect()))
     }
 
-    /// Simple and complex subjects, few enough that they meet.
-    pub(in crate::domain::subject) fn subjects() -> impl Strategy<Value = SubjectId> {
+    /// E-mail addresses and complex subjects of them, few enough that they often match.
+    fn addresses() -> impl Strategy<Value = SubjectId> {
         let name = prop::sample::select(vec!["user", "device", "session", "tenant"]);
         let value = prop::sample::select(vec!["a", "b"]);
         let complex = btree_map(name, value.clone(), 1..4)
             .prop_map(|members| complex(&members.into_iter().collect::<Vec<_>>()));
         prop_oneof![1 => value.prop_map(|local| subject(email(local))), 4 => complex]
+    }
+
+    /// Subjects of every format, half of them few enough that they often match.
+    pub(in crate::domain::subject) fn subjects() -> impl Strategy<Value = SubjectId> {
+        prop_oneof![addresses(), any_subject()]
     }
 
     #[track_caller]
@@ -95,19 +107,43 @@ pub(super) mod tests {
         check(&subject(email("kim")), &complex(&[("user", "kim")]), false);
     }
 
+    #[test]
+    fn aliases_match_by_each_of_their_identifiers() {
+        let aliases = |locals: &[&str]| json!({"format": "aliases", "identifiers": locals.iter().map(|local| email(local)).collect::<Vec<_>>()});
+        let both = subject(aliases(&["kim", "k"]));
+        check(&both, &subject(email("k")), true);
+        check(&both, &subject(aliases(&["k", "lee"])), true);
+        check(&both, &subject(email("lee")), false);
+        let of_user =
+            |user: Value| subject(json!({"format": "complex", "user": user, "tenant": email("t")}));
+        check(&of_user(aliases(&["kim", "k"])), &of_user(email("k")), true);
+        check(&of_user(aliases(&["kim", "k"])), &of_user(email("lee")), false);
+        check(&of_user(aliases(&["kim", "k"])), &subject(email("k")), false);
+    }
+
+    /// All that a value stands for, as RFC 9493 §3.2.8 words it.
+    fn meant(value: &Value) -> Vec<String> {
+        let canonical = |value: &Value| subject(value.clone()).canonical();
+        let within = value.get("identifiers").and_then(Value::as_array);
+        within.into_iter().flatten().chain([value]).map(canonical).collect()
+    }
+
     proptest! {
         /// Field by field, as SSF §8.1.3.1 words it.
         #[test]
         fn matching_is_what_the_specification_says(one in subjects(), other in subjects()) {
             let fields = ["user", "device", "session", "tenant"];
-            let field = |subject: &SubjectId, name| subject.0.get(name).cloned();
-            let agree = |name| {
-                let (ours, theirs) = (field(&one, name), field(&other, name));
-                ours.is_none() || theirs.is_none() || ours == theirs
+            let same = |ours: &Value, theirs: &Value| {
+                meant(ours).iter().any(|meaning| meant(theirs).contains(meaning))
+            };
+            let agree = |name| match (one.0.get(name), other.0.get(name)) {
+                (Some(ours), Some(theirs)) => same(ours, theirs),
+                _ => true,
             };
             let naive = match (one.format(), other.format()) {
                 (COMPLEX, COMPLEX) => fields.into_iter().all(agree),
-                _ => one.canonical() == other.canonical(),
+                (COMPLEX, _) | (_, COMPLEX) => false,
+                _ => same(&one.0, &other.0),
             };
             prop_assert_eq!(one.matches(&other), naive);
             prop_assert_eq!(other.matches(&one), naive);

@@ -11,7 +11,7 @@ use crate::{
         id::{ProviderName, ReceiverId, StreamId},
         provider::Provider,
         stream::{Delivery, METHOD_POLL, METHOD_PUSH, StreamConfig},
-        subject::list::DefaultSubjects,
+        subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
     http::{
@@ -49,6 +49,7 @@ pub struct StreamView {
     pub events_requested: Option<Vec<String>>,
     pub events_delivered: Vec<String>,
     pub default_subjects: DefaultSubjects,
+    pub subject_format: SubjectFormat,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Grows by one with each change.
@@ -109,6 +110,7 @@ impl StreamView {
             events_requested: stream.events_requested.clone(),
             events_delivered: delivered.collect(),
             default_subjects: stream.default_subjects,
+            subject_format: stream.subject_format,
             description: stream.description.clone(),
             version: stream.version,
             created_at: stream.created_at.as_secs(),
@@ -169,6 +171,26 @@ pub(in crate::http) async fn show(
     let (stream, waiting) = transmitter.show_stream(&parse_id(&id)?).await?;
     let view = StreamView::of(&stream, &transmitter)?;
     Ok(answer(HttpResponse::Ok(), StreamView { waiting: Some(waiting.into()), ..view }))
+}
+
+/// The members that an operator may change. One that is not known is refused, as in a query: it was
+/// meant to change something.
+pub(in crate::http) async fn change(
+    _: Operator,
+    transmitter: web::Data<Transmitter>,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
+    const FORMAT: &str = "subject_format";
+    let mut members = body.at_most(BODY_BYTES_MAX).object().await?;
+    let format = body::text(&mut members, FORMAT)?;
+    let format = format.ok_or_else(|| ApiError::bad(FORMAT, "is required"))?;
+    let format = format.parse().map_err(|rule: String| ApiError::bad(FORMAT, rule))?;
+    if let Some(other) = members.keys().next() {
+        return Err(ApiError::bad(other, "is not for an operator to change"));
+    }
+    let stream = transmitter.set_subject_format(&parse_id(&id)?, format).await?;
+    Ok(answer(HttpResponse::Ok(), StreamView::of(&stream, &transmitter)?))
 }
 
 pub(in crate::http) async fn delete(

@@ -4,7 +4,7 @@ use actix_web::web;
 
 use super::{
     Access, Answer, Base, Operation, Parameter, Resource, Tag,
-    shape::{OperatedStatus, Status, StreamId},
+    shape::{OperatedChange, OperatedStatus, Status, StreamId},
 };
 use crate::http::admin::streams::{self, PageView, StreamView};
 
@@ -21,6 +21,8 @@ const FILTER: &[Parameter] = &[
     ),
     Parameter::optional::<u16>("limit", "The most streams in the page: 1 to 1000, by default 100."),
 ];
+
+const CHANGE: &str = r#"{"subject_format": "email"}"#;
 
 const STATUS: &str = r#"{"status": "paused", "reason": "their endpoint moves"}"#;
 
@@ -49,6 +51,16 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 .for_those_who(Access::Operator)
                 .answers(&[Answer::json::<StreamView>(200, "The stream.")])
                 .refuses(&[NO_STREAM]),
+            Operation::patch("changeAnyStream", || web::to(streams::change))
+                .says(
+                    "Change a stream",
+                    "What is not for its Receiver to say. SETs that wait stay as they are. A member \
+                     that is not known is refused.",
+                )
+                .for_those_who(Access::Operator)
+                .body::<OperatedChange>(CHANGE)
+                .answers(&[Answer::json::<StreamView>(200, "The stream.")])
+                .refuses(&[NO_STREAM, LOST_RACE]),
             Operation::delete("deleteAnyStream", || web::to(streams::delete))
                 .says("Delete a stream", "Nothing is delivered to it any more.")
                 .for_those_who(Access::Operator)

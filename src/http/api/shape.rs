@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use crate::domain::subject::format::SubjectFormat;
+
 /// Names one stream: RFC 3986 §2.3 unreserved characters only (SSF §8.1.1).
 #[derive(JsonSchema)]
 pub(crate) struct StreamId(
@@ -105,6 +107,12 @@ pub(crate) struct NewStatus {
     reason: Option<String>,
 }
 
+/// What an operator changes of a stream.
+#[derive(JsonSchema)]
+pub(crate) struct OperatedChange {
+    subject_format: SubjectFormat,
+}
+
 /// A new status, as an operator sets it.
 #[derive(JsonSchema)]
 pub(crate) struct OperatedStatus {
@@ -118,7 +126,8 @@ pub(crate) struct OperatedStatus {
 #[derive(JsonSchema)]
 pub(crate) struct Subject {
     /// `account`, `email`, `iss_sub`, `opaque`, `phone_number`, `did`, `uri`, `aliases`, `jwt_id`,
-    /// `saml_assertion_id`, `ip-addresses` or `complex`.
+    /// `saml_assertion_id`, `ip-addresses` or `complex`; with event types of OAuth `oauth_token` and
+    /// `oauth_client` as well.
     format: String,
     #[schemars(flatten)]
     members: BTreeMap<String, Value>,
@@ -225,6 +234,9 @@ pub(crate) struct PublishedEvent {
     r#type: String,
     /// Whom the event is about.
     sub_id: Subject,
+    /// Further identifiers of the same subject, each for itself; no `aliases`.
+    #[schemars(length(min = 1, max = 16))]
+    subject_identifiers: Option<Vec<Subject>>,
     /// The event's own members; those that its type does not define go into the SET as they are.
     event: Option<Map<String, Value>>,
     /// The publisher's id for it: a second event with the same one within 24 h is a duplicate.

@@ -17,9 +17,9 @@ const REMEMBER_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES
 const FIND_OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
 /// It is the head of its lane if nothing of that waits.
-const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, appended_at, due_at,
-        head)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, NOT EXISTS (
+const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, identifiers,
+        appended_at, due_at, head)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, NOT EXISTS (
         SELECT 1 FROM outbox INDEXED BY outbox_lanes
         WHERE stream = ?1 AND control = ?4 AND lane = ?3 AND settled_at IS NULL
     ))
@@ -73,7 +73,8 @@ pub(super) fn insert(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let (jti, lane, control) = (set.jti.as_str(), set.lane.as_i64(), row::control(set.kind));
-    let columns = params![key, jti, lane, control, &*set.claims, now.as_millis()];
+    let (claims, identifiers) = (&*set.claims, set.identifiers.as_deref());
+    let columns = params![key, jti, lane, control, claims, identifiers, now.as_millis()];
     db.prepare_cached(INSERT)?.execute(columns)?;
     Ok(())
 }

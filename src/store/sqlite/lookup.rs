@@ -12,7 +12,7 @@ use crate::{
     domain::{
         id::{ProviderName, StreamId},
         subject::{
-            SubjectId,
+            Subject,
             keys::{Probe, Shape, SubjectKey, SubjectKeys},
             list::DefaultSubjects,
         },
@@ -42,6 +42,8 @@ const SOME: &str = "SELECT count(*) FROM (
     )";
 
 const STREAM: &str = "SELECT key, provider, default_subjects, listed FROM streams WHERE id = ?1";
+
+const IDENTIFIERS: &str = "SELECT identifiers FROM outbox WHERE seq = ?1";
 
 /// Behind every other entry of a stream.
 const LAST: [u8; 16] = [0xff; 16];
@@ -75,9 +77,13 @@ impl<'a> Lookup<'a> {
         Ok(found)
     }
 
-    /// The streams with an entry for the identical subject alone.
+    /// The streams with an entry for the identical subject alone, under any of its identifiers.
     pub(super) fn identical(&self, subject: &SubjectKeys) -> rusqlite::Result<BTreeSet<i64>> {
-        self.whole(subject.identity())
+        let mut found = BTreeSet::new();
+        for key in subject.identities() {
+            found.append(&mut self.whole(key)?);
+        }
+        Ok(found)
     }
 
     fn shapes(&mut self) -> rusqlite::Result<&[Shape]> {
@@ -151,6 +157,15 @@ struct AboutSubject {
     sub_id: Value,
 }
 
+/// Whom a SET is about, under each identifier that its event had; `None` if that cannot be read.
+fn subject_of(set: &PendingSet, identifiers: Option<String>) -> Option<Subject> {
+    let identifiers: Vec<Value> = match identifiers {
+        Some(identifiers) => serde_json::from_str(&identifiers).ok()?,
+        None => vec![serde_json::from_str::<AboutSubject>(&set.claims).ok()?.sub_id],
+    };
+    Subject::try_from(identifiers).ok()
+}
+
 impl<'a> Judge<'a> {
     /// `None` where every subject is on the stream.
     pub(super) fn of(
@@ -184,16 +199,16 @@ impl<'a> Judge<'a> {
     }
 
     fn wants(&mut self, set: &PendingSet) -> rusqlite::Result<bool> {
-        let about: Option<AboutSubject> = serde_json::from_str(&set.claims).ok();
-        let subject = about.and_then(|about| SubjectId::try_from(about.sub_id).ok());
-        let Some(subject) = subject else {
+        let mut find = self.lookup.db.prepare_cached(IDENTIFIERS)?;
+        let identifiers = find.query_row([set.seq.0], |found| found.get(0)).optional()?;
+        let Some(subject) = subject_of(set, identifiers.flatten()) else {
             // What cannot be read is on no list.
             return Ok(self.default == DefaultSubjects::All);
         };
-        if subject.stream().as_ref() == Some(self.stream) {
+        if subject.streams().contains(self.stream) {
             return Ok(true);
         }
-        let keys = SubjectKeys::of(&self.lookup.provider, &subject);
+        let keys = SubjectKeys::of_event(&self.lookup.provider, &subject);
         Ok(match self.default {
             DefaultSubjects::All => self.lookup.identical(&keys)?.is_empty(),
             DefaultSubjects::None => !self.lookup.matching(&keys)?.is_empty(),
@@ -218,5 +233,6 @@ mod tests {
             plan(IS_FILED).iter().any(|step| step.contains("(filed=? AND stream=? AND entry=?)"))
         );
         assert!(plan(SOME).iter().any(|step| step == within));
+        assert_eq!(plan(IDENTIFIERS), ["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]);
     }
 }

@@ -13,6 +13,7 @@ CREATE TABLE streams (
     authorization_header TEXT,
     description          TEXT,
     default_subjects     TEXT NOT NULL,
+    subject_format       TEXT NOT NULL,
     -- How many entries its list of subjects has.
     listed               INTEGER NOT NULL DEFAULT 0,
     status               TEXT NOT NULL,
@@ -39,6 +40,8 @@ CREATE TABLE outbox (
     -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
     claims      TEXT NOT NULL,
+    -- What the event names its subject by, if that is more or other than the claims have.
+    identifiers TEXT,
     appended_at INTEGER NOT NULL,
     attempts    INTEGER NOT NULL DEFAULT 0,
     due_at      INTEGER NOT NULL,

@@ -10,7 +10,7 @@ use crate::{
         secret::Secret,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
-        subject::list::DefaultSubjects,
+        subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
     store::{Announcement, StoreError},
@@ -20,12 +20,13 @@ const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiv
 
 const INSERT: &str = "INSERT INTO streams (id, provider, receiver, audience, events_requested,
     endpoint, authorization_header, description, status, reason, version, created_at,
-    default_subjects)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (id) DO NOTHING";
+    default_subjects, subject_format)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (id) DO NOTHING";
 
 const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience = ?4,
     events_requested = ?5, endpoint = ?6, authorization_header = ?7, description = ?8, status = ?9,
-    reason = ?10, version = ?11, created_at = ?12, default_subjects = ?13
+    reason = ?10, version = ?11, created_at = ?12, default_subjects = ?13,
+    subject_format = ?14
     WHERE id = ?1 AND version = ?11 - 1";
 
 const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_pending
@@ -46,7 +47,8 @@ const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = app
     WHERE stream = ?1 AND settled_at IS NULL AND due_at <> appended_at";
 
 const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
-    authorization_header, description, status, reason, version, created_at, default_subjects
+    authorization_header, description, status, reason, version, created_at, default_subjects,
+    subject_format
     FROM streams ORDER BY key";
 
 pub(super) fn create(
@@ -136,6 +138,7 @@ fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreE
         i64::try_from(stream.version).map_err(|_| StoreError::Conflict)?,
         stream.created_at.as_millis(),
         stream.default_subjects.as_str(),
+        stream.subject_format.as_str(),
     ])?;
     if written == 0 { Err(StoreError::Conflict) } else { Ok(()) }
 }
@@ -176,6 +179,7 @@ fn read_members(row: &Row<'_>, id: StreamId) -> rusqlite::Result<StreamConfig> {
         version: row::unsigned(row, 10)?,
         created_at: row::time(row, 11)?,
         default_subjects: read_default_subjects(row, 12)?,
+        subject_format: read_subject_format(row)?,
     })
 }
 
@@ -195,6 +199,10 @@ pub(super) fn read_default_subjects(
     let text = row.get_ref(column)?.as_str()?;
     let default = [All, None].into_iter().find(|default| default.as_str() == text);
     default.ok_or_else(|| row::unreadable(column, format!("`{text}` is neither `ALL` nor `NONE`")))
+}
+
+fn read_subject_format(row: &Row<'_>) -> rusqlite::Result<SubjectFormat> {
+    row.get_ref(13)?.as_str()?.parse().map_err(|error: String| row::unreadable(13, error))
 }
 
 fn read_status(row: &Row<'_>) -> rusqlite::Result<StreamStatus> {

@@ -22,7 +22,12 @@ const CHUNK: u32 = 1000;
 
 const STREAM: &str = "SELECT key, provider, listed FROM streams WHERE id = ?1";
 
-const HAS: &str = "SELECT EXISTS (SELECT 1 FROM subjects WHERE filed = ?1 AND stream = ?2)";
+/// An entry is filed under its own key, and entries with `aliases` in common may be as well.
+const HAS: &str = "SELECT EXISTS (
+        SELECT 1 FROM subjects WHERE filed = ?1 AND stream = ?2 AND entry = ?1
+    )";
+
+const HAS_SHAPE: &str = "SELECT EXISTS (SELECT 1 FROM subjects WHERE filed = ?1 AND stream = ?2)";
 
 const ENTER: &str = "INSERT INTO subjects (filed, stream, entry, since) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (filed, stream, entry)
@@ -69,7 +74,7 @@ pub(super) fn change(
     };
     let found = db.prepare_cached(STREAM)?.query_row([stream.as_str()], read).optional()?;
     let Some((key, provider, listed)) = found else { return Err(StoreError::Conflict) };
-    let known = has(db, entry.entry, key)?;
+    let known = has(db, HAS, entry.entry, key)?;
     match change {
         ListChange::Enter { from } => {
             if !known {
@@ -92,8 +97,8 @@ pub(super) fn change(
     }
 }
 
-fn has(db: &Connection, filed: SubjectKey, stream: i64) -> rusqlite::Result<bool> {
-    db.prepare_cached(HAS)?.query_row(params![filed.0, stream], |row| row.get(0))
+fn has(db: &Connection, sql: &str, filed: SubjectKey, stream: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached(sql)?.query_row(params![filed.0, stream], |row| row.get(0))
 }
 
 fn for_each_row(
@@ -122,7 +127,7 @@ fn add_shape(
     provider: &str,
 ) -> Result<(), StoreError> {
     let Some((filed, shape)) = &entry.shape else { return Ok(()) };
-    if has(db, *filed, stream)? {
+    if has(db, HAS_SHAPE, *filed, stream)? {
         return Ok(());
     }
     let shapes: i64 = db
@@ -197,7 +202,7 @@ mod tests {
         for sql in [LEAVE, REMOVE] {
             assert_eq!(plan(sql), [by_key]);
         }
-        for sql in [HAS, SHAPES_OF_STREAM, EXPIRE, EXPIRE_SHAPES, MORE] {
+        for sql in [HAS, HAS_SHAPE, SHAPES_OF_STREAM, EXPIRE, EXPIRE_SHAPES, MORE] {
             let steps = plan(sql);
             assert!(!steps.iter().any(|step| step.contains("SCAN subjects")), "{steps:?}");
         }

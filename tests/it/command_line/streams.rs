@@ -83,6 +83,8 @@ fn a_stream_is_found_stopped_resumed_and_deleted() {
     assert_eq!(operator.prints_json(&["enable", id])["status"], "enabled");
     assert_eq!(operator.prints_json(&["disable", id])["status"], "disabled");
     assert_eq!(operator.prints_json(&["enable", id])["status"], "enabled");
+    assert_eq!(operator.prints_json(&["format", id, "email"])["subject_format"], "email");
+    assert!(operator.prints(&["show", id]).contains("format       email\n"));
     assert_eq!(operator.prints_json(&["verify", id]), json!({"verified": id}));
     assert_eq!(operator.polled(), 2, "the last change, and the verification");
 

@@ -2,6 +2,7 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
+use ssfd::domain::subject::format::SubjectFormat;
 
 use super::{
     daemon::Daemon,
@@ -34,6 +35,11 @@ impl Scene {
         let body = json!({"status": status, "reason": reason});
         let stream = self.operate(Method::POST, "/status", &body).await.expect(200).json();
         assert_eq!((&stream["status"], &stream["reason"]), (&json!(status), &json!(reason)));
+    }
+
+    pub(crate) async fn set_subject_format(&self, format: SubjectFormat) {
+        let body = json!({"subject_format": format});
+        self.operate(Method::PATCH, "", &body).await.expect(200);
     }
 
     /// SETs that wait, held or on their way.

@@ -31,6 +31,7 @@ fn operations(id: &str) -> Vec<(Method, String, Value)> {
     vec![
         (Method::GET, "/streams".to_owned(), Value::Null),
         (Method::GET, format!("/streams/{id}"), Value::Null),
+        (Method::PATCH, format!("/streams/{id}"), json!({"subject_format": "email"})),
         (Method::POST, format!("/streams/{id}/status"), status),
         (Method::POST, format!("/streams/{id}/verify"), Value::Null),
         (Method::DELETE, format!("/streams/{id}"), Value::Null),
@@ -85,7 +86,8 @@ async fn a_stream_is_shown_whole_but_without_its_secret() {
             "has_authorization_header": true,
         },
         "events_requested": [SESSION_REVOKED], "events_delivered": [SESSION_REVOKED],
-        "default_subjects": "ALL", "created_at": null, "waiting": {"sets": 1, "oldest_at": null},
+        "default_subjects": "ALL", "subject_format": "as_published",
+        "created_at": null, "waiting": {"sets": 1, "oldest_at": null},
     });
     assert_eq!(stream, expected);
 }
@@ -191,13 +193,33 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_done_is_named() {
     assert_refused(&call(Method::GET, "/stream").await, 404, "");
     for (path, allowed) in [
         ("/streams", "GET"),
-        ("/streams/st_1", "GET, DELETE"),
+        ("/streams/st_1", "GET, PATCH, DELETE"),
         ("/streams/st_1/status", "POST"),
         ("/streams/st_1/verify", "POST"),
     ] {
         let answer = call(Method::PUT, path).await;
         assert_refused(&answer, 405, "");
         assert_eq!(answer.header(ALLOW), allowed);
+    }
+}
+
+#[actix_web::test]
+async fn the_form_of_a_stream_is_changed_and_nothing_else() {
+    let scene = Scene::polling().await;
+    let change = async |body: Value| scene.operate(Method::PATCH, "", &body).await;
+    for (body, detail) in [
+        (json!({}), "`subject_format` is required"),
+        (json!({"subject_format": null}), "`subject_format` must be a string"),
+        (json!({"subject_format": "phone"}), "must be one of `as_published`"),
+        (json!({"subject_format": "email", "status": "paused"}), "`status` is not for an operator"),
+    ] {
+        assert_refused(&change(body).await, 400, detail);
+    }
+    assert_eq!(scene.shown().await["version"], 1);
+    for version in [2, 2] {
+        let stream = change(json!({"subject_format": "email"})).await.expect(200).json();
+        assert_eq!(stream["subject_format"], "email");
+        assert_eq!(stream["version"], version, "what changes nothing is no change");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, thread};
 
 use serde_json::{Value, json};
+use ssfd::domain::subject::format::SubjectFormat;
 
 use crate::{
     command_line::{Workplace, ask},
@@ -42,6 +43,36 @@ async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent
     assert_eq!(subject(&set), "lee");
     scene.settled().await;
     assert!(receiver.rest().is_empty());
+}
+
+/// Each stream has its form, and what cannot be said in it is not sent.
+#[actix_web::test]
+async fn sec_03_a_receiver_gets_one_identifier_of_a_subject_in_the_form_it_knows() {
+    let mut scene = Scene::polling().await;
+    let iss_sub = json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-17"});
+    let email = json!({"format": "email", "email": "kim@example.com"});
+    let aliases = json!({"format": "aliases", "identifiers": [iss_sub, email]});
+    let session = |user: &Value| json!({"format": "complex", "user": user, "session": opaque("s")});
+    let events = [
+        about_with("", json!({"sub_id": iss_sub, "subject_identifiers": [email]})),
+        about_with("", json!({"sub_id": aliases})),
+        about_with("", json!({"sub_id": session(&aliases)})),
+        about_with("", json!({"sub_id": opaque("x")})),
+    ];
+    let mut expected = Vec::new();
+    for (form, known) in [(SubjectFormat::IssSub, iss_sub), (SubjectFormat::Email, email)] {
+        scene.stream = scene.daemon.create_stream(&scene.token, by_poll()).await;
+        scene.set_subject_format(form).await;
+        expected.push((scene.stream.clone(), [known.clone(), known.clone(), session(&known)]));
+    }
+    scene.daemon.publish(&scene.upstream, &json!(events)).await.expect(202);
+    for (stream, identifiers) in expected {
+        let sent = scene.caller().polled(&stream).await;
+        assert_eq!(sent.len(), identifiers.len());
+        for identifier in identifiers {
+            assert!(sent.iter().any(|claims| claims["sub_id"] == identifier), "{identifier}");
+        }
+    }
 }
 
 fn post(address: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {

@@ -10,6 +10,7 @@ pub(super) async fn a_stream_comes_back_as_it_was_given(backend: impl Backend) {
         events_requested: Some(vec!["urn:x:1".into(), "not a URI".into()]),
         description: Some("Größe ’prod’".into()),
         default_subjects: DefaultSubjects::None,
+        subject_format: SubjectFormat::PhoneNumber,
         status: StreamStatus::Paused,
         reason: Some("maintenance".into()),
         version: 7,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use ssfd::{
     domain::{
         id::ProviderName,
-        subject::{SubjectId, keys::SubjectKeys},
+        subject::{Subject, SubjectId, keys::SubjectKeys},
     },
     store::{SHAPES_PER_STREAM_MAX, StoreError},
 };
@@ -288,6 +288,83 @@ pub(super) async fn an_entry_that_has_ended_expires(backend: impl Backend) {
     assert_eq!(listed_at(&*store, &user, later(999)).await, "|st_2");
     choose(&*store, "st_1", &user).await;
     assert_eq!(listed(&*store, &complex("user=u")).await, "st_1|");
+}
+
+/// Several identifiers of one subject, as `aliases`.
+fn aliases(ids: &[&str]) -> SubjectId {
+    let identifiers: Vec<_> = ids.iter().map(|id| opaque(id)).collect();
+    let aliases = json!({"format": "aliases", "identifiers": identifiers});
+    SubjectId::try_from(aliases).expect("valid")
+}
+
+/// Several identifiers of one subject, as an event has them.
+fn named(ids: &[&str]) -> Subject {
+    Subject::try_from(ids.iter().map(|id| opaque(id)).collect::<Vec<_>>()).expect("valid")
+}
+
+pub(super) async fn a_subject_is_listed_by_each_of_its_identifiers(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![choosing("st_1"), choosing("st_2"), poll_stream("st_3")]).await;
+    choose(&*store, "st_1", &simple("kim")).await;
+    choose(&*store, "st_2", &aliases(&["lee", "l"])).await;
+    remove(&*store, ALL, "st_3", &aliases(&["kim", "k"]), 0).await;
+    let event = async |ids: &[&str]| {
+        let keys = SubjectKeys::of_event(&provider("acme"), &named(ids));
+        let listed = store.listed(&provider("acme"), vec![keys], NOW).await.expect("readable");
+        let names = |streams: &BTreeSet<StreamId>| {
+            streams.iter().map(StreamId::as_str).collect::<Vec<_>>().join(" ")
+        };
+        format!("{}|{}", names(&listed[0].added), names(&listed[0].removed))
+    };
+    assert_eq!(event(&["x", "kim"]).await, "st_1|st_3");
+    assert_eq!(event(&["k", "l"]).await, "st_2|st_3");
+    assert_eq!(event(&["x", "y"]).await, "|");
+    assert_eq!(listed(&*store, &aliases(&["x", "lee", "kim"])).await, "st_1 st_2|st_3");
+    // What has several identifiers goes with all of them.
+    remove(&*store, NONE, "st_2", &aliases(&["lee", "l"]), 0).await;
+    add(&*store, ALL, "st_3", &aliases(&["kim", "k"])).await.expect("added");
+    assert_eq!(event(&["k", "l", "lee"]).await, "|");
+    assert_eq!(store.streams_with_list().await.expect("readable"), [id("st_1")]);
+}
+
+pub(super) async fn entries_with_an_identifier_in_common_come_and_go_apart(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![choosing("st_1")]).await;
+    let (both, kim) = (aliases(&["kim", "k"]), simple("kim"));
+    choose(&*store, "st_1", &both).await;
+    choose(&*store, "st_1", &kim).await;
+    remove(&*store, NONE, "st_1", &both, 0).await;
+    assert_eq!(listed(&*store, &simple("k")).await, "|");
+    assert_eq!(listed(&*store, &kim).await, "st_1|");
+    remove(&*store, NONE, "st_1", &kim, 0).await;
+    assert_eq!(listed(&*store, &kim).await, "|");
+    assert!(store.streams_with_list().await.expect("readable").is_empty());
+}
+
+/// A SET carries one identifier, and is on the stream by another.
+pub(super) async fn a_set_is_judged_by_each_identifier_of_its_event(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_all"), choosing("st_none")]).await;
+    let carrying = |stream: &str| {
+        let identifiers = serde_json::to_string(&named(&["kim", "k"])).expect("JSON");
+        let set = about(stream, "j1", &simple("k"));
+        vec![
+            NewSet { identifiers: Some(identifiers.into()), ..set },
+            about(stream, "j2", &aliases(&["kim", "k"])),
+            about(stream, "j3", &simple("lee")),
+        ]
+    };
+    choose(&*store, "st_none", &simple("kim")).await;
+    choose(&*store, "st_none", &simple("lee")).await;
+    append_sets(&*store, [carrying("st_all"), carrying("st_none")].concat()).await;
+    for stream in ["st_all", "st_none"] {
+        assert_eq!(read(&*store, stream, 9, NOW).await, ("j1 j2 j3".into(), 0));
+    }
+    remove(&*store, ALL, "st_all", &simple("kim"), 0).await;
+    remove(&*store, NONE, "st_none", &simple("kim"), 0).await;
+    for stream in ["st_all", "st_none"] {
+        assert_eq!(read(&*store, stream, 9, NOW).await, ("j3".into(), 2));
+    }
 }
 
 /// A SET about a subject, in a lane of its own.

@@ -1,0 +1,168 @@
+//! The form in which a stream's Receiver knows subjects.
+
+use serde_json::{Value, json};
+use ssfd::{
+    config::Config,
+    domain::{
+        grant::{Holder, Scope},
+        subject::format::SubjectFormat,
+    },
+};
+
+use crate::harness::{
+    daemon::{Daemon, provider, with_provider},
+    events::{about, about_with},
+    receiver::claims,
+    scene::Scene,
+    streams::by_poll,
+    subjects::opaque,
+};
+
+fn in_form(format: SubjectFormat) -> impl FnOnce(&mut Config) {
+    with_provider(move |provider| provider.subject_format = format)
+}
+
+fn email() -> Value {
+    json!({"format": "email", "email": "kim@example.com"})
+}
+
+fn iss_sub() -> Value {
+    json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-17"})
+}
+
+impl Scene {
+    /// The identifiers that the SETs carry which wait.
+    async fn carried(&self) -> Vec<Value> {
+        let waiting = self.waiting().await;
+        let claims = |set| serde_json::from_str::<Value>(set).expect("claims are JSON");
+        waiting.iter().map(|set| claims(&set.claims)["sub_id"].clone()).collect()
+    }
+}
+
+/// SEC-03 (SSF §10.1)
+#[actix_web::test]
+async fn a_set_carries_the_one_identifier_that_its_receiver_knows() {
+    let several = json!({"sub_id": iss_sub(), "subject_identifiers": [email(), opaque("u-17")]});
+    let aliases = json!({"format": "aliases", "identifiers": [iss_sub(), email()]});
+    for (format, simple) in [
+        (SubjectFormat::AsPublished, iss_sub()),
+        (SubjectFormat::IssSub, iss_sub()),
+        (SubjectFormat::Email, email()),
+        (SubjectFormat::Opaque, opaque("u-17")),
+    ] {
+        let scene = Scene::polling_with(in_form(format)).await;
+        let event = about_with("", several.clone());
+        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        assert_eq!(scene.carried().await, [simple], "{format:?}");
+    }
+    let scene = Scene::polling_with(in_form(SubjectFormat::Email)).await;
+    assert!(scene.reaches(&aliases).await);
+    let session = json!({"format": "complex", "user": aliases, "session": opaque("s-88")});
+    assert!(scene.reaches(&session).await);
+    let in_form = json!({"format": "complex", "user": email(), "session": opaque("s-88")});
+    assert_eq!(scene.carried().await, [email(), in_form]);
+    // And as it waits it is sent.
+    let answer = scene.poll(json!({})).await.expect(200).json();
+    let sets = answer["sets"].as_object().expect("an object of SETs").values();
+    let sent = sets.map(|set| claims(set.as_str().expect("a JWS"))["sub_id"]["format"].clone());
+    let mut sent: Vec<_> = sent.collect();
+    sent.sort_by_key(Value::to_string);
+    assert_eq!(sent, ["complex", "email"]);
+}
+
+/// What does not go to a stream has a counted reason.
+#[actix_web::test]
+async fn what_has_no_identifier_in_the_form_is_not_sent_and_counted() {
+    const NAME: &str = "formatting";
+    let mut config = provider("https://tx.example/formatting");
+    config.subject_format = SubjectFormat::PhoneNumber;
+    let daemon = Daemon::with(|all| {
+        all.providers.clear();
+        all.providers.insert(NAME.parse().expect("a name"), config);
+    })
+    .await;
+    let token = daemon.receiver_token_at(NAME, "rx", &[Scope::Manage]).await;
+    for _ in 0..2 {
+        daemon.create_stream_at(NAME, &token, by_poll()).await;
+    }
+    let upstream =
+        daemon.token(Holder::Publisher { provider: NAME.parse().expect("a name") }).await;
+    let complex = json!({"format": "complex", "user": email()});
+    let events: Vec<_> = [email(), iss_sub(), complex]
+        .into_iter()
+        .map(|subject| about_with("", json!({"sub_id": subject})))
+        .collect();
+    let answer = daemon.publish(&upstream, &json!(events)).await.expect(202).json();
+    assert_eq!(answer["accepted"], 3);
+    assert_eq!(daemon.backlog().await, 0);
+    let series = format!(r#"ssfd_events_suppressed_total{{provider="{NAME}",reason="format"}}"#);
+    assert!((daemon.metric(&series).await - 6.0).abs() < f64::EPSILON);
+}
+
+/// RISC-02 (RISC §2.5): the event says that this very identifier has changed.
+#[actix_web::test]
+async fn an_identifier_that_changed_is_not_exchanged_for_another() {
+    let changed = "https://schemas.openid.net/secevent/risc/event-type/identifier-changed";
+    let phone = json!({"format": "phone_number", "phone_number": "+12065550100"});
+    let event = json!({"type": changed, "sub_id": email(),
+        "subject_identifiers": [phone, iss_sub()], "event": {"new-value": "kim.new@example.com"}});
+    for format in SubjectFormat::ALL {
+        let scene = Scene::polling_with(in_form(format)).await;
+        scene.update(json!({"events_requested": [changed]})).await;
+        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        let kept = matches!(format, SubjectFormat::AsPublished | SubjectFormat::Email);
+        let expected = if kept { vec![email()] } else { vec![] };
+        assert_eq!(scene.carried().await, expected, "{format:?}");
+    }
+}
+
+/// A stream keeps its form, whatever becomes of the provider's, until an operator changes it.
+#[actix_web::test]
+async fn the_form_is_the_streams_own() {
+    let mut scene = Scene::polling_with(in_form(SubjectFormat::Opaque)).await;
+    in_form(SubjectFormat::AsPublished)(scene.daemon.config());
+    scene.daemon.restart().await;
+    assert!(!scene.reaches(&email()).await && scene.reaches(&opaque("s-1")).await);
+
+    scene.set_subject_format(SubjectFormat::Email).await;
+    // What waits is as it was, and what comes is as it is now.
+    assert!(scene.reaches(&email()).await && !scene.reaches(&opaque("s-1")).await);
+    assert_eq!(scene.carried().await, [opaque("s-1"), email()]);
+    scene.daemon.restart().await;
+    assert!(scene.reaches(&email()).await && !scene.reaches(&opaque("s-1")).await);
+}
+
+/// SID-10: control events speak of the stream itself, which the Receiver knows.
+#[actix_web::test]
+async fn a_verification_names_the_stream_whatever_the_form() {
+    let scene = Scene::polling_with(in_form(SubjectFormat::Email)).await;
+    scene.daemon.verify_stream(&scene.token, &scene.stream, "n-1").await.expect(204);
+    assert_eq!(scene.carried().await, [opaque(&scene.stream)]);
+}
+
+/// Streams of different forms get one event each in its own.
+#[actix_web::test]
+async fn one_event_goes_to_each_stream_in_its_form() {
+    let mut scene = Scene::polling().await;
+    let mut streams = vec![(scene.stream.clone(), Some(iss_sub()))];
+    for (format, expected) in [
+        (SubjectFormat::Email, Some(email())),
+        (SubjectFormat::Email, Some(email())),
+        (SubjectFormat::Complex, None),
+    ] {
+        scene.stream = scene.daemon.create_stream(&scene.token, by_poll()).await;
+        scene.set_subject_format(format).await;
+        streams.push((scene.stream.clone(), expected));
+    }
+    let mut event = about("");
+    (event["sub_id"], event["subject_identifiers"]) = (iss_sub(), json!([email()]));
+    let answer = scene.daemon.publish(&scene.upstream, &event).await.expect(202).json();
+    assert_eq!(answer["events"][0]["streams"], 3);
+    for (stream, expected) in streams {
+        let body = json!({"returnImmediately": true});
+        let answer = scene.daemon.poll(&scene.token, &stream, &body).await.expect(200).json();
+        let sets = answer["sets"].as_object().expect("an object of SETs").values();
+        let sent = sets.map(|set| claims(set.as_str().expect("a JWS"))["sub_id"].clone());
+        assert_eq!(sent.collect::<Vec<_>>(), Vec::from_iter(expected));
+    }
+}
