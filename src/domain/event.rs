@@ -88,10 +88,10 @@ impl Event {
         };
         let event_type = read_type(members.remove("type"), provider)?;
         let subject = match members.remove("sub_id") {
-            Some(subject) => SubjectId::try_from(subject)?,
+            Some(subject) => provider.admit_subject(SubjectId::try_from(subject)?)?,
             None => return invalid("sub_id", "is required: whom the event is about"),
         };
-        let subject = read_further(subject, members.remove("subject_identifiers"))?;
+        let subject = read_further(subject, members.remove("subject_identifiers"), provider)?;
         let payload = match members.remove("event") {
             None => Map::new(),
             Some(Value::Object(payload)) => payload,
@@ -124,7 +124,11 @@ fn read_type(value: Option<Value>, provider: &Provider) -> Result<EventType, Inv
 }
 
 /// Takes in what else the publisher knows the subject by.
-fn read_further(id: SubjectId, value: Option<Value>) -> Result<Subject, InvalidEvent> {
+fn read_further(
+    id: SubjectId,
+    value: Option<Value>,
+    provider: &Provider,
+) -> Result<Subject, InvalidEvent> {
     let further = match value {
         None => return Ok(id.into()),
         Some(Value::Array(list)) if (1..=FURTHER_MAX).contains(&list.len()) => list,
@@ -133,7 +137,8 @@ fn read_further(id: SubjectId, value: Option<Value>) -> Result<Subject, InvalidE
             return invalid("subject_identifiers", rule);
         }
     };
-    let further = further.into_iter().map(SubjectId::try_from).collect::<Result<_, _>>();
+    let parse = |identifier| provider.admit_subject(SubjectId::try_from(identifier)?);
+    let further = further.into_iter().map(parse).collect::<Result<_, _>>();
     further.and_then(|further| Subject::new(id, further)).map_err(InvalidEvent::Identifiers)
 }
 
@@ -274,5 +279,20 @@ mod tests {
             let provider = Provider { events_supported: listed, ..Provider::example() };
             assert!(Event::from_json(json, &provider).is_ok(), "{name}");
         }
+    }
+
+    /// OET-01, SSF §3.4: a format that nobody registered is for those who agreed on it.
+    #[test]
+    fn formats_of_oauth_are_taken_where_the_provider_lists_a_type_of_it() {
+        let client = json!({"format": "oauth_client", "client_id": "c-1"});
+        let listed = vec!["oauth:client-disabled".parse().expect("it is known")];
+        let provider = Provider { events_supported: listed, ..Provider::example() };
+        let json = json!({"type": "oauth:client-disabled", "sub_id": client});
+        assert!(Event::from_json(json, &provider).is_ok());
+
+        let mut json = json!({"type": "caep:session-revoked", "sub_id": client});
+        refuses(&json, "invalid_subject", "`oauth_client` is for events of `oauth:`");
+        (json["sub_id"], json["subject_identifiers"]) = (subject(), json!([client]));
+        refuses(&json, "invalid_subject", "`subject_identifiers`: `format`");
     }
 }

@@ -79,6 +79,14 @@ impl EventType {
         });
         offered.collect()
     }
+
+    /// All types of the family with this prefix.
+    pub fn of_family(prefix: &str) -> impl Iterator<Item = Self> {
+        let family = FAMILIES.into_iter().find(|family| family.prefix == prefix);
+        family.into_iter().flat_map(|family| {
+            family.types.iter().map(|schema| Self(format!("{}{}", family.base, schema.name)))
+        })
+    }
 }
 
 impl TryFrom<String> for EventType {

@@ -8,7 +8,7 @@ use super::{
     event_type::EventType,
     id::ProviderName,
     issuer::Issuer,
-    subject::{format::SubjectFormat, list::DefaultSubjects},
+    subject::{InvalidSubject, SubjectId, format::SubjectFormat, list::DefaultSubjects},
 };
 
 /// What a provider promises and allows.
@@ -71,6 +71,18 @@ impl Provider {
     /// Whether upstream may publish an event of this type, were it not a known one.
     pub fn takes(&self, event_type: &EventType) -> bool {
         self.custom_event_types || self.events_supported.contains(event_type)
+    }
+
+    /// Passes a subject whose formats it knows: those that are neither registered nor SSF's own are
+    /// known where the event types are taken that they were made for (SSF §3.4).
+    pub fn admit_subject(&self, subject: SubjectId) -> Result<SubjectId, InvalidSubject> {
+        let Some((prefix, format)) = subject.made_for() else { return Ok(subject) };
+        if EventType::of_family(prefix).any(|event_type| self.takes(&event_type)) {
+            return Ok(subject);
+        }
+        let rule =
+            format!("`{format}` is for events of `{prefix}`, of which this provider lists none");
+        Err(InvalidSubject::of_format(rule))
     }
 
     #[cfg(test)]

@@ -31,10 +31,13 @@ pub struct SubjectId(Value);
 struct Format {
     name: &'static str,
     members: &'static [(&'static str, Rule)],
+    /// The prefix of the event types that it was made for, if it is neither registered nor SSF's own:
+    /// it is for those who agreed on it (SSF §3.4).
+    made_for: Option<&'static str>,
 }
 
 const fn format(name: &'static str, members: &'static [(&'static str, Rule)]) -> Format {
-    Format { name, members }
+    Format { name, members, made_for: None }
 }
 
 #[derive(Clone, Copy)]
@@ -46,9 +49,11 @@ enum Rule {
     Scheme(&'static str),
     Addresses,
     Identifiers,
+    TokenType,
+    TokenAlgorithm,
 }
 
-const FORMATS: [Format; 11] = [
+const FORMATS: [Format; 13] = [
     format("account", &[("uri", Rule::Scheme("acct:"))]),
     format("email", &[("email", Rule::Email)]),
     format("iss_sub", &[("iss", Rule::Text), ("sub", Rule::Text)]),
@@ -60,6 +65,19 @@ const FORMATS: [Format; 11] = [
     format("jwt_id", &[("iss", Rule::Text), ("jti", Rule::Text)]),
     format("saml_assertion_id", &[("issuer", Rule::Text), ("assertion_id", Rule::Text)]),
     format("ip-addresses", &[("ip-addresses", Rule::Addresses)]),
+    // OET §2.1, §2.2
+    Format {
+        made_for: Some("oauth:"),
+        ..format(
+            "oauth_token",
+            &[
+                ("token_type", Rule::TokenType),
+                ("token_identifier_alg", Rule::TokenAlgorithm),
+                ("token", Rule::Text),
+            ],
+        )
+    },
+    Format { made_for: Some("oauth:"), ..format("oauth_client", &[("client_id", Rule::Text)]) },
 ];
 
 /// The format of a subject that is made of several (SSF §3.3).
@@ -78,6 +96,13 @@ const PARTS_MAX: usize = 64;
 pub struct InvalidSubject {
     member: String,
     rule: String,
+}
+
+impl InvalidSubject {
+    /// Of a format that is not taken.
+    pub(super) fn of_format(rule: String) -> Self {
+        Self { member: "format".to_owned(), rule }
+    }
 }
 
 fn invalid<T>(member: &str, rule: impl Into<String>) -> Result<T, InvalidSubject> {
@@ -99,6 +124,12 @@ impl SubjectId {
         format_of(&self.0)
     }
 
+    /// The prefix of the event types that one of its formats was made for, and that format, if it is
+    /// not for every Receiver (SSF §3.4).
+    pub fn made_for(&self) -> Option<(&'static str, &'static str)> {
+        made_for(&self.0)
+    }
+
     /// The same text for the same identifier, whatever the order of its members.
     pub fn canonical(&self) -> String {
         let mut text = String::new();
@@ -109,6 +140,17 @@ impl SubjectId {
 
 fn format_of(identifier: &Value) -> &str {
     identifier["format"].as_str().expect("a subject has a format: checked when it was made")
+}
+
+fn made_for(identifier: &Value) -> Option<(&'static str, &'static str)> {
+    let own = FORMATS.iter().find(|format| format.name == format_of(identifier));
+    match own {
+        None => identifier.as_object()?.values().filter(|part| part.is_object()).find_map(made_for),
+        Some(Format { name: ALIASES, .. }) => {
+            identifier["identifiers"].as_array()?.iter().find_map(made_for)
+        }
+        Some(format) => format.made_for.map(|prefix| (prefix, format.name)),
+    }
 }
 
 /// `serde_json` may keep members in the order they came, so order is made here.
@@ -221,6 +263,15 @@ fn check_member(member: &str, value: &Value, rule: Rule) -> Result<(), InvalidSu
                 invalid(member, format!("must start with `{scheme}`"))
             };
         }
+        Rule::TokenType => (
+            ["access_token", "authorization_code", "refresh_token"].contains(&text),
+            "must be `access_token`, `authorization_code` or `refresh_token` (OET §2.1)",
+        ),
+        Rule::TokenAlgorithm => (
+            ["plain", "prefix"].contains(&text)
+                || text.strip_prefix("hash_").is_some_and(|name| !name.is_empty()),
+            "must be `plain`, `prefix`, or `hash_` and a name (OET §2.1)",
+        ),
         Rule::Text | Rule::Addresses | Rule::Identifiers => (true, ""),
     };
     if valid { Ok(()) } else { invalid(member, rule) }
@@ -297,6 +348,9 @@ mod tests {
         accepts(json!({"format": "jwt_id", "iss": "https://idp.example", "jti": "B70BA622"}));
         accepts(json!({"format": "saml_assertion_id", "issuer": "idp", "assertion_id": "_8e8"}));
         accepts(json!({"format": "ip-addresses", "ip-addresses": ["10.29.37.75", "2001:db8::1"]}));
+        accepts(json!({"format": "oauth_token", "token_type": "refresh_token",
+            "token_identifier_alg": "hash_base64_sha512_sha512", "token": "x"}));
+        accepts(json!({"format": "oauth_client", "client_id": "c-1"}));
         accepts(json!({"format": "complex",
             "user": {"format": "email", "email": "kim@example.com"},
             "session": {"format": "opaque", "id": "s-88"}}));
@@ -322,12 +376,35 @@ mod tests {
             "must not hold `aliases`",
         );
         refuses(json!({"format": "ip-addresses", "ip-addresses": ["10.0.0"]}), "IP addresses");
+        let token = |kind: &str, algorithm: &str| {
+            json!({"format": "oauth_token", "token_type": kind, "token_identifier_alg": algorithm,
+                "token": "x"})
+        };
+        refuses(token("id_token", "plain"), "`token_type` must be `access_token`");
+        refuses(token("access_token", "hash_"), "`token_identifier_alg` must be `plain`");
         refuses(json!({"format": "complex"}), "1 to 63 members");
         refuses(json!({"format": "complex", "user": "kim"}), "`user` must be a simple");
         refuses(
             json!({"format": "complex", "user": {"format": "complex"}}),
             "`user` must not be a complex",
         );
+    }
+
+    #[test]
+    fn a_format_that_is_not_for_every_receiver_is_found_wherever_it_is() {
+        let made_for = |value: Value| SubjectId::try_from(value).expect("valid").made_for();
+        let (client, email) = (
+            json!({"format": "oauth_client", "client_id": "c-1"}),
+            json!({"format": "email", "email": "kim@example.com"}),
+        );
+        for subject in [
+            client.clone(),
+            json!({"format": "complex", "user": email, "application": client}),
+            json!({"format": "aliases", "identifiers": [email, client]}),
+        ] {
+            assert_eq!(made_for(subject), Some(("oauth:", "oauth_client")));
+        }
+        assert_eq!(made_for(json!({"format": "complex", "user": email})), None);
     }
 
     proptest! {

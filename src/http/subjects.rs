@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     auth::Principal,
-    domain::{grant::Scope, id::StreamId, subject::SubjectId},
+    domain::{grant::Scope, id::StreamId, provider::Provider, subject::SubjectId},
     http::{
         Of,
         auth::Receiver,
@@ -23,7 +23,7 @@ pub(super) async fn add(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let mut members = read(&caller, body).await?;
-    let (id, subject) = stream_and_subject(&caller, &transmitter, &mut members)?;
+    let (id, subject) = stream_and_subject(&caller, &provider, &transmitter, &mut members)?;
     // Absent stands for true. Either way the Receiver wants the subject, which is all we act on.
     if members.get("verified").is_some_and(|verified| !verified.is_boolean()) {
         return Err(ApiError::bad("verified", "must be true or false (SSF §8.1.3.2)"));
@@ -40,7 +40,7 @@ pub(super) async fn remove(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let mut members = read(&caller, body).await?;
-    let (id, subject) = stream_and_subject(&caller, &transmitter, &mut members)?;
+    let (id, subject) = stream_and_subject(&caller, &provider, &transmitter, &mut members)?;
     transmitter.remove_subject(&caller, &provider, &id, &subject).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
@@ -52,6 +52,7 @@ async fn read(caller: &Principal, body: Body) -> Result<Map<String, Value>, ApiE
 
 fn stream_and_subject(
     caller: &Principal,
+    provider: &Provider,
     transmitter: &Transmitter,
     members: &mut Map<String, Value>,
 ) -> Result<(StreamId, SubjectId), ApiError> {
@@ -63,7 +64,7 @@ fn stream_and_subject(
         Some(_) => return Err(ApiError::bad("subject", "must be an object (SSF §8.1.3.2)")),
         None => return Err(ApiError::bad("subject", "is required")),
     };
-    let subject = SubjectId::try_from(subject);
+    let subject = SubjectId::try_from(subject).and_then(|subject| provider.admit_subject(subject));
     let subject =
         subject.map_err(|error| ApiError::bad("subject", format!("is not valid: {error}")))?;
     Ok((id, subject))

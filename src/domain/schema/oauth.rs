@@ -1,6 +1,5 @@
 //! OAuth Event Types, a draft of 2018 that was never finished: its rules are advice. Its subject
-//! formats are not registered, so a provider that lists these types names the token or the client
-//! by a registered one, in `sub_id` (SSF §3.1.2).
+//! formats are in `domain::subject`; they go into `sub_id` (SSF §3.1.2), as a registered one may.
 
 use super::{Family, Member, Origin, Rule, Schema};
 

@@ -193,7 +193,7 @@ pub(super) mod tests {
     /// A simple identifier of any format but `aliases`, one of few values.
     fn simple() -> impl Strategy<Value = Value> {
         let value = select(vec!["a", "b"]);
-        (0..10_usize, value).prop_map(|(format, value)| match format {
+        (0..12_usize, value).prop_map(|(format, value)| match format {
             0 => json!({"format": "account", "uri": format!("acct:{value}@example.com")}),
             1 => json!({"format": "email", "email": format!("{value}@example.com")}),
             2 => json!({"format": "iss_sub", "iss": "https://idp.example", "sub": value}),
@@ -204,8 +204,11 @@ pub(super) mod tests {
             6 => json!({"format": "uri", "uri": format!("urn:example:{value}")}),
             7 => json!({"format": "jwt_id", "iss": "https://idp.example", "jti": value}),
             8 => json!({"format": "saml_assertion_id", "issuer": "idp", "assertion_id": value}),
-            _ => json!({"format": "ip-addresses",
+            9 => json!({"format": "ip-addresses",
                 "ip-addresses": if value == "a" { ["10.0.0.1", "::1"] } else { ["::1", "10.0.0.1"] }}),
+            10 => json!({"format": "oauth_client", "client_id": value}),
+            _ => json!({"format": "oauth_token", "token_type": "access_token",
+                "token_identifier_alg": "plain", "token": value}),
         })
     }
 

@@ -54,6 +54,7 @@ async fn subj_03_a_malformed_subject_is_refused_and_an_unknown_stream_not_found(
         (json!({"email": "kim@example.com"}), "`format` is required"),
         (json!({"subject_type": "email", "email": "kim@example.com"}), "`format` is required"),
         (json!({"format": "phone", "phone_number": "+12065550100"}), "is `phone_number`"),
+        (json!({"format": "oauth_client", "client_id": "c-1"}), "is for events of `oauth:`"),
         (json!({"format": "email"}), "`email` is required"),
         (json!({"format": "complex"}), "`complex` must have"),
         (json!({"format": "complex", "user": complex(&[("user", "u")])}), "must not be a complex"),
