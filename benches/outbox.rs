@@ -136,7 +136,7 @@ impl Outbox {
                 identifiers: None,
             };
             let provider = "acme".parse().expect("a valid name");
-            Append { provider, event_id: None, sets: vec![set] }
+            Append { provider, event_id: None, sets: vec![set], opt_out: None }
         });
         let batch = AppendBatch { events: events.collect(), position: None, now: NOW };
         self.runtime.block_on(self.store.append(batch)).expect("appended");

@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod lint;
 pub mod metadata;
 pub mod oauth;
+pub mod opt_out;
 pub mod pace;
 pub mod provider;
 pub mod schema;

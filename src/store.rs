@@ -13,10 +13,11 @@ use crate::{
         client::Client,
         grant::{Grant, TokenHash},
         id::{ClientId, Jti, ProviderName, StreamId},
+        opt_out::OptOut,
         set_error::{ErrCode, SetError},
         stream::StreamConfig,
         subject::{
-            keys::{Filing, SubjectKeys},
+            keys::{Filing, SubjectKey, SubjectKeys},
             list::{ListChange, Listed},
         },
         time::Timestamp,
@@ -82,6 +83,8 @@ pub struct Append {
     pub event_id: Option<String>,
     /// One for each stream that the event matched; may be empty.
     pub sets: Vec<NewSet>,
+    /// What it has to do with the choice of its account (RISC §2.8), if anything.
+    pub opt_out: Option<OptOut>,
 }
 
 /// Events that are appended together, in this order.
@@ -99,6 +102,8 @@ pub enum Appended {
     /// Durable in the outbox of these streams. A stream that was disabled or deleted meanwhile is
     /// not among them.
     New(Vec<StreamId>),
+    /// Its account opted out before it: its SETs, one for each of so many streams, were left out.
+    OptedOut { streams: usize },
     /// An event with the same publisher's id was appended before: nothing was added.
     Duplicate,
 }
@@ -247,8 +252,12 @@ pub trait Store: Send + Sync {
 
     /// Makes a batch durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
     /// event goes into a stream that is enabled or paused, judged in the same step; for any other
-    /// it is left out.
+    /// it is left out. Accounts opt out and in as the batch has it, each event judged by those
+    /// before it.
     async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError>;
+
+    /// Whether one of these accounts is opted out (RISC §2.8).
+    async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError>;
 
     /// Where the reader of a partition stands; `None` if it never read.
     async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError>;

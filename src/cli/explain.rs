@@ -13,12 +13,14 @@ use crate::{
         event::{Event, InvalidEvent},
         id::ProviderName,
         lint::{Finding, lint},
+        opt_out::OptOut,
         provider::Provider,
         stream::Delivery,
         subject::keys::SubjectKeys,
+        time::Timestamp,
     },
-    store::{Store, sqlite::SqliteStore},
-    transmitter::explain::{Explained, Fate, explain},
+    store::{Store, StoreError, sqlite::SqliteStore},
+    transmitter::explain::{Explained, Fate, Known, explain},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -62,11 +64,9 @@ impl Explain {
         let report = match Event::parse(&text, &provider) {
             Ok(event) => {
                 let now = clock::now();
-                let subject = SubjectKeys::of_event(&provider.name, &event.subject);
-                let listed = store.listed(&provider.name, vec![subject], now).await;
-                let listed = listed.map_err(|error| CliError::of(&error))?.pop();
-                let listed = listed.unwrap_or_default();
-                let streams = explain(&provider, streams, &event, &listed, now);
+                let known = known(&store, &provider, &event, now).await;
+                let known = known.map_err(|error| CliError::of(&error))?;
+                let streams = explain(&provider, streams, &event, &known, now);
                 let findings = lint(&event, &provider);
                 let verdict = provider.event_checks.judge(&findings);
                 Report { provider, event: Some((event, findings)), verdict, streams }
@@ -93,6 +93,21 @@ impl Explain {
             Err(error) => Err(CliError::new(format!("standard input: {error}"))),
         }
     }
+}
+
+async fn known(
+    store: &SqliteStore,
+    provider: &Provider,
+    event: &Event,
+    now: Timestamp,
+) -> Result<Known, StoreError> {
+    let subject = SubjectKeys::of_event(&provider.name, &event.subject);
+    let listed = store.listed(&provider.name, vec![subject], now).await?.pop();
+    let opted_out = match OptOut::of(&event.event_type, &provider.name, &event.subject) {
+        Some(OptOut::Respected(accounts)) => store.opted_out(accounts).await?,
+        _ => false,
+    };
+    Ok(Known { listed: listed.unwrap_or_default(), opted_out })
 }
 
 fn method(explained: &Explained) -> &'static str {

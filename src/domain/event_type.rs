@@ -50,6 +50,12 @@ impl EventType {
         self.definition().is_some_and(|(family, _)| family.origin == Origin::Profile)
     }
 
+    /// The name of a type of RISC, known or not.
+    pub fn risc_name(&self) -> Option<&str> {
+        let risc = FAMILIES.iter().find(|family| family.prefix == "risc:");
+        self.0.strip_prefix(risc.expect("RISC is a family").base)
+    }
+
     /// Whether its subject has a format of its own, since the event is about the identifier itself.
     pub fn fixes_subject(&self) -> bool {
         self.definition().is_some_and(|(_, schema)| !schema.subjects.is_empty())

@@ -118,6 +118,7 @@ async fn answer(
     };
     let mut published = published.into_iter().map(|appended| match appended {
         Appended::New(streams) => Answer::Accepted { streams: streams.len() },
+        Appended::OptedOut { .. } => Answer::Accepted { streams: 0 },
         Appended::Duplicate => Answer::Duplicate,
     });
     let fill = |answer: Option<Answer>| answer.or_else(|| published.next());

@@ -9,6 +9,7 @@ mod due;
 mod error;
 mod grants;
 mod lookup;
+mod opt_out;
 mod outbox;
 #[cfg(test)]
 mod plan;
@@ -33,7 +34,7 @@ use crate::{
         id::{ClientId, ProviderName, StreamId},
         stream::StreamConfig,
         subject::{
-            keys::{Filing, SubjectKeys},
+            keys::{Filing, SubjectKey, SubjectKeys},
             list::{ListChange, Listed},
         },
         time::Timestamp,
@@ -167,6 +168,10 @@ impl Store for SqliteStore {
 
     async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
         self.writer.run(move |db| append::append(db, &batch)).await
+    }
+
+    async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {
+        self.readers.run(move |db| opt_out::is_any(db, &accounts)).await
     }
 
     async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError> {

@@ -41,6 +41,7 @@ pub enum Why {
     NotNamed,
     Subject,
     Format,
+    OptedOut,
     Disabled,
 }
 
@@ -53,6 +54,7 @@ impl Why {
             Self::NotNamed => "the event's `stream_ids` does not have this stream",
             Self::Subject => "the event's subject is not on the stream",
             Self::Format => "the event has no identifier of its subject in the stream's form",
+            Self::OptedOut => "the event's account has opted out of RISC events",
             Self::Disabled => "the stream is disabled",
         }
     }
@@ -61,17 +63,25 @@ impl Why {
 /// Stands in the claims for what is made when the event is published.
 const LATER: &str = "(made when it is published)";
 
-/// Addresses the event as [`super::Transmitter::publish`] does, and publishes nothing. `listed` are
-/// the streams that list its subject.
+/// What the store knows of an event's subject.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The streams that list it.
+    pub listed: Listed,
+    /// Whether it is kept from all streams because its account opted out.
+    pub opted_out: bool,
+}
+
+/// Addresses the event as [`super::Transmitter::publish`] does, and publishes nothing.
 pub fn explain(
     provider: &Provider,
     streams: Vec<StreamConfig>,
     event: &Event,
-    listed: &Listed,
+    known: &Known,
     now: Timestamp,
 ) -> Vec<Explained> {
     let directory = Directory::new(vec![provider.clone()], streams.clone());
-    let addressees = directory.addressees(&provider.name, event, listed).streams;
+    let addressees = directory.addressees(&provider.name, event, &known.listed).streams;
     let origin = Origin::drawn(Uuid::nil());
     let sets = sets_of(provider, event, &origin, &addressees, now);
     let mut claims: HashMap<_, _> =
@@ -82,6 +92,7 @@ pub fn explain(
         let addressed = addressed.contains(&stream.id);
         let fate = match (claims.remove(&stream.id), stream.status) {
             (None, _) if addressed => Fate::NotSent(Why::Format),
+            (Some(_), _) if known.opted_out => Fate::NotSent(Why::OptedOut),
             (Some(claims), StreamStatus::Enabled) => Fate::Sent(claims),
             (Some(claims), StreamStatus::Paused) => Fate::Held(claims),
             (Some(_), StreamStatus::Disabled) => Fate::NotSent(Why::Disabled),
@@ -128,15 +139,15 @@ mod tests {
 
     /// What the stream `st_1` makes of it.
     fn fate(stream: StreamConfig, event: Value) -> Fate {
-        fate_of_listed(stream, event, Listed::default())
+        fate_of_known(stream, event, &Known::default())
     }
 
-    fn fate_of_listed(stream: StreamConfig, event: Value, listed: Listed) -> Fate {
+    fn fate_of_known(stream: StreamConfig, event: Value, known: &Known) -> Fate {
         let provider = Provider::example();
         let other = StreamConfig { provider: "other".parse().expect("valid"), ..self::stream("o") };
         let event = Event::from_json(event, &provider).expect("a valid event");
         let now = Timestamp::from_millis(1_775_000_099_000);
-        let mut explained = explain(&provider, vec![stream, other], &event, &listed, now);
+        let mut explained = explain(&provider, vec![stream, other], &event, known, now);
         assert_eq!(explained.len(), 1, "another provider's streams are not shown");
         explained.remove(0).fate
     }
@@ -174,8 +185,12 @@ mod tests {
         assert_eq!(unsupported, Fate::NotSent(Why::NotSupported));
         let removed = [stream("st_1").id].into_iter().collect();
         let listed = Listed { removed, ..Listed::default() };
-        let removed = fate_of_listed(stream("st_1"), revoked(json!({})), listed);
+        let known = Known { listed, opted_out: false };
+        let removed = fate_of_known(stream("st_1"), revoked(json!({})), &known);
         assert_eq!(removed, Fate::NotSent(Why::Subject));
+        let known = Known { listed: Listed::default(), opted_out: true };
+        let opted_out = fate_of_known(stream("st_1"), revoked(json!({})), &known);
+        assert_eq!(opted_out, Fate::NotSent(Why::OptedOut));
     }
 
     /// SEC-03 (SSF §10.1)

@@ -19,6 +19,7 @@ use crate::{
         event::Event,
         event_type::EventType,
         id::StreamId,
+        opt_out::OptOut,
         provider::Provider,
         set::{OneEvent, Origin, SetClaims},
         stream::StreamConfig,
@@ -63,6 +64,9 @@ impl Transmitter {
                 Appended::New(streams) => {
                     metrics::sets_appended(&provider.name, streams.len());
                     woken.extend(streams);
+                }
+                Appended::OptedOut { streams } => {
+                    metrics::events_suppressed(&provider.name, "opted_out", *streams);
                 }
                 Appended::Duplicate => metrics::events_duplicate(&provider.name),
             }
@@ -109,7 +113,8 @@ impl Transmitter {
         if sets.len() < streams.len() {
             metrics::events_suppressed(&provider.name, "format", streams.len() - sets.len());
         }
-        Append { provider: provider.name.clone(), event_id: event.id, sets }
+        let opt_out = OptOut::of(&event.event_type, &provider.name, &event.subject);
+        Append { provider: provider.name.clone(), event_id: event.id, sets, opt_out }
     }
 }
 

@@ -67,6 +67,7 @@ impl Transmitter {
         let append = Append {
             provider: provider.name.clone(),
             event_id: None,
+            opt_out: None,
             sets: vec![set.addressed_to(stream)],
         };
         let batch = AppendBatch { events: vec![append], position: None, now };

@@ -127,9 +127,9 @@ async fn it_shows_why_a_stream_would_not_get_it() {
     }
 }
 
-/// SEC-03
+/// SEC-03, RISC-05
 #[actix_web::test]
-async fn it_shows_the_identifier_that_a_stream_would_get() {
+async fn it_shows_the_form_of_a_stream_and_who_opted_out() {
     let place = Place::new().await;
     let email = json!({"format": "email", "email": "kim@example.com"});
     let operator = place.daemon.operator_token().await;
@@ -142,6 +142,17 @@ async fn it_shows_the_identifier_that_a_stream_would_get() {
     let (fate, why) = place.fate(&about("s-88"));
     assert_eq!(fate, "not_sent");
     assert_eq!(why, "the event has no identifier of its subject in the stream's form");
+
+    let risc = |name: &str| json!({"type": format!("risc:{name}"), "sub_id": email});
+    let uri = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+    let members = json!({"events_requested": [uri]});
+    place.daemon.update_stream(&place.token, &place.stream, members).await.expect(200);
+    assert_eq!(place.fate(&risc("account-disabled")).0, "sent");
+    let upstream = place.daemon.publisher_token().await;
+    place.daemon.publish(&upstream, &risc("opt-out-effective")).await.expect(202);
+    let (fate, why) = place.fate(&risc("account-disabled"));
+    assert_eq!(fate, "not_sent");
+    assert_eq!(why, "the event's account has opted out of RISC events");
 }
 
 #[actix_web::test]

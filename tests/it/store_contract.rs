@@ -5,6 +5,7 @@ mod credentials;
 mod incoming;
 mod lanes;
 mod model;
+mod opt_out;
 mod outgoing;
 mod polling;
 mod sqlite;
@@ -80,6 +81,11 @@ macro_rules! run_contract_on {
                 a_set_about_a_removed_subject_is_discarded_instead_of_polled,
                 many_sets_about_removed_subjects_hold_no_poll_back,
                 a_set_about_an_added_subject_is_read_until_its_removal_takes_effect;
+            opt_out:
+                an_account_that_opted_out_gets_no_more_until_it_opts_in,
+                an_account_is_known_by_all_of_its_identifiers,
+                what_a_provider_knows_of_an_account_is_its_own,
+                a_choice_is_as_durable_as_its_batch;
             incoming:
                 a_set_is_appended_once_by_its_jti,
                 an_event_is_appended_once_by_its_publishers_id,
@@ -203,7 +209,7 @@ fn up_to(limit: usize) -> Reading {
 
 fn event(sets: Vec<NewSet>) -> Append {
     let provider = "acme".parse().expect("a valid name");
-    Append { provider, event_id: None, sets }
+    Append { provider, event_id: None, sets, opt_out: None }
 }
 
 fn event_with_id(event_id: &str, sets: Vec<NewSet>) -> Append {

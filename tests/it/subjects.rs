@@ -5,6 +5,7 @@ mod delivery;
 mod formats;
 mod identifiers;
 mod matching;
+mod opt_out;
 
 use crate::harness::{
     daemon::with_provider,

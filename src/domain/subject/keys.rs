@@ -133,6 +133,22 @@ impl SubjectKeys {
         distinct(self.forms.iter().map(identity).collect())
     }
 
+    /// The account that the subject is (RISC §2.8), under each of its identifiers: a complex subject
+    /// of a `user` alone is that user.
+    pub fn account(&self) -> Vec<SubjectKey> {
+        let account = |form: &FormKeys| match form.members.get("user") {
+            Some(user) if form.members.len() == 1 => *user,
+            _ => form.whole,
+        };
+        distinct(self.forms.iter().map(account).collect())
+    }
+
+    /// The accounts that the subject is or belongs to: what else a complex one has is its user's.
+    pub fn accounts(&self) -> Vec<SubjectKey> {
+        let users = self.forms.iter().filter_map(|form| form.members.get("user")).copied();
+        distinct(self.account().into_iter().chain(users).collect())
+    }
+
     /// Where those entries are filed that were made by [`Self::matching`] and match this subject.
     /// `shapes` are those of all complex entries at this provider.
     pub fn probes(&self, shapes: &[Shape]) -> Vec<Probe> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row;
+use super::{opt_out, row};
 use crate::{
     delivery::outbox::NewSet,
     domain::time::Timestamp,
@@ -42,6 +42,12 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
             && remember_id.execute(params![event.provider.as_str(), id, now])? == 0
         {
             appended.push(Appended::Duplicate);
+            continue;
+        }
+        if let Some(opt_out) = &event.opt_out
+            && opt_out::judge(db, &event.provider, opt_out)?
+        {
+            appended.push(Appended::OptedOut { streams: event.sets.len() });
             continue;
         }
         let mut streams = Vec::with_capacity(event.sets.len());

@@ -337,6 +337,9 @@ async fn risc_01_all_fourteen_types_are_sent_under_their_uris_and_most_are_empty
     assert_eq!(trial.supported, all);
     for uri in &all {
         let mut event = of(uri, Map::new());
+        // An account for each: one of them opts out.
+        let (_, name) = uri.rsplit_once('/').expect("a URI has a path");
+        event["sub_id"] = json!({"format": "email", "email": format!("{name}@example.com")});
         if uri.ends_with("/credential-compromise") {
             event["event"] = json!({"credential_type": "password"});
         } else {
@@ -397,6 +400,33 @@ async fn risc_04_the_deprecated_type_is_neither_offered_nor_sent() {
     assert!(why.contains("deprecated for `caep:session-revoked`"), "{why}");
 }
 
+/// Only what speaks of the choice itself goes on, until it is taken back.
+#[actix_web::test]
+async fn risc_05_no_event_is_sent_about_an_account_that_opted_out() {
+    let trial = Trial::new(|_| {}).await;
+    let email = json!({"format": "email", "email": "kim@example.com"});
+    let account = json!({"format": "aliases", "identifiers": [
+        email, {"format": "opaque", "id": "u-17"}]});
+    let publish = async |name: &str, subject: &Value| {
+        let event = json!({"type": format!("{RISC}{name}"), "sub_id": subject});
+        trial.publish_one(event).await.is_ok()
+    };
+    assert!(publish("opt-out-initiated", &account).await);
+    assert!(publish("account-disabled", &account).await, "it is not out yet");
+    assert!(publish("opt-out-effective", &account).await);
+    for name in ["account-disabled", "account-purged", "recovery-activated"] {
+        assert!(!publish(name, &email).await, "{name}");
+        assert!(!publish(name, &json!({"format": "complex", "user": email})).await, "{name}");
+        assert!(publish(name, &json!({"format": "email", "email": "lee@example.com"})).await);
+    }
+    assert!(publish("opt-out-cancelled", &email).await);
+    assert!(!publish("account-disabled", &email).await, "it was too late for that");
+    let revoked = json!({"type": "caep:session-revoked", "sub_id": email});
+    trial.publish_one(revoked).await.expect("it is not of RISC");
+    assert!(publish("opt-in", &email).await);
+    assert!(publish("account-disabled", &account).await);
+}
+
 #[actix_web::test]
 async fn oet_01_events_of_oauth_are_for_providers_that_list_them_and_have_a_sub_id() {
     let uri = format!("{OAUTH}token-revoked");
@@ -410,6 +440,11 @@ async fn oet_01_events_of_oauth_are_for_providers_that_list_them_and_have_a_sub_
     assert_eq!(json!(trial.supported), json!([uri]));
     let sent = trial.publish_one(event).await.expect("it is listed");
     assert_eq!((&sent["sub_id"], &sent["events"]), (&subject, &json!({&uri: {"reason": "user"}})));
+    // By the formats of old, with the member of today.
+    let token = json!({"format": "oauth_token", "token_type": "refresh_token",
+        "token_identifier_alg": "plain", "token": "t-1"});
+    let sent = trial.publish_one(json!({"type": uri, "sub_id": token})).await;
+    assert_eq!(sent.expect("it is a format of OAuth")["sub_id"], token);
     for of_old in [
         json!({"type": uri, "event": {"subject": subject}}),
         json!({"type": uri, "sub_id": subject, "event": {"subject": subject}}),

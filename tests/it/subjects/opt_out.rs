@@ -1,0 +1,85 @@
+//! An account that opted out of RISC, from what is published to what is sent.
+
+use serde_json::{Value, json};
+
+use crate::harness::{daemon::rename_provider, events::SESSION_REVOKED, scene::Scene};
+
+const BASE: &str = "https://schemas.openid.net/secevent/risc/event-type/";
+
+fn email() -> Value {
+    json!({"format": "email", "email": "kim@example.com"})
+}
+
+fn event(event_type: &str, subject: &Value) -> Value {
+    json!({"type": event_type, "sub_id": subject})
+}
+
+/// A provider of this name with a stream that asks for events of RISC, and one other.
+async fn scene(name: &str) -> Scene {
+    let scene = Scene::polling_with(|config| rename_provider(config, name)).await;
+    let mut requested: Vec<_> = [
+        "account-disabled",
+        "opt-in",
+        "opt-out-initiated",
+        "opt-out-cancelled",
+        "opt-out-effective",
+    ]
+    .map(|event_type| format!("{BASE}{event_type}"))
+    .into();
+    requested.push(SESSION_REVOKED.to_owned());
+    scene.update(json!({"events_requested": requested})).await;
+    scene
+}
+
+/// The names of the types of the SETs that wait.
+async fn waiting(scene: &Scene) -> Vec<String> {
+    let waiting = scene.waiting().await;
+    let names = waiting.iter().map(|set| {
+        let claims: Value = serde_json::from_str(&set.claims).expect("claims are JSON");
+        let events = claims["events"].as_object().expect("events");
+        let uri = events.keys().next().expect("an event");
+        uri.rsplit('/').next().expect("a name").to_owned()
+    });
+    names.collect()
+}
+
+/// RISC-05 (RISC §2.8)
+#[actix_web::test]
+async fn an_account_that_opted_out_is_spoken_of_by_its_choice_alone() {
+    const NAME: &str = "opting";
+    let mut scene = scene(NAME).await;
+    let publish = async |scene: &Scene, events: &[&str]| {
+        let events: Vec<_> = events.iter().map(|name| event(name, &email())).collect();
+        let answer = scene.daemon.publish(&scene.upstream, &json!(events)).await.expect(202);
+        answer.json()["accepted"].as_u64().expect("a number")
+    };
+    let batch = [
+        "risc:account-disabled",
+        "risc:opt-out-initiated",
+        "risc:opt-out-effective",
+        "risc:account-disabled",
+        "caep:session-revoked",
+    ];
+    assert_eq!(publish(&scene, &batch).await, 5, "what is not sent is accepted all the same");
+    scene.daemon.restart().await;
+    publish(&scene, &["risc:account-disabled", "risc:opt-out-cancelled"]).await;
+    let aliases = json!({"format": "aliases", "identifiers": [
+        {"format": "opaque", "id": "u-17"}, email()]});
+    let event = event("risc:account-disabled", &aliases);
+    scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+    publish(&scene, &["risc:opt-in", "risc:account-disabled"]).await;
+    assert_eq!(
+        waiting(&scene).await,
+        [
+            "account-disabled",
+            "opt-out-initiated",
+            "opt-out-effective",
+            "session-revoked",
+            "opt-out-cancelled",
+            "opt-in",
+            "account-disabled",
+        ]
+    );
+    let series = format!(r#"ssfd_events_suppressed_total{{provider="{NAME}",reason="opted_out"}}"#);
+    assert!((scene.daemon.metric(&series).await - 3.0).abs() < f64::EPSILON);
+}
