@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::{
     harness::{
         events::about_with,
-        eventually,
         receiver::{Receiver, claims},
         scene::Scene,
         subjects::{complex, none_by_default, opaque},
@@ -122,5 +121,7 @@ async fn a_restart_keeps_what_a_set_is_judged_by() {
     scene.daemon.restart().await;
     assert_eq!(scene.waiting().await.len(), 1);
     scene.remove(&email("kim")).await;
-    eventually("it is discarded", async || scene.waiting().await.is_empty()).await;
+    let answer = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+    assert_eq!(answer["sets"], json!({}));
+    assert_eq!(scene.daemon.backlog().await, 0);
 }
