@@ -12,6 +12,7 @@ use crate::{
     delivery::{
         breaker::Breaker,
         fault::{Fault, Faults},
+        lane::Lane,
         outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
         outcome::{Blame, Outcome},
         settings::DeliverySettings,
@@ -112,9 +113,9 @@ enum Unread {
     Control,
 }
 
-/// Invariants: the window holds at most one SET of a lane and kind, and at most `window_max` events,
-/// all of which were let through when they were read; at most `in_flight_max` events are in flight;
-/// what is `Ready` is in one of the two queues, once.
+/// Invariants: the window holds at most one SET of a lane and kind whose attempt is not over, and at
+/// most `window_max` events, all of which were let through when they were read; at most
+/// `in_flight_max` events are in flight; what is `Ready` is in one of the two queues, once.
 #[derive(Debug)]
 pub struct StreamMachine {
     settings: DeliverySettings,
@@ -251,7 +252,13 @@ impl StreamMachine {
                 self.unread = self.unread.max(Unread::Events);
             }
             self.next_retry = [self.next_retry, next_retry].into_iter().flatten().min();
+            let taken: HashSet<_> = self.open_lanes().collect();
             for set in sets {
+                // What was the head of this lane is gone, by a change that we will be told of. An
+                // attempt at it is perhaps under way, and must not be overtaken.
+                if taken.contains(&(set.lane, set.kind)) {
+                    continue;
+                }
                 // The store may know of a change that we have not been told of yet.
                 if !self.flow.lets_through(set.kind) {
                     self.unread = self.unread.max(Unread::Events);
@@ -402,10 +409,16 @@ impl StreamMachine {
         }
     }
 
+    /// The lanes of what can go out or is under way. Whatever is read of the lane of a SET whose
+    /// result is being recorded shows that the record is durable, though we have no word of it yet.
+    fn open_lanes(&self) -> impl Iterator<Item = (Lane, Kind)> {
+        let open = self.window.values().filter(|slot| slot.state != State::Settling);
+        open.map(|slot| (slot.set.lane, slot.set.kind))
+    }
+
     fn has_lanes_apart(&self) -> bool {
-        let lanes = self.window.values().map(|slot| (slot.set.lane, slot.set.kind));
-        let lanes: HashSet<_> = lanes.collect();
-        lanes.len() == self.window.len()
+        let mut seen = HashSet::new();
+        self.open_lanes().all(|lane| seen.insert(lane))
     }
 
     /// It had its turn already, and has it again; in a stale window once it was read again.

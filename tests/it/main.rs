@@ -18,6 +18,7 @@ mod push_client;
 mod receive;
 mod schemas;
 mod scripted_server;
+mod simulation;
 mod source;
 mod spec;
 mod store_contract;

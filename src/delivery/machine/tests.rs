@@ -127,6 +127,39 @@ fn a_set_that_waits_holds_back_its_own_lane_only() {
     assert_eq!(world.attempts(), [Seq(3)]);
 }
 
+/// The store answers reads beside recordings, and either answer may come first.
+#[test]
+fn a_read_may_know_of_a_recording_before_the_machine_does() {
+    let mut world = World::new(settings());
+    let (first, second) = (world.append(1, Kind::Event), world.append(1, Kind::Event));
+    world.drain_but_attempts();
+    world.machine.on_wake(false, world.now);
+    let (_, actions) = world.machine.on_attempt_ended(first, &ACCEPTED, world.now, 0.5);
+    assert!(matches!(actions[..], [Action::Settle(_)]), "{actions:?}");
+
+    let read = vec![world.rows[&second].set.clone()];
+    let actions = world.machine.on_read(read, None, world.now);
+    assert_eq!(actions, [Action::Attempt { count: 1 }]);
+    assert_eq!(world.machine.start(1, world.now)[0].seq, second);
+    assert_eq!(world.machine.on_settled(true, world.now).len(), 1, "a read, and no more");
+}
+
+/// The head of a lane was discarded while it was under way, and the machine was not told yet.
+#[test]
+fn nothing_overtakes_an_attempt_at_what_the_store_has_discarded() {
+    let mut world = World::new(settings());
+    let (first, second) = (world.append(1, Kind::Event), world.append(1, Kind::Event));
+    world.drain_but_attempts();
+    world.machine.on_wake(false, world.now);
+    let read = vec![world.rows[&second].set.clone()];
+    assert_eq!(world.machine.on_read(read, None, world.now), []);
+
+    assert_eq!(world.machine.on_changed(Change::Subjects, Flow::All, world.now), []);
+    world.attempt_ends(first, &ACCEPTED);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts(), [second]);
+}
+
 /// Retries that are due all the time, more of them than the window holds, leave half of it to SETs
 /// that were not tried yet.
 #[test]
