@@ -1,6 +1,7 @@
 //! The composition root: here every concrete type is named. Build, serve, drain.
 
 mod authorization;
+mod clock_steps;
 mod keys;
 mod lock;
 mod tls;
@@ -42,6 +43,7 @@ use crate::{
     transmitter::Transmitter,
 };
 
+use self::clock_steps::ClockSteps;
 pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     keys::{KeyFileError, load as load_keys},
@@ -219,7 +221,11 @@ impl App {
                 config.process.activity_interval,
             )),
             tokio::spawn(metrics::keep_up(services.metrics.clone())),
-            tokio::spawn(sweep(Arc::clone(&registry), config.delivery.sweep_interval)),
+            tokio::spawn(sweep(
+                Arc::clone(&registry),
+                Arc::clone(&services.store),
+                config.delivery.sweep_interval,
+            )),
             tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
             tokio::spawn(pause_at_fault(Arc::clone(&transmitter), faults)),
         ];
@@ -316,17 +322,35 @@ async fn pause_at_fault(transmitter: Arc<Transmitter>, faults: mpsc::Receiver<En
     transmitter.pause_at_fault(faults).await;
 }
 
-/// Finds work whose wake-up was lost; at once after a start, when there was none at all.
-async fn sweep(registry: Arc<Registry>, period: Duration) {
+/// Finds work whose wake-up was lost; at once after a start, when there was none at all. A clock that
+/// went back would have what waits for its time wait longer by as much: that is noticed here.
+async fn sweep(registry: Arc<Registry>, store: Arc<dyn Store>, period: Duration) {
+    let mut steps = ClockSteps::new(clock::now(), clock::instant());
     let mut tick = interval(period.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut went_back = store.newest().await.ok().flatten().is_some_and(|at| clock::now() < at);
     loop {
         tick.tick().await;
+        let now = clock::now();
+        went_back |= steps.went_back(now, clock::instant());
+        if went_back {
+            match store.forget_waits(now).await {
+                Ok(sets) => {
+                    went_back = false;
+                    tracing::warn!(sets, "the clock went back; what waits is tried at once");
+                }
+                Err(error) => sweep_failed(&error),
+            }
+        }
         if let Err(error) = registry.sweep().await {
-            metrics::store_error("sweep");
-            tracing::warn!(error = with_causes(&error), "cannot look for work");
+            sweep_failed(&error);
         }
     }
+}
+
+fn sweep_failed(error: &StoreError) {
+    metrics::store_error("sweep");
+    tracing::warn!(error = with_causes(error), "cannot look for work");
 }
 
 /// Records when streams were last active, and pauses those that were not for too long.

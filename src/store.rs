@@ -304,7 +304,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Acknowledged, StoreError>;
 
     /// Takes up to `limit` SETs that may go out and are due, in the same order, and keeps them from
-    /// further polls until `hidden_until`.
+    /// further polls until `hidden_until`. While an event is kept so, those behind it in its lane
+    /// are kept as well: handed out again, it would come after them.
     async fn take_for_poll(
         &self,
         stream: &StreamId,
@@ -313,13 +314,25 @@ pub trait Store: Send + Sync {
         hidden_until: Timestamp,
     ) -> Result<Polled, StoreError>;
 
-    /// When the next SET of this stream that may go out becomes due, if any waits: how long a long
-    /// poll may sleep.
-    async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError>;
+    /// When the next SET of this stream becomes due that may go out and is not due `now`: how long
+    /// a long poll may sleep that found none.
+    async fn next_due(
+        &self,
+        stream: &StreamId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
 
     /// Push streams of which [`Self::read_due`] would read something: what a lost hint would leave
     /// behind.
     async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError>;
+
+    /// When the newest event was appended of those that are kept. A clock that is behind it has gone
+    /// back.
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Makes due what waits for a time after `now`, read from a clock that has since gone back.
+    /// Returns how many SETs that are.
+    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError>;
 
     /// What waits, held or not, by provider.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;

@@ -67,7 +67,8 @@ impl Breaker {
     pub fn admits(&self, now: Timestamp) -> Admission {
         match self.state {
             State::Closed { .. } => Admission::All,
-            State::Open { until, .. } if until <= now => Admission::One,
+            // A wait longer than was set is due to a clock that has gone back meanwhile.
+            State::Open { until, span } if until <= now || now + span < until => Admission::One,
             State::Open { .. } | State::Probing { .. } => Admission::None,
         }
     }

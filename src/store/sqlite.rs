@@ -241,9 +241,21 @@ impl Store for SqliteStore {
         self.writer.run(move |db| outbox::take(db, &stream, limit, now, hidden_until)).await
     }
 
-    async fn next_due(&self, stream: &StreamId) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(
+        &self,
+        stream: &StreamId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let stream = stream.clone();
-        self.readers.run(move |db| outbox::next_due(db, &stream)).await
+        self.readers.run(move |db| outbox::next_due(db, &stream, now)).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.run(outbox::newest).await
+    }
+
+    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.writer.run(move |db| outbox::forget_waits(db, now)).await
     }
 
     async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError> {

@@ -52,8 +52,9 @@ impl Transmitter {
             let Some(woken) = woken.filter(|_| !ready && !self.waiters.is_closed()) else {
                 return self.answer(principal, polled).await;
             };
-            let turn_ends = match self.store.next_due(id).await? {
-                Some(due) => deadline.min(Instant::now() + due.since(clock::now())),
+            let now = clock::now();
+            let turn_ends = match self.store.next_due(id, now).await? {
+                Some(due) => deadline.min(Instant::now() + due.since(now)),
                 None => deadline,
             };
             let hint = timeout_at(turn_ends, woken).await;
@@ -98,6 +99,8 @@ impl Transmitter {
         let acknowledgement = Acknowledgement { acked, refused };
         let now = clock::now();
         let settled = self.store.acknowledge(id, acknowledgement, now).await?;
+        // What waited behind one of them may go out by another poll.
+        self.waiters.wake(std::slice::from_ref(id));
         let provider = &principal.provider;
         metrics::sets_delivered(provider, Method::Poll, settled.delivered.len());
         for appended_at in settled.delivered {

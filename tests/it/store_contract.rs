@@ -121,7 +121,9 @@ macro_rules! run_contract_on {
                 a_poll_of_nothing_tells_whether_there_is_more,
                 an_acknowledgement_settles_what_waits_and_ignores_the_rest,
                 an_acknowledgement_of_one_stream_leaves_the_others,
-                the_next_due_time_is_the_earliest;
+                the_next_due_time_is_the_earliest_to_come,
+                a_lane_waits_for_what_was_handed_out_of_it,
+                waits_for_a_time_ahead_can_be_forgotten;
             activity:
                 activity_is_recorded_and_goes_with_its_stream;
             credentials:

@@ -21,10 +21,18 @@ const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempt
         AND control = ?2 AND ?3 < seq
     ORDER BY seq LIMIT ?4";
 
+/// What is due and does not follow a SET of its lane that was handed out and may still be on its way:
+/// the Receiver would have the two in the wrong order if that came again.
 const READ_DUE: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
         AND ?4 <= control AND due_at <= ?2
+        AND (head = 1 OR control > 0 OR NOT EXISTS (
+            SELECT 1 FROM outbox AS ahead INDEXED BY outbox_lanes
+            WHERE ahead.stream = outbox.stream AND ahead.control = 0
+                AND ahead.lane = outbox.lane AND ahead.settled_at IS NULL
+                AND ahead.head = 1 AND ?2 < ahead.due_at
+        ))
     ORDER BY control DESC, seq LIMIT ?3";
 
 /// The least that goes out, as [`row::control`] has it: all of an enabled stream.
@@ -52,7 +60,12 @@ const DISCARD: &str = "DELETE FROM outbox WHERE seq = ?1 AND settled_at IS NULL"
 
 const NEXT_DUE: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
-        AND ?2 <= control";
+        AND ?2 <= control AND ?3 < due_at";
+
+const NEWEST: &str = "SELECT appended_at FROM outbox ORDER BY seq DESC LIMIT 1";
+
+const FORGET_WAITS: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = ?1
+    WHERE settled_at IS NULL AND ?1 < due_at";
 
 const WAITING: &str = "SELECT count(*), min(appended_at) FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL";
@@ -227,11 +240,23 @@ pub(super) fn acknowledge(
     Ok(met)
 }
 
-pub(super) fn next_due(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn next_due(
+    db: &Connection,
+    stream: &StreamId,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
     let mut find = db.prepare_cached(NEXT_DUE)?;
-    let of = params![stream.as_str(), least(db, stream)?];
+    let of = params![stream.as_str(), least(db, stream)?, now.as_millis()];
     let due_at: Option<i64> = find.query_row(of, |row| row.get(0))?;
     Ok(due_at.map(Timestamp::from_millis))
+}
+
+pub(super) fn newest(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    db.prepare_cached(NEWEST)?.query_row([], |found| row::time(found, 0)).optional()
+}
+
+pub(super) fn forget_waits(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    db.prepare_cached(FORGET_WAITS)?.execute([now.as_millis()])
 }
 
 pub(super) fn streams_with_work(

@@ -160,8 +160,7 @@ pub(super) async fn a_stream_that_is_not_enabled_sends_its_announcement_alone(
         let polled = polled.expect("taken");
         (names(&polled.sets).join(" "), polled.more)
     };
-    let next_due = async || store.next_due(&id("st_poll")).await.expect("readable");
-    assert_eq!(next_due().await, Some(NOW));
+    let next_due = async || store.next_due(&id("st_poll"), NOW).await.expect("readable");
     assert_eq!(taken(0).await, (String::new(), true));
     assert_eq!(taken(9).await, ("a1".into(), false));
     assert_eq!(taken(9).await, (String::new(), false));

@@ -29,11 +29,13 @@ async fn acknowledge(store: &dyn Store, acked: &[&str], refused: &[&str]) -> (us
     (delivered.len(), dead.len())
 }
 
-/// A store with a stream that has three events and, behind them, a control event.
+/// A store with a stream that has events about three subjects and, behind them, a control event.
 async fn filled(backend: &impl Backend) -> Arc<dyn Store> {
     let store = backend.open().await;
     create(&*store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
-    append_sets(&*store, ["e1", "e2", "e3"].map(|name| set("st_1", name)).to_vec()).await;
+    let events = [(1, "e1"), (2, "e2"), (3, "e3")];
+    append_sets(&*store, events.map(|(lane, name)| in_lane(lane, set("st_1", name))).to_vec())
+        .await;
     append_sets(&*store, vec![control("st_1", "c1"), set("st_2", "e1")]).await;
     store
 }
@@ -100,16 +102,48 @@ pub(super) async fn an_acknowledgement_of_one_stream_leaves_the_others(backend: 
     assert_eq!(unknown, Acknowledged::default());
 }
 
-pub(super) async fn the_next_due_time_is_the_earliest(backend: impl Backend) {
+pub(super) async fn the_next_due_time_is_the_earliest_to_come(backend: impl Backend) {
     let store = filled(&backend).await;
-    let next = async || store.next_due(&id("st_1")).await.expect("readable");
-    assert_eq!(next().await, Some(NOW));
+    let next = async |now| store.next_due(&id("st_1"), now).await.expect("readable");
+    assert_eq!(next(NOW - Duration::from_secs(1)).await, Some(NOW));
+    assert_eq!(next(NOW).await, None);
     poll(&*store, 1, NOW).await;
-    assert_eq!(next().await, Some(NOW));
+    assert_eq!(next(NOW).await, Some(later(30)));
     poll(&*store, 9, later(10)).await;
-    assert_eq!(next().await, Some(later(30)));
+    assert_eq!(next(later(10)).await, Some(later(30)));
     acknowledge(&*store, &["c1"], &[]).await;
-    assert_eq!(next().await, Some(later(40)));
+    assert_eq!(next(later(10)).await, Some(later(40)));
     acknowledge(&*store, &["e1", "e2", "e3"], &[]).await;
-    assert_eq!(next().await, None);
+    assert_eq!(next(NOW).await, None);
+}
+
+/// Promise P3 of the design: what was handed out may come again, and what is behind it must not
+/// have come before.
+pub(super) async fn a_lane_waits_for_what_was_handed_out_of_it(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1")]).await;
+    let in_lane = |lane, name| in_lane(lane, set("st_1", name));
+    append_sets(&*store, vec![in_lane(1, "a1"), in_lane(1, "a2"), in_lane(2, "b1")]).await;
+    assert_eq!(poll(&*store, 1, NOW).await, "a1 +");
+    assert_eq!(poll(&*store, 9, NOW).await, "b1");
+    append_sets(&*store, vec![in_lane(1, "a3"), in_lane(2, "b2")]).await;
+    acknowledge(&*store, &["b1"], &[]).await;
+    assert_eq!(poll(&*store, 9, later(1)).await, "b2");
+    // Handed out again together with what waited, in order; or acknowledged at last.
+    assert_eq!(poll(&*store, 9, later(30)).await, "a1 a2 a3");
+    acknowledge(&*store, &["a1", "a2"], &[]).await;
+    append_sets(&*store, vec![in_lane(1, "a4")]).await;
+    assert_eq!(poll(&*store, 9, later(30)).await, "");
+    acknowledge(&*store, &[], &["a3"]).await;
+    assert_eq!(poll(&*store, 9, later(30)).await, "a4");
+}
+
+/// Written by a clock that was ahead.
+pub(super) async fn waits_for_a_time_ahead_can_be_forgotten(backend: impl Backend) {
+    let store = filled(&backend).await;
+    assert_eq!(store.newest().await.expect("readable"), Some(NOW));
+    poll(&*store, 9, later(3600)).await;
+    assert_eq!(poll(&*store, 9, later(1)).await, "");
+    assert_eq!(store.forget_waits(later(1)).await.expect("written"), 4);
+    assert_eq!(poll(&*store, 9, later(1)).await, "c1 e1 e2 e3");
 }

@@ -173,7 +173,7 @@ pub(super) async fn a_deleted_stream_leaves_nothing(backend: impl Backend) {
     assert!(pending(&*store, "st_1").await.is_empty());
     assert_eq!(store.streams_with_work(NOW).await.expect("readable"), [id("st_2")]);
     assert_eq!(store.backlog().await.expect("readable")[0].sets, 1);
-    assert_eq!(store.next_due(&id("st_1")).await.expect("readable"), None);
+    assert_eq!(store.next_due(&id("st_1"), NOW).await.expect("readable"), None);
     // The result of an attempt that was under way meets nothing.
     settle(&*store, "st_1", gone, retry_at(later(1))).await;
 
