@@ -55,7 +55,7 @@ impl Workplace {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -66,7 +66,7 @@ impl Workplace {
     }
 
     /// `ssfd`, with nothing of the environment that the tests run in.
-    fn ssfd(&self, args: &[&str]) -> Command {
+    pub(crate) fn ssfd(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ssfd"));
         command.args(args).current_dir(self.folder.path()).env_clear();
         command.env("SSFD_CONFIG", "ssfd.toml").stdin(Stdio::null());
@@ -87,7 +87,7 @@ impl Workplace {
     }
 
     #[track_caller]
-    fn prints_json(&self, args: &[&str]) -> Value {
+    pub(crate) fn prints_json(&self, args: &[&str]) -> Value {
         let stdout = self.succeeds(args);
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in {stdout}"))
     }
@@ -167,7 +167,7 @@ fn lines(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
 
 impl Daemon {
     /// Follows its log.
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ssfd");
         let log = lines(child.stderr.take());
         Self { child, log, seen: Vec::new() }
@@ -211,6 +211,10 @@ impl Daemon {
         let serving = self.logs("serving");
         let address = |name: &str| serving[name].as_str().expect("an address").to_owned();
         (address("public"), address("internal"))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name without `SIG`.

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each resource.
 
 mod command_line;
+mod crash;
 mod dependencies;
 mod end_to_end;
 mod explain;

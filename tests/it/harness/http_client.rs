@@ -1,5 +1,7 @@
 //! One HTTP request and its answer.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Method, Request, StatusCode, header};
@@ -58,21 +60,23 @@ impl Call {
 
     pub(crate) async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.url);
+        self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+
+    /// As `send`, of a daemon that may be gone or go meanwhile.
+    pub(crate) async fn try_send(self) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+        let what = format!("{} {}", self.method, self.url);
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.url.parse().expect("an URL");
         *request.headers_mut() = self.headers;
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let answered = within(&what, async {
+        within(&what, async {
             let (head, body) = client.request(request).await?.into_parts();
-            let body = body.collect().await.expect("a whole body").to_bytes();
-            Ok::<_, hyper_util::client::legacy::Error>(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-            })
-        });
-        answered.await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer { status: head.status, headers: head.headers, body })
+        })
+        .await
     }
 }
 

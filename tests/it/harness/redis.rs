@@ -50,6 +50,8 @@ impl Redis {
             .arg("--dir")
             .arg(self.folder.path())
             .args(["--appendonly", if self.appendonly { "yes" } else { "no" }])
+            // By the second, a write that was answered may be lost to a kill.
+            .args(["--appendfsync", "always"])
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(log())

@@ -1,0 +1,103 @@
+//! What no interruption may change: whoever publishes and whoever receives go on all the time while
+//! the daemon is killed, stopped and started, or loses its disk, its Redis or its clock. At the end
+//! what the Receivers got is held against what was accepted.
+
+mod ledger;
+mod traffic;
+mod trial;
+
+use self::trial::Trial;
+
+/// Promises P1 to P3 of the design, where nothing ends as it should.
+#[actix_web::test]
+async fn killed_at_random_moments_it_loses_nothing() {
+    let mut trial = Trial::start().await;
+    for _ in 0..24 {
+        trial.some_arrive().await;
+        trial.kill();
+        trial.start_again().await;
+    }
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}
+
+/// Promise P8: what is under way at a stop is finished, so nothing comes twice.
+#[actix_web::test]
+async fn stopped_at_random_moments_it_sends_nothing_twice() {
+    let mut trial = Trial::start().await;
+    for _ in 0..12 {
+        trial.some_arrive().await;
+        trial.stop().await;
+        trial.start_again().await;
+    }
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+    found.assert_no_copies();
+}
+
+#[actix_web::test]
+async fn redis_may_go_and_come_back() {
+    let mut trial = Trial::start().await;
+    for round in 0..8 {
+        trial.some_arrive().await;
+        trial.kill_redis();
+        if round % 2 == 0 {
+            trial.kill();
+            trial.start_redis().await;
+            trial.start_again().await;
+        } else {
+            trial.start_redis().await;
+        }
+    }
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}
+
+#[actix_web::test]
+async fn a_receiver_may_be_down_for_the_first_half() {
+    let mut trial = Trial::start().await;
+    trial.receiver_is_down(true);
+    for _ in 0..4 {
+        trial.some_arrive().await;
+        trial.kill();
+        trial.start_again().await;
+    }
+    trial.receiver_is_down(false);
+    for _ in 0..4 {
+        trial.some_arrive().await;
+        trial.kill();
+        trial.start_again().await;
+    }
+    let found = trial.finish().await;
+    found.assert_complete();
+}
+
+/// A file can grow no further: every write of the store fails, and what was not written was not
+/// accepted.
+#[actix_web::test]
+async fn a_full_disk_refuses_and_loses_nothing() {
+    let trial = Trial::start_with_small_disk().await;
+    trial.refusals_come().await;
+    trial.make_disk_large();
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}
+
+/// As when an administrator corrects a clock that was an hour fast.
+#[actix_web::test]
+async fn a_clock_that_steps_back_holds_nothing_up() {
+    let mut trial = Trial::start_on_clock("+0s").await;
+    trial.receiver_refuses_every_tenth();
+    trial.some_arrive().await;
+    trial.set_clock("-1h");
+    trial.some_arrive().await;
+    trial.kill();
+    trial.start_again().await;
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}

@@ -1,0 +1,128 @@
+//! What was accepted, what arrived, and whether they agree.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Mutex,
+};
+
+use crate::harness::receiver::claims;
+
+/// What names an event: its publisher, and its number there, from 0.
+pub(super) type EventName = (String, u64);
+
+/// The SETs that the Receiver of one stream got, in the order of arrival, copies included.
+#[derive(Default)]
+pub(super) struct Arrivals(Mutex<Vec<Arrival>>);
+
+#[derive(Clone)]
+struct Arrival {
+    jti: String,
+    event: EventName,
+    subject: String,
+    /// The claims as they were signed.
+    claims: String,
+}
+
+impl Arrivals {
+    /// Takes in a SET of an event that `traffic` published; returns its `jti`.
+    pub(super) fn add(&self, jws: &str) -> String {
+        let said = claims(jws);
+        let text = |at: &str| said.pointer(at).and_then(|v| v.as_str()).expect(at).to_owned();
+        let events = said["events"].as_object().expect("every SET has events");
+        let event = events.values().next().expect("and one of them");
+        let by = event["by"].as_str().expect("the publisher").to_owned();
+        let arrival = Arrival {
+            jti: text("/jti"),
+            event: (by, event["n"].as_u64().expect("a number")),
+            subject: text("/sub_id/id"),
+            claims: jws.split('.').nth(1).expect("a compact JWS has three parts").to_owned(),
+        };
+        let jti = arrival.jti.clone();
+        self.0.lock().expect("no holder panics").push(arrival);
+        jti
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().expect("no holder panics").len()
+    }
+
+    /// What has come so far.
+    pub(super) fn taken(&self) -> Self {
+        Self(Mutex::new(std::mem::take(&mut *self.0.lock().expect("no holder panics"))))
+    }
+
+    pub(super) fn has_all(&self, accepted: &Accepted) -> bool {
+        let arrivals = self.0.lock().expect("no holder panics");
+        let seen: HashSet<_> = arrivals.iter().map(|arrival| &arrival.event).collect();
+        accepted.0.values().sum::<u64>() <= seen.len() as u64
+    }
+}
+
+/// How many events of each publisher were accepted: those with the numbers below.
+#[derive(Debug, Default)]
+pub(super) struct Accepted(pub(super) BTreeMap<String, u64>);
+
+/// What a trial came to.
+pub(super) struct Found {
+    pub(super) accepted: Accepted,
+    /// By the name of the stream's kind.
+    pub(super) arrivals: Vec<(&'static str, Arrivals)>,
+}
+
+impl Found {
+    /// Every event at every stream, as one SET, whose copies are alike and which no later one about
+    /// its subject overtook.
+    pub(super) fn assert_complete(&self) {
+        for (stream, arrivals) in &self.arrivals {
+            let arrivals = arrivals.0.lock().expect("no holder panics");
+            assert_all_arrived(stream, &self.accepted, &arrivals);
+            assert_one_set_each(stream, &arrivals);
+            assert_in_order(stream, &arrivals);
+        }
+    }
+
+    pub(super) fn assert_no_copies(&self) {
+        for (stream, arrivals) in &self.arrivals {
+            let arrivals = arrivals.0.lock().expect("no holder panics");
+            let mut seen = HashSet::new();
+            let copies: Vec<_> = arrivals.iter().filter(|one| !seen.insert(&one.jti)).collect();
+            assert!(copies.is_empty(), "{stream}: {} copies", copies.len());
+        }
+    }
+}
+
+fn assert_all_arrived(stream: &str, accepted: &Accepted, arrivals: &[Arrival]) {
+    let arrived: HashSet<_> = arrivals.iter().map(|arrival| arrival.event.clone()).collect();
+    let published: HashSet<_> = accepted
+        .0
+        .iter()
+        .flat_map(|(by, count)| (0..*count).map(move |n| (by.clone(), n)))
+        .collect();
+    let lost: Vec<_> = published.difference(&arrived).collect();
+    assert!(lost.is_empty(), "{stream}: lost {lost:?}");
+    let invented: Vec<_> = arrived.difference(&published).collect();
+    assert!(invented.is_empty(), "{stream}: never published: {invented:?}");
+}
+
+fn assert_one_set_each(stream: &str, arrivals: &[Arrival]) {
+    let (mut by_event, mut by_jti) = (HashMap::new(), HashMap::new());
+    for Arrival { jti, event, claims, .. } in arrivals {
+        let first = by_event.entry(event).or_insert(jti);
+        assert_eq!(*first, jti, "{stream}: two SETs of {event:?}");
+        let first = by_jti.entry(jti).or_insert(claims);
+        assert_eq!(*first, claims, "{stream}: two kinds of claims under {jti}");
+    }
+}
+
+fn assert_in_order(stream: &str, arrivals: &[Arrival]) {
+    let mut seen = HashSet::new();
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    for Arrival { event, subject, .. } in arrivals {
+        if !seen.insert(event) {
+            continue;
+        }
+        if let Some(before) = last.insert(subject, event.1) {
+            assert!(before < event.1, "{stream}: {event:?} came after {before}, {subject}");
+        }
+    }
+}

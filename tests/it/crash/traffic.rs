@@ -1,0 +1,126 @@
+//! Publishers and a polling Receiver that go on whatever happens to the daemon.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::ledger::Arrivals;
+use crate::harness::{events::about_with, http_client::post};
+
+/// How many subjects each publisher speaks of.
+const SUBJECTS: u64 = 20;
+/// The shortest time between two events of a publisher, and between two tries of anybody.
+const PACE: Duration = Duration::from_millis(2);
+
+/// The daemon's addresses, which are others after each start; empty until the first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Addresses {
+    pub(super) public: String,
+    pub(super) internal: String,
+}
+
+/// Each event has an id of its publisher's, under which it is published again until it is accepted.
+fn event(by: &str, n: u64) -> Value {
+    let subject = format!("{by}-{}", n % SUBJECTS);
+    about_with(&subject, json!({"id": format!("{by}-{n}"), "event": {"by": by, "n": n}}))
+}
+
+/// Publishes by `try_one` until told to stop; returns how many events were accepted.
+async fn publish(
+    by: &str,
+    stop: watch::Receiver<bool>,
+    mut try_one: impl AsyncFnMut(Value) -> bool,
+) -> u64 {
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut accepted = 0;
+    while !*stop.borrow() {
+        pace.tick().await;
+        while !try_one(event(by, accepted)).await {
+            pace.tick().await;
+        }
+        accepted += 1;
+    }
+    accepted
+}
+
+pub(super) async fn publish_to_redis(
+    url: String,
+    key: &'static str,
+    stop: watch::Receiver<bool>,
+) -> u64 {
+    let client = redis::Client::open(url).expect("the URL of a socket");
+    let mut connection = None;
+    publish("redis", stop, async |event| {
+        if connection.is_none() {
+            connection = client.get_multiplexed_async_connection().await.ok();
+        }
+        let Some(open) = &mut connection else { return false };
+        let mut add = redis::cmd("XADD");
+        add.arg(key).arg("*").arg("event").arg(event.to_string());
+        let added = add.query_async::<String>(open).await.is_ok();
+        if !added {
+            connection = None;
+        }
+        added
+    })
+    .await
+}
+
+/// Counts in `refused` what was answered, and not with 202.
+pub(super) async fn publish_over_http(
+    addresses: watch::Receiver<Addresses>,
+    token: String,
+    refused: Arc<AtomicUsize>,
+    stop: watch::Receiver<bool>,
+) -> u64 {
+    publish("http", stop, async |event| {
+        let url = format!("http://{}/events", addresses.borrow().internal);
+        match post(&url).bearer(&token).json(&event).try_send().await {
+            Ok(answer) if answer.status == 202 => true,
+            Ok(answer) => {
+                assert!(answer.status.is_server_error(), "{}", answer.text());
+                refused.fetch_add(1, Ordering::SeqCst);
+                false
+            }
+            Err(_gone) => false,
+        }
+    })
+    .await
+}
+
+/// Polls and acknowledges without end.
+pub(super) async fn poll(
+    addresses: watch::Receiver<Addresses>,
+    token: String,
+    stream: String,
+    arrivals: Arc<Arrivals>,
+) {
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut received: Vec<String> = Vec::new();
+    loop {
+        pace.tick().await;
+        let url = format!("http://{}/ssf/poll/{stream}", addresses.borrow().public);
+        let body = json!({"maxEvents": 50, "ack": received});
+        let answer = post(&url).bearer(&token).json(&body).try_send().await;
+        let Some(answer) = answer.ok().filter(|answer| answer.status == 200) else { continue };
+        let (json, text) = (answer.json(), answer.text());
+        let sets = json["sets"].as_object().expect("every answer has `sets`");
+        let mut sets: Vec<_> = sets.iter().collect();
+        // In the order in which they were sent, which the parsed object does not keep.
+        sets.sort_by_key(|(jti, _)| text.find(jti.as_str()));
+        let set = |(_, set): (_, &Value)| arrivals.add(set.as_str().expect("a compact JWS"));
+        received = sets.into_iter().map(set).collect();
+    }
+}

@@ -1,0 +1,279 @@
+//! A daemon in a process of its own with traffic through it, and what may be done to it.
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+use ssfd::clock;
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking, spawn_local},
+};
+
+use super::{
+    ledger::{Accepted, Arrivals, Found},
+    traffic::{self, Addresses},
+};
+use crate::{
+    command_line::{Daemon, Workplace},
+    harness::{
+        events::SESSION_REVOKED,
+        eventually,
+        http_client::post,
+        redis::Redis,
+        streams::{by_poll, push_to},
+    },
+    scripted_server::{Endpoint, Reply},
+};
+
+const EVENTS_KEY: &str = "ssf:events:default";
+/// The most SETs that arrive between two interruptions.
+const ARRIVALS_BETWEEN: f64 = 150.0;
+
+pub(super) struct Trial {
+    place: Workplace,
+    redis: Redis,
+    environment: Environment,
+    daemon: Option<Daemon>,
+    addresses: watch::Sender<Addresses>,
+    receiver: Arc<Receiver>,
+    endpoint: Endpoint,
+    polled: Arc<Arrivals>,
+    polling: JoinHandle<()>,
+    refused: Arc<AtomicUsize>,
+    publishing: Vec<(&'static str, JoinHandle<u64>)>,
+    stop_publishing: watch::Sender<bool>,
+}
+
+/// What the process is started in.
+#[derive(Clone, Copy, PartialEq)]
+enum Environment {
+    Ordinary,
+    /// No file may grow beyond a megabyte or two.
+    SmallDisk,
+    /// Its clock follows the file `clock`.
+    OtherClock,
+}
+
+/// The push endpoint of the trial.
+#[derive(Default)]
+struct Receiver {
+    arrivals: Arrivals,
+    down: AtomicBool,
+    refuses_every_tenth: AtomicBool,
+}
+
+impl Receiver {
+    fn answer(&self, n: usize, jws: &str) -> Reply {
+        if self.down.load(Ordering::SeqCst) {
+            return Reply::Nothing;
+        }
+        if self.refuses_every_tenth.load(Ordering::SeqCst) && n.is_multiple_of(10) {
+            return Reply::status(503);
+        }
+        self.arrivals.add(jws);
+        Reply::status(202)
+    }
+}
+
+impl Trial {
+    pub(super) async fn start() -> Self {
+        Self::start_in(Environment::Ordinary, Workplace::new()).await
+    }
+
+    pub(super) async fn start_with_small_disk() -> Self {
+        Self::start_in(Environment::SmallDisk, Workplace::new()).await
+    }
+
+    /// `offset` as in [`Trial::set_clock`].
+    pub(super) async fn start_on_clock(offset: &str) -> Self {
+        let place = Workplace::new();
+        std::fs::write(place.path("clock"), offset).expect("written");
+        Self::start_in(Environment::OtherClock, place).await
+    }
+
+    async fn start_in(environment: Environment, place: Workplace) -> Self {
+        let mut redis = Redis::down(true);
+        redis.start_again().await;
+        place.configure(&format!(
+            "ingest.redis.url = {:?}\ningest.redis.reconnect_max = \"100ms\"\n\
+             delivery.retry.schedule = [\"10ms\"]\npush.allow_networks = [\"127.0.0.0/8\"]\n\
+             poll.redelivery_interval = \"1s\"\ndelivery.sweep_interval = \"100ms\"\n\
+             delivery.breaker = {{ open_for = \"50ms\", open_for_max = \"100ms\" }}\n[providers.default]\ninsecure_endpoints = true\n",
+            redis.url()
+        ));
+        let token = |holder: &[&str]| {
+            let made = place.prints_json(&[&["tokens", "create", "--json"], holder].concat());
+            made["token"].as_str().expect("a token").to_owned()
+        };
+        let (publisher, manager) =
+            (token(&["publisher"]), token(&["receiver", "--receiver", "rx", "--audience", "rx"]));
+
+        let receiver = Arc::new(Receiver::default());
+        let answering = Arc::clone(&receiver);
+        let endpoint = Endpoint::start_plain(move |n, seen| answering.answer(n, seen.jws())).await;
+
+        let (addresses, known) = watch::channel(Addresses::default());
+        let mut trial = Self {
+            place,
+            redis,
+            environment,
+            daemon: None,
+            addresses,
+            receiver,
+            polled: Arc::default(),
+            polling: spawn_local(async {}),
+            refused: Arc::default(),
+            publishing: Vec::new(),
+            stop_publishing: watch::Sender::new(false),
+            endpoint,
+        };
+        trial.start_again().await;
+        trial.create_stream(&manager, push_to(&trial.endpoint.url("/in"))).await;
+        let stream = trial.create_stream(&manager, by_poll()).await;
+        let polled = Arc::clone(&trial.polled);
+        trial.polling = spawn_local(traffic::poll(known.clone(), manager, stream, polled));
+        let stop = || trial.stop_publishing.subscribe();
+        let refused = Arc::clone(&trial.refused);
+        trial.publishing = vec![
+            (
+                "redis",
+                spawn_local(traffic::publish_to_redis(trial.redis.url(), EVENTS_KEY, stop())),
+            ),
+            ("http", spawn_local(traffic::publish_over_http(known, publisher, refused, stop()))),
+        ];
+        trial
+    }
+
+    async fn create_stream(&self, token: &str, delivery: Value) -> String {
+        let url = format!("http://{}/ssf/streams", self.addresses.borrow().public);
+        let body = json!({"events_requested": [SESSION_REVOKED], "delivery": delivery});
+        let stream = post(&url).bearer(token).json(&body).send().await.expect(201).json();
+        stream["stream_id"].as_str().expect("a stream has an id").to_owned()
+    }
+
+    fn command(&self) -> Command {
+        let mut serve = self.place.ssfd(&["serve"]);
+        match self.environment {
+            Environment::Ordinary => {}
+            Environment::SmallDisk => {
+                // A write beyond the limit is an error, as on a full disk, where the signal for it
+                // is ignored. The limit is soft, so that it can be lifted.
+                let within = "trap '' XFSZ; ulimit -S -f 2000; exec \"$0\" serve";
+                let ssfd = serve.get_program().to_owned();
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", within]).arg(ssfd);
+                shell.current_dir(self.place.path("")).env_clear();
+                shell.env("SSFD_CONFIG", "ssfd.toml");
+                serve = shell;
+            }
+            Environment::OtherClock => {
+                serve.env("LD_PRELOAD", clock_library());
+                serve.env("FAKETIME_TIMESTAMP_FILE", self.place.path("clock"));
+                serve.env("FAKETIME_NO_CACHE", "1");
+                // A correction leaves the monotonic clock alone.
+                serve.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+            }
+        }
+        serve
+    }
+
+    /// Returns once it serves.
+    pub(super) async fn start_again(&mut self) {
+        let command = self.command();
+        let started = spawn_blocking(move || {
+            let mut daemon = Daemon::start(command);
+            let (public, internal) = daemon.addresses();
+            (daemon, Addresses { public, internal })
+        });
+        let (daemon, addresses) = started.await.expect("it starts");
+        self.addresses.send_replace(addresses);
+        self.daemon = Some(daemon);
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub(super) fn kill(&mut self) {
+        drop(self.daemon.take().expect("it runs"));
+    }
+
+    /// Tells it to stop (SIGTERM), and waits until it has.
+    pub(super) async fn stop(&mut self) {
+        let daemon = self.daemon.take().expect("it runs");
+        daemon.signal("TERM");
+        let (code, lines) = spawn_blocking(|| daemon.ends()).await.expect("it ends");
+        assert_eq!(code, Some(0), "{lines:#?}");
+    }
+
+    pub(super) fn kill_redis(&mut self) {
+        self.redis.kill();
+    }
+
+    pub(super) async fn start_redis(&mut self) {
+        self.redis.start_again().await;
+    }
+
+    pub(super) fn receiver_is_down(&self, down: bool) {
+        self.receiver.down.store(down, Ordering::SeqCst);
+    }
+
+    pub(super) fn receiver_refuses_every_tenth(&self) {
+        self.receiver.refuses_every_tenth.store(true, Ordering::SeqCst);
+    }
+
+    /// How far the daemon's clock is from the real one, as `+2h` or `-10s`.
+    pub(super) fn set_clock(&self, offset: &str) {
+        std::fs::write(self.place.path("clock"), offset).expect("written");
+    }
+
+    pub(super) fn make_disk_large(&self) {
+        let id = self.daemon.as_ref().expect("it runs").id().to_string();
+        let lifted = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status();
+        assert!(lifted.expect("prlimit of util-linux").success());
+    }
+
+    /// Returns once some more SETs have come, be it none.
+    pub(super) async fn some_arrive(&self) {
+        let arrived = || self.receiver.arrivals.count() + self.polled.count();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        let enough = arrived() + (clock::dice() * ARRIVALS_BETWEEN) as usize;
+        eventually("SETs arrive", async || enough <= arrived()).await;
+    }
+
+    /// Returns once the daemon refuses what is published.
+    pub(super) async fn refusals_come(&self) {
+        let refused = || self.refused.load(Ordering::SeqCst);
+        eventually("the daemon refuses events", async || 10 < refused()).await;
+    }
+
+    /// Ends the traffic, waits for what was accepted, and stops the daemon.
+    pub(super) async fn finish(mut self) -> Found {
+        self.stop_publishing.send_replace(true);
+        let mut accepted = Accepted::default();
+        for (by, publishing) in std::mem::take(&mut self.publishing) {
+            let count = publishing.await.expect("a publisher does not panic");
+            accepted.0.insert(by.to_owned(), count);
+        }
+        eventually("all that was accepted arrives", async || {
+            self.receiver.arrivals.has_all(&accepted) && self.polled.has_all(&accepted)
+        })
+        .await;
+        self.stop().await;
+        self.polling.abort();
+        let arrivals = |arrivals: &Arrivals| arrivals.taken();
+        let arrivals =
+            vec![("push", arrivals(&self.receiver.arrivals)), ("poll", arrivals(&self.polled))];
+        Found { accepted, arrivals }
+    }
+}
+
+/// What goes before the C library to give a process another time.
+fn clock_library() -> String {
+    let shown = Command::new("faketime").args(["now", "sh", "-c", "echo \"$LD_PRELOAD\""]).output();
+    let shown = shown.expect("the tests need the program faketime in the PATH");
+    String::from_utf8(shown.stdout).expect("a path").trim().to_owned()
+}
