@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help test setup fmt demo bench deny interop
+.PHONY: help test setup fmt demo bench soak deny interop
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ test: setup ## all checks: formatting, lints, tests, documentation; installs wha
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-setup: ## install what the tests need: rustfmt, clippy, redis-server
+setup: ## install what the tests need: rustfmt, clippy, redis-server, faketime
 	@.ci/setup
 
 fmt: ## format the sources
@@ -35,6 +35,11 @@ interop: ## the daemon against libraries of another language: JOSE, HTTP client 
 
 bench: ## measure
 	$(CARGO) bench --locked
+
+SOAK_MINUTES ?= 60
+
+soak: ## an hour (SOAK_MINUTES) at a steady rate while Receivers fall ill and recover
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) bench --locked --bench soak
 
 deny: ## licences, duplicates, advisories and sources of the dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || \

@@ -1,0 +1,98 @@
+//! What sick Receivers cost the healthy ones: the age of SETs (from publication to arrival) at 20
+//! Receivers, alone, and beside 30 that never answer, answer 500 or close the connection. The daemon
+//! is a process of its own; each Receiver listens on a port of its own.
+//!
+//! The ratio of the two runs is what counts; it should be 1.2 at most.
+#![allow(clippy::print_stdout, reason = "a benchmark tells what it measured")]
+
+mod support;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::json;
+use ssfd::clock;
+use tokio::time::interval;
+
+use self::support::{Daemon, Health, Receiver, block_on};
+
+const HEALTHY: usize = 20;
+/// Of each kind.
+const SICK: usize = 10;
+/// Events in a second, each for every stream.
+const RATE: u32 = 50;
+const EVENTS: u32 = 1000;
+fn main() {
+    // `cargo test` runs this too, and measures nothing.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let alone = block_on(measure(0));
+    let beside = block_on(measure(SICK));
+    println!("age at {HEALTHY} healthy Receivers, {RATE} events a second to each, in ms");
+    println!("{:>24}{:>10}{:>10}{:>10}", "", "p50", "p99", "max");
+    alone.print("alone");
+    beside.print(&format!("beside {} sick ones", 3 * SICK));
+    let ratio = beside.at(0.99).as_secs_f64() / alone.at(0.99).as_secs_f64();
+    println!("p99, ratio: {ratio:.2}");
+}
+
+/// Ages in ascending order.
+struct Ages(Vec<Duration>);
+
+impl Ages {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "thousands of ages"
+    )]
+    fn at(&self, quantile: f64) -> Duration {
+        self.0[((self.0.len() - 1) as f64 * quantile) as usize]
+    }
+
+    fn print(&self, name: &str) {
+        let millis = |age: Duration| age.as_secs_f64() * 1000.0;
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| millis(self.at(quantile)));
+        println!("{name:>24}{p50:>10.2}{p99:>10.2}{max:>10.2}");
+    }
+}
+
+async fn measure(sick: usize) -> Ages {
+    let ages = Arc::new(Mutex::new(Vec::new()));
+    let began = clock::instant();
+    let daemon = Daemon::start("");
+    let kinds = [
+        (Health::Accepts, HEALTHY),
+        (Health::NeverAnswers, sick),
+        (Health::Fails, sick),
+        (Health::Closes, sick),
+    ];
+    for (health, count) in kinds {
+        for _ in 0..count {
+            let ages = Arc::clone(&ages);
+            let receiver = Receiver::start(health, move |payload| {
+                let published = payload["published"].as_u64().expect("as it was published");
+                let age = began.elapsed().saturating_sub(Duration::from_micros(published));
+                ages.lock().expect("no holder panics").push(age);
+            });
+            daemon.push_to(&receiver.await.endpoint).await;
+        }
+    }
+    let mut pace = interval(Duration::from_secs(1) / RATE);
+    for n in 0..EVENTS {
+        pace.tick().await;
+        let micros = u64::try_from(began.elapsed().as_micros()).expect("minutes");
+        daemon.publish(&format!("u-{n}"), json!({"published": micros})).await;
+    }
+    let all = HEALTHY * EVENTS as usize;
+    let count = || ages.lock().expect("no holder panics").len();
+    while count() < all {
+        pace.tick().await;
+    }
+    let mut ages = std::mem::take(&mut *ages.lock().expect("no holder panics"));
+    ages.sort_unstable();
+    Ages(ages)
+}
