@@ -136,7 +136,8 @@ impl Outbox {
                 identifiers: None,
             };
             let provider = "acme".parse().expect("a valid name");
-            Append { provider, event_id: None, sets: vec![set], opt_out: None }
+            let sets = vec![set];
+            Append { provider, event_id: None, sets, opt_out: None, record: None }
         });
         let batch = AppendBatch { events: events.collect(), position: None, now: NOW };
         self.runtime.block_on(self.store.append(batch)).expect("appended");

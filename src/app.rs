@@ -383,8 +383,7 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
     loop {
         tick.tick().await;
         let now = clock::now();
-        let settled_before = now - config.store.event_retention;
-        let ids_before = now - config.store.event_id_retention;
+        let expiry = config.expiry(now);
         match store.limit_held(config.store.held_max, now - config.store.held_for, now).await {
             Ok(dropped) => {
                 for (provider, sets) in dropped {
@@ -401,7 +400,7 @@ async fn expire(store: Arc<dyn Store>, config: Config) {
             let expired = async {
                 let lists = store.expire_lists(now).await?;
                 let grants = store.expire_grants(now).await?;
-                let settled = store.expire(settled_before, ids_before).await?;
+                let settled = store.expire(expiry.clone()).await?;
                 Ok::<_, StoreError>(lists || grants || settled)
             };
             match expired.await {

@@ -17,11 +17,11 @@ pub use self::{load::load, provider::ProviderSettings};
 use crate::{
     actor::signer::SignerSettings,
     delivery::{poll::PollSettings, settings::DeliverySettings},
-    domain::{id::ProviderName, provider::Provider},
+    domain::{id::ProviderName, provider::Provider, time::Timestamp},
     http::settings::{InternalSettings, PublicSettings},
     ingest::settings::RedisIngestSettings,
     push::settings::PushSettings,
-    store::sqlite::SqliteSettings,
+    store::{kept::Expiry, sqlite::SqliteSettings},
     telemetry::logging::LogSettings,
 };
 
@@ -48,7 +48,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
     pub sqlite: SqliteSettings,
-    /// How long settled SETs are kept, delivered or dead.
+    /// How long settled SETs are kept, delivered or dead, unless their provider says otherwise.
     #[serde(with = "humantime_serde")]
     pub event_retention: Duration,
     /// How long a publisher's event id is known, so that a second event with it is a duplicate.
@@ -158,6 +158,29 @@ impl Config {
     /// Whether a provider keeps to the CAEP interoperability profile.
     pub fn interop(&self, provider: &ProviderName) -> bool {
         self.providers.get(provider).is_some_and(|settings| settings.interop)
+    }
+
+    /// What is old enough to go at `now`.
+    pub fn expiry(&self, now: Timestamp) -> Expiry {
+        // No SET waits for longer.
+        let records_stay = self.store.held_for.max(self.delivery.retry.give_up_after);
+        let ids_before = now - self.store.event_id_retention;
+        let (mut settled_before_of, mut ids_lead_nowhere_before) = (BTreeMap::new(), ids_before);
+        for (name, settings) in self.named_providers() {
+            let retention = settings.event_retention.unwrap_or(self.store.event_retention);
+            if settings.event_ledger {
+                let recorded_before = now - retention - records_stay;
+                ids_lead_nowhere_before = ids_lead_nowhere_before.min(recorded_before);
+            }
+            settled_before_of.insert(name, now - retention);
+        }
+        Expiry {
+            settled_before: now - self.store.event_retention,
+            settled_before_of,
+            ids_before,
+            ids_lead_nowhere_before,
+            records_stay,
+        }
     }
 
     /// The providers as they were set, with the one that is there without any.

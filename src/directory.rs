@@ -21,7 +21,12 @@ pub struct Addressees {
     pub streams: Vec<Arc<StreamConfig>>,
     /// How many others asked for its type, and do not get it because of its subject.
     pub withheld: usize,
+    /// Those of them that removed it; the first [`REMOVED_MAX`].
+    pub removed: Vec<StreamId>,
 }
+
+/// The most streams that are named because they removed a subject.
+pub const REMOVED_MAX: usize = 64;
 
 /// Differs once a stream was changed, or a subject removed from it. Good within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -138,6 +143,9 @@ impl Directory {
         for (id, stream) in wanting.all.iter().filter(|(id, _)| meant(id)) {
             if listed.removed.contains(id) && !own.contains(id) {
                 found.withheld += 1;
+                if found.removed.len() < REMOVED_MAX {
+                    found.removed.push(id.clone());
+                }
             } else {
                 found.streams.push(Arc::clone(stream));
             }

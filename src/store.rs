@@ -1,6 +1,8 @@
 //! What survives a restart. The store is the queue; every message elsewhere is only a hint that
 //! there is something in it.
 
+pub mod kept;
+pub mod ledger;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Settlement},
+    delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Seq, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
@@ -21,6 +23,10 @@ use crate::{
             list::{ListChange, Listed},
         },
         time::Timestamp,
+    },
+    store::{
+        kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
+        ledger::{EventRecord, RecordedEvent},
     },
 };
 
@@ -36,6 +42,9 @@ pub enum StoreError {
     /// The stream's list has as many subjects as it may, or as many shapes of complex ones.
     #[error("the stream has as many subjects on its list as it may")]
     SubjectLimit,
+    /// What a page was to go on from was not said by this store.
+    #[error("there is no such page")]
+    NoSuchPage,
     /// Nothing of the call was done; another try may help once the cause is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -85,6 +94,8 @@ pub struct Append {
     pub sets: Vec<NewSet>,
     /// What it has to do with the choice of its account (RISC §2.8), if anything.
     pub opt_out: Option<OptOut>,
+    /// What is kept of the event itself, if anything is.
+    pub record: Option<EventRecord>,
 }
 
 /// Events that are appended together, in this order.
@@ -139,6 +150,18 @@ pub struct Polled {
     /// As [`Due::discarded`].
     pub discarded: usize,
 }
+
+/// Why a SET was discarded, or not made, for a stream that is disabled (SSF §8.1.2.1).
+pub const DISABLED: &str = "disabled";
+
+/// Why a SET was discarded, or not made, whose subject is not on the stream (SSF §8.1.3).
+pub const SUBJECT: &str = "subject";
+
+/// Why no SET was made whose subject has no name that the stream's Receiver knows (SSF §10.1).
+pub const FORMAT: &str = "format";
+
+/// Why no SET was made about an account that opted out (RISC §2.8).
+pub const OPTED_OUT: &str = "opted_out";
 
 /// Why a SET is dead that a paused stream held too long, or among too many (SSF §8.1.2.1).
 pub const HOLD_LIMIT: &str = "hold_limit";
@@ -350,13 +373,72 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<(ProviderName, usize)>, StoreError>;
 
-    /// Removes settled SETs settled before `settled_before` and publishers' ids older than
-    /// `ids_before`, a bounded number in one call; `true` if there is more.
-    async fn expire(
+    /// Removes what is old enough, a bounded number in one call; `true` if there is more. What waits
+    /// does not expire.
+    async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError>;
+
+    // Settled SETs, for operators.
+
+    /// Dead letters that are meant, stream by stream and in the order of their outboxes, `limit` at
+    /// most.
+    async fn dead_letters(
         &self,
-        settled_before: Timestamp,
-        ids_before: Timestamp,
-    ) -> Result<bool, StoreError>;
+        filter: DeadFilter,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// SETs of one stream that are sent or dead, in the order of the outbox, `limit` at most.
+    /// Control events are not among them, nor copies: who goes back to a time twice does not find
+    /// them twice.
+    async fn retained(
+        &self,
+        stream: &StreamId,
+        since: Since,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// Puts sent and dead SETs into the outbox of their stream again, in this order and behind all
+    /// that waits, as if they were appended now. Returns how many: one that waits already or is gone
+    /// is left out, and so is a control event; all are if the stream is disabled or gone.
+    async fn requeue(
+        &self,
+        stream: &StreamId,
+        sets: Vec<Requeue>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// Removes dead letters of one stream; returns how many there were.
+    async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError>;
+
+    /// How many dead letters there are; costs as much as there are.
+    async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError>;
+
+    // What became of an event.
+
+    /// The SETs of this `jti`, in whatever state; one, unless a `jti` was made elsewhere. Costs a look
+    /// for each stream.
+    async fn sets_of_jti(&self, jti: &Jti) -> Result<Vec<KeptSet>, StoreError>;
+
+    /// Those of these SETs that there are, in whatever state, and what repeats them under another
+    /// `jti`; without claims.
+    async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError>;
+
+    /// The last recorded event with this id of its publisher, if it is recorded: an id is good again
+    /// after a while.
+    async fn event_with_id(
+        &self,
+        provider: &ProviderName,
+        event_id: &str,
+    ) -> Result<Option<RecordedEvent>, StoreError>;
+
+    /// Recorded events that were accepted at this very time, in one batch or a few.
+    async fn events_accepted_at(
+        &self,
+        provider: &ProviderName,
+        accepted_at: Timestamp,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
 
     // Activity, for streams that are stopped without it (SSF §8.1.1).
 

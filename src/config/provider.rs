@@ -64,6 +64,11 @@ pub struct ProviderSettings {
     /// Subjects that may be added to or removed from one stream in a second; further ones are
     /// answered 429.
     pub subject_changes_per_second_max: u32,
+    /// How long settled SETs are kept; without it as long as `store.event_retention` says.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub event_retention: Option<Duration>,
+    /// Whether each accepted event is recorded, so that `ssfd explain` can tell what became of it.
+    pub event_ledger: bool,
     /// The provider's own authorization server, which it has unless `oauth` names another.
     pub token_endpoint: TokenEndpointSettings,
     pub oauth: OauthSettings,
@@ -88,6 +93,8 @@ impl Default for ProviderSettings {
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,
             subject_changes_per_second_max: 1000,
+            event_retention: None,
+            event_ledger: true,
             token_endpoint: TokenEndpointSettings::default(),
             oauth: OauthSettings::default(),
         }
@@ -151,6 +158,7 @@ impl ProviderSettings {
             subject_removal_grace: self.subject_removal_grace,
             subjects_per_stream_max: self.subjects_per_stream_max,
             subject_changes_per_second_max: self.subject_changes_per_second_max,
+            event_ledger: self.event_ledger,
         })
     }
 

@@ -103,6 +103,8 @@ pub enum Disposition {
     Delivered,
     /// It will never be sent again; `reason` is a label of few values, `detail` a bounded text.
     Dead { reason: &'static str, detail: String },
+    /// The same, and it was not tried once more for that.
+    GivenUp { reason: &'static str, detail: String },
     /// It is to be tried again.
     RetryAt { due_at: Timestamp, error: String },
 }

@@ -50,6 +50,8 @@ pub struct Provider {
     /// The most subjects that may be added to or removed from one stream in a second (SSF §8.1.3.2:
     /// 429 beyond).
     pub subject_changes_per_second_max: u32,
+    /// Whether its events are recorded, so that it can be told what became of each.
+    pub event_ledger: bool,
 }
 
 /// How a provider takes what [`super::lint`] finds.
@@ -104,6 +106,7 @@ impl Provider {
             subject_removal_grace: Duration::ZERO,
             subjects_per_stream_max: 100_000,
             subject_changes_per_second_max: 1000,
+            event_ledger: true,
         }
     }
 }

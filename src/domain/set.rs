@@ -1,7 +1,12 @@
 //! A SET before it is signed.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 use uuid::Uuid;
 
 use super::{
@@ -62,10 +67,48 @@ impl Serialize for OneEvent<'_> {
     }
 }
 
+/// What the claims of a SET say of its event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClaimsHead {
+    pub event_type: Option<EventType>,
+    pub subject: Option<SubjectId>,
+}
+
+impl ClaimsHead {
+    /// `None` if these are no claims of ours.
+    pub fn of(claims: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            #[serde(default)]
+            sub_id: Value,
+            events: BTreeMap<EventType, Value>,
+        }
+        let head: Head = serde_json::from_str(claims).ok()?;
+        Some(Self {
+            event_type: head.events.into_keys().next(),
+            subject: SubjectId::try_from(head.sub_id).ok(),
+        })
+    }
+}
+
+/// The claims of a SET as those of another about the same event: a new `jti`, and an `iat` that says
+/// when that one was issued (RFC 8417 §2.2). All else stays, `txn` above all, by which a Receiver
+/// knows what has the same cause (RFC 8417 §2.2). `None` if these are no claims of ours.
+pub fn reissued(claims: &str, jti: &Jti, iat: Timestamp) -> Option<String> {
+    let mut claims: BTreeMap<&str, &RawValue> = serde_json::from_str(claims).ok()?;
+    let (jti, iat) = (to_raw_value(jti).ok()?, to_raw_value(&iat.as_secs()).ok()?);
+    claims.insert("jti", &jti);
+    claims.insert("iat", &iat);
+    serde_json::to_string(&claims).ok()
+}
+
 /// What makes an event one and the same, however often it is read: the place it was read from, or
 /// a number drawn for it. All its identifiers derive from this.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(Uuid);
+pub struct Origin {
+    id: Uuid,
+    place: Option<String>,
+}
 
 /// Fixed for good: another value would give other `jti`s to events that are read again.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8f2b_61f4_7c0d_4d53_9f0e_5a1c_3e77_b1d6);
@@ -74,24 +117,50 @@ impl Origin {
     /// `place` is unique within the provider, such as partition and entry id of a Redis stream.
     pub fn of_place(provider: &ProviderName, place: &str) -> Self {
         // A provider's name has no slash, so no two pairs give the same text.
-        Self(Uuid::new_v5(&NAMESPACE, format!("{provider}/{place}").as_bytes()))
+        let id = Uuid::new_v5(&NAMESPACE, format!("{provider}/{place}").as_bytes());
+        Self { id, place: Some(place.to_owned()) }
     }
 
     /// Of an event that has no place to be read from again; `drawn` is random.
     pub fn drawn(drawn: Uuid) -> Self {
-        Self(drawn)
+        Self { id: drawn, place: None }
+    }
+
+    /// As it was recorded.
+    pub fn recorded(id: Uuid, place: Option<String>) -> Self {
+        Self { id, place }
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Where the event was read from; `None` if it was brought.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
     }
 
     /// One event becomes exactly one SET per stream: whoever reads it again derives the same `jti`.
     pub fn jti(&self, stream: &StreamId) -> Jti {
-        let id = Uuid::new_v5(&self.0, stream.as_str().as_bytes());
-        id.simple().to_string().parse().expect("hexadecimal digits are a valid jti")
+        derived(&self.id, stream.as_str())
     }
 
     /// The `txn` of an event whose publisher gave none (SSF §4.1.9).
     pub fn txn(&self) -> String {
-        self.0.simple().to_string()
+        self.id.simple().to_string()
     }
+}
+
+/// The `jti` of the SET that repeats another one in one replay: whoever repeats that replay derives
+/// the same.
+pub fn repeated_jti(replay: &Uuid, stream: &StreamId, jti: &Jti) -> Jti {
+    // Neither has a slash.
+    derived(replay, &format!("{stream}/{jti}"))
+}
+
+fn derived(from: &Uuid, name: &str) -> Jti {
+    let id = Uuid::new_v5(from, name.as_bytes());
+    id.simple().to_string().parse().expect("hexadecimal digits are a valid jti")
 }
 
 #[cfg(test)]
@@ -140,6 +209,36 @@ mod tests {
                     {"initiating_entity": "user"}},
             })
         );
+    }
+
+    #[test]
+    fn claims_tell_of_their_event() {
+        let claims = r#"{"events":{"urn:x:y":{"sub_id":1}},"sub_id":{"format":"opaque","id":"a"}}"#;
+        let head = ClaimsHead::of(claims).expect("claims");
+        assert_eq!(head.event_type.expect("a type").as_str(), "urn:x:y");
+        assert_eq!(head.subject.expect("a subject").format(), "opaque");
+        assert_eq!(ClaimsHead::of("{}"), None);
+    }
+
+    #[test]
+    fn claims_that_are_issued_anew_differ_in_jti_and_iat_alone() {
+        let claims =
+            r#"{"iss":"i","iat":1,"jti":"a","txn":"t","events":{"u:v":{"n":1.50,"jti":"a"}}}"#;
+        let iat = Timestamp::from_millis(7_999);
+        let again = reissued(claims, &"b".parse().expect("valid"), iat).expect("claims");
+        assert_eq!(
+            again,
+            r#"{"events":{"u:v":{"n":1.50,"jti":"a"}},"iat":7,"iss":"i","jti":"b","txn":"t"}"#
+        );
+        assert_eq!(reissued("[]", &"b".parse().expect("valid"), iat), None);
+    }
+
+    #[test]
+    fn a_repeated_set_has_one_jti_for_each_replay() {
+        let (stream, jti) = ("st_1".parse().expect("valid"), "a".parse().expect("valid"));
+        let of = |replay| repeated_jti(&Uuid::from_u128(replay), &stream, &jti);
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
     }
 
     /// Members with any value that JSON has; numbers as far as 64 bits go.

@@ -8,6 +8,8 @@ mod connection;
 mod due;
 mod error;
 mod grants;
+mod kept;
+mod ledger;
 mod lookup;
 mod opt_out;
 mod outbox;
@@ -27,11 +29,11 @@ use serde::{Deserialize, Serialize};
 
 use self::{reader::Readers, writer::Writer};
 use crate::{
-    delivery::outbox::{Cursor, PendingSet, Reading, Settlement},
+    delivery::outbox::{Cursor, PendingSet, Reading, Seq, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
-        id::{ClientId, ProviderName, StreamId},
+        id::{ClientId, Jti, ProviderName, StreamId},
         stream::StreamConfig,
         subject::{
             keys::{Filing, SubjectKey, SubjectKeys},
@@ -42,6 +44,8 @@ use crate::{
     store::{
         Acknowledged, Acknowledgement, ActivityRecord, Announcement, AppendBatch, Appended,
         Backlog, Due, Polled, Position, Store, StoreError, Waiting,
+        kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
+        ledger::RecordedEvent,
     },
 };
 
@@ -281,12 +285,75 @@ impl Store for SqliteStore {
         self.writer.run(limit).await
     }
 
-    async fn expire(
+    async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError> {
+        self.writer.run(move |db| retention::expire(db, &expiry)).await
+    }
+
+    async fn dead_letters(
         &self,
-        settled_before: Timestamp,
-        ids_before: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.writer.run(move |db| retention::expire(db, settled_before, ids_before)).await
+        filter: DeadFilter,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.readers.run(move |db| kept::dead_letters(db, &filter, after.as_ref(), limit)).await
+    }
+
+    async fn retained(
+        &self,
+        stream: &StreamId,
+        since: Since,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let stream = stream.clone();
+        let read = move |db: &_| kept::retained(db, &stream, since, after.as_ref(), limit);
+        self.readers.run(read).await
+    }
+
+    async fn requeue(
+        &self,
+        stream: &StreamId,
+        sets: Vec<Requeue>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| kept::requeue(db, &stream, &sets, now)).await
+    }
+
+    async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| kept::purge(db, &stream, &sets)).await
+    }
+
+    async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError> {
+        self.readers.run(kept::counts).await
+    }
+
+    async fn sets_of_jti(&self, jti: &Jti) -> Result<Vec<KeptSet>, StoreError> {
+        let jti = jti.clone();
+        self.readers.run(move |db| kept::of_jti(db, &jti)).await
+    }
+
+    async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError> {
+        self.readers.run(move |db| kept::of_jtis(db, &sets)).await
+    }
+
+    async fn event_with_id(
+        &self,
+        provider: &ProviderName,
+        event_id: &str,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        let (provider, event_id) = (provider.clone(), event_id.to_owned());
+        self.readers.run(move |db| ledger::with_id(db, &provider, &event_id)).await
+    }
+
+    async fn events_accepted_at(
+        &self,
+        provider: &ProviderName,
+        accepted_at: Timestamp,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let provider = provider.clone();
+        self.readers.run(move |db| ledger::accepted_at(db, &provider, accepted_at)).await
     }
 
     async fn record_activity(

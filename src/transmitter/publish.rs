@@ -26,7 +26,10 @@ use crate::{
         subject::{Subject, SubjectId, keys::SubjectKeys, list::Listed},
         time::Timestamp,
     },
-    store::{Append, AppendBatch, Appended, Position, StoreError},
+    store::{
+        Append, AppendBatch, Appended, DISABLED, FORMAT, OPTED_OUT, Position, SUBJECT, StoreError,
+        ledger::{EventRecord, WITHHELD_MAX},
+    },
     telemetry::metrics,
 };
 
@@ -53,20 +56,27 @@ impl Transmitter {
         let listed = listed.into_iter().chain(std::iter::repeat_with(Listed::default));
         let events = events.into_iter().zip(listed);
         let events = events.map(|(event, listed)| self.address(provider, event, &listed, now));
-        let batch = AppendBatch { events: events.collect(), position, now };
+        let events: Vec<_> = events.collect();
+        let wanted: Vec<_> = events.iter().map(|event| event.sets.len()).collect();
+        let batch = AppendBatch { events, position, now };
         let appended = self.store.append(batch).await?;
         let mut woken = BTreeSet::new();
-        for one in &appended {
+        for (one, wanted) in appended.iter().zip(wanted) {
             match one {
-                Appended::New(streams) if streams.is_empty() => {
-                    metrics::events_unmatched(&provider.name);
-                }
                 Appended::New(streams) => {
-                    metrics::sets_appended(&provider.name, streams.len());
+                    if streams.is_empty() {
+                        metrics::events_unmatched(&provider.name);
+                    } else {
+                        metrics::sets_appended(&provider.name, streams.len());
+                    }
+                    if streams.len() < wanted {
+                        let disabled = wanted - streams.len();
+                        metrics::events_suppressed(&provider.name, DISABLED, disabled);
+                    }
                     woken.extend(streams);
                 }
                 Appended::OptedOut { streams } => {
-                    metrics::events_suppressed(&provider.name, "opted_out", *streams);
+                    metrics::events_suppressed(&provider.name, OPTED_OUT, *streams);
                 }
                 Appended::Duplicate => metrics::events_duplicate(&provider.name),
             }
@@ -104,17 +114,29 @@ impl Transmitter {
         now: Timestamp,
     ) -> Append {
         let Incoming { event, origin } = incoming;
-        let Addressees { streams, withheld } =
+        let Addressees { streams, withheld, removed } =
             self.directory.addressees(&provider.name, &event, listed);
         if withheld != 0 {
-            metrics::events_suppressed(&provider.name, "subject", withheld);
+            metrics::events_suppressed(&provider.name, SUBJECT, withheld);
         }
         let sets = sets_of(provider, &event, &origin, &streams, now);
+        let mut withheld: Vec<_> = removed.into_iter().map(|stream| (stream, SUBJECT)).collect();
         if sets.len() < streams.len() {
-            metrics::events_suppressed(&provider.name, "format", streams.len() - sets.len());
+            metrics::events_suppressed(&provider.name, FORMAT, streams.len() - sets.len());
+            let made: BTreeSet<_> = sets.iter().map(|set| &set.stream).collect();
+            let others = streams.iter().filter(|stream| !made.contains(&stream.id));
+            let others = others.take(WITHHELD_MAX).map(|stream| (stream.id.clone(), FORMAT));
+            withheld.extend(others);
         }
         let opt_out = OptOut::of(&event.event_type, &provider.name, &event.subject);
-        Append { provider: provider.name.clone(), event_id: event.id, sets, opt_out }
+        let record = provider.event_ledger.then(|| EventRecord {
+            origin,
+            event_type: event.event_type,
+            txn: event.txn,
+            stream_ids: event.stream_ids,
+            withheld: withheld.into_iter().map(|(id, why)| (id, why.to_owned())).collect(),
+        });
+        Append { provider: provider.name.clone(), event_id: event.id, sets, opt_out, record }
     }
 }
 

@@ -69,6 +69,7 @@ impl Transmitter {
             event_id: None,
             opt_out: None,
             sets: vec![set.addressed_to(stream)],
+            record: None,
         };
         let batch = AppendBatch { events: vec![append], position: None, now };
         self.store.append(batch).await?;

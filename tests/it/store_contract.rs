@@ -4,10 +4,12 @@ mod activity;
 mod credentials;
 mod incoming;
 mod lanes;
+mod ledger;
 mod model;
 mod opt_out;
 mod outgoing;
 mod polling;
+mod settled;
 mod sqlite;
 mod streams;
 mod subjects;
@@ -28,7 +30,7 @@ use ssfd::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, Append, AppendBatch, Appended, Store},
+    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry},
 };
 
 /// A place where a backend keeps things, for one test alone.
@@ -126,6 +128,24 @@ macro_rules! run_contract_on {
                 waits_for_a_time_ahead_can_be_forgotten;
             activity:
                 activity_is_recorded_and_goes_with_its_stream;
+            settled:
+                a_dead_letter_keeps_what_became_of_it,
+                dead_letters_are_found_by_what_is_asked_for,
+                going_from_page_to_page_comes_to_an_end,
+                a_set_that_is_requeued_waits_behind_the_others,
+                what_is_requeued_takes_its_place_in_its_lane,
+                what_cannot_go_out_is_not_requeued,
+                a_copy_goes_out_once_and_leaves_the_original,
+                what_is_retained_is_read_from_a_time_or_a_place_on,
+                only_dead_letters_are_purged,
+                each_provider_has_a_retention_of_its_own,
+                what_is_discarded_leaves_its_reason_alone;
+            ledger:
+                a_record_comes_back_as_it_was_given,
+                the_last_event_of_an_id_is_found,
+                a_disabled_stream_is_recorded_as_one,
+                a_record_stays_for_longer_than_the_sets,
+                a_set_is_found_in_each_state;
             credentials:
                 a_grant_comes_back_as_it_was_given,
                 a_grant_is_replaced_under_its_hash,
@@ -211,7 +231,7 @@ fn up_to(limit: usize) -> Reading {
 
 fn event(sets: Vec<NewSet>) -> Append {
     let provider = "acme".parse().expect("a valid name");
-    Append { provider, event_id: None, sets, opt_out: None }
+    Append { provider, event_id: None, sets, opt_out: None, record: None }
 }
 
 fn event_with_id(event_id: &str, sets: Vec<NewSet>) -> Append {

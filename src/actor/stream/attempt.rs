@@ -149,7 +149,7 @@ impl StreamActor {
                 }
                 tracing::debug!(%stream_id, %jti, attempts, "delivered");
             }
-            Disposition::Dead { reason, detail } => {
+            Disposition::Dead { reason, detail } | Disposition::GivenUp { reason, detail } => {
                 metrics::sets_dead(&self.provider, reason, 1);
                 tracing::warn!(%stream_id, %jti, attempts, reason, detail, "dead-lettered");
             }

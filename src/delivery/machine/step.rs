@@ -46,7 +46,7 @@ impl StreamMachine {
         if !given_up.is_empty() {
             self.unrecorded.extend(given_up.iter().map(|set| {
                 let detail = "the endpoint has been out of reach".to_owned();
-                let disposition = Disposition::Dead { reason: EXPIRED, detail };
+                let disposition = Disposition::GivenUp { reason: EXPIRED, detail };
                 Settlement { seq: set.seq, disposition }
             }));
             actions.push(Action::GivenUp(given_up));

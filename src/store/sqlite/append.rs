@@ -4,22 +4,24 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{opt_out, row};
+use super::{ledger, opt_out, row};
 use crate::{
     delivery::outbox::NewSet,
-    domain::time::Timestamp,
-    store::{AppendBatch, Appended, Position},
+    domain::{id::ProviderName, time::Timestamp},
+    store::{AppendBatch, Appended, DISABLED, OPTED_OUT, Position},
 };
 
+const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotten";
+
 const REMEMBER_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES (?1, ?2, ?3)
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at WHERE at < ?4";
 
 const FIND_OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
 /// It is the head of its lane if nothing of that waits.
 const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, identifiers,
-        appended_at, due_at, head)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, NOT EXISTS (
+        appended_at, due_at, provider, head)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, NOT EXISTS (
         SELECT 1 FROM outbox INDEXED BY outbox_lanes
         WHERE stream = ?1 AND control = ?4 AND lane = ?3 AND settled_at IS NULL
     ))
@@ -34,12 +36,13 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
     let mut remember_id = db.prepare_cached(REMEMBER_ID)?;
     let mut find_open = db.prepare_cached(FIND_OPEN)?;
     let now = batch.now.as_millis();
+    let forgotten: i64 = db.prepare_cached(FORGOTTEN)?.query_row([], |row| row.get(0))?;
     // Good for this call only: no other one can change a stream meanwhile.
     let mut open_streams = HashMap::new();
     let mut appended = Vec::with_capacity(batch.events.len());
     for event in &batch.events {
         if let Some(id) = &event.event_id
-            && remember_id.execute(params![event.provider.as_str(), id, now])? == 0
+            && remember_id.execute(params![event.provider.as_str(), id, now, forgotten])? == 0
         {
             appended.push(Appended::Duplicate);
             continue;
@@ -47,10 +50,13 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
         if let Some(opt_out) = &event.opt_out
             && opt_out::judge(db, &event.provider, opt_out)?
         {
+            let streams = event.sets.iter().map(|set| (&set.stream, OPTED_OUT));
+            ledger::record(db, event, streams, batch.now)?;
             appended.push(Appended::OptedOut { streams: event.sets.len() });
             continue;
         }
         let mut streams = Vec::with_capacity(event.sets.len());
+        let mut closed = Vec::new();
         for set in &event.sets {
             let open: Option<i64> = match open_streams.entry(&set.stream) {
                 Entry::Occupied(known) => *known.get(),
@@ -59,10 +65,14 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
                     *unknown.insert(found.optional()?)
                 }
             };
-            let Some(key) = open else { continue };
-            insert(db, key, set, batch.now)?;
+            let Some(key) = open else {
+                closed.push((&set.stream, DISABLED));
+                continue;
+            };
+            insert(db, key, &event.provider, set, batch.now)?;
             streams.push(set.stream.clone());
         }
+        ledger::record(db, event, closed, batch.now)?;
         appended.push(Appended::New(streams));
     }
     if let Some((partition, Position { epoch, entry })) = &batch.position {
@@ -75,13 +85,20 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
 pub(super) fn insert(
     db: &Connection,
     key: i64,
+    provider: &ProviderName,
     set: &NewSet,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let (jti, lane, control) = (set.jti.as_str(), set.lane.as_i64(), row::control(set.kind));
-    let (claims, identifiers) = (&*set.claims, set.identifiers.as_deref());
-    let columns = params![key, jti, lane, control, claims, identifiers, now.as_millis()];
-    db.prepare_cached(INSERT)?.execute(columns)?;
+    db.prepare_cached(INSERT)?.execute(params![
+        key,
+        set.jti.as_str(),
+        set.lane.as_i64(),
+        row::control(set.kind),
+        &*set.claims,
+        set.identifiers.as_deref(),
+        now.as_millis(),
+        provider.as_str(),
+    ])?;
     Ok(())
 }
 

@@ -138,7 +138,7 @@ pub(super) fn discard_unwanted(
         for seq in &unwanted {
             lanes.extend(lane_of.query_row([seq.0], |row| row.get::<_, i64>(0)).optional()?);
         }
-        discarded += discard(db, &unwanted)?;
+        discarded += discard(db, &unwanted, now)?;
         let mut next = Vec::new();
         for lane in lanes {
             next.extend(head.query_row(params![stream, lane], pending_set).optional()?);

@@ -9,7 +9,7 @@ use crate::{
         outbox::{Cursor, Disposition, Kind, PendingSet, Seq, Settlement},
     },
     domain::{id::StreamId, time::Timestamp},
-    store::{Acknowledged, Acknowledgement, Backlog, Polled, Waiting},
+    store::{Acknowledged, Acknowledgement, Backlog, Polled, SUBJECT, Waiting},
 };
 
 // `INDEXED BY` fails where the index does not serve, so that no later version of a statement goes
@@ -43,10 +43,11 @@ const HIDE: &str = "UPDATE outbox SET due_at = ?2 WHERE seq = ?1";
 const RETRY: &str = "UPDATE outbox SET attempts = attempts + 1, due_at = ?3, detail = ?4
     WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
 
-const DELIVERED: &str = "UPDATE outbox SET settled_at = ?3
+const DELIVERED: &str = "UPDATE outbox SET settled_at = ?3, attempts = attempts + 1
     WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
 
-const DEAD: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
+const DEAD: &str = "UPDATE outbox
+    SET settled_at = ?3, attempts = attempts + ?6, reason = ?4, detail = ?5
     WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
 
 const ACKED: &str = "UPDATE outbox SET settled_at = ?3
@@ -56,7 +57,9 @@ const ACKED: &str = "UPDATE outbox SET settled_at = ?3
 const REFUSED: &str = "UPDATE outbox SET settled_at = ?3, reason = ?4, detail = ?5
     WHERE stream = ?1 AND jti = ?2 AND settled_at IS NULL";
 
-const DISCARD: &str = "DELETE FROM outbox WHERE seq = ?1 AND settled_at IS NULL";
+const DISCARD: &str = "UPDATE outbox
+    SET settled_at = ?2, discarded = ?3, claims = NULL, identifiers = NULL, detail = NULL
+    WHERE seq = ?1 AND settled_at IS NULL";
 
 const NEXT_DUE: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_pending
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
@@ -128,9 +131,14 @@ pub(super) fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64>
 }
 
 /// Returns how many of them still waited.
-pub(super) fn discard(db: &Connection, unwanted: &[Seq]) -> rusqlite::Result<usize> {
+pub(super) fn discard(
+    db: &Connection,
+    unwanted: &[Seq],
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
     let mut discard = db.prepare_cached(DISCARD)?;
-    unwanted.iter().map(|seq| discard.execute([seq.0])).sum()
+    let now = now.as_millis();
+    unwanted.iter().map(|seq| discard.execute(params![seq.0, now, SUBJECT])).sum()
 }
 
 /// The most SETs that one poll discards: it has the writer for itself.
@@ -154,7 +162,7 @@ pub(super) fn take(
         if unwanted.is_empty() {
             break;
         }
-        polled.discarded += discard(db, &unwanted)?;
+        polled.discarded += discard(db, &unwanted, now)?;
         if DISCARDED_MAX <= polled.discarded {
             // The rest is for the next poll.
             polled.sets.retain(|set| !unwanted.contains(&set.seq));
@@ -201,7 +209,10 @@ pub(super) fn settle(
                 db.prepare_cached(DELIVERED)?.execute(params![seq, stream, now])?
             }
             Disposition::Dead { reason, detail } => {
-                db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail])?
+                db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail, 1])?
+            }
+            Disposition::GivenUp { reason, detail } => {
+                db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail, 0])?
             }
             Disposition::RetryAt { due_at, error } => {
                 let due_at = due_at.as_millis();

@@ -5,15 +5,26 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::row;
 use crate::{
     domain::{id::ProviderName, time::Timestamp},
-    store::HOLD_LIMIT,
+    store::{HOLD_LIMIT, kept::Expiry},
 };
 
 /// The most rows of a kind that go in one call: few enough that an append behind it hardly waits.
-const CHUNK: u32 = 1000;
+const CHUNK: usize = 1000;
+
+/// From provider to provider, however many SETs lie between.
+const NEXT_PROVIDER: &str = "SELECT min(provider) FROM outbox INDEXED BY outbox_settled
+    WHERE settled_at IS NOT NULL AND ?1 < provider";
 
 const EXPIRE_SETS: &str = "DELETE FROM outbox WHERE seq IN (
-        SELECT seq FROM outbox INDEXED BY outbox_settled WHERE settled_at < ?1
-        ORDER BY settled_at LIMIT ?2
+        SELECT seq FROM outbox INDEXED BY outbox_settled WHERE provider = ?1 AND settled_at < ?2
+        ORDER BY settled_at LIMIT ?3
+    )";
+
+const NEXT_PROVIDER_OF_EVENTS: &str = "SELECT min(provider) FROM events WHERE ?1 < provider";
+
+const EXPIRE_EVENTS: &str = "DELETE FROM events WHERE (provider, accepted_at, origin) IN (
+        SELECT provider, accepted_at, origin FROM events WHERE provider = ?1 AND accepted_at < ?2
+        ORDER BY accepted_at LIMIT ?3
     )";
 
 const EXPIRE_IDS: &str = "DELETE FROM event_ids WHERE (provider, event_id) IN (
@@ -21,19 +32,33 @@ const EXPIRE_IDS: &str = "DELETE FROM event_ids WHERE (provider, event_id) IN (
         ORDER BY at LIMIT ?2
     )";
 
-const MORE: &str = "SELECT
-    EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_settled WHERE settled_at < ?1)
-    OR EXISTS (SELECT 1 FROM event_ids INDEXED BY event_ids_at WHERE at < ?2)";
+const FORGET_IDS: &str = "INSERT INTO event_ids_forgotten (one, before) VALUES (1, ?1)
+    ON CONFLICT (one) DO UPDATE SET before = excluded.before WHERE before < excluded.before";
 
-pub(super) fn expire(
-    db: &Connection,
-    settled_before: Timestamp,
-    ids_before: Timestamp,
-) -> rusqlite::Result<bool> {
-    let (settled_before, ids_before) = (settled_before.as_millis(), ids_before.as_millis());
-    db.prepare_cached(EXPIRE_SETS)?.execute(params![settled_before, CHUNK])?;
-    db.prepare_cached(EXPIRE_IDS)?.execute(params![ids_before, CHUNK])?;
-    db.prepare_cached(MORE)?.query_row(params![settled_before, ids_before], |row| row.get(0))
+pub(super) fn expire(db: &Connection, expiry: &Expiry) -> rusqlite::Result<bool> {
+    let limit = row::limit(CHUNK);
+    db.prepare_cached(FORGET_IDS)?.execute([expiry.ids_before.as_millis()])?;
+    let useless = expiry.ids_lead_nowhere_before.as_millis();
+    let mut more = db.prepare_cached(EXPIRE_IDS)?.execute(params![useless, limit])? == CHUNK;
+    let mut provider = String::new();
+    while let Some(next) = next_provider(db, NEXT_PROVIDER, &provider)? {
+        let before = expiry.settled_before(&next).as_millis();
+        let expired = db.prepare_cached(EXPIRE_SETS)?.execute(params![next, before, limit])?;
+        more |= expired == CHUNK;
+        provider = next;
+    }
+    provider.clear();
+    while let Some(next) = next_provider(db, NEXT_PROVIDER_OF_EVENTS, &provider)? {
+        let before = expiry.recorded_before(&next).as_millis();
+        let expired = db.prepare_cached(EXPIRE_EVENTS)?.execute(params![next, before, limit])?;
+        more |= expired == CHUNK;
+        provider = next;
+    }
+    Ok(more)
+}
+
+fn next_provider(db: &Connection, sql: &str, behind: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached(sql)?.query_row([behind], |row| row.get(0))
 }
 
 const PAUSED: &str = "SELECT key, provider FROM streams WHERE status = 'paused'";
@@ -75,4 +100,23 @@ pub(super) fn limit_held(
         }
     }
     Ok(dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::plan::plan;
+
+    #[test]
+    fn what_is_old_is_found_without_what_is_not() {
+        let steps = plan(EXPIRE_SETS);
+        let old = "COVERING INDEX outbox_settled (provider=? AND settled_at<?)";
+        assert!(steps.iter().any(|step| step.contains(old)), "{steps:?}");
+        let steps = plan(EXPIRE_EVENTS);
+        let old = "PRIMARY KEY (provider=? AND accepted_at<?)";
+        assert!(steps.iter().any(|step| step.contains(old)), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("SCAN events")), "{steps:?}");
+        let next = plan(NEXT_PROVIDER);
+        assert!(next.iter().any(|step| step.contains("SEARCH")), "{next:?}");
+    }
 }

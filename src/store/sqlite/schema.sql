@@ -24,7 +24,8 @@ CREATE TABLE streams (
 
 CREATE INDEX streams_owned ON streams (provider, receiver);
 
--- A SET waits while settled_at is null. Settled, it was sent if reason is null, and is dead if not.
+-- A SET waits while settled_at is null. Settled, it is dead if reason is not null, was discarded if
+-- discarded is not null, and was sent otherwise.
 --
 -- The sequence is the rowid, one for all streams, so that an append goes to the end of the table
 -- whatever its stream: keyed by (stream, seq), an event for 10,000 streams touches 10,000 pages.
@@ -32,6 +33,8 @@ CREATE INDEX streams_owned ON streams (provider, receiver);
 CREATE TABLE outbox (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     stream      INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
+    -- The stream's.
+    provider    TEXT NOT NULL,
     jti         TEXT NOT NULL,
     lane        INTEGER NOT NULL,
     -- Whether it is, or was until it was settled, the oldest of its lane and kind that waits: the one
@@ -39,14 +42,22 @@ CREATE TABLE outbox (
     head        INTEGER NOT NULL,
     -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
-    claims      TEXT NOT NULL,
+    -- Null once it was discarded, as is the next.
+    claims      TEXT,
     -- What the event names its subject by, if that is more or other than the claims have.
     identifiers TEXT,
     appended_at INTEGER NOT NULL,
+    -- When its event was accepted, if it was put into the outbox again later.
+    accepted_at INTEGER,
+    -- The jti of the SET that this one repeats under another.
+    copy_of     TEXT,
     attempts    INTEGER NOT NULL DEFAULT 0,
     due_at      INTEGER NOT NULL,
     settled_at  INTEGER,
+    -- Why it is dead.
     reason      TEXT,
+    -- Why it was not to be sent any more.
+    discarded   TEXT,
     -- What the last failed attempt said, or why it is dead.
     detail      TEXT
 ) STRICT;
@@ -93,9 +104,20 @@ BEGIN
     );
 END;
 
-CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
+-- What expires, by provider, since each has a retention of its own.
+CREATE INDEX outbox_settled ON outbox (provider, settled_at) WHERE settled_at IS NOT NULL;
 
--- Publishers' ids of events, to know a duplicate by.
+-- What can be replayed of a stream, in order.
+CREATE INDEX outbox_history ON outbox (stream, seq)
+    WHERE settled_at IS NOT NULL AND discarded IS NULL;
+
+-- Dead letters, in the order in which they are listed; the last column is for counting them.
+CREATE INDEX outbox_dead ON outbox (provider, stream, seq, reason) WHERE reason IS NOT NULL;
+
+CREATE INDEX outbox_copies ON outbox (stream, copy_of) WHERE copy_of IS NOT NULL;
+
+-- Publishers' ids of events, to know a duplicate by, and where each is in events. Kept for as long as
+-- those are; whether an id is still good for a duplicate is another question.
 CREATE TABLE event_ids (
     provider TEXT NOT NULL,
     event_id TEXT NOT NULL,
@@ -104,6 +126,32 @@ CREATE TABLE event_ids (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX event_ids_at ON event_ids (at);
+
+-- Before when an id is forgotten, which may come again then. One row.
+CREATE TABLE event_ids_forgotten (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    before INTEGER NOT NULL
+) STRICT;
+
+-- Which events were accepted, so that it can be told what became of each. Its SETs are found by the
+-- jtis that derive from its origin, so they need no mention here, nor the event in them. Clustered by
+-- time: a new one goes to the end of its provider's.
+CREATE TABLE events (
+    provider    TEXT NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    origin      BLOB NOT NULL,
+    event_id    TEXT,
+    type        TEXT NOT NULL,
+    -- Null if it derives from the origin.
+    txn         TEXT,
+    -- Where it was read from; null if it was brought.
+    place       TEXT,
+    -- The streams that its publisher narrowed it to, if it did.
+    stream_ids  TEXT,
+    -- Streams that asked for its type and did not get it, and why.
+    withheld    TEXT,
+    PRIMARY KEY (provider, accepted_at, origin)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE positions (
     partition TEXT PRIMARY KEY,

@@ -13,7 +13,7 @@ use crate::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, StoreError},
+    store::{Announcement, DISABLED, StoreError},
 };
 
 const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
@@ -33,7 +33,12 @@ const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL AND control = 2";
 
 /// The heads of lanes (?2 = 1) last: a head that goes looks for the next of its lane.
-const DISCARD: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+const DISCARD: &str = "UPDATE outbox INDEXED BY outbox_pending
+    SET settled_at = ?3, discarded = ?4, claims = NULL, identifiers = NULL, detail = NULL
+    WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
+
+/// In the same way.
+const REMOVE: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
 const MOVED: &str = "SELECT 1 FROM streams
@@ -85,26 +90,33 @@ pub(super) fn change_status(
     write(db, UPDATE, stream)?;
     let key = key(db, &stream.id)?.ok_or(StoreError::Conflict)?;
     let withdrawn = db.prepare_cached(WITHDRAW)?.execute([key])?;
-    let discarded = if stream.status.discards() { discard_all(db, key)? } else { 0 };
+    let discarded = if stream.status.discards() { discard_all(db, key, now)? } else { 0 };
     if resumed {
         db.prepare_cached(MAKE_DUE)?.execute([key])?;
     }
-    match announcement {
-        Announcement::Instead(set) if withdrawn != 0 => append::insert(db, key, set, now)?,
-        Announcement::New(set) => append::insert(db, key, set, now)?,
-        Announcement::None | Announcement::Instead(_) => {}
+    let announced = match announcement {
+        Announcement::Instead(set) => Some(set).filter(|_| withdrawn != 0),
+        Announcement::New(set) => Some(set),
+        Announcement::None => None,
+    };
+    if let Some(set) = announced {
+        append::insert(db, key, &stream.provider, set, now)?;
     }
     Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
 }
 
-fn discard_all(db: &Connection, key: i64) -> rusqlite::Result<usize> {
+fn discard_all(db: &Connection, key: i64, now: Timestamp) -> rusqlite::Result<usize> {
     let mut discard = db.prepare_cached(DISCARD)?;
-    Ok(discard.execute([key, 0])? + discard.execute([key, 1])?)
+    let discarded =
+        [0, 1].map(|head| discard.execute(params![key, head, now.as_millis(), DISABLED]));
+    discarded.into_iter().sum()
 }
 
 pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {
     if let Some(key) = key(db, id)? {
-        discard_all(db, key)?;
+        let mut remove = db.prepare_cached(REMOVE)?;
+        remove.execute([key, 0])?;
+        remove.execute([key, 1])?;
     }
     // What is retained goes with it, by the foreign key.
     let deleted = db.prepare_cached("DELETE FROM streams WHERE id = ?1")?.execute([id.as_str()])?;

@@ -224,7 +224,7 @@ impl Outbox {
             }
             match disposition {
                 Disposition::Delivered => goes_on |= self.end(*seq, Fate::Delivered),
-                Disposition::Dead { reason, .. } => {
+                Disposition::Dead { reason, .. } | Disposition::GivenUp { reason, .. } => {
                     goes_on |= self.end(*seq, Fate::Dead { reason });
                 }
                 Disposition::RetryAt { due_at, .. } => {

@@ -224,7 +224,7 @@ impl World {
             let answers = self.promises.streams[stream].sets.get(seq).unwrap_or(&none);
             let so = match disposition {
                 Disposition::Delivered => answers.got && 0 < answers.accepted,
-                Disposition::Dead { reason: EXPIRED, .. } => {
+                Disposition::Dead { reason: EXPIRED, .. } | Disposition::GivenUp { .. } => {
                     self.settings.retry.give_up_after <= latest.since(set.appended_at)
                 }
                 // Its signature is refused for good only after it was made anew.

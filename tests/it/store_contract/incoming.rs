@@ -49,9 +49,9 @@ pub(super) async fn an_event_is_appended_once_by_its_publishers_id(backend: impl
     assert_eq!(append(&*store, vec![elsewhere], NOW).await, [new(&["st_1"])]);
 
     // An id is older than its own time only.
-    store.expire(NOW, NOW).await.expect("expired");
+    store.expire(Expiry::of_all(NOW, NOW)).await.expect("expired");
     assert_eq!(append(&*store, evt_1(), later(9)).await, [Appended::Duplicate]);
-    store.expire(NOW, later(1)).await.expect("expired");
+    store.expire(Expiry::of_all(NOW, later(1))).await.expect("expired");
     assert_eq!(append(&*store, evt_1(), later(9)).await, [new(&["st_1"])]);
 }
 

@@ -108,7 +108,8 @@ impl Model {
         self.kept.retain(|kept| !(kept.waits && kept.set.kind == Kind::Announcement));
         let left = self.waiting().len();
         if to == StreamStatus::Disabled {
-            self.kept.retain(|kept| !kept.waits);
+            // Their `jti`s stay known.
+            self.kept.iter_mut().for_each(|kept| kept.waits = false);
         }
         let discarded = left - self.waiting().len();
         if self.status != StreamStatus::Enabled && to == StreamStatus::Enabled {

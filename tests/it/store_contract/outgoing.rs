@@ -226,11 +226,11 @@ pub(super) async fn what_is_settled_expires_and_what_waits_does_not(backend: imp
         append_sets(&*store, sets.to_vec()).await;
         3 - names(&pending(&*store, "st_1").await).len()
     };
-    assert!(!store.expire(later(10), NOW).await.expect("expired"));
+    assert!(!store.expire(Expiry::of_all(later(10), NOW)).await.expect("expired"));
     assert_eq!(remembered().await, 2);
-    assert!(!store.expire(later(11), NOW).await.expect("expired"));
+    assert!(!store.expire(Expiry::of_all(later(11), NOW)).await.expect("expired"));
     assert_eq!(remembered().await, 1);
-    assert!(!store.expire(later(21), later(99)).await.expect("expired"));
+    assert!(!store.expire(Expiry::of_all(later(21), later(99))).await.expect("expired"));
     assert_eq!(remembered().await, 0);
 }
 
@@ -266,8 +266,11 @@ pub(super) async fn more_than_one_call_of_expiry_is_announced(backend: impl Back
     let store = backend.open().await;
     let events: Vec<_> = (0..EVENTS).map(|n| event_with_id(&format!("e{n}"), vec![])).collect();
     append(&*store, events.clone(), NOW).await;
-    assert!(store.expire(NOW, later(1)).await.expect("expired"), "there is more");
-    while store.expire(NOW, later(1)).await.expect("expired") {}
+    assert!(
+        store.expire(Expiry::of_all(later(1), later(1))).await.expect("expired"),
+        "there is more"
+    );
+    while store.expire(Expiry::of_all(later(1), later(1))).await.expect("expired") {}
     let again = append(&*store, events, NOW).await;
     assert!(again.iter().all(|appended| *appended == new(&[])), "all ids were forgotten");
 }

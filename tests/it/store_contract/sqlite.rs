@@ -116,7 +116,7 @@ async fn a_number_is_not_used_again_once_its_set_is_gone() {
     append_sets(&store, vec![set("st_1", "j1")]).await;
     let first = seq(&store, "st_1", "j1").await;
     settle(&store, "st_1", first, Disposition::Delivered).await;
-    store.expire(later(1), NOW).await.expect("expired");
+    store.expire(Expiry::of_all(later(1), NOW)).await.expect("expired");
     drop(store);
     let store = backend.store();
     append_sets(&store, vec![set("st_1", "j2")]).await;

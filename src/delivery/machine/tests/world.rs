@@ -264,7 +264,7 @@ impl World {
             return false;
         }
         match settlement.disposition {
-            Disposition::Delivered | Disposition::Dead { .. } => {
+            Disposition::Delivered | Disposition::Dead { .. } | Disposition::GivenUp { .. } => {
                 row.settled = true;
                 let set = row.set.clone();
                 let same = |other: &PendingSet| (other.lane, other.kind) == (set.lane, set.kind);

@@ -1,0 +1,35 @@
+//! What is recorded of each accepted event, so that it can be told what became of it.
+
+use crate::domain::{
+    event_type::EventType,
+    id::{ProviderName, StreamId},
+    set::Origin,
+    time::Timestamp,
+};
+
+/// The most streams of which it is recorded that an event was withheld from them, and why; the
+/// others are counted only.
+pub const WITHHELD_MAX: usize = 64;
+
+/// What is recorded of an event as it is appended. Which SETs it became follows from its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRecord {
+    pub origin: Origin,
+    pub event_type: EventType,
+    /// As its publisher gave it.
+    pub txn: Option<String>,
+    pub stream_ids: Option<Vec<StreamId>>,
+    /// Streams that asked for its type and do not get it, and the label of the reason. The store adds
+    /// what it alone can tell: [`super::DISABLED`], [`super::OPTED_OUT`]. [`WITHHELD_MAX`] are kept.
+    pub withheld: Vec<(StreamId, String)>,
+}
+
+/// An event that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedEvent {
+    pub provider: ProviderName,
+    pub accepted_at: Timestamp,
+    /// Its publisher's id for it.
+    pub event_id: Option<String>,
+    pub record: EventRecord,
+}
