@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod check;
 pub mod clients;
+pub mod dead;
 pub mod demo;
 pub mod explain;
 pub mod http;
@@ -12,10 +13,13 @@ pub mod keys;
 pub mod openapi;
 pub mod publish;
 pub mod receive;
+pub mod replay;
 pub mod serve;
 pub mod streams;
 pub mod tokens;
 
+mod moment;
+mod pages;
 mod secrets;
 
 use std::{
@@ -40,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
   ssfd clients add --receiver acme --audience https://rx.example
   ssfd streams list --token-file operator.token
+  ssfd dead list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example";
 
@@ -68,13 +73,15 @@ enum Command {
     Publish(Box<publish::Publish>),
     Receive(Box<receive::Receive>),
     Check(check::Check),
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
     Keys(keys::Keys),
     Tokens(tokens::Tokens),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApi),
     Clients(clients::Clients),
     Streams(streams::Streams),
+    Dead(Box<dead::Dead>),
+    Replay(Box<replay::Replay>),
 }
 
 /// Why a command failed, as its user reads it.
@@ -95,6 +102,11 @@ impl CliError {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
     fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))
+}
+
+/// What a stranger wrote, without what would disturb a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// A provider by its name; without one, the only one that there is.
@@ -135,6 +147,8 @@ impl Cli {
             }
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(self.json).await,
+            Command::Dead(dead) => dead.run(self.json).await,
+            Command::Replay(replay) => replay.run(self.json).await,
         }
     }
 }

@@ -2,19 +2,22 @@
 
 mod activity;
 mod admission;
+pub mod dead_letters;
 pub mod explain;
 pub mod faults;
 pub mod operator;
 pub mod poll;
 pub mod publish;
+pub mod replay;
 pub mod status;
 pub mod streams;
 pub mod subjects;
+pub mod trace;
 pub mod verification;
 mod waiters;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -36,6 +39,7 @@ use crate::{
 
 use activity::Activity;
 use admission::ToldFindings;
+use dead_letters::DeadKind;
 use waiters::Waiters;
 
 /// Why a request is refused.
@@ -59,6 +63,13 @@ pub enum RequestError {
     TooManySubjects { wait: Duration },
     #[error("the stream is not enabled")]
     NotEnabled,
+    #[error("the stream is disabled, and discards what it is given")]
+    Disabled,
+    /// It was never there, or has expired.
+    #[error("nothing of this name is kept")]
+    NothingKept,
+    #[error("{}", StoreError::NoSuchPage)]
+    NoSuchPage,
     #[error("signing failed")]
     Signing,
     #[error(transparent)]
@@ -70,6 +81,7 @@ impl From<StoreError> for RequestError {
         match error {
             StoreError::StreamLimit(limit) => Self::StreamLimit(limit),
             StoreError::SubjectLimit => Self::SubjectLimit,
+            StoreError::NoSuchPage => Self::NoSuchPage,
             other => Self::Store(other),
         }
     }
@@ -91,6 +103,8 @@ pub struct Transmitter {
     told_findings: ToldFindings,
     /// How fast each stream's Receiver adds and removes subjects.
     subject_paces: Mutex<HashMap<StreamId, Pace>>,
+    /// The kinds of dead letters that were counted so far: each is a series of a metric.
+    seen_dead: Mutex<BTreeSet<DeadKind>>,
 }
 
 impl Transmitter {
@@ -113,6 +127,7 @@ impl Transmitter {
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),
             subject_paces: Mutex::default(),
+            seen_dead: Mutex::default(),
         }
     }
 
@@ -158,5 +173,9 @@ impl Transmitter {
 
     fn subject_paces(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, Pace>> {
         self.subject_paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen_dead(&self) -> std::sync::MutexGuard<'_, BTreeSet<DeadKind>> {
+        self.seen_dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

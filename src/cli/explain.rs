@@ -1,6 +1,11 @@
-//! `ssfd explain`: what would become of an event.
+//! `ssfd explain`: what would become of an event, or what became of it.
 
-use std::{io::Read as _, path::PathBuf};
+mod trace;
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -23,23 +28,35 @@ use crate::{
     transmitter::explain::{Explained, Fate, Known, explain},
 };
 
+use self::trace::Published;
+
 const EXAMPLES: &str = "Examples:
   ssfd explain event.json
   ssfd explain event.json --provider acme --json
+  ssfd explain --event-id evt-8841 --token-file operator.token
+  ssfd explain --jti 237c3a5f688e5ab2813852be06101bca --stream st_4f0c
   echo '{\"type\":\"caep:session-revoked\",\"sub_id\":{\"format\":\"email\",\"email\":\"kim@example.com\"}}' |
     ssfd explain -";
 
-/// Show what would become of an event: what its type's specification has against it, which streams
-/// it would go to with which claims, and why not to the others.
+/// Show what would become of an event, or what became of one that was published.
 ///
-/// Nothing is published. The streams are read from the store that the configuration names, beside a
-/// running daemon or without. Exits with 1 if the event would be rejected.
+/// With a FILE: what its type's specification has against it, which streams it would go to with
+/// which claims, and why not to the others. Nothing is published. The streams are read from the
+/// store that the configuration names, beside a running daemon or without. Exits with 1 if the event
+/// would be rejected.
+///
+/// With --jti or --event-id: its SET on each stream and where that stands, or why there is none, from
+/// what is still kept. Asks the daemon that runs, at its internal listener, with an operator's token.
+/// An event that was rejected is not kept: its publisher was told.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Explain {
     /// A file with one event as upstream would publish it; `-` is standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present_any = ["jti", "event_id"],
+        conflicts_with_all = ["jti", "event_id"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    published: Published,
     /// Whose streams; may be left out if there is one provider only
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
@@ -56,8 +73,11 @@ struct Report {
 
 impl Explain {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
+        let Some(file) = &self.file else {
+            return self.published.run(self.provider.as_ref(), config, json).await;
+        };
         let provider = cli::provider(config, self.provider.as_ref())?;
-        let text = self.read()?;
+        let text = read(file)?;
         let store = SqliteStore::open_read_only(&config.store.sqlite)
             .map_err(|error| CliError::of(&error))?;
         let streams = store.streams().await.map_err(|error| CliError::of(&error))?;
@@ -82,16 +102,16 @@ impl Explain {
         }
         report.verdict.map_err(|_| CliError::new("the event would be rejected"))
     }
+}
 
-    fn read(&self) -> Result<Vec<u8>, CliError> {
-        if self.file.as_os_str() != "-" {
-            return read_file(&self.file);
-        }
-        let mut text = Vec::new();
-        match std::io::stdin().read_to_end(&mut text) {
-            Ok(_) => Ok(text),
-            Err(error) => Err(CliError::new(format!("standard input: {error}"))),
-        }
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    if file.as_os_str() != "-" {
+        return read_file(file);
+    }
+    let mut text = Vec::new();
+    match std::io::stdin().read_to_end(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(CliError::new(format!("standard input: {error}"))),
     }
 }
 

@@ -1,9 +1,6 @@
 //! `ssfd streams`: an operator looks after the streams of all Receivers.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use clap::{Args, Subcommand};
-use humantime_serde::re::humantime;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -11,6 +8,7 @@ use crate::{
     cli::{
         CliError,
         admin::{Access, AdminClient},
+        moment, plain,
     },
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
@@ -213,10 +211,6 @@ fn line(stream: &StreamView) -> String {
 /// A member in each line. What a Receiver wrote may hold anything, and is shown without what would
 /// disturb a terminal.
 fn describe(stream: &StreamView) -> String {
-    let time = |secs: i64| {
-        let since = Duration::from_secs(u64::try_from(secs).unwrap_or_default());
-        humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
-    };
     let aud = serde_json::to_value(&stream.aud).unwrap_or_default();
     let aud = match aud {
         Value::String(one) => one,
@@ -226,7 +220,7 @@ fn describe(stream: &StreamView) -> String {
     let delivery = &stream.delivery;
     let authorized = if delivery.has_authorization_header { ", with an Authorization" } else { "" };
     let waiting = stream.waiting.as_ref().map(|waiting| {
-        let oldest = waiting.oldest_at.map(|at| format!(", the oldest since {}", time(at)));
+        let oldest = waiting.oldest_at.map(|at| format!(", the oldest since {}", moment::show(at)));
         format!("{} SETs{}", waiting.sets, oldest.unwrap_or_default())
     });
     let members = [
@@ -244,13 +238,11 @@ fn describe(stream: &StreamView) -> String {
         ("format", Some(stream.subject_format.as_str().to_owned())),
         ("description", stream.description.clone()),
         ("version", Some(stream.version.to_string())),
-        ("created", Some(time(stream.created_at))),
-        ("active", stream.last_activity_at.map(time)),
+        ("created", Some(moment::show(stream.created_at))),
+        ("active", stream.last_activity_at.map(moment::show)),
     ];
     let shown = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let lines = shown.map(|(name, value)| {
-        let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        format!("{name:11}  {value}").trim_end().to_owned()
-    });
+    let lines =
+        shown.map(|(name, value)| format!("{name:11}  {}", plain(&value)).trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
 }

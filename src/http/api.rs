@@ -132,8 +132,9 @@ pub(super) enum Caching {
 }
 
 /// What stands for a segment of a path.
-pub(super) const SEGMENTS: [Parameter; 2] = [
+pub(super) const SEGMENTS: [Parameter; 3] = [
     Parameter::required::<shape::StreamId>("stream_id", "Which stream is meant."),
+    Parameter::required::<String>("jti", "Which SET is meant."),
     Parameter::required::<String>(
         "issuer_path",
         "The path of the issuer without its first slash, as `t/acme`.",
@@ -170,7 +171,9 @@ impl Tag {
             Self::Delivery => "How polled SETs get across (RFC 8936).",
             Self::Publishing => "How upstream publishes events.",
             Self::Operating => "What operators and their machines look at.",
-            Self::Administration => "What operators do about streams, whose ever they are.",
+            Self::Administration => {
+                "What operators do about streams and SETs, whose ever they are."
+            }
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) enum ApiError {
     /// Another Receiver's stream too (SSF §8); a 403 would tell that it exists.
     #[error("no such stream")]
     NotFound,
+    #[error("{}", RequestError::NothingKept)]
+    NothingKept,
     #[error("{0}")]
     Conflict(String),
     #[error("too many requests")]
@@ -124,12 +126,16 @@ impl From<RequestError> for ApiError {
         match error {
             RequestError::StreamNotFound => Self::NotFound,
             RequestError::Invalid(invalid) => invalid.into(),
-            RequestError::StreamLimit(_) => Self::Conflict(error.to_string()),
+            RequestError::StreamLimit(_) | RequestError::Disabled => {
+                Self::Conflict(error.to_string())
+            }
             RequestError::TooSoon { wait } | RequestError::TooManySubjects { wait } => {
                 Self::TooMany { wait }
             }
             // Not 429, which would have the Receiver try again: no wait makes room.
             RequestError::SubjectLimit => Self::Forbidden(error.to_string()),
+            RequestError::NothingKept => Self::NothingKept,
+            RequestError::NoSuchPage => Self::bad("after", "is no `next` of such a page"),
             RequestError::NotEnabled => {
                 Self::bad("stream_id", "names a stream that is not enabled")
             }
@@ -157,7 +163,7 @@ impl ResponseError for ApiError {
             }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NothingKept => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable | Self::Auth(AuthError::Unavailable { .. } | AuthError::Store(_)) => {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     clock,
-    store::Store,
+    store::{Store, kept::DeadCount},
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
 
@@ -65,6 +65,17 @@ pub(super) async fn metrics(
         Err(error) => {
             metrics::store_error("backlog");
             tracing::warn!(error = with_causes(&error), "cannot count what waits");
+        }
+    }
+    match transmitter.count_dead_letters().await {
+        Ok(counts) => {
+            for DeadCount { provider, reason, sets } in counts {
+                metrics::dead_letters(&provider, &reason, sets);
+            }
+        }
+        Err(error) => {
+            metrics::store_error("dead_counts");
+            tracing::warn!(error = with_causes(&error), "cannot count dead letters");
         }
     }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render())

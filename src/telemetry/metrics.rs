@@ -75,6 +75,12 @@ metrics! {
     /// SETs that went to the dead letters, by reason.
     counter "ssfd_sets_dead_total" =
         sets_dead(provider: &ProviderName, reason: &'static str) by count: usize;
+    /// Dead letters that there are, by reason.
+    gauge "ssfd_dead_letters" = dead_letters(provider: &ProviderName, reason: &str) is sets: u64;
+    /// Dead letters that an operator put into their outboxes again.
+    counter "ssfd_sets_redriven_total" = sets_redriven(provider: &ProviderName) by count: usize;
+    /// SETs, sent or dead, that an operator had a stream get again.
+    counter "ssfd_sets_replayed_total" = sets_replayed(provider: &ProviderName) by count: usize;
     /// Push attempts by how they ended.
     counter "ssfd_push_attempts_total" =
         push_attempt(provider: &ProviderName, outcome: &'static str);
@@ -230,6 +236,12 @@ mod tests {
             || sets_dead(acme, "expired", 1),
             r#"ssfd_sets_dead_total{provider="acme",reason="expired"} 1"#,
         );
+        check(
+            || dead_letters(acme, "expired", 3),
+            r#"ssfd_dead_letters{provider="acme",reason="expired"} 3"#,
+        );
+        check(|| sets_redriven(acme, 2), r#"ssfd_sets_redriven_total{provider="acme"} 2"#);
+        check(|| sets_replayed(acme, 4), r#"ssfd_sets_replayed_total{provider="acme"} 4"#);
         check(
             || push_attempt(acme, "timeout"),
             r#"ssfd_push_attempts_total{provider="acme",outcome="timeout"} 1"#,

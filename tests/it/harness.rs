@@ -3,6 +3,7 @@
 
 pub(crate) mod authorization_server;
 pub(crate) mod caller;
+pub(crate) mod command;
 pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod http_client;

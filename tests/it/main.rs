@@ -19,6 +19,7 @@ mod push_client;
 mod receive;
 mod schemas;
 mod scripted_server;
+mod settled;
 mod simulation;
 mod source;
 mod spec;

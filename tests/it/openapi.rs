@@ -7,7 +7,15 @@ mod routes;
 use hyper::Method;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
-use ssfd::domain::grant::Scope;
+use ssfd::{
+    clock,
+    delivery::{
+        lane::Lane,
+        outbox::{Kind, NewSet},
+    },
+    domain::{grant::Scope, set_error::SetError},
+    store::{Acknowledgement, Append, AppendBatch},
+};
 use url::form_urlencoded;
 
 use crate::harness::{
@@ -16,6 +24,9 @@ use crate::harness::{
     streams::by_poll,
 };
 use crate::oauth::token_endpoint::{add_client, basic};
+
+/// A SET that is dead on every [`Stand`].
+const DEAD: &str = "dead-1";
 
 /// The document, read as a client would.
 struct Document(Value);
@@ -126,6 +137,7 @@ fn methods(item: &Value) -> Vec<Method> {
 /// Where a path is on this daemon, with this stream in place of `{stream_id}`.
 fn url(daemon: &Daemon, path: &str, item: &Value, stream: &str) -> String {
     let path = path.replace("{stream_id}", stream).replace("{issuer_path}", "t/acme");
+    let path = path.replace("{jti}", DEAD);
     assert!(!path.contains('{'), "no test fills {path}");
     match item["servers"][0]["url"].as_str() {
         None => daemon.provider_url(PROVIDER, &path),
@@ -159,15 +171,17 @@ impl Operation<'_> {
 
     /// A call without a credential or a body. The stream is in its path and its query.
     fn call(&self, daemon: &Daemon, stream: &str) -> Call {
-        let mut url = url(daemon, self.path, self.item, stream);
+        let mut query = form_urlencoded::Serializer::new(String::new());
         for parameter in self.described["parameters"].as_array().into_iter().flatten() {
-            if parameter["name"] == "stream_id" {
-                url = format!("{url}?stream_id={stream}");
-            } else {
-                assert_eq!(parameter["required"], false, "no test gives it: {parameter}");
+            match parameter["name"].as_str() {
+                Some("stream_id") => _ = query.append_pair("stream_id", stream),
+                Some("jti") => _ = query.append_pair("jti", DEAD),
+                _ => assert_eq!(parameter["required"], false, "no test gives it: {parameter}"),
             }
         }
-        Call::new(self.method.clone(), &url)
+        let (url, query) = (url(daemon, self.path, self.item, stream), query.finish());
+        let question = if query.is_empty() { "" } else { "?" };
+        Call::new(self.method.clone(), &format!("{url}{question}{query}"))
     }
 
     fn call_with(&self, daemon: &Daemon, tokens: &Tokens, stream: &str) -> Call {
@@ -260,7 +274,32 @@ impl Stand {
         })
         .await;
         let tokens = Tokens::of(&daemon).await;
-        Self { daemon, tokens, document: Document::whole() }
+        let stand = Self { daemon, tokens, document: Document::whole() };
+        stand.add_dead_letter().await;
+        stand
+    }
+
+    /// [`DEAD`], on a stream of its own.
+    async fn add_dead_letter(&self) {
+        let (stream, store) = (self.stream().await.parse().expect("an id"), self.daemon.store());
+        let set = NewSet {
+            stream,
+            jti: DEAD.parse().expect("a jti"),
+            lane: Lane::from_i64(0),
+            kind: Kind::Event,
+            claims: r#"{"jti":"dead-1","events":{"urn:example:x":{}}}"#.into(),
+            identifiers: None,
+        };
+        let (stream, now) = (set.stream.clone(), clock::now());
+        let provider = PROVIDER.parse().expect("a name");
+        let sets = vec![set];
+        let event = Append { provider, event_id: None, sets, opt_out: None, record: None };
+        let batch = AppendBatch { events: vec![event], position: None, now };
+        store.append(batch).await.expect("appended");
+        let error = SetError::new("invalid_key", "which one?");
+        let refused = vec![(DEAD.parse().expect("a jti"), error)];
+        let refused = Acknowledgement { acked: vec![], refused };
+        store.acknowledge(&stream, refused, now).await.expect("refused");
     }
 
     /// A stream for one operation, which may delete it.

@@ -224,6 +224,6 @@ pub(in crate::http) async fn verify(
 }
 
 /// One that no stream can have is that of no stream.
-fn parse_id(raw: &str) -> Result<StreamId, ApiError> {
+pub(super) fn parse_id(raw: &str) -> Result<StreamId, ApiError> {
     raw.parse().map_err(|_| ApiError::NotFound)
 }

@@ -121,6 +121,63 @@ pub(crate) struct OperatedStatus {
     reason: Option<String>,
 }
 
+/// Which dead letters are meant: those that fit all that is given. `all` is for those who mean every
+/// one, and give nothing else.
+#[derive(JsonSchema)]
+pub(crate) struct DeadLetterSelection {
+    all: Option<bool>,
+    provider: Option<String>,
+    stream_id: Option<StreamId>,
+    /// Of this they died: an `err` code, `expired` or `hold_limit`.
+    reason: Option<String>,
+    /// By URI or short name.
+    event_type: Option<String>,
+    /// The identical one.
+    subject: Option<Subject>,
+    /// They died since then, in seconds since 1970.
+    since: Option<i64>,
+    /// They died before then, in seconds since 1970.
+    until: Option<i64>,
+    jti: Option<String>,
+    #[schemars(flatten)]
+    page: PageOfSets,
+}
+
+/// Where a replay begins, by one of three, and how its SETs go out.
+#[derive(JsonSchema)]
+pub(crate) struct Replay {
+    /// With what was accepted then, in seconds since 1970.
+    since: Option<i64>,
+    /// With this SET.
+    from_jti: Option<String>,
+    /// With the SET at this place of the outbox, or the next.
+    from_position: Option<i64>,
+    /// Under which `jti` they go out; their own if it is left out.
+    jti: Option<ReplayJti>,
+    #[schemars(flatten)]
+    page: PageOfSets,
+}
+
+/// `kept`: a Receiver knows the repeat by it. `new`: each SET gets another one, and an `iat` of now.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(crate) enum ReplayJti {
+    Kept,
+    New,
+}
+
+/// One call handles one page.
+#[derive(JsonSchema)]
+pub(crate) struct PageOfSets {
+    /// The page before's `next`.
+    after: Option<String>,
+    /// The most SETs in the page; 100 if it is left out.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u16>,
+    /// Only count what would be done.
+    dry_run: Option<bool>,
+}
+
 /// A subject identifier (RFC 9493 §3, SSF §3.5) or a complex subject (SSF §3.3): its `format`, and
 /// exactly the members of that.
 #[derive(JsonSchema)]

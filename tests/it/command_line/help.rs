@@ -38,6 +38,11 @@ fn help_comes_with_examples() {
     explains(&["clients", "list"]);
     explains(&["clients", "remove"]);
     explains(&["streams"]);
+    explains(&["replay"]);
+    explains(&["dead"]);
+    for command in ["list", "show", "redrive", "purge"] {
+        explains(&["dead", command]);
+    }
     for command in ["list", "show", "pause", "enable", "disable", "verify", "delete"] {
         explains(&["streams", command]);
     }

@@ -1,0 +1,257 @@
+//! `ssfd dead`: an operator looks after dead letters.
+
+use std::num::NonZeroU32;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        CliError,
+        admin::{Access, AdminClient},
+        moment::{self, Moment},
+        pages::{Totals, handle_all},
+        plain,
+    },
+    domain::{
+        event_type::EventType,
+        id::{Jti, ProviderName, StreamId},
+    },
+    http::admin::{
+        PAGE_MAX,
+        dead_letters::{DeadLetterView, DeadPageView},
+    },
+};
+
+const EXAMPLES: &str = "Examples:
+  ssfd dead list --token-file operator.token
+  ssfd dead list --stream st_4f0c --reason invalid_key --since 2h
+  ssfd dead show 237c3a5f688e5ab2813852be06101bca
+  ssfd dead redrive --stream st_4f0c --dry-run
+  ssfd dead redrive --stream st_4f0c --rate 50
+  ssfd dead redrive --jti 237c3a5f688e5ab2813852be06101bca
+  ssfd dead purge --provider acme --until 2026-03-01T00:00:00Z";
+
+/// List, show, redrive and purge dead letters: SETs that a Receiver refused, or that were given up.
+///
+/// Asks the daemon that runs, at its internal listener, with an operator's token (`ssfd tokens create
+/// operator`). What is redriven goes into its stream's outbox again, with the same `jti` and claims,
+/// behind what waits there. It goes page by page: a run that was interrupted can be run again.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Dead {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List dead letters, stream by stream
+    #[command(after_help = EXAMPLES)]
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Show one with its claims
+    #[command(after_help = EXAMPLES)]
+    Show {
+        /// The `jti` of the SET
+        jti: Jti,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Send them again; one whose stream is disabled stays, and so does a verification
+    #[command(after_help = EXAMPLES)]
+    Redrive {
+        #[command(flatten)]
+        choice: Choice,
+        /// SETs in a second, at most
+        #[arg(long, value_name = "SETS", default_value = "100")]
+        rate: NonZeroU32,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Remove them for good
+    #[command(after_help = EXAMPLES)]
+    Purge {
+        #[command(flatten)]
+        choice: Choice,
+        #[command(flatten)]
+        access: Access,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which")]
+struct Filter {
+    /// Only those of this provider
+    #[arg(long, value_name = "NAME")]
+    provider: Option<ProviderName>,
+    /// Only those of this stream
+    #[arg(long, value_name = "STREAM_ID")]
+    stream: Option<StreamId>,
+    /// Only those that died of this: an `err` code, `expired`, `hold_limit`
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only those of this event type, by URI or short name
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<EventType>,
+    /// Only those about this subject, a subject identifier in JSON
+    #[arg(long, value_name = "JSON", value_parser = |raw: &str| serde_json::from_str::<Value>(raw))]
+    subject: Option<Value>,
+    /// Only those that died since: a time, or a span before now such as `2h`
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Only those that died before
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// Only this one
+    #[arg(long)]
+    jti: Option<Jti>,
+}
+
+#[derive(Debug, Args)]
+struct Choice {
+    #[command(flatten)]
+    filter: Filter,
+    /// Every dead letter there is
+    #[arg(long)]
+    all: bool,
+    /// Only count what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Filter {
+    /// As members of a body, or of a query.
+    fn members(&self) -> Vec<(&'static str, Value)> {
+        let text = |text: String| Value::String(text);
+        let secs = |moment: Moment| Value::from(moment.0.as_secs());
+        let members = [
+            ("provider", self.provider.as_ref().map(|name| text(name.to_string()))),
+            ("stream_id", self.stream.as_ref().map(|id| text(id.to_string()))),
+            ("reason", self.reason.clone().map(text)),
+            ("event_type", self.event_type.as_ref().map(|kind| text(kind.to_string()))),
+            ("subject", self.subject.clone()),
+            ("since", self.since.map(secs)),
+            ("until", self.until.map(secs)),
+            ("jti", self.jti.as_ref().map(|jti| text(jti.to_string()))),
+        ];
+        members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+impl Choice {
+    fn body(&self) -> Value {
+        let mut body = json!({"all": self.all, "dry_run": self.dry_run});
+        for (name, value) in self.filter.members() {
+            body[name] = value;
+        }
+        body
+    }
+
+    fn report(&self, totals: Totals, done: &str, left: &str, json: bool) -> String {
+        if json {
+            return totals.to_json(self.dry_run).to_string();
+        }
+        let done = if self.dry_run { format!("would be {done}") } else { done.to_owned() };
+        let Totals { sets, left: stay } = totals;
+        let left = if stay == 0 { String::new() } else { format!(", {stay} left: {left}") };
+        format!("{sets} {done}{left}")
+    }
+}
+
+impl Dead {
+    pub async fn run(self, json: bool) -> Result<(), CliError> {
+        let text = match self.command {
+            Command::List { filter, access } => {
+                return list(&access.client()?, &filter, json).await;
+            }
+            Command::Show { jti, access } => {
+                let path = ["dead-letters", jti.as_str()];
+                let letter: DeadLetterView = access.client()?.get(&path, &[]).await?;
+                if json { to_json(&letter) } else { describe(&letter) }
+            }
+            Command::Redrive { choice, rate, access } => {
+                let path = ["dead-letters", "redrive"];
+                // Counting needs no rest.
+                let rate = Some(rate).filter(|_| !choice.dry_run);
+                let totals = handle_all(&access.client()?, &path, choice.body(), rate).await?;
+                let left = "of disabled streams, or about the stream itself";
+                choice.report(totals, "redriven", left, json)
+            }
+            Command::Purge { choice, access } => {
+                let path = ["dead-letters", "purge"];
+                let totals = handle_all(&access.client()?, &path, choice.body(), None).await?;
+                choice.report(totals, "purged", "not dead any more", json)
+            }
+        };
+        println!("{text}");
+        Ok(())
+    }
+}
+
+/// Page by page, to the last; each is printed as it comes.
+async fn list(admin: &AdminClient, filter: &Filter, json: bool) -> Result<(), CliError> {
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let mut query = vec![("limit", PAGE_MAX.to_string())];
+    query.extend(filter.members().into_iter().map(|(name, value)| (name, text(value))));
+    let (mut letters, mut after): (Vec<DeadLetterView>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut query = query.clone();
+        query.extend(after.map(|after| ("after", after)));
+        let mut page: DeadPageView = admin.get(&["dead-letters"], &query).await?;
+        if json {
+            letters.append(&mut page.dead_letters);
+        } else {
+            page.dead_letters.iter().for_each(|letter| println!("{}", line(letter)));
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if json {
+        println!("{}", to_json(&letters));
+    }
+    Ok(())
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("views are plain data")
+}
+
+fn event_type(letter: &DeadLetterView) -> String {
+    letter.event_type.as_ref().map_or_else(|| "-".to_owned(), EventType::short_name)
+}
+
+fn line(letter: &DeadLetterView) -> String {
+    let DeadLetterView { jti, stream_id, reason, .. } = letter;
+    let (died, kind) = (moment::show(letter.died_at), plain(&event_type(letter)));
+    format!("{jti}  {stream_id}  {died}  {reason:22}  {kind}")
+}
+
+fn describe(letter: &DeadLetterView) -> String {
+    let members = [
+        ("jti", Some(letter.jti.to_string())),
+        ("copy_of", letter.copy_of.as_ref().map(Jti::to_string)),
+        ("stream_id", Some(letter.stream_id.to_string())),
+        ("provider", Some(letter.provider.to_string())),
+        ("position", Some(letter.position.to_string())),
+        ("event_type", Some(event_type(letter))),
+        ("reason", Some(letter.reason.clone())),
+        ("detail", Some(letter.detail.clone())),
+        ("attempts", Some(letter.attempts.to_string())),
+        ("accepted", Some(moment::show(letter.accepted_at))),
+        ("died", Some(moment::show(letter.died_at))),
+        ("claims", letter.claims.as_ref().map(|claims| claims.get().to_owned())),
+    ];
+    let shown = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let lines = shown.map(|(name, value)| format!("{name:11}  {}", plain(&value)));
+    lines.collect::<Vec<_>>().join("\n")
+}

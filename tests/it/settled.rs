@@ -1,0 +1,49 @@
+//! What operators do with SETs after they are settled: dead letters, replays, and what became of an
+//! event. With the real command.
+
+mod access;
+mod dead_letters;
+mod replay;
+mod trace;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{http_client::Answer, receiver::Receiver, scene::Scene},
+    scripted_server::Reply,
+};
+
+/// Refuses the first `count` SETs for good, and takes what comes after.
+async fn refusing(count: usize) -> Receiver {
+    Receiver::start(move |n, _| {
+        if n < count {
+            Reply::full(400, &[], r#"{"err":"invalid_audience","description":"who?"}"#)
+        } else {
+            Reply::status(202)
+        }
+    })
+    .await
+}
+
+impl Scene {
+    /// Posts to the admin API.
+    async fn post_as_operator(&self, path: &str, body: &Value) -> Answer {
+        let token = self.daemon.operator_token().await;
+        self.daemon.admin(&token, Method::POST, path).json(body).send().await
+    }
+
+    /// The SETs that a poll is answered with, by `jti`; all are acknowledged.
+    async fn take_by_poll(&self) -> serde_json::Map<String, Value> {
+        let answer = self.poll(json!({"returnImmediately": true})).await.expect(200).json();
+        let sets = answer["sets"].as_object().expect("SETs").clone();
+        let ack: Vec<_> = sets.keys().collect();
+        self.poll(json!({"returnImmediately": true, "maxEvents": 0, "ack": ack})).await.expect(200);
+        sets
+    }
+
+    async fn dead_letters(&self) -> Vec<Value> {
+        let letters = self.daemon.ssfd_json(&["dead", "list"]).await;
+        letters.as_array().expect("a list").clone()
+    }
+}

@@ -1,0 +1,156 @@
+//! A stream gets again what it was sent.
+
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{receiver::Receiver, scene::Scene},
+    scripted_server::Seen,
+};
+
+/// A push stream that has been sent one SET about each of `s-1`, `s-2`, `s-1`.
+async fn delivered(receiver: &mut Receiver) -> (Scene, Vec<Seen>) {
+    let scene = Scene::pushing_to(receiver).await;
+    scene.publish(&["s-1", "s-2", "s-1"]).await;
+    let mut sets = receiver.next_few(3).await;
+    scene.settled().await;
+    // Those of different subjects may overtake each other.
+    sets.sort_by_key(Seen::subject);
+    (scene, sets)
+}
+
+async fn next(receiver: &mut Receiver, count: usize) -> Vec<Seen> {
+    let mut sets = receiver.next_few(count).await;
+    sets.sort_by_key(Seen::subject);
+    sets
+}
+
+fn claims(sets: &[Seen]) -> Vec<Value> {
+    sets.iter().map(Seen::claims).collect()
+}
+
+#[actix_web::test]
+async fn a_receiver_gets_the_same_sets_again_in_order() {
+    let mut receiver = Receiver::accepting().await;
+    let (scene, first) = delivered(&mut receiver).await;
+    let replay = ["replay", &scene.stream, "--since", "1h"];
+
+    let counted = scene.daemon.ssfd_says(&[&replay[..], &["--dry-run"]].concat()).await;
+    assert_eq!(counted, format!("3 would be replayed to {}\n", scene.stream));
+    assert!(receiver.rest().is_empty());
+    // As often as it is asked for; the second time in two pages.
+    for rate in ["100", "2"] {
+        let replayed = scene.daemon.ssfd_json(&[&replay[..], &["--rate", rate]].concat()).await;
+        assert_eq!(replayed, json!({"dry_run": false, "sets": 3, "left": 0}));
+        assert_eq!(claims(&next(&mut receiver, 3).await), claims(&first));
+        scene.settled().await;
+    }
+    let since = "2100-01-01T00:00:00Z";
+    let replayed = scene.daemon.ssfd_says(&["replay", &scene.stream, "--since", since]).await;
+    assert!(replayed.starts_with("0 replayed"), "{replayed}");
+}
+
+/// RFC 8417 §2.2: a new `jti` is a new SET, issued now; `txn` says that its cause is the same.
+#[actix_web::test]
+async fn a_receiver_gets_sets_under_a_new_jti_that_say_the_same() {
+    let mut receiver = Receiver::accepting().await;
+    let (scene, first) = delivered(&mut receiver).await;
+    let mut seen: Vec<_> = first.iter().map(Seen::jti).collect();
+    for _ in 0..2 {
+        let replay = ["replay", &scene.stream, "--since", "1h", "--new-jti"];
+        let replayed = scene.daemon.ssfd_says(&replay).await;
+        // The copies of the first replay are none of the second.
+        assert_eq!(replayed, format!("3 replayed to {}\n", scene.stream));
+        let again = next(&mut receiver, 3).await;
+        for (again, first) in again.iter().zip(&first) {
+            let (mut again, mut first) = (again.claims(), first.claims());
+            let issued = [&again, &first].map(|claims| claims["iat"].as_i64().expect("a number"));
+            assert!(issued[1] <= issued[0], "{issued:?}");
+            seen.push(again["jti"].as_str().expect("a jti").to_owned());
+            for claims in [&mut again, &mut first] {
+                let claims = claims.as_object_mut().expect("claims");
+                claims.remove("jti").and(claims.remove("iat")).expect("both are there");
+            }
+            assert_eq!(again, first);
+        }
+        scene.settled().await;
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 9);
+}
+
+#[actix_web::test]
+async fn a_polling_receiver_gets_them_with_its_next_poll() {
+    let scene = Scene::polling().await;
+    scene.publish(&["s-1", "s-2"]).await;
+    let first = scene.take_by_poll().await;
+    assert_eq!(first.len(), 2);
+    for (flag, kept) in [(&[][..], true), (&["--new-jti"], false)] {
+        let replay = ["replay", &scene.stream, "--since", "1h"];
+        scene.daemon.ssfd_says(&[&replay[..], flag].concat()).await;
+        let again = scene.take_by_poll().await;
+        assert_eq!(again.len(), 2);
+        assert!(again.keys().all(|jti| first.contains_key(jti) == kept), "{again:?}");
+    }
+}
+
+#[actix_web::test]
+async fn it_begins_with_a_set_or_a_place() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_to(&receiver).await;
+    scene.publish(&["s-1", "s-1", "s-1"]).await;
+    let first = receiver.next_few(3).await;
+    scene.settled().await;
+    let second = first[1].jti();
+    let trace = scene.daemon.ssfd_json(&["explain", "--jti", &second]).await;
+    let place = trace["streams"][0]["sets"][0]["position"].to_string();
+
+    // The place first: with its own `jti` a SET moves to the end.
+    for from in [["--from-position", &place], ["--from-jti", &second]] {
+        let replay = ["replay", &scene.stream, from[0], from[1], "--dry-run"];
+        assert!(scene.daemon.ssfd_says(&replay).await.starts_with("2 "), "{from:?}");
+    }
+    scene.daemon.ssfd_says(&["replay", &scene.stream, "--from-jti", &second]).await;
+    assert_eq!(claims(&receiver.next_few(2).await), claims(&first[1..]));
+}
+
+/// Whoever lost an answer asks for the page again.
+#[actix_web::test]
+async fn a_page_that_is_asked_for_twice_makes_no_set_twice() {
+    let mut receiver = Receiver::accepting().await;
+    let (scene, _) = delivered(&mut receiver).await;
+    let path = format!("/streams/{}/replay", scene.stream);
+    let mut body = json!({"since": 0, "jti": "new", "limit": 1});
+    let page = scene.post_as_operator(&path, &body).await.expect(200).json();
+    assert_eq!((&page["sets"], &page["left"]), (&json!(1), &json!(0)));
+    body["after"] = page["next"].clone();
+    for expected in [(1, 0), (0, 1)] {
+        let page = scene.post_as_operator(&path, &body).await.expect(200).json();
+        assert_eq!((&page["sets"], &page["left"]), (&json!(expected.0), &json!(expected.1)));
+    }
+    scene.settled().await;
+    assert_eq!(receiver.next_few(2).await.len(), 2);
+    assert!(receiver.rest().is_empty());
+}
+
+#[actix_web::test]
+async fn a_stream_that_discards_gets_no_replay() {
+    let mut receiver = Receiver::accepting().await;
+    let (scene, first) = delivered(&mut receiver).await;
+    let replay = ["replay", &scene.stream, "--since", "1h"];
+    scene.change_status("disabled").await;
+    let refused = scene.daemon.ssfd_fails(&replay).await;
+    assert!(refused.contains("409") && refused.contains("disabled"), "{refused}");
+    scene.change_status("paused").await;
+    scene.daemon.ssfd_says(&replay).await;
+    assert_eq!(scene.daemon.backlog().await, 3);
+    assert!(receiver.rest().is_empty());
+    scene.change_status("enabled").await;
+    assert_eq!(claims(&next(&mut receiver, 3).await), claims(&first));
+
+    let unknown = scene.daemon.ssfd_fails(&["replay", "st_x", "--since", "1h"]).await;
+    assert!(unknown.contains("404"), "{unknown}");
+    let jti = ["replay", &scene.stream, "--from-jti", "never-was"];
+    let unknown = scene.daemon.ssfd_fails(&jti).await;
+    assert!(unknown.contains("nothing of this name is kept"), "{unknown}");
+}

@@ -1,0 +1,249 @@
+//! What became of an event, on each stream.
+
+use hyper::Method;
+use serde_json::{Value, json};
+use ssfd::domain::subject::format::SubjectFormat;
+
+use super::refusing;
+use crate::harness::{
+    daemon::{Daemon, PROVIDER},
+    events::{SESSION_REVOKED, about_with, key},
+    eventually,
+    http_client::post,
+    receiver::Receiver,
+    redis::Redis,
+    scene::Scene,
+    streams::{by_poll, push_to},
+};
+
+impl Scene {
+    /// Publishes an event with this id about the opaque subject `s-1`, and more members.
+    async fn publish_with_id(&self, id: &str, more: Value) {
+        let mut event = about_with("s-1", more);
+        event["id"] = id.into();
+        self.daemon.publish(&self.upstream, &event).await.expect(202);
+    }
+
+    /// What became of the event with this id on one stream.
+    async fn became(&self, id: &str, stream: &str) -> Value {
+        let trace = self.daemon.ssfd_json(&["explain", "--event-id", id, "--stream", stream]).await;
+        trace["streams"][0].clone()
+    }
+
+    /// The state of its only SET there, and the reason.
+    async fn state(&self, id: &str, stream: &str) -> (String, Value) {
+        let became = self.became(id, stream).await;
+        let sets = became["sets"].as_array().expect("SETs");
+        assert_eq!(sets.len(), 1, "{became}");
+        (sets[0]["state"].as_str().expect("a state").to_owned(), sets[0]["reason"].clone())
+    }
+
+    /// Why there is no SET.
+    async fn why(&self, id: &str, stream: &str) -> String {
+        let became = self.became(id, stream).await;
+        assert_eq!(became["sets"], json!([]), "{became}");
+        became["reason"].as_str().expect("a reason").to_owned()
+    }
+
+    async fn stream_requesting(&self, types: &[&str]) -> String {
+        let body = json!({"events_requested": types, "delivery": by_poll()});
+        let url = self.daemon.provider_url(PROVIDER, "/ssf/streams");
+        let answer = post(&url).bearer(&self.token).json(&body).send().await.expect(201);
+        answer.json()["stream_id"].as_str().expect("an id").to_owned()
+    }
+}
+
+#[actix_web::test]
+async fn each_state_of_a_set_is_told() {
+    let receiver = refusing(1).await;
+    let scene = Scene::pushing_to(&receiver).await;
+    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    scene.publish_with_id("e-1", json!({"txn": "c-991"})).await;
+
+    assert_eq!(scene.state("e-1", &polled).await, ("pending".into(), json!(null)));
+    eventually("it is refused", async || {
+        scene.state("e-1", &scene.stream).await == ("dead".into(), json!("invalid_audience"))
+    })
+    .await;
+    scene.daemon.change_status(&scene.token, &polled, "paused").await.expect(200);
+    assert_eq!(scene.state("e-1", &polled).await.0, "held");
+    scene.daemon.change_status(&scene.token, &polled, "disabled").await.expect(200);
+    assert_eq!(scene.state("e-1", &polled).await, ("discarded".into(), json!("disabled")));
+
+    scene.daemon.ssfd_says(&["dead", "redrive", "--all"]).await;
+    scene.settled().await;
+    assert_eq!(scene.state("e-1", &scene.stream).await.0, "sent");
+    scene.daemon.ssfd_says(&["replay", &scene.stream, "--since", "1h", "--new-jti"]).await;
+    scene.settled().await;
+    let became = scene.became("e-1", &scene.stream).await;
+    let [set, copy] = [0, 1].map(|n| became["sets"][n].clone());
+    assert_eq!((&copy["state"], &copy["copy_of"]), (&json!("sent"), &set["jti"]));
+
+    // From either SET the event is found, and the other streams with it.
+    for set in [&set, &copy] {
+        let jti = set["jti"].as_str().expect("a jti");
+        let trace = scene.daemon.ssfd_json(&["explain", "--jti", jti]).await;
+        let event = &trace["event"];
+        assert_eq!((&event["id"], &event["txn"]), (&json!("e-1"), &json!("c-991")));
+        assert_eq!(event["event_type"], SESSION_REVOKED);
+        assert_eq!(trace["streams"].as_array().map(Vec::len), Some(2));
+        let text = scene.daemon.ssfd_says(&["explain", "--jti", jti]).await;
+        assert!(text.contains("caep:session-revoked of provider acme, accepted 20"), "{text}");
+        assert!(text.contains("discarded") && text.contains("replayed"), "{text}");
+    }
+}
+
+#[actix_web::test]
+async fn each_reason_for_no_set_is_told() {
+    let scene = Scene::polling().await;
+    let daemon = &scene.daemon;
+    let narrowed = daemon.create_stream(&scene.token, by_poll()).await;
+    let deaf = scene.stream_requesting(&[]).await;
+    let disabled = daemon.create_stream(&scene.token, by_poll()).await;
+    daemon.change_status(&scene.token, &disabled, "disabled").await.expect(200);
+    let removed = daemon.create_stream(&scene.token, by_poll()).await;
+    let subject = json!({"format": "opaque", "id": "s-1"});
+    let url = daemon.provider_url(PROVIDER, "/ssf/subjects/remove");
+    let body = json!({"stream_id": removed, "subject": subject});
+    post(&url).bearer(&scene.token).json(&body).send().await.expect(204);
+
+    let named = json!({"stream_ids": [scene.stream, deaf, disabled, removed]});
+    scene.publish_with_id("e-1", named).await;
+    scene.take_by_poll().await;
+    let later = daemon.create_stream(&scene.token, by_poll()).await;
+
+    for (stream, reason) in [
+        (&narrowed, "not_named"),
+        (&deaf, "not_requested"),
+        (&disabled, "disabled"),
+        (&removed, "subject"),
+        (&later, "later"),
+    ] {
+        assert_eq!(scene.why("e-1", stream).await, reason);
+    }
+    assert_eq!(scene.state("e-1", &scene.stream).await.0, "sent");
+    // What a Receiver changes afterwards says nothing of what was.
+    daemon.change_status(&scene.token, &disabled, "enabled").await.expect(200);
+    assert_eq!(scene.why("e-1", &disabled).await, "disabled");
+
+    let text = daemon.ssfd_says(&["explain", "--event-id", "e-1"]).await;
+    let line = format!("stream {removed} of rx: no SET, subject: its Receiver had removed");
+    assert!(text.contains(&line), "{text}");
+}
+
+/// SSF §7.1: a stream that gets what it adds.
+#[actix_web::test]
+async fn a_subject_that_was_not_added_or_went_again_is_told() {
+    let scene = Scene::polling_with(|config| {
+        let provider = config.providers.values_mut().next().expect("there is one");
+        provider.default_subjects = ssfd::domain::subject::list::DefaultSubjects::None;
+    })
+    .await;
+    let change = async |operation: &str, status| {
+        let subject = json!({"format": "opaque", "id": "s-1"});
+        let url = scene.daemon.provider_url(PROVIDER, &format!("/ssf/subjects/{operation}"));
+        let body = json!({"stream_id": scene.stream, "subject": subject});
+        post(&url).bearer(&scene.token).json(&body).send().await.expect(status);
+    };
+    scene.publish_with_id("e-1", json!({})).await;
+    assert_eq!(scene.why("e-1", &scene.stream).await, "subject");
+    change("add", 200).await;
+    scene.publish_with_id("e-2", json!({})).await;
+    change("remove", 204).await;
+    assert!(scene.take_by_poll().await.is_empty());
+    let discarded = ("discarded".to_owned(), json!("subject"));
+    assert_eq!(scene.state("e-2", &scene.stream).await, discarded);
+}
+
+/// SSF §10.1, RISC §2.8.
+#[actix_web::test]
+async fn a_form_that_is_missing_and_an_account_that_opted_out_are_told() {
+    let scene = Scene::polling().await;
+    scene.set_subject_format(SubjectFormat::Email).await;
+    let disabled = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+    let risc = scene.stream_requesting(&[disabled]).await;
+    scene.publish_with_id("e-1", json!({})).await;
+    assert_eq!(scene.why("e-1", &scene.stream).await, "format");
+
+    scene.publish_with_id("e-2", json!({"type": "risc:opt-out-effective", "event": {}})).await;
+    scene.publish_with_id("e-3", json!({"type": disabled, "event": {}})).await;
+    assert_eq!(scene.why("e-3", &risc).await, "opted_out");
+}
+
+#[actix_web::test]
+async fn an_event_from_redis_is_told_with_its_place() {
+    let redis = Redis::start().await;
+    let receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        config.ingest.redis.url = Some(redis.url());
+    })
+    .await;
+    let entry = redis.publish(&key(), &about_with("s-1", json!({"id": "e-1"}))).await;
+    eventually("it is sent", async || {
+        let trace = ["explain", "--event-id", "e-1", "--json"];
+        let trace = scene.daemon.ssfd(&trace).await;
+        let trace: Value = serde_json::from_slice(&trace.stdout).unwrap_or_default();
+        let sent = trace["streams"][0]["sets"][0]["state"] == "sent";
+        sent && trace["event"]["place"] == format!("ssf:events:acme/0/{entry}")
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn without_a_record_the_set_alone_is_told() {
+    let mut receiver = Receiver::accepting().await;
+    let scene = Scene::pushing_with(&receiver, |config| {
+        let provider = config.providers.values_mut().next().expect("there is one");
+        provider.event_ledger = false;
+    })
+    .await;
+    scene.publish_with_id("e-1", json!({})).await;
+    let jti = receiver.next().await.jti();
+    scene.settled().await;
+    let trace = scene.daemon.ssfd_json(&["explain", "--jti", &jti]).await;
+    assert_eq!(trace.get("event"), None);
+    assert_eq!(trace["streams"][0]["sets"][0]["state"], "sent");
+    let text = scene.daemon.ssfd_says(&["explain", "--jti", &jti]).await;
+    assert!(text.contains("no event is recorded for this SET"), "{text}");
+
+    for unknown in [["--event-id", "e-1"], ["--jti", "never-was"]] {
+        let said = scene.daemon.ssfd_fails(&[&["explain"], &unknown[..]].concat()).await;
+        assert!(said.contains("404"), "{said}");
+    }
+}
+
+/// The others are not left out.
+#[actix_web::test]
+async fn many_streams_come_page_by_page() {
+    let scene = Scene::polling().await;
+    for _ in 0..4 {
+        scene.daemon.create_stream(&scene.token, push_to("http://127.0.0.1:9/in")).await;
+    }
+    scene.publish_with_id("e-1", json!({})).await;
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    let token = scene.daemon.operator_token().await;
+    loop {
+        let path = format!("/events?provider=acme&event_id=e-1&limit=2{after}");
+        let page = scene.daemon.admin(&token, Method::GET, &path).send().await.expect(200).json();
+        let streams = page["streams"].as_array().expect("streams").clone();
+        assert!(streams.len() <= 2);
+        seen.extend(streams.iter().map(|stream| stream["stream_id"].clone().to_string()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 5);
+    assert!(seen.is_sorted());
+    let whole = scene.daemon.ssfd_json(&["explain", "--event-id", "e-1"]).await;
+    assert_eq!(whole["streams"].as_array().map(Vec::len), Some(5));
+}
+
+#[actix_web::test]
+async fn a_file_and_a_published_event_are_different_questions() {
+    let daemon = Daemon::start().await;
+    for args in [&["explain"][..], &["explain", "event.json", "--jti", "a"]] {
+        let said = daemon.ssfd_fails(args).await;
+        assert!(said.contains("Usage: ssfd"), "{said}");
+    }
+}
