@@ -64,6 +64,35 @@ async fn a_disabled_stream_discards_its_sets() {
     assert!(receiver.rest().is_empty());
 }
 
+/// SSF §8.1.2.1. Accepted, the SET is settled; refused for now, it is held like the one behind it.
+#[actix_web::test]
+async fn an_attempt_that_a_pause_meets_ends_as_it_does_and_no_other_begins() {
+    for (status, again) in [(202, vec!["s-1"]), (503, vec!["s-1", "s-1"])] {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let mut receiver = Receiver::start(move |n, _| match n {
+            0 => Reply::status(status).behind(&held),
+            _ => Reply::status(202),
+        })
+        .await;
+        let scene = Scene::pushing_to(&receiver).await;
+        scene.publish(&["s-1", "s-1"]).await;
+        let under_way = receiver.next().await;
+        scene.change_status("paused").await;
+        gate.open();
+        let ended = async || scene.in_outbox().await == again.len() as u64;
+        eventually("the result is recorded", ended).await;
+        assert!(receiver.rest().is_empty());
+
+        scene.change_status("enabled").await;
+        let sent = receiver.next_few(again.len()).await;
+        assert_eq!(sent.iter().map(Seen::subject).collect::<Vec<_>>(), again);
+        assert_eq!(sent[0].jti() == under_way.jti(), status == 503);
+        scene.settled().await;
+        assert!(receiver.rest().is_empty());
+    }
+}
+
 /// SSF §8.1.1.5.
 #[actix_web::test]
 async fn a_deleted_stream_sends_no_more() {
