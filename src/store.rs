@@ -1,6 +1,7 @@
 //! What survives a restart. The store is the queue; every message elsewhere is only a hint that
 //! there is something in it.
 
+mod about;
 pub mod kept;
 pub mod ledger;
 pub mod sqlite;
@@ -16,6 +17,7 @@ use crate::{
         grant::{Grant, TokenHash},
         id::{ClientId, Jti, ProviderName, StreamId},
         opt_out::OptOut,
+        set::Origin,
         set_error::{ErrCode, SetError},
         stream::StreamConfig,
         subject::{
@@ -88,6 +90,9 @@ impl std::str::FromStr for EntryId {
 #[derive(Debug, Clone)]
 pub struct Append {
     pub provider: ProviderName,
+    /// What makes it one and the same: with an event that is appended again, as after an error, a store
+    /// goes on where it broke off.
+    pub origin: Origin,
     /// The publisher's id: a second event with it, within the store's window, is a duplicate.
     pub event_id: Option<String>,
     /// One for each stream that the event matched; may be empty.
@@ -240,6 +245,9 @@ pub trait Store: Send + Sync {
 
     /// All streams, for building the index of a starting node.
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError>;
+
+    /// One stream as it is now: a change that another node made is taken up by it.
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError>;
 
     // Lists of subjects. Most calls are about nothing but one entry and may be many.
 
