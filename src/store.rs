@@ -4,6 +4,7 @@
 mod about;
 pub mod kept;
 pub mod ledger;
+pub mod redis;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -47,6 +48,10 @@ pub enum StoreError {
     /// What a page was to go on from was not said by this store.
     #[error("there is no such page")]
     NoSuchPage,
+    /// Another node serves the stream now, and with it what becomes of its SETs: nothing of the call
+    /// was done, and nothing more is to be done here.
+    #[error("another node serves this stream now")]
+    Fenced,
     /// Nothing of the call was done; another try may help once the cause is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),

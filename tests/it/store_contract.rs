@@ -9,6 +9,7 @@ mod model;
 mod opt_out;
 mod outgoing;
 mod polling;
+mod redis;
 mod settled;
 mod sqlite;
 mod streams;
