@@ -225,7 +225,7 @@ mod tests {
             accepted_at: Timestamp::from_millis(i64::MAX),
             event_id: None,
             record: EventRecord {
-                origin: Origin::drawn(Uuid::nil()),
+                origin: Origin::drawn(Uuid::nil(), Timestamp::EPOCH),
                 event_type: REVOKED.parse().expect("valid"),
                 txn: None,
                 stream_ids: None,

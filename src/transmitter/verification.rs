@@ -60,7 +60,7 @@ impl Transmitter {
             identifiers: None,
             lane: Lane::of(&subject),
             txn: None,
-            origin: &Origin::drawn(clock::random_uuid()),
+            origin: &Origin::drawn(clock::random_uuid(), now),
             kind: Kind::Control,
             now,
         };
