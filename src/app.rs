@@ -118,7 +118,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     for stream in store.streams_with_list().await? {
         directory.subject_removed(&stream);
     }
-    let signer = Signer::start(&config.signer, Arc::clone(&keys));
+    let signer = Signer::start(&config.signer, Arc::clone(&keys))?;
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),

@@ -213,7 +213,10 @@ impl Consumer {
         let json = entry.json(self.settings.event_bytes_max)?;
         let event = self.transmitter.admit(&self.provider, json)?;
         let place = format!("{}/{epoch}/{}", self.partition.key, entry.id);
-        Ok(Incoming { event, origin: Origin::of_place(&self.provider.name, &place) })
+        Ok(Incoming {
+            event,
+            origin: Origin::of_place(&self.provider.name, &place, entry.id.time()),
+        })
     }
 
     async fn read(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Entry>> {
