@@ -32,6 +32,10 @@ impl Slots {
         Ok(Self { connections, keys: Keys::new(&settings.key_prefix), epochs })
     }
 
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     pub(super) fn call(&self, script: &'static Script, slot: Slot) -> Call {
         Call::new(script, slot, self.keys.tag(slot))
     }
