@@ -153,8 +153,11 @@ pub(super) fn discard_unwanted(
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+    use tempfile::TempDir;
+
     use super::*;
-    use crate::store::sqlite::plan::plan;
+    use crate::store::sqlite::{SqliteSettings, connection, plan::plan};
 
     #[test]
     fn heads_are_read_in_order_without_sorting_and_nothing_else_is_passed() {
@@ -167,6 +170,25 @@ mod tests {
             let steps = plan(sql);
             assert!(steps.iter().any(|step| step.contains(by)), "{steps:?}");
             assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_it_is_given() {
+        let folder = TempDir::new().expect("a folder");
+        let settings =
+            SqliteSettings { path: folder.path().join("ssfd.db"), ..SqliteSettings::default() };
+        let db = connection::open(&settings).expect("opens");
+        for sql in [FRESH, RETRIES, NEXT_RETRY, HEAD] {
+            let mut statement = db.prepare(sql).expect("a statement");
+            for value in 0..3 {
+                for parameter in 1..=statement.parameter_count() {
+                    statement.raw_bind_parameter(parameter, value).expect("bound");
+                }
+                let mut rows = statement.raw_query();
+                while rows.next().expect("it runs").is_some() {}
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
         }
     }
 }
