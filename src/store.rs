@@ -1,8 +1,10 @@
 //! What survives a restart. The store is the queue; every message elsewhere is only a hint that
 //! there is something in it.
 
+mod about;
 pub mod kept;
 pub mod ledger;
+pub mod redis;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::{
         grant::{Grant, TokenHash},
         id::{ClientId, Jti, ProviderName, StreamId},
         opt_out::OptOut,
+        set::Origin,
         set_error::{ErrCode, SetError},
         stream::StreamConfig,
         subject::{
@@ -45,6 +48,10 @@ pub enum StoreError {
     /// What a page was to go on from was not said by this store.
     #[error("there is no such page")]
     NoSuchPage,
+    /// Another node serves the stream now, and with it what becomes of its SETs: nothing of the call
+    /// was done, and nothing more is to be done here.
+    #[error("another node serves this stream now")]
+    Fenced,
     /// Nothing of the call was done; another try may help once the cause is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -95,6 +102,9 @@ impl std::str::FromStr for EntryId {
 #[derive(Debug, Clone)]
 pub struct Append {
     pub provider: ProviderName,
+    /// What makes it one and the same: with an event that is appended again, as after an error, a store
+    /// goes on where it broke off.
+    pub origin: Origin,
     /// The publisher's id: a second event with it, within the store's window, is a duplicate.
     pub event_id: Option<String>,
     /// One for each stream that the event matched; may be empty.
@@ -247,6 +257,9 @@ pub trait Store: Send + Sync {
 
     /// All streams, for building the index of a starting node.
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError>;
+
+    /// One stream as it is now: a change that another node made is taken up by it.
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError>;
 
     // Lists of subjects. Most calls are about nothing but one entry and may be many.
 

@@ -146,6 +146,11 @@ impl Store for SqliteStore {
         self.readers.run(streams::all).await
     }
 
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+        let id = id.clone();
+        self.readers.run(move |db| streams::find(db, &id)).await
+    }
+
     async fn change_list(
         &self,
         stream: &StreamId,

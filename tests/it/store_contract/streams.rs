@@ -24,8 +24,14 @@ pub(super) async fn a_stream_comes_back_as_it_was_given(backend: impl Backend) {
     create(&*store, given.clone()).await;
     drop(store);
 
-    let mut kept = backend.open().await.streams().await.expect("readable");
+    let store = backend.open().await;
+    let mut kept = store.streams().await.expect("readable");
     kept.sort_by(|a, b| a.id.cmp(&b.id));
+    for stream in &given {
+        let found = store.stream(&stream.id).await.expect("readable");
+        assert_eq!(found.as_ref(), Some(stream));
+    }
+    assert_eq!(store.stream(&id("st_x")).await.expect("readable"), None);
     given.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(kept, given);
 }

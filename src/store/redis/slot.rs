@@ -1,0 +1,74 @@
+//! Slots: the shares into which the streams of all nodes are divided.
+
+use std::fmt;
+
+/// How many slots there are. Fixed for good: with another number, what is stored is not found.
+pub const SLOTS: u16 = 256;
+
+/// A share of the streams. All keys of a slot hash alike in a Redis Cluster, so that whatever is
+/// about one stream is one atomic step there; and one node serves all of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The slot of what is named by these parts. Stored by it, so the hash must stay the same from
+    /// build to build: FNV-1a. Between two parts goes a byte that is in no name.
+    pub fn of(parts: &[&str]) -> Self {
+        let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        // The low bits alone depend on little more than the last byte's.
+        let folded = (hash ^ (hash >> 32)) % u64::from(SLOTS);
+        Self(u16::try_from(folded).expect("below the number of slots"))
+    }
+
+    /// `None` beyond the last.
+    pub fn numbered(number: u16) -> Option<Self> {
+        (number < SLOTS).then_some(Self(number))
+    }
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..SLOTS).map(Self)
+    }
+
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_the_same_in_every_build() {
+        let numbers = ["st_1", "st_2", ""].map(|name| Slot::of(&[name]).number());
+        assert_eq!(numbers, [OF_ST_1, OF_ST_2, OF_NOTHING]);
+        assert_ne!(Slot::of(&["ab", "c"]), Slot::of(&["a", "bc"]));
+    }
+
+    #[test]
+    fn names_spread_over_all_slots() {
+        let mut counts = vec![0; usize::from(SLOTS)];
+        for n in 0..25_600 {
+            counts[Slot::of(&[&format!("stream-{n}")]).index()] += 1;
+        }
+        let (least, most) = (counts.iter().min(), counts.iter().max());
+        assert!(Some(&50) < least && most < Some(&150), "{least:?} to {most:?} of 100 each");
+    }
+
+    const OF_ST_1: u16 = 104;
+    const OF_ST_2: u16 = 51;
+    const OF_NOTHING: u16 = 147;
+}
