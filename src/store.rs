@@ -3,6 +3,7 @@
 
 pub mod kept;
 pub mod ledger;
+pub mod slot;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -45,6 +46,9 @@ pub enum StoreError {
     /// What a page was to go on from was not said by this store.
     #[error("there is no such page")]
     NoSuchPage,
+    /// Another node serves this stream now: nothing of the call was done, and no try will help.
+    #[error("another node serves this stream now")]
+    Fenced,
     /// Nothing of the call was done; another try may help once the cause is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -240,6 +244,9 @@ pub trait Store: Send + Sync {
 
     /// All streams, for building the index of a starting node.
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError>;
+
+    /// One stream as it now stands, for a node that is told of a change that another made.
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError>;
 
     // Lists of subjects. Most calls are about nothing but one entry and may be many.
 

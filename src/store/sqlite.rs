@@ -140,6 +140,11 @@ impl Store for SqliteStore {
         self.readers.run(streams::all).await
     }
 
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+        let id = id.clone();
+        self.readers.run(move |db| streams::one(db, &id)).await
+    }
+
     async fn change_list(
         &self,
         stream: &StreamId,

@@ -56,6 +56,11 @@ const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, en
     subject_format
     FROM streams ORDER BY key";
 
+const ONE: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
+    authorization_header, description, status, reason, version, created_at, default_subjects,
+    subject_format
+    FROM streams WHERE id = ?1";
+
 pub(super) fn create(
     db: &Connection,
     stream: &StreamConfig,
@@ -125,6 +130,10 @@ pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {
 
 pub(super) fn all(db: &Connection) -> Result<Vec<StreamConfig>, StoreError> {
     db.prepare_cached(ALL)?.query_and_then([], read)?.collect()
+}
+
+pub(super) fn one(db: &Connection, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+    db.prepare_cached(ONE)?.query_and_then([id.as_str()], read)?.next().transpose()
 }
 
 /// What stands for a stream in its SETs.
