@@ -27,6 +27,8 @@ use crate::{
         stream::{EndpointFault, Environment},
     },
     auth::Authenticator,
+    clock,
+    cluster::{teller::Teller, tenure::Tenure},
     config::{Config, ConfigError},
     directory::Directory,
     http::{self, Services, connection},
@@ -119,11 +121,13 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     for stream in store.streams_with_list().await? {
         directory.subject_removed(&stream);
     }
+    let (tenure, teller) = (Arc::new(Tenure::alone(clock::instant())), Arc::new(Teller::silent()));
     let signer = Signer::start(&config.signer, Arc::clone(&keys));
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),
         directory: Arc::clone(&directory),
+        tenure: Arc::clone(&tenure),
         signer: signer.clone(),
         push,
         hosts: Hosts::new(config.delivery.host_in_flight_max),
@@ -137,6 +141,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         Arc::clone(&registry),
         signer,
         config.poll.clone(),
+        (Arc::clone(&tenure), teller),
     ));
     transmitter.take_up_activity().await?;
     let services = Services {
@@ -144,6 +149,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         authenticator: Authenticator::new(Arc::clone(&store), authorization),
         keys,
         store,
+        tenure,
         readiness: Arc::default(),
         metrics,
         public: config.public.clone(),

@@ -30,6 +30,9 @@ impl StreamActor {
             // The stream was changed a moment ago, and is about to hear of it.
             return;
         };
+        if !self.may_begin(ctx) {
+            return;
+        }
         let host = endpoint.origin();
         let mut rooms = std::mem::take(&mut self.granted);
         rooms.retain(|room| room.is_at(&host));
