@@ -219,6 +219,7 @@ impl App {
             &config.ingest.redis,
             &transmitter,
             &services.store,
+            &services.tenure,
             &services.readiness,
             &stopped,
         )?;
