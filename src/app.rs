@@ -11,6 +11,7 @@ use std::{
     future::Future,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{App as HttpApp, HttpServer, dev::Server, middleware};
@@ -40,7 +41,7 @@ use crate::{
         metrics::{self, Listener},
         readiness::Readiness,
     },
-    transmitter::Transmitter,
+    transmitter::{Sharing, Transmitter},
 };
 
 use self::background::Background;
@@ -141,7 +142,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         Arc::clone(&registry),
         signer,
         config.poll.clone(),
-        (Arc::clone(&tenure), teller),
+        Sharing { tenure: Arc::clone(&tenure), teller, activity_lag: Duration::ZERO },
     ));
     transmitter.take_up_activity().await?;
     let services = Services {
@@ -228,6 +229,7 @@ impl App {
             &transmitter,
             &registry,
             &services.store,
+            &services.tenure,
             faults,
             services.metrics.clone(),
         );

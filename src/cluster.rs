@@ -1,6 +1,6 @@
-//! Several nodes on one store: which streams and partitions each of them serves, and how they tell
-//! each other what has changed.
-
+//! Several nodes on one store.
+pub mod local;
 pub mod news;
+pub mod settings;
 pub mod teller;
 pub mod tenure;

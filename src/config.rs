@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{load::load, provider::ProviderSettings};
 use crate::{
     actor::signer::SignerSettings,
+    cluster::settings::ClusterSettings,
     delivery::{poll::PollSettings, settings::DeliverySettings},
     domain::{id::ProviderName, provider::Provider, time::Timestamp},
     http::settings::{InternalSettings, PublicSettings},
@@ -33,6 +34,7 @@ pub struct Config {
     pub public: PublicSettings,
     pub internal: InternalSettings,
     pub store: StoreSettings,
+    pub cluster: ClusterSettings,
     pub ingest: IngestSettings,
     pub delivery: DeliverySettings,
     pub push: PushSettings,
@@ -160,6 +162,11 @@ impl Config {
         self.providers.get(provider).is_some_and(|settings| settings.interop)
     }
 
+    /// How far the clocks of other nodes may be ahead of ours; a store in a file has none.
+    pub fn clock_skew_max(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What is old enough to go at `now`.
     pub fn expiry(&self, now: Timestamp) -> Expiry {
         // No SET waits for longer.
@@ -216,6 +223,9 @@ impl Config {
                     return invalid(format!("{key}.{name}"), "must be longer than 0");
                 }
             }
+        }
+        if let Err((key, rule)) = self.cluster.validate() {
+            return invalid(format!("cluster.{key}"), rule);
         }
         let redis = &self.ingest.redis;
         if redis.batch_max == 0 {

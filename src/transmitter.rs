@@ -90,6 +90,14 @@ impl From<StoreError> for RequestError {
     }
 }
 
+/// How this node shares the work with others, if there are any.
+pub struct Sharing {
+    pub tenure: Arc<Tenure>,
+    pub teller: Arc<Teller>,
+    /// How long other nodes may have known of a Receiver's activity before it is recorded.
+    pub activity_lag: Duration,
+}
+
 /// Performs the use cases. One for the whole daemon, shared by all of its edges.
 pub struct Transmitter {
     store: Arc<dyn Store>,
@@ -97,8 +105,7 @@ pub struct Transmitter {
     registry: Arc<Registry>,
     signer: Signer,
     poll: PollSettings,
-    tenure: Arc<Tenure>,
-    teller: Arc<Teller>,
+    sharing: Sharing,
     waiters: Arc<Waiters>,
     /// Streams change one at a time, so that each change starts from what the last one left. What
     /// another node changes meanwhile, the store notices by the version.
@@ -120,7 +127,7 @@ impl Transmitter {
         registry: Arc<Registry>,
         signer: Signer,
         poll: PollSettings,
-        (tenure, teller): (Arc<Tenure>, Arc<Teller>),
+        sharing: Sharing,
     ) -> Self {
         Self {
             store,
@@ -129,8 +136,7 @@ impl Transmitter {
             registry,
             signer,
             poll,
-            tenure,
-            teller,
+            sharing,
             waiters: Arc::default(),
             changes: tokio::sync::Mutex::default(),
             verified_at: Mutex::default(),
@@ -173,16 +179,17 @@ impl Transmitter {
     /// Tells whoever delivers that these outboxes may have something new, on whichever node.
     fn wake(&self, ids: &[StreamId], control: bool) {
         self.wake_here(ids, control);
-        if self.tenure.nodes() < 2 || self.teller.is_silent() {
+        let Sharing { tenure, teller, .. } = &self.sharing;
+        if tenure.nodes() < 2 || teller.is_silent() {
             return;
         }
         let now = clock::instant();
         let pushed_here = |id: &StreamId| {
-            self.tenure.serves(id, now)
+            tenure.serves(id, now)
                 && self.directory.stream(id).is_some_and(|stream| stream.endpoint().is_some())
         };
         let elsewhere = ids.iter().filter(|id| !pushed_here(id));
-        self.teller.tell(News::woken(elsewhere, control));
+        teller.tell(News::woken(elsewhere, control));
     }
 
     /// Tells whoever delivers on this node.

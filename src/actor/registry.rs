@@ -88,9 +88,9 @@ impl Registry {
         Some(actor)
     }
 
-    /// Looks for work whose wake-up was lost, and forgets actors that are gone.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        let with_work = self.environment.store.streams_with_work(clock::now()).await?;
+    /// Looks in these slots for work whose wake-up was lost, and forgets actors that are gone.
+    pub async fn sweep(&self, slots: Slots) -> Result<(), StoreError> {
+        let with_work = self.environment.store.streams_with_work(clock::now(), slots).await?;
         self.wake(&with_work, true);
         self.environment.hosts.forget(clock::now());
         let mut actors = self.actors();

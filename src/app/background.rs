@@ -13,6 +13,7 @@ use super::clock_steps::ClockSteps;
 use crate::{
     actor::{registry::Registry, stream::EndpointFault},
     clock,
+    cluster::tenure::Tenure,
     config::Config,
     store::{HOLD_LIMIT, Store, StoreError},
     telemetry::{causes::with_causes, metrics},
@@ -28,16 +29,18 @@ impl Background {
         transmitter: &Arc<Transmitter>,
         registry: &Arc<Registry>,
         store: &Arc<dyn Store>,
+        tenure: &Arc<Tenure>,
         faults: mpsc::Receiver<EndpointFault>,
         metrics: PrometheusHandle,
     ) -> Self {
         let transmitter = || Arc::clone(transmitter);
         let store = || Arc::clone(store);
+        let tenure = || Arc::clone(tenure);
         Self(vec![
             tokio::spawn(watch_activity(transmitter(), config.process.activity_interval)),
             tokio::spawn(metrics::keep_up(metrics)),
-            tokio::spawn(sweep(Arc::clone(registry), store(), config.delivery.sweep_interval)),
-            tokio::spawn(expire(store(), config.clone())),
+            tokio::spawn(sweep(Arc::clone(registry), store(), tenure(), config.clone())),
+            tokio::spawn(expire(store(), tenure(), config.clone())),
             tokio::spawn(pause_at_fault(transmitter(), faults)),
         ])
     }
@@ -59,11 +62,18 @@ async fn pause_at_fault(transmitter: Arc<Transmitter>, faults: mpsc::Receiver<En
 
 /// Finds work whose wake-up was lost; at once after a start, when there was none at all. A clock that
 /// went back would have what waits for its time wait longer by as much: that is noticed here.
-async fn sweep(registry: Arc<Registry>, store: Arc<dyn Store>, period: Duration) {
+async fn sweep(
+    registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    tenure: Arc<Tenure>,
+    config: Config,
+) {
     let mut steps = ClockSteps::new(clock::now(), clock::instant());
-    let mut tick = interval(period.max(Duration::from_millis(10)));
+    let mut tick = interval(config.delivery.sweep_interval.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut went_back = store.newest().await.ok().flatten().is_some_and(|at| clock::now() < at);
+    // The newest may be by the clock of another node.
+    let now = clock::now() + config.clock_skew_max();
+    let mut went_back = store.newest().await.ok().flatten().is_some_and(|at| now < at);
     loop {
         tick.tick().await;
         let now = clock::now();
@@ -77,7 +87,10 @@ async fn sweep(registry: Arc<Registry>, store: Arc<dyn Store>, period: Duration)
                 Err(error) => sweep_failed(&error),
             }
         }
-        if let Err(error) = registry.sweep().await {
+        if !tenure.is_sure(clock::instant()) {
+            continue;
+        }
+        if let Err(error) = registry.sweep(tenure.slots()).await {
             sweep_failed(&error);
         }
     }
@@ -111,12 +124,15 @@ fn activity_failed(error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(error = with_causes(error), "cannot keep up with the activity of streams");
 }
 
-/// Removes what is kept long enough.
-async fn expire(store: Arc<dyn Store>, config: Config) {
+/// Removes what is kept long enough, on one node for all.
+async fn expire(store: Arc<dyn Store>, tenure: Arc<Tenure>, config: Config) {
     let mut tick = interval(config.store.expiry_interval.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        if !tenure.keeps_house(clock::instant()) {
+            continue;
+        }
         let now = clock::now();
         let expiry = config.expiry(now);
         match store.limit_held(config.store.held_max, now - config.store.held_for, now).await {

@@ -46,6 +46,7 @@ use crate::{
         Backlog, Due, Polled, Position, Store, StoreError, Waiting,
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::RecordedEvent,
+        slot::Slots,
     },
 };
 
@@ -267,7 +268,11 @@ impl Store for SqliteStore {
         self.writer.run(move |db| outbox::forget_waits(db, now)).await
     }
 
-    async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError> {
+    async fn streams_with_work(
+        &self,
+        now: Timestamp,
+        _: Slots,
+    ) -> Result<Vec<StreamId>, StoreError> {
         self.readers.run(move |db| outbox::streams_with_work(db, now)).await
     }
 

@@ -122,7 +122,7 @@ impl Transmitter {
     async fn remove(&self, id: &StreamId) -> Result<(), RequestError> {
         self.store.delete_stream(id).await?;
         self.forget(id);
-        self.teller.tell(News::changed(id));
+        self.sharing.teller.tell(News::changed(id));
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Transmitter {
         self.directory.put(stream);
         // It may have been announced.
         self.wake_here(std::slice::from_ref(&id), true);
-        self.teller.tell(News::changed(&id));
+        self.sharing.teller.tell(News::changed(&id));
         shown
     }
 }

@@ -50,7 +50,7 @@ impl Transmitter {
         // judged.
         self.directory.subject_removed(id);
         self.wake_here(std::slice::from_ref(id), false);
-        self.teller.tell(News::narrowed(id));
+        self.sharing.teller.tell(News::narrowed(id));
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use ssfd::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry},
+    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry, slot::Slots},
 };
 
 /// A place where a backend keeps things, for one test alone.
