@@ -17,6 +17,7 @@ use ssfd::{
     domain::{
         audience::Audience,
         id::StreamId,
+        set::Origin,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
         subject::{format::SubjectFormat, list::DefaultSubjects},
@@ -28,6 +29,7 @@ use ssfd::{
     },
 };
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 /// Half a window, as the machine reads it.
 const BATCH: usize = 128;
@@ -136,8 +138,9 @@ impl Outbox {
                 identifiers: None,
             };
             let provider = "acme".parse().expect("a valid name");
+            let origin = Origin::recorded(Uuid::from_u128(number as u128), None);
             let sets = vec![set];
-            Append { provider, event_id: None, sets, opt_out: None, record: None }
+            Append { provider, origin, event_id: None, sets, opt_out: None, record: None }
         });
         let batch = AppendBatch { events: events.collect(), position: None, now: NOW };
         self.runtime.block_on(self.store.append(batch)).expect("appended");

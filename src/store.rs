@@ -1,8 +1,10 @@
 //! What survives a restart. The store is the queue; every message elsewhere is only a hint that
 //! there is something in it.
 
+mod about;
 pub mod kept;
 pub mod ledger;
+pub mod redis;
 pub mod slot;
 pub mod sqlite;
 
@@ -17,6 +19,7 @@ use crate::{
         grant::{Grant, TokenHash},
         id::{ClientId, Jti, ProviderName, StreamId},
         opt_out::OptOut,
+        set::Origin,
         set_error::{ErrCode, SetError},
         stream::StreamConfig,
         subject::{
@@ -28,7 +31,7 @@ use crate::{
     store::{
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::{EventRecord, RecordedEvent},
-        slot::Slots,
+        slot::SlotSet,
     },
 };
 
@@ -47,7 +50,8 @@ pub enum StoreError {
     /// What a page was to go on from was not said by this store.
     #[error("there is no such page")]
     NoSuchPage,
-    /// Another node serves this stream now: nothing of the call was done, and no try will help.
+    /// Another node serves the stream now, and with it what becomes of its SETs: nothing of the call
+    /// was done, and nothing more is to be done here.
     #[error("another node serves this stream now")]
     Fenced,
     /// Nothing of the call was done; another try may help once the cause is gone.
@@ -93,6 +97,9 @@ impl std::str::FromStr for EntryId {
 #[derive(Debug, Clone)]
 pub struct Append {
     pub provider: ProviderName,
+    /// What makes it one and the same: with an event that is appended again, as after an error, a store
+    /// goes on where it broke off.
+    pub origin: Origin,
     /// The publisher's id: a second event with it, within the store's window, is a duplicate.
     pub event_id: Option<String>,
     /// One for each stream that the event matched; may be empty.
@@ -246,7 +253,7 @@ pub trait Store: Send + Sync {
     /// All streams, for building the index of a starting node.
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError>;
 
-    /// One stream as it now stands, for a node that is told of a change that another made.
+    /// One stream as it is now: a change that another node made is taken up by it.
     async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError>;
 
     // Lists of subjects. Most calls are about nothing but one entry and may be many.
@@ -358,7 +365,7 @@ pub trait Store: Send + Sync {
     async fn streams_with_work(
         &self,
         now: Timestamp,
-        slots: Slots,
+        slots: SlotSet,
     ) -> Result<Vec<StreamId>, StoreError>;
 
     /// When the newest event was appended of those that are kept. A clock that is behind it has gone

@@ -19,7 +19,7 @@ use crate::{
     domain::id::StreamId,
     store::{
         StoreError,
-        slot::{Slot, Slots},
+        slot::{Slot, SlotSet},
     },
 };
 
@@ -89,7 +89,7 @@ impl Registry {
     }
 
     /// Looks in these slots for work whose wake-up was lost, and forgets actors that are gone.
-    pub async fn sweep(&self, slots: Slots) -> Result<(), StoreError> {
+    pub async fn sweep(&self, slots: SlotSet) -> Result<(), StoreError> {
         let with_work = self.environment.store.streams_with_work(clock::now(), slots).await?;
         self.wake(&with_work, true);
         self.environment.hosts.forget(clock::now());
@@ -100,7 +100,7 @@ impl Registry {
 
     /// Starts no further attempt for the streams of these slots, which are served no more. What
     /// comes for each slot resolves once those under way are over and recorded.
-    pub fn leave(&self, slots: Slots) -> Vec<(Slot, impl Future<Output = ()> + use<>)> {
+    pub fn leave(&self, slots: SlotSet) -> Vec<(Slot, impl Future<Output = ()> + use<>)> {
         let mut leaving: BTreeMap<Slot, Vec<Addr<StreamActor>>> =
             slots.iter().map(|slot| (slot, Vec::new())).collect();
         self.actors().retain(|id, actor| match leaving.get_mut(&Slot::of_stream(id)) {

@@ -8,7 +8,7 @@ use crate::{
     domain::id::StreamId,
     store::{
         StoreError,
-        slot::{Slot, Slots},
+        slot::{Slot, SlotSet},
     },
 };
 
@@ -16,10 +16,10 @@ use crate::{
 #[async_trait]
 pub trait Local: Send + Sync {
     /// These slots are served from now on: there may be work.
-    async fn look_for_work(&self, slots: Slots) -> Result<(), StoreError>;
+    async fn look_for_work(&self, slots: SlotSet) -> Result<(), StoreError>;
 
     /// These slots are served no more. What comes for each resolves once nothing is under way.
-    fn leave(&self, slots: Slots) -> Vec<(Slot, BoxFuture<'static, ()>)>;
+    fn leave(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)>;
 
     /// Takes in what another node told. After an error it is asked again.
     async fn hear(&self, news: &News) -> Result<(), StoreError>;

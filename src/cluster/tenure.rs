@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{
     domain::id::StreamId,
-    store::slot::{Slot, Slots},
+    store::slot::{Slot, SlotSet},
 };
 
 /// Which streams this node delivers and which partitions it reads, for everybody who asks before
@@ -23,30 +23,30 @@ pub struct Tenure {
     /// Until when it is sure that nobody else does the same, in nanoseconds from `origin`.
     sure_until: AtomicU64,
     origin: Instant,
-    slots: RwLock<Slots>,
+    slots: RwLock<SlotSet>,
     /// Nodes there are, this one included.
     nodes: AtomicUsize,
     /// `None` for all partitions there are.
     partitions: watch::Sender<Option<Arc<BTreeSet<String>>>>,
     confirmed_at: Mutex<Option<Instant>>,
     /// Slots of which the store said that another node serves them.
-    fenced: watch::Sender<Slots>,
+    fenced: watch::Sender<SlotSet>,
 }
 
 impl Tenure {
     /// Of the only node.
     pub fn alone(now: Instant) -> Self {
-        let tenure = Self::with(now, Slots::ALL, None);
+        let tenure = Self::with(now, SlotSet::ALL, None);
         tenure.sure_until.store(u64::MAX, Ordering::Release);
         tenure
     }
 
     /// Of a node that has nothing yet.
     pub fn nothing(now: Instant) -> Self {
-        Self::with(now, Slots::NONE, Some(Arc::default()))
+        Self::with(now, SlotSet::NONE, Some(Arc::default()))
     }
 
-    fn with(origin: Instant, slots: Slots, partitions: Option<Arc<BTreeSet<String>>>) -> Self {
+    fn with(origin: Instant, slots: SlotSet, partitions: Option<Arc<BTreeSet<String>>>) -> Self {
         Self {
             sure_until: AtomicU64::new(0),
             origin,
@@ -54,7 +54,7 @@ impl Tenure {
             nodes: AtomicUsize::new(1),
             partitions: watch::Sender::new(partitions),
             confirmed_at: Mutex::default(),
-            fenced: watch::Sender::new(Slots::NONE),
+            fenced: watch::Sender::new(SlotSet::NONE),
         }
     }
 
@@ -70,7 +70,7 @@ impl Tenure {
     }
 
     /// The slots whose streams are delivered here.
-    pub fn slots(&self) -> Slots {
+    pub fn slots(&self) -> SlotSet {
         *self.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,13 +102,13 @@ impl Tenure {
     }
 
     /// Notices what [`Self::fenced`] tells.
-    pub fn watch_fenced(&self) -> watch::Receiver<Slots> {
+    pub fn watch_fenced(&self) -> watch::Receiver<SlotSet> {
         self.fenced.subscribe()
     }
 
     /// The slots that were told of since the last time.
-    pub fn take_fenced(&self) -> Slots {
-        self.fenced.send_replace(Slots::NONE)
+    pub fn take_fenced(&self) -> SlotSet {
+        self.fenced.send_replace(SlotSet::NONE)
     }
 
     /// The lease was confirmed by a heartbeat that was sent at `confirmed_at`, or is gone.
@@ -119,7 +119,7 @@ impl Tenure {
     }
 
     /// These slots are served from now on, and no others.
-    pub fn serve(&self, slots: Slots) {
+    pub fn serve(&self, slots: SlotSet) {
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots;
     }
 
@@ -180,7 +180,7 @@ mod tests {
         let tenure = Tenure::alone(now);
         assert!(tenure.serves(&stream(), now + SECOND * 1_000_000));
         assert!(tenure.keeps_house(now) && tenure.partitions().contains("acme"));
-        assert_eq!((tenure.slots(), tenure.nodes()), (Slots::ALL, 1));
+        assert_eq!((tenure.slots(), tenure.nodes()), (SlotSet::ALL, 1));
         assert_eq!(tenure.lease_age(now), None);
     }
 

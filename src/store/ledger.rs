@@ -14,7 +14,6 @@ pub const WITHHELD_MAX: usize = 64;
 /// What is recorded of an event as it is appended. Which SETs it became follows from its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
-    pub origin: Origin,
     pub event_type: EventType,
     /// As its publisher gave it.
     pub txn: Option<String>,
@@ -29,6 +28,7 @@ pub struct EventRecord {
 pub struct RecordedEvent {
     pub provider: ProviderName,
     pub accepted_at: Timestamp,
+    pub origin: Origin,
     /// Its publisher's id for it.
     pub event_id: Option<String>,
     pub record: EventRecord,

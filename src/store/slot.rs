@@ -14,7 +14,7 @@ pub struct Slot(u16);
 
 /// Some of the slots.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Slots([u64; WORDS]);
+pub struct SlotSet([u64; WORDS]);
 
 const WORDS: usize = SLOTS as usize / 64;
 
@@ -59,7 +59,7 @@ impl fmt::Display for Slot {
     }
 }
 
-impl Slots {
+impl SlotSet {
     pub const NONE: Self = Self([0; WORDS]);
     pub const ALL: Self = Self([u64::MAX; WORDS]);
 
@@ -97,7 +97,7 @@ fn place(slot: Slot) -> (usize, u64) {
     (slot.index() / 64, 1 << (slot.index() % 64))
 }
 
-impl FromIterator<Slot> for Slots {
+impl FromIterator<Slot> for SlotSet {
     fn from_iter<T: IntoIterator<Item = Slot>>(slots: T) -> Self {
         slots.into_iter().fold(Self::NONE, |mut set, slot| {
             set.insert(slot);
@@ -106,7 +106,7 @@ impl FromIterator<Slot> for Slots {
     }
 }
 
-impl fmt::Debug for Slots {
+impl fmt::Debug for SlotSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter().map(Slot::number)).finish()
     }
@@ -136,11 +136,11 @@ mod tests {
     #[test]
     fn a_set_holds_what_was_put_in_and_not_taken_out() {
         let slot = |number| Slot::numbered(number).expect("a slot");
-        let mut slots: Slots = [0, 63, 64, 255].map(slot).into_iter().collect();
+        let mut slots: SlotSet = [0, 63, 64, 255].map(slot).into_iter().collect();
         slots.remove(slot(63));
         slots.remove(slot(1));
         assert_eq!(slots.iter().map(Slot::number).collect::<Vec<_>>(), [0, 64, 255]);
         assert!(slots.contains(slot(64)) && !slots.contains(slot(65)));
-        assert_eq!((Slots::NONE.len(), slots.len(), Slots::ALL.len()), (0, 3, 256));
+        assert_eq!((SlotSet::NONE.len(), slots.len(), SlotSet::ALL.len()), (0, 3, 256));
     }
 }

@@ -46,7 +46,7 @@ use crate::{
         Backlog, Due, Polled, Position, Store, StoreError, Waiting,
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::RecordedEvent,
-        slot::Slots,
+        slot::SlotSet,
     },
 };
 
@@ -143,7 +143,7 @@ impl Store for SqliteStore {
 
     async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
         let id = id.clone();
-        self.readers.run(move |db| streams::one(db, &id)).await
+        self.readers.run(move |db| streams::find(db, &id)).await
     }
 
     async fn change_list(
@@ -271,7 +271,7 @@ impl Store for SqliteStore {
     async fn streams_with_work(
         &self,
         now: Timestamp,
-        _: Slots,
+        _: SlotSet,
     ) -> Result<Vec<StreamId>, StoreError> {
         self.readers.run(move |db| outbox::streams_with_work(db, now)).await
     }

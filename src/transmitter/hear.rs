@@ -10,17 +10,17 @@ use crate::{
     domain::id::StreamId,
     store::{
         StoreError,
-        slot::{Slot, Slots},
+        slot::{Slot, SlotSet},
     },
 };
 
 #[async_trait]
 impl Local for Transmitter {
-    async fn look_for_work(&self, slots: Slots) -> Result<(), StoreError> {
+    async fn look_for_work(&self, slots: SlotSet) -> Result<(), StoreError> {
         self.registry.sweep(slots).await
     }
 
-    fn leave(&self, slots: Slots) -> Vec<(Slot, BoxFuture<'static, ()>)> {
+    fn leave(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {
         let left = self.registry.leave(slots).into_iter();
         left.map(|(slot, ended)| (slot, ended.boxed())).collect()
     }

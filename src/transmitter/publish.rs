@@ -130,13 +130,13 @@ impl Transmitter {
         }
         let opt_out = OptOut::of(&event.event_type, &provider.name, &event.subject);
         let record = provider.event_ledger.then(|| EventRecord {
-            origin,
             event_type: event.event_type,
             txn: event.txn,
             stream_ids: event.stream_ids,
             withheld: withheld.into_iter().map(|(id, why)| (id, why.to_owned())).collect(),
         });
-        Append { provider: provider.name.clone(), event_id: event.id, sets, opt_out, record }
+        let provider = provider.name.clone();
+        Append { provider, origin, event_id: event.id, sets, opt_out, record }
     }
 }
 

@@ -172,7 +172,7 @@ impl Transmitter {
             let filter = StreamFilter { provider, after, ..StreamFilter::default() };
             self.list_streams(&filter, limit)
         };
-        let origin = &event.record.origin;
+        let origin = &event.origin;
         let sets = streams.iter().map(|stream| (stream.id.clone(), origin.jti(&stream.id)));
         let mut found: HashMap<StreamId, Vec<KeptSet>> = HashMap::new();
         for set in self.store.kept_sets(sets.collect()).await? {
@@ -192,7 +192,7 @@ impl Transmitter {
     async fn event_of(&self, set: &KeptSet) -> Result<Option<RecordedEvent>, RequestError> {
         let jti = set.copy_of.as_ref().unwrap_or(&set.jti);
         let events = self.store.events_accepted_at(&set.provider, set.accepted_at).await?;
-        Ok(events.into_iter().find(|event| event.record.origin.jti(&set.stream) == *jti))
+        Ok(events.into_iter().find(|event| event.origin.jti(&set.stream) == *jti))
     }
 
     /// All that is known of a SET whose event is not.
@@ -223,9 +223,9 @@ mod tests {
         RecordedEvent {
             provider: Provider::example().name,
             accepted_at: Timestamp::from_millis(i64::MAX),
+            origin: Origin::drawn(Uuid::nil()),
             event_id: None,
             record: EventRecord {
-                origin: Origin::drawn(Uuid::nil()),
                 event_type: REVOKED.parse().expect("valid"),
                 txn: None,
                 stream_ids: None,

@@ -52,6 +52,7 @@ impl Transmitter {
         now: Timestamp,
     ) -> Result<(), RequestError> {
         let subject = SubjectId::of_stream(&stream.id);
+        let origin = Origin::drawn(clock::random_uuid());
         let set = SetOf {
             provider,
             event_type: &EventType::verification(),
@@ -60,7 +61,7 @@ impl Transmitter {
             identifiers: None,
             lane: Lane::of(&subject),
             txn: None,
-            origin: &Origin::drawn(clock::random_uuid()),
+            origin: &origin,
             kind: Kind::Control,
             now,
         };
@@ -70,6 +71,7 @@ impl Transmitter {
             opt_out: None,
             sets: vec![set.addressed_to(stream)],
             record: None,
+            origin,
         };
         let batch = AppendBatch { events: vec![append], position: None, now };
         self.store.append(batch).await?;

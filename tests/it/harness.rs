@@ -11,6 +11,7 @@ pub(crate) mod operator;
 pub(crate) mod polling;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
 pub(crate) mod sample;
 pub(crate) mod scene;
 pub(crate) mod streams;

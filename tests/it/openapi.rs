@@ -13,6 +13,7 @@ use ssfd::{
         lane::Lane,
         outbox::{Kind, NewSet},
     },
+    domain::set::Origin,
     domain::{grant::Scope, set_error::SetError},
     store::{Acknowledgement, Append, AppendBatch},
 };
@@ -293,7 +294,8 @@ impl Stand {
         let (stream, now) = (set.stream.clone(), clock::now());
         let provider = PROVIDER.parse().expect("a name");
         let sets = vec![set];
-        let event = Append { provider, event_id: None, sets, opt_out: None, record: None };
+        let origin = Origin::drawn(clock::random_uuid());
+        let event = Append { provider, origin, event_id: None, sets, opt_out: None, record: None };
         let batch = AppendBatch { events: vec![event], position: None, now };
         store.append(batch).await.expect("appended");
         let error = SetError::new("invalid_key", "which one?");

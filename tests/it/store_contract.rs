@@ -9,6 +9,7 @@ mod model;
 mod opt_out;
 mod outgoing;
 mod polling;
+mod redis;
 mod settled;
 mod sqlite;
 mod streams;
@@ -25,13 +26,15 @@ use ssfd::{
         audience::Audience,
         id::{Jti, StreamId},
         secret::Secret,
+        set::Origin,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry, slot::Slots},
+    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry, slot::SlotSet},
 };
+use uuid::Uuid;
 
 /// A place where a backend keeps things, for one test alone.
 trait Backend {
@@ -231,7 +234,13 @@ fn up_to(limit: usize) -> Reading {
 
 fn event(sets: Vec<NewSet>) -> Append {
     let provider = "acme".parse().expect("a valid name");
-    Append { provider, event_id: None, sets, opt_out: None, record: None }
+    Append { provider, origin: origin(&sets), event_id: None, sets, opt_out: None, record: None }
+}
+
+/// Another one for other SETs.
+fn origin(sets: &[NewSet]) -> Origin {
+    let jtis: Vec<_> = sets.iter().map(|set| set.jti.as_str()).collect();
+    Origin::recorded(Uuid::new_v5(&Uuid::nil(), jtis.join(" ").as_bytes()), None)
 }
 
 fn event_with_id(event_id: &str, sets: Vec<NewSet>) -> Append {

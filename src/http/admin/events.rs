@@ -147,10 +147,10 @@ impl From<Traced> for TracedView {
 
 impl From<RecordedEvent> for EventView {
     fn from(event: RecordedEvent) -> Self {
-        let RecordedEvent { accepted_at, event_id, record, .. } = event;
+        let RecordedEvent { accepted_at, origin, event_id, record, .. } = event;
         Self {
-            txn: record.txn.unwrap_or_else(|| record.origin.txn()),
-            place: record.origin.place().map(str::to_owned),
+            txn: record.txn.unwrap_or_else(|| origin.txn()),
+            place: origin.place().map(str::to_owned),
             event_type: record.event_type,
             accepted_at: Timestamp::as_secs(accepted_at),
             id: event_id,

@@ -45,11 +45,11 @@ pub(super) fn record<'a>(
     db.prepare_cached(RECORD)?.execute(params![
         event.provider.as_str(),
         now.as_millis(),
-        record.origin.id().as_bytes(),
+        event.origin.id().as_bytes(),
         event.event_id,
         record.event_type.short_name(),
         record.txn,
-        record.origin.place(),
+        event.origin.place(),
         record.stream_ids.as_ref().map(to_json),
         (!withheld.is_empty()).then(|| to_json(&withheld)),
     ])?;
@@ -81,9 +81,9 @@ fn recorded(row: &Row<'_>) -> rusqlite::Result<RecordedEvent> {
     Ok(RecordedEvent {
         provider: row::text(row, 0)?,
         accepted_at: row::time(row, 1)?,
+        origin: Origin::recorded(origin, row.get(6)?),
         event_id: row.get(3)?,
         record: EventRecord {
-            origin: Origin::recorded(origin, row.get(6)?),
             event_type: row::text(row, 4)?,
             txn: row.get(5)?,
             stream_ids: stream_ids?.map(|_| row::json(row, 7)).transpose()?,

@@ -3,8 +3,6 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::{row, streams};
 use crate::{
@@ -12,12 +10,12 @@ use crate::{
     domain::{
         id::{ProviderName, StreamId},
         subject::{
-            Subject,
             keys::{Probe, Shape, SubjectKey, SubjectKeys},
             list::DefaultSubjects,
         },
         time::Timestamp,
     },
+    store::about::subject_of,
 };
 
 const SHAPES: &str = "SELECT shape FROM subject_shapes INDEXED BY subject_shapes_of_provider
@@ -152,20 +150,6 @@ pub(super) struct Judge<'a> {
     lookup: Lookup<'a>,
 }
 
-#[derive(Deserialize)]
-struct AboutSubject {
-    sub_id: Value,
-}
-
-/// Whom a SET is about, under each identifier that its event had; `None` if that cannot be read.
-fn subject_of(set: &PendingSet, identifiers: Option<String>) -> Option<Subject> {
-    let identifiers: Vec<Value> = match identifiers {
-        Some(identifiers) => serde_json::from_str(&identifiers).ok()?,
-        None => vec![serde_json::from_str::<AboutSubject>(&set.claims).ok()?.sub_id],
-    };
-    Subject::try_from(identifiers).ok()
-}
-
 impl<'a> Judge<'a> {
     /// `None` where every subject is on the stream.
     pub(super) fn of(
@@ -200,8 +184,9 @@ impl<'a> Judge<'a> {
 
     fn wants(&mut self, set: &PendingSet) -> rusqlite::Result<bool> {
         let mut find = self.lookup.db.prepare_cached(IDENTIFIERS)?;
-        let identifiers = find.query_row([set.seq.0], |found| found.get(0)).optional()?;
-        let Some(subject) = subject_of(set, identifiers.flatten()) else {
+        let identifiers: Option<Option<String>> =
+            find.query_row([set.seq.0], |found| found.get(0)).optional()?;
+        let Some(subject) = subject_of(&set.claims, identifiers.flatten().as_deref()) else {
             // What cannot be read is on no list.
             return Ok(self.default == DefaultSubjects::All);
         };

@@ -51,15 +51,21 @@ const STOPPED: &str = "SELECT 1 FROM streams
 const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = appended_at
     WHERE stream = ?1 AND settled_at IS NULL AND due_at <> appended_at";
 
-const ALL: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
-    authorization_header, description, status, reason, version, created_at, default_subjects,
-    subject_format
-    FROM streams ORDER BY key";
+macro_rules! select_streams {
+    ($of:literal) => {
+        concat!(
+            "SELECT id, provider, receiver, audience, events_requested, endpoint,
+                authorization_header, description, status, reason, version, created_at,
+                default_subjects, subject_format
+            FROM streams ",
+            $of
+        )
+    };
+}
 
-const ONE: &str = "SELECT id, provider, receiver, audience, events_requested, endpoint,
-    authorization_header, description, status, reason, version, created_at, default_subjects,
-    subject_format
-    FROM streams WHERE id = ?1";
+const ALL: &str = select_streams!("ORDER BY key");
+
+const FIND: &str = select_streams!("WHERE id = ?1");
 
 pub(super) fn create(
     db: &Connection,
@@ -132,8 +138,8 @@ pub(super) fn all(db: &Connection) -> Result<Vec<StreamConfig>, StoreError> {
     db.prepare_cached(ALL)?.query_and_then([], read)?.collect()
 }
 
-pub(super) fn one(db: &Connection, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
-    db.prepare_cached(ONE)?.query_and_then([id.as_str()], read)?.next().transpose()
+pub(super) fn find(db: &Connection, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+    db.prepare_cached(FIND)?.query_and_then([id.as_str()], read)?.next().transpose()
 }
 
 /// What stands for a stream in its SETs.

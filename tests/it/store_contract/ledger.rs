@@ -12,9 +12,12 @@ use uuid::Uuid;
 
 use super::*;
 
-fn record(number: u128) -> EventRecord {
+fn numbered(number: u128) -> Origin {
+    Origin::recorded(Uuid::from_u128(number), None)
+}
+
+fn record() -> EventRecord {
     EventRecord {
-        origin: Origin::recorded(Uuid::from_u128(number), None),
         event_type: "caep:session-revoked".parse().expect("valid"),
         txn: None,
         stream_ids: None,
@@ -22,8 +25,9 @@ fn record(number: u128) -> EventRecord {
     }
 }
 
-fn recorded(event: Append, record: EventRecord) -> Append {
-    Append { record: Some(record), ..event }
+/// An event of this number, which is recorded.
+fn recorded(number: u128, event: Append, record: EventRecord) -> Append {
+    Append { origin: numbered(number), record: Some(record), ..event }
 }
 
 async fn at(store: &dyn Store, at: Timestamp) -> Vec<RecordedEvent> {
@@ -39,16 +43,19 @@ async fn with_id(store: &dyn Store, event_id: &str) -> Option<RecordedEvent> {
 pub(super) async fn a_record_comes_back_as_it_was_given(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![poll_stream("st_1")]).await;
+    let origin = Origin::recorded(Uuid::from_u128(7), Some("ssf:events:acme/0/17-0".into()));
     let full = EventRecord {
-        origin: Origin::recorded(Uuid::from_u128(7), Some("ssf:events:acme/0/17-0".into())),
         event_type: "urn:example:badge-lost".parse().expect("valid"),
         txn: Some("c-991".into()),
         stream_ids: Some(vec![id("st_1")]),
         withheld: vec![(id("st_2"), SUBJECT.into())],
     };
     let events = vec![
-        recorded(event_with_id("e-1", vec![set("st_1", "j1")]), full.clone()),
-        recorded(event(vec![]), record(8)),
+        Append {
+            origin: origin.clone(),
+            ..recorded(7, event_with_id("e-1", vec![set("st_1", "j1")]), full.clone())
+        },
+        recorded(8, event(vec![]), record()),
         event_with_id("unrecorded", vec![]),
     ];
     append(&*store, events.clone(), NOW).await;
@@ -58,14 +65,16 @@ pub(super) async fn a_record_comes_back_as_it_was_given(backend: impl Backend) {
 
     let store = backend.open().await;
     let mut found = at(&*store, NOW).await;
-    found.sort_by_key(|event| event.record.origin.id());
+    found.sort_by_key(|event| event.origin.id());
     let expected = RecordedEvent {
         provider: "acme".parse().expect("valid"),
         accepted_at: NOW,
+        origin,
         event_id: Some("e-1".into()),
         record: full,
     };
-    let other = RecordedEvent { event_id: None, record: record(8), ..expected.clone() };
+    let (origin, record) = (numbered(8), record());
+    let other = RecordedEvent { origin, event_id: None, record, ..expected.clone() };
     assert_eq!(found, [expected.clone(), other]);
     assert_eq!(with_id(&*store, "e-1").await, Some(expected));
     assert_eq!(with_id(&*store, "unrecorded").await, None);
@@ -78,7 +87,7 @@ pub(super) async fn a_record_comes_back_as_it_was_given(backend: impl Backend) {
 pub(super) async fn the_last_event_of_an_id_is_found(backend: impl Backend) {
     let store = backend.open().await;
     for n in 0..3_u64 {
-        let event = recorded(event_with_id("e-1", vec![]), record(u128::from(n)));
+        let event = recorded(n.into(), event_with_id("e-1", vec![]), record());
         assert_eq!(append(&*store, vec![event.clone()], later(n)).await, [new(&[])]);
         assert_eq!(append(&*store, vec![event], later(n)).await, [Appended::Duplicate]);
         store.expire(Expiry::of_all(NOW, later(n + 1))).await.expect("expired");
@@ -95,18 +104,18 @@ pub(super) async fn a_disabled_stream_is_recorded_as_one(backend: impl Backend) 
     let disabled = StreamConfig { status: StreamStatus::Disabled, ..poll_stream("st_1") };
     create(&*store, vec![disabled, poll_stream("st_2")]).await;
     let sets = vec![set("st_1", "j1"), set("st_2", "j1")];
-    append(&*store, vec![recorded(event(sets), record(1))], NOW).await;
+    append(&*store, vec![recorded(1, event(sets), record())], NOW).await;
     assert_eq!(at(&*store, NOW).await[0].record.withheld, [(id("st_1"), DISABLED.into())]);
 
     // However many there are.
     let sets = (0..=WITHHELD_MAX).map(|n| set(&format!("gone_{n}"), "j1")).collect();
-    append(&*store, vec![recorded(event(sets), record(1))], later(1)).await;
+    append(&*store, vec![recorded(1, event(sets), record())], later(1)).await;
     assert_eq!(at(&*store, later(1)).await[0].record.withheld.len(), WITHHELD_MAX);
 }
 
 pub(super) async fn a_record_stays_for_longer_than_the_sets(backend: impl Backend) {
     let store = backend.open().await;
-    append(&*store, vec![recorded(event(vec![]), record(1))], NOW).await;
+    append(&*store, vec![recorded(1, event(vec![]), record())], NOW).await;
     let records_stay = Duration::from_mins(1);
     let expire = async |settled_before| {
         let expiry = Expiry { records_stay, ..Expiry::of_all(settled_before, NOW) };

@@ -24,8 +24,14 @@ pub(super) async fn a_stream_comes_back_as_it_was_given(backend: impl Backend) {
     create(&*store, given.clone()).await;
     drop(store);
 
-    let mut kept = backend.open().await.streams().await.expect("readable");
+    let store = backend.open().await;
+    let mut kept = store.streams().await.expect("readable");
     kept.sort_by(|a, b| a.id.cmp(&b.id));
+    for stream in &given {
+        let found = store.stream(&stream.id).await.expect("readable");
+        assert_eq!(found.as_ref(), Some(stream));
+    }
+    assert_eq!(store.stream(&id("st_x")).await.expect("readable"), None);
     given.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(kept, given);
 }
@@ -139,7 +145,7 @@ pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Back
         let failed = seq(&*store, stream, jti).await;
         settle(&*store, stream, failed, retry_at(later(60))).await;
     }
-    let due = async || store.streams_with_work(NOW, Slots::ALL).await.expect("readable");
+    let due = async || store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable");
 
     let given = ReceiverMembers { description: Some("eu".into()), ..ReceiverMembers::default() };
     let unmoved = push_stream("st_1").patched(given);
@@ -171,7 +177,7 @@ pub(super) async fn a_deleted_stream_leaves_nothing(backend: impl Backend) {
 
     assert_eq!(store.streams().await.expect("readable"), [push_stream("st_2")]);
     assert!(pending(&*store, "st_1").await.is_empty());
-    assert_eq!(store.streams_with_work(NOW, Slots::ALL).await.expect("readable"), [id("st_2")]);
+    assert_eq!(store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable"), [id("st_2")]);
     assert_eq!(store.backlog().await.expect("readable")[0].sets, 1);
     assert_eq!(store.next_due(&id("st_1"), NOW).await.expect("readable"), None);
     // The result of an attempt that was under way meets nothing.

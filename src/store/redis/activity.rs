@@ -1,0 +1,46 @@
+//! When streams were last active.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+
+use super::{codec, script, slot::Slot, slots::Slots};
+use crate::{
+    domain::{id::StreamId, time::Timestamp},
+    store::{ActivityRecord, StoreError},
+};
+
+pub(super) async fn record(
+    slots: &Slots,
+    last: &[(StreamId, Timestamp)],
+    recorded_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let mut by_slot: BTreeMap<Slot, Vec<_>> = BTreeMap::new();
+    for (stream, at) in last {
+        by_slot.entry(Slot::of(&[stream.as_str()])).or_default().push((stream, *at));
+    }
+    let calls = by_slot.into_iter().map(|(slot, streams)| {
+        let mut call = slots.call(&script::ACTIVE, slot);
+        call.push_all(streams.iter().map(|(stream, at)| (stream.as_str(), codec::time(*at))));
+        slots.run::<()>(call)
+    });
+    try_join_all(calls).await?;
+    // Once all of it is there.
+    if let Some(at) = recorded_at {
+        let call = slots.call_shared(&script::SET_RECORDED).arg(codec::time(at));
+        slots.run::<()>(call).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn all(slots: &Slots) -> Result<ActivityRecord, StoreError> {
+    // Until then at least: what is read afterwards may be newer.
+    let recorded: Option<Vec<u8>> = slots.run(slots.call_shared(&script::RECORDED)).await?;
+    let all: Vec<Vec<(String, Vec<u8>)>> = slots.run_on_all(&script::ACTIVITY, |call| call).await?;
+    let read = |(stream, at): (String, Vec<u8>)| {
+        Ok::<_, StoreError>((codec::parsed(stream)?, codec::read_time(&at)?))
+    };
+    let last = all.into_iter().flatten().map(read).collect::<Result<_, _>>()?;
+    let recorded_at = recorded.as_deref().map(codec::read_time).transpose()?;
+    Ok(ActivityRecord { last, recorded_at })
+}

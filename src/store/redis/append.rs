@@ -1,0 +1,286 @@
+//! Events in. A batch is several steps, since its SETs are in many slots:
+//!
+//! 1. `claim`: publishers' ids are claimed, and events recorded, as begun.
+//! 2. `judge_accounts`: which events are kept back, as accounts opt out and in. Nothing is changed.
+//! 3. `append`: the SETs are put into the outboxes, slot by slot.
+//! 4. `conclude`: the accounts' choices hold, and the reader's position is behind the batch.
+//! 5. `finish`: the ids are those of events that are done.
+//!
+//! Whatever breaks off in between is completed by appending the same again, and nothing is doubled:
+//! a SET that is there is known by its `jti`; an id that is begun is no duplicate; the choices are
+//! judged from the same state as before, since they hold only once all SETs do. The position moves
+//! last, so that whoever reads events again after a crash reads these. An event that is brought anew
+//! under its id, and with another origin therefore, goes on under the origin that began it: so each
+//! stream gets one SET of it.
+//!
+//! A crash between the last two steps leaves ids begun. A second event of such an id appends what
+//! is there already, instead of being called a duplicate.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use super::{
+    accounts,
+    codec::{self, Parts, set::SetRecord},
+    ledger, script,
+    slot::Slot,
+    slots::Slots,
+};
+use crate::{
+    delivery::outbox::NewSet,
+    domain::{
+        id::StreamId,
+        opt_out::OptOut,
+        set::{Origin, reissued},
+        time::Timestamp,
+    },
+    store::{Append, AppendBatch, Appended, DISABLED, EntryId, OPTED_OUT, Position, StoreError},
+};
+
+/// The most SETs that one script appends.
+const CHUNK: usize = 250;
+
+/// What is done about an event.
+enum Fate {
+    Duplicate,
+    OptedOut,
+    /// Its SETs are appended; under the origin that began it, if that is another.
+    Goes(Option<Origin>),
+}
+
+/// An event of a batch, and how far it got.
+struct Entry<'a> {
+    event: &'a Append,
+    fate: Fate,
+    /// Whether each of its SETs found its stream open.
+    open: Vec<bool>,
+}
+
+pub(super) async fn append(
+    slots: &Slots,
+    batch: &AppendBatch,
+) -> Result<Vec<Appended>, StoreError> {
+    let mut entries = claim(slots, batch).await?;
+    judge_accounts(slots, &mut entries).await?;
+    append_sets(slots, &mut entries, batch.now).await?;
+    conclude(slots, &entries, batch.position.as_ref()).await?;
+    finish(slots, &entries, batch.now).await?;
+    Ok(entries.into_iter().map(Entry::appended).collect())
+}
+
+impl<'a> Entry<'a> {
+    fn new(event: &'a Append) -> Self {
+        Self { event, fate: Fate::Goes(None), open: vec![false; event.sets.len()] }
+    }
+
+    /// The slot in which it is known, and its name there if its publisher gave it an id.
+    fn place(event: &Append) -> (Slot, String) {
+        if let Some(id) = &event.event_id {
+            return ledger::place(&event.provider, id);
+        }
+        let origin = event.origin.id().simple().to_string();
+        (Slot::of(&["origin", &origin]), String::new())
+    }
+
+    fn origin(&self) -> &Origin {
+        match &self.fate {
+            Fate::Goes(Some(first)) => first,
+            _ => &self.event.origin,
+        }
+    }
+
+    /// A SET as it is appended.
+    fn record(&self, set: &NewSet, now: Timestamp) -> SetRecord {
+        let mut record = SetRecord::new(set, now);
+        if let Fate::Goes(Some(first)) = &self.fate {
+            record.jti = first.jti(&set.stream);
+            // Claims of another hand are left as they are.
+            if let Some(claims) = reissued(&set.claims, &record.jti, now) {
+                record.claims = Some(claims.into());
+            }
+        }
+        record
+    }
+
+    /// Streams that do not get it as far as the store can tell, and why.
+    fn withheld(&self) -> Vec<(&StreamId, &'static str)> {
+        let all = self.event.sets.iter().map(|set| &set.stream).zip(&self.open);
+        match self.fate {
+            Fate::Duplicate => Vec::new(),
+            Fate::OptedOut => all.map(|(stream, _)| (stream, OPTED_OUT)).collect(),
+            Fate::Goes(_) => {
+                all.filter(|(_, open)| !**open).map(|(stream, _)| (stream, DISABLED)).collect()
+            }
+        }
+    }
+
+    fn appended(self) -> Appended {
+        let sets = self.event.sets.iter().zip(&self.open);
+        match self.fate {
+            Fate::Duplicate => Appended::Duplicate,
+            Fate::OptedOut => Appended::OptedOut { streams: self.event.sets.len() },
+            Fate::Goes(_) => {
+                let open = sets.filter(|(_, open)| **open);
+                Appended::New(open.map(|(set, _)| set.stream.clone()).collect())
+            }
+        }
+    }
+}
+
+async fn claim<'a>(slots: &Slots, batch: &'a AppendBatch) -> Result<Vec<Entry<'a>>, StoreError> {
+    let mut entries: Vec<_> = batch.events.iter().map(Entry::new).collect();
+    let mut by_slot: BTreeMap<Slot, Vec<usize>> = BTreeMap::new();
+    for (n, event) in batch.events.iter().enumerate() {
+        if event.event_id.is_some() || event.record.is_some() {
+            by_slot.entry(Entry::place(event).0).or_default().push(n);
+        }
+    }
+    let calls = by_slot.iter().map(|(slot, events)| {
+        let mut call = slots.call(&script::CLAIM, *slot).arg(codec::time(batch.now));
+        for event in events.iter().map(|n| &batch.events[*n]) {
+            let origin = event.origin.id().simple().to_string();
+            call.push((Entry::place(event).1, origin, event.provider.as_str()));
+            call.push(ledger::encode(event, &[]).unwrap_or_default());
+        }
+        slots.run::<Vec<String>>(call)
+    });
+    let answers = try_join_all(calls).await?;
+    for (events, answers) in by_slot.values().zip(answers) {
+        for (n, answer) in events.iter().zip(answers) {
+            entries[*n].fate = match answer.as_str() {
+                "" => Fate::Goes(None),
+                "d" => Fate::Duplicate,
+                origin => {
+                    let origin = Uuid::try_parse(origin).map_err(|_| codec::unreadable("an id"))?;
+                    Fate::Goes(Some(Origin::recorded(origin, None)))
+                }
+            };
+        }
+    }
+    Ok(entries)
+}
+
+async fn judge_accounts(slots: &Slots, entries: &mut [Entry<'_>]) -> Result<(), StoreError> {
+    let mut asked: Vec<_> = entries
+        .iter_mut()
+        .filter(|entry| !matches!(entry.fate, Fate::Duplicate) && entry.event.opt_out.is_some())
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let mut call = slots.call_shared(&script::JUDGE_ACCOUNTS);
+    for opt_out in asked.iter().filter_map(|entry| entry.event.opt_out.as_ref()) {
+        accounts::push(&mut call, opt_out);
+    }
+    let kept: String = slots.run(call).await?;
+    for (entry, kept) in asked.iter_mut().zip(kept.bytes()) {
+        if kept == b'1' {
+            entry.fate = Fate::OptedOut;
+        }
+    }
+    Ok(())
+}
+
+async fn append_sets(
+    slots: &Slots,
+    entries: &mut [Entry<'_>],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut by_slot: BTreeMap<Slot, Vec<(usize, usize)>> = BTreeMap::new();
+    for (n, entry) in entries.iter().enumerate() {
+        if matches!(entry.fate, Fate::Goes(_)) {
+            for (m, set) in entry.event.sets.iter().enumerate() {
+                by_slot.entry(Slot::of(&[set.stream.as_str()])).or_default().push((n, m));
+            }
+        }
+    }
+    let all = &*entries;
+    let each = by_slot.iter().map(|(slot, places)| async move {
+        let mut open = Vec::with_capacity(places.len());
+        // One behind the other, since the order of a lane is that of appending.
+        for places in places.chunks(CHUNK) {
+            let mut call = slots.call(&script::APPEND, *slot).arg(codec::time(now));
+            for (n, m) in places {
+                let set = &all[*n].event.sets[*m];
+                let record = all[*n].record(set, now);
+                call.push((set.stream.as_str(), record.jti.as_str()));
+                call.push((codec::set::kind(set.kind), codec::set::lane(set.lane)));
+                call.push(record.encode());
+            }
+            let answer: String = slots.run(call).await?;
+            open.extend(answer.bytes().map(|letter| letter == b'1'));
+        }
+        Ok::<_, StoreError>(open)
+    });
+    let answers = try_join_all(each).await?;
+    for (places, open) in by_slot.values().zip(answers) {
+        for ((n, m), open) in places.iter().zip(open) {
+            entries[*n].open[*m] = open;
+        }
+    }
+    Ok(())
+}
+
+async fn conclude(
+    slots: &Slots,
+    entries: &[Entry<'_>],
+    position: Option<&(String, Position)>,
+) -> Result<(), StoreError> {
+    let choices: Vec<_> = entries
+        .iter()
+        .filter(|entry| !matches!(entry.fate, Fate::Duplicate))
+        .filter_map(|entry| entry.event.opt_out.as_ref())
+        .filter(|opt_out| !matches!(opt_out, OptOut::Respected(_)))
+        .collect();
+    if choices.is_empty() && position.is_none() {
+        return Ok(());
+    }
+    let (partition, position) = match position {
+        Some((partition, position)) => (partition.as_str(), encode_position(position)),
+        None => ("", String::new()),
+    };
+    let mut call = slots.call_shared(&script::CONCLUDE).arg(partition).arg(position);
+    for opt_out in choices {
+        accounts::push(&mut call, opt_out);
+    }
+    slots.run(call).await
+}
+
+async fn finish(slots: &Slots, entries: &[Entry<'_>], now: Timestamp) -> Result<(), StoreError> {
+    let mut by_slot: BTreeMap<Slot, Vec<_>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| !matches!(entry.fate, Fate::Duplicate)) {
+        let withheld = entry.withheld();
+        let record = Some(withheld).filter(|withheld| !withheld.is_empty());
+        let record = record.and_then(|withheld| ledger::encode(entry.event, &withheld));
+        if entry.event.event_id.is_some() || record.is_some() {
+            let (slot, id) = Entry::place(entry.event);
+            let origin = entry.origin().id().simple().to_string();
+            by_slot.entry(slot).or_default().push((id, origin, record.unwrap_or_default()));
+        }
+    }
+    let calls = by_slot.into_iter().map(|(slot, events)| {
+        let mut call = slots.call(&script::FINISH, slot).arg(codec::time(now));
+        call.push_all(events);
+        slots.run::<()>(call)
+    });
+    try_join_all(calls).await.map(|_| ())
+}
+
+/// In digits of fixed width, so that the later is the greater text.
+fn encode_position(Position { epoch, entry: EntryId { millis, number } }: &Position) -> String {
+    format!("{epoch:010}{millis:020}{number:020}")
+}
+
+pub(super) async fn position(
+    slots: &Slots,
+    partition: &str,
+) -> Result<Option<Position>, StoreError> {
+    let call = slots.call_shared(&script::POSITION).arg(partition);
+    let Some(record) = slots.run::<Option<Vec<u8>>>(call).await? else { return Ok(None) };
+    let mut parts = Parts::of(&record, "a position")?;
+    let epoch = parts.number(10)?;
+    let entry = EntryId { millis: parts.number(20)?, number: parts.number(20)? };
+    Ok(Some(Position { epoch, entry }))
+}

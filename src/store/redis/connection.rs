@@ -1,0 +1,318 @@
+//! Connections to the servers: opened when they are needed, shared by calls that come together, and
+//! replaced when they break. Nothing that blocks goes over them.
+//!
+//! A command whose connection broke may have been carried out all the same. It is repeated, since
+//! to repeat any of ours is harmless (see [`script`](super::script)); but not after it ran out of
+//! time, so that a call comes to an end.
+
+use std::{fs, path::Path, sync::Arc};
+
+use redis::{
+    AsyncConnectionConfig, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster::{ClusterClient, ClusterClientBuilder},
+    cluster_async::ClusterConnection,
+    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr::Master},
+    sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
+};
+use tokio::{runtime::Handle, sync::Mutex, time::sleep};
+
+use super::{
+    error::CannotConnect,
+    settings::{RedisSettings, Topology},
+    slot::Slot,
+};
+
+/// All connections of a store.
+pub(super) struct Connections {
+    lines: Vec<Mutex<Option<Opened>>>,
+    servers: Arc<Servers>,
+    settings: RedisSettings,
+    /// Here connections are kept going, whoever's call it was that opened them.
+    runtime: Handle,
+}
+
+/// Where connections come from.
+enum Servers {
+    Standalone(redis::Client),
+    /// They are asked anew for each connection: another server may be the primary.
+    Sentinels(Mutex<SentinelClient>),
+    Cluster(ClusterClient),
+}
+
+#[derive(Clone)]
+struct Opened {
+    /// By which a broken connection is told from the one in its place.
+    number: u64,
+    connection: Connection,
+}
+
+#[derive(Clone)]
+enum Connection {
+    One(MultiplexedConnection),
+    /// One to each node, replaced by the client itself.
+    Cluster(ClusterConnection),
+}
+
+impl Connections {
+    /// Opens nothing yet. Must be called within a runtime, which has to outlive this.
+    pub(super) fn new(settings: &RedisSettings) -> Result<Self, CannotConnect> {
+        Ok(Self {
+            lines: (0..settings.connections.get()).map(|_| Mutex::new(None)).collect(),
+            servers: Arc::new(Servers::of(settings)?),
+            settings: settings.clone(),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Sends a command about something of a slot; those of one slot stay in order.
+    pub(super) async fn send(&self, slot: Slot, command: &Cmd) -> RedisResult<Value> {
+        let line = &self.lines[slot.index() % self.lines.len()];
+        let mut tries = 0;
+        loop {
+            let error = match self.try_once(line, command).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            // A Cluster's client repeats by itself.
+            let over = self.settings.topology == Topology::Cluster || !passes(&error);
+            if over || self.settings.retries <= tries {
+                return Err(error);
+            }
+            tries += 1;
+            sleep(self.settings.retry_wait).await;
+        }
+    }
+
+    /// Waits until as many replicas as are asked for have all that was sent before to where a key is.
+    pub(super) async fn await_replicas(&self, slot: Slot, key: &[u8]) -> RedisResult<()> {
+        let wanted = self.settings.wait_replicas;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(wanted).arg(self.settings.wait_timeout.as_millis().max(1).to_string());
+        let line = &self.lines[slot.index() % self.lines.len()];
+        // It speaks of the writes that came over the same connection.
+        let reached = match &mut self.open(line).await?.connection {
+            Connection::One(connection) => connection.req_packed_command(&wait).await?,
+            Connection::Cluster(connection) => {
+                let node = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, Master));
+                connection.route_command(wait, RoutingInfo::SingleNode(node)).await?
+            }
+        };
+        match reached {
+            Value::Int(reached) if i64::from(wanted) <= reached => Ok(()),
+            _ => Err((ErrorKind::Client, "too few replicas have the write").into()),
+        }
+    }
+
+    async fn try_once(&self, line: &Mutex<Option<Opened>>, command: &Cmd) -> RedisResult<Value> {
+        let Opened { number, connection } = self.open(line).await?;
+        let answer = match connection {
+            Connection::One(mut connection) => connection.req_packed_command(command).await,
+            Connection::Cluster(mut connection) => connection.req_packed_command(command).await,
+        };
+        let answer = answer.and_then(Value::extract_error);
+        if let Err(error) = &answer
+            && self.settings.topology != Topology::Cluster
+            && (error.is_unrecoverable_error() || error.kind() == READ_ONLY)
+        {
+            let mut line = line.lock().await;
+            if line.as_ref().is_some_and(|opened| opened.number == number) {
+                *line = None;
+            }
+        }
+        answer
+    }
+
+    /// The open connection of a line, or a new one. Whoever comes meanwhile waits for that.
+    async fn open(&self, line: &Mutex<Option<Opened>>) -> RedisResult<Opened> {
+        static NUMBERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let mut line = line.lock().await;
+        if let Some(opened) = &*line {
+            return Ok(opened.clone());
+        }
+        let (servers, settings) = (Arc::clone(&self.servers), self.settings.clone());
+        let opening = self.runtime.spawn(async move { servers.connect(&settings).await });
+        let connection = opening.await.unwrap_or_else(|_| {
+            Err((ErrorKind::Client, "the runtime of the connections has ended").into())
+        })?;
+        let number = NUMBERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let opened = Opened { number, connection };
+        *line = Some(opened.clone());
+        Ok(opened)
+    }
+}
+
+const READ_ONLY: ErrorKind = ErrorKind::Server(ServerErrorKind::ReadOnly);
+
+/// Whether the next try may meet something better.
+fn passes(error: &RedisError) -> bool {
+    use ServerErrorKind::*;
+    if error.is_timeout() {
+        return false;
+    }
+    match error.kind() {
+        ErrorKind::Io
+        | ErrorKind::MasterNameNotFoundBySentinel
+        | ErrorKind::Server(BusyLoading | TryAgain | ClusterDown | MasterDown | ReadOnly) => true,
+        // Another client's script runs for too long.
+        _ => error.code() == Some("BUSY"),
+    }
+}
+
+impl Servers {
+    fn of(settings: &RedisSettings) -> Result<Self, CannotConnect> {
+        let certificates = certificates(settings)?;
+        let password = password(settings.password_file.as_deref())?;
+        let mut urls = Vec::new();
+        for url in &settings.urls {
+            urls.push(url.as_str().into_connection_info().map_err(CannotConnect::Url)?);
+        }
+        let servers = match settings.topology {
+            Topology::Standalone => {
+                let url = signed_in(urls.remove(0), settings.username.as_deref(), password);
+                match certificates {
+                    Some(certificates) if is_tls(&url) => {
+                        redis::Client::build_with_tls(url, certificates)
+                    }
+                    _ => redis::Client::open(url),
+                }
+                .map(Self::Standalone)
+            }
+            Topology::Sentinel => sentinels(urls, settings, password, certificates)?
+                .build()
+                .map(|client| Self::Sentinels(Mutex::new(client))),
+            Topology::Cluster => {
+                let urls: Vec<_> = urls
+                    .into_iter()
+                    .map(|url| signed_in(url, settings.username.as_deref(), password.clone()))
+                    .collect();
+                cluster(urls, settings, certificates).build().map(Self::Cluster)
+            }
+        };
+        servers.map_err(CannotConnect::Url)
+    }
+
+    async fn connect(&self, settings: &RedisSettings) -> RedisResult<Connection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(settings.connect_timeout))
+            .set_response_timeout(Some(settings.response_timeout + settings.wait_timeout));
+        match self {
+            Self::Standalone(client) => {
+                let opening = client.get_multiplexed_async_connection_with_config(&config);
+                opening.await.map(Connection::One)
+            }
+            Self::Sentinels(client) => {
+                let mut client = client.lock().await;
+                let opening = client.get_async_connection_with_config(&config);
+                opening.await.map(Connection::One)
+            }
+            Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
+        }
+    }
+}
+
+fn sentinels(
+    urls: Vec<ConnectionInfo>,
+    settings: &RedisSettings,
+    password: Option<String>,
+    certificates: Option<TlsCertificates>,
+) -> Result<SentinelClientBuilder, CannotConnect> {
+    let tls = urls.iter().all(is_tls);
+    // What the URL says of the user is meant for the Sentinel that it names.
+    let asked = urls[0].redis_settings().clone();
+    let addresses = urls.into_iter().map(|url| url.addr().clone());
+    let primary = settings.sentinel_primary.clone();
+    let builder = SentinelClientBuilder::new(addresses, primary, SentinelServerType::Master);
+    let mut builder = builder.map_err(CannotConnect::Url)?;
+    if tls {
+        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(username) = &settings.username {
+        builder = builder.set_client_to_redis_username(username);
+    }
+    if let Some(password) = password {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if let Some(username) = settings.sentinel_username.as_deref().or(asked.username()) {
+        builder = builder.set_client_to_sentinel_username(username);
+    }
+    let of_file = self::password(settings.sentinel_password_file.as_deref())?;
+    if let Some(password) = of_file.as_deref().or(asked.password()) {
+        builder = builder.set_client_to_sentinel_password(password);
+    }
+    if let Some(certificates) = certificates.filter(|_| tls) {
+        builder = builder
+            .set_client_to_sentinel_certificates(certificates.clone())
+            .set_client_to_redis_certificates(certificates);
+    }
+    Ok(builder)
+}
+
+fn cluster(
+    urls: Vec<ConnectionInfo>,
+    settings: &RedisSettings,
+    certificates: Option<TlsCertificates>,
+) -> ClusterClientBuilder {
+    let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let tls = urls.iter().all(is_tls);
+    // The time of a call as a whole is bounded by that of its tries.
+    let tries = settings.retries + 1;
+    let answered = settings.response_timeout + settings.wait_timeout;
+    let mut builder = ClusterClient::builder(urls)
+        .retries(settings.retries)
+        .min_retry_wait(millis(settings.retry_wait))
+        .max_retry_wait(millis(settings.retry_wait * 4))
+        .connection_timeout(settings.connect_timeout)
+        .response_timeout(answered)
+        .overall_response_timeout(Some((answered + settings.retry_wait * 4) * tries));
+    if let Some(certificates) = certificates.filter(|_| tls) {
+        builder = builder.certs(certificates);
+    }
+    builder
+}
+
+fn is_tls(url: &ConnectionInfo) -> bool {
+    matches!(url.addr(), ConnectionAddr::TcpTls { .. })
+}
+
+fn signed_in(
+    url: ConnectionInfo,
+    username: Option<&str>,
+    password: Option<String>,
+) -> ConnectionInfo {
+    let mut redis = url.redis_settings().clone();
+    if let Some(username) = username {
+        redis = redis.set_username(username);
+    }
+    if let Some(password) = password {
+        redis = redis.set_password(password);
+    }
+    url.set_redis_settings(redis)
+}
+
+fn password(file: Option<&Path>) -> Result<Option<String>, CannotConnect> {
+    let Some(path) = file else { return Ok(None) };
+    let text = String::from_utf8(read(path)?)
+        .map_err(|_| CannotConnect::Unreadable(path.to_owned(), "not UTF-8".into()))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn certificates(settings: &RedisSettings) -> Result<Option<TlsCertificates>, CannotConnect> {
+    let root_cert = settings.tls_ca.as_deref().map(read).transpose()?;
+    let client_tls = match (&settings.tls_certificate, &settings.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? })
+        }
+        _ => None,
+    };
+    let any = root_cert.is_some() || client_tls.is_some();
+    Ok(any.then_some(TlsCertificates { client_tls, root_cert }))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CannotConnect> {
+    fs::read(path).map_err(|error| CannotConnect::Unreadable(path.to_owned(), error.to_string()))
+}

@@ -1,0 +1,40 @@
+//! What Redis says, in the words of [`StoreError`].
+
+use std::{path::PathBuf, sync::Arc};
+
+use redis::{ErrorKind, ParsingError, RedisError};
+
+use crate::store::StoreError;
+
+/// The settings do not lead to a server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CannotConnect {
+    #[error("`store.redis.urls`: {0}")]
+    Url(#[source] RedisError),
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Unreadable(PathBuf, String),
+}
+
+impl From<CannotConnect> for StoreError {
+    fn from(error: CannotConnect) -> Self {
+        Self::Unavailable(Arc::new(error))
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        match (error.code(), error.kind()) {
+            // Said by our scripts.
+            (Some("FENCED"), _) => Self::Fenced,
+            // An answer that no script of ours gives.
+            (_, ErrorKind::UnexpectedReturnType) => Self::Corrupt(error.to_string()),
+            _ => Self::Unavailable(Arc::new(error)),
+        }
+    }
+}
+
+impl From<ParsingError> for StoreError {
+    fn from(error: ParsingError) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}

@@ -1,0 +1,71 @@
+//! Judges the SETs of one stream before they are sent: a subject may have been removed since.
+
+use super::{
+    codec::{self, Parts},
+    lists::{self, Asked},
+    outbox::Found,
+    slots::Slots,
+};
+use crate::{
+    delivery::outbox::{Kind, Seq},
+    domain::{
+        id::{ProviderName, StreamId},
+        subject::{keys::SubjectKeys, list::DefaultSubjects},
+        time::Timestamp,
+    },
+    store::{StoreError, about::subject_of},
+};
+
+pub(super) struct Judge {
+    stream: StreamId,
+    default: DefaultSubjects,
+    provider: ProviderName,
+}
+
+impl Judge {
+    /// `judged_by` is what a script says (`slot.lua`). `None` where every subject is on the stream.
+    pub(super) fn of(judged_by: &[u8], stream: &StreamId) -> Result<Option<Self>, StoreError> {
+        if judged_by.is_empty() {
+            return Ok(None);
+        }
+        let mut parts = Parts::of(judged_by, "a stream")?;
+        let default = codec::stream::default_subjects(parts.text(1)?)?;
+        let provider = codec::parsed(parts.rest().to_owned())?;
+        Ok(Some(Self { stream: stream.clone(), default, provider }))
+    }
+
+    /// Those that are not to be sent.
+    pub(super) async fn unwanted(
+        &self,
+        slots: &Slots,
+        sets: &[Found],
+        now: Timestamp,
+    ) -> Result<Vec<Seq>, StoreError> {
+        let (mut unwanted, mut asked) = (Vec::new(), Vec::new());
+        for found in sets.iter().filter(|found| found.set.kind == Kind::Event) {
+            let claims = found.set.claims.as_deref().unwrap_or_default();
+            match subject_of(claims, found.set.identifiers.as_deref()) {
+                Some(subject) if subject.streams().contains(&self.stream) => {}
+                Some(subject) => {
+                    asked.push((found.seq, SubjectKeys::of_event(&self.provider, &subject)));
+                }
+                // What cannot be read is on no list.
+                None if self.default == DefaultSubjects::All => {}
+                None => unwanted.push(found.seq),
+            }
+        }
+        let keys: Vec<_> = asked.iter().map(|(_, keys)| keys.clone()).collect();
+        let about = match self.default {
+            DefaultSubjects::All => Asked::Identical,
+            DefaultSubjects::None => Asked::Matching,
+        };
+        let listed =
+            lists::on_list_of(slots, &self.provider, &self.stream, &keys, about, now).await?;
+        for ((seq, _), listed) in asked.iter().zip(listed) {
+            if listed == (self.default == DefaultSubjects::All) {
+                unwanted.push(*seq);
+            }
+        }
+        Ok(unwanted)
+    }
+}

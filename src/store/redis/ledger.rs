@@ -1,0 +1,107 @@
+//! What is recorded of accepted events.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    codec::{self, Parts},
+    script,
+    slot::Slot,
+    slots::Slots,
+};
+use crate::{
+    domain::{
+        event_type::EventType,
+        id::{ProviderName, StreamId},
+        set::Origin,
+        time::Timestamp,
+    },
+    store::{
+        Append, StoreError,
+        ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
+    },
+};
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    provider: ProviderName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(rename = "type")]
+    event_type: EventType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_ids: Option<Vec<StreamId>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    withheld: Vec<(StreamId, String)>,
+}
+
+/// The slot in which a publisher's id is known, and its name there.
+pub(super) fn place(provider: &ProviderName, event_id: &str) -> (Slot, String) {
+    // A provider's name has no slash, so no two pairs give the same text.
+    let name = format!("{provider}/{event_id}");
+    (Slot::of(&["event", &name]), name)
+}
+
+/// `also` are streams that do not get it as far as the store can tell, and why. `None` of an event
+/// that is not recorded.
+pub(super) fn encode(event: &Append, also: &[(&StreamId, &'static str)]) -> Option<String> {
+    let record = event.record.as_ref()?;
+    let also = also.iter().map(|(stream, reason)| ((*stream).clone(), (*reason).to_owned()));
+    let record = Record {
+        provider: event.provider.clone(),
+        event_id: event.event_id.clone(),
+        event_type: record.event_type.clone(),
+        txn: record.txn.clone(),
+        place: event.origin.place().map(str::to_owned),
+        stream_ids: record.stream_ids.clone(),
+        withheld: record.withheld.iter().cloned().chain(also).take(WITHHELD_MAX).collect(),
+    };
+    Some(serde_json::to_string(&record).expect("texts and lists of them are JSON"))
+}
+
+/// `key` is the time and the origin.
+fn decode(key: &[u8], record: &[u8]) -> Result<RecordedEvent, StoreError> {
+    const WHAT: &str = "an event";
+    let mut parts = Parts::of(key, WHAT)?;
+    let accepted_at = parts.time()?;
+    let origin = Uuid::try_parse(parts.rest()).map_err(|_| codec::unreadable(WHAT))?;
+    let record: Record = serde_json::from_slice(record).map_err(|_| codec::unreadable(WHAT))?;
+    Ok(RecordedEvent {
+        provider: record.provider,
+        accepted_at,
+        origin: Origin::recorded(origin, record.place),
+        event_id: record.event_id,
+        record: EventRecord {
+            event_type: record.event_type,
+            txn: record.txn,
+            stream_ids: record.stream_ids,
+            withheld: record.withheld,
+        },
+    })
+}
+
+pub(super) async fn with_id(
+    slots: &Slots,
+    provider: &ProviderName,
+    event_id: &str,
+) -> Result<Option<RecordedEvent>, StoreError> {
+    let (slot, name) = place(provider, event_id);
+    let call = slots.call(&script::EVENT_WITH_ID, slot).arg(name);
+    let found: Option<(Vec<u8>, Vec<u8>)> = slots.run(call).await?;
+    found.map(|(key, record)| decode(&key, &record)).transpose()
+}
+
+pub(super) async fn accepted_at(
+    slots: &Slots,
+    provider: &ProviderName,
+    at: Timestamp,
+) -> Result<Vec<RecordedEvent>, StoreError> {
+    let at = codec::time(at);
+    let find = slots.run_on_all(&script::EVENTS_AT, |call| call.arg(provider.as_str()).arg(&at));
+    let found: Vec<Vec<(Vec<u8>, Vec<u8>)>> = find.await?;
+    found.into_iter().flatten().map(|(key, record)| decode(&key, &record)).collect()
+}

@@ -1,0 +1,183 @@
+//! Lists of subjects. All lists of a provider are in its slot, so that an event is looked up in one
+//! step; a stream's own slot knows whether it ever had a list. That is told first, so that no SET
+//! goes out unjudged which an entry keeps back.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::{codec, script, slot::Slot, slots::Slots, streams};
+use crate::{
+    domain::{
+        id::{ProviderName, StreamId},
+        subject::{
+            keys::{Filing, Probe, Shape, SubjectKey, SubjectKeys},
+            list::{ListChange, Listed},
+        },
+        time::Timestamp,
+    },
+    store::{SHAPES_PER_STREAM_MAX, StoreError},
+};
+
+/// The most rows that one script removes.
+const CHUNK: usize = 200;
+
+/// The most subjects that one script looks up.
+const SUBJECTS_MAX: usize = 100;
+
+fn slot_of(provider: &ProviderName) -> Slot {
+    Slot::of(&["lists", provider.as_str()])
+}
+
+fn hex(key: &SubjectKey) -> String {
+    Uuid::from_bytes(key.0).simple().to_string()
+}
+
+pub(super) async fn change(
+    slots: &Slots,
+    stream: &StreamId,
+    entry: &Filing,
+    change: ListChange,
+    limit: usize,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(config) = streams::find(slots, stream).await? else {
+        return Err(StoreError::Conflict);
+    };
+    let (what, at) = match change {
+        ListChange::Enter { from } => ("enter", from),
+        ListChange::Leave { until } if now < until => ("leave", until),
+        ListChange::Leave { until } => ("remove", until),
+    };
+    let enters = what == "enter";
+    if enters && !slots.run::<bool>(slots.call_for(&script::SELECT, stream)).await? {
+        return Err(StoreError::Conflict);
+    }
+    let mut call = slots.call(&script::LIST_CHANGE, slot_of(&config.provider)).arg(what);
+    call.push((stream.as_str(), config.provider.as_str(), codec::time(at)));
+    call.push((limit, SHAPES_PER_STREAM_MAX));
+    let (shape, names) = match &entry.shape {
+        Some((filed, shape)) => (hex(filed), serde_json::to_string(shape).expect("names are JSON")),
+        None => (String::new(), String::new()),
+    };
+    call.push((shape, names));
+    call.push_all(entry.under.iter().map(hex));
+    if !slots.run(call).await? {
+        return Err(StoreError::SubjectLimit);
+    }
+    // Deleted meanwhile, it would leave its list behind.
+    if enters && streams::find(slots, stream).await?.is_none() {
+        delete(slots, &config.provider, stream).await?;
+        return Err(StoreError::Conflict);
+    }
+    Ok(())
+}
+
+pub(super) async fn listed(
+    slots: &Slots,
+    provider: &ProviderName,
+    subjects: &[SubjectKeys],
+    now: Timestamp,
+) -> Result<Vec<Listed>, StoreError> {
+    look_up(slots, provider, None, subjects, Asked::Both, now).await
+}
+
+/// Whether each subject is on the list of one stream.
+pub(super) async fn on_list_of(
+    slots: &Slots,
+    provider: &ProviderName,
+    stream: &StreamId,
+    subjects: &[SubjectKeys],
+    asked: Asked,
+    now: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    let listed = look_up(slots, provider, Some(stream), subjects, asked, now).await?;
+    let is_any = |listed: Listed| !listed.added.is_empty() || !listed.removed.is_empty();
+    Ok(listed.into_iter().map(is_any).collect())
+}
+
+/// Which entries are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Those that match the subject, as on lists of what was added.
+    Matching,
+    /// Those of the identical subject, as on lists of what was removed.
+    Identical,
+    Both,
+}
+
+async fn look_up(
+    slots: &Slots,
+    provider: &ProviderName,
+    stream: Option<&StreamId>,
+    subjects: &[SubjectKeys],
+    asked: Asked,
+    now: Timestamp,
+) -> Result<Vec<Listed>, StoreError> {
+    let (matching, identical) = (asked != Asked::Identical, asked != Asked::Matching);
+    let complex = matching && subjects.iter().any(SubjectKeys::is_complex);
+    let shapes = if complex { shapes(slots, provider).await? } else { Vec::new() };
+    let mut listed = Vec::with_capacity(subjects.len());
+    for subjects in subjects.chunks(SUBJECTS_MAX) {
+        let mut call = slots.call(&script::LIST_LOOKUP, slot_of(provider));
+        call.push((codec::time(now), stream.map_or("", StreamId::as_str)));
+        for subject in subjects {
+            let probes = if matching { subject.probes(&shapes) } else { Vec::new() };
+            call.push(probes.len());
+            for probe in probes {
+                match probe {
+                    Probe::Whole(key) => call.push((1, format!("={}", hex(&key)))),
+                    Probe::Members(keys) => {
+                        call.push(keys.len());
+                        call.push_all(keys.iter().map(hex));
+                    }
+                }
+            }
+            let identities = if identical { subject.identities() } else { Vec::new() };
+            call.push(identities.len());
+            call.push_all(identities.iter().map(hex));
+        }
+        for (added, removed) in slots.run::<Vec<(Vec<String>, Vec<String>)>>(call).await? {
+            listed.push(Listed { added: ids(added)?, removed: ids(removed)? });
+        }
+    }
+    Ok(listed)
+}
+
+fn ids(names: Vec<String>) -> Result<BTreeSet<StreamId>, StoreError> {
+    names.into_iter().map(codec::parsed).collect()
+}
+
+async fn shapes(slots: &Slots, provider: &ProviderName) -> Result<Vec<Shape>, StoreError> {
+    let all: Vec<String> = slots.run(slots.call(&script::LIST_SHAPES, slot_of(provider))).await?;
+    let own = all.iter().filter_map(|shape| {
+        shape.split_once('|').filter(|(of, _)| *of == provider.as_str()).map(|(_, names)| names)
+    });
+    own.map(|names| serde_json::from_str(names).map_err(|_| codec::unreadable("a shape"))).collect()
+}
+
+pub(super) async fn streams_with_list(slots: &Slots) -> Result<Vec<StreamId>, StoreError> {
+    let all: Vec<Vec<String>> = slots.run_on_all(&script::LIST_STREAMS, |call| call).await?;
+    all.into_iter().flatten().map(codec::parsed).collect()
+}
+
+pub(super) async fn expire(slots: &Slots, now: Timestamp) -> Result<bool, StoreError> {
+    let now = codec::time(now);
+    let expire = slots.run_on_all(&script::LIST_EXPIRE, |call| call.arg(&now).arg(CHUNK));
+    let more: Vec<bool> = expire.await?;
+    Ok(more.contains(&true))
+}
+
+/// The list of a stream that is gone.
+pub(super) async fn delete(
+    slots: &Slots,
+    provider: &ProviderName,
+    stream: &StreamId,
+) -> Result<(), StoreError> {
+    loop {
+        let call = slots.call(&script::LIST_DELETE, slot_of(provider));
+        if !slots.run::<bool>(call.arg(stream.as_str()).arg(CHUNK)).await? {
+            return Ok(());
+        }
+    }
+}

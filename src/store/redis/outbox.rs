@@ -1,0 +1,229 @@
+//! SETs out, by push; and what waits.
+
+use super::{
+    codec::{self, set::SetRecord, state::StateRecord},
+    judge::Judge,
+    script,
+    slots::Slots,
+};
+use crate::{
+    delivery::outbox::{Cursor, Disposition, PendingSet, Reading, Seq, Settlement},
+    domain::{id::StreamId, time::Timestamp},
+    store::{Backlog, Due, StoreError, Waiting, kept::SetState, slot::SlotSet},
+};
+
+/// A SET as scripts return it: its number, its record, and its state.
+pub(super) struct Found {
+    pub(super) seq: Seq,
+    pub(super) set: SetRecord,
+    pub(super) state: StateRecord,
+}
+
+impl Found {
+    pub(super) fn all(values: &[Vec<u8>]) -> Result<Vec<Self>, StoreError> {
+        values.chunks(3).map(Self::of).collect()
+    }
+
+    fn of(values: &[Vec<u8>]) -> Result<Self, StoreError> {
+        let [seq, set, state] = values else { return Err(codec::unreadable("a SET")) };
+        let set = SetRecord::decode(set)?;
+        let state = StateRecord::decode(state, set.appended_at)?;
+        Ok(Self { seq: codec::seq(seq)?, set, state })
+    }
+
+    /// As one that waits.
+    pub(super) fn pending(self) -> Result<PendingSet, StoreError> {
+        let SetRecord { kind, lane, appended_at, jti, claims, .. } = self.set;
+        match (self.state.state, claims) {
+            (SetState::Waiting { due_at, .. }, Some(claims)) => Ok(PendingSet {
+                seq: self.seq,
+                jti,
+                lane,
+                kind,
+                claims,
+                appended_at,
+                attempts: self.state.attempts,
+                due_at,
+            }),
+            _ => Err(codec::unreadable("a SET that waits")),
+        }
+    }
+}
+
+pub(super) async fn read_due(
+    slots: &Slots,
+    stream: &StreamId,
+    reading: &Reading,
+    now: Timestamp,
+) -> Result<Due, StoreError> {
+    let mut discarded = 0;
+    loop {
+        let mut call = slots
+            .call_for(&script::READ, stream)
+            .arg(codec::time(now))
+            .arg(reading.fresh)
+            .arg(reading.retries)
+            .arg(Reading::CONTROL_MAX);
+        for seq in &reading.busy {
+            call.push(codec::digits(seq.0));
+        }
+        let Some(answer) = slots.run::<Option<Vec<Vec<u8>>>>(call).await? else {
+            return Ok(Due { discarded, ..Due::default() });
+        };
+        let [judged, next_retry, sets @ ..] = &answer[..] else {
+            return Err(codec::unreadable("an outbox"));
+        };
+        let sets = Found::all(sets)?;
+        let unwanted = match Judge::of(judged, stream)? {
+            Some(judge) => judge.unwanted(slots, &sets, now).await?,
+            None => Vec::new(),
+        };
+        if unwanted.is_empty() {
+            let sets = sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
+            return Ok(Due { sets, next_retry: optional_time(next_retry)?, discarded });
+        }
+        // In their place there may be others to read.
+        discarded += discard_unwanted(slots, judged, stream, unwanted, now).await?;
+    }
+}
+
+/// The most SETs that one script discards: nobody else is served meanwhile.
+const DISCARDED_MAX: usize = 500;
+
+/// Discards heads, and what follows in their lanes for as long as that is not to be sent either.
+async fn discard_unwanted(
+    slots: &Slots,
+    judged: &[u8],
+    stream: &StreamId,
+    mut unwanted: Vec<Seq>,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut discarded = 0;
+    while !unwanted.is_empty() {
+        let (count, heads) = discard(slots, stream, &unwanted, now).await?;
+        discarded += count;
+        unwanted = match Judge::of(judged, stream)? {
+            Some(judge) => judge.unwanted(slots, &heads, now).await?,
+            None => Vec::new(),
+        };
+    }
+    Ok(discarded)
+}
+
+/// Returns how many still waited, and which heads there are now in their place.
+pub(super) async fn discard(
+    slots: &Slots,
+    stream: &StreamId,
+    unwanted: &[Seq],
+    now: Timestamp,
+) -> Result<(usize, Vec<Found>), StoreError> {
+    let (mut discarded, mut heads) = (0, Vec::new());
+    for some in unwanted.chunks(DISCARDED_MAX) {
+        let mut call = slots
+            .call_for(&script::DISCARD, stream)
+            .arg(codec::time(now))
+            .arg(slots.epoch(stream))
+            .arg(crate::store::SUBJECT);
+        for seq in some {
+            call.push(codec::digits(seq.0));
+        }
+        let answer: Vec<Vec<u8>> = slots.run(call).await?;
+        let (count, sets) = answer.split_first().ok_or(codec::unreadable("an outbox"))?;
+        discarded += codec::count(count)?;
+        heads.append(&mut Found::all(sets)?);
+    }
+    Ok((discarded, heads))
+}
+
+pub(super) async fn settle(
+    slots: &Slots,
+    stream: &StreamId,
+    settlements: &[Settlement],
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut call =
+        slots.call_for(&script::SETTLE, stream).arg(codec::time(now)).arg(slots.epoch(stream));
+    for Settlement { seq, disposition } in settlements {
+        call.push(codec::digits(seq.0));
+        match disposition {
+            Disposition::Delivered => call.push(("s", "", "")),
+            Disposition::Dead { reason, detail } => call.push(("d", *reason, detail)),
+            Disposition::GivenUp { reason, detail } => call.push(("g", *reason, detail)),
+            Disposition::RetryAt { due_at, error } => call.push(("w", codec::time(*due_at), error)),
+        }
+    }
+    slots.run(call).await
+}
+
+pub(super) async fn read_pending(
+    slots: &Slots,
+    stream: &StreamId,
+    after: Cursor,
+    limit: usize,
+) -> Result<Vec<PendingSet>, StoreError> {
+    let mut call = slots.call_for(&script::PENDING, stream).arg(limit);
+    for Seq(seq) in [after.announcement, after.control, after.event] {
+        call.push(codec::digits(seq));
+    }
+    let sets: Vec<Vec<u8>> = slots.run(call).await?;
+    Found::all(&sets)?.into_iter().map(Found::pending).collect()
+}
+
+pub(super) async fn next_due(
+    slots: &Slots,
+    stream: &StreamId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let call = slots.call_for(&script::NEXT_DUE, stream).arg(codec::time(now));
+    let due: Option<Vec<u8>> = slots.run(call).await?;
+    due.as_deref().map(codec::read_time).transpose()
+}
+
+pub(super) async fn streams_with_work(
+    slots: &Slots,
+    now: Timestamp,
+    of: SlotSet,
+) -> Result<Vec<StreamId>, StoreError> {
+    let now = codec::time(now);
+    let found: Vec<Vec<String>> = slots.run_on(of, &script::WORK, |call| call.arg(&now)).await?;
+    found.into_iter().flatten().map(codec::parsed).collect()
+}
+
+pub(super) async fn newest(slots: &Slots) -> Result<Option<Timestamp>, StoreError> {
+    let all: Vec<Option<Vec<u8>>> = slots.run_on_all(&script::NEWEST, |call| call).await?;
+    let newest = all.into_iter().flatten().max();
+    newest.as_deref().map(codec::read_time).transpose()
+}
+
+pub(super) async fn forget_waits(slots: &Slots, now: Timestamp) -> Result<usize, StoreError> {
+    let now = codec::time(now);
+    let counts: Vec<usize> = slots.run_on_all(&script::FORGET_WAITS, |call| call.arg(&now)).await?;
+    Ok(counts.into_iter().sum())
+}
+
+pub(super) async fn backlog(slots: &Slots) -> Result<Vec<Backlog>, StoreError> {
+    let found: Vec<Vec<(String, u64, Vec<u8>)>> =
+        slots.run_on_all(&script::BACKLOG, |call| call).await?;
+    let mut lines = std::collections::BTreeMap::new();
+    for (provider, sets, oldest) in found.into_iter().flatten() {
+        let provider = codec::parsed(provider)?;
+        let oldest = optional_time(&oldest)?;
+        let line: &mut Waiting = lines.entry(provider).or_default();
+        line.sets += sets;
+        line.oldest = line.oldest.into_iter().chain(oldest).min();
+    }
+    let lines = lines.into_iter();
+    Ok(lines
+        .map(|(provider, Waiting { sets, oldest })| Backlog { provider, sets, oldest })
+        .collect())
+}
+
+pub(super) async fn waiting(slots: &Slots, stream: &StreamId) -> Result<Waiting, StoreError> {
+    let (sets, oldest): (u64, Vec<u8>) = slots.run(slots.call_for(&script::COUNT, stream)).await?;
+    Ok(Waiting { sets, oldest: optional_time(&oldest)? })
+}
+
+/// Nothing stands for no time.
+fn optional_time(text: &[u8]) -> Result<Option<Timestamp>, StoreError> {
+    if text.is_empty() { Ok(None) } else { codec::read_time(text).map(Some) }
+}

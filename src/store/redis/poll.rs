@@ -1,0 +1,132 @@
+//! SETs out by poll (RFC 8936).
+
+use std::collections::HashSet;
+
+use super::{
+    codec,
+    judge::Judge,
+    outbox::{self, Found},
+    script,
+    slots::Slots,
+};
+use crate::{
+    domain::{id::StreamId, time::Timestamp},
+    store::{Acknowledged, Acknowledgement, Polled, StoreError},
+};
+
+/// How far into what waits one poll looks. A Receiver that acknowledges nothing is handed out no
+/// more than that at a time.
+const SCAN_MAX: usize = 10_000;
+
+/// The least that is judged together.
+const LOOK_MIN: usize = 250;
+
+/// The most SETs that one poll discards, about.
+const DISCARDED_MAX: usize = 1000;
+
+/// What a poll takes.
+#[derive(Default)]
+struct Taken {
+    judge: Option<Judge>,
+    more: bool,
+    sets: Vec<Found>,
+}
+
+impl Taken {
+    fn polled(self, discarded: usize) -> Result<Polled, StoreError> {
+        let sets = self.sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
+        Ok(Polled { sets, more: self.more, discarded })
+    }
+}
+
+struct Poll<'a> {
+    slots: &'a Slots,
+    stream: &'a StreamId,
+    now: Timestamp,
+    hidden_until: Timestamp,
+}
+
+impl Poll<'_> {
+    /// `how` is as in `take.lua`.
+    async fn take(&self, limit: usize, how: &str) -> Result<Taken, StoreError> {
+        let call = self.slots.call_for(&script::TAKE, self.stream).arg(codec::time(self.now));
+        let call = call.arg(codec::time(self.hidden_until)).arg(limit).arg(SCAN_MAX).arg(how);
+        let Some(answer) = self.slots.run::<Option<Vec<Vec<u8>>>>(call).await? else {
+            return Ok(Taken::default());
+        };
+        let [judged, more, sets @ ..] = &answer[..] else {
+            return Err(codec::unreadable("an outbox"));
+        };
+        let judge = Judge::of(judged, self.stream)?;
+        Ok(Taken { judge, more: !more.is_empty(), sets: Found::all(sets)? })
+    }
+
+    /// Discards what is not to be sent; returns which SETs those are, and how many still waited.
+    async fn judge(
+        &self,
+        judge: &Judge,
+        sets: &[Found],
+    ) -> Result<(HashSet<i64>, usize), StoreError> {
+        let unwanted = judge.unwanted(self.slots, sets, self.now).await?;
+        let (count, _) = outbox::discard(self.slots, self.stream, &unwanted, self.now).await?;
+        Ok((unwanted.iter().map(|seq| seq.0).collect(), count))
+    }
+}
+
+pub(super) async fn take(
+    slots: &Slots,
+    stream: &StreamId,
+    limit: usize,
+    now: Timestamp,
+    hidden_until: Timestamp,
+) -> Result<Polled, StoreError> {
+    let poll = Poll { slots, stream, now, hidden_until };
+    let first = poll.take(limit, "unless").await?;
+    let Some(judge) = first.judge else { return first.polled(0) };
+
+    // What is not to be sent goes before anything is taken.
+    let (mut seen, mut discarded, mut more) = (HashSet::new(), 0, false);
+    while !more {
+        let looked = poll.take(limit.saturating_add(1).max(LOOK_MIN), "look").await?;
+        seen.extend(looked.sets.iter().map(|found| found.seq.0));
+        let (unwanted, count) = poll.judge(&judge, &looked.sets).await?;
+        discarded += count;
+        if unwanted.is_empty() {
+            break;
+        }
+        more = DISCARDED_MAX <= discarded;
+    }
+    let mut taken = poll.take(limit, "take").await?;
+    if taken.sets.iter().any(|found| !seen.contains(&found.seq.0)) {
+        // Others have come meanwhile, or the rest is for the next poll.
+        let (unwanted, count) = poll.judge(&judge, &taken.sets).await?;
+        taken.sets.retain(|found| !unwanted.contains(&found.seq.0));
+        discarded += count;
+    }
+    taken.more |= more;
+    taken.polled(discarded)
+}
+
+pub(super) async fn acknowledge(
+    slots: &Slots,
+    stream: &StreamId,
+    acknowledgement: &Acknowledgement,
+    now: Timestamp,
+) -> Result<Acknowledged, StoreError> {
+    let Acknowledgement { acked, refused } = acknowledgement;
+    let mut call =
+        slots.call_for(&script::ACKNOWLEDGE, stream).arg(codec::time(now)).arg(acked.len());
+    for jti in acked {
+        call.push(jti.as_str());
+    }
+    for (jti, error) in refused {
+        let detail = format!("{}: {}", error.err, error.description);
+        call.push(jti.as_str());
+        call.push(error.code.as_str());
+        call.push(detail);
+    }
+    let (delivered, dead): (Vec<Vec<u8>>, Vec<usize>) = slots.run(call).await?;
+    let delivered = delivered.iter().map(|at| codec::read_time(at)).collect::<Result<_, _>>()?;
+    let dead = dead.into_iter().filter_map(|place| refused.get(place));
+    Ok(Acknowledged { delivered, dead: dead.map(|(_, error)| error.code).collect() })
+}

@@ -1,0 +1,92 @@
+//! What is kept for a while goes; and what calls that broke off have left is completed.
+
+use futures_util::future::try_join_all;
+
+use super::{codec, script, slot::Slot, slots::Slots, streams};
+use crate::{
+    domain::{
+        id::{ProviderName, ReceiverId, StreamId},
+        time::Timestamp,
+    },
+    store::{HOLD_LIMIT, StoreError, kept::Expiry},
+};
+
+/// The most of a kind that one script removes: few enough that an append behind it hardly waits, and
+/// 256 slots do this together.
+const CHUNK: usize = 32;
+
+/// The most SETs of a stream that one script drops.
+const HELD_CHUNK: usize = 200;
+
+pub(super) async fn expire(slots: &Slots, expiry: &Expiry) -> Result<bool, StoreError> {
+    let general = [
+        expiry.ids_before,
+        expiry.ids_lead_nowhere_before,
+        expiry.settled_before,
+        expiry.settled_before - expiry.records_stay,
+    ];
+    let own: Vec<_> = expiry
+        .settled_before_of
+        .iter()
+        .map(|(name, settled_before)| {
+            let recorded_before = *settled_before - expiry.records_stay;
+            (name.as_str(), codec::time(*settled_before), codec::time(recorded_before))
+        })
+        .collect();
+    let removing = slots.run_on_all(&script::EXPIRE, |mut call| {
+        call.push(CHUNK);
+        call.push_all(general.map(codec::time));
+        call.push_all(&own);
+        call
+    });
+    let answers: Vec<(bool, Vec<(String, String)>)> = removing.await?;
+    let mut more = false;
+    for (more_here, leaving) in answers {
+        more |= more_here;
+        for (stream, owner) in leaving {
+            let (provider, receiver) = owner.split_once('|').ok_or(codec::unreadable("a name"))?;
+            let provider: ProviderName = codec::parsed(provider.to_owned())?;
+            let receiver: ReceiverId = codec::parsed(receiver.to_owned())?;
+            streams::clear_up(slots, &provider, &receiver, &codec::parsed(stream)?).await?;
+        }
+    }
+    Ok(more)
+}
+
+pub(super) async fn limit_held(
+    slots: &Slots,
+    held_max: usize,
+    appended_before: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+    let limit = |slot| limit_slot(slots, slot, held_max, appended_before, now);
+    let dropped = try_join_all(Slot::all().map(limit)).await?;
+    Ok(dropped.into_iter().flatten().collect())
+}
+
+async fn limit_slot(
+    slots: &Slots,
+    slot: Slot,
+    held_max: usize,
+    appended_before: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+    let mut all = Vec::new();
+    loop {
+        let mut call = slots.call(&script::LIMIT_HELD, slot).arg(held_max);
+        call.push((codec::time(appended_before), codec::time(now)));
+        call.push((HOLD_LIMIT, "the stream was paused", HELD_CHUNK));
+        let (more, dropped, disabled): (bool, Vec<(String, usize)>, Vec<String>) =
+            slots.run(call).await?;
+        for (provider, count) in dropped {
+            all.push((codec::parsed(provider)?, count));
+        }
+        for stream in disabled {
+            let stream: StreamId = codec::parsed(stream)?;
+            streams::discard_all(slots, &stream, now).await?;
+        }
+        if !more {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The scripts. Each is one atomic step on one slot: it runs where the slot is, in one round trip,
+//! and either all of it or nothing is done.
+//!
+//! Each may be repeated, as after an answer that was lost. Most then change nothing; else a failed
+//! attempt counts twice (`settle`), a SET is handed out again only after its time (`take`), or what
+//! is returned has less than was done. None loses or doubles a SET.
+
+use std::sync::LazyLock;
+
+use redis::{Arg, Cmd, Script as Source, ToRedisArgs};
+
+use super::slot::Slot;
+
+/// A script, known to the servers by its hash.
+pub(super) struct Script {
+    source: String,
+    hash: String,
+    writes: bool,
+}
+
+/// Whether a script changes anything, and so whether replicas are waited for.
+enum Does {
+    Read,
+    Write,
+}
+
+impl Script {
+    fn new(source: String, does: &Does) -> Self {
+        let hash = Source::new(&source).get_hash().to_owned();
+        Self { source, hash, writes: matches!(does, Does::Write) }
+    }
+}
+
+/// Each script begins with what it has in common with others.
+macro_rules! scripts {
+    ($($name:ident: $does:ident, $($file:literal)+;)+) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            let parts = [$(include_str!(concat!("scripts/", $file, ".lua"))),+];
+            Script::new(parts.concat(), &Does::$does)
+        });)+
+
+        /// Every script, for tests.
+        #[cfg(test)]
+        pub(super) fn sources() -> Vec<&'static str> {
+            vec![$(&$name.source),+]
+        }
+    };
+}
+
+scripts! {
+    OPEN: Write, "slot" "open";
+
+    CREATE: Write, "slot" "changed" "create";
+    OWN: Write, "slot" "own";
+    DISOWN: Write, "slot" "disown";
+    OWNED: Read, "slot" "owned";
+    CHANGE: Write, "slot" "changed" "outbox" "settled" "change";
+    MAKE_DUE: Write, "slot" "outbox" "make_due";
+    DISCARD_ALL: Write, "slot" "outbox" "settled" "discard_all";
+    DELETE: Write, "slot" "changed" "delete";
+    LEFT: Write, "slot" "left";
+    STREAMS: Read, "slot" "streams";
+    STREAM: Read, "slot" "stream";
+
+    SELECT: Write, "slot" "changed" "select";
+    LIST_CHANGE: Write, "slot" "lists" "list_change";
+    LIST_LOOKUP: Read, "slot" "lists" "list_lookup";
+    LIST_SHAPES: Read, "slot" "list_shapes";
+    LIST_STREAMS: Read, "slot" "list_streams";
+    LIST_EXPIRE: Write, "slot" "lists" "list_expire";
+    LIST_DELETE: Write, "slot" "lists" "list_delete";
+
+    CLAIM: Write, "slot" "claim";
+    JUDGE_ACCOUNTS: Read, "slot" "accounts" "judge_accounts";
+    APPEND: Write, "slot" "outbox" "append";
+    CONCLUDE: Write, "slot" "accounts" "conclude";
+    FINISH: Write, "slot" "finish";
+    POSITION: Read, "slot" "position";
+    EVENT_WITH_ID: Read, "slot" "event_with_id";
+    EVENTS_AT: Read, "slot" "events_at";
+
+    READ: Read, "slot" "outbox" "read";
+    DISCARD: Write, "slot" "outbox" "settled" "discard";
+    SETTLE: Write, "slot" "outbox" "settled" "settle";
+    PENDING: Read, "slot" "pending";
+    ACKNOWLEDGE: Write, "slot" "outbox" "settled" "acknowledge";
+    TAKE: Write, "slot" "outbox" "take";
+    NEXT_DUE: Read, "slot" "outbox" "ahead" "next_due";
+    WORK: Read, "slot" "work";
+    NEWEST: Read, "slot" "newest";
+    FORGET_WAITS: Write, "slot" "outbox" "ahead" "forget_waits";
+    BACKLOG: Read, "slot" "outbox" "waiting" "backlog";
+    COUNT: Read, "slot" "outbox" "waiting" "count";
+
+    DEAD: Read, "slot" "dead";
+    DEAD_COUNTS: Read, "slot" "dead_counts";
+    PAGE: Read, "slot" "page";
+    FIRST_KEPT: Read, "slot" "outbox" "first_kept";
+    REQUEUE: Write, "slot" "outbox" "settled" "requeue";
+    PURGE: Write, "slot" "outbox" "settled" "purge";
+    OF_JTI: Read, "slot" "of_jti";
+    KEPT: Read, "slot" "kept";
+    EXPIRE: Write, "slot" "outbox" "settled" "expire";
+    LIMIT_HELD: Write, "slot" "outbox" "settled" "limit_held";
+
+    ACTIVE: Write, "slot" "active";
+    ACTIVITY: Read, "slot" "activity";
+    SET_RECORDED: Write, "slot" "set_recorded";
+    RECORDED: Read, "slot" "recorded";
+
+    GRANT_PUT: Write, "slot" "grants" "grant_put";
+    GRANT: Read, "slot" "grant";
+    GRANTS_MADE: Read, "slot" "grants_made";
+    GRANT_REVOKE: Write, "slot" "grants" "grant_revoke";
+    GRANTS_EXPIRE: Write, "slot" "grants" "grants_expire";
+    CLIENT_CREATE: Write, "slot" "client_create";
+    CLIENT: Read, "slot" "client";
+    CLIENTS: Read, "slot" "clients";
+    CLIENT_DELETE: Write, "slot" "grants" "client_delete";
+}
+
+/// A script with its arguments, about something of one slot.
+pub(super) struct Call {
+    script: &'static Script,
+    slot: Slot,
+    command: Cmd,
+}
+
+impl Call {
+    /// `tag` is the head of all keys that the script touches, and its first key.
+    pub(super) fn new(script: &'static Script, slot: Slot, tag: &str) -> Self {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&script.hash).arg(1).arg(tag);
+        Self { script, slot, command }
+    }
+
+    pub(super) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub(super) fn push(&mut self, argument: impl ToRedisArgs) {
+        self.command.arg(argument);
+    }
+
+    pub(super) fn push_all<T: ToRedisArgs>(&mut self, arguments: impl IntoIterator<Item = T>) {
+        for argument in arguments {
+            self.push(argument);
+        }
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        self.script.writes
+    }
+
+    pub(super) fn command(&self) -> &Cmd {
+        &self.command
+    }
+
+    /// The key of all that it touches.
+    pub(super) fn tag(&self) -> &[u8] {
+        match self.command.args_iter().nth(3) {
+            Some(Arg::Simple(tag)) => tag,
+            _ => unreachable!("a call has its tag"),
+        }
+    }
+
+    /// The same for a server that does not know the script yet; then it does.
+    pub(super) fn with_source(&self) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(&self.script.source);
+        for argument in self.command.args_iter().skip(2) {
+            if let Arg::Simple(argument) = argument {
+                command.arg(argument);
+            }
+        }
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_part_of_a_script() {
+        let folder = [env!("CARGO_MANIFEST_DIR"), "src/store/redis/scripts"];
+        for file in std::fs::read_dir(folder.iter().collect::<PathBuf>()).expect("a folder") {
+            let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+            assert!(sources().iter().any(|source| source.contains(&text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_has_the_same_arguments_by_hash_and_by_source() {
+        let call = Call::new(&APPEND, Slot::of(&["st_1"]), "{ssf:1}").arg("a").arg(b"\xff\0");
+        let arguments = |command: &Cmd| {
+            let arguments = command.args_iter().map(|argument| match argument {
+                Arg::Simple(argument) => argument.to_vec(),
+                other => panic!("{other:?}"),
+            });
+            arguments.collect::<Vec<_>>()
+        };
+        let (by_hash, whole) = (arguments(call.command()), arguments(&call.with_source()));
+        assert_eq!(by_hash[0], b"EVALSHA");
+        assert_eq!(whole[0], b"EVAL");
+        assert_eq!(whole[1], APPEND.source.as_bytes());
+        assert_eq!(by_hash[2..], whole[2..]);
+        assert_eq!(by_hash[2..], [&b"1"[..], b"{ssf:1}", b"a", b"\xff\0"]);
+    }
+}

@@ -1,0 +1,2 @@
+-- When each stream of the slot was last active.
+return call('HGETALL', key('active'))

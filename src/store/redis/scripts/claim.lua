@@ -1,0 +1,40 @@
+-- Events are begun: their publishers' ids are claimed, and what is recorded of them is kept.
+--   ids        of each provider/id: `b` begun or `d` done, when, and by which origin
+--   ids_at     the same ids by when
+--   ids_before before when an id may come again
+--   events     of each time and origin: the record
+--   events_at:<provider>  those times and origins
+-- ARGV: now; then of each event: provider/id or nothing, origin, provider, record or nothing.
+-- Returns of each event nothing, if it is to go on; `d` if it is a duplicate; or the origin under
+-- which the same event was begun, and under which it is to go on.
+
+local now, claimed, answer = ARGV[1], {}, {}
+local before = call('GET', key('ids_before')) or ''
+for n = 2, #ARGV, 4 do
+  local id, origin, provider, record = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
+  local said = ''
+  if id ~= '' then
+    local claim = call('HGET', key('ids'), id)
+    if claimed[id] then
+      said = 'd'
+    elseif claim and sub(claim, 2, 17) >= before then
+      if sub(claim, 1, 1) == 'd' then
+        said = 'd'
+      elseif sub(claim, 18) ~= origin then
+        said, origin = sub(claim, 18), sub(claim, 18)
+      end
+    end
+    if said ~= 'd' then
+      claimed[id] = true
+      call('HSET', key('ids'), id, 'b' .. now .. origin)
+      call('ZADD', key('ids_at'), now, id)
+    end
+  end
+  if said ~= 'd' and record ~= '' then
+    call('SADD', key('providers'), provider)
+    call('HSET', key('events'), now .. origin, record)
+    call('ZADD', key('events_at', provider), 0, now .. origin)
+  end
+  answer[#answer + 1] = said
+end
+return answer

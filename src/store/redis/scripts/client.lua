@@ -1,0 +1,3 @@
+-- The record of a client, or false.
+-- ARGV: id.
+return call('HGET', key('clients'), ARGV[1])

@@ -1,0 +1,2 @@
+-- All clients: id and record of each.
+return call('HGETALL', key('clients'))

@@ -1,0 +1,3 @@
+-- The record of a token, or false.
+-- ARGV: hash.
+return call('HGET', key('grants'), ARGV[1])

@@ -1,0 +1,2 @@
+-- Streams whose list is not empty.
+return call('HKEYS', key('listed'))

@@ -1,0 +1,2 @@
+-- When the newest SET of the slot was appended; false if there was none.
+return call('GET', key('newest'))

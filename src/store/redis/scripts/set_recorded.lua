@@ -1,0 +1,3 @@
+-- Until when all activity is recorded.
+-- ARGV: the time.
+call('SET', key('activity_recorded'), ARGV[1])

@@ -1,0 +1,3 @@
+-- The record of a stream, or false.
+-- ARGV: stream.
+return stream_of(ARGV[1])

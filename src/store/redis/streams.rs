@@ -1,0 +1,208 @@
+//! Streams: one change at a time, careful rather than fast.
+//!
+//! A stream is created, changed and deleted in its slot, in one step. What is long about it is done
+//! after that, a bounded number of SETs in each further step, so that nobody else waits: to discard
+//! what a disabled stream had waiting, and to make due what was put off. Nothing goes out of a
+//! disabled stream, nor is it changed again before all is discarded; a call that breaks off is
+//! completed by the next change or by [`retention`](super::retention).
+//!
+//! What is kept of a stream elsewhere, the mark that its Receiver owns it and its list of subjects,
+//! is written before it is created and removed after it is gone. `leaving` of its slot names streams
+//! of which that is not done.
+
+use super::{
+    codec::{self, set::SetRecord, stream},
+    lists, script,
+    slot::Slot,
+    slots::Slots,
+};
+use crate::{
+    delivery::outbox::NewSet,
+    domain::{
+        id::{ProviderName, ReceiverId, StreamId},
+        stream::StreamConfig,
+        time::Timestamp,
+    },
+    store::{Announcement, DISABLED, StoreError},
+};
+
+/// The most SETs that one script discards or makes due.
+const CHUNK: usize = 500;
+
+pub(super) async fn create(
+    slots: &Slots,
+    stream: &StreamConfig,
+    limit: usize,
+) -> Result<(), StoreError> {
+    let (provider, receiver) = (&stream.provider, &stream.receiver);
+    if !own(slots, provider, receiver, &stream.id, limit).await? {
+        // Some of those that count may be gone, or were never made.
+        disown_missing(slots, provider, receiver).await?;
+        if !own(slots, provider, receiver, &stream.id, limit).await? {
+            return Err(StoreError::StreamLimit(limit));
+        }
+    }
+    let call = slots.call_for(&script::CREATE, &stream.id).arg(stream::encode(stream));
+    if slots.run(call).await? {
+        return Ok(());
+    }
+    // It stays with whoever has the stream of this id.
+    if find(slots, &stream.id)
+        .await?
+        .is_none_or(|other| (&other.provider, &other.receiver) != (provider, receiver))
+    {
+        disown(slots, provider, receiver, &stream.id).await?;
+    }
+    Err(StoreError::Conflict)
+}
+
+fn slot_of_owner(provider: &ProviderName, receiver: &ReceiverId) -> Slot {
+    Slot::of(&["owner", provider.as_str(), receiver.as_str()])
+}
+
+/// Counts a stream as a Receiver's, unless that has `limit` others.
+async fn own(
+    slots: &Slots,
+    provider: &ProviderName,
+    receiver: &ReceiverId,
+    stream: &StreamId,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let call = slots.call(&script::OWN, slot_of_owner(provider, receiver));
+    let call = call.arg(provider.as_str()).arg(receiver.as_str());
+    slots.run(call.arg(stream.as_str()).arg(limit)).await
+}
+
+async fn disown(
+    slots: &Slots,
+    provider: &ProviderName,
+    receiver: &ReceiverId,
+    stream: &StreamId,
+) -> Result<(), StoreError> {
+    let call = slots.call(&script::DISOWN, slot_of_owner(provider, receiver));
+    slots.run(call.arg(provider.as_str()).arg(receiver.as_str()).arg(stream.as_str())).await
+}
+
+/// Two creations at the very limit may both pass here, each before the other's stream is there.
+async fn disown_missing(
+    slots: &Slots,
+    provider: &ProviderName,
+    receiver: &ReceiverId,
+) -> Result<(), StoreError> {
+    let call = slots.call(&script::OWNED, slot_of_owner(provider, receiver));
+    let owned: Vec<String> = slots.run(call.arg(provider.as_str()).arg(receiver.as_str())).await?;
+    for stream in owned {
+        let stream = codec::parsed(stream)?;
+        if find(slots, &stream).await?.is_none() {
+            disown(slots, provider, receiver, &stream).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn update(slots: &Slots, stream: &StreamConfig) -> Result<(), StoreError> {
+    change(slots, stream, None).await.map(|_| ())
+}
+
+/// Returns how many SETs were discarded.
+pub(super) async fn change_status(
+    slots: &Slots,
+    stream: &StreamConfig,
+    announcement: &Announcement,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let announced = match announcement {
+        Announcement::None => ("none", None),
+        Announcement::Instead(set) => ("instead", Some(set)),
+        Announcement::New(set) => ("new", Some(set)),
+    };
+    change(slots, stream, Some((announced, now))).await
+}
+
+type Announced<'a> = (&'static str, Option<&'a NewSet>);
+
+async fn change(
+    slots: &Slots,
+    stream: &StreamConfig,
+    status: Option<(Announced<'_>, Timestamp)>,
+) -> Result<u64, StoreError> {
+    loop {
+        let mut call = slots.call_for(&script::CHANGE, &stream.id).arg(stream::encode(stream));
+        if let Some(((how, set), now)) = status {
+            call.push(how);
+            if let Some(set) = set {
+                let record = SetRecord::new(set, now).encode();
+                call.push((set.jti.as_str(), codec::set::lane(set.lane), record));
+            }
+        }
+        let then: String = slots.run(call).await?;
+        let now = status.map_or(stream.created_at, |(_, now)| now);
+        match then.as_str() {
+            "" => return Ok(0),
+            "due" => return make_due(slots, &stream.id).await.map(|()| 0),
+            "discard" => return discard_all(slots, &stream.id, now).await,
+            "unfinished" => discard_all(slots, &stream.id, now).await?,
+            _ => return Err(StoreError::Conflict),
+        };
+    }
+}
+
+async fn make_due(slots: &Slots, stream: &StreamId) -> Result<(), StoreError> {
+    let mut behind = String::new();
+    loop {
+        let call = slots.call_for(&script::MAKE_DUE, stream).arg(&behind).arg(CHUNK);
+        behind = slots.run(call).await?;
+        if behind.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// What a disabled stream had waiting, but for its announcement.
+pub(super) async fn discard_all(
+    slots: &Slots,
+    stream: &StreamId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut discarded = 0;
+    loop {
+        let call = slots.call_for(&script::DISCARD_ALL, stream).arg(codec::time(now));
+        let count: usize = slots.run(call.arg(DISABLED).arg(CHUNK)).await?;
+        discarded += count as u64;
+        if count < CHUNK {
+            return Ok(discarded);
+        }
+    }
+}
+
+pub(super) async fn delete(slots: &Slots, id: &StreamId) -> Result<bool, StoreError> {
+    let Some(stream) = find(slots, id).await? else { return Ok(false) };
+    let (provider, receiver) = (&stream.provider, &stream.receiver);
+    let call = slots.call_for(&script::DELETE, id).arg(provider.as_str()).arg(receiver.as_str());
+    let deleted: bool = slots.run(call).await?;
+    clear_up(slots, provider, receiver, id).await?;
+    Ok(deleted)
+}
+
+/// Removes what is kept elsewhere of a stream that is gone.
+pub(super) async fn clear_up(
+    slots: &Slots,
+    provider: &ProviderName,
+    receiver: &ReceiverId,
+    stream: &StreamId,
+) -> Result<(), StoreError> {
+    lists::delete(slots, provider, stream).await?;
+    disown(slots, provider, receiver, stream).await?;
+    slots.run(slots.call_for(&script::LEFT, stream)).await
+}
+
+pub(super) async fn all(slots: &Slots) -> Result<Vec<StreamConfig>, StoreError> {
+    let all: Vec<Vec<(String, Vec<u8>)>> = slots.run_on_all(&script::STREAMS, |call| call).await?;
+    let decode = |(id, record): (String, Vec<u8>)| stream::decode(codec::parsed(id)?, &record);
+    all.into_iter().flatten().map(decode).collect()
+}
+
+pub(super) async fn find(slots: &Slots, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+    let record: Option<Vec<u8>> = slots.run(slots.call_for(&script::STREAM, id)).await?;
+    record.map(|record| stream::decode(id.clone(), &record)).transpose()
+}

@@ -1,0 +1,87 @@
+//! The suite on Redis: on a server alone, and on a Cluster.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use proptest::prelude::*;
+use ssfd::store::redis::{Checks, Epochs, RedisSettings, RedisStore, Topology};
+use tokio::sync::OnceCell;
+
+use super::{
+    model::{replay, steps},
+    *,
+};
+use crate::harness::{redis::Redis, redis_cluster::RedisCluster};
+
+/// A server of a test's own.
+#[derive(Default)]
+struct Standalone {
+    server: OnceCell<Redis>,
+}
+
+impl Standalone {
+    async fn settings(&self) -> RedisSettings {
+        let server = self.server.get_or_init(Redis::start).await;
+        RedisSettings { urls: vec![server.url()], checks: Checks::Warn, ..RedisSettings::default() }
+    }
+}
+
+impl Backend for Standalone {
+    async fn open(&self) -> Arc<dyn Store> {
+        let store = RedisStore::open(&self.settings().await, Arc::new(Epochs::default())).await;
+        Arc::new(store.expect("opens"))
+    }
+}
+
+/// Keys of a test's own in a Cluster that all tests share: it takes a while to come together.
+struct Clustered {
+    key_prefix: String,
+}
+
+impl Clustered {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        Self { key_prefix: format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed)) }
+    }
+}
+
+async fn shared_cluster() -> &'static RedisCluster {
+    static CLUSTER: OnceCell<RedisCluster> = OnceCell::const_new();
+    CLUSTER.get_or_init(|| RedisCluster::start(3, 0)).await
+}
+
+impl Backend for Clustered {
+    async fn open(&self) -> Arc<dyn Store> {
+        let settings = RedisSettings {
+            urls: shared_cluster().await.urls(),
+            topology: Topology::Cluster,
+            key_prefix: self.key_prefix.clone(),
+            checks: Checks::Warn,
+            ..RedisSettings::default()
+        };
+        let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await;
+        Arc::new(store.expect("opens"))
+    }
+}
+
+mod standalone {
+    use super::*;
+
+    run_contract_on!(Standalone::default());
+}
+
+mod cluster {
+    use super::*;
+
+    run_contract_on!(Clustered::new());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn an_outbox_behaves_like_its_model(steps in steps()) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().expect("a runtime");
+        runtime.block_on(replay(Standalone::default(), steps));
+    }
+}
