@@ -44,7 +44,7 @@ impl News {
     }
 
     /// Says both at once.
-    pub fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.changed.extend(other.changed);
         self.narrowed.extend(other.narrowed);
         for (id, control) in other.woken {
@@ -67,7 +67,7 @@ impl News {
     }
 
     /// The fields of an entry that says it.
-    pub fn fields(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let woken = |wanted: bool| {
             self.woken.iter().filter(move |(_, control)| **control == wanted).map(|(id, _)| id)
         };
@@ -85,7 +85,7 @@ impl News {
     }
 
     /// What an entry says. What it says in words of a later version is passed over.
-    pub fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(super) fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut news = Self::default();
         for (field, value) in fields {
             let words = value.split(' ');

@@ -21,7 +21,7 @@ impl Teller {
     }
 
     /// Of a node that may have others.
-    pub fn to_others() -> Self {
+    pub(super) fn to_others() -> Self {
         Self { untold: Some(Mutex::default()), bell: Notify::new() }
     }
 
@@ -40,7 +40,7 @@ impl Teller {
     }
 
     /// What was gathered, once there is something.
-    pub async fn next(&self) -> News {
+    pub(super) async fn next(&self) -> News {
         loop {
             let news = self.untold.as_ref().map(|untold| std::mem::take(&mut *lock(untold)));
             match news.filter(|news| !news.is_empty()) {

@@ -102,34 +102,34 @@ impl Tenure {
     }
 
     /// Notices what [`Self::fenced`] tells.
-    pub fn watch_fenced(&self) -> watch::Receiver<SlotSet> {
+    pub(super) fn watch_fenced(&self) -> watch::Receiver<SlotSet> {
         self.fenced.subscribe()
     }
 
     /// The slots that were told of since the last time.
-    pub fn take_fenced(&self) -> SlotSet {
+    pub(super) fn take_fenced(&self) -> SlotSet {
         self.fenced.send_replace(SlotSet::NONE)
     }
 
     /// The lease was confirmed by a heartbeat that was sent at `confirmed_at`, or is gone.
-    pub fn confirm(&self, confirmed_at: Option<Instant>, sure_until: Option<Instant>) {
+    pub(super) fn confirm(&self, confirmed_at: Option<Instant>, sure_until: Option<Instant>) {
         *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner) = confirmed_at;
         let until = sure_until.map_or(0, |until| self.nanos(until));
         self.sure_until.store(until, Ordering::Release);
     }
 
     /// These slots are served from now on, and no others.
-    pub fn serve(&self, slots: SlotSet) {
+    pub(super) fn serve(&self, slots: SlotSet) {
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots;
     }
 
     /// There are so many nodes now.
-    pub fn meet(&self, nodes: usize) {
+    pub(super) fn meet(&self, nodes: usize) {
         self.nodes.store(nodes, Ordering::Relaxed);
     }
 
     /// These partitions are read from now on, and no others.
-    pub fn read(&self, partitions: Vec<String>) {
+    pub(super) fn read(&self, partitions: Vec<String>) {
         self.partitions.send_replace(Some(Arc::new(partitions.into_iter().collect())));
     }
 

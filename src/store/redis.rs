@@ -20,6 +20,7 @@ mod judge;
 mod kept;
 mod keys;
 mod ledger;
+pub mod link;
 mod lists;
 mod outbox;
 mod poll;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::{codec::FORMAT, slots::Slots};
+use self::{codec::FORMAT, link::Link, slots::Slots};
 pub use self::{
     epochs::Epochs,
     settings::{Checks, RedisSettings, Topology},
@@ -63,7 +64,7 @@ use crate::{
 /// The store in Redis. Connections are opened when they are needed and replaced when they break, so
 /// that a server that was away is served from again without a restart.
 pub struct RedisStore {
-    slots: Slots,
+    slots: Arc<Slots>,
 }
 
 impl RedisStore {
@@ -71,7 +72,7 @@ impl RedisStore {
     /// this node serves, if there are several nodes. Must be called within a runtime that outlives
     /// the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
-        let slots = Slots::new(settings, epochs)?;
+        let slots = Arc::new(Slots::new(settings, epochs)?);
         let version: u32 = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
         if version != FORMAT {
             return Err(StoreError::Corrupt(format!(
@@ -79,6 +80,11 @@ impl RedisStore {
             )));
         }
         Ok(Self { slots })
+    }
+
+    /// For nodes that share this store: what they say to each other by way of it.
+    pub fn link(&self) -> Link {
+        Link::new(Arc::clone(&self.slots))
     }
 }
 

@@ -108,6 +108,14 @@ scripts! {
     SET_RECORDED: Write, "slot" "set_recorded";
     RECORDED: Read, "slot" "recorded";
 
+    // No replica has to have what nodes share: a lease that is lost with a server runs out.
+    BEAT: Read, "slot" "beat";
+    DEPART: Read, "slot" "depart";
+    TELL: Read, "slot" "tell";
+    TOLD: Read, "slot" "told";
+    RAISE: Write, "slot" "raise";
+    CHANGES: Read, "slot" "changes";
+
     GRANT_PUT: Write, "slot" "grants" "grant_put";
     GRANT: Read, "slot" "grant";
     GRANTS_MADE: Read, "slot" "grants_made";

@@ -23,6 +23,9 @@ const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
 /// Where what has no slot of its own is, as far as connections go.
 const SHARED: &str = "all";
 
+/// The same for what nodes share.
+const CLUSTER: &str = "cluster";
+
 pub(super) struct Slots {
     connections: Connections,
     keys: Keys,
@@ -47,6 +50,19 @@ impl Slots {
     /// About what is in no slot of its own.
     pub(super) fn call_shared(&self, script: &'static Script) -> Call {
         Call::new(script, Slot::of(&[SHARED]), self.keys.shared())
+    }
+
+    /// About what nodes share.
+    pub(super) fn call_cluster(&self, script: &'static Script) -> Call {
+        Call::new(script, Slot::of(&[CLUSTER]), self.keys.cluster())
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// By which right this node writes results of a stream, as an argument.
