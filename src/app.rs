@@ -5,6 +5,7 @@ mod background;
 mod clock_steps;
 mod keys;
 mod lock;
+mod store;
 mod tls;
 
 use std::{
@@ -29,13 +30,13 @@ use crate::{
     },
     auth::Authenticator,
     clock,
-    cluster::{teller::Teller, tenure::Tenure},
+    cluster::{Cluster, local::Local, teller::Teller, tenure::Tenure},
     config::{Config, ConfigError},
     directory::Directory,
     http::{self, Services, connection},
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
-    store::{Store, StoreError, sqlite::SqliteStore},
+    store::{Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, Listener},
@@ -49,6 +50,7 @@ pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     keys::{KeyFileError, load as load_keys},
     lock::LockError,
+    store::{open as open_store, open_to_read as open_store_to_read},
     tls::{TlsFileError, server_config},
 };
 
@@ -94,10 +96,11 @@ pub struct App {
     config: Config,
     services: Services,
     registry: Arc<Registry>,
+    cluster: Option<Arc<Cluster>>,
     faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
     tls: Option<rustls::ServerConfig>,
-    lock: lock::StoreLock,
+    lock: Option<lock::StoreLock>,
 }
 
 /// Binds the listeners, opens the store and the keys, and starts nothing that acts by itself. Must
@@ -116,14 +119,15 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let authorization = load_authorization(&config)?;
     let push = PushClient::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
-    let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
+    let lock = store::lock(&config.store)?;
+    let (store, cluster) = store::open_to_serve(&config).await?;
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
     for stream in store.streams_with_list().await? {
         directory.subject_removed(&stream);
     }
-    let (tenure, teller) = (Arc::new(Tenure::alone(clock::instant())), Arc::new(Teller::silent()));
-    let signer = Signer::start(&config.signer, Arc::clone(&keys));
+    let sharing = sharing(&config, cluster.as_deref());
+    let tenure = Arc::clone(&sharing.tenure);
+    let signer = Signer::start(&config.signer, Arc::clone(&keys))?;
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),
@@ -142,7 +146,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         Arc::clone(&registry),
         signer,
         config.poll.clone(),
-        Sharing { tenure: Arc::clone(&tenure), teller, activity_lag: Duration::ZERO },
+        sharing,
     ));
     transmitter.take_up_activity().await?;
     let services = Services {
@@ -156,7 +160,23 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, faults, listeners, tls, lock })
+    Ok(App { config, services, registry, cluster, faults, listeners, tls, lock })
+}
+
+/// How this node lives with others, or that it is alone.
+fn sharing(config: &Config, cluster: Option<&Cluster>) -> Sharing {
+    match cluster {
+        Some(cluster) => Sharing {
+            tenure: Arc::clone(cluster.tenure()),
+            teller: Arc::clone(cluster.teller()),
+            activity_lag: config.process.activity_interval,
+        },
+        None => Sharing {
+            tenure: Arc::new(Tenure::alone(clock::instant())),
+            teller: Arc::new(Teller::silent()),
+            activity_lag: Duration::ZERO,
+        },
+    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -212,10 +232,25 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(),
     ) -> Result<(), StartError> {
-        let Self { config, services, registry, faults, listeners, tls, lock: _until_the_end } =
-            self;
+        let Self {
+            config,
+            services,
+            registry,
+            cluster,
+            faults,
+            listeners,
+            tls,
+            lock: _until_the_end,
+        } = self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
+        let mut living = match &cluster {
+            Some(cluster) => {
+                let local = Arc::clone(&transmitter) as Arc<dyn Local>;
+                Some(cluster.join(&local, Arc::clone(&services.readiness)).await)
+            }
+            None => None,
+        };
         let ingest = ingest::start(
             &config.ingest.redis,
             &transmitter,
@@ -249,13 +284,21 @@ impl App {
             for reader in ingest {
                 reader.await.ok();
             }
-            transmitter.release_long_polls();
-            for server in servers {
-                server.stop(true).await;
-            }
-            for server in serving {
-                server.await.ok();
-            }
+            let stop_listening = async {
+                transmitter.release_long_polls();
+                for server in servers {
+                    server.stop(true).await;
+                }
+                for server in serving {
+                    server.await.ok();
+                }
+            };
+            let hand_over = async {
+                if let Some(living) = &mut living {
+                    living.leave().await;
+                }
+            };
+            tokio::join!(stop_listening, hand_over);
             registry.drain().await;
         });
         if drained.await.is_err() {

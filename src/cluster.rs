@@ -107,8 +107,13 @@ impl Cluster {
         &self.teller
     }
 
-    /// Joins the others. `readiness` waits for the lease from here on.
-    pub fn join(self: &Arc<Self>, local: &Arc<dyn Local>, readiness: Arc<Readiness>) -> Living {
+    /// Joins the others, and returns once this node has what is free, or the store does not answer.
+    /// `readiness` waits for the lease from here on.
+    pub async fn join(
+        self: &Arc<Self>,
+        local: &Arc<dyn Local>,
+        readiness: Arc<Readiness>,
+    ) -> Living {
         let (comparer, comparison) = Comparer::new(self, local, self.began.changes.clone());
         let hearing = Hearing {
             cluster: Arc::clone(self),
@@ -116,7 +121,8 @@ impl Cluster {
             comparison: comparison.clone(),
             last: self.began.feed.clone(),
         };
-        let (node, left) = Node::new(self, local, comparison, readiness);
+        let (mut node, left) = Node::new(self, local, comparison, readiness);
+        node.begin().await;
         let (leave, fall_silent) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         Living {
             node: tokio::spawn(node.live(left, Arc::clone(&leave))),

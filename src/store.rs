@@ -78,6 +78,13 @@ pub struct EntryId {
     pub number: u64,
 }
 
+impl EntryId {
+    /// When it was added, if its id was not chosen by whoever added it.
+    pub fn time(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.millis).unwrap_or(i64::MAX))
+    }
+}
+
 impl std::fmt::Display for EntryId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.millis, self.number)

@@ -1,14 +1,18 @@
 //! Signing in batches on threads of its own, so that no signature holds up an executor.
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
-use actix::{Actor, Addr, Handler, Message, SyncArbiter, SyncContext};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{
+    mpsc::{self, Receiver, Sender},
+    oneshot,
+};
 
 use crate::{clock, domain::id::ProviderName, signing::key_ring::KeyRings, telemetry::metrics};
 
@@ -18,13 +22,15 @@ use crate::{clock, domain::id::ProviderName, signing::key_ring::KeyRings, teleme
 pub struct SignerSettings {
     /// Threads that sign; 0 stands for one per core.
     pub threads: usize,
-    /// Batches that may wait for a thread; whoever brings one more waits.
-    pub batches_max: usize,
+    /// SETs that a thread takes at a time, whichever streams they are of.
+    pub batch_max: usize,
+    /// Requests that may wait for a thread; whoever brings one more waits.
+    pub queue_max: usize,
 }
 
 impl Default for SignerSettings {
     fn default() -> Self {
-        Self { threads: 0, batches_max: 64 }
+        Self { threads: 0, batch_max: 32, queue_max: 256 }
     }
 }
 
@@ -33,36 +39,36 @@ impl Default for SignerSettings {
 #[error("signing failed: {0}")]
 pub struct SigningFailed(String);
 
-/// The way to the signing threads.
+/// The way to the signing threads, which end once the last of these is dropped.
 #[derive(Clone)]
 pub struct Signer {
-    threads: Addr<SignerThread>,
-    // A `SyncArbiter` queues without bound; this is the bound.
-    admission: Arc<Semaphore>,
-}
-
-struct SignerThread {
-    keys: Arc<KeyRings>,
+    requests: Sender<Request>,
 }
 
 /// Sign these claims with the provider's current key.
-struct Sign {
+struct Request {
     provider: ProviderName,
     claims: Vec<Arc<str>>,
-}
-
-impl Message for Sign {
-    type Result = Result<Vec<Bytes>, SigningFailed>;
+    answer: oneshot::Sender<Result<Vec<Bytes>, SigningFailed>>,
 }
 
 impl Signer {
-    pub fn start(settings: &SignerSettings, keys: Arc<KeyRings>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if settings.threads == 0 { cores } else { settings.threads };
-        Self {
-            threads: SyncArbiter::start(threads, move || SignerThread { keys: Arc::clone(&keys) }),
-            admission: Arc::new(Semaphore::new(settings.batches_max.max(1))),
+    pub fn start(settings: &SignerSettings, keys: Arc<KeyRings>) -> std::io::Result<Self> {
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = if settings.threads == 0 { cores() } else { settings.threads };
+        let (requests, queue) = mpsc::channel(settings.queue_max.max(1));
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads {
+            let (keys, queue) = (Arc::clone(&keys), Arc::clone(&queue));
+            let batch_max = settings.batch_max;
+            let serve = move || {
+                while let Some(batch) = next_batch(&queue, batch_max, threads) {
+                    sign(&keys, batch);
+                }
+            };
+            thread::Builder::new().name("signer".into()).spawn(serve)?;
         }
+        Ok(Self { requests })
     }
 
     /// Signs a batch; the results are in the order of the claims.
@@ -74,35 +80,146 @@ impl Signer {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
-        let _admitted = self.admission.acquire().await.expect("the semaphore is never closed");
-        let signed = self.threads.send(Sign { provider: provider.clone(), claims }).await;
-        signed.unwrap_or_else(|_| Err(SigningFailed("the signing threads are gone".into())))
+        let gone = || SigningFailed("the signing threads are gone".into());
+        let (answer, signed) = oneshot::channel();
+        let request = Request { provider: provider.clone(), claims, answer };
+        self.requests.send(request).await.map_err(|_| gone())?;
+        signed.await.map_err(|_| gone())?
     }
 }
 
-impl Actor for SignerThread {
-    type Context = SyncContext<Self>;
+/// Waits for a request, and takes those that wait behind it: so batches grow with the load, and a
+/// lone SET waits for no other. A thread leaves the others their share of what waits. `None` once
+/// nobody can ask any more.
+fn next_batch(
+    queue: &Mutex<Receiver<Request>>,
+    batch_max: usize,
+    threads: usize,
+) -> Option<Vec<Request>> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = queue.blocking_recv()?;
+    let share = queue.len().div_ceil(threads);
+    let mut sets = first.claims.len();
+    let mut batch = vec![first];
+    while batch.len() < share
+        && sets < batch_max
+        && let Ok(next) = queue.try_recv()
+    {
+        sets += next.claims.len();
+        batch.push(next);
+    }
+    Some(batch)
 }
 
-impl Handler<Sign> for SignerThread {
-    type Result = Result<Vec<Bytes>, SigningFailed>;
+/// One batch for each provider: an engine that signs several inputs at a time gets them together.
+fn sign(keys: &KeyRings, batch: Vec<Request>) {
+    let mut by_provider: BTreeMap<_, (Vec<_>, Vec<_>)> = BTreeMap::new();
+    for Request { provider, mut claims, answer } in batch {
+        let (all, asked) = by_provider.entry(provider).or_default();
+        asked.push((claims.len(), answer));
+        all.append(&mut claims);
+    }
+    for (provider, (claims, asked)) in by_provider {
+        let mut signed = match sign_all(keys, &provider, &claims) {
+            Ok(signed) => Ok(signed.into_iter()),
+            Err(failed) => Err(failed),
+        };
+        for (count, answer) in asked {
+            let signed = match &mut signed {
+                Ok(signed) => signed.take(count).collect(),
+                Err(failed) => Err(failed.clone()),
+            };
+            // Whoever asked may have gone.
+            answer.send(signed).ok();
+        }
+    }
+}
 
-    fn handle(&mut self, batch: Sign, _: &mut Self::Context) -> Self::Result {
-        let ring = self
-            .keys
-            .get(&batch.provider)
-            .ok_or_else(|| SigningFailed("the provider has no key".into()))?;
-        let began = clock::instant();
-        // A thread of a `SyncArbiter` that panics is not replaced.
-        let signed = catch_unwind(AssertUnwindSafe(|| ring.signer().sign_batch(&batch.claims)))
-            .map_err(|_| SigningFailed("the signer panicked".into()))?;
-        metrics::sign_batch_duration(began.elapsed());
-        metrics::sign_batch_sets(batch.claims.len());
-        metrics::signatures(
-            &batch.provider,
-            ring.signer().algorithm().as_str(),
-            batch.claims.len(),
-        );
-        signed.into_iter().map(|one| one.map_err(|e| SigningFailed(e.to_string()))).collect()
+fn sign_all(
+    keys: &KeyRings,
+    provider: &ProviderName,
+    claims: &[Arc<str>],
+) -> Result<Vec<Result<Bytes, SigningFailed>>, SigningFailed> {
+    let ring = keys.get(provider).ok_or_else(|| SigningFailed("the provider has no key".into()))?;
+    let began = clock::instant();
+    // A thread that panics is not replaced.
+    let signed = catch_unwind(AssertUnwindSafe(|| ring.signer().sign_batch(claims)))
+        .map_err(|_| SigningFailed("the signer panicked".into()))?;
+    metrics::sign_batch_duration(began.elapsed());
+    metrics::sign_batch_sets(claims.len());
+    metrics::signatures(provider, ring.signer().algorithm().as_str(), claims.len());
+    let signed = signed.into_iter().map(|one| one.map_err(|e| SigningFailed(e.to_string())));
+    Ok(signed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::{
+        domain::provider::Provider,
+        signing::{algorithm::Algorithm, key_ring::KeyRing, keys::SigningKey},
+    };
+
+    fn key() -> SigningKey {
+        SigningKey::example(Algorithm::EdDsa)
+    }
+
+    fn start(settings: &SignerSettings) -> (Signer, ProviderName) {
+        let provider = Provider::example().name;
+        let ring = Arc::new(KeyRing::new(vec![key()]).expect("one key"));
+        let keys = [(provider.clone(), ring)].into_iter().collect();
+        (Signer::start(settings, Arc::new(keys)).expect("starts"), provider)
+    }
+
+    fn claims(n: usize) -> Vec<Arc<str>> {
+        (0..n).map(|set| format!(r#"{{"jti":"{n}-{set}"}}"#).into()).collect()
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_gets_his_own_in_his_order() {
+        let settings = SignerSettings { threads: 2, batch_max: 5, queue_max: 3 };
+        let (signer, provider) = start(&settings);
+        let asked = (0..50).map(|n| signer.sign(&provider, claims(n % 7)));
+        for (n, signed) in join_all(asked).await.into_iter().enumerate() {
+            let expected = claims(n % 7);
+            // Ed25519 is deterministic, so the very bytes can be compared.
+            let expected = expected.iter().map(|claims| key().sign_set(claims).expect("signed"));
+            assert!(signed.expect("signed").into_iter().eq(expected), "request {n}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_without_a_key_fails_alone() {
+        let settings = SignerSettings { threads: 1, ..SignerSettings::default() };
+        let (signer, provider) = start(&settings);
+        let unknown = "nobody".parse().expect("a valid name");
+        let asked = [&unknown, &provider, &unknown].map(|name| signer.sign(name, claims(2)));
+        let answers = join_all(asked).await;
+        let answers: Vec<_> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(answers, [false, true, false]);
+    }
+
+    #[test]
+    fn a_batch_is_a_share_of_what_waits_within_its_bound() {
+        let (send, queue) = mpsc::channel(100);
+        let queue = Mutex::new(queue);
+        let fill = |requests: usize| {
+            for _ in 0..requests {
+                let (answer, _) = oneshot::channel();
+                let provider = Provider::example().name;
+                let request = Request { provider, claims: claims(2), answer };
+                send.try_send(request).expect("there is room");
+            }
+        };
+        let taken = |batch_max, threads| {
+            next_batch(&queue, batch_max, threads).expect("there are some").len()
+        };
+        fill(1);
+        assert_eq!(taken(32, 2), 1, "a lone one waits for no other");
+        fill(21);
+        assert_eq!(taken(32, 2), 10, "half of those behind the first");
+        assert_eq!(taken(8, 2), 4, "no more than eight SETs");
     }
 }

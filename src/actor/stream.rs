@@ -1,16 +1,17 @@
 //! One actor per push stream with work. It owns a `StreamMachine` and performs what that decides.
 
 mod attempt;
+mod signatures;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use self::signatures::Signatures;
 use crate::{
     actor::{
         hosts::{Granted, Hosts, Room},
@@ -21,7 +22,7 @@ use crate::{
     delivery::{
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
-        outbox::{Reading, Seq, Settlement},
+        outbox::{Reading, Settlement},
         retry::EXPIRED,
         settings::DeliverySettings,
     },
@@ -72,9 +73,7 @@ pub struct StreamActor {
     /// The stream, and its subjects, as the machine knows of them.
     revision: Revision,
     machine: StreamMachine,
-    /// The signed form of SETs that wait for a retry: the same bytes each time. No more of them than
-    /// the window is wide; any other is signed anew.
-    signed: BTreeMap<Seq, Bytes>,
+    signatures: Signatures,
     /// Room at the endpoint's host that was waited for, until the machine is next asked.
     granted: Vec<Room>,
     tick: Option<SpawnHandle>,
@@ -111,7 +110,7 @@ impl StreamActor {
             provider: stream.provider.clone(),
             revision,
             machine: StreamMachine::new(environment.settings.clone(), flow),
-            signed: BTreeMap::new(),
+            signatures: Signatures::default(),
             granted: Vec::new(),
             tick: None,
             unsure: None,
@@ -130,6 +129,7 @@ impl StreamActor {
                 Action::Attempt { count } => self.start_attempts(count, ctx),
                 Action::Settle(settlements) => self.settle(settlements, ctx),
                 Action::GivenUp(sets) => {
+                    self.signatures.forget(&sets);
                     metrics::sets_dead(&self.provider, EXPIRED, sets.len());
                     let (stream_id, sets) = (&self.id, sets.len());
                     tracing::warn!(%stream_id, sets, reason = EXPIRED, "dead-lettered untried");
@@ -154,7 +154,7 @@ impl StreamActor {
         let same = revision.version() == self.revision.version();
         let change = if same { Change::Subjects } else { Change::Stream };
         self.revision = revision;
-        self.signed.clear();
+        self.signatures.clear();
         let flow = if self.draining.is_empty() {
             flow(&self.environment.directory, &self.id)
         } else {

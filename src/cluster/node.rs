@@ -72,6 +72,11 @@ impl Node {
         (node, leaving)
     }
 
+    /// Says that it is there, and takes what is free.
+    pub(super) async fn begin(&mut self) {
+        while self.beat().await {}
+    }
+
     /// Lives until `leave` is rung and all is given back.
     pub(super) async fn live(mut self, mut left: mpsc::Receiver<Slot>, leave: Arc<Notify>) {
         let mut tick = interval(self.cluster.settings.heartbeat);
@@ -95,9 +100,8 @@ impl Node {
                 }
                 () = leave.notified() => self.membership.leave(),
             };
-            let mut again = self.perform(actions).await;
-            while again {
-                again = self.beat().await;
+            if self.perform(actions).await {
+                while self.beat().await {}
             }
             if self.membership.has_left() {
                 break;
@@ -216,12 +220,12 @@ impl Node {
             }
         }
         self.serve();
-        self.begin(served);
+        self.look_for_work(served);
         refused
     }
 
     /// Looks for the work of slots that are new here. What fails here, the sweep finds.
-    fn begin(&self, served: SlotSet) {
+    fn look_for_work(&self, served: SlotSet) {
         if served.is_empty() {
             return;
         }

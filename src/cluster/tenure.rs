@@ -139,6 +139,11 @@ impl Tenure {
     }
 }
 
+/// Others may serve what this node served, and may have changed what it knows.
+#[derive(Debug, thiserror::Error)]
+#[error("this node has no lease that is confirmed")]
+pub struct Unsure;
+
 /// The partitions that are read here, as they come and go.
 #[derive(Debug, Clone)]
 pub struct Partitions(watch::Receiver<Option<Arc<BTreeSet<String>>>>);

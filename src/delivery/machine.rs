@@ -277,7 +277,13 @@ impl StreamMachine {
         self.unread = Unread::Control;
     }
 
-    /// Takes up to `room` SETs to sign and push now, no more than the last [`Action::Attempt`]
+    /// What goes out next, in order.
+    pub fn ready(&self) -> impl Iterator<Item = &PendingSet> {
+        let ready = self.ready_control.iter().chain(&self.ready_events);
+        ready.map(|seq| &self.window.get(seq).expect("what is ready is in the window").set)
+    }
+
+    /// Takes up to `room` SETs to push now, in the order of [`Self::ready`], no more than the last [`Action::Attempt`]
     /// said. For each of them `on_attempt_ended` or `on_attempt_withdrawn` is to be called.
     pub fn start(&mut self, room: usize, now: Timestamp) -> Vec<PendingSet> {
         let mut started = Vec::new();

@@ -114,16 +114,17 @@ pub struct Origin {
 const NAMESPACE: Uuid = Uuid::from_u128(0x8f2b_61f4_7c0d_4d53_9f0e_5a1c_3e77_b1d6);
 
 impl Origin {
-    /// `place` is unique within the provider, such as partition and entry id of a Redis stream.
-    pub fn of_place(provider: &ProviderName, place: &str) -> Self {
+    /// `place` is unique within the provider, such as partition and entry id of a Redis stream; `at`
+    /// is its time, the same whenever it is read.
+    pub fn of_place(provider: &ProviderName, place: &str, at: Timestamp) -> Self {
         // A provider's name has no slash, so no two pairs give the same text.
         let id = Uuid::new_v5(&NAMESPACE, format!("{provider}/{place}").as_bytes());
-        Self { id, place: Some(place.to_owned()) }
+        Self { id: beginning_with(time(at), id), place: Some(place.to_owned()) }
     }
 
     /// Of an event that has no place to be read from again; `drawn` is random.
-    pub fn drawn(drawn: Uuid) -> Self {
-        Self { id: drawn, place: None }
+    pub fn drawn(drawn: Uuid, at: Timestamp) -> Self {
+        Self { id: beginning_with(time(at), drawn), place: None }
     }
 
     /// As it was recorded.
@@ -158,9 +159,28 @@ pub fn repeated_jti(replay: &Uuid, stream: &StreamId, jti: &Jti) -> Jti {
     derived(replay, &format!("{stream}/{jti}"))
 }
 
+/// It begins as what it is derived from: `jti`s of events that come together lie together in an
+/// index, which is then written at its end and not all over.
 fn derived(from: &Uuid, name: &str) -> Jti {
     let id = Uuid::new_v5(from, name.as_bytes());
+    let [beginning @ .., _, _, _, _, _, _, _, _, _, _] = from.into_bytes();
+    let id = beginning_with(beginning, id);
     id.simple().to_string().parse().expect("hexadecimal digits are a valid jti")
+}
+
+/// The bytes of an id that stand for its time, as in RFC 9562 §5.7: ids then sort by it.
+type Beginning = [u8; 6];
+
+fn time(at: Timestamp) -> Beginning {
+    let [_, _, millis @ ..] = at.as_millis().to_be_bytes();
+    millis
+}
+
+/// RFC 9562 §5.8: what the other bytes are is our own matter.
+fn beginning_with(beginning: Beginning, id: Uuid) -> Uuid {
+    let mut bytes = id.into_bytes();
+    bytes[..beginning.len()].copy_from_slice(&beginning);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 #[cfg(test)]
@@ -176,10 +196,22 @@ mod tests {
         let provider = Provider::example().name;
         let (one, two): (StreamId, StreamId) =
             ("st_1".parse().expect("valid"), "st_2".parse().expect("valid"));
-        let origin = Origin::of_place(&provider, "0/1-0");
-        assert_eq!(origin.jti(&one), Origin::of_place(&provider, "0/1-0").jti(&one));
+        let of = |place| Origin::of_place(&provider, place, Timestamp::EPOCH);
+        let origin = of("0/1-0");
+        assert_eq!(origin.jti(&one), of("0/1-0").jti(&one));
         assert_ne!(origin.jti(&one), origin.jti(&two));
-        assert_ne!(origin.jti(&one), Origin::of_place(&provider, "0/2-0").jti(&one));
+        assert_ne!(origin.jti(&one), of("0/2-0").jti(&one));
+    }
+
+    #[test]
+    fn jtis_sort_by_the_time_of_their_events() {
+        let (provider, stream) = (Provider::example().name, "st_1".parse().expect("valid"));
+        let millis = [0, 1, 255, 256, 1_775_000_099_000, 1_775_000_099_001];
+        let times = millis.map(Timestamp::from_millis);
+        let placed = times.map(|at| Origin::of_place(&provider, "0/1-0", at).jti(&stream));
+        assert!(placed.is_sorted(), "{placed:?}");
+        let drawn = times.map(|at| Origin::drawn(Uuid::new_v5(&NAMESPACE, b"x"), at).jti(&stream));
+        assert!(drawn.is_sorted(), "{drawn:?}");
     }
 
     #[test]

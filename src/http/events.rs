@@ -99,7 +99,10 @@ async fn answer(
     for event in events {
         answers.push(match event {
             Ok(event) => {
-                valid.push(Incoming { event, origin: Origin::drawn(clock::random_uuid()) });
+                valid.push(Incoming {
+                    event,
+                    origin: Origin::drawn(clock::random_uuid(), clock::now()),
+                });
                 None
             }
             Err(error) => {

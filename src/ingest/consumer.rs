@@ -66,8 +66,6 @@ enum Interrupted {
     Redis(#[from] RedisError),
     #[error("store: {0}")]
     Store(#[from] StoreError),
-    #[error("this node cannot be sure that no other reads")]
-    Unsure,
 }
 
 impl Consumer {
@@ -233,10 +231,6 @@ impl Consumer {
             // A stream that is gone gives nothing either.
             return Ok(self.show(reading).await?);
         };
-        if !self.tenure.is_sure(clock::instant()) {
-            // What this node knows of the streams may be old.
-            return Err(Interrupted::Unsure);
-        }
         let next = Position { epoch: reading.position.epoch, entry: last.id };
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
         for entry in &entries {
@@ -258,7 +252,10 @@ impl Consumer {
         let json = entry.json(self.settings.event_bytes_max)?;
         let event = self.transmitter.admit(&self.provider, json)?;
         let place = format!("{}/{epoch}/{}", self.partition.key, entry.id);
-        Ok(Incoming { event, origin: Origin::of_place(&self.provider.name, &place) })
+        Ok(Incoming {
+            event,
+            origin: Origin::of_place(&self.provider.name, &place, entry.id.time()),
+        })
     }
 
     async fn read(&self, reading: &mut Reading) -> RedisResult<Vec<Entry>> {

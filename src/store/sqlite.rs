@@ -8,6 +8,7 @@ mod connection;
 mod due;
 mod error;
 mod grants;
+mod job;
 mod kept;
 mod ledger;
 mod lookup;
@@ -61,6 +62,10 @@ pub struct SqliteSettings {
     /// The most calls that wait for the writer, and as many for the readers; further ones wait for
     /// a place.
     pub queue_max: NonZeroUsize,
+    /// How long the record of an attempt waits for others to share its commit; it does so only
+    /// while nothing else is to be written.
+    #[serde(with = "humantime_serde")]
+    pub settle_delay: Duration,
     /// Threads that read.
     pub readers: NonZeroUsize,
     /// How long to wait for another process that writes into the same file.
@@ -77,6 +82,7 @@ impl Default for SqliteSettings {
             path: PathBuf::from("ssfd.db"),
             group_max: const { at_least_one(256) },
             queue_max: const { at_least_one(1024) },
+            settle_delay: Duration::from_millis(2),
             readers: const { at_least_one(2) },
             busy_timeout: Duration::from_secs(5),
         }
@@ -177,7 +183,7 @@ impl Store for SqliteStore {
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
-        self.writer.run(move |db| append::append(db, &batch)).await
+        self.writer.run_often(move |db| append::append(db, &batch)).await
     }
 
     async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {
@@ -206,7 +212,7 @@ impl Store for SqliteStore {
             // In their place there may be others to read.
             let id = stream.clone();
             let discard = move |db: &_| due::discard_unwanted(db, &id, &unwanted, now);
-            discarded += self.writer.run(discard).await?;
+            discarded += self.writer.run_often(discard).await?;
         }
     }
 
@@ -217,7 +223,7 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let stream = stream.clone();
-        self.writer.run(move |db| outbox::settle(db, &stream, &settlements, now)).await
+        self.writer.run_patiently(move |db| outbox::settle(db, &stream, &settlements, now)).await
     }
 
     async fn read_pending(
@@ -237,7 +243,9 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Acknowledged, StoreError> {
         let stream = stream.clone();
-        self.writer.run(move |db| outbox::acknowledge(db, &stream, &acknowledgement, now)).await
+        self.writer
+            .run_often(move |db| outbox::acknowledge(db, &stream, &acknowledgement, now))
+            .await
     }
 
     async fn take_for_poll(
@@ -248,7 +256,7 @@ impl Store for SqliteStore {
         hidden_until: Timestamp,
     ) -> Result<Polled, StoreError> {
         let stream = stream.clone();
-        self.writer.run(move |db| outbox::take(db, &stream, limit, now, hidden_until)).await
+        self.writer.run_often(move |db| outbox::take(db, &stream, limit, now, hidden_until)).await
     }
 
     async fn next_due(

@@ -82,7 +82,7 @@ pub fn explain(
 ) -> Vec<Explained> {
     let directory = Directory::new(vec![provider.clone()], streams.clone());
     let addressees = directory.addressees(&provider.name, event, &known.listed).streams;
-    let origin = Origin::drawn(Uuid::nil());
+    let origin = Origin::drawn(Uuid::nil(), now);
     let sets = sets_of(provider, event, &origin, &addressees, now);
     let mut claims: HashMap<_, _> =
         sets.iter().map(|set| (&set.stream, shown(event, &set.claims))).collect();

@@ -127,7 +127,7 @@ fn announcement(provider: &Provider, stream: &StreamConfig, now: Timestamp) -> N
         identifiers: None,
         lane: Lane::of(&subject),
         txn: None,
-        origin: &Origin::drawn(clock::random_uuid()),
+        origin: &Origin::drawn(clock::random_uuid(), now),
         kind: Kind::Announcement,
         now,
     }

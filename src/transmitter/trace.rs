@@ -223,7 +223,7 @@ mod tests {
         RecordedEvent {
             provider: Provider::example().name,
             accepted_at: Timestamp::from_millis(i64::MAX),
-            origin: Origin::drawn(Uuid::nil()),
+            origin: Origin::drawn(Uuid::nil(), Timestamp::EPOCH),
             event_id: None,
             record: EventRecord {
                 event_type: REVOKED.parse().expect("valid"),

@@ -52,7 +52,7 @@ impl Transmitter {
         now: Timestamp,
     ) -> Result<(), RequestError> {
         let subject = SubjectId::of_stream(&stream.id);
-        let origin = Origin::drawn(clock::random_uuid());
+        let origin = Origin::drawn(clock::random_uuid(), now);
         let set = SetOf {
             provider,
             event_type: &EventType::verification(),

@@ -294,7 +294,7 @@ impl Stand {
         let (stream, now) = (set.stream.clone(), clock::now());
         let provider = PROVIDER.parse().expect("a name");
         let sets = vec![set];
-        let origin = Origin::drawn(clock::random_uuid());
+        let origin = Origin::drawn(clock::random_uuid(), now);
         let event = Append { provider, origin, event_id: None, sets, opt_out: None, record: None };
         let batch = AppendBatch { events: vec![event], position: None, now };
         store.append(batch).await.expect("appended");

@@ -1,6 +1,6 @@
-//! One attempt: room at the host, a signature, a push, and what came of it.
+//! One attempt: a signature, room at the host, a push, and what came of it.
 
-use std::sync::Arc;
+use std::{iter::repeat, sync::Arc};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
@@ -14,18 +14,19 @@ use crate::{
         outbox::{Disposition, PendingSet},
         outcome::{FailureClass, Outcome},
     },
-    directory::Revision,
-    domain::time::Timestamp,
+    domain::{stream::PushEndpoint, time::Timestamp},
     telemetry::metrics::{self, Method},
 };
 
-/// A SET, and the room for the attempt at it.
-type Attempt = (PendingSet, Room);
-
 impl StreamActor {
-    /// Starts as many attempts as there is room for. For the others room is waited for, not by
-    /// these SETs but by the stream: which ones go is decided when it is there.
+    /// Starts as many attempts as there are signatures and room for. For the others room is waited
+    /// for, not by these SETs but by the stream: which ones go is decided when it is there.
     pub(super) fn start_attempts(&mut self, count: usize, ctx: &mut Context<Self>) {
+        // Judged at the last moment: the stream may have been paused, deleted or moved, or the
+        // subject removed from it. What can start is then said anew.
+        if self.catch_up(ctx) {
+            return;
+        }
         let Some(endpoint) = self.endpoint() else {
             // The stream was changed a moment ago, and is about to hear of it.
             return;
@@ -33,66 +34,56 @@ impl StreamActor {
         if !self.may_begin(ctx) {
             return;
         }
+        self.sign(count, ctx);
+        let signed = self.machine.ready().take_while(|set| self.signatures.has(set.seq));
+        let signed = signed.take(count).count();
         let host = endpoint.origin();
         let mut rooms = std::mem::take(&mut self.granted);
         rooms.retain(|room| room.is_at(&host));
+        rooms.truncate(signed);
         let waiting = || ctx.address().recipient();
-        let more = count.saturating_sub(rooms.len());
+        let more = signed - rooms.len();
         rooms.extend(self.environment.hosts.claim(&host, &self.id, more, waiting));
-        let started = self.machine.start(rooms.len(), clock::now());
-        self.sign(started.into_iter().zip(rooms).collect(), ctx);
+        for (set, room) in self.machine.start(rooms.len(), clock::now()).into_iter().zip(rooms) {
+            if let Some(body) = self.signatures.take(set.seq) {
+                self.push(set, room, &endpoint, body, ctx);
+            } else {
+                let why = "the SET could not be signed";
+                let outcome = Outcome::failed(FailureClass::Signing, why);
+                self.attempt_ended(&set, None, &outcome, ctx);
+            }
+        }
     }
 
-    /// Signs what was not signed before, all in one batch, then pushes each.
-    fn sign(&mut self, attempts: Vec<Attempt>, ctx: &mut Context<Self>) {
-        let judged_at = self.revision;
-        let (mut kept, mut unsigned) = (Vec::new(), Vec::new());
-        for attempt in attempts {
-            match self.signed.remove(&attempt.0.seq) {
-                Some(body) => kept.push((attempt, body)),
-                None => unsigned.push(attempt),
-            }
+    /// Has signatures made for what goes out next.
+    fn sign(&mut self, count: usize, ctx: &mut Context<Self>) {
+        for batch in self.signatures.ask(self.machine.ready(), count) {
+            let seqs: Vec<_> = batch.iter().map(|set| set.seq).collect();
+            let claims = batch.iter().map(|set| Arc::clone(&set.claims)).collect();
+            let (signer, provider) = (self.environment.signer.clone(), self.provider.clone());
+            let sign = async move { signer.sign(&provider, claims).await };
+            ctx.spawn(sign.into_actor(self).map(move |bodies, actor, ctx| {
+                if let Err(error) = &bodies {
+                    tracing::error!(stream_id = %actor.id, %error, "cannot sign");
+                }
+                let bodies = bodies.unwrap_or_default().into_iter().map(Some);
+                actor.signatures.arrived(seqs.into_iter().zip(bodies.chain(repeat(None))));
+                let actions = actor.machine.on_tick(clock::now());
+                actor.perform(actions, ctx);
+            }));
         }
-        for (attempt, body) in kept {
-            self.push(attempt, Some(body), judged_at, ctx);
-        }
-        if unsigned.is_empty() {
-            return;
-        }
-        let claims = unsigned.iter().map(|(set, _)| Arc::clone(&set.claims)).collect();
-        let (signer, provider) = (self.environment.signer.clone(), self.provider.clone());
-        let sign = async move { signer.sign(&provider, claims).await };
-        ctx.spawn(sign.into_actor(self).map(move |bodies, actor, ctx| {
-            if let Err(error) = &bodies {
-                tracing::error!(stream_id = %actor.id, %error, "cannot sign");
-            }
-            let bodies = bodies.unwrap_or_default().into_iter().map(Some);
-            for (attempt, body) in unsigned.into_iter().zip(bodies.chain(std::iter::repeat(None))) {
-                actor.push(attempt, body, judged_at, ctx);
-            }
-        }));
     }
 
     fn push(
-        &mut self,
-        (set, room): Attempt,
-        body: Option<Bytes>,
-        judged_at: Revision,
+        &self,
+        set: PendingSet,
+        room: Room,
+        endpoint: &PushEndpoint,
+        body: Bytes,
         ctx: &mut Context<Self>,
     ) {
-        // Judged at the last moment: the stream may have been paused, deleted or moved, or the
-        // subject removed from it.
-        self.catch_up(ctx);
-        let unchanged = self.revision == judged_at;
-        let Some(endpoint) = self.endpoint().filter(|_| unchanged) else {
-            let actions = self.machine.on_attempt_withdrawn(set.seq, clock::now());
-            return self.perform(actions, ctx);
-        };
-        let Some(body) = body else {
-            let outcome = Outcome::failed(FailureClass::Signing, "the SET could not be signed");
-            return self.attempt_ended(&set, None, &outcome, ctx);
-        };
         let client = self.environment.push.clone();
+        let endpoint = endpoint.clone();
         let push = async move {
             let began = clock::instant();
             let outcome = client.push(&endpoint, body.clone()).await;
@@ -132,10 +123,7 @@ impl StreamActor {
             // One whose signature was refused is signed anew if it is ever sent again.
             && !matches!(outcome, Outcome::Refused(_))
         {
-            self.signed.insert(set.seq, body);
-            while self.environment.settings.window_max < self.signed.len() {
-                self.signed.pop_first();
-            }
+            self.signatures.keep(set.seq, body, self.environment.settings.window_max);
         }
         self.perform(actions, ctx);
     }

@@ -62,7 +62,7 @@ scripts! {
     STREAMS: Read, "slot" "streams";
     STREAM: Read, "slot" "stream";
 
-    SELECT: Write, "slot" "changed" "select";
+    SELECT: Write, "slot" "select";
     LIST_CHANGE: Write, "slot" "lists" "list_change";
     LIST_LOOKUP: Read, "slot" "lists" "list_lookup";
     LIST_SHAPES: Read, "slot" "list_shapes";

@@ -38,6 +38,10 @@ impl Slots {
         Ok(Self { connections, keys: Keys::new(&settings.key_prefix), epochs })
     }
 
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     pub(super) fn call(&self, script: &'static Script, slot: Slot) -> Call {
         Call::new(script, slot, self.keys.tag(slot))
     }
@@ -55,10 +59,6 @@ impl Slots {
     /// About what nodes share.
     pub(super) fn call_cluster(&self, script: &'static Script) -> Call {
         Call::new(script, Slot::of(&[CLUSTER]), self.keys.cluster())
-    }
-
-    pub(super) fn connections(&self) -> &Connections {
-        &self.connections
     }
 
     pub(super) fn keys(&self) -> &Keys {

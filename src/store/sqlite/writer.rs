@@ -1,20 +1,27 @@
 //! The one thread that writes. A commit waits for the disk, whatever is in it: calls that arrive
-//! while one is under way share the next.
+//! while one is under way share the next, and those that can wait do so for a while.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime,
+    sync::mpsc::{self, Receiver},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     SqliteSettings,
-    error::{CallError, caught},
+    error::CallError,
+    job::{Call, Job, Manner},
 };
 use crate::store::StoreError;
 
@@ -26,61 +33,35 @@ pub(super) struct Writer {
     commits: Arc<AtomicU64>,
 }
 
-/// A call on its way: it is run within the transaction of its group, and answered when that is
-/// durable.
-trait Job: Send {
-    /// Whether what it did is to be kept.
-    fn run(&mut self, db: &Connection) -> bool;
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct Call<T, F> {
-    work: Option<F>,
-    result: Option<Result<T, StoreError>>,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, F, E> Job for Call<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection) -> Result<T, E> + Send,
-    E: Into<StoreError>,
-{
-    fn run(&mut self, db: &Connection) -> bool {
-        let work = self.work.take().expect("a job is run once");
-        self.result.insert(caught(|| work(db))).is_ok()
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self { result, answer, .. } = *self;
-        // A caller that went away has no use for it.
-        answer.send(committed.and_then(|()| result.expect("a committed job was run"))).ok();
-    }
-}
-
 impl Writer {
     pub(super) fn start(mut db: Connection, settings: &SqliteSettings) -> Result<Self, StoreError> {
-        let (queue, mut jobs) = mpsc::channel(settings.queue_max.get());
-        let group_max = settings.group_max.get();
+        let failed = |error: io::Error| StoreError::Unavailable(Arc::new(error));
+        let (queue, jobs) = mpsc::channel(settings.queue_max.get());
+        let mut groups = Groups {
+            jobs,
+            size_max: settings.group_max.get(),
+            patience: settings.settle_delay,
+            waiting: Vec::new(),
+        };
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
+        // For nothing but waiting with a deadline.
+        let runtime = runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(failed)?;
         let serve = move || {
-            let mut group = Vec::with_capacity(group_max);
             // None came once the queue is empty and the store is dropped.
-            while jobs.blocking_recv_many(&mut group, group_max) != 0 {
+            while let Some(mut group) = runtime.block_on(groups.next()) {
                 let committed = commit(&mut db, &mut group);
                 if committed.is_ok() {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
-                for job in group.drain(..) {
+                for job in group {
                     job.answer(committed.clone());
                 }
             }
         };
         let thread = thread::Builder::new().name("store-writer".into()).spawn(serve);
-        let thread = thread.map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { queue: Some(queue), thread: Some(thread.map_err(failed)?), commits })
     }
 
     /// Does `work` in a transaction, undone if it fails, and returns once that is durable.
@@ -92,10 +73,37 @@ impl Writer {
         T: Send + 'static,
         E: Into<StoreError> + 'static,
     {
-        let (answer, answered) = oneshot::channel();
+        self.call(Manner::Careful, work).await
+    }
+
+    /// The same for work that refuses nothing.
+    pub(super) async fn run_often<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(Manner::Often, work).await
+    }
+
+    /// The same for work that waits a while for others to share its commit.
+    pub(super) async fn run_patiently<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(Manner::Patient, work).await
+    }
+
+    async fn call<T, E>(
+        &self,
+        manner: Manner,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        E: Into<StoreError> + 'static,
+    {
+        let (call, answered) = Call::new(manner, work);
         let queue = self.queue.as_ref().expect("there is a queue until the drop");
-        let call = Box::new(Call { work: Some(work), result: None, answer });
-        queue.send(call).await.map_err(|_| CallError::ThreadEnded)?;
+        queue.send(Box::new(call)).await.map_err(|_| CallError::ThreadEnded)?;
         answered.await.map_err(|_| CallError::ThreadEnded)?
     }
 
@@ -113,18 +121,53 @@ impl Drop for Writer {
     }
 }
 
-/// Runs a group in one transaction, each job in a savepoint of its own, so that one that fails is
-/// undone alone. An error means that nothing of the whole group was done.
+/// The calls, as they are to share commits.
+struct Groups {
+    jobs: Receiver<Box<dyn Job>>,
+    size_max: usize,
+    /// How long a call that can wait does.
+    patience: Duration,
+    waiting: Vec<Box<dyn Job>>,
+}
+
+impl Groups {
+    /// `None` once there is none and nobody can bring one.
+    async fn next(&mut self) -> Option<Vec<Box<dyn Job>>> {
+        if self.jobs.recv_many(&mut self.waiting, self.size_max).await == 0 {
+            return None;
+        }
+        let deadline = Instant::now() + self.patience;
+        let mut seen = 0;
+        while self.waiting[seen..].iter().all(|job| job.manner() == Manner::Patient)
+            && self.waiting.len() < self.size_max
+        {
+            seen = self.waiting.len();
+            let more = self.jobs.recv_many(&mut self.waiting, self.size_max - seen);
+            // Not one more after a while, or ever.
+            if timeout_at(deadline, more).await.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+        Some(std::mem::take(&mut self.waiting))
+    }
+}
+
+/// Runs a group in one transaction. An error means that nothing of the whole group was done.
 fn commit(db: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    let mut transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let execute = |sql| transaction.prepare_cached(sql)?.execute([]);
     for job in group {
-        let savepoint = transaction.savepoint()?;
-        if job.run(&savepoint) {
-            savepoint.commit()?;
-        } else {
-            // A grave error, such as a full disk, has undone the transaction; there is no savepoint
-            // then, and this fails too.
-            savepoint.finish()?;
+        match job.manner() {
+            Manner::Careful => {
+                execute("SAVEPOINT job")?;
+                if job.run(&transaction).is_err() {
+                    // A grave error, such as a full disk, has undone the transaction; there is no
+                    // savepoint then, and this fails too.
+                    execute("ROLLBACK TO job")?;
+                }
+                execute("RELEASE job")?;
+            }
+            Manner::Often | Manner::Patient => job.run(&transaction)?,
         }
     }
     Ok(transaction.commit()?)
@@ -136,6 +179,7 @@ mod tests {
 
     use futures_util::{FutureExt as _, future::join};
     use tempfile::TempDir;
+    use tokio::task::yield_now;
 
     use super::*;
     use crate::store::sqlite::connection;
@@ -188,6 +232,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_job_that_comes_often_fails_with_its_group() {
+        let (_folder, writer) = start();
+        let failed = writer.run_often(|db| insert(db, 1).and_then(|_| insert(db, 1)));
+        assert!(matches!(failed.await, Err(StoreError::Unavailable(_))));
+        let panics = writer.run_often::<()>(|_| resume_unwind(Box::new("an invariant broke")));
+        assert!(matches!(panics.await, Err(StoreError::Unavailable(_))));
+        assert_eq!(stored(&writer).await, [0_i64; 0]);
+        writer.run_often(|db| insert(db, 2)).await.expect("the next is done");
+        assert_eq!(stored(&writer).await, [2]);
+    }
+
+    #[tokio::test]
     async fn a_panic_is_undone_and_the_thread_goes_on() {
         let failed =
             between_neighbours::<StoreError>(|_| resume_unwind(Box::new("an invariant broke")))
@@ -211,6 +267,38 @@ mod tests {
         assert_eq!(stored(&writer).await, [0_i64; 0]);
         writer.run(|db| insert(db, 2)).await.expect("the next is done");
         assert_eq!(stored(&writer).await, [2]);
+    }
+
+    #[tokio::test]
+    async fn a_patient_call_waits_for_others_until_one_cannot_or_its_time_is_up() {
+        fn job(manner: Manner) -> Box<dyn Job> {
+            Box::new(Call::new(manner, |_: &Connection| Ok::<_, StoreError>(())).0)
+        }
+        let (send, jobs) = mpsc::channel(16);
+        // For ever, or this would take as long.
+        let patience = Duration::from_hours(1);
+        let mut groups = Groups { jobs, size_max: 4, patience, waiting: Vec::new() };
+        let bring = |manner| send.try_send(job(manner)).expect("there is room");
+
+        bring(Manner::Patient);
+        let later = async {
+            yield_now().await;
+            bring(Manner::Patient);
+            yield_now().await;
+            bring(Manner::Often);
+        };
+        let (group, ()) = join(groups.next(), later).await;
+        assert_eq!(group.expect("some").len(), 3, "the last cannot wait");
+
+        (0..5).for_each(|_| bring(Manner::Patient));
+        assert_eq!(groups.next().await.expect("some").len(), 4, "as many as share a commit");
+        groups.patience = Duration::from_millis(1);
+        assert_eq!(groups.next().await.expect("some").len(), 1, "nobody came");
+        groups.patience = patience;
+        bring(Manner::Patient);
+        drop(send);
+        assert_eq!(groups.next().await.expect("some").len(), 1, "nobody can come");
+        assert!(groups.next().await.is_none());
     }
 
     #[tokio::test]

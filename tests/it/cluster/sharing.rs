@@ -101,7 +101,7 @@ impl Node {
         let (cluster, desk) = (cluster.expect("it answers"), Arc::new(Desk::default()));
         let readiness = Arc::new(Readiness::default());
         let local: Arc<dyn Local> = Arc::clone(&desk) as Arc<dyn Local>;
-        let living = cluster.join(&local, Arc::clone(&readiness));
+        let living = cluster.join(&local, Arc::clone(&readiness)).await;
         Self { cluster, epochs, desk, readiness, living }
     }
 

@@ -1,0 +1,70 @@
+//! A call on its way to the writing thread.
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::error::caught;
+use crate::store::StoreError;
+
+/// It is run within the transaction of its group, and answered when that is durable.
+pub(super) trait Job: Send {
+    fn manner(&self) -> Manner;
+
+    /// After an error what it did is not to be kept.
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// How a call gets along with the others of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// It may refuse, and is undone alone then. That costs a savepoint, into which each page that it
+    /// changes is copied.
+    Careful,
+    /// It comes often and refuses nothing: it fails only where the database does, and its group
+    /// with it.
+    Often,
+    /// The same, and nobody needs its answer at once.
+    Patient,
+}
+
+pub(super) struct Call<T, F> {
+    manner: Manner,
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+/// What a call is answered with, once that is durable.
+pub(super) type Answered<T> = oneshot::Receiver<Result<T, StoreError>>;
+
+impl<T, F> Call<T, F> {
+    pub(super) fn new(manner: Manner, work: F) -> (Self, Answered<T>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { manner, work: Some(work), result: None, answer }, answered)
+    }
+}
+
+impl<T, F, E> Job for Call<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    E: Into<StoreError>,
+{
+    fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
+        let work = self.work.take().expect("a job is run once");
+        let result = self.result.insert(caught(|| work(db)));
+        result.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { result, answer, .. } = *self;
+        // A caller that went away has no use for it.
+        answer.send(committed.and_then(|()| result.expect("a committed job was run"))).ok();
+    }
+}
