@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf, sync::Arc};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{SqliteSettings, error::is_corruption};
 use crate::store::StoreError;
@@ -96,6 +96,9 @@ fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Conne
     let db = Connection::open_with_flags(&settings.path, flags)?;
     db.busy_timeout(settings.busy_timeout)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // The query planner's stability guarantee: or else a statement that names a partial index is
+    // planned anew whenever it is given other values.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 

@@ -32,6 +32,11 @@ const NEXT_RETRY: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_retri
     WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND control = ?2
         AND ?3 < due_at";
 
+const HAS_CONTROL: &str = "SELECT EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_pending
+        WHERE stream = ?1 AND settled_at IS NULL AND control > 0
+    )";
+
 /// Of the lane of an event.
 const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_lanes
@@ -54,22 +59,23 @@ pub(super) fn read(
 ) -> rusqlite::Result<Read> {
     let Some(stream) = streams::key(db, id)? else { return Ok(Read::default()) };
     let mut heads = Heads { db, stream, busy: busy(reading), now, sets: Vec::new() };
-    let mut next = db.prepare_cached(NEXT_RETRY)?;
-    let mut next_retry: Option<i64> = None;
+    let mut next_retry = None;
     let least = least(db, id)?;
-    for kind in [Kind::Announcement, Kind::Control, Kind::Event] {
+    // Most streams have neither a control event nor one that failed: each is asked for once.
+    let has_control =
+        db.prepare_cached(HAS_CONTROL)?.query_row([stream], |row| row.get::<_, bool>(0))?;
+    let control = [Kind::Announcement, Kind::Control].into_iter().filter(|_| has_control);
+    for kind in control.chain([Kind::Event]) {
         let control = row::control(kind);
         if control < least {
             continue;
         }
-        match kind {
-            Kind::Event => heads.read(control, reading.fresh + reading.retries, reading.retries)?,
-            Kind::Control | Kind::Announcement => {
-                heads.read(control, Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2)?;
-            }
-        }
-        let found = next.query_row(params![stream, control, now.as_millis()], |row| row.get(0))?;
-        next_retry = [next_retry, found].into_iter().flatten().min();
+        let (limit, retries) = match kind {
+            Kind::Event => (reading.fresh + reading.retries, reading.retries),
+            Kind::Control | Kind::Announcement => (Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2),
+        };
+        let next = heads.read(control, limit, retries)?;
+        next_retry = [next_retry, next].into_iter().flatten().min();
     }
     let sets = heads.sets;
     let unwanted = match Judge::of(db, id, now)? {
@@ -94,14 +100,28 @@ struct Heads<'a> {
 
 impl Heads<'_> {
     /// Reads `limit` heads, `retries` of them such as failed before if there are that many, and more
-    /// only if there are not enough others.
-    fn read(&mut self, control: i64, limit: usize, retries: usize) -> rusqlite::Result<()> {
-        let mut failed = self.failed(control, limit)?;
+    /// only if there are not enough others. Returns when the next is due of those that failed.
+    fn read(
+        &mut self,
+        control: i64,
+        limit: usize,
+        retries: usize,
+    ) -> rusqlite::Result<Option<i64>> {
+        let now = self.now.as_millis();
+        let first = self.first_retry(control, i64::MIN)?;
+        let is_due = first.is_some_and(|at| at <= now);
+        let mut failed = if is_due { self.failed(control, limit)? } else { Vec::new() };
         let places = limit - failed.len().min(retries);
         let fresh = self.fresh(control, places)?;
         failed.truncate(limit - fresh.len());
         self.sets.extend(failed.into_iter().chain(fresh));
-        Ok(())
+        if is_due { self.first_retry(control, now) } else { Ok(first) }
+    }
+
+    /// When the first is due that is not due by `after`.
+    fn first_retry(&self, control: i64, after: i64) -> rusqlite::Result<Option<i64>> {
+        let mut find = self.db.prepare_cached(NEXT_RETRY)?;
+        find.query_row(params![self.stream, control, after], |row| row.get(0))
     }
 
     fn failed(&self, control: i64, limit: usize) -> rusqlite::Result<Vec<PendingSet>> {
@@ -153,8 +173,11 @@ pub(super) fn discard_unwanted(
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+    use tempfile::TempDir;
+
     use super::*;
-    use crate::store::sqlite::plan::plan;
+    use crate::store::sqlite::{SqliteSettings, connection, plan::plan};
 
     #[test]
     fn heads_are_read_in_order_without_sorting_and_nothing_else_is_passed() {
@@ -162,11 +185,31 @@ mod tests {
             (FRESH, "outbox_fresh (stream=? AND control=?)"),
             (RETRIES, "outbox_retries (stream=? AND control=? AND due_at<?)"),
             (NEXT_RETRY, "COVERING INDEX outbox_retries (stream=? AND control=? AND due_at>?)"),
+            (HAS_CONTROL, "COVERING INDEX outbox_pending (stream=? AND control>?)"),
             (HEAD, "outbox_lanes (stream=? AND control=? AND lane=?)"),
         ] {
             let steps = plan(sql);
             assert!(steps.iter().any(|step| step.contains(by)), "{steps:?}");
             assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_it_is_given() {
+        let folder = TempDir::new().expect("a folder");
+        let settings =
+            SqliteSettings { path: folder.path().join("ssfd.db"), ..SqliteSettings::default() };
+        let db = connection::open(&settings).expect("opens");
+        for sql in [FRESH, RETRIES, NEXT_RETRY, HAS_CONTROL, HEAD] {
+            let mut statement = db.prepare(sql).expect("a statement");
+            for value in 0..3 {
+                for parameter in 1..=statement.parameter_count() {
+                    statement.raw_bind_parameter(parameter, value).expect("bound");
+                }
+                let mut rows = statement.raw_query();
+                while rows.next().expect("it runs").is_some() {}
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
         }
     }
 }
