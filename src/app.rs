@@ -5,6 +5,7 @@ mod background;
 mod clock_steps;
 mod keys;
 mod lock;
+mod pressure;
 mod store;
 mod tls;
 
@@ -259,15 +260,8 @@ impl App {
             &services.readiness,
             &stopped,
         )?;
-        let background = Background::start(
-            &config,
-            &transmitter,
-            &registry,
-            &services.store,
-            &services.tenure,
-            faults,
-            services.metrics.clone(),
-        );
+        let gauge = ingest::gauge(&config.ingest.redis)?;
+        let background = Background::start(&config, &services, &registry, gauge, faults);
         let workers = or_cores(config.public.workers);
         let public = server(Listener::Public, &services, listeners.public, tls, workers)?;
         // Few clients, and each of them quick.

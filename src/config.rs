@@ -60,6 +60,12 @@ pub struct StoreSettings {
     pub event_id_retention: Duration,
     /// How many SETs a paused stream holds, and how long (SSF §8.1.2.1). Receivers should know.
     pub held_max: usize,
+    /// SETs of one provider that may wait, beyond which its events are refused: those over HTTP from
+    /// nine tenths of it on, and in the end Redis is read no more. 0 stands for any number.
+    pub backlog_max: u64,
+    /// How often that is counted, and shown to publishers.
+    #[serde(with = "humantime_serde")]
+    pub backlog_interval: Duration,
     #[serde(with = "humantime_serde")]
     pub held_for: Duration,
     /// How often what is older or too much is removed.
@@ -86,6 +92,8 @@ impl Default for StoreSettings {
             event_retention: Duration::from_hours(30 * 24),
             event_id_retention: Duration::from_hours(24),
             held_max: 100_000,
+            backlog_max: 0,
+            backlog_interval: Duration::from_secs(15),
             held_for: Duration::from_hours(7 * 24),
             expiry_interval: Duration::from_mins(1),
         }

@@ -3,6 +3,7 @@
 mod backoff;
 mod consumer;
 mod entry;
+pub mod gauge;
 pub mod settings;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     cluster::tenure::Tenure,
     domain::{id::ProviderName, provider::Provider},
-    ingest::{consumer::Consumer, settings::RedisIngestSettings},
+    ingest::{consumer::Consumer, gauge::Gauge, settings::RedisIngestSettings},
     store::Store,
     telemetry::readiness::Readiness,
     transmitter::Transmitter,
@@ -52,6 +53,11 @@ impl Partition {
 pub fn client(settings: &RedisIngestSettings) -> Result<Option<redis::Client>, IngestError> {
     let client = settings.url.as_deref().map(redis::Client::open).transpose();
     client.map_err(IngestError::Url)
+}
+
+/// Where publishers read how much waits; nowhere without a URL.
+pub fn gauge(settings: &RedisIngestSettings) -> Result<Option<Gauge>, IngestError> {
+    Ok(client(settings)?.map(|client| Gauge::new(client, settings)))
 }
 
 /// The keys of all partitions of these providers; none without a URL.

@@ -9,6 +9,7 @@ pub mod faults;
 pub mod hear;
 pub mod operator;
 pub mod poll;
+pub mod pressure;
 pub mod publish;
 pub mod replay;
 pub mod status;
@@ -43,6 +44,7 @@ use crate::{
 use activity::Activity;
 use admission::ToldFindings;
 use dead_letters::DeadKind;
+use pressure::Pressure;
 use waiters::Waiters;
 
 /// Why a request is refused.
@@ -114,6 +116,7 @@ pub struct Transmitter {
     verified_at: Mutex<HashMap<StreamId, Timestamp>>,
     activity: Activity,
     told_findings: ToldFindings,
+    pressure: Pressure,
     /// How fast each stream's Receiver adds and removes subjects by way of this node.
     subject_paces: Mutex<HashMap<StreamId, Pace>>,
     /// The kinds of dead letters that were counted so far: each is a series of a metric.
@@ -141,6 +144,7 @@ impl Transmitter {
             changes: tokio::sync::Mutex::default(),
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),
+            pressure: Pressure::default(),
             subject_paces: Mutex::default(),
             seen_dead: Mutex::default(),
         }
@@ -148,6 +152,11 @@ impl Transmitter {
 
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What is taken of publishers at present.
+    pub fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 
     /// Answers every long poll that waits, now and from now on: the daemon is about to stop.

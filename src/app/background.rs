@@ -2,19 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
-use super::clock_steps::ClockSteps;
+use super::{clock_steps::ClockSteps, pressure::PressureWatch};
 use crate::{
     actor::{registry::Registry, stream::EndpointFault},
     clock,
     cluster::tenure::Tenure,
     config::Config,
+    http::Services,
+    ingest::gauge::Gauge,
     store::{HOLD_LIMIT, Store, StoreError},
     telemetry::{causes::with_causes, metrics},
     transmitter::Transmitter,
@@ -26,19 +27,19 @@ pub(super) struct Background(Vec<JoinHandle<()>>);
 impl Background {
     pub(super) fn start(
         config: &Config,
-        transmitter: &Arc<Transmitter>,
+        services: &Services,
         registry: &Arc<Registry>,
-        store: &Arc<dyn Store>,
-        tenure: &Arc<Tenure>,
+        gauge: Option<Gauge>,
         faults: mpsc::Receiver<EndpointFault>,
-        metrics: PrometheusHandle,
     ) -> Self {
-        let transmitter = || Arc::clone(transmitter);
-        let store = || Arc::clone(store);
-        let tenure = || Arc::clone(tenure);
+        let transmitter = || Arc::clone(&services.transmitter);
+        let store = || Arc::clone(&services.store);
+        let tenure = || Arc::clone(&services.tenure);
+        let pressure = PressureWatch::new(transmitter(), store(), tenure(), gauge, &config.store);
         Self(vec![
+            tokio::spawn(pressure.run()),
             tokio::spawn(watch_activity(transmitter(), config.process.activity_interval)),
-            tokio::spawn(metrics::keep_up(metrics)),
+            tokio::spawn(metrics::keep_up(services.metrics.clone())),
             tokio::spawn(sweep(Arc::clone(registry), store(), tenure(), config.clone())),
             tokio::spawn(expire(store(), tenure(), config.clone())),
             tokio::spawn(pause_at_fault(transmitter(), faults)),

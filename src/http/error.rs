@@ -43,6 +43,9 @@ pub(super) enum ApiError {
     Conflict(String),
     #[error("too many requests")]
     TooMany { wait: Duration },
+    /// It may well be taken later.
+    #[error("too many SETs wait for this provider's Receivers")]
+    Backlog { wait: Duration },
     #[error("not available at present")]
     Unavailable,
 }
@@ -94,6 +97,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { wait: after }
+            | Self::Backlog { wait: after }
             | Self::Auth(AuthError::Unavailable { retry_after: after }) => Some(*after),
             _ => None,
         }
@@ -166,7 +170,9 @@ impl ResponseError for ApiError {
             Self::NotFound | Self::NothingKept => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable | Self::Auth(AuthError::Unavailable { .. } | AuthError::Store(_)) => {
+            Self::Unavailable
+            | Self::Backlog { .. }
+            | Self::Auth(AuthError::Unavailable { .. } | AuthError::Store(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }

@@ -1,5 +1,7 @@
 //! Upstream publishes over HTTP: one event, an array, or NDJSON.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,8 +17,11 @@ use crate::{
     http::{auth::Publisher, body::Body, error::ApiError, settings::InternalSettings},
     store::Appended,
     telemetry::metrics::{self, Source},
-    transmitter::{Transmitter, publish::Incoming},
+    transmitter::{Transmitter, pressure::Taken, publish::Incoming},
 };
+
+/// When it is worth another try to publish at a provider whose backlog is as long as it may be.
+const BACKLOG_WAIT: Duration = Duration::from_secs(15);
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +74,8 @@ pub(super) async fn publish(
         .provider(&provider)
         .ok_or_else(|| ApiError::bad("provider", "of this token is not configured any more"))?;
     let body = body.bytes().await?;
+    // Judged now: a body may take its time, and is read in any case so that the connection goes on.
+    let overfull = transmitter.pressure().taken(&provider.name) != Taken::All;
     let ndjson = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
         value.to_str().is_ok_and(|kind| kind.contains("ndjson") || kind.contains("jsonl"))
     });
@@ -79,6 +86,10 @@ pub(super) async fn publish(
     if settings.events_max < parts.len() {
         let rule = format!("must hold at most {} events", settings.events_max);
         return Err(ApiError::bad("body", rule));
+    }
+    if overfull {
+        metrics::events_refused(&provider.name, parts.len());
+        return Err(ApiError::Backlog { wait: BACKLOG_WAIT });
     }
     let events = parts.into_iter().map(|part| transmitter.admit(provider, part)).collect();
     let answers = Answers::new(answer(&transmitter, provider, events).await?);

@@ -226,6 +226,7 @@ impl Consumer {
 
     /// Reads entries, makes what is valid durable together with the position, and shows it.
     async fn read_batch(&self, reading: &mut Reading) -> Result<(), Interrupted> {
+        self.transmitter.pressure().lets_read(&self.provider.name).await;
         let entries = self.read(reading).await?;
         let Some(last) = entries.last() else {
             // A stream that is gone gives nothing either.

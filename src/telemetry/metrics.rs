@@ -54,6 +54,10 @@ metrics! {
     /// Age of the oldest SET that waits to be settled, 0 if none does.
     gauge "ssfd_backlog_oldest_seconds" =
         backlog_oldest(provider: &ProviderName) is age: Duration;
+    /// What is taken of publishers: 0 all, 1 nothing over HTTP, 2 nothing.
+    gauge "ssfd_backlog_pressure" = backlog_pressure(provider: &ProviderName) is level: u64;
+    /// Events that were refused over HTTP for the sake of the backlog.
+    counter "ssfd_events_refused_total" = events_refused(provider: &ProviderName) by count: usize;
     /// Calls of the store that failed.
     counter "ssfd_store_errors_total" = store_error(operation: &'static str);
 
@@ -230,6 +234,8 @@ mod tests {
         );
         check(|| sets_appended(acme, 5), r#"ssfd_sets_appended_total{provider="acme"} 5"#);
         check(|| backlog_sets(acme, 7), r#"ssfd_backlog_sets{provider="acme"} 7"#);
+        check(|| backlog_pressure(acme, 1), r#"ssfd_backlog_pressure{provider="acme"} 1"#);
+        check(|| events_refused(acme, 2), r#"ssfd_events_refused_total{provider="acme"} 2"#);
         check(
             || backlog_oldest(acme, Duration::from_millis(1500)),
             r#"ssfd_backlog_oldest_seconds{provider="acme"} 1.5"#,

@@ -1,5 +1,6 @@
 //! Events from upstream's Redis streams.
 
+mod backlog;
 mod dedup;
 mod outages;
 mod reading;

@@ -35,7 +35,10 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 ),
                 Answer::json::<events::Answers>(400, "None of the events is valid."),
             ])
-            .refuses(&[(400, "The body is no JSON, or holds no event, or too many.")])],
+            .refuses(&[
+                (400, "The body is no JSON, or holds no event, or too many."),
+                (503, "Too many SETs wait for the Receivers: try again after `Retry-After`."),
+            ])],
     },
     Resource {
         base: Base::Internal,

@@ -1,0 +1,73 @@
+//! What publishers can read of the backlog, where they publish.
+
+use std::time::Duration;
+
+use redis::{AsyncConnectionConfig, RedisResult, aio::MultiplexedConnection};
+
+use super::settings::RedisIngestSettings;
+use crate::{
+    domain::{id::ProviderName, time::Timestamp},
+    store::Waiting,
+    transmitter::pressure::Taken,
+};
+
+/// How long upstream may take to answer.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Writes how much waits into `<key_prefix><provider>:backlog` of upstream: a hash that goes by itself
+/// when nobody writes it any more.
+pub struct Gauge {
+    client: redis::Client,
+    key_prefix: String,
+    /// For as long as it works.
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Gauge {
+    pub fn new(client: redis::Client, settings: &RedisIngestSettings) -> Self {
+        Self { client, key_prefix: settings.key_prefix.clone(), connection: None }
+    }
+
+    /// `max` is the most that may wait, 0 if there is no such bound.
+    pub async fn write(
+        &mut self,
+        provider: &ProviderName,
+        waiting: Waiting,
+        taken: Taken,
+        max: u64,
+        now: Timestamp,
+        lasts: Duration,
+    ) -> RedisResult<()> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let key = format!("{}{provider}:backlog", self.key_prefix);
+        let age = waiting.oldest.map(|oldest| now.since(oldest)).unwrap_or_default();
+        let mut write = redis::pipe();
+        write
+            .hset_multiple(
+                &key,
+                &[
+                    ("sets", waiting.sets.to_string()),
+                    ("oldest_seconds", age.as_secs().to_string()),
+                    ("max", max.to_string()),
+                    ("taken", taken.as_str().to_owned()),
+                    ("at", now.as_millis().to_string()),
+                ],
+            )
+            .ignore()
+            .pexpire(&key, i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX))
+            .ignore();
+        write.query_async::<()>(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
