@@ -18,6 +18,7 @@ use redis::{
         MultipleNodeRoutingInfo::AllMasters, Route, RoutingInfo, SingleNodeRoutingInfo,
         SlotAddr::Master,
     },
+    io::tcp::TcpSettings,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::{runtime::Handle, sync::Mutex, time::sleep};
@@ -143,9 +144,10 @@ impl Connections {
             Connection::Cluster(mut connection) => connection.req_packed_command(command).await,
         };
         let answer = answer.and_then(Value::extract_error);
+        // An answer that does not come may be one that cannot: the way may be gone, and nobody told.
         if let Err(error) = &answer
             && self.settings.topology != Topology::Cluster
-            && (error.is_unrecoverable_error() || error.kind() == READ_ONLY)
+            && (error.is_unrecoverable_error() || error.is_timeout() || error.kind() == READ_ONLY)
         {
             let mut line = line.lock().await;
             if line.as_ref().is_some_and(|opened| opened.number == number) {
@@ -197,7 +199,8 @@ impl Servers {
         let password = password(settings.password_file.as_deref())?;
         let mut urls = Vec::new();
         for url in &settings.urls {
-            urls.push(url.as_str().into_connection_info().map_err(CannotConnect::Url)?);
+            let url = url.as_str().into_connection_info().map_err(CannotConnect::Url)?;
+            urls.push(url.set_tcp_settings(tcp(settings)));
         }
         let servers = match settings.topology {
             Topology::Standalone => {
@@ -255,7 +258,10 @@ fn sentinels(
     let addresses = urls.into_iter().map(|url| url.addr().clone());
     let primary = settings.sentinel_primary.clone();
     let builder = SentinelClientBuilder::new(addresses, primary, SentinelServerType::Master);
-    let mut builder = builder.map_err(CannotConnect::Url)?;
+    let mut builder = builder
+        .map_err(CannotConnect::Url)?
+        .set_client_to_redis_tcp_settings(tcp(settings))
+        .set_client_to_sentinel_tcp_settings(tcp(settings));
     if tls {
         builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
     }
@@ -294,6 +300,7 @@ fn cluster(
         .retries(settings.retries)
         .min_retry_wait(millis(settings.retry_wait))
         .max_retry_wait(millis(settings.retry_wait * 4))
+        .tcp_settings(tcp(settings))
         .connection_timeout(settings.connect_timeout)
         .response_timeout(answered)
         .overall_response_timeout(Some((answered + settings.retry_wait * 4) * tries));
@@ -301,6 +308,12 @@ fn cluster(
         builder = builder.certs(certificates);
     }
     builder
+}
+
+/// Without a delay a small command does not wait for the answer to the one before; and what the other
+/// side does not acknowledge in time ends the connection, as when its machine is gone.
+fn tcp(settings: &RedisSettings) -> TcpSettings {
+    TcpSettings::default().set_nodelay(true).set_user_timeout(settings.response_timeout)
 }
 
 fn is_tls(url: &ConnectionInfo) -> bool {
