@@ -473,8 +473,8 @@ pub trait Store: Send + Sync {
 
     // Activity, for streams that are stopped without it (SSF §8.1.1).
 
-    /// Records when streams were last active; one that there is not is ignored. With `recorded_at`
-    /// all is recorded now that was seen until then.
+    /// Records when streams were last active; one that there is not is ignored. Of what several nodes
+    /// record, the latest stays. With `recorded_at` all is recorded now that was seen until then.
     async fn record_activity(
         &self,
         last: Vec<(StreamId, Timestamp)>,

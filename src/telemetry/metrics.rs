@@ -272,6 +272,13 @@ mod tests {
             || http_request(Listener::Public, 404.into()),
             r#"ssfd_http_requests_total{listener="public",status="4xx"} 1"#,
         );
+        check(|| cluster_nodes(3), "ssfd_cluster_nodes 3");
+        check(|| cluster_slots(86), "ssfd_cluster_slots 86");
+        check(|| cluster_partitions(2), "ssfd_cluster_partitions 2");
+        check(
+            || cluster_lease_age(Duration::from_millis(900)),
+            "ssfd_cluster_lease_age_seconds 0.9",
+        );
         check(|| build_info("0.1.0", true), r#"ssfd_build_info{version="0.1.0"} 1"#);
     }
 

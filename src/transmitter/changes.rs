@@ -1,5 +1,6 @@
 //! Streams change one at a time, whichever node they are changed on.
 
+use futures_util::future::try_join_all;
 use tokio::sync::MutexGuard;
 
 use crate::{domain::id::StreamId, store::StoreError};
@@ -29,7 +30,7 @@ impl Tries<'_> {
         if !conflict || self.left == 0 {
             return Ok(false);
         }
-        self.transmitter.refresh(self.id).await?;
+        self.transmitter.show(&[self.id]).await?;
         Ok(true)
     }
 }
@@ -41,16 +42,25 @@ impl Transmitter {
         Tries { transmitter: self, id, left: TRIES_MAX, _turn: turn }
     }
 
-    /// Shows a stream as it now stands in the store. To be called where streams change one at a
-    /// time, or what is shown might be older than what was.
-    pub(super) async fn refresh(&self, id: &StreamId) -> Result<(), StoreError> {
-        match self.store.stream(id).await? {
-            Some(stream) => {
-                self.directory.put(stream);
-                // It may have been announced.
-                self.wake_here(std::slice::from_ref(id), true);
+    /// Shows streams as they now stand in the store.
+    pub(super) async fn refresh(&self, ids: &[&StreamId]) -> Result<(), StoreError> {
+        // What is read here may not be shown after a change that came between.
+        let _turn = self.changes.lock().await;
+        self.show(ids).await
+    }
+
+    /// The same for whoever has the turn already.
+    async fn show(&self, ids: &[&StreamId]) -> Result<(), StoreError> {
+        let streams = try_join_all(ids.iter().map(|id| self.store.stream(id))).await?;
+        for (id, stream) in ids.iter().copied().zip(streams) {
+            match stream {
+                Some(stream) => {
+                    self.directory.put(stream);
+                    // It may have been announced.
+                    self.wake_here(std::slice::from_ref(id), true);
+                }
+                None => self.forget(id),
             }
-            None => self.forget(id),
         }
         Ok(())
     }

@@ -26,10 +26,7 @@ impl Local for Transmitter {
     }
 
     async fn hear(&self, news: &News) -> Result<(), StoreError> {
-        for id in &news.changed {
-            let _one_at_a_time = self.changes.lock().await;
-            self.refresh(id).await?;
-        }
+        self.refresh(&news.changed.iter().collect::<Vec<_>>()).await?;
         if news.more_changed {
             // Which streams were changed, a comparison finds; which a subject was removed from, does
             // not show. Whatever was read is read again, and there it is judged.

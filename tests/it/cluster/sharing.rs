@@ -201,8 +201,8 @@ async fn a_slot_is_handed_over_once_what_is_under_way_has_ended() {
 
     one.living.leave().await;
     shared(&[&two]).await;
+    eventually("the other has noticed", async || two.tenure().nodes() == 1).await;
     assert_eq!(*two.desk.buried.lock().expect("no holder panics"), 0, "it went in order");
-    assert_eq!(two.tenure().nodes(), 1);
 }
 
 #[actix_web::test]

@@ -1,5 +1,12 @@
--- When streams of the slot were last active. One that there is not is passed over.
+-- When streams of the slot were last active. One that there is not is passed over; so is what is
+-- earlier than what another node has recorded, unless that is the end of time: then nobody asked.
 -- ARGV: of each stream its id and the time.
+
+local NEVER = '9999999999999999'
 for n = 1, #ARGV, 2 do
-  if stream_of(ARGV[n]) then call('HSET', key('active'), ARGV[n], ARGV[n + 1]) end
+  local id, at = ARGV[n], ARGV[n + 1]
+  local before = call('HGET', key('active'), id)
+  if stream_of(id) and (not before or before == NEVER or before < at) then
+    call('HSET', key('active'), id, at)
+  end
 end

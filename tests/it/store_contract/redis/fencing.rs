@@ -1,8 +1,24 @@
-//! A node whose right to a slot is over writes no results into it.
+//! What several nodes write does not get in each other's way.
 
 use ssfd::store::{StoreError, slot::Slot};
 
 use super::*;
+
+#[tokio::test]
+async fn the_latest_activity_stays_whichever_node_records_last() {
+    let server = Redis::start().await;
+    let store = store_on(&server).await;
+    create(&store, vec![push_stream("st_1")]).await;
+    let kept = async |at: Timestamp| {
+        store.record_activity(vec![(id("st_1"), at)], None).await.expect("recorded");
+        store.activity().await.expect("readable").last[0].1
+    };
+    assert_eq!(kept(later(2)).await, later(2));
+    assert_eq!(kept(later(1)).await, later(2));
+    // Nobody asked, and now somebody does.
+    kept(Timestamp::from_millis(i64::MAX)).await;
+    assert_eq!(kept(later(3)).await, later(3));
+}
 
 #[tokio::test]
 async fn a_node_that_lost_its_slot_records_nothing() {
