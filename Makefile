@@ -14,7 +14,7 @@ test: setup ## all checks: formatting, lints, tests, documentation; installs wha
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-setup: ## install what the tests need: rustfmt, clippy, redis-server, faketime
+setup: ## install what the tests need: rustfmt, clippy, redis-server, faketime, valgrind
 	@.ci/setup
 
 fmt: ## format the sources

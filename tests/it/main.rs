@@ -8,6 +8,7 @@ mod explain;
 mod harness;
 mod http;
 mod ingest;
+mod instructions;
 mod layers;
 mod oauth;
 mod openapi;
