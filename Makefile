@@ -14,7 +14,7 @@ test: setup ## all checks: formatting, lints, tests, documentation; installs wha
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-setup: ## install what the tests need: rustfmt, clippy, redis-server, faketime
+setup: ## install what the tests need: rustfmt, clippy, redis-server, faketime, valgrind
 	@.ci/setup
 
 fmt: ## format the sources
@@ -33,8 +33,12 @@ interop: ## the daemon against libraries of another language: JOSE, HTTP client 
 	INTEROP_BINARY="$$PWD/target/debug/ssfd" PYTHONDONTWRITEBYTECODE=1 \
 		$(INTEROP)/bin/pytest tests/interop
 
-bench: ## measure
-	$(CARGO) bench --locked
+# For the benchmark that reports: --json, or the parts and stores to measure.
+BENCH_ARGS ?=
+
+bench: ## measure all on this machine and show one table, or JSON with BENCH_ARGS=--json
+	@$(CARGO) bench --locked --bench signing --bench matching --bench store -- --quiet >/dev/null
+	@$(CARGO) bench --locked --bench delivery -- $(BENCH_ARGS)
 
 SOAK_MINUTES ?= 60
 

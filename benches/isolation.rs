@@ -17,7 +17,11 @@ use serde_json::json;
 use ssfd::clock;
 use tokio::time::interval;
 
-use self::support::{Daemon, Health, Receiver, block_on};
+use self::support::{
+    block_on,
+    daemon::Daemon,
+    receiver::{Health, Receiver},
+};
 
 const HEALTHY: usize = 20;
 /// Of each kind.

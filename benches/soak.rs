@@ -15,7 +15,11 @@ use serde_json::json;
 use ssfd::clock;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use self::support::{Daemon, Health, Receiver, block_on};
+use self::support::{
+    block_on,
+    daemon::Daemon,
+    receiver::{Health, Receiver},
+};
 
 const RECEIVERS: usize = 10;
 /// Events in a second, each for every Receiver.

@@ -9,6 +9,7 @@ mod explain;
 mod harness;
 mod http;
 mod ingest;
+mod instructions;
 mod layers;
 mod oauth;
 mod openapi;

@@ -1,0 +1,115 @@
+//! The runs in which each event becomes one SET, and what they measured.
+
+use std::time::Duration;
+
+use ssfd::signing::algorithm::Algorithm;
+
+use super::{
+    floors::Floors,
+    https::Http,
+    scene::{Load, Measured, Method, Plan, Scene},
+};
+use crate::support::{backend::Backend, mib, micros, millis, report::Section};
+
+/// How long each load lasts.
+const LENGTH: Duration = Duration::from_secs(3);
+pub(crate) const ALGORITHMS: [Algorithm; 3] =
+    [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+/// Events a second, below saturation.
+const RATES: [u32; 3] = [100, 1_000, 4_000];
+/// Streams that there are, beside the one of all other runs.
+const REGISTERED: [usize; 4] = [10, 100, 10_000, 100_000];
+
+/// All runs.
+#[derive(Default)]
+pub(crate) struct Runs {
+    measured: Vec<(Plan, Load, Measured)>,
+    /// What the daemon held in memory before anything was published, in bytes.
+    memory_idle: Vec<(Plan, u64)>,
+}
+
+impl Runs {
+    /// Each method and algorithm.
+    pub(crate) fn of_methods(&mut self, backend: Backend) {
+        for method in Method::ALL {
+            for algorithm in ALGORITHMS {
+                let plan = Plan { backend, method, algorithm, registered: 1 };
+                // How long SETs take to sign does not matter to the rest of their way.
+                let rates = if algorithm == Algorithm::Es256 { &RATES[..] } else { &[] };
+                let rates = rates.iter().map(|rate| Load::Rate(*rate));
+                self.run(plan, rates.chain([Load::Saturated]));
+            }
+        }
+    }
+
+    /// By how many streams there are.
+    pub(crate) fn of_registered(&mut self, backend: Backend) {
+        let (method, algorithm) = (Method::Push(Http::One), Algorithm::Es256);
+        for registered in REGISTERED {
+            self.run(Plan { backend, method, algorithm, registered }, [Load::Saturated]);
+        }
+    }
+
+    fn run(&mut self, plan: Plan, loads: impl IntoIterator<Item = Load>) {
+        let mut scene = Scene::start(&plan);
+        self.memory_idle.push((plan, scene.memory_idle));
+        for load in loads {
+            self.measured.push((plan, load, scene.run(load, LENGTH)));
+        }
+    }
+
+    /// What a run measured, if there was such a one.
+    pub(crate) fn find(&self, plan: &Plan, load: Load) -> Option<&Measured> {
+        let found = self.measured.iter().find(|(known, at, _)| known == plan && *at == load);
+        found.map(|(_, _, measured)| measured)
+    }
+
+    pub(crate) fn memory_idle(&self, plan: &Plan) -> Option<u64> {
+        self.memory_idle.iter().find(|(known, _)| known == plan).map(|(_, memory)| *memory)
+    }
+
+    /// SETs per second are set against one thread that does nothing but what the floors do; ages against
+    /// those of a SET that is alone.
+    pub(crate) fn section(&self, floors: &Floors) -> Section {
+        let columns = [
+            "SETs/s",
+            "of floor",
+            "p50 ms",
+            "p50÷floor",
+            "p99 ms",
+            "p99.9 ms",
+            "CPU µs",
+            "CPU÷floor",
+            "peak MiB",
+        ];
+        let mut section = Section::new("delivery", &columns);
+        for (plan, load, measured) in &self.measured {
+            let (per_second, cpu) = (measured.per_second(), floors.cpu(plan));
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| measured.arrivals.age(q));
+            let values = [
+                per_second,
+                per_second * cpu.as_secs_f64(),
+                millis(p50),
+                p50.div_duration_f64(floors.age(plan)),
+                millis(p99),
+                millis(p999),
+                micros(measured.cpu),
+                measured.cpu.div_duration_f64(cpu),
+                mib(measured.memory_peak),
+            ];
+            section.add(&name(plan, *load), values.map(Some));
+        }
+        section
+    }
+}
+
+fn name(plan: &Plan, load: Load) -> String {
+    let Plan { backend, method, algorithm, registered } = plan;
+    let method = method.name();
+    let streams = if *registered == 1 { String::new() } else { format!(", {registered} streams") };
+    let load = match load {
+        Load::Saturated => String::new(),
+        Load::Rate(rate) => format!(", {rate}/s"),
+    };
+    format!("{backend}, {method}, {algorithm}{streams}{load}")
+}

@@ -1,0 +1,86 @@
+//! What came to a sink, and when.
+
+use std::{
+    collections::HashSet,
+    io::BufRead as _,
+    mem,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Arrivals, Question};
+use crate::support::now_micros;
+
+/// SETs are looked into when that is asked for, and not when they come: a sink is to take little of the
+/// machine from the daemon.
+#[derive(Clone, Default)]
+pub(super) struct Journal(Arc<Mutex<Vec<(u64, Bytes)>>>);
+
+impl Journal {
+    pub(super) fn note(&self, set: Bytes) {
+        self.entries().push((now_micros(), set));
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<(u64, Bytes)>> {
+        self.0.lock().expect("no holder panics")
+    }
+
+    /// On a thread of its own, for as long as anybody asks; then the process ends.
+    pub(super) fn answer_questions(&self) {
+        let journal = self.clone();
+        std::thread::spawn(move || {
+            for question in std::io::stdin().lock().lines().map_while(Result::ok) {
+                match serde_json::from_str(&question).expect("a question") {
+                    Question::Count => tell(&journal.entries().len()),
+                    Question::Forget => tell(&mem::take(&mut *journal.entries()).len()),
+                    Question::Take => {
+                        let entries = mem::take(&mut *journal.entries());
+                        tell(&arrivals(&entries));
+                    }
+                }
+            }
+            std::process::exit(0);
+        });
+    }
+}
+
+/// A line for whoever started this process.
+pub(super) fn tell(answer: &impl Serialize) {
+    println!("{}", serde_json::to_string(answer).expect("plain data"));
+}
+
+fn arrivals(entries: &[(u64, Bytes)]) -> Arrivals {
+    let mut known = HashSet::new();
+    let mut arrivals = Arrivals { ages: Vec::new(), repeated: 0, first: u64::MAX, last: 0 };
+    for (at, set) in entries {
+        let mut claims = claims(set);
+        if let Value::String(jti) = claims["jti"].take()
+            && known.insert(jti)
+        {
+            arrivals.ages.push(at.saturating_sub(published(&claims)));
+            arrivals.first = arrivals.first.min(*at);
+            arrivals.last = arrivals.last.max(*at);
+        } else {
+            arrivals.repeated += 1;
+        }
+    }
+    arrivals.ages.sort_unstable();
+    arrivals
+}
+
+fn claims(set: &[u8]) -> Value {
+    let claims = set.split(|b| *b == b'.').nth(1).expect("a compact JWS has three parts");
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+    serde_json::from_slice(&claims).expect("JSON")
+}
+
+/// As the publisher put it into the event.
+fn published(claims: &Value) -> u64 {
+    let events = claims["events"].as_object().expect("an object");
+    let event = events.values().next().expect("an event");
+    event["published"].as_u64().expect("a time")
+}

@@ -1,0 +1,53 @@
+//! The store floor: the commands by which SETs are kept, read and settled, by a bare client that sends
+//! or commits many together.
+
+mod redis;
+mod sqlite;
+
+use super::{backend::Backend, sample};
+
+/// A store with nothing around it.
+pub(crate) struct BareStore {
+    engine: Engine,
+    claims: String,
+    /// SETs that were kept so far.
+    kept: u32,
+}
+
+enum Engine {
+    Sqlite(sqlite::Bare),
+    Redis(redis::Bare),
+}
+
+impl BareStore {
+    pub(crate) fn new(backend: Backend) -> Self {
+        let engine = match backend {
+            Backend::Sqlite => Engine::Sqlite(sqlite::Bare::new()),
+            Backend::Redis => Engine::Redis(redis::Bare::new()),
+        };
+        Self { engine, claims: sample::claims().to_string(), kept: 0 }
+    }
+
+    /// Keeps so many SETs together.
+    pub(crate) fn keep(&mut self, sets: u32) {
+        let kept = self.kept..self.kept + sets;
+        match &mut self.engine {
+            Engine::Sqlite(bare) => bare.keep(kept, &self.claims).expect("done"),
+            Engine::Redis(bare) => bare.keep(kept, &self.claims).expect("done"),
+        }
+        self.kept += sets;
+    }
+
+    /// Reads so many, and settles them together.
+    pub(crate) fn settle(&mut self, sets: u32) {
+        match &mut self.engine {
+            Engine::Sqlite(bare) => bare.settle(sets).expect("done"),
+            Engine::Redis(bare) => bare.settle(sets).expect("done"),
+        }
+    }
+}
+
+/// As long and as scattered as they are.
+fn jti(n: u32) -> u128 {
+    u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+}

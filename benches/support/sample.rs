@@ -1,0 +1,32 @@
+//! An event and a SET like those that the benchmarks send.
+
+use serde_json::{Value, json};
+
+use super::{TYPE, now_micros};
+
+/// An event about the `n`th subject, as it is published. It says when that was, by which a sink knows
+/// the ages of its SETs.
+pub(crate) fn event(event_type: &str, n: u64) -> String {
+    let published = now_micros();
+    format!(
+        r#"{{"type":"{event_type}",
+        "sub_id":{{"format":"complex","user":{{"format":"email","email":"u{n}@example.com"}},
+            "session":{{"format":"opaque","id":"s-{n}"}}}},
+        "event":{{"event_timestamp":1775000099,"initiating_entity":"user",
+            "reason_admin":{{"en":"signed out"}},"published":{published}}}}}"#
+    )
+}
+
+/// The claims of a SET about a session that was revoked.
+pub(crate) fn claims() -> Value {
+    json!({
+        "iss": "https://tx.example/t/acme", "iat": 1_775_000_099,
+        "jti": "4f0c2a2e9d3b5c41a7e80e6b9c1d2f33", "aud": "https://rx.example/ssf",
+        "txn": "8841c2a2e9d3b5c41a7e80e6b9c1d2f3",
+        "sub_id": {"format": "complex", "user": {"format": "email", "email": "kim@example.com"},
+            "session": {"format": "opaque", "id": "s-88"}},
+        "events": {TYPE: {
+            "event_timestamp": 1_775_000_099, "initiating_entity": "user",
+            "reason_admin": {"en": "signed out"}, "published": now_micros()}},
+    })
+}
