@@ -26,6 +26,7 @@ use crate::{
         eventually,
         http_client::post,
         redis::Redis,
+        redis_cluster::RedisCluster,
         streams::{by_poll, push_to},
     },
     scripted_server::{Endpoint, Reply},
@@ -38,6 +39,7 @@ const ARRIVALS_BETWEEN: f64 = 150.0;
 pub(super) struct Trial {
     place: Workplace,
     redis: Redis,
+    _cluster: Option<RedisCluster>,
     environment: Environment,
     daemon: Option<Daemon>,
     addresses: watch::Sender<Addresses>,
@@ -56,6 +58,8 @@ enum Environment {
     Ordinary,
     /// The store is the same Redis that upstream publishes to.
     RedisStore,
+    /// The store is a Cluster, and upstream publishes elsewhere.
+    ClusterStore,
     /// No file may grow beyond a megabyte or two.
     SmallDisk,
     /// Its clock follows the file `clock`.
@@ -92,6 +96,10 @@ impl Trial {
         Self::start_in(Environment::RedisStore, Workplace::new()).await
     }
 
+    pub(super) async fn start_on_cluster() -> Self {
+        Self::start_in(Environment::ClusterStore, Workplace::new()).await
+    }
+
     pub(super) async fn start_with_small_disk() -> Self {
         Self::start_in(Environment::SmallDisk, Workplace::new()).await
     }
@@ -106,9 +114,20 @@ impl Trial {
     async fn start_in(environment: Environment, place: Workplace) -> Self {
         let mut redis = Redis::down(true);
         redis.start_again().await;
+        let cluster = match environment {
+            Environment::ClusterStore => Some(RedisCluster::start(3, 0).await),
+            _ => None,
+        };
         let store = match environment {
             Environment::RedisStore => {
                 format!("store.backend = \"redis\"\nstore.redis.urls = [{:?}]\n", redis.url())
+            }
+            Environment::ClusterStore => {
+                let urls = cluster.as_ref().map(RedisCluster::urls).unwrap_or_default();
+                format!(
+                    "store.backend = \"redis\"\nstore.redis = {{ urls = {urls:?}, \
+                     topology = \"cluster\", checks = \"warn\" }}\n"
+                )
             }
             _ => String::new(),
         };
@@ -134,6 +153,7 @@ impl Trial {
         let mut trial = Self {
             place,
             redis,
+            _cluster: cluster,
             environment,
             daemon: None,
             addresses,
@@ -172,7 +192,7 @@ impl Trial {
     fn command(&self) -> Command {
         let mut serve = self.place.ssfd(&["serve"]);
         match self.environment {
-            Environment::Ordinary | Environment::RedisStore => {}
+            Environment::Ordinary | Environment::RedisStore | Environment::ClusterStore => {}
             Environment::SmallDisk => {
                 // A write beyond the limit is an error, as on a full disk, where the signal for it
                 // is ignored. The limit is soft, so that it can be lifted.
