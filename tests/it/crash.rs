@@ -14,16 +14,22 @@ use crate::harness::proxy::Line;
 /// Promises P1 to P3 of the design, where nothing ends as it should.
 #[actix_web::test]
 async fn killed_at_random_moments_it_loses_nothing() {
-    is_killed_and_loses_nothing(Trial::start().await).await;
+    is_killed_and_loses_nothing(Trial::start().await, 24).await;
 }
 
 #[actix_web::test]
 async fn killed_on_redis_it_loses_nothing() {
-    is_killed_and_loses_nothing(Trial::start_on_redis().await).await;
+    is_killed_and_loses_nothing(Trial::start_on_redis().await, 24).await;
 }
 
-async fn is_killed_and_loses_nothing(mut trial: Trial) {
-    for _ in 0..24 {
+/// A batch is then in several slots on several servers.
+#[actix_web::test]
+async fn killed_on_a_cluster_it_loses_nothing() {
+    is_killed_and_loses_nothing(Trial::start_on_cluster().await, 12).await;
+}
+
+async fn is_killed_and_loses_nothing(mut trial: Trial, times: usize) {
+    for _ in 0..times {
         trial.some_arrive().await;
         trial.kill();
         trial.start_again().await;

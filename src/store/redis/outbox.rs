@@ -9,7 +9,7 @@ use super::{
 use crate::{
     delivery::outbox::{Cursor, Disposition, PendingSet, Reading, Seq, Settlement},
     domain::{id::StreamId, time::Timestamp},
-    store::{Backlog, Due, StoreError, Waiting, kept::SetState, slot::SlotSet},
+    store::{Backlog, Due, SUBJECT, StoreError, Waiting, kept::SetState, slot::SlotSet},
 };
 
 /// A SET as scripts return it: its number, its record, and its state.
@@ -98,9 +98,9 @@ async fn discard_unwanted(
     mut unwanted: Vec<Seq>,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    let mut discarded = 0;
+    let (mut discarded, epoch) = (0, slots.epoch(stream));
     while !unwanted.is_empty() {
-        let (count, heads) = discard(slots, stream, &unwanted, now).await?;
+        let (count, heads) = discard(slots, stream, &unwanted, now, &epoch).await?;
         discarded += count;
         unwanted = match Judge::of(judged, stream)? {
             Some(judge) => judge.unwanted(slots, &heads, now).await?,
@@ -116,14 +116,12 @@ pub(super) async fn discard(
     stream: &StreamId,
     unwanted: &[Seq],
     now: Timestamp,
+    epoch: &str,
 ) -> Result<(usize, Vec<Found>), StoreError> {
     let (mut discarded, mut heads) = (0, Vec::new());
     for some in unwanted.chunks(DISCARDED_MAX) {
-        let mut call = slots
-            .call_for(&script::DISCARD, stream)
-            .arg(codec::time(now))
-            .arg(slots.epoch(stream))
-            .arg(crate::store::SUBJECT);
+        let mut call =
+            slots.call_for(&script::DISCARD, stream).arg(codec::time(now)).arg(epoch).arg(SUBJECT);
         for seq in some {
             call.push(codec::digits(seq.0));
         }

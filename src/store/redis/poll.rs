@@ -68,7 +68,9 @@ impl Poll<'_> {
         sets: &[Found],
     ) -> Result<(HashSet<i64>, usize), StoreError> {
         let unwanted = judge.unwanted(self.slots, sets, self.now).await?;
-        let (count, _) = outbox::discard(self.slots, self.stream, &unwanted, self.now).await?;
+        // A poll is answered by any node, whoever serves the slot.
+        let discard = outbox::discard(self.slots, self.stream, &unwanted, self.now, "");
+        let (count, _) = discard.await?;
         Ok((unwanted.iter().map(|seq| seq.0).collect(), count))
     }
 }

@@ -136,9 +136,14 @@ pub(super) struct Call {
 
 impl Call {
     /// `tag` is the head of all keys that the script touches, and its first key.
+    ///
+    /// A second one is named with it, and neither exists. While a Cluster moves the slot from node to
+    /// node, some of its keys are here and some are there; and a command of one key that is not here
+    /// would be sent to where little else may have come yet. One of two keys has to try again until
+    /// all have been moved.
     pub(super) fn new(script: &'static Script, slot: Slot, tag: &str) -> Self {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(&script.hash).arg(1).arg(tag);
+        command.arg(&script.hash).arg(2).arg(tag).arg(format!("{tag}:"));
         Self { script, slot, command }
     }
 
@@ -220,6 +225,6 @@ mod tests {
         assert_eq!(whole[0], b"EVAL");
         assert_eq!(whole[1], APPEND.source.as_bytes());
         assert_eq!(by_hash[2..], whole[2..]);
-        assert_eq!(by_hash[2..], [&b"1"[..], b"{ssf:1}", b"a", b"\xff\0"]);
+        assert_eq!(by_hash[2..], [&b"2"[..], b"{ssf:1}", b"{ssf:1}:", b"a", b"\xff\0"]);
     }
 }

@@ -27,6 +27,7 @@ use crate::{
         http_client::post,
         proxy::{Line, Proxy},
         redis::Redis,
+        redis_cluster::RedisCluster,
         streams::{by_poll, push_to},
     },
     scripted_server::{Endpoint, Reply, Seen},
@@ -39,6 +40,7 @@ const ARRIVALS_BETWEEN: f64 = 150.0;
 pub(super) struct Trial {
     place: Workplace,
     redis: Redis,
+    _cluster: Option<RedisCluster>,
     environment: Environment,
     nodes: Vec<Node>,
     addresses: watch::Sender<Vec<Addresses>>,
@@ -66,6 +68,8 @@ enum Environment {
     RedisStore,
     /// Three daemons, each with a line of its own to that Redis.
     ThreeNodes,
+    /// The store is a Cluster, and upstream publishes elsewhere.
+    ClusterStore,
     /// No file may grow beyond a megabyte or two.
     SmallDisk,
     /// Its clock follows the file `clock`.
@@ -115,6 +119,10 @@ impl Trial {
         Self::start_in(Environment::ThreeNodes, Workplace::new()).await
     }
 
+    pub(super) async fn start_on_cluster() -> Self {
+        Self::start_in(Environment::ClusterStore, Workplace::new()).await
+    }
+
     pub(super) async fn start_with_small_disk() -> Self {
         Self::start_in(Environment::SmallDisk, Workplace::new()).await
     }
@@ -129,6 +137,10 @@ impl Trial {
     async fn start_in(environment: Environment, place: Workplace) -> Self {
         let mut redis = Redis::down(true);
         redis.start_again().await;
+        let cluster = match environment {
+            Environment::ClusterStore => Some(RedisCluster::start(3, 0).await),
+            _ => None,
+        };
         let store = match environment {
             Environment::RedisStore | Environment::ThreeNodes => {
                 // Whoever was killed is taken to live for as long as its lease lasts.
@@ -137,6 +149,13 @@ impl Trial {
                      store.redis.response_timeout = \"1s\"\n\
                      cluster.heartbeat = \"200ms\"\ncluster.lease_ttl = \"1s\"\n",
                     redis.url()
+                )
+            }
+            Environment::ClusterStore => {
+                let urls = cluster.as_ref().map(RedisCluster::urls).unwrap_or_default();
+                format!(
+                    "store.backend = \"redis\"\nstore.redis = {{ urls = {urls:?}, \
+                     topology = \"cluster\", checks = \"warn\" }}\n"
                 )
             }
             _ => String::new(),
@@ -172,6 +191,7 @@ impl Trial {
         let mut trial = Self {
             place,
             redis,
+            _cluster: cluster,
             environment,
             nodes,
             addresses,
@@ -221,7 +241,10 @@ impl Trial {
             serve.env("SSFD_INGEST__REDIS__URL", line.url());
         }
         match self.environment {
-            Environment::Ordinary | Environment::RedisStore | Environment::ThreeNodes => {}
+            Environment::Ordinary
+            | Environment::RedisStore
+            | Environment::ClusterStore
+            | Environment::ThreeNodes => {}
             Environment::SmallDisk => {
                 // A write beyond the limit is an error, as on a full disk, where the signal for it
                 // is ignored. The limit is soft, so that it can be lifted.

@@ -3,6 +3,7 @@
 mod connecting;
 mod fencing;
 mod memory;
+mod moving;
 mod outages;
 mod steps;
 

@@ -3,7 +3,7 @@
 -- Returns a text with a letter for each: `1`, or `0` if its stream takes nothing.
 
 local now, sets = ARGV[1], (#ARGV - 1) / 5
-local last = call('INCRBY', key('seq'), sets)
+local first = numbers(sets, now)
 local newest = call('GET', key('newest'))
 if not newest or newest < now then call('SET', key('newest'), now) end
 
@@ -15,7 +15,7 @@ for n = 1, sets do
     open[id] = stream and status_of(stream) ~= 'd'
   end
   if open[id] then
-    local seq = digits(last - sets + n)
+    local seq = digits(first + n - 1)
     if call('HSETNX', key('jtis', id), jti, seq) == 1 then
       call('HSET', key('sets', id), seq, set)
       enter(id, seq, kind, lane)

@@ -27,7 +27,7 @@ end
 call('HSET', key('streams'), id, new)
 changed(id)
 if announce == 'new' or (announce == 'instead' and withdrawn) then
-  local seq = digits(call('INCR', key('seq')))
+  local seq = digits(numbers(1, appended_of(ARGV[6])))
   if call('HSETNX', key('jtis', id), ARGV[4], seq) == 1 then
     call('HSET', key('sets', id), seq, ARGV[6])
     enter(id, seq, '2', ARGV[5])

@@ -37,6 +37,14 @@ local function lane_members(id, kind, lane, limit)
   return call('ZRANGEBYLEX', key('lanes', id), '[' .. of_lane, '(' .. of_lane .. ':', 'LIMIT', 0, limit)
 end
 
+-- Numbers that no SET was given before; returns the first. They grow with the time, so that a server that
+-- forgot its last writes does not give again what somebody has in memory.
+local function numbers(count, now)
+  local first = math.max((tonumber(call('GET', key('seq'))) or 0) + 1, tonumber(now) * 1024)
+  call('SET', key('seq'), digits(first + count - 1))
+  return first
+end
+
 -- A SET that has no state begins to wait, behind all others.
 local function enter(id, seq, kind, lane)
   if #lane_members(id, kind, lane, 1) == 0 then

@@ -13,7 +13,7 @@ for n = 3, #ARGV, 4 do
   local set, before = call('HGET', key('sets', id), seq), call('HGET', key('state', id), seq)
   local letter = before and sub(before, 1, 1)
   if set and kind_of(set) == '0' and (letter == 's' or letter == 'd') then
-    local last, lane = digits(call('INCR', key('seq'))), lane_of(set)
+    local last, lane = digits(numbers(1, now)), lane_of(set)
     if what == 'same' then
       unsettle(id, seq, provider, before)
       call('HDEL', key('sets', id), seq)

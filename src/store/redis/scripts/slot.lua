@@ -1,5 +1,5 @@
 -- The head of every script: names of keys, and streams. KEYS[1] is the tag of the slot.
--- Keys of one stream are not passed one by one: they follow from the tag, and lie in its slot.
+-- Keys are not passed one by one: they follow from the tag, and lie in its slot (script.rs).
 
 local call, sub, tag = redis.call, string.sub, KEYS[1]
 

@@ -166,6 +166,18 @@ async fn a_server_that_was_emptied_is_an_empty_store() {
     assert_eq!(try_append(&store, "j2").await.expect("appended"), [new(&["st_1"])]);
 }
 
+/// A result that somebody still has in mind is of another SET.
+#[tokio::test]
+async fn a_number_is_not_given_again_by_a_server_that_forgot_it() {
+    let (server, store) = filled().await;
+    let forgotten = seq(&store, "st_1", "j1").await;
+    let () = server.run(&["FLUSHALL"]).await;
+    create(&store, vec![push_stream("st_1")]).await;
+    append(&store, vec![event(vec![set("st_1", "j2")])], later(1)).await;
+    settle(&store, "st_1", forgotten, Disposition::Delivered).await;
+    assert!(forgotten < seq(&store, "st_1", "j2").await);
+}
+
 /// What was accepted before can still be delivered, and its results recorded.
 #[tokio::test]
 async fn a_server_whose_memory_is_used_up_takes_results_and_no_events() {
