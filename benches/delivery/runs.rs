@@ -86,18 +86,20 @@ impl Runs {
         for (plan, load, measured) in &self.measured {
             let (per_second, cpu) = (measured.per_second(), floors.cpu(plan));
             let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| measured.arrivals.age(q));
+            // At saturation it is the length of the queue that tells.
+            let beside_floor = p50.div_duration_f64(floors.age(plan));
             let values = [
-                per_second,
-                per_second * cpu.as_secs_f64(),
-                millis(p50),
-                p50.div_duration_f64(floors.age(plan)),
-                millis(p99),
-                millis(p999),
-                micros(measured.cpu),
-                measured.cpu.div_duration_f64(cpu),
-                mib(measured.memory_peak),
+                Some(per_second),
+                Some(per_second * cpu.as_secs_f64()),
+                Some(millis(p50)),
+                Some(beside_floor).filter(|_| *load != Load::Saturated),
+                Some(millis(p99)),
+                Some(millis(p999)),
+                Some(micros(measured.cpu)),
+                Some(measured.cpu.div_duration_f64(cpu)),
+                Some(mib(measured.memory_peak)),
             ];
-            section.add(&name(plan, *load), values.map(Some));
+            section.add(&name(plan, *load), values);
         }
         section
     }
