@@ -140,6 +140,7 @@ macro_rules! run_contract_on {
                 what_cannot_go_out_is_not_requeued,
                 a_copy_goes_out_once_and_leaves_the_original,
                 what_is_retained_is_read_from_a_time_or_a_place_on,
+                times_of_other_streams_do_not_hide_what_is_retained,
                 only_dead_letters_are_purged,
                 each_provider_has_a_retention_of_its_own,
                 what_is_discarded_leaves_its_reason_alone;
