@@ -48,7 +48,7 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
             continue;
         }
         if let Some(opt_out) = &event.opt_out
-            && opt_out::judge(db, &event.provider, opt_out)?
+            && opt_out::judge(db, opt_out)?
         {
             let streams = event.sets.iter().map(|set| (&set.stream, OPTED_OUT));
             ledger::record(db, event, streams, batch.now)?;
