@@ -4,6 +4,7 @@
 mod about;
 pub mod kept;
 pub mod ledger;
+pub mod portable;
 pub mod redis;
 pub mod sqlite;
 

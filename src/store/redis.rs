@@ -23,6 +23,7 @@ mod ledger;
 mod lists;
 mod outbox;
 mod poll;
+mod portable;
 mod retention;
 mod script;
 mod settings;
@@ -34,7 +35,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::{codec::FORMAT, slots::Slots};
+use self::{
+    codec::{FORMAT, INCOMPLETE},
+    slots::Slots,
+};
 pub use self::{
     epochs::Epochs,
     settings::{Checks, RedisSettings, Topology},
@@ -72,15 +76,39 @@ impl RedisStore {
     /// this node serves, if there are several nodes. Must be called within a runtime that outlives
     /// the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
-        let slots = Slots::new(settings, epochs)?;
-        let version: u32 = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
-        if version != FORMAT {
-            return Err(StoreError::Corrupt(format!(
-                "Redis: written by another ssfd: format {version}, and this one knows {FORMAT}"
-            )));
+        let (store, version) = Self::connect(settings, epochs).await?;
+        match version {
+            FORMAT => Ok(store),
+            INCOMPLETE => Err(StoreError::Corrupt(
+                "Redis: a copy into it is not complete; `ssfd store copy` completes it".to_owned(),
+            )),
+            _ => Err(written_by_another(version)),
         }
-        Ok(Self { slots })
     }
+
+    /// The same for what is copied into, and lacks something for as long as that takes.
+    pub async fn open_to_fill(settings: &RedisSettings) -> Result<Self, StoreError> {
+        let (store, version) = Self::connect(settings, Arc::default()).await?;
+        match version {
+            FORMAT | INCOMPLETE => Ok(store),
+            _ => Err(written_by_another(version)),
+        }
+    }
+
+    async fn connect(
+        settings: &RedisSettings,
+        epochs: Arc<Epochs>,
+    ) -> Result<(Self, u32), StoreError> {
+        let slots = Slots::new(settings, epochs)?;
+        let version = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
+        Ok((Self { slots }, version))
+    }
+}
+
+fn written_by_another(version: u32) -> StoreError {
+    StoreError::Corrupt(format!(
+        "Redis: written by another ssfd: format {version}, and this one knows {FORMAT}"
+    ))
 }
 
 #[async_trait]

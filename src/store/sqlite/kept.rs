@@ -350,20 +350,25 @@ fn find(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<(i64, Str
     find.query_row([stream.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-fn kept_set(row: &Row<'_>) -> rusqlite::Result<KeptSet> {
-    let appended_at = row::time(row, 5)?;
-    let accepted_at: Option<i64> = row.get(6)?;
-    let settled_at: Option<i64> = row.get(9)?;
+/// From the columns `due_at`, `settled_at`, `reason`, `discarded` and `detail`, of which the first is
+/// this one.
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<SetState> {
+    let settled_at: Option<i64> = row.get(column + 1)?;
     let settled_at = settled_at.map(Timestamp::from_millis);
-    let [reason, discarded, detail] = [10, 11, 12].map(|column| row.get(column));
-    let state = match (settled_at, reason?, discarded?) {
-        (None, _, _) => SetState::Waiting { due_at: row::time(row, 8)?, error: detail? },
+    let [reason, discarded, detail] = [2, 3, 4].map(|further| row.get(column + further));
+    Ok(match (settled_at, reason?, discarded?) {
+        (None, _, _) => SetState::Waiting { due_at: row::time(row, column)?, error: detail? },
         (Some(at), Some(reason), _) => {
             SetState::Dead { at, reason, detail: detail?.unwrap_or_default() }
         }
         (Some(at), None, Some(reason)) => SetState::Discarded { at, reason },
         (Some(at), None, None) => SetState::Sent { at },
-    };
+    })
+}
+
+fn kept_set(row: &Row<'_>) -> rusqlite::Result<KeptSet> {
+    let appended_at = row::time(row, 5)?;
+    let accepted_at: Option<i64> = row.get(6)?;
     let copy_of: Option<String> = row.get(13)?;
     Ok(KeptSet {
         seq: Seq(row.get(0)?),
@@ -376,7 +381,7 @@ fn kept_set(row: &Row<'_>) -> rusqlite::Result<KeptSet> {
         appended_at,
         kind: row::kind(row, 15)?,
         attempts: row.get(7)?,
-        state,
+        state: state(row, 8)?,
     })
 }
 
