@@ -2,6 +2,7 @@
 //! there is something in it.
 
 mod about;
+pub mod copy;
 pub mod kept;
 pub mod ledger;
 pub mod portable;

@@ -1,6 +1,7 @@
 //! What the doc comments of [`Store`] promise, as one suite for every backend.
 
 mod activity;
+mod copy;
 mod credentials;
 mod incoming;
 mod lanes;
@@ -32,14 +33,24 @@ use ssfd::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry},
+    store::{
+        Announcement, Append, AppendBatch, Appended, Store, StoreError, kept::Expiry,
+        portable::Portable,
+    },
 };
 use uuid::Uuid;
 
 /// A place where a backend keeps things, for one test alone.
 trait Backend {
     /// Opens the store there: the same one again once the one before was dropped.
-    async fn open(&self) -> Arc<dyn Store>;
+    async fn open(&self) -> Arc<dyn Portable> {
+        self.try_open().await.expect("opens")
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError>;
+
+    /// The same though it lacks something.
+    async fn open_to_fill(&self) -> Arc<dyn Portable>;
 }
 
 /// Runs every case of the suite on a backend, made anew for each.
