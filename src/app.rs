@@ -4,6 +4,7 @@ mod authorization;
 mod clock_steps;
 mod keys;
 mod lock;
+mod store;
 mod tls;
 
 use std::{
@@ -34,7 +35,7 @@ use crate::{
     http::{self, Services, connection},
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
-    store::{HOLD_LIMIT, Store, StoreError, sqlite::SqliteStore},
+    store::{HOLD_LIMIT, Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, Listener},
@@ -48,6 +49,7 @@ pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     keys::{KeyFileError, load as load_keys},
     lock::LockError,
+    store::{open as open_store, open_to_read as open_store_to_read},
     tls::{TlsFileError, server_config},
 };
 
@@ -93,7 +95,7 @@ pub struct App {
     faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
     tls: Option<rustls::ServerConfig>,
-    lock: lock::StoreLock,
+    lock: Option<lock::StoreLock>,
 }
 
 /// Binds the listeners, opens the store and the keys, and starts nothing that acts by itself. Must
@@ -112,8 +114,8 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let authorization = load_authorization(&config)?;
     let push = PushClient::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
-    let lock = lock::StoreLock::take(&config.store.sqlite.path)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.sqlite)?);
+    let lock = store::lock(&config.store)?;
+    let store = open_store(&config.store).await?;
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
     for stream in store.streams_with_list().await? {
         directory.subject_removed(&stream);

@@ -21,7 +21,7 @@ use crate::{
     http::settings::{InternalSettings, PublicSettings},
     ingest::settings::RedisIngestSettings,
     push::settings::PushSettings,
-    store::{kept::Expiry, sqlite::SqliteSettings},
+    store::{kept::Expiry, redis::RedisSettings, sqlite::SqliteSettings},
     telemetry::logging::LogSettings,
 };
 
@@ -47,7 +47,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
+    pub backend: StoreBackend,
     pub sqlite: SqliteSettings,
+    pub redis: RedisSettings,
     /// How long settled SETs are kept, delivered or dead, unless their provider says otherwise.
     #[serde(with = "humantime_serde")]
     pub event_retention: Duration,
@@ -63,10 +65,22 @@ pub struct StoreSettings {
     pub expiry_interval: Duration,
 }
 
+/// Where everything durable is kept. The settings of the other one do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreBackend {
+    /// In one file: nothing to install, and one machine's worth of speed.
+    Sqlite,
+    /// For when one machine is not enough.
+    Redis,
+}
+
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
+            backend: StoreBackend::Sqlite,
             sqlite: SqliteSettings::default(),
+            redis: RedisSettings::default(),
             event_retention: Duration::from_hours(30 * 24),
             event_id_retention: Duration::from_hours(24),
             held_max: 100_000,
@@ -216,6 +230,9 @@ impl Config {
                     return invalid(format!("{key}.{name}"), "must be longer than 0");
                 }
             }
+        }
+        if let Err((key, rule)) = self.store.redis.validate() {
+            return invalid(format!("store.redis.{key}"), rule);
         }
         let redis = &self.ingest.redis;
         if redis.batch_max == 0 {

@@ -54,7 +54,8 @@ pub enum StoreError {
     /// was done, and nothing more is to be done here.
     #[error("another node serves this stream now")]
     Fenced,
-    /// Nothing of the call was done; another try may help once the cause is gone.
+    /// The store cannot be reached, or was not while it answered; another try may help once the cause
+    /// is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// What the store holds cannot be read as what it should be.
@@ -228,8 +229,11 @@ pub struct ActivityRecord {
     pub recorded_at: Option<Timestamp>,
 }
 
-/// Everything durable. Each call is one atomic step: after an error nothing of it was done, and
-/// after `Ok` it survives a crash. `tests/it/store_contract.rs` runs one suite on every backend.
+/// Everything durable. After `Ok` a call survives a crash. Each call about one stream is one atomic
+/// step; a call about many may be several, one behind the other, where streams are kept apart. After
+/// [`StoreError::Unavailable`] a step was done or was not, as when the answer to a commit is lost: to
+/// make the same call again completes it, and doubles no SET and loses none. After any other error
+/// nothing was done. `tests/it/store_contract.rs` runs one suite on every backend.
 #[async_trait]
 pub trait Store: Send + Sync {
     // Streams: one change at a time, careful rather than fast.
@@ -298,7 +302,8 @@ pub trait Store: Send + Sync {
     /// Makes a batch durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
     /// event goes into a stream that is enabled or paused, judged in the same step; for any other
     /// it is left out. Accounts opt out and in as the batch has it, each event judged by those
-    /// before it.
+    /// before it. The position is behind the batch once all else of it is durable. An event whose
+    /// append broke off is none that was: it is appended again, under whichever origin it comes.
     async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError>;
 
     /// Whether one of these accounts is opted out (RISC §2.8).

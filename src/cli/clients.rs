@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
-    auth,
+    app, auth,
     cli::{self, CliError},
     clock,
     config::Config,
@@ -15,7 +15,7 @@ use crate::{
         id::{ClientId, ProviderName, ReceiverId},
         oauth::TOKEN_ENDPOINT,
     },
-    store::{Store, StoreError, sqlite::SqliteStore},
+    store::{Store, StoreError},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -75,12 +75,12 @@ struct Add {
 
 impl Clients {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
-        let store = SqliteStore::open(&config.store.sqlite);
+        let store = app::open_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
-            Command::Add(client) => add(&store, client, config, json).await?,
-            Command::List => list(&store, json).await?,
-            Command::Remove { client_id } => remove(&store, &client_id, json).await?,
+            Command::Add(client) => add(&*store, client, config, json).await?,
+            Command::List => list(&*store, json).await?,
+            Command::Remove { client_id } => remove(&*store, &client_id, json).await?,
         };
         println!("{text}");
         Ok(())

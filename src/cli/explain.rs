@@ -11,6 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::{
+    app,
     cli::{self, CliError, read_file},
     clock,
     config::Config,
@@ -24,7 +25,7 @@ use crate::{
         subject::keys::SubjectKeys,
         time::Timestamp,
     },
-    store::{Store, StoreError, sqlite::SqliteStore},
+    store::{Store, StoreError},
     transmitter::explain::{Explained, Fate, Known, explain},
 };
 
@@ -78,13 +79,13 @@ impl Explain {
         };
         let provider = cli::provider(config, self.provider.as_ref())?;
         let text = read(file)?;
-        let store = SqliteStore::open_read_only(&config.store.sqlite)
-            .map_err(|error| CliError::of(&error))?;
+        let store = app::open_store_to_read(&config.store).await;
+        let store = store.map_err(|error| CliError::of(&error))?;
         let streams = store.streams().await.map_err(|error| CliError::of(&error))?;
         let report = match Event::parse(&text, &provider) {
             Ok(event) => {
                 let now = clock::now();
-                let known = known(&store, &provider, &event, now).await;
+                let known = known(&*store, &provider, &event, now).await;
                 let known = known.map_err(|error| CliError::of(&error))?;
                 let streams = explain(&provider, streams, &event, &known, now);
                 let findings = lint(&event, &provider);
@@ -116,7 +117,7 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 async fn known(
-    store: &SqliteStore,
+    store: &dyn Store,
     provider: &Provider,
     event: &Event,
     now: Timestamp,

@@ -1,12 +1,12 @@
 //! `ssfd tokens`: makes, lists and revokes static bearer tokens.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use crate::{
-    auth,
+    app, auth,
     cli::{self, CliError},
     clock,
     config::Config,
@@ -16,7 +16,7 @@ use crate::{
         id::{ProviderName, ReceiverId},
         secret::Secret,
     },
-    store::{Store, StoreError, sqlite::SqliteStore},
+    store::{Store, StoreError},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -102,9 +102,8 @@ struct Lifetime {
 
 impl Tokens {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&config.store.sqlite).map_err(|error| CliError::of(&error))?,
-        );
+        let store = app::open_store(&config.store).await;
+        let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
             Command::Create { holder } => create(&*store, holder, config, json).await?,
             Command::List => list(&*store, json).await?,

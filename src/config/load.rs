@@ -12,8 +12,8 @@ const ENV_SEPARATOR: &str = "__";
 /// Variables of this prefix that are flags of the command line and no settings.
 const ENV_FLAGS: [&str; 2] = ["SSFD_CONFIG", "SSFD_TOKEN"];
 /// The keys whose value is a list; in a variable, commas stand between its parts.
-pub(super) const ENV_LISTS: [&str; 5] =
-    ["ALGORITHMS", "ALLOW_NETWORKS", "EVENTS_SUPPORTED", "SCHEDULE", "SIGNING_KEYS"];
+pub(super) const ENV_LISTS: [&str; 6] =
+    ["ALGORITHMS", "ALLOW_NETWORKS", "EVENTS_SUPPORTED", "SCHEDULE", "SIGNING_KEYS", "URLS"];
 
 /// Reads and validates. Without a file, and where it is silent, the defaults stand.
 pub fn load(

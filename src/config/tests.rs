@@ -104,6 +104,9 @@ fn a_bad_value_is_named_with_its_rule() {
     );
     refuses("[providers.\"a b\"]\n", "provider name");
     refuses("[poll]\nwait = \"10m\"\n", "`poll.wait`");
+    refuses("[store]\nbackend = \"postgres\"\n", "`store.backend`");
+    refuses("[store.redis]\nurls = []\n", "`store.redis.urls` must have at least one");
+    refuses("[store.redis]\ntopology = \"ring\"\n", "`store.redis.topology`");
     refuses("= 1", "TOML");
 }
 

@@ -93,8 +93,8 @@ impl DeadFilter {
     }
 }
 
-/// Where a page ended, in words of the store's own. What is put into an outbox after the first page
-/// is on none that follow, so going from page to page comes to an end.
+/// Where a page ended, in words of the store's own. What is put into an outbox after a page has come
+/// to it is on none that follow, so going from page to page comes to an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageToken(pub(super) String);
 

@@ -11,6 +11,7 @@
 mod accounts;
 mod activity;
 mod append;
+mod checks;
 mod codec;
 mod connection;
 mod credentials;
@@ -72,7 +73,8 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects, and refuses what a newer version has written. `epochs` are those of the slots that
+    /// Connects; refuses a server that is not fit to be a store, unless that is only to be told, and
+    /// what a newer version has written. `epochs` are those of the slots that
     /// this node serves, if there are several nodes. Must be called within a runtime that outlives
     /// the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
@@ -100,6 +102,7 @@ impl RedisStore {
         epochs: Arc<Epochs>,
     ) -> Result<(Self, u32), StoreError> {
         let slots = Slots::new(settings, epochs)?;
+        checks::check(slots.connections(), settings).await?;
         let version = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
         Ok((Self { slots }, version))
     }

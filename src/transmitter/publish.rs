@@ -44,7 +44,8 @@ pub struct Incoming {
 
 impl Transmitter {
     /// Puts each event into the outbox of every stream that wants it. Once this returns `Ok`, they
-    /// are durable, and the position with them; after an error nothing was done.
+    /// are durable, and the position with them; after an error some of it may be, and to do it again
+    /// completes it.
     pub async fn publish(
         &self,
         provider: &Provider,

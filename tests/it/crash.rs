@@ -11,7 +11,15 @@ use self::trial::Trial;
 /// Promises P1 to P3 of the design, where nothing ends as it should.
 #[actix_web::test]
 async fn killed_at_random_moments_it_loses_nothing() {
-    let mut trial = Trial::start().await;
+    is_killed_and_loses_nothing(Trial::start().await).await;
+}
+
+#[actix_web::test]
+async fn killed_on_redis_it_loses_nothing() {
+    is_killed_and_loses_nothing(Trial::start_on_redis().await).await;
+}
+
+async fn is_killed_and_loses_nothing(mut trial: Trial) {
     for _ in 0..24 {
         trial.some_arrive().await;
         trial.kill();
@@ -39,7 +47,16 @@ async fn stopped_at_random_moments_it_sends_nothing_twice() {
 
 #[actix_web::test]
 async fn redis_may_go_and_come_back() {
-    let mut trial = Trial::start().await;
+    loses_redis_for_a_while(Trial::start().await).await;
+}
+
+/// What was settled, and what was begun, is what the server kept.
+#[actix_web::test]
+async fn redis_may_go_and_come_back_with_the_store() {
+    loses_redis_for_a_while(Trial::start_on_redis().await).await;
+}
+
+async fn loses_redis_for_a_while(mut trial: Trial) {
     for round in 0..8 {
         trial.some_arrive().await;
         trial.kill_redis();

@@ -12,6 +12,7 @@ pub(crate) mod polling;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
+pub(crate) mod redis_sentinel;
 pub(crate) mod sample;
 pub(crate) mod scene;
 pub(crate) mod streams;

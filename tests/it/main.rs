@@ -17,6 +17,7 @@ mod publish_http;
 mod push;
 mod push_client;
 mod receive;
+mod redis_store;
 mod schemas;
 mod scripted_server;
 mod settled;

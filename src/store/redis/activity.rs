@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
-
-use super::{codec, script, slot::Slot, slots::Slots};
+use super::{
+    codec, script,
+    slot::Slot,
+    slots::{Slots, together},
+};
 use crate::{
     domain::{id::StreamId, time::Timestamp},
     store::{ActivityRecord, StoreError},
@@ -24,7 +26,7 @@ pub(super) async fn record(
         call.push_all(streams.iter().map(|(stream, at)| (stream.as_str(), codec::time(*at))));
         slots.run::<()>(call)
     });
-    try_join_all(calls).await?;
+    together(calls.collect()).await?;
     // Once all of it is there.
     if let Some(at) = recorded_at {
         let call = slots.call_shared(&script::SET_RECORDED).arg(codec::time(at));

@@ -18,7 +18,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +25,7 @@ use super::{
     codec::{self, Parts, set::SetRecord},
     ledger, script,
     slot::Slot,
-    slots::Slots,
+    slots::{Slots, together},
 };
 use crate::{
     delivery::outbox::NewSet,
@@ -142,7 +141,7 @@ async fn claim<'a>(slots: &Slots, batch: &'a AppendBatch) -> Result<Vec<Entry<'a
         }
         slots.run::<Vec<String>>(call)
     });
-    let answers = try_join_all(calls).await?;
+    let answers = together(calls.collect()).await?;
     for (events, answers) in by_slot.values().zip(answers) {
         for (n, answer) in events.iter().zip(answers) {
             entries[*n].fate = match answer.as_str() {
@@ -210,7 +209,7 @@ async fn append_sets(
         }
         Ok::<_, StoreError>(open)
     });
-    let answers = try_join_all(each).await?;
+    let answers = together(each.collect()).await?;
     for (places, open) in by_slot.values().zip(answers) {
         for ((n, m), open) in places.iter().zip(open) {
             entries[*n].open[*m] = open;
@@ -261,7 +260,7 @@ async fn finish(slots: &Slots, entries: &[Entry<'_>], now: Timestamp) -> Result<
         call.push_all(events);
         slots.run::<()>(call)
     });
-    try_join_all(calls).await.map(|_| ())
+    together(calls.collect()).await.map(|_| ())
 }
 
 /// In digits of fixed width, so that the later is the greater text.

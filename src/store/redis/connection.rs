@@ -9,11 +9,15 @@ use std::{fs, path::Path, sync::Arc};
 
 use redis::{
     AsyncConnectionConfig, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
+    FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
+    TlsMode, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
-    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr::Master},
+    cluster_routing::{
+        MultipleNodeRoutingInfo::AllMasters, Route, RoutingInfo, SingleNodeRoutingInfo,
+        SlotAddr::Master,
+    },
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::{runtime::Handle, sync::Mutex, time::sleep};
@@ -105,6 +109,22 @@ impl Connections {
         match reached {
             Value::Int(reached) if i64::from(wanted) <= reached => Ok(()),
             _ => Err((ErrorKind::Client, "too few replicas have the write").into()),
+        }
+    }
+
+    /// Sends a command to each server that is written to. Each answer comes with the server's
+    /// address, if there are several.
+    pub(super) async fn ask_each(&self, command: &Cmd) -> RedisResult<Vec<(String, Value)>> {
+        match &mut self.open(&self.lines[0]).await?.connection {
+            Connection::One(connection) => {
+                let answer = connection.req_packed_command(command).await?;
+                Ok(vec![(String::new(), answer.extract_error()?)])
+            }
+            Connection::Cluster(connection) => {
+                let everywhere = RoutingInfo::MultiNode((AllMasters, None));
+                let answers = connection.route_command(command.clone(), everywhere).await?;
+                Ok(FromRedisValue::from_redis_value(answers)?)
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use redis::{ErrorKind, ParsingError, RedisError};
 
+use super::checks::Problem;
 use crate::store::StoreError;
 
 /// The settings do not lead to a server.
@@ -13,6 +14,8 @@ pub(super) enum CannotConnect {
     Url(#[source] RedisError),
     #[error("cannot read {}: {}", .0.display(), .1)]
     Unreadable(PathBuf, String),
+    #[error("the Redis server{0} cannot be the store: {1}; `store.redis.checks` says what follows")]
+    Unfit(String, Problem),
 }
 
 impl From<CannotConnect> for StoreError {

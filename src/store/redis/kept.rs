@@ -1,12 +1,10 @@
 //! Settled SETs: dead letters, what was sent, and how either goes out again.
 
-use futures_util::future::try_join_all;
-
 use super::{
     codec::{self, set::SetRecord},
     outbox::Found,
     script,
-    slots::Slots,
+    slots::{Slots, together},
 };
 use crate::{
     delivery::outbox::Seq,
@@ -310,7 +308,7 @@ pub(super) async fn of_jtis(
     let calls = sets.iter().map(|(stream, jti)| {
         slots.run::<Option<Vec<Vec<u8>>>>(slots.call_for(&script::KEPT, stream).arg(jti.as_str()))
     });
-    let answers = try_join_all(calls).await?;
+    let answers = together(calls.collect()).await?;
     let mut found = Vec::new();
     for ((stream, _), answer) in sets.iter().zip(answers) {
         let Some(answer) = answer else { continue };

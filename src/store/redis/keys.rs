@@ -11,7 +11,6 @@
 //! | `newest` | time | when the newest SET was appended |
 //! | `streams` | hash | the record of each stream, by its id |
 //! | `leaving` | hash | streams that were deleted and left something in other slots |
-//! | `changes` | stream | ids of streams that were changed, the last of them |
 //! | `waiting` | set | streams that have something in their outbox |
 //! | `dead` | sorted set | streams that have dead letters |
 //! | `providers` | set | providers that have something that expires |

@@ -1,8 +1,11 @@
 //! What is kept for a while goes; and what calls that broke off have left is completed.
 
-use futures_util::future::try_join_all;
-
-use super::{codec, script, slot::Slot, slots::Slots, streams};
+use super::{
+    codec, script,
+    slot::Slot,
+    slots::{Slots, together},
+    streams,
+};
 use crate::{
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
@@ -60,7 +63,7 @@ pub(super) async fn limit_held(
     now: Timestamp,
 ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
     let limit = |slot| limit_slot(slots, slot, held_max, appended_before, now);
-    let dropped = try_join_all(Slot::all().map(limit)).await?;
+    let dropped = together(Slot::all().map(limit).collect()).await?;
     Ok(dropped.into_iter().flatten().collect())
 }
 

@@ -50,19 +50,19 @@ macro_rules! scripts {
 scripts! {
     OPEN: Write, "slot" "open";
 
-    CREATE: Write, "slot" "changed" "create";
+    CREATE: Write, "slot" "create";
     OWN: Write, "slot" "own";
     DISOWN: Write, "slot" "disown";
     OWNED: Read, "slot" "owned";
-    CHANGE: Write, "slot" "changed" "outbox" "settled" "change";
+    CHANGE: Write, "slot" "outbox" "settled" "change";
     MAKE_DUE: Write, "slot" "outbox" "make_due";
     DISCARD_ALL: Write, "slot" "outbox" "settled" "discard_all";
-    DELETE: Write, "slot" "changed" "delete";
+    DELETE: Write, "slot" "delete";
     LEFT: Write, "slot" "left";
     STREAMS: Read, "slot" "streams";
     STREAM: Read, "slot" "stream";
 
-    SELECT: Write, "slot" "changed" "select";
+    SELECT: Write, "slot" "select";
     LIST_CHANGE: Write, "slot" "lists" "list_change";
     LIST_LOOKUP: Read, "slot" "lists" "list_lookup";
     LIST_SHAPES: Read, "slot" "list_shapes";

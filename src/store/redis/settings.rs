@@ -123,6 +123,11 @@ impl RedisSettings {
         // What stands between braces decides on the slot of a Cluster.
         let plain = !self.key_prefix.is_empty() && !self.key_prefix.contains(['{', '}']);
         check(plain, "key_prefix", "must not be empty, nor have braces")?;
+        // Without a password nobody is signed in, and the server takes us for its default user.
+        let named = self.username.is_none() || self.password_file.is_some();
+        check(named, "username", "needs `store.redis.password_file`")?;
+        let named = self.sentinel_username.is_none() || self.sentinel_password_file.is_some();
+        check(named, "sentinel_username", "needs `store.redis.sentinel_password_file`")?;
         let pair = self.tls_certificate.is_some() == self.tls_key.is_some();
         check(pair, "tls_certificate", "and `store.redis.tls_key` belong together")?;
         let bounded = !self.connect_timeout.is_zero() && !self.response_timeout.is_zero();
@@ -153,6 +158,9 @@ mod tests {
         assert_eq!(cluster.validate(), Ok(()));
         check(RedisSettings { topology: Topology::Standalone, ..cluster }, "urls");
         check(RedisSettings { key_prefix: "a{b}".into(), ..default() }, "key_prefix");
+        check(RedisSettings { username: Some("u".into()), ..default() }, "username");
+        let sentinel_username = Some("u".into());
+        check(RedisSettings { sentinel_username, ..default() }, "sentinel_username");
         check(RedisSettings { tls_key: Some("k".into()), ..default() }, "tls_certificate");
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
 
 use super::{
@@ -30,6 +30,10 @@ impl Slots {
     pub(super) fn new(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
         let connections = Connections::new(settings)?;
         Ok(Self { connections, keys: Keys::new(&settings.key_prefix), epochs })
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     pub(super) fn call(&self, script: &'static Script, slot: Slot) -> Call {
@@ -74,6 +78,14 @@ impl Slots {
         arguments: impl Fn(Call) -> Call,
     ) -> Result<Vec<T>, StoreError> {
         let calls = Slot::all().map(|slot| self.run(arguments(self.call(script, slot))));
-        try_join_all(calls).await
+        together(calls.collect()).await
     }
+}
+
+/// What calls that are sent together come to. It is awaited of all of them, whichever fails, so that
+/// none is still under way when it is tried again.
+pub(super) async fn together<T>(
+    calls: Vec<impl Future<Output = Result<T, StoreError>>>,
+) -> Result<Vec<T>, StoreError> {
+    join_all(calls).await.into_iter().collect()
 }

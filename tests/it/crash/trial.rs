@@ -54,6 +54,8 @@ pub(super) struct Trial {
 #[derive(Clone, Copy, PartialEq)]
 enum Environment {
     Ordinary,
+    /// The store is the same Redis that upstream publishes to.
+    RedisStore,
     /// No file may grow beyond a megabyte or two.
     SmallDisk,
     /// Its clock follows the file `clock`.
@@ -86,6 +88,10 @@ impl Trial {
         Self::start_in(Environment::Ordinary, Workplace::new()).await
     }
 
+    pub(super) async fn start_on_redis() -> Self {
+        Self::start_in(Environment::RedisStore, Workplace::new()).await
+    }
+
     pub(super) async fn start_with_small_disk() -> Self {
         Self::start_in(Environment::SmallDisk, Workplace::new()).await
     }
@@ -100,8 +106,14 @@ impl Trial {
     async fn start_in(environment: Environment, place: Workplace) -> Self {
         let mut redis = Redis::down(true);
         redis.start_again().await;
+        let store = match environment {
+            Environment::RedisStore => {
+                format!("store.backend = \"redis\"\nstore.redis.urls = [{:?}]\n", redis.url())
+            }
+            _ => String::new(),
+        };
         place.configure(&format!(
-            "ingest.redis.url = {:?}\ningest.redis.reconnect_max = \"100ms\"\n\
+            "{store}ingest.redis.url = {:?}\ningest.redis.reconnect_max = \"100ms\"\n\
              delivery.retry.schedule = [\"10ms\"]\npush.allow_networks = [\"127.0.0.0/8\"]\n\
              poll.redelivery_interval = \"1s\"\ndelivery.sweep_interval = \"100ms\"\n\
              delivery.breaker = {{ open_for = \"50ms\", open_for_max = \"100ms\" }}\n[providers.default]\ninsecure_endpoints = true\n",
@@ -160,7 +172,7 @@ impl Trial {
     fn command(&self) -> Command {
         let mut serve = self.place.ssfd(&["serve"]);
         match self.environment {
-            Environment::Ordinary => {}
+            Environment::Ordinary | Environment::RedisStore => {}
             Environment::SmallDisk => {
                 // A write beyond the limit is an error, as on a full disk, where the signal for it
                 // is ignored. The limit is soft, so that it can be lifted.

@@ -16,6 +16,8 @@ use super::eventually;
 pub(crate) struct Redis {
     folder: TempDir,
     appendonly: bool,
+    /// Further arguments of its command line.
+    arguments: Vec<String>,
     server: Option<Child>,
 }
 
@@ -36,7 +38,15 @@ impl Redis {
     /// A server that is yet to be started; with `appendonly` it keeps its data over a stop.
     pub(crate) fn down(appendonly: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for redis-server");
-        Self { folder, appendonly, server: None }
+        Self { folder, appendonly, arguments: Vec::new(), server: None }
+    }
+
+    /// Set up otherwise as well: `arguments` are those of its command line.
+    pub(crate) async fn with(arguments: &[&str]) -> Self {
+        let mut redis = Self::down(true);
+        redis.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        redis.start_again().await;
+        redis
     }
 
     /// Starts the server on its own folder and socket, and returns once it answers.
@@ -52,6 +62,7 @@ impl Redis {
             .args(["--appendonly", if self.appendonly { "yes" } else { "no" }])
             // By the second, a write that was answered may be lost to a kill.
             .args(["--appendfsync", "always"])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(log())

@@ -1,5 +1,10 @@
 //! The suite on Redis: on a server alone, and on a Cluster.
 
+mod connecting;
+mod fencing;
+mod outages;
+mod steps;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
@@ -75,6 +80,21 @@ impl Backend for Clustered {
     async fn open_to_fill(&self) -> Arc<dyn Portable> {
         let store = RedisStore::open_to_fill(&self.settings().await).await;
         Arc::new(store.expect("opens"))
+    }
+}
+
+/// A store on a server, which waits little.
+async fn store_on(server: &Redis) -> RedisStore {
+    let settings = impatient(vec![server.url()]);
+    RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens")
+}
+
+fn impatient(urls: Vec<String>) -> RedisSettings {
+    RedisSettings {
+        urls,
+        checks: Checks::Warn,
+        retry_wait: Duration::from_millis(20),
+        ..RedisSettings::default()
     }
 }
 

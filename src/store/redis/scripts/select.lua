@@ -3,5 +3,5 @@
 -- ARGV: stream.
 
 if not stream_of(ARGV[1]) then return 0 end
-if call('SADD', key('selective'), ARGV[1]) == 1 then changed(ARGV[1]) end
+call('SADD', key('selective'), ARGV[1])
 return 1

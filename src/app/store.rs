@@ -1,0 +1,33 @@
+//! The store as configured.
+
+use std::sync::Arc;
+
+use super::lock::{LockError, StoreLock};
+use crate::{
+    config::{StoreBackend, StoreSettings},
+    store::{Store, StoreError, redis::RedisStore, sqlite::SqliteStore},
+};
+
+/// Opens it. Must be called within a runtime that outlives the store.
+pub async fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match settings.backend {
+        StoreBackend::Sqlite => Arc::new(SqliteStore::open(&settings.sqlite)?),
+        StoreBackend::Redis => Arc::new(RedisStore::open(&settings.redis, Arc::default()).await?),
+    })
+}
+
+/// Opens what is there already, for a look at it while a daemon may serve from it.
+pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
+    match settings.backend {
+        StoreBackend::Sqlite => Ok(Arc::new(SqliteStore::open_read_only(&settings.sqlite)?)),
+        StoreBackend::Redis => open(settings).await,
+    }
+}
+
+/// A file is one daemon's.
+pub(super) fn lock(settings: &StoreSettings) -> Result<Option<StoreLock>, LockError> {
+    match settings.backend {
+        StoreBackend::Sqlite => StoreLock::take(&settings.sqlite.path).map(Some),
+        StoreBackend::Redis => Ok(None),
+    }
+}

@@ -1,0 +1,135 @@
+//! How servers are found and signed in to.
+
+use std::{fs, net::TcpListener, path::PathBuf};
+
+use ssfd::store::StoreError;
+use tempfile::TempDir;
+
+use super::*;
+use crate::harness::{
+    eventually,
+    redis_sentinel::{NAME, Sentinel},
+};
+
+/// What `README.md` tells operators to allow.
+const ALLOWED: &str = "~{ssf:* resetchannels -@all +@read +@write +@scripting +@connection +wait \
+    +info +time +config|get";
+
+fn free_port() -> u16 {
+    let bound = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    bound.local_addr().expect("it is bound").port()
+}
+
+/// A server that speaks TLS only, with a certificate that signs itself.
+struct Guarded {
+    folder: TempDir,
+    server: Redis,
+    port: u16,
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+        fs::write(path("certificate.pem"), made.cert.pem()).expect("written");
+        fs::write(path("key.pem"), made.signing_key.serialize_pem()).expect("written");
+        fs::write(path("password"), "hunter2\n").expect("written");
+        let (certificate, key, port) = (path("certificate.pem"), path("key.pem"), free_port());
+        let server = Redis::with(&[
+            "--tls-port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &certificate,
+            "--tls-auth-clients",
+            "no",
+        ])
+        .await;
+        let words: Vec<_> = ALLOWED.split_whitespace().collect();
+        let user = [&["ACL", "SETUSER", "ssfd", "on", ">hunter2"], &words[..]].concat();
+        let () = server.run(&user).await;
+        Self { folder, server, port }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn settings(&self) -> RedisSettings {
+        RedisSettings {
+            username: Some("ssfd".into()),
+            password_file: Some(self.file("password")),
+            tls_ca: Some(self.file("certificate.pem")),
+            retries: 0,
+            checks: Checks::Refuse,
+            ..impatient(vec![format!("rediss://localhost:{}", self.port)])
+        }
+    }
+}
+
+async fn refused(settings: RedisSettings) -> String {
+    let opened = RedisStore::open(&settings, Arc::new(Epochs::default())).await;
+    let Err(StoreError::Unavailable(cause)) = opened else { panic!("it opened") };
+    ssfd::telemetry::causes::with_causes(&*cause)
+}
+
+/// The whole of the store needs no more than is allowed.
+#[tokio::test]
+async fn a_user_is_signed_in_over_tls_and_needs_little() {
+    let guarded = Guarded::start().await;
+    let settings = RedisSettings { tls_ca: None, ..guarded.settings() };
+    let error = refused(settings).await;
+    assert!(error.contains("certificate"), "{error}");
+    let settings =
+        RedisSettings { password_file: Some(guarded.file("key.pem")), ..guarded.settings() };
+    let error = refused(settings).await;
+    assert!(error.contains("authentication failed"), "{error}");
+    let settings = RedisSettings { password_file: Some("/nowhere".into()), ..guarded.settings() };
+    let error = refused(settings).await;
+    assert!(error.contains("cannot read /nowhere"), "{error}");
+
+    let store = RedisStore::open(&guarded.settings(), Arc::new(Epochs::default())).await;
+    let store = store.expect("opens");
+    create(&store, vec![push_stream("st_1"), poll_stream("st_2")]).await;
+    let sets = vec![set("st_1", "j1"), set("st_2", "j1")];
+    append(&store, vec![event_with_id("evt-1", sets)], NOW).await;
+    let due = store.read_due(&id("st_1"), up_to(9), NOW).await.expect("readable");
+    settle(&store, "st_1", due.sets[0].seq, dead()).await;
+    let taken = store.take_for_poll(&id("st_2"), 9, NOW, later(9)).await.expect("taken");
+    assert_eq!(names(&taken.sets), ["j1"]);
+    store.expire(Expiry::of_all(later(1), NOW)).await.expect("expired");
+    assert!(store.delete_stream(&id("st_1")).await.expect("deleted"));
+    let keys: Vec<String> = guarded.server.run(&["KEYS", "*"]).await;
+    assert!(keys.iter().all(|key| key.starts_with("{ssf:")), "{keys:?}");
+}
+
+#[tokio::test]
+async fn sentinels_name_the_primary_and_its_successor() {
+    let mut sentinel = Sentinel::start().await;
+    let settings = RedisSettings {
+        topology: Topology::Sentinel,
+        sentinel_primary: NAME.into(),
+        ..impatient(vec![sentinel.url()])
+    };
+    let careful = RedisSettings { wait_replicas: 1, ..settings.clone() };
+    let careful = RedisStore::open(&careful, Arc::new(Epochs::default())).await.expect("opens");
+    create(&careful, vec![poll_stream("st_1")]).await;
+    append_sets(&careful, vec![set("st_1", "j1")]).await;
+    let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
+    append_sets(&store, vec![set("st_1", "j2")]).await;
+
+    sentinel.kill_primary();
+    eventually("the replica takes over", async || {
+        let events = vec![event(vec![set("st_1", "j3")])];
+        store.append(AppendBatch { events, position: None, now: NOW }).await.is_ok()
+    })
+    .await;
+    let pending = pending(&store, "st_1").await;
+    assert!(names(&pending).contains(&"j1") && names(&pending).contains(&"j3"), "{pending:?}");
+}

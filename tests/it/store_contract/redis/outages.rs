@@ -1,0 +1,178 @@
+//! Servers that go away, come back, or refuse. A call then fails within its time, and the next ones
+//! heal by themselves.
+
+use ssfd::store::StoreError;
+
+use super::*;
+use crate::harness::{eventually, within};
+
+/// A server that keeps its data over a stop, with a stream and a SET in it.
+async fn filled() -> (Redis, RedisStore) {
+    let server = Redis::with(&[]).await;
+    let store = store_on(&server).await;
+    create(&store, vec![push_stream("st_1")]).await;
+    append_sets(&store, vec![set("st_1", "j1")]).await;
+    (server, store)
+}
+
+async fn try_append(store: &RedisStore, name: &str) -> Result<Vec<Appended>, StoreError> {
+    let events = vec![event(vec![set("st_1", name)])];
+    let batch = AppendBatch { events, position: None, now: NOW };
+    within("an append ends", store.append(batch)).await
+}
+
+async fn heals(store: &RedisStore, name: &str) {
+    eventually("the store heals", async || try_append(store, name).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_served_from_again() {
+    let (mut server, store) = filled().await;
+    server.kill();
+    for _ in 0..2 {
+        let failed = try_append(&store, "j2").await;
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    }
+    server.start_again().await;
+    heals(&store, "j2").await;
+    assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_replaced_within_the_call() {
+    let (server, store) = filled().await;
+    for n in 2..5 {
+        let () = server.run(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+        try_append(&store, &format!("j{n}")).await.expect("appended");
+    }
+    assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2", "j3", "j4"]);
+}
+
+#[tokio::test]
+async fn calls_that_are_under_way_end_when_the_connection_is_cut() {
+    let (server, store) = filled().await;
+    let store = Arc::new(store);
+    let () = server.run(&["CLIENT", "PAUSE", "60000", "WRITE"]).await;
+    let calls: Vec<_> = (0..50)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { try_append(&store, &format!("k{n}")).await.is_ok() })
+        })
+        .collect();
+    eventually("calls are under way", async || {
+        let info: String = server.run(&["INFO", "clients"]).await;
+        !info.contains("blocked_clients:0")
+    })
+    .await;
+    let () = server.run(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    let () = server.run(&["CLIENT", "UNPAUSE"]).await;
+    for call in calls {
+        assert!(call.await.expect("no task panics"));
+    }
+    assert_eq!(pending(&*store, "st_1").await.len(), 51);
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_told_them_again() {
+    let (server, store) = filled().await;
+    let () = server.run(&["SCRIPT", "FLUSH"]).await;
+    try_append(&store, "j2").await.expect("appended");
+    assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2"]);
+}
+
+#[tokio::test]
+async fn a_server_that_was_emptied_is_an_empty_store() {
+    let (server, store) = filled().await;
+    let () = server.run(&["FLUSHALL"]).await;
+    assert!(store.streams().await.expect("readable").is_empty());
+    assert_eq!(try_append(&store, "j2").await.expect("appended"), [new(&[])]);
+    create(&store, vec![push_stream("st_1")]).await;
+    assert_eq!(try_append(&store, "j2").await.expect("appended"), [new(&["st_1"])]);
+}
+
+/// What was accepted before can still be delivered, and its results recorded.
+#[tokio::test]
+async fn a_server_whose_memory_is_used_up_takes_results_and_no_events() {
+    let (server, store) = filled().await;
+    let () = server.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let failed = try_append(&store, "j2").await;
+    let Err(StoreError::Unavailable(cause)) = failed else { panic!("{failed:?}") };
+    assert!(cause.to_string().contains("OOM"), "{cause}");
+    let read = store.read_due(&id("st_1"), up_to(9), NOW).await.expect("readable");
+    settle(&store, "st_1", read.sets[0].seq, Disposition::Delivered).await;
+    assert!(pending(&store, "st_1").await.is_empty());
+
+    let () = server.run(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    try_append(&store, "j2").await.expect("appended");
+}
+
+#[tokio::test]
+async fn a_server_that_turned_into_a_replica_is_left_for_its_successor() {
+    let (server, store) = filled().await;
+    let () = server.run(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let failed = try_append(&store, "j2").await;
+    let Err(StoreError::Unavailable(cause)) = failed else { panic!("{failed:?}") };
+    assert!(cause.to_string().contains("ReadOnly"), "{cause}");
+    let () = server.run(&["REPLICAOF", "NO", "ONE"]).await;
+    try_append(&store, "j2").await.expect("appended");
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_with_another_clients_script_is_waited_for() {
+    let (server, store) = filled().await;
+    let () = server.run(&["CONFIG", "SET", "busy-reply-threshold", "10"]).await;
+    let mut other = server.connection().await;
+    let endless = tokio::spawn(async move {
+        let mut endless = ::redis::cmd("EVAL");
+        endless.arg("while true do end").arg(0);
+        endless.query_async::<()>(&mut other).await.is_err()
+    });
+    eventually("a call is refused", async || try_append(&store, "j2").await.is_err()).await;
+    let () = server.run(&["SCRIPT", "KILL"]).await;
+    heals(&store, "j2").await;
+    endless.abort();
+}
+
+#[tokio::test]
+async fn replicas_that_are_waited_for_and_do_not_answer_fail_the_write() {
+    let (server, _) = filled().await;
+    let settings = RedisSettings {
+        wait_replicas: 1,
+        wait_timeout: Duration::from_millis(10),
+        ..impatient(vec![server.url()])
+    };
+    let opened = RedisStore::open(&settings, Arc::new(Epochs::default())).await;
+    let Err(StoreError::Unavailable(cause)) = opened else { panic!("it has no replica") };
+    assert!(cause.to_string().contains("too few replicas"), "{cause}");
+}
+
+/// With a replica that is waited for, nothing of what was accepted is lost.
+#[tokio::test]
+async fn a_cluster_goes_on_with_the_replica_of_a_primary_that_dies() {
+    let mut cluster = RedisCluster::start(3, 1).await;
+    let open = async |wait_replicas| {
+        let topology = Topology::Cluster;
+        let settings = RedisSettings { topology, wait_replicas, ..impatient(cluster.urls()) };
+        RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens")
+    };
+    // The successor has no replica that could be waited for.
+    let (careful, store) = (open(1).await, open(0).await);
+    let streams: Vec<_> = (0..12).map(|n| format!("st_{n}")).collect();
+    create(&careful, streams.iter().map(|name| poll_stream(name)).collect()).await;
+    let append_to_all = async |store: &RedisStore, jti: &str| {
+        let sets = streams.iter().map(|name| set(name, jti)).collect();
+        let batch = AppendBatch { events: vec![event(sets)], position: None, now: NOW };
+        within("an append ends", store.append(batch)).await
+    };
+    append_to_all(&careful, "j1").await.expect("appended");
+    append_to_all(&store, "j2").await.expect("appended");
+
+    cluster.primaries[0].kill();
+    let takes_over = async || append_to_all(&store, "j3").await.is_ok();
+    eventually("the replica takes over", takes_over).await;
+    for stream in &streams {
+        let pending = pending(&store, stream).await;
+        let names = names(&pending);
+        assert!(names.contains(&"j1") && names.contains(&"j3"), "{stream}: {names:?}");
+    }
+}
