@@ -5,7 +5,12 @@ use std::sync::Arc;
 use super::lock::{LockError, StoreLock};
 use crate::{
     config::{StoreBackend, StoreSettings},
-    store::{Store, StoreError, redis::RedisStore, sqlite::SqliteStore},
+    store::{
+        Store, StoreError,
+        portable::Portable,
+        redis::{Checks, RedisSettings, RedisStore},
+        sqlite::SqliteStore,
+    },
 };
 
 /// Opens it. Must be called within a runtime that outlives the store.
@@ -22,6 +27,51 @@ pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Store>, St
         StoreBackend::Sqlite => Ok(Arc::new(SqliteStore::open_read_only(&settings.sqlite)?)),
         StoreBackend::Redis => open(settings).await,
     }
+}
+
+/// A store that is copied or copied into: no daemon serves from it for as long as this is there.
+pub struct Reserved {
+    store: Arc<dyn Portable>,
+    _lock: Option<StoreLock>,
+}
+
+impl Reserved {
+    pub fn store(&self) -> &dyn Portable {
+        &*self.store
+    }
+}
+
+/// Why a store cannot be reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// Opens a store that is there already, to be read. What the server is like is told and no reason to
+/// leave there what it holds.
+pub async fn reserve_to_read(settings: &StoreSettings) -> Result<Reserved, ReserveError> {
+    let store: Arc<dyn Portable> = match settings.backend {
+        StoreBackend::Sqlite => Arc::new(SqliteStore::open_read_only(&settings.sqlite)?),
+        StoreBackend::Redis => {
+            let settings = RedisSettings { checks: Checks::Warn, ..settings.redis.clone() };
+            Arc::new(RedisStore::open(&settings, Arc::default()).await?)
+        }
+    };
+    Ok(Reserved { store, _lock: lock(settings)? })
+}
+
+/// Opens a store to be copied into, though a copy before may have broken off; it is made if it is not
+/// there.
+pub async fn reserve_to_fill(settings: &StoreSettings) -> Result<Reserved, ReserveError> {
+    let lock = lock(settings)?;
+    let store: Arc<dyn Portable> = match settings.backend {
+        StoreBackend::Sqlite => Arc::new(SqliteStore::open_to_fill(&settings.sqlite)?),
+        StoreBackend::Redis => Arc::new(RedisStore::open_to_fill(&settings.redis).await?),
+    };
+    Ok(Reserved { store, _lock: lock })
 }
 
 /// A file is one daemon's.
