@@ -7,17 +7,19 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture,
-    SpawnHandle, WrapFuture,
+    SpawnHandle, StreamHandler, WrapFuture,
 };
+use futures_util::{StreamExt as _, stream::poll_fn};
 use tokio::sync::{mpsc, oneshot};
 
-use self::signatures::Signatures;
+use self::{attempt::Ended, signatures::Signatures};
 use crate::{
     actor::{
         hosts::{Granted, Hosts, Room},
         signer::Signer,
     },
     clock,
+    cluster::tenure::Tenure,
     delivery::{
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
@@ -46,6 +48,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub struct Environment {
     pub store: Arc<dyn Store>,
     pub directory: Arc<Directory>,
+    pub tenure: Arc<Tenure>,
     pub signer: Signer,
     pub push: PushClient,
     pub hosts: Arc<Hosts>,
@@ -70,17 +73,34 @@ pub struct StreamActor {
     provider: ProviderName,
     /// The stream, and its subjects, as the machine knows of them.
     revision: Revision,
+    /// Where SETs go by that, if they go anywhere.
+    destination: Option<Destination>,
     machine: StreamMachine,
     signatures: Signatures,
     /// Room at the endpoint's host that was waited for, until the machine is next asked.
     granted: Vec<Room>,
+    /// How attempts tell that they are over; at most as many as are in flight.
+    tell_ended: mpsc::UnboundedSender<Ended>,
+    /// Until the actor has started.
+    ended: Option<mpsc::UnboundedReceiver<Ended>>,
     tick: Option<SpawnHandle>,
+    /// Until it is looked again whether this node may begin attempts.
+    unsure: Option<SpawnHandle>,
     idle: Option<SpawnHandle>,
     draining: Vec<oneshot::Sender<()>>,
     environment: Arc<Environment>,
     /// Counts the stream while its endpoint is cut off.
     cut_off: Option<Held>,
     _counted: Held,
+}
+
+/// The endpoint of a stream, and the host that it is at.
+///
+/// Invariant: it is a push stream.
+#[derive(Clone)]
+struct Destination {
+    stream: Arc<StreamConfig>,
+    host: Arc<str>,
 }
 
 /// There may be new SETs in the outbox, or the stream was changed.
@@ -101,14 +121,19 @@ impl StreamActor {
         // The revision first: a change that comes between is then noticed.
         let revision = environment.directory.revision(&stream.id);
         let flow = flow(&environment.directory, &stream.id);
+        let (tell_ended, ended) = mpsc::unbounded_channel();
         Self {
             id: stream.id.clone(),
             provider: stream.provider.clone(),
             revision,
+            destination: Destination::of(&environment.directory, &stream.id),
             machine: StreamMachine::new(environment.settings.clone(), flow),
             signatures: Signatures::default(),
             granted: Vec::new(),
+            tell_ended,
+            ended: Some(ended),
             tick: None,
+            unsure: None,
             idle: None,
             draining: Vec::new(),
             environment,
@@ -149,6 +174,7 @@ impl StreamActor {
         let same = revision.version() == self.revision.version();
         let change = if same { Change::Subjects } else { Change::Stream };
         self.revision = revision;
+        self.destination = Destination::of(&self.environment.directory, &self.id);
         self.signatures.clear();
         let flow = if self.draining.is_empty() {
             flow(&self.environment.directory, &self.id)
@@ -237,24 +263,33 @@ impl StreamActor {
         }));
     }
 
+    /// Whether attempts may begin. If not, it is looked again in a moment: the lease may be confirmed
+    /// by then, or this actor is told to end.
+    fn may_begin(&mut self, ctx: &mut Context<Self>) -> bool {
+        let serves = self.environment.tenure.serves(&self.id, clock::instant());
+        if !serves && self.unsure.is_none() {
+            self.unsure = Some(ctx.run_later(STORE_RETRY, |actor, ctx| {
+                actor.unsure = None;
+                let actions = actor.machine.on_tick(clock::now());
+                actor.perform(actions, ctx);
+            }));
+        }
+        serves
+    }
+
     fn store_failed(&self, operation: &'static str, error: &StoreError, ctx: &mut Context<Self>) {
+        if let StoreError::Fenced = error {
+            // What is under way here, the node that serves the stream now begins again.
+            tracing::info!(stream_id = %self.id, operation, "another node serves this stream now");
+            self.environment.tenure.fenced(&self.id);
+            return ctx.stop();
+        }
         metrics::store_error(operation);
         tracing::warn!(stream_id = %self.id, operation, error = with_causes(error), "the store failed");
         ctx.run_later(STORE_RETRY, |actor, ctx| {
             let actions = actor.machine.on_tick(clock::now());
             actor.perform(actions, ctx);
         });
-    }
-
-    /// Where SETs go now, if they go anywhere.
-    fn endpoint(&self) -> Option<PushEndpoint> {
-        self.environment.directory.stream(&self.id)?.endpoint().cloned()
-    }
-
-    /// Whether the stream's SETs go elsewhere by now.
-    fn has_left(&self, endpoint: &PushEndpoint) -> bool {
-        let stream = self.environment.directory.stream(&self.id);
-        stream.is_some_and(|stream| stream.endpoint() != Some(endpoint))
     }
 
     /// Ends a drain that is complete, and lets an actor go that has had nothing to do for a while.
@@ -280,8 +315,40 @@ fn flow(directory: &Directory, id: &StreamId) -> Flow {
     directory.stream(id).map_or(Flow::Nothing, |stream| Flow::of(&stream))
 }
 
+impl Destination {
+    fn of(directory: &Directory, id: &StreamId) -> Option<Self> {
+        let stream = directory.stream(id)?;
+        let host = stream.endpoint()?.origin();
+        Some(Self { stream, host })
+    }
+
+    fn endpoint(&self) -> &PushEndpoint {
+        self.stream.endpoint().expect("it is none without")
+    }
+
+    /// Whether the stream's SETs go elsewhere by now.
+    fn is_left(&self, directory: &Directory) -> bool {
+        let stream = directory.stream(&self.stream.id);
+        stream.is_some_and(|stream| stream.endpoint() != self.stream.endpoint())
+    }
+}
+
 impl Actor for StreamActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let mut ended = self.ended.take().expect("an actor starts once");
+        let ended = poll_fn(move |task| ended.poll_recv(task));
+        ctx.add_stream(ended.ready_chunks(self.environment.settings.in_flight_max.max(1)));
+    }
+}
+
+impl StreamHandler<Vec<Ended>> for StreamActor {
+    fn handle(&mut self, ended: Vec<Ended>, ctx: &mut Self::Context) {
+        for attempt in ended {
+            self.push_ended(attempt, ctx);
+        }
+    }
 }
 
 impl Handler<Wake> for StreamActor {

@@ -35,7 +35,7 @@ use ssfd::{
     },
     store::{
         Announcement, Append, AppendBatch, Appended, Store, StoreError, kept::Expiry,
-        portable::Portable,
+        portable::Portable, slot::SlotSet,
     },
 };
 use uuid::Uuid;

@@ -103,7 +103,9 @@ async fn what_was_held_in_sqlite_is_delivered_from_redis() {
     manager.turn(&public, "enabled");
 
     let (mut expected, mut arrived) = (Order::new(), Order::new());
-    held.iter().for_each(|claims| add(&mut expected, claims));
+    for claims in &held {
+        add(&mut expected, claims);
+    }
     for seen in receiver.next_few(HELD + 1).await {
         add(&mut arrived, &claims(seen.jws()));
     }

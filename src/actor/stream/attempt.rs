@@ -1,11 +1,11 @@
 //! One attempt: a signature, room at the host, a push, and what came of it.
 
-use std::{iter::repeat, sync::Arc};
+use std::{iter::repeat, sync::Arc, time::Duration};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
 
-use super::StreamActor;
+use super::{Destination, StreamActor};
 use crate::{
     actor::hosts::Room,
     clock,
@@ -14,9 +14,18 @@ use crate::{
         outbox::{Disposition, PendingSet},
         outcome::{FailureClass, Outcome},
     },
-    domain::{stream::PushEndpoint, time::Timestamp},
+    domain::time::Timestamp,
     telemetry::metrics::{self, Method},
 };
+
+/// A push is over: what the Receiver said of the SET, or that it said nothing in time.
+pub(super) struct Ended {
+    set: PendingSet,
+    destination: Destination,
+    body: Bytes,
+    outcome: Outcome,
+    took: Duration,
+}
 
 impl StreamActor {
     /// Starts as many attempts as there are signatures and room for. For the others room is waited
@@ -27,23 +36,22 @@ impl StreamActor {
         if self.catch_up(ctx) {
             return;
         }
-        let Some(endpoint) = self.endpoint() else {
-            // The stream was changed a moment ago, and is about to hear of it.
+        let Some(destination) = self.destination.clone() else { return };
+        if !self.may_begin(ctx) {
             return;
-        };
+        }
         self.sign(count, ctx);
         let signed = self.machine.ready().take_while(|set| self.signatures.has(set.seq));
         let signed = signed.take(count).count();
-        let host = endpoint.origin();
         let mut rooms = std::mem::take(&mut self.granted);
-        rooms.retain(|room| room.is_at(&host));
+        rooms.retain(|room| room.is_at(&destination.host));
         rooms.truncate(signed);
         let waiting = || ctx.address().recipient();
         let more = signed - rooms.len();
-        rooms.extend(self.environment.hosts.claim(&host, &self.id, more, waiting));
+        rooms.extend(self.environment.hosts.claim(&destination.host, &self.id, more, waiting));
         for (set, room) in self.machine.start(rooms.len(), clock::now()).into_iter().zip(rooms) {
             if let Some(body) = self.signatures.take(set.seq) {
-                self.push(set, room, &endpoint, body, ctx);
+                self.push(set, room, destination.clone(), body);
             } else {
                 let why = "the SET could not be signed";
                 let outcome = Outcome::failed(FailureClass::Signing, why);
@@ -71,32 +79,31 @@ impl StreamActor {
         }
     }
 
-    fn push(
-        &self,
-        set: PendingSet,
-        room: Room,
-        endpoint: &PushEndpoint,
-        body: Bytes,
-        ctx: &mut Context<Self>,
-    ) {
-        let client = self.environment.push.clone();
-        let endpoint = endpoint.clone();
-        let push = async move {
+    /// A task of its own: a context looks at all that runs within it whenever something of it moves.
+    fn push(&self, set: PendingSet, room: Room, destination: Destination, body: Bytes) {
+        let (client, tell_ended) = (self.environment.push.clone(), self.tell_ended.clone());
+        actix::spawn(async move {
             let began = clock::instant();
-            let outcome = client.push(&endpoint, body.clone()).await;
+            let outcome = client.push(destination.endpoint(), body.clone()).await;
+            let took = began.elapsed();
             room.give_back(&outcome);
-            (outcome, endpoint, body, began.elapsed())
-        };
-        ctx.spawn(push.into_actor(self).map(move |(outcome, endpoint, body, took), actor, ctx| {
-            metrics::push_duration(&actor.provider, took);
-            if matches!(outcome, Outcome::Failed { .. }) && actor.has_left(&endpoint) {
-                // The failure says nothing of where the SET goes now.
-                metrics::push_attempt(&actor.provider, outcome.class());
-                let actions = actor.machine.on_attempt_withdrawn(set.seq, clock::now());
-                return actor.perform(actions, ctx);
-            }
-            actor.attempt_ended(&set, Some(body), &outcome, ctx);
-        }));
+            // An actor that died has no use for it; the SET is found in the store.
+            tell_ended.send(Ended { set, destination, body, outcome, took }).ok();
+        });
+    }
+
+    pub(super) fn push_ended(&mut self, ended: Ended, ctx: &mut Context<Self>) {
+        let Ended { set, destination, body, outcome, took } = ended;
+        metrics::push_duration(&self.provider, took);
+        if matches!(outcome, Outcome::Failed { .. })
+            && destination.is_left(&self.environment.directory)
+        {
+            // The failure says nothing of where the SET goes now.
+            metrics::push_attempt(&self.provider, outcome.class());
+            let actions = self.machine.on_attempt_withdrawn(set.seq, clock::now());
+            return self.perform(actions, ctx);
+        }
+        self.attempt_ended(&set, Some(body), &outcome, ctx);
     }
 
     fn attempt_ended(

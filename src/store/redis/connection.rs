@@ -5,7 +5,7 @@
 //! to repeat any of ours is harmless (see [`script`](super::script)); but not after it ran out of
 //! time, so that a call comes to an end.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
@@ -18,6 +18,7 @@ use redis::{
         MultipleNodeRoutingInfo::AllMasters, Route, RoutingInfo, SingleNodeRoutingInfo,
         SlotAddr::Master,
     },
+    io::tcp::TcpSettings,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::{runtime::Handle, sync::Mutex, time::sleep};
@@ -27,6 +28,7 @@ use super::{
     settings::{RedisSettings, Topology},
     slot::Slot,
 };
+use crate::store::StoreError;
 
 /// All connections of a store.
 pub(super) struct Connections {
@@ -53,7 +55,7 @@ struct Opened {
 }
 
 #[derive(Clone)]
-enum Connection {
+pub(super) enum Connection {
     One(MultiplexedConnection),
     /// One to each node, replaced by the client itself.
     Cluster(ClusterConnection),
@@ -112,6 +114,13 @@ impl Connections {
         }
     }
 
+    /// A connection for reads that wait for as long as `block`.
+    pub(super) async fn connect_apart(&self, block: Duration) -> Result<Connection, StoreError> {
+        let mut settings = self.settings.clone();
+        settings.response_timeout += block;
+        Ok(Servers::of(&settings)?.connect(&settings).await?)
+    }
+
     /// Sends a command to each server that is written to. Each answer comes with the server's
     /// address, if there are several.
     pub(super) async fn ask_each(&self, command: &Cmd) -> RedisResult<Vec<(String, Value)>> {
@@ -135,9 +144,10 @@ impl Connections {
             Connection::Cluster(mut connection) => connection.req_packed_command(command).await,
         };
         let answer = answer.and_then(Value::extract_error);
+        // An answer that does not come may be one that cannot: the way may be gone, and nobody told.
         if let Err(error) = &answer
             && self.settings.topology != Topology::Cluster
-            && (error.is_unrecoverable_error() || error.kind() == READ_ONLY)
+            && (error.is_unrecoverable_error() || error.is_timeout() || error.kind() == READ_ONLY)
         {
             let mut line = line.lock().await;
             if line.as_ref().is_some_and(|opened| opened.number == number) {
@@ -189,7 +199,8 @@ impl Servers {
         let password = password(settings.password_file.as_deref())?;
         let mut urls = Vec::new();
         for url in &settings.urls {
-            urls.push(url.as_str().into_connection_info().map_err(CannotConnect::Url)?);
+            let url = url.as_str().into_connection_info().map_err(CannotConnect::Url)?;
+            urls.push(url.set_tcp_settings(tcp(settings)));
         }
         let servers = match settings.topology {
             Topology::Standalone => {
@@ -247,7 +258,10 @@ fn sentinels(
     let addresses = urls.into_iter().map(|url| url.addr().clone());
     let primary = settings.sentinel_primary.clone();
     let builder = SentinelClientBuilder::new(addresses, primary, SentinelServerType::Master);
-    let mut builder = builder.map_err(CannotConnect::Url)?;
+    let mut builder = builder
+        .map_err(CannotConnect::Url)?
+        .set_client_to_redis_tcp_settings(tcp(settings))
+        .set_client_to_sentinel_tcp_settings(tcp(settings));
     if tls {
         builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
     }
@@ -277,7 +291,7 @@ fn cluster(
     settings: &RedisSettings,
     certificates: Option<TlsCertificates>,
 ) -> ClusterClientBuilder {
-    let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let tls = urls.iter().all(is_tls);
     // The time of a call as a whole is bounded by that of its tries.
     let tries = settings.retries + 1;
@@ -286,6 +300,7 @@ fn cluster(
         .retries(settings.retries)
         .min_retry_wait(millis(settings.retry_wait))
         .max_retry_wait(millis(settings.retry_wait * 4))
+        .tcp_settings(tcp(settings))
         .connection_timeout(settings.connect_timeout)
         .response_timeout(answered)
         .overall_response_timeout(Some((answered + settings.retry_wait * 4) * tries));
@@ -293,6 +308,12 @@ fn cluster(
         builder = builder.certs(certificates);
     }
     builder
+}
+
+/// Without a delay a small command does not wait for the answer to the one before; and what the other
+/// side does not acknowledge in time ends the connection, as when its machine is gone.
+fn tcp(settings: &RedisSettings) -> TcpSettings {
+    TcpSettings::default().set_nodelay(true).set_user_timeout(settings.response_timeout)
 }
 
 fn is_tls(url: &ConnectionInfo) -> bool {

@@ -87,7 +87,22 @@ impl Redis {
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// It answers nothing any more, and yet is there.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.server.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.expect("the program kill").success());
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 

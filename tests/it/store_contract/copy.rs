@@ -13,7 +13,7 @@ use ssfd::{
         copy::{Comparison, CopyError, Progress, Step, compare},
         kept::{DeadFilter, Requeue, SetState, Since},
         portable::Kind,
-        redis::Slot,
+        slot::Slot,
     },
 };
 use tokio::sync::Notify;
@@ -223,7 +223,7 @@ async fn what_a_disabled_stream_had_waiting_is_not_brought_back() {
     create(&*source, vec![push_stream("st_1")]).await;
     append_sets(&*source, vec![set("st_1", "j1")]).await;
     let server = from.server.get().expect("it runs");
-    let streams = format!("{{ssf:{}}}:streams", Slot::of(&["st_1"]));
+    let streams = format!("{{ssf:{}}}:streams", Slot::of_stream(&id("st_1")));
     let record: String = server.run(&["HGET", &streams, "st_1"]).await;
     let disabled = format!("d{}", &record[1..]);
     let _: i64 = server.run(&["HSET", &streams, "st_1", &disabled]).await;

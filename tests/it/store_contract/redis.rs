@@ -2,6 +2,7 @@
 
 mod connecting;
 mod fencing;
+mod memory;
 mod outages;
 mod steps;
 

@@ -22,9 +22,9 @@ use crate::{
             credentials, ledger, lists,
             outbox::Found,
             script,
-            slot::Slot,
             slots::Slots,
         },
+        slot::Slot,
     },
 };
 
@@ -276,7 +276,7 @@ fn row(
 }
 
 pub(super) async fn numbers(slots: &Slots, stream: &StreamId) -> Result<Vec<Seq>, StoreError> {
-    let sets = Hash::Of(Slot::of(&[stream.as_str()]), "sets", stream.as_str());
+    let sets = Hash::Of(Slot::of_stream(stream), "sets", stream.as_str());
     let (mut place, mut numbers) = (Place { slot: 0, cursor: 0 }, Vec::new());
     loop {
         let (cursor, found) = step(slots, &sets, &place, NUMBERS_CHUNK, Asked::Fields).await?;

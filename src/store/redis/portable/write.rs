@@ -14,10 +14,10 @@ use crate::{
             activity, append,
             codec::{self, set, state::StateRecord},
             credentials, ledger, lists, script,
-            slot::Slot,
             slots::Slots,
             streams,
         },
+        slot::Slot,
     },
 };
 
@@ -60,7 +60,7 @@ impl Sorted {
                 self.rows.entry(lists::slot_of(&row.provider)).or_default().push(row);
             }
             Record::Set(set) => {
-                let slot = Slot::of(&[set.stream.as_str()]);
+                let slot = Slot::of_stream(&set.stream);
                 self.sets.entry(slot).or_default().push(*set);
             }
             Record::EventId(EventId { provider, event_id, at, origin, begun }) => {

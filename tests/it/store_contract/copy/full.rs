@@ -260,7 +260,7 @@ pub(super) async fn answers(store: &dyn Store) -> Vec<String> {
     }
     let mut with_list = store.streams_with_list().await.expect("readable");
     with_list.sort();
-    let mut with_work = store.streams_with_work(later(30)).await.expect("readable");
+    let mut with_work = store.streams_with_work(later(30), SlotSet::ALL).await.expect("readable");
     with_work.sort();
     let mut activity = store.activity().await.expect("readable");
     activity.last.sort();

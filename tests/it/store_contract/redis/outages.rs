@@ -1,7 +1,14 @@
 //! Servers that go away, come back, or refuse. A call then fails within its time, and the next ones
 //! heal by themselves.
 
+use std::path::PathBuf;
+
 use ssfd::store::StoreError;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, UnixStream},
+    sync::watch,
+};
 
 use super::*;
 use crate::harness::{eventually, within};
@@ -36,6 +43,75 @@ async fn a_server_that_comes_back_is_served_from_again() {
     server.start_again().await;
     heals(&store, "j2").await;
     assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2"]);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_fails_a_call_in_its_time() {
+    let (server, _) = filled().await;
+    let response_timeout = Duration::from_millis(100);
+    let wait_timeout = Duration::ZERO;
+    let settings =
+        RedisSettings { response_timeout, wait_timeout, ..impatient(vec![server.url()]) };
+    let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
+    server.freeze();
+    let failed = try_append(&store, "j2").await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    server.thaw();
+    heals(&store, "j2").await;
+    assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2"]);
+}
+
+/// As when a machine on the way is gone, and nobody says so.
+#[tokio::test]
+async fn a_way_that_is_lost_is_left_for_another() {
+    let (server, _) = filled().await;
+    let way = Way::to(server.socket()).await;
+    let response_timeout = Duration::from_millis(100);
+    let wait_timeout = Duration::ZERO;
+    let settings = RedisSettings { response_timeout, wait_timeout, ..impatient(vec![way.url()]) };
+    let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
+    try_append(&store, "j2").await.expect("appended");
+    way.lose();
+    try_append(&store, "j3").await.expect_err("the way is lost");
+    try_append(&store, "j3").await.expect("over another connection");
+    assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2", "j3"]);
+}
+
+/// Hands on what comes, in both directions, until it is lost; what comes later has a new way.
+struct Way {
+    port: u16,
+    lost: watch::Sender<u32>,
+}
+
+impl Way {
+    async fn to(socket: PathBuf) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let lost = watch::Sender::new(0);
+        let told = lost.clone();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut far = UnixStream::connect(&socket).await.expect("the server listens");
+                let mut told = told.subscribe();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        // Both ends stay open.
+                        _ = told.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { port, lost }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn lose(&self) {
+        self.lost.send_modify(|times| *times += 1);
+    }
 }
 
 #[tokio::test]
