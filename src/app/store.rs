@@ -46,7 +46,8 @@ pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Store>, St
     }
 }
 
-/// A store that is copied or copied into: no daemon serves from it for as long as this is there.
+/// A store that is copied or copied into, and that no daemon serves from. None starts on a file for as
+/// long as this is there, nor on what is not complete.
 pub struct Reserved {
     store: Arc<dyn Portable>,
     _lock: Option<StoreLock>,
@@ -65,6 +66,9 @@ pub enum ReserveError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// One that was killed counts for as long as its lease.
+    #[error("ssfd serves from it: {}", .0.join(", "))]
+    Served(Vec<String>),
 }
 
 /// Opens a store that is there already, to be read. What the server is like is told and no reason to
@@ -74,7 +78,7 @@ pub async fn reserve_to_read(settings: &StoreSettings) -> Result<Reserved, Reser
         StoreBackend::Sqlite => Arc::new(SqliteStore::open_read_only(&settings.sqlite)?),
         StoreBackend::Redis => {
             let settings = RedisSettings { checks: Checks::Warn, ..settings.redis.clone() };
-            Arc::new(RedisStore::open(&settings, Arc::default()).await?)
+            unserved(RedisStore::open(&settings, Arc::default()).await?).await?
         }
     };
     Ok(Reserved { store, _lock: lock(settings)? })
@@ -86,9 +90,14 @@ pub async fn reserve_to_fill(settings: &StoreSettings) -> Result<Reserved, Reser
     let lock = lock(settings)?;
     let store: Arc<dyn Portable> = match settings.backend {
         StoreBackend::Sqlite => Arc::new(SqliteStore::open_to_fill(&settings.sqlite)?),
-        StoreBackend::Redis => Arc::new(RedisStore::open_to_fill(&settings.redis).await?),
+        StoreBackend::Redis => unserved(RedisStore::open_to_fill(&settings.redis).await?).await?,
     };
     Ok(Reserved { store, _lock: lock })
+}
+
+async fn unserved(store: RedisStore) -> Result<Arc<RedisStore>, ReserveError> {
+    let live = store.link().live().await?;
+    if live.is_empty() { Ok(Arc::new(store)) } else { Err(ReserveError::Served(live)) }
 }
 
 /// A file is one daemon's.

@@ -28,8 +28,8 @@ const EXAMPLES: &str = "Examples:
 /// Copy what one store holds into another, from SQLite to Redis, back, or between two of a kind; or
 /// compare two.
 ///
-/// Stop every daemon that serves from either of them first. One that serves from a SQLite file is
-/// noticed, and none can start on it meanwhile; whether one serves from a Redis is for you to know.
+/// Stop every daemon that serves from either of them first: one that does is noticed, and nothing is
+/// done. Nor can any start meanwhile on a SQLite file, or on what is copied into.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Store {

@@ -101,6 +101,8 @@ async fn what_was_held_in_sqlite_is_delivered_from_redis() {
     let mut daemon = place.serve();
     let (public, _) = daemon.addresses();
     manager.turn(&public, "enabled");
+    let served = ["store", "verify", "--from", "sqlite:ssfd.db", "--to", "config"];
+    place.fails(&served, &["config: ssfd serves from it: "]);
 
     let (mut expected, mut arrived) = (Order::new(), Order::new());
     for claims in &held {

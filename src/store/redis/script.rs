@@ -111,6 +111,7 @@ scripts! {
     // No replica has to have what nodes share: a lease that is lost with a server runs out.
     BEAT: Read, "slot" "beat";
     DEPART: Read, "slot" "depart";
+    LIVE: Read, "slot" "live";
     TELL: Read, "slot" "tell";
     TOLD: Read, "slot" "told";
     RAISE: Write, "slot" "raise";
