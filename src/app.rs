@@ -51,7 +51,10 @@ pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     keys::{KeyFileError, load as load_keys},
     lock::LockError,
-    store::{open as open_store, open_to_read as open_store_to_read},
+    store::{
+        ReserveError, Reserved, open as open_store, open_to_read as open_store_to_read,
+        reserve_to_fill, reserve_to_read,
+    },
     tls::{TlsFileError, server_config},
 };
 

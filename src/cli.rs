@@ -15,6 +15,7 @@ pub mod publish;
 pub mod receive;
 pub mod replay;
 pub mod serve;
+pub mod store;
 pub mod streams;
 pub mod tokens;
 
@@ -46,7 +47,8 @@ const EXAMPLES: &str = "Examples:
   ssfd streams list --token-file operator.token
   ssfd dead list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
-  ssfd receive push --issuer https://tx.example";
+  ssfd receive push --issuer https://tx.example
+  ssfd store copy --from sqlite:/var/lib/ssfd/ssfd.db --to config";
 
 /// A Shared Signals Framework (SSF) Transmitter.
 ///
@@ -82,6 +84,7 @@ enum Command {
     Streams(streams::Streams),
     Dead(Box<dead::Dead>),
     Replay(Box<replay::Replay>),
+    Store(store::Store),
 }
 
 /// Why a command failed, as its user reads it.
@@ -149,6 +152,7 @@ impl Cli {
             Command::Streams(streams) => streams.run(self.json).await,
             Command::Dead(dead) => dead.run(self.json).await,
             Command::Replay(replay) => replay.run(self.json).await,
+            Command::Store(store) => store.run(&config()?, self.json).await,
         }
     }
 }

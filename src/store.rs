@@ -2,8 +2,10 @@
 //! there is something in it.
 
 mod about;
+pub mod copy;
 pub mod kept;
 pub mod ledger;
+pub mod portable;
 pub mod redis;
 pub mod slot;
 pub mod sqlite;

@@ -9,7 +9,8 @@ use crate::{
     ingest,
     store::{
         Store, StoreError,
-        redis::{Epochs, RedisStore},
+        portable::Portable,
+        redis::{Checks, Epochs, RedisSettings, RedisStore},
         sqlite::SqliteStore,
     },
 };
@@ -43,6 +44,60 @@ pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Store>, St
         StoreBackend::Sqlite => Ok(Arc::new(SqliteStore::open_read_only(&settings.sqlite)?)),
         StoreBackend::Redis => open(settings).await,
     }
+}
+
+/// A store that is copied or copied into, and that no daemon serves from. None starts on a file for as
+/// long as this is there, nor on what is not complete.
+pub struct Reserved {
+    store: Arc<dyn Portable>,
+    _lock: Option<StoreLock>,
+}
+
+impl Reserved {
+    pub fn store(&self) -> &dyn Portable {
+        &*self.store
+    }
+}
+
+/// Why a store cannot be reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// One that was killed counts for as long as its lease.
+    #[error("ssfd serves from it: {}", .0.join(", "))]
+    Served(Vec<String>),
+}
+
+/// Opens a store that is there already, to be read. What the server is like is told and no reason to
+/// leave there what it holds.
+pub async fn reserve_to_read(settings: &StoreSettings) -> Result<Reserved, ReserveError> {
+    let store: Arc<dyn Portable> = match settings.backend {
+        StoreBackend::Sqlite => Arc::new(SqliteStore::open_read_only(&settings.sqlite)?),
+        StoreBackend::Redis => {
+            let settings = RedisSettings { checks: Checks::Warn, ..settings.redis.clone() };
+            unserved(RedisStore::open(&settings, Arc::default()).await?).await?
+        }
+    };
+    Ok(Reserved { store, _lock: lock(settings)? })
+}
+
+/// Opens a store to be copied into, though a copy before may have broken off; it is made if it is not
+/// there.
+pub async fn reserve_to_fill(settings: &StoreSettings) -> Result<Reserved, ReserveError> {
+    let lock = lock(settings)?;
+    let store: Arc<dyn Portable> = match settings.backend {
+        StoreBackend::Sqlite => Arc::new(SqliteStore::open_to_fill(&settings.sqlite)?),
+        StoreBackend::Redis => unserved(RedisStore::open_to_fill(&settings.redis).await?).await?,
+    };
+    Ok(Reserved { store, _lock: lock })
+}
+
+async fn unserved(store: RedisStore) -> Result<Arc<RedisStore>, ReserveError> {
+    let live = store.link().live().await?;
+    if live.is_empty() { Ok(Arc::new(store)) } else { Err(ReserveError::Served(live)) }
 }
 
 /// A file is one daemon's.

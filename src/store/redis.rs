@@ -25,6 +25,7 @@ pub mod link;
 mod lists;
 mod outbox;
 mod poll;
+mod portable;
 mod retention;
 mod script;
 mod settings;
@@ -35,7 +36,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::{codec::FORMAT, link::Link, slots::Slots};
+use self::{
+    codec::{FORMAT, INCOMPLETE},
+    link::Link,
+    slots::Slots,
+};
 pub use self::{
     epochs::Epochs,
     settings::{Checks, RedisSettings, Topology},
@@ -74,21 +79,45 @@ impl RedisStore {
     /// this node serves, if there are several nodes. Must be called within a runtime that outlives
     /// the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
+        let (store, version) = Self::connect(settings, epochs).await?;
+        match version {
+            FORMAT => Ok(store),
+            INCOMPLETE => Err(StoreError::Corrupt(
+                "Redis: a copy into it is not complete; `ssfd store copy` completes it".to_owned(),
+            )),
+            _ => Err(written_by_another(version)),
+        }
+    }
+
+    /// The same for what is copied into, and lacks something for as long as that takes.
+    pub async fn open_to_fill(settings: &RedisSettings) -> Result<Self, StoreError> {
+        let (store, version) = Self::connect(settings, Arc::default()).await?;
+        match version {
+            FORMAT | INCOMPLETE => Ok(store),
+            _ => Err(written_by_another(version)),
+        }
+    }
+
+    async fn connect(
+        settings: &RedisSettings,
+        epochs: Arc<Epochs>,
+    ) -> Result<(Self, u32), StoreError> {
         let slots = Arc::new(Slots::new(settings, epochs)?);
         checks::check(slots.connections(), settings).await?;
-        let version: u32 = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
-        if version != FORMAT {
-            return Err(StoreError::Corrupt(format!(
-                "Redis: written by another ssfd: format {version}, and this one knows {FORMAT}"
-            )));
-        }
-        Ok(Self { slots })
+        let version = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
+        Ok((Self { slots }, version))
     }
 
     /// For nodes that share this store: what they say to each other by way of it.
     pub fn link(&self) -> Link {
         Link::new(Arc::clone(&self.slots))
     }
+}
+
+fn written_by_another(version: u32) -> StoreError {
+    StoreError::Corrupt(format!(
+        "Redis: written by another ssfd: format {version}, and this one knows {FORMAT}"
+    ))
 }
 
 #[async_trait]

@@ -16,6 +16,7 @@ mod opt_out;
 mod outbox;
 #[cfg(test)]
 mod plan;
+mod portable;
 mod reader;
 mod retention;
 mod row;
@@ -103,6 +104,12 @@ impl SqliteStore {
     /// database of ours or was written by a newer version; the error names the path.
     pub fn open(settings: &SqliteSettings) -> Result<Self, StoreError> {
         let writer = Writer::start(connection::open(settings)?, settings)?;
+        Ok(Self { readers: Readers::start(settings)?, writer })
+    }
+
+    /// The same for what is copied into, and lacks something for as long as that takes.
+    pub fn open_to_fill(settings: &SqliteSettings) -> Result<Self, StoreError> {
+        let writer = Writer::start(connection::open_to_fill(settings)?, settings)?;
         Ok(Self { readers: Readers::start(settings)?, writer })
     }
 

@@ -9,6 +9,7 @@ mod log;
 mod publish;
 mod refusals;
 mod serve;
+mod store;
 mod streams;
 mod tokens;
 
@@ -94,7 +95,7 @@ impl Workplace {
 
     /// Runs what must fail: standard error has all of `words`, standard output has nothing.
     #[track_caller]
-    fn fails(&self, args: &[&str], words: &[&str]) {
+    pub(crate) fn fails(&self, args: &[&str], words: &[&str]) {
         let ended = self.run(args);
         assert_eq!(ended.status.code(), Some(1), "{args:?}: {}{}", ended.stdout, ended.stderr);
         for word in words {

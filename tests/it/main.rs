@@ -27,4 +27,5 @@ mod simulation;
 mod source;
 mod spec;
 mod store_contract;
+mod store_copy;
 mod subjects;

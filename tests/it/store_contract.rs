@@ -1,6 +1,7 @@
 //! What the doc comments of [`Store`] promise, as one suite for every backend.
 
 mod activity;
+mod copy;
 mod credentials;
 mod incoming;
 mod lanes;
@@ -32,14 +33,24 @@ use ssfd::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry, slot::SlotSet},
+    store::{
+        Announcement, Append, AppendBatch, Appended, Store, StoreError, kept::Expiry,
+        portable::Portable, slot::SlotSet,
+    },
 };
 use uuid::Uuid;
 
 /// A place where a backend keeps things, for one test alone.
 trait Backend {
     /// Opens the store there: the same one again once the one before was dropped.
-    async fn open(&self) -> Arc<dyn Store>;
+    async fn open(&self) -> Arc<dyn Portable> {
+        self.try_open().await.expect("opens")
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError>;
+
+    /// The same though it lacks something.
+    async fn open_to_fill(&self) -> Arc<dyn Portable>;
 }
 
 /// Runs every case of the suite on a backend, made anew for each.
@@ -140,6 +151,7 @@ macro_rules! run_contract_on {
                 what_cannot_go_out_is_not_requeued,
                 a_copy_goes_out_once_and_leaves_the_original,
                 what_is_retained_is_read_from_a_time_or_a_place_on,
+                times_of_other_streams_do_not_hide_what_is_retained,
                 only_dead_letters_are_purged,
                 each_provider_has_a_retention_of_its_own,
                 what_is_discarded_leaves_its_reason_alone;

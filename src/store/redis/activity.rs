@@ -37,12 +37,16 @@ pub(super) async fn record(
 
 pub(super) async fn all(slots: &Slots) -> Result<ActivityRecord, StoreError> {
     // Until then at least: what is read afterwards may be newer.
-    let recorded: Option<Vec<u8>> = slots.run(slots.call_shared(&script::RECORDED)).await?;
+    let recorded_at = recorded_at(slots).await?;
     let all: Vec<Vec<(String, Vec<u8>)>> = slots.run_on_all(&script::ACTIVITY, |call| call).await?;
     let read = |(stream, at): (String, Vec<u8>)| {
         Ok::<_, StoreError>((codec::parsed(stream)?, codec::read_time(&at)?))
     };
     let last = all.into_iter().flatten().map(read).collect::<Result<_, _>>()?;
-    let recorded_at = recorded.as_deref().map(codec::read_time).transpose()?;
     Ok(ActivityRecord { last, recorded_at })
+}
+
+pub(super) async fn recorded_at(slots: &Slots) -> Result<Option<Timestamp>, StoreError> {
+    let recorded: Option<Vec<u8>> = slots.run(slots.call_shared(&script::RECORDED)).await?;
+    recorded.as_deref().map(codec::read_time).transpose()
 }

@@ -76,11 +76,7 @@ impl<'a> Entry<'a> {
 
     /// The slot in which it is known, and its name there if its publisher gave it an id.
     fn place(event: &Append) -> (Slot, String) {
-        if let Some(id) = &event.event_id {
-            return ledger::place(&event.provider, id);
-        }
-        let origin = event.origin.id().simple().to_string();
-        (Slot::of(&["origin", &origin]), String::new())
+        ledger::place_of(&event.provider, event.event_id.as_deref(), &event.origin)
     }
 
     fn origin(&self) -> &Origin {
@@ -268,7 +264,9 @@ async fn finish(slots: &Slots, entries: &[Entry<'_>], now: Timestamp) -> Result<
 }
 
 /// In digits of fixed width, so that the later is the greater text.
-fn encode_position(Position { epoch, entry: EntryId { millis, number } }: &Position) -> String {
+pub(super) fn encode_position(
+    Position { epoch, entry: EntryId { millis, number } }: &Position,
+) -> String {
     format!("{epoch:010}{millis:020}{number:020}")
 }
 
@@ -277,9 +275,13 @@ pub(super) async fn position(
     partition: &str,
 ) -> Result<Option<Position>, StoreError> {
     let call = slots.call_shared(&script::POSITION).arg(partition);
-    let Some(record) = slots.run::<Option<Vec<u8>>>(call).await? else { return Ok(None) };
-    let mut parts = Parts::of(&record, "a position")?;
+    let record: Option<Vec<u8>> = slots.run(call).await?;
+    record.as_deref().map(decode_position).transpose()
+}
+
+pub(super) fn decode_position(record: &[u8]) -> Result<Position, StoreError> {
+    let mut parts = Parts::of(record, "a position")?;
     let epoch = parts.number(10)?;
     let entry = EntryId { millis: parts.number(20)?, number: parts.number(20)? };
-    Ok(Some(Position { epoch, entry }))
+    Ok(Position { epoch, entry })
 }

@@ -13,6 +13,9 @@ use crate::{delivery::outbox::Seq, domain::time::Timestamp, store::StoreError};
 /// Grows when what is written could be misread by an older daemon.
 pub(super) const FORMAT: u32 = 1;
 
+/// In place of it while another store is being copied into this one.
+pub(super) const INCOMPLETE: u32 = 0;
+
 /// Enough for milliseconds until the year 318,857, and for numbers that a script counts exactly.
 const DIGITS: usize = 16;
 const NUMBER_MAX: i64 = 9_007_199_254_740_991;

@@ -93,18 +93,27 @@ pub(super) async fn expire(slots: &Slots, now: Timestamp) -> Result<bool, StoreE
 }
 
 fn read_grant(hash: TokenHash, record: &[u8]) -> Result<Grant, StoreError> {
+    read_token(hash.as_str().to_owned(), record).map(|(grant, _)| grant)
+}
+
+/// With the client that it was issued to, if it was.
+pub(super) fn read_token(
+    hash: String,
+    record: &[u8],
+) -> Result<(Grant, Option<ClientId>), StoreError> {
     const WHAT: &str = "a token";
     let mut parts = codec::Parts::of(record, WHAT)?;
     let length = parts.number(3)?;
-    let _client = parts.text(length)?;
+    let client = if length == 0 { None } else { Some(parts.parsed(length)?) };
     let record: GrantRecord =
         serde_json::from_str(parts.rest()).map_err(|_| codec::unreadable(WHAT))?;
-    Ok(Grant {
-        hash,
+    let grant = Grant {
+        hash: TokenHash::from_hex(hash),
         holder: record.holder,
         created_at: Timestamp::from_millis(record.created_at),
         expires_at: record.expires_at.map(Timestamp::from_millis),
-    })
+    };
+    Ok((grant, client))
 }
 
 pub(super) async fn create_client(slots: &Slots, client: &Client) -> Result<(), StoreError> {
@@ -139,7 +148,7 @@ pub(super) async fn delete_client(slots: &Slots, id: &ClientId) -> Result<bool, 
     slots.run(slots.call_shared(&script::CLIENT_DELETE).arg(id.as_str())).await
 }
 
-fn read_client(id: ClientId, record: &[u8]) -> Result<Client, StoreError> {
+pub(super) fn read_client(id: ClientId, record: &[u8]) -> Result<Client, StoreError> {
     let record: ClientRecord =
         serde_json::from_slice(record).map_err(|_| codec::unreadable("a client"))?;
     Ok(Client {

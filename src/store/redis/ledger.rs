@@ -46,25 +46,62 @@ pub(super) fn place(provider: &ProviderName, event_id: &str) -> (Slot, String) {
     (Slot::of(&["event", &name]), name)
 }
 
+/// Where an event is recorded: with its publisher's id if it has one, and otherwise by its origin, and
+/// then it has no name.
+pub(super) fn place_of(
+    provider: &ProviderName,
+    event_id: Option<&str>,
+    origin: &Origin,
+) -> (Slot, String) {
+    match event_id {
+        Some(event_id) => place(provider, event_id),
+        None => (Slot::of(&["origin", &origin.id().simple().to_string()]), String::new()),
+    }
+}
+
 /// `also` are streams that do not get it as far as the store can tell, and why. `None` of an event
 /// that is not recorded.
 pub(super) fn encode(event: &Append, also: &[(&StreamId, &'static str)]) -> Option<String> {
     let record = event.record.as_ref()?;
     let also = also.iter().map(|(stream, reason)| ((*stream).clone(), (*reason).to_owned()));
-    let record = Record {
-        provider: event.provider.clone(),
-        event_id: event.event_id.clone(),
-        event_type: record.event_type.clone(),
-        txn: record.txn.clone(),
-        place: event.origin.place().map(str::to_owned),
-        stream_ids: record.stream_ids.clone(),
-        withheld: record.withheld.iter().cloned().chain(also).take(WITHHELD_MAX).collect(),
-    };
-    Some(serde_json::to_string(&record).expect("texts and lists of them are JSON"))
+    let mut whole = Record::new(&event.provider, event.event_id.as_deref(), &event.origin, record);
+    whole.withheld.extend(also);
+    whole.withheld.truncate(WITHHELD_MAX);
+    Some(whole.to_json())
+}
+
+/// The key and the record of an event.
+pub(super) fn encode_recorded(event: &RecordedEvent) -> (String, String) {
+    let RecordedEvent { provider, accepted_at, origin, event_id, record } = event;
+    let key = format!("{}{}", codec::time(*accepted_at), origin.id().simple());
+    (key, Record::new(provider, event_id.as_deref(), origin, record).to_json())
+}
+
+impl Record {
+    fn new(
+        provider: &ProviderName,
+        event_id: Option<&str>,
+        origin: &Origin,
+        record: &EventRecord,
+    ) -> Self {
+        Self {
+            provider: provider.clone(),
+            event_id: event_id.map(str::to_owned),
+            event_type: record.event_type.clone(),
+            txn: record.txn.clone(),
+            place: origin.place().map(str::to_owned),
+            stream_ids: record.stream_ids.clone(),
+            withheld: record.withheld.clone(),
+        }
+    }
+
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and lists of them are JSON")
+    }
 }
 
 /// `key` is the time and the origin.
-fn decode(key: &[u8], record: &[u8]) -> Result<RecordedEvent, StoreError> {
+pub(super) fn decode(key: &[u8], record: &[u8]) -> Result<RecordedEvent, StoreError> {
     const WHAT: &str = "an event";
     let mut parts = Parts::of(key, WHAT)?;
     let accepted_at = parts.time()?;

@@ -78,6 +78,11 @@ impl Link {
         self.run(&script::DEPART, &[node.to_owned()]).await
     }
 
+    /// The nodes that live.
+    pub async fn live(&self) -> Result<Vec<String>, StoreError> {
+        self.run(&script::LIVE, &[]).await
+    }
+
     /// Adds an entry to the feed, which keeps about `kept` of them.
     pub async fn tell(&self, kept: usize, fields: &[(&str, String)]) -> Result<(), StoreError> {
         let mut call = self.slots.call_cluster(&script::TELL).arg(kept);

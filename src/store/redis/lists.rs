@@ -22,14 +22,17 @@ use crate::{
 /// The most rows that one script removes.
 const CHUNK: usize = 200;
 
+/// When a row ends that does not end, as `lists.lua` has it.
+pub(super) const NEVER: &str = "9999999999999999";
+
 /// The most subjects that one script looks up.
 const SUBJECTS_MAX: usize = 100;
 
-fn slot_of(provider: &ProviderName) -> Slot {
+pub(super) fn slot_of(provider: &ProviderName) -> Slot {
     Slot::of(&["lists", provider.as_str()])
 }
 
-fn hex(key: &SubjectKey) -> String {
+pub(super) fn hex(key: &SubjectKey) -> String {
     Uuid::from_bytes(key.0).simple().to_string()
 }
 

@@ -111,6 +111,7 @@ scripts! {
     // No replica has to have what nodes share: a lease that is lost with a server runs out.
     BEAT: Read, "slot" "beat";
     DEPART: Read, "slot" "depart";
+    LIVE: Read, "slot" "live";
     TELL: Read, "slot" "tell";
     TOLD: Read, "slot" "told";
     RAISE: Write, "slot" "raise";
@@ -125,6 +126,18 @@ scripts! {
     CLIENT: Read, "slot" "client";
     CLIENTS: Read, "slot" "clients";
     CLIENT_DELETE: Write, "slot" "grants" "client_delete";
+
+    SCAN: Read, "slot" "scan";
+    NUMBERED: Read, "slot" "numbered";
+    IDS_BEFORE: Read, "slot" "ids_before";
+    PUT_SETS: Write, "slot" "outbox" "settled" "put_sets";
+    PUT_LIST: Write, "slot" "lists" "put_list";
+    PUT_EVENTS: Write, "slot" "put_events";
+    PUT_ACCOUNTS: Write, "slot" "put_accounts";
+    PUT_POSITION: Write, "slot" "put_position";
+    PUT_IDS_BEFORE: Write, "slot" "put_ids_before";
+    CLEAR: Write, "slot" "clear";
+    MARK: Write, "slot" "mark";
 }
 
 /// A script with its arguments, about something of one slot.

@@ -32,9 +32,13 @@ pub(super) fn record(
     Ok(())
 }
 
-pub(super) fn all(db: &Connection) -> rusqlite::Result<ActivityRecord> {
+pub(super) fn recorded_at(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     let mut recorded = db.prepare_cached("SELECT at FROM activity_recorded")?;
-    let recorded_at = recorded.query_row([], |found| row::time(found, 0)).optional()?;
+    recorded.query_row([], |found| row::time(found, 0)).optional()
+}
+
+pub(super) fn all(db: &Connection) -> rusqlite::Result<ActivityRecord> {
+    let recorded_at = recorded_at(db)?;
     let mut all = db.prepare_cached(ALL)?;
     let last = all.query_map([], |found| Ok((row::text(found, 0)?, row::time(found, 1)?)))?;
     Ok(ActivityRecord { last: last.collect::<rusqlite::Result<_>>()?, recorded_at })

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{ledger, opt_out, row};
 use crate::{
@@ -48,7 +48,7 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
             continue;
         }
         if let Some(opt_out) = &event.opt_out
-            && opt_out::judge(db, &event.provider, opt_out)?
+            && opt_out::judge(db, opt_out)?
         {
             let streams = event.sets.iter().map(|set| (&set.stream, OPTED_OUT));
             ledger::record(db, event, streams, batch.now)?;
@@ -75,10 +75,19 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
         ledger::record(db, event, closed, batch.now)?;
         appended.push(Appended::New(streams));
     }
-    if let Some((partition, Position { epoch, entry })) = &batch.position {
-        db.prepare_cached(MOVE)?.execute(params![partition, epoch, entry.to_string()])?;
+    if let Some((partition, position)) = &batch.position {
+        set_position(db, partition, position)?;
     }
     Ok(appended)
+}
+
+pub(super) fn set_position(
+    db: &Connection,
+    partition: &str,
+    Position { epoch, entry }: &Position,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(MOVE)?.execute(params![partition, epoch, entry.to_string()])?;
+    Ok(())
 }
 
 /// Into the outbox of the stream of this key, unless it has a SET of this `jti`.
@@ -103,11 +112,12 @@ pub(super) fn insert(
 }
 
 pub(super) fn position(db: &Connection, partition: &str) -> rusqlite::Result<Option<Position>> {
-    let mut find = db.prepare_cached(POSITION)?;
-    let read = |row: &rusqlite::Row<'_>| {
-        let entry = row.get_ref(1)?.as_str()?.parse();
-        let entry = entry.map_err(|error: std::num::ParseIntError| row::unreadable(1, error))?;
-        Ok(Position { epoch: row.get(0)?, entry })
-    };
-    find.query_row([partition], read).optional()
+    db.prepare_cached(POSITION)?.query_row([partition], read_position).optional()
+}
+
+/// From the columns `epoch` and `entry`, the first two.
+pub(super) fn read_position(found: &Row<'_>) -> rusqlite::Result<Position> {
+    let entry = found.get_ref(1)?.as_str()?.parse();
+    let entry = entry.map_err(|error: std::num::ParseIntError| row::unreadable(1, error))?;
+    Ok(Position { epoch: found.get(0)?, entry })
 }

@@ -79,7 +79,7 @@ pub(super) fn issue(
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Client> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Client> {
     Ok(Client {
         id: row::text(row, 0)?,
         secret: TokenHash::from_hex(row.get(1)?),

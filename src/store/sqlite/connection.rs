@@ -11,6 +11,9 @@ use crate::store::StoreError;
 const APPLICATION_ID: i32 = 0x7373_6664;
 const SCHEMA_VERSION: i32 = 1;
 
+/// The same with another last letter: ours, but another store is being copied into it.
+const INCOMPLETE_ID: i32 = 0x7373_6669;
+
 /// More than there are statements, so that each is prepared once.
 const STATEMENTS_MAX: usize = 64;
 /// Above SQLite's 2 MiB: the index of `jti`s is written all over.
@@ -32,6 +35,8 @@ enum OpenError {
     Newer(i32),
     #[error("written by an older ssfd: schema version {0}; `ssfd serve` brings it up to date")]
     Older(i32),
+    #[error("a copy into it is not complete; `ssfd store copy` completes it")]
+    Incomplete,
     #[error("no write-ahead log on this file system")]
     NoLog,
 }
@@ -46,7 +51,7 @@ struct CannotOpen {
 impl OpenError {
     fn at(self, settings: &SqliteSettings) -> StoreError {
         let unreadable = match &self {
-            Self::Foreign | Self::Newer(_) | Self::Older(_) => true,
+            Self::Foreign | Self::Newer(_) | Self::Older(_) | Self::Incomplete => true,
             Self::Sqlite(error) => is_corruption(error),
             Self::File(_) | Self::NoLog => false,
         };
@@ -61,7 +66,18 @@ impl OpenError {
 
 /// Opens the database for writing, having created it if need be.
 pub(super) fn open(settings: &SqliteSettings) -> Result<Connection, StoreError> {
-    try_open(settings).map_err(|error| error.at(settings))
+    try_open(settings, false).map_err(|error| error.at(settings))
+}
+
+/// The same for a database into which another store may have been copied in part.
+pub(super) fn open_to_fill(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    try_open(settings, true).map_err(|error| error.at(settings))
+}
+
+/// Says that the database lacks something, or that it has all.
+pub(super) fn mark(db: &Connection, incomplete: bool) -> rusqlite::Result<()> {
+    let id = if incomplete { INCOMPLETE_ID } else { APPLICATION_ID };
+    db.pragma_update(None, "application_id", id)
 }
 
 /// Opens a further connection, which cannot write.
@@ -78,6 +94,7 @@ pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, Sto
             (APPLICATION_ID, SCHEMA_VERSION) => Ok(db),
             (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
             (APPLICATION_ID, version) => Err(OpenError::Older(version)),
+            (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
             _ => Err(OpenError::Foreign),
         }
     };
@@ -102,7 +119,7 @@ fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Conne
     Ok(db)
 }
 
-fn try_open(settings: &SqliteSettings) -> Result<Connection, OpenError> {
+fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, OpenError> {
     // For us alone, since it holds the Receivers' authorization headers. SQLite gives the files
     // beside it the same mode.
     let mut file = OpenOptions::new();
@@ -110,7 +127,7 @@ fn try_open(settings: &SqliteSettings) -> Result<Connection, OpenError> {
 
     let mut db = connect(settings, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Before anything is written: the file may not be ours.
-    set_up_schema(&mut db)?;
+    set_up_schema(&mut db, to_fill)?;
     let log: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if log != "wal" {
         return Err(OpenError::NoLog);
@@ -125,7 +142,7 @@ fn try_open(settings: &SqliteSettings) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
-fn set_up_schema(db: &mut Connection) -> Result<(), OpenError> {
+fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
     // Immediate: of two processes that find no schema, the second waits for the first.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (application, version) = written_by(&transaction)?;
@@ -133,6 +150,8 @@ fn set_up_schema(db: &mut Connection) -> Result<(), OpenError> {
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version) {
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
+        (INCOMPLETE_ID, SCHEMA_VERSION) if to_fill => Ok(()),
+        (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
         (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
         (0, 0) if tables == 0 => {
             transaction.execute_batch(include_str!("schema.sql"))?;

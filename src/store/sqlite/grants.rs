@@ -51,7 +51,7 @@ pub(super) fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<bool> 
     Ok(db.prepare_cached(EXPIRE)?.execute(bounds)? == CHUNK)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Grant> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Grant> {
     Ok(Grant {
         hash: TokenHash::from_hex(row.get(0)?),
         holder: row::json(row, 1)?,

@@ -84,8 +84,9 @@ const COPIES: &str = select_kept!(
 /// The highest number that was given.
 const LAST: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'outbox'";
 
-const APPENDED_AT: &str =
-    "SELECT seq, appended_at FROM outbox WHERE ?1 <= seq ORDER BY seq LIMIT 1";
+const APPENDED_AT: &str = "SELECT seq, appended_at FROM outbox INDEXED BY outbox_history
+    WHERE settled_at IS NOT NULL AND discarded IS NULL AND stream = ?1 AND ?2 <= seq
+    ORDER BY seq LIMIT 1";
 
 const OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
@@ -252,7 +253,7 @@ pub(super) fn retained(
     };
     let mut place = Place::of(after, db)?;
     if after.is_none() {
-        let first = first_appended(db, since.accepted_at.as_millis(), place.up_to)?;
+        let first = first_appended(db, key, since.accepted_at.as_millis(), place.up_to)?;
         place.seq = first.max(since.seq.0).saturating_sub(1);
     }
     let of_stream = params![key, place.seq, place.up_to];
@@ -261,16 +262,16 @@ pub(super) fn retained(
     Ok(page.end())
 }
 
-/// About the first SET that was appended at `at` or later, found by halving: numbers and times both
-/// grow, but for a clock that was set back.
-fn first_appended(db: &Connection, at: i64, last: i64) -> rusqlite::Result<i64> {
+/// About the first SET of a stream that was appended at `at` or later, found by halving: numbers and
+/// times both grow within a stream, but for a clock that was set back.
+fn first_appended(db: &Connection, stream: i64, at: i64, last: i64) -> rusqlite::Result<i64> {
     let at = at.saturating_sub(CLOCK_SLACK_MILLIS);
     let mut look = db.prepare_cached(APPENDED_AT)?;
     let (mut low, mut high) = (0, last.saturating_add(1));
     while low < high {
         let middle = low + (high - low) / 2;
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-        match look.query_row([middle], read).optional()? {
+        match look.query_row([stream, middle], read).optional()? {
             Some((seq, appended_at)) if appended_at < at => low = seq + 1,
             _ => high = middle,
         }
@@ -349,20 +350,25 @@ fn find(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<(i64, Str
     find.query_row([stream.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-fn kept_set(row: &Row<'_>) -> rusqlite::Result<KeptSet> {
-    let appended_at = row::time(row, 5)?;
-    let accepted_at: Option<i64> = row.get(6)?;
-    let settled_at: Option<i64> = row.get(9)?;
+/// From the columns `due_at`, `settled_at`, `reason`, `discarded` and `detail`, of which the first is
+/// this one.
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<SetState> {
+    let settled_at: Option<i64> = row.get(column + 1)?;
     let settled_at = settled_at.map(Timestamp::from_millis);
-    let [reason, discarded, detail] = [10, 11, 12].map(|column| row.get(column));
-    let state = match (settled_at, reason?, discarded?) {
-        (None, _, _) => SetState::Waiting { due_at: row::time(row, 8)?, error: detail? },
+    let [reason, discarded, detail] = [2, 3, 4].map(|further| row.get(column + further));
+    Ok(match (settled_at, reason?, discarded?) {
+        (None, _, _) => SetState::Waiting { due_at: row::time(row, column)?, error: detail? },
         (Some(at), Some(reason), _) => {
             SetState::Dead { at, reason, detail: detail?.unwrap_or_default() }
         }
         (Some(at), None, Some(reason)) => SetState::Discarded { at, reason },
         (Some(at), None, None) => SetState::Sent { at },
-    };
+    })
+}
+
+fn kept_set(row: &Row<'_>) -> rusqlite::Result<KeptSet> {
+    let appended_at = row::time(row, 5)?;
+    let accepted_at: Option<i64> = row.get(6)?;
     let copy_of: Option<String> = row.get(13)?;
     Ok(KeptSet {
         seq: Seq(row.get(0)?),
@@ -375,7 +381,7 @@ fn kept_set(row: &Row<'_>) -> rusqlite::Result<KeptSet> {
         appended_at,
         kind: row::kind(row, 15)?,
         attempts: row.get(7)?,
-        state,
+        state: state(row, 8)?,
     })
 }
 
@@ -397,6 +403,7 @@ mod tests {
         looks(DEAD_OF_PROVIDER, "INDEX outbox_dead (provider=? AND stream>?)");
         looks(DEAD_OF_STREAM, "INDEX outbox_dead (provider=? AND stream=? AND seq>? AND seq<?)");
         looks(RETAINED, "INDEX outbox_history (stream=? AND seq>? AND seq<?)");
+        looks(APPENDED_AT, "INDEX outbox_history (stream=? AND seq>?)");
     }
 
     #[test]
@@ -404,7 +411,6 @@ mod tests {
         looks(OF_JTI, "INDEX outbox_jti (stream=? AND jti=?)");
         looks(KEPT, "INDEX outbox_jti (stream=? AND jti=?)");
         looks(COPIES, "INDEX outbox_copies (stream=? AND copy_of=?)");
-        looks(APPENDED_AT, "INTEGER PRIMARY KEY (rowid>?)");
         for sql in [REQUEUE, COPY, PURGE] {
             looks(sql, "INTEGER PRIMARY KEY (rowid=?)");
         }

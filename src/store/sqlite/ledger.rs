@@ -42,16 +42,35 @@ pub(super) fn record<'a>(
     let Some(record) = &event.record else { return Ok(()) };
     let withheld = record.withheld.iter().map(|(stream, reason)| (stream, reason.as_str()));
     let withheld: Vec<_> = withheld.chain(also).take(WITHHELD_MAX).collect();
+    let withheld = (!withheld.is_empty()).then(|| to_json(&withheld));
+    let Append { provider, origin, event_id, .. } = event;
+    insert(db, (provider, now, origin), event_id.as_deref(), record, withheld)
+}
+
+/// As it was recorded.
+pub(super) fn put(db: &Connection, event: &RecordedEvent) -> rusqlite::Result<()> {
+    let RecordedEvent { provider, accepted_at, origin, event_id, record } = event;
+    let withheld = (!record.withheld.is_empty()).then(|| to_json(&record.withheld));
+    insert(db, (provider, *accepted_at, origin), event_id.as_deref(), record, withheld)
+}
+
+fn insert(
+    db: &Connection,
+    (provider, accepted_at, origin): (&ProviderName, Timestamp, &Origin),
+    event_id: Option<&str>,
+    record: &EventRecord,
+    withheld: Option<String>,
+) -> rusqlite::Result<()> {
     db.prepare_cached(RECORD)?.execute(params![
-        event.provider.as_str(),
-        now.as_millis(),
-        event.origin.id().as_bytes(),
-        event.event_id,
+        provider.as_str(),
+        accepted_at.as_millis(),
+        origin.id().as_bytes(),
+        event_id,
         record.event_type.short_name(),
         record.txn,
-        event.origin.place(),
+        origin.place(),
         record.stream_ids.as_ref().map(to_json),
-        (!withheld.is_empty()).then(|| to_json(&withheld)),
+        withheld,
     ])?;
     Ok(())
 }
@@ -74,7 +93,7 @@ pub(super) fn accepted_at(
     db.prepare_cached(ACCEPTED_AT)?.query_map(wanted, recorded)?.collect()
 }
 
-fn recorded(row: &Row<'_>) -> rusqlite::Result<RecordedEvent> {
+pub(super) fn recorded(row: &Row<'_>) -> rusqlite::Result<RecordedEvent> {
     let origin = Uuid::from_bytes(row.get(2)?);
     let [stream_ids, withheld] = [7, 8].map(|column| row.get::<_, Option<String>>(column));
     let withheld = withheld?.map(|_| row::json(row, 8)).transpose()?;

@@ -2,15 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::{id::ProviderName, opt_out::OptOut, subject::keys::SubjectKey};
-
-const SOME: &str = "SELECT EXISTS (
-        SELECT 1 FROM opted_out INDEXED BY opted_out_of_provider WHERE provider = ?1
-    )";
+use crate::domain::{opt_out::OptOut, subject::keys::SubjectKey};
 
 const FIND: &str = "SELECT account FROM opted_out WHERE filed = ?1";
 
-const FILE: &str = "INSERT INTO opted_out (filed, account, provider) VALUES (?1, ?2, ?3)
+const FILE: &str = "INSERT INTO opted_out (filed, account) VALUES (?1, ?2)
     ON CONFLICT (filed) DO UPDATE SET account = excluded.account";
 
 const MERGE: &str = "UPDATE opted_out INDEXED BY opted_out_account SET account = ?2
@@ -19,27 +15,16 @@ const MERGE: &str = "UPDATE opted_out INDEXED BY opted_out_account SET account =
 const REMOVE: &str = "DELETE FROM opted_out INDEXED BY opted_out_account WHERE account = ?1";
 
 /// Does what an event says, and tells whether it is kept from every stream.
-pub(super) fn judge(
-    db: &Connection,
-    provider: &ProviderName,
-    event: &OptOut,
-) -> rusqlite::Result<bool> {
+pub(super) fn judge(db: &Connection, event: &OptOut) -> rusqlite::Result<bool> {
     match event {
-        OptOut::Begins(account) => begin(db, provider, account).map(|()| false),
+        OptOut::Begins(account) => begin(db, account).map(|()| false),
         OptOut::Ends(account) => end(db, account).map(|()| false),
-        OptOut::Respected(accounts) => {
-            let mut some = db.prepare_cached(SOME)?;
-            Ok(some.query_row([provider.as_str()], |row| row.get(0))? && is_any(db, accounts)?)
-        }
+        OptOut::Respected(accounts) => is_any(db, accounts),
     }
 }
 
 /// An account that is known by some of these identifiers is known by all of them from now on.
-fn begin(
-    db: &Connection,
-    provider: &ProviderName,
-    identifiers: &[SubjectKey],
-) -> rusqlite::Result<()> {
+fn begin(db: &Connection, identifiers: &[SubjectKey]) -> rusqlite::Result<()> {
     let Some(account) = identifiers.first() else { return Ok(()) };
     for known in identifiers {
         if let Some(known) = find(db, known)? {
@@ -48,7 +33,7 @@ fn begin(
     }
     let mut file = db.prepare_cached(FILE)?;
     for identifier in identifiers {
-        file.execute(params![identifier.0, account.0, provider.as_str()])?;
+        file.execute(params![identifier.0, account.0])?;
     }
     Ok(())
 }
@@ -83,7 +68,7 @@ mod tests {
 
     #[test]
     fn an_account_is_found_at_once() {
-        for sql in [SOME, FIND, MERGE, REMOVE] {
+        for sql in [FIND, MERGE, REMOVE] {
             let steps = plan(sql);
             assert!(!steps.iter().any(|step| step.contains("SCAN opted_out")), "{steps:?}");
         }

@@ -199,13 +199,10 @@ CREATE INDEX grants_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE opted_out (
     filed    BLOB PRIMARY KEY,
     -- The same for all identifiers of one account: one of them.
-    account  BLOB NOT NULL,
-    provider TEXT NOT NULL
+    account  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX opted_out_account ON opted_out (account);
-
-CREATE INDEX opted_out_of_provider ON opted_out (provider);
 
 -- The streams' lists of subjects, as keys (domain::subject::keys). An entry has a row for each key
 -- that it is filed under, one of them with filed = entry.

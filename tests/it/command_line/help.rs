@@ -39,6 +39,9 @@ fn help_comes_with_examples() {
     explains(&["clients", "remove"]);
     explains(&["streams"]);
     explains(&["replay"]);
+    explains(&["store"]);
+    explains(&["store", "copy"]);
+    explains(&["store", "verify"]);
     explains(&["dead"]);
     for command in ["list", "show", "redrive", "purge"] {
         explains(&["dead", command]);

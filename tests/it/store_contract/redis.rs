@@ -21,8 +21,8 @@ use crate::harness::{redis::Redis, redis_cluster::RedisCluster};
 
 /// A server of a test's own.
 #[derive(Default)]
-struct Standalone {
-    server: OnceCell<Redis>,
+pub(super) struct Standalone {
+    pub(super) server: OnceCell<Redis>,
 }
 
 impl Standalone {
@@ -33,19 +33,24 @@ impl Standalone {
 }
 
 impl Backend for Standalone {
-    async fn open(&self) -> Arc<dyn Store> {
+    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
         let store = RedisStore::open(&self.settings().await, Arc::new(Epochs::default())).await;
+        Ok(Arc::new(store?))
+    }
+
+    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+        let store = RedisStore::open_to_fill(&self.settings().await).await;
         Arc::new(store.expect("opens"))
     }
 }
 
 /// Keys of a test's own in a Cluster that all tests share: it takes a while to come together.
-struct Clustered {
+pub(super) struct Clustered {
     key_prefix: String,
 }
 
 impl Clustered {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         Self { key_prefix: format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed)) }
     }
@@ -56,16 +61,26 @@ async fn shared_cluster() -> &'static RedisCluster {
     CLUSTER.get_or_init(|| RedisCluster::start(3, 0)).await
 }
 
-impl Backend for Clustered {
-    async fn open(&self) -> Arc<dyn Store> {
-        let settings = RedisSettings {
+impl Clustered {
+    async fn settings(&self) -> RedisSettings {
+        RedisSettings {
             urls: shared_cluster().await.urls(),
             topology: Topology::Cluster,
             key_prefix: self.key_prefix.clone(),
             checks: Checks::Warn,
             ..RedisSettings::default()
-        };
-        let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await;
+        }
+    }
+}
+
+impl Backend for Clustered {
+    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
+        let store = RedisStore::open(&self.settings().await, Arc::new(Epochs::default())).await;
+        Ok(Arc::new(store?))
+    }
+
+    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+        let store = RedisStore::open_to_fill(&self.settings().await).await;
         Arc::new(store.expect("opens"))
     }
 }

@@ -368,6 +368,20 @@ pub(super) async fn what_is_retained_is_read_from_a_time_or_a_place_on(backend: 
     assert_eq!(jtis(&retained(&*store, "st_1", since).await), "j5 j7");
 }
 
+pub(super) async fn times_of_other_streams_do_not_hide_what_is_retained(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;
+    let at = later(5 * 3600);
+    append(&*store, vec![event(vec![set("st_1", "j1")])], at).await;
+    end(&*store, "st_1", "j1", Disposition::Delivered, at).await;
+    // As after a clock that was set back.
+    for n in 0..9 {
+        append(&*store, vec![event(vec![set("st_2", &format!("k{n}"))])], NOW).await;
+    }
+    let since = Since { accepted_at: at, ..Since::default() };
+    assert_eq!(jtis(&retained(&*store, "st_1", since).await), "j1");
+}
+
 pub(super) async fn only_dead_letters_are_purged(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;

@@ -17,12 +17,18 @@ use super::{
     *,
 };
 
-struct Sqlite {
+pub(super) struct Sqlite {
     folder: TempDir,
 }
 
+impl Default for Sqlite {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Sqlite {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { folder: TempDir::new().expect("a folder") }
     }
 
@@ -37,8 +43,12 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
-    async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(self.store())
+    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
+        Ok(Arc::new(SqliteStore::open(&self.settings())?))
+    }
+
+    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+        Arc::new(SqliteStore::open_to_fill(&self.settings()).expect("opens"))
     }
 }
 

@@ -8,7 +8,7 @@
 //! | 16 | when it is due, or since when it is settled |
 //! | … | `w`: `-`, or `e` and what the last attempt came to; `d`: the length of the reason (3), the reason, the detail; `x`: the reason |
 
-use super::{Parts, unreadable};
+use super::{Parts, time, unreadable};
 use crate::{
     domain::time::Timestamp,
     store::{StoreError, kept::SetState},
@@ -21,6 +21,25 @@ pub(in crate::store::redis) struct StateRecord {
 }
 
 impl StateRecord {
+    /// Nothing of a SET that needs no record; `appended_at` is when it is due then.
+    pub(in crate::store::redis) fn encode(&self, appended_at: Timestamp) -> String {
+        let head = |letter, at| format!("{letter}{:010}{}", self.attempts, time(at));
+        match &self.state {
+            SetState::Waiting { due_at, error: None }
+                if *due_at == appended_at && self.attempts == 0 =>
+            {
+                String::new()
+            }
+            SetState::Waiting { due_at, error: None } => head('w', *due_at) + "-",
+            SetState::Waiting { due_at, error: Some(error) } => head('w', *due_at) + "e" + error,
+            SetState::Sent { at } => head('s', *at),
+            SetState::Dead { at, reason, detail } => {
+                format!("{}{:03}{reason}{detail}", head('d', *at), reason.len())
+            }
+            SetState::Discarded { at, reason } => head('x', *at) + reason,
+        }
+    }
+
     /// `appended_at` is when a SET without a record is due.
     pub(in crate::store::redis) fn decode(
         record: &[u8],
@@ -67,12 +86,13 @@ mod tests {
 
     #[track_caller]
     fn check(record: &str, attempts: u32, state: SetState) {
-        let read = StateRecord::decode(record.as_bytes(), DAY);
-        assert_eq!(read.expect("readable"), StateRecord { attempts, state });
+        let read = StateRecord::decode(record.as_bytes(), DAY).expect("readable");
+        assert_eq!(read.encode(DAY), record);
+        assert_eq!(read, StateRecord { attempts, state });
     }
 
     #[test]
-    fn a_state_is_read_as_the_scripts_write_it() {
+    fn a_state_is_read_and_written_as_the_scripts_do() {
         let waiting = |due_at, error| SetState::Waiting { due_at, error };
         check("", 0, waiting(DAY, None));
         check(&(head("w", 0) + "-"), 0, waiting(AT, None));

@@ -1,0 +1,211 @@
+//! What two stores hold, side by side.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{
+    AT_ONCE, CopyError, Progress, Step, Tell,
+    reading::{Pages, Reading, streams},
+    tally::Tallies,
+};
+use crate::{
+    domain::{id::StreamId, time::Timestamp},
+    store::{
+        Position, StoreError,
+        portable::{Apart, Kind, Portable, Record, StreamRecord},
+    },
+};
+
+/// What two stores hold, and where it is not the same.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    pub source: Tallies,
+    pub target: Tallies,
+    /// Streams of the source that the target has not, or not so; by their ids.
+    pub(super) differing: Vec<Differing>,
+    /// Streams that the target alone has.
+    pub(super) others: Vec<StreamId>,
+    /// Whether the reader of a partition stands further in the target.
+    is_ahead: bool,
+}
+
+/// A stream of the source that is not the same in the target.
+#[derive(Debug, Clone)]
+pub(super) struct Differing {
+    pub(super) stream: StreamId,
+    /// When its newest SET was appended.
+    pub(super) newest: Option<Timestamp>,
+    difference: Difference,
+    /// How many records it is in the source.
+    records: u64,
+}
+
+/// The first kind of records that are not the same, of a stream or of what belongs to none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub kind: Kind,
+    pub stream: Option<StreamId>,
+    /// How many there are.
+    pub source: u64,
+    pub target: u64,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, stream, source, target } = self;
+        write!(f, "{kind} differ")?;
+        if let Some(stream) = stream {
+            write!(f, ", first those of {stream}")?;
+        }
+        write!(f, ": {source} in the source, {target} in the target")?;
+        if source == target { write!(f, ", and not the same ones") } else { Ok(()) }
+    }
+}
+
+impl Difference {
+    fn of(here: &Tallies, there: &Tallies) -> Option<Self> {
+        let kind = here.differs(there)?;
+        let (source, target) = (here.of(kind).count, there.of(kind).count);
+        Some(Self { kind, stream: None, source, target })
+    }
+}
+
+impl Comparison {
+    /// `None` if both hold the same.
+    pub fn difference(&self) -> Option<Difference> {
+        if let Some(first) = self.differing.first() {
+            return Some(first.difference.clone());
+        }
+        Difference::of(&self.source, &self.target).map(|difference| Difference {
+            stream: self.others.first().filter(|_| difference.kind == Kind::Streams).cloned(),
+            ..difference
+        })
+    }
+
+    /// Why the target had better not be written over, if there is a reason.
+    pub fn objection(&self) -> Option<CopyError> {
+        if let Some(first) = self.others.first() {
+            let (count, first) = (self.others.len(), first.clone());
+            return Some(CopyError::OtherStreams { count, first });
+        }
+        let newer = self.is_ahead || self.source.newest < self.target.newest;
+        newer.then_some(CopyError::Newer)
+    }
+
+    /// How many streams a copy writes, and how many it removes for good.
+    pub fn streams_to_write(&self) -> usize {
+        self.differing.len()
+    }
+
+    pub fn streams_to_remove(&self) -> usize {
+        self.others.len()
+    }
+
+    /// How many records a copy writes.
+    pub fn records_to_write(&self) -> u64 {
+        let apart = Apart::ALL.into_iter().filter(|kind| self.differs_in(*kind));
+        let apart: u64 = apart.map(|kind| self.source.of(Kind::Apart(kind)).count).sum();
+        apart + self.differing.iter().map(|differing| differing.records).sum::<u64>()
+    }
+
+    /// Whether a copy writes this kind anew.
+    pub(super) fn differs_in(&self, kind: Apart) -> bool {
+        let differs = |kind| self.source.of(kind) != self.target.of(kind);
+        // What clients were issued goes with them.
+        let with_clients = kind == Apart::Tokens && differs(Kind::Apart(Apart::Clients));
+        differs(Kind::Apart(kind)) || with_clients
+    }
+
+    fn add(&mut self, stream: &StreamId, here: Option<&Tallies>, there: Option<&Tallies>) {
+        let nothing = Tallies::default();
+        let there = there.unwrap_or(&nothing);
+        self.target.merge(there);
+        let Some(here) = here else { return self.others.push(stream.clone()) };
+        self.source.merge(here);
+        if let Some(difference) = Difference::of(here, there) {
+            self.differing.push(Differing {
+                stream: stream.clone(),
+                newest: here.newest,
+                difference: Difference { stream: Some(stream.clone()), ..difference },
+                records: Kind::OF_STREAMS.into_iter().map(|kind| here.of(kind).count).sum(),
+            });
+        }
+    }
+}
+
+/// Reads both stores to their end.
+pub async fn compare(
+    source: &dyn Portable,
+    target: &dyn Portable,
+    step: Step,
+    tell: Tell<'_>,
+) -> Result<Comparison, CopyError> {
+    let here = streams(source).await.map_err(CopyError::Source)?;
+    let there = streams(target).await.map_err(CopyError::Target)?;
+    let ids: BTreeSet<_> = here.keys().chain(there.keys()).collect();
+    let tallied = ids.iter().map(|id| async {
+        let here = tallied(source, here.get(*id)).await.map_err(CopyError::Source)?;
+        let there = tallied(target, there.get(*id)).await.map_err(CopyError::Target)?;
+        Ok::<_, CopyError>((*id, here, there))
+    });
+    let mut tallied = stream::iter(tallied).buffered(AT_ONCE);
+    let (mut comparison, mut done, of) = (Comparison::default(), 0, ids.len() as u64);
+    tell(Progress { step, done, of });
+    while let Some((id, here, there)) = tallied.try_next().await? {
+        comparison.add(id, here.as_ref(), there.as_ref());
+        done += 1;
+        tell(Progress { step, done, of });
+    }
+    for kind in Apart::ALL {
+        add_apart(source, kind, &mut comparison.source).await.map_err(CopyError::Source)?;
+        add_apart(target, kind, &mut comparison.target).await.map_err(CopyError::Target)?;
+    }
+    let here = positions(source).await.map_err(CopyError::Source)?;
+    let there = positions(target).await.map_err(CopyError::Target)?;
+    comparison.is_ahead = there.iter().any(|(partition, there)| {
+        let here = here.get(partition);
+        here.is_some_and(|here| (here.epoch, here.entry) < (there.epoch, there.entry))
+    });
+    Ok(comparison)
+}
+
+async fn tallied(
+    store: &dyn Portable,
+    stream: Option<&StreamRecord>,
+) -> Result<Option<Tallies>, StoreError> {
+    match stream {
+        Some(stream) => Reading::new(store, stream.clone()).tallied().await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn add_apart(
+    store: &dyn Portable,
+    kind: Apart,
+    tallies: &mut Tallies,
+) -> Result<(), StoreError> {
+    let mut pages = Pages::of(store, kind);
+    while let Some(records) = pages.next().await? {
+        for record in &records {
+            tallies.add(record, 0);
+        }
+    }
+    Ok(())
+}
+
+/// There are few.
+async fn positions(store: &dyn Portable) -> Result<BTreeMap<String, Position>, StoreError> {
+    let (mut pages, mut positions) = (Pages::of(store, Apart::Positions), BTreeMap::new());
+    while let Some(records) = pages.next().await? {
+        for record in records {
+            if let Record::Position { partition, position } = record {
+                positions.insert(partition, position);
+            }
+        }
+    }
+    Ok(positions)
+}

@@ -1,0 +1,70 @@
+//! All that the servers hold, as records for another store, and such records as keys.
+//!
+//! Nothing is kept but what a slot knows of itself, so most is read by going through hashes. As long
+//! as nobody writes, that meets each field once; else the digests of a copy differ.
+
+mod read;
+mod write;
+
+use async_trait::async_trait;
+
+use super::{
+    RedisStore,
+    codec::{FORMAT, INCOMPLETE},
+    script,
+};
+use crate::{
+    delivery::outbox::Seq,
+    domain::{id::StreamId, stream::StreamConfig},
+    store::{
+        StoreError,
+        kept::PageToken,
+        portable::{Apart, Portable, Record, RecordPage, SetRecord},
+    },
+};
+
+#[async_trait]
+impl Portable for RedisStore {
+    async fn records(
+        &self,
+        kind: Apart,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<RecordPage, StoreError> {
+        read::apart(&self.slots, kind, after.as_ref(), limit).await
+    }
+
+    async fn list_rows(
+        &self,
+        stream: &StreamConfig,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<RecordPage, StoreError> {
+        read::list_rows(&self.slots, stream, after.as_ref(), limit).await
+    }
+
+    async fn set_numbers(&self, stream: &StreamId) -> Result<Vec<Seq>, StoreError> {
+        read::numbers(&self.slots, stream).await
+    }
+
+    async fn numbered_sets(
+        &self,
+        stream: &StreamId,
+        numbers: Vec<Seq>,
+    ) -> Result<Vec<SetRecord>, StoreError> {
+        read::sets(&self.slots, stream, &numbers).await
+    }
+
+    async fn put(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        write::put(&self.slots, records).await
+    }
+
+    async fn clear(&self, kind: Apart) -> Result<(), StoreError> {
+        write::clear(&self.slots, kind).await
+    }
+
+    async fn set_incomplete(&self, incomplete: bool) -> Result<(), StoreError> {
+        let version = if incomplete { INCOMPLETE } else { FORMAT };
+        self.slots.run(self.slots.call_shared(&script::MARK).arg(version)).await
+    }
+}

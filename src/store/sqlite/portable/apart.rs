@@ -1,0 +1,222 @@
+//! What belongs to no stream. Each kind is read in the order of its primary key, and a page goes on
+//! behind the key with which the one before ended.
+
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use uuid::Uuid;
+
+use crate::{
+    domain::subject::keys::SubjectKey,
+    store::{
+        StoreError,
+        kept::PageToken,
+        portable::{Apart, EventId, Marks, Record, RecordPage},
+        sqlite::{activity, append, clients, grants, ledger, row},
+    },
+};
+
+const CLIENTS: &str = "SELECT id, secret, provider, receiver, audience, scopes, created_at
+    FROM clients WHERE ?1 < id ORDER BY id LIMIT ?2";
+
+const TOKENS: &str = "SELECT hash, holder, created_at, expires_at, client
+    FROM grants WHERE ?1 < hash ORDER BY hash LIMIT ?2";
+
+const OPT_OUTS: &str =
+    "SELECT filed, account FROM opted_out WHERE ?1 < filed ORDER BY filed LIMIT ?2";
+
+const OPT_OUT: &str = "INSERT INTO opted_out (filed, account) VALUES (?1, ?2)
+    ON CONFLICT (filed) DO UPDATE SET account = excluded.account";
+
+const EVENT_IDS: &str = "SELECT provider, event_id, at, (
+        SELECT origin FROM events e WHERE e.provider = event_ids.provider AND accepted_at = at
+            AND e.event_id = event_ids.event_id
+    )
+    FROM event_ids WHERE (provider, event_id) > (?1, ?2) ORDER BY provider, event_id LIMIT ?3";
+
+const EVENT_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at";
+
+const EVENTS: &str = "SELECT provider, accepted_at, origin, event_id, type, txn, place,
+        stream_ids, withheld
+    FROM events WHERE (provider, accepted_at, origin) > (?1, ?2, ?3)
+    ORDER BY provider, accepted_at, origin LIMIT ?4";
+
+const POSITIONS: &str = "SELECT epoch, entry, partition
+    FROM positions WHERE ?1 < partition ORDER BY partition LIMIT ?2";
+
+const IDS_BEFORE: &str = "SELECT before FROM event_ids_forgotten";
+
+const FORGET_IDS: &str = "INSERT INTO event_ids_forgotten (one, before) VALUES (1, ?1)
+    ON CONFLICT (one) DO UPDATE SET before = excluded.before";
+
+pub(super) fn page(
+    db: &Connection,
+    kind: Apart,
+    after: Option<&PageToken>,
+    limit: usize,
+) -> Result<RecordPage, StoreError> {
+    let after = after.map_or("", |PageToken(raw)| raw);
+    let most = row::limit(limit);
+    let records = match kind {
+        Apart::Clients => select(db, CLIENTS, params![after, most], |found| {
+            clients::read(found).map(Record::Client)
+        }),
+        Apart::Tokens => select(db, TOKENS, params![after, most], token),
+        Apart::OptOuts => select(db, OPT_OUTS, params![of_hex(after)?, most], |found| {
+            Ok(Record::OptOut { identifier: key(found, 0)?, account: key(found, 1)? })
+        }),
+        Apart::EventIds => {
+            // A provider's name has no slash.
+            let (provider, event_id) = after.split_once('/').unwrap_or_default();
+            select(db, EVENT_IDS, params![provider, event_id, most], event_id_of)
+        }
+        Apart::Events => {
+            let mut parts = after.splitn(3, '/');
+            let provider = parts.next().unwrap_or_default();
+            let at: i64 = parts.next().and_then(|at| at.parse().ok()).unwrap_or(i64::MIN);
+            let origin = of_hex(parts.next().unwrap_or_default())?;
+            select(db, EVENTS, params![provider, at, origin, most], |found| {
+                ledger::recorded(found).map(|event| Record::Event(Box::new(event)))
+            })
+        }
+        Apart::Positions => select(db, POSITIONS, params![after, most], |found| {
+            let position = append::read_position(found)?;
+            Ok(Record::Position { partition: found.get(2)?, position })
+        }),
+        Apart::Marks => marks(db),
+    }?;
+    let next = if limit <= records.len() { records.last().and_then(place) } else { None };
+    Ok(RecordPage { records, next })
+}
+
+fn select(
+    db: &Connection,
+    sql: &str,
+    bounds: impl Params,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<Record>,
+) -> rusqlite::Result<Vec<Record>> {
+    db.prepare_cached(sql)?.query_map(bounds, read)?.collect()
+}
+
+/// Behind which record the next page goes on.
+fn place(last: &Record) -> Option<PageToken> {
+    let key = match last {
+        Record::Client(client) => client.id.to_string(),
+        Record::Token { grant, .. } => grant.hash.as_str().to_owned(),
+        Record::OptOut { identifier, .. } => to_hex(&identifier.0),
+        Record::EventId(id) => format!("{}/{}", id.provider, id.event_id),
+        Record::Event(event) => {
+            let origin = to_hex(event.origin.id().as_bytes());
+            format!("{}/{}/{origin}", event.provider, event.accepted_at.as_millis())
+        }
+        Record::Position { partition, .. } => partition.clone(),
+        Record::Stream(_) | Record::Subject(_) | Record::Set(_) | Record::Marks(_) => return None,
+    };
+    Some(PageToken(key))
+}
+
+fn token(found: &Row<'_>) -> rusqlite::Result<Record> {
+    let client: Option<String> = found.get(4)?;
+    let client = client.map(|_| row::text(found, 4)).transpose()?;
+    Ok(Record::Token { grant: grants::read(found)?, client })
+}
+
+fn event_id_of(found: &Row<'_>) -> rusqlite::Result<Record> {
+    let origin: Option<[u8; 16]> = found.get(3)?;
+    Ok(Record::EventId(EventId {
+        provider: row::text(found, 0)?,
+        event_id: found.get(1)?,
+        at: row::time(found, 2)?,
+        origin: origin.map(Uuid::from_bytes),
+        begun: false,
+    }))
+}
+
+fn marks(db: &Connection) -> rusqlite::Result<Vec<Record>> {
+    let read = |found: &Row<'_>| row::time(found, 0);
+    let ids_before = db.prepare_cached(IDS_BEFORE)?.query_row([], read).optional()?;
+    let marks = Marks { ids_before, activity_recorded_at: activity::recorded_at(db)? };
+    Ok(if marks == Marks::default() { Vec::new() } else { vec![Record::Marks(marks)] })
+}
+
+pub(super) fn put(db: &Connection, record: &Record) -> Result<(), StoreError> {
+    match record {
+        Record::Client(client) if clients::find(db, &client.id)?.as_ref() == Some(client) => {}
+        Record::Client(client) => clients::create(db, client)?,
+        Record::Token { grant, client: None } => grants::put(db, grant)?,
+        Record::Token { grant, client: Some(client) } => {
+            clients::issue(db, client, grant, usize::MAX)?;
+        }
+        Record::OptOut { identifier, account } => {
+            db.prepare_cached(OPT_OUT)?.execute(params![identifier.0, account.0])?;
+        }
+        // Whoever brings it again brings a new event.
+        Record::EventId(id) if id.begun => {}
+        Record::EventId(EventId { provider, event_id, at, .. }) => {
+            let columns = params![provider.as_str(), event_id, at.as_millis()];
+            db.prepare_cached(EVENT_ID)?.execute(columns)?;
+        }
+        Record::Event(event) => ledger::put(db, event)?,
+        Record::Position { partition, position } => append::set_position(db, partition, position)?,
+        Record::Marks(Marks { ids_before, activity_recorded_at }) => {
+            if let Some(at) = ids_before {
+                db.prepare_cached(FORGET_IDS)?.execute([at.as_millis()])?;
+            }
+            activity::record(db, &[], *activity_recorded_at)?;
+        }
+        Record::Stream(_) | Record::Subject(_) | Record::Set(_) => {
+            unreachable!("what belongs to a stream is written elsewhere")
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn clear(db: &Connection, kind: Apart) -> rusqlite::Result<()> {
+    db.execute_batch(match kind {
+        Apart::Clients => "DELETE FROM grants; DELETE FROM clients;",
+        Apart::Tokens => "DELETE FROM grants;",
+        Apart::OptOuts => "DELETE FROM opted_out;",
+        Apart::EventIds => "DELETE FROM event_ids;",
+        Apart::Events => "DELETE FROM events;",
+        Apart::Positions => "DELETE FROM positions;",
+        Apart::Marks => "DELETE FROM event_ids_forgotten; DELETE FROM activity_recorded;",
+    })
+}
+
+pub(super) fn key(found: &Row<'_>, column: usize) -> rusqlite::Result<SubjectKey> {
+    found.get(column).map(SubjectKey)
+}
+
+pub(super) fn to_hex(key: &[u8; 16]) -> String {
+    Uuid::from_bytes(*key).simple().to_string()
+}
+
+/// Before all keys if nothing is given.
+pub(super) fn of_hex(text: &str) -> Result<Vec<u8>, StoreError> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = Uuid::try_parse(text).map_err(|_| StoreError::NoSuchPage)?;
+    Ok(key.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::plan::plan;
+
+    #[test]
+    fn a_page_begins_where_the_one_before_ended() {
+        for (sql, how) in [
+            (CLIENTS, "(id>?)"),
+            (TOKENS, "(hash>?)"),
+            (OPT_OUTS, "(filed>?)"),
+            (EVENT_IDS, "((provider,event_id)>(?,?))"),
+            (EVENTS, "((provider,accepted_at,origin)>(?,?,?))"),
+            (POSITIONS, "(partition>?)"),
+        ] {
+            let steps = plan(sql);
+            assert!(steps[0].contains(how), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `ssfd store`.
+
+use serde_json::Value;
+
+use super::Workplace;
+
+const OPERATOR: [&str; 4] = ["tokens", "create", "operator", "--json"];
+
+/// From the configured store into a file.
+fn command<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["store", name, "--from", "config", "--to", "sqlite:copy.db"], more].concat()
+}
+
+fn tokens(report: &Value) -> (u64, u64) {
+    let count = |side: &str| report["kinds"]["tokens"][side].as_u64().expect("a number");
+    (count("source"), count("target"))
+}
+
+#[test]
+fn a_store_is_copied_again_and_again() {
+    let place = Workplace::new();
+    let first = place.prints_json(&OPERATOR);
+    let surveyed = place.prints_json(&command("copy", &["--dry-run", "--json"]));
+    assert_eq!((&surveyed["dry_run"], &surveyed["same"]), (&true.into(), &false.into()));
+    assert_eq!((tokens(&surveyed), &surveyed["records"]), ((1, 0), &1.into()));
+    assert!(!place.path("copy.db").exists(), "a dry run makes nothing");
+
+    let copied = place.prints_json(&command("copy", &["--json"]));
+    assert_eq!((&copied["dry_run"], &copied["same"]), (&false.into(), &true.into()));
+    assert_eq!(tokens(&copied), (1, 0));
+    let verified = place.succeeds(&command("verify", &[]));
+    assert!(verified.ends_with("both hold the same\n"), "{verified}");
+
+    // One for another: as many, and not the same.
+    place.succeeds(&["tokens", "revoke", first["id"].as_str().expect("an id")]);
+    place.prints_json(&OPERATOR);
+    let ended = place.run(&command("verify", &[]));
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stdout.contains("tokens") && ended.stdout.contains('*'), "{}", ended.stdout);
+    let said = "tokens differ: 1 in the source, 1 in the target, and not the same ones";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+
+    place.succeeds(&command("copy", &[]));
+    let again = place.succeeds(&command("copy", &[]));
+    assert!(again.ends_with("both hold the same\n"), "{again}");
+    place.configure("store.sqlite.path = \"copy.db\"\n");
+    let listed = place.prints_json(&["tokens", "list", "--json"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+}
+
+#[test]
+fn the_store_of_another_configuration_can_be_named() {
+    let place = Workplace::new();
+    place.succeeds(&OPERATOR);
+    std::fs::write(place.path("other.toml"), "store.sqlite.path = \"other.db\"\n")
+        .expect("written");
+    place.succeeds(&["store", "copy", "--from", "config", "--to", "config:other.toml"]);
+    assert!(place.path("other.db").exists());
+}
+
+#[test]
+fn a_store_that_a_daemon_serves_from_is_left_alone() {
+    let place = Workplace::new();
+    let mut daemon = place.serve();
+    daemon.addresses();
+    place.fails(&command("copy", &[]), &["config: another ssfd serves from ssfd.db"]);
+    std::fs::copy(place.path("ssfd.db"), place.path("copy.db")).expect("a copy");
+    let back = ["store", "copy", "--from", "sqlite:copy.db", "--to", "config"];
+    place.fails(&back, &["config: another ssfd serves from ssfd.db"]);
+}
+
+#[test]
+fn what_is_no_other_store_is_refused() {
+    let place = Workplace::new();
+    place.fails(&command("copy", &[]), &["config: ", "ssfd.db"]);
+    assert!(!place.path("ssfd.db").exists(), "a source is not made");
+    let same = ["store", "copy", "--from", "config", "--to", "sqlite:./ssfd.db"];
+    place.succeeds(&OPERATOR);
+    place.fails(&same, &["the source and the target are one store"]);
+    let usage = place.run(&["store", "copy", "--from", "postgres://x", "--to", "config"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(usage.stderr.contains("`sqlite:PATH`"), "{}", usage.stderr);
+}
