@@ -1,6 +1,7 @@
 //! The composition root: here every concrete type is named. Build, serve, drain.
 
 mod authorization;
+mod background;
 mod clock_steps;
 mod keys;
 mod lock;
@@ -17,8 +18,7 @@ use std::{
 use actix_web::{App as HttpApp, HttpServer, dev::Server, middleware};
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
-    time::{MissedTickBehavior, interval, timeout},
+    time::timeout,
 };
 
 use crate::{
@@ -30,21 +30,22 @@ use crate::{
     },
     auth::Authenticator,
     clock,
+    cluster::{Cluster, local::Local, teller::Teller, tenure::Tenure},
     config::{Config, ConfigError},
     directory::Directory,
     http::{self, Services, connection},
     ingest::{self, IngestError},
     push::client::{PushClient, PushClientError},
-    store::{HOLD_LIMIT, Store, StoreError},
+    store::{Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, Listener},
         readiness::Readiness,
     },
-    transmitter::Transmitter,
+    transmitter::{Sharing, Transmitter},
 };
 
-use self::clock_steps::ClockSteps;
+use self::background::Background;
 pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     keys::{KeyFileError, load as load_keys},
@@ -52,6 +53,9 @@ pub use self::{
     store::{open as open_store, open_to_read as open_store_to_read},
     tls::{TlsFileError, server_config},
 };
+
+/// Endpoints at fault that wait to be looked at; the actors of further ones wait for a place.
+const FAULTS_MAX: usize = 64;
 
 /// Why the daemon does not start. Each text says what to do about it or names what is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +96,7 @@ pub struct App {
     config: Config,
     services: Services,
     registry: Arc<Registry>,
+    cluster: Option<Arc<Cluster>>,
     faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
     tls: Option<rustls::ServerConfig>,
@@ -115,16 +120,19 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let push = PushClient::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let lock = store::lock(&config.store)?;
-    let store = open_store(&config.store).await?;
+    let (store, cluster) = store::open_to_serve(&config).await?;
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
     for stream in store.streams_with_list().await? {
         directory.subject_removed(&stream);
     }
+    let sharing = sharing(&config, cluster.as_deref());
+    let tenure = Arc::clone(&sharing.tenure);
     let signer = Signer::start(&config.signer, Arc::clone(&keys))?;
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),
         directory: Arc::clone(&directory),
+        tenure: Arc::clone(&tenure),
         signer: signer.clone(),
         push,
         hosts: Hosts::new(config.delivery.host_in_flight_max),
@@ -138,6 +146,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         Arc::clone(&registry),
         signer,
         config.poll.clone(),
+        sharing,
     ));
     transmitter.take_up_activity().await?;
     let services = Services {
@@ -145,12 +154,29 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         authenticator: Authenticator::new(Arc::clone(&store), authorization),
         keys,
         store,
+        tenure,
         readiness: Arc::default(),
         metrics,
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, faults, listeners, tls, lock })
+    Ok(App { config, services, registry, cluster, faults, listeners, tls, lock })
+}
+
+/// How this node lives with others, or that it is alone.
+fn sharing(config: &Config, cluster: Option<&Cluster>) -> Sharing {
+    match cluster {
+        Some(cluster) => Sharing {
+            tenure: Arc::clone(cluster.tenure()),
+            teller: Arc::clone(cluster.teller()),
+            activity_lag: config.process.activity_interval,
+        },
+        None => Sharing {
+            tenure: Arc::new(Tenure::alone(clock::instant())),
+            teller: Arc::new(Teller::silent()),
+            activity_lag: Duration::ZERO,
+        },
+    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -206,31 +232,42 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(),
     ) -> Result<(), StartError> {
-        let Self { config, services, registry, faults, listeners, tls, lock: _until_the_end } =
-            self;
+        let Self {
+            config,
+            services,
+            registry,
+            cluster,
+            faults,
+            listeners,
+            tls,
+            lock: _until_the_end,
+        } = self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
+        let mut living = match &cluster {
+            Some(cluster) => {
+                let local = Arc::clone(&transmitter) as Arc<dyn Local>;
+                Some(cluster.join(&local, Arc::clone(&services.readiness)).await)
+            }
+            None => None,
+        };
         let ingest = ingest::start(
             &config.ingest.redis,
             &transmitter,
             &services.store,
+            &services.tenure,
             &services.readiness,
             &stopped,
         )?;
-        let background = [
-            tokio::spawn(watch_activity(
-                Arc::clone(&transmitter),
-                config.process.activity_interval,
-            )),
-            tokio::spawn(metrics::keep_up(services.metrics.clone())),
-            tokio::spawn(sweep(
-                Arc::clone(&registry),
-                Arc::clone(&services.store),
-                config.delivery.sweep_interval,
-            )),
-            tokio::spawn(expire(Arc::clone(&services.store), config.clone())),
-            tokio::spawn(pause_at_fault(Arc::clone(&transmitter), faults)),
-        ];
+        let background = Background::start(
+            &config,
+            &transmitter,
+            &registry,
+            &services.store,
+            &services.tenure,
+            faults,
+            services.metrics.clone(),
+        );
         let workers = or_cores(config.public.workers);
         let public = server(Listener::Public, &services, listeners.public, tls, workers)?;
         // Few clients, and each of them quick.
@@ -247,24 +284,27 @@ impl App {
             for reader in ingest {
                 reader.await.ok();
             }
-            transmitter.release_long_polls();
-            for server in servers {
-                server.stop(true).await;
-            }
-            for server in serving {
-                server.await.ok();
-            }
+            let stop_listening = async {
+                transmitter.release_long_polls();
+                for server in servers {
+                    server.stop(true).await;
+                }
+                for server in serving {
+                    server.await.ok();
+                }
+            };
+            let hand_over = async {
+                if let Some(living) = &mut living {
+                    living.leave().await;
+                }
+            };
+            tokio::join!(stop_listening, hand_over);
             registry.drain().await;
         });
         if drained.await.is_err() {
             tracing::warn!("the drain ran out of time; what was under way is sent again later");
         }
-        background.iter().for_each(JoinHandle::abort);
-        if transmitter.watches_activity()
-            && let Err(error) = transmitter.record_activity().await
-        {
-            activity_failed(&error);
-        }
+        background.end(&transmitter).await;
         Ok(())
     }
 }
@@ -315,105 +355,4 @@ fn server(
         None => server.listen(listener)?,
     };
     Ok(server.run())
-}
-
-/// Endpoints at fault that wait to be looked at; the actors of further ones wait for a place.
-const FAULTS_MAX: usize = 64;
-
-async fn pause_at_fault(transmitter: Arc<Transmitter>, faults: mpsc::Receiver<EndpointFault>) {
-    transmitter.pause_at_fault(faults).await;
-}
-
-/// Finds work whose wake-up was lost; at once after a start, when there was none at all. A clock that
-/// went back would have what waits for its time wait longer by as much: that is noticed here.
-async fn sweep(registry: Arc<Registry>, store: Arc<dyn Store>, period: Duration) {
-    let mut steps = ClockSteps::new(clock::now(), clock::instant());
-    let mut tick = interval(period.max(Duration::from_millis(10)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut went_back = store.newest().await.ok().flatten().is_some_and(|at| clock::now() < at);
-    loop {
-        tick.tick().await;
-        let now = clock::now();
-        went_back |= steps.went_back(now, clock::instant());
-        if went_back {
-            match store.forget_waits(now).await {
-                Ok(sets) => {
-                    went_back = false;
-                    tracing::warn!(sets, "the clock went back; what waits is tried at once");
-                }
-                Err(error) => sweep_failed(&error),
-            }
-        }
-        if let Err(error) = registry.sweep().await {
-            sweep_failed(&error);
-        }
-    }
-}
-
-fn sweep_failed(error: &StoreError) {
-    metrics::store_error("sweep");
-    tracing::warn!(error = with_causes(error), "cannot look for work");
-}
-
-/// Records when streams were last active, and pauses those that were not for too long.
-async fn watch_activity(transmitter: Arc<Transmitter>, period: Duration) {
-    if !transmitter.watches_activity() {
-        return;
-    }
-    let mut tick = interval(period.max(Duration::from_millis(10)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        if let Err(error) = transmitter.record_activity().await {
-            activity_failed(&error);
-        }
-        if let Err(error) = transmitter.pause_inactive().await {
-            activity_failed(&error);
-        }
-    }
-}
-
-fn activity_failed(error: &(dyn std::error::Error + 'static)) {
-    metrics::store_error("activity");
-    tracing::warn!(error = with_causes(error), "cannot keep up with the activity of streams");
-}
-
-/// Removes what is kept long enough.
-async fn expire(store: Arc<dyn Store>, config: Config) {
-    let mut tick = interval(config.store.expiry_interval.max(Duration::from_millis(10)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let now = clock::now();
-        let expiry = config.expiry(now);
-        match store.limit_held(config.store.held_max, now - config.store.held_for, now).await {
-            Ok(dropped) => {
-                for (provider, sets) in dropped {
-                    metrics::sets_dead(&provider, HOLD_LIMIT, sets);
-                    tracing::warn!(%provider, sets, "paused streams held too much or too long");
-                }
-            }
-            Err(error) => {
-                metrics::store_error("limit_held");
-                tracing::warn!(error = with_causes(&error), "cannot bound what is held");
-            }
-        }
-        loop {
-            let expired = async {
-                let lists = store.expire_lists(now).await?;
-                let grants = store.expire_grants(now).await?;
-                let settled = store.expire(expiry.clone()).await?;
-                Ok::<_, StoreError>(lists || grants || settled)
-            };
-            match expired.await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    metrics::store_error("expire");
-                    tracing::warn!(error = with_causes(&error), "cannot remove what is old");
-                    break;
-                }
-            }
-        }
-    }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{load::load, provider::ProviderSettings};
 use crate::{
     actor::signer::SignerSettings,
+    cluster::settings::ClusterSettings,
     delivery::{poll::PollSettings, settings::DeliverySettings},
     domain::{id::ProviderName, provider::Provider, time::Timestamp},
     http::settings::{InternalSettings, PublicSettings},
@@ -33,6 +34,7 @@ pub struct Config {
     pub public: PublicSettings,
     pub internal: InternalSettings,
     pub store: StoreSettings,
+    pub cluster: ClusterSettings,
     pub ingest: IngestSettings,
     pub delivery: DeliverySettings,
     pub push: PushSettings,
@@ -174,6 +176,15 @@ impl Config {
         self.providers.get(provider).is_some_and(|settings| settings.interop)
     }
 
+    /// How far the clock of another node may be ahead of ours; a store in a file has one node.
+    pub fn clock_skew_max(&self) -> Duration {
+        match self.store.backend {
+            StoreBackend::Sqlite => Duration::ZERO,
+            // Each of the two may be so far from the server's.
+            StoreBackend::Redis => self.store.redis.clock_skew_max * 2,
+        }
+    }
+
     /// What is old enough to go at `now`.
     pub fn expiry(&self, now: Timestamp) -> Expiry {
         // No SET waits for longer.
@@ -233,6 +244,9 @@ impl Config {
         }
         if let Err((key, rule)) = self.store.redis.validate() {
             return invalid(format!("store.redis.{key}"), rule);
+        }
+        if let Err((key, rule)) = self.cluster.validate() {
+            return invalid(format!("cluster.{key}"), rule);
         }
         let redis = &self.ingest.redis;
         if redis.batch_max == 0 {

@@ -65,6 +65,8 @@ struct Index {
     selective: HashMap<ProviderName, BTreeSet<StreamId>>,
     /// How often a subject was removed from a stream, if it was.
     removals: HashMap<StreamId, u64>,
+    /// How often subjects were removed from streams that are not known.
+    removals_anywhere: u64,
 }
 
 /// Streams that get an event type, apart by what they do with a subject that is on no list.
@@ -166,7 +168,8 @@ impl Directory {
     pub fn revision(&self, id: &StreamId) -> Revision {
         let index = self.read();
         let version = index.streams.get(id).map_or(0, |stream| stream.version);
-        Revision { version, removals: index.removals.get(id).copied().unwrap_or_default() }
+        let removals = index.removals.get(id).copied().unwrap_or_default();
+        Revision { version, removals: removals + index.removals_anywhere }
     }
 
     /// A subject was removed from this stream, now or before this process began.
@@ -175,6 +178,11 @@ impl Directory {
         let Some(stream) = index.streams.get(id).cloned() else { return };
         index.selective.entry(stream.provider.clone()).or_default().insert(id.clone());
         *index.removals.entry(id.clone()).or_default() += 1;
+    }
+
+    /// Subjects were removed, and it is not known from which streams.
+    pub fn subjects_removed_anywhere(&self) {
+        self.write().removals_anywhere += 1;
     }
 
     /// Takes in a stream as it now stands in the store.

@@ -33,6 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     auth::Authenticator,
+    cluster::tenure::Tenure,
     domain::provider::Provider,
     http::{
         api::{Base, Resource},
@@ -56,6 +57,7 @@ pub struct Services {
     pub authenticator: Authenticator,
     pub keys: Arc<KeyRings>,
     pub store: Arc<dyn Store>,
+    pub tenure: Arc<Tenure>,
     pub readiness: Arc<Readiness>,
     pub metrics: PrometheusHandle,
     pub public: PublicSettings,
@@ -69,6 +71,7 @@ impl Services {
             .app_data(web::Data::new(self.authenticator.clone()))
             .app_data(web::Data::from(Arc::clone(&self.keys)))
             .app_data(web::Data::new(Arc::clone(&self.store)))
+            .app_data(web::Data::from(Arc::clone(&self.tenure)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
             .app_data(web::Data::new(self.metrics.clone()))
             .app_data(web::Data::new(self.internal.clone()));

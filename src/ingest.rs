@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    cluster::tenure::Tenure,
     domain::{id::ProviderName, provider::Provider},
     ingest::{consumer::Consumer, settings::RedisIngestSettings},
     store::Store,
@@ -53,12 +54,23 @@ pub fn client(settings: &RedisIngestSettings) -> Result<Option<redis::Client>, I
     client.map_err(IngestError::Url)
 }
 
-/// Reads every partition of every provider until `stop` turns true or its sender is gone. Nothing
-/// is read without a URL.
+/// The keys of all partitions of these providers; none without a URL.
+pub fn partitions<'a>(
+    settings: &RedisIngestSettings,
+    providers: impl Iterator<Item = &'a ProviderName>,
+) -> Vec<String> {
+    let of = |provider| Partition::of(provider, settings);
+    let partitions = providers.filter(|_| settings.url.is_some()).flat_map(of);
+    partitions.map(|partition| partition.key).collect()
+}
+
+/// Reads those partitions of every provider that this node holds, until `stop` turns true or its
+/// sender is gone. Nothing is read without a URL.
 pub fn start(
     settings: &RedisIngestSettings,
     transmitter: &Arc<Transmitter>,
     store: &Arc<dyn Store>,
+    tenure: &Arc<Tenure>,
     readiness: &Arc<Readiness>,
     stop: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, IngestError> {
@@ -75,11 +87,14 @@ pub fn start(
         provider,
         transmitter: Arc::clone(transmitter),
         store: Arc::clone(store),
+        tenure: Arc::clone(tenure),
         readiness: Arc::clone(readiness),
     });
     let start = |consumer: Consumer| {
         // Now and not in the task: nobody may find the daemon ready before it has connected.
-        consumer.state_changed(false);
+        if tenure.partitions().contains(&consumer.partition.key) {
+            consumer.state_changed(false);
+        }
         tokio::spawn(consumer.run(stop.clone()))
     };
     Ok(consumers.map(start).collect())

@@ -21,6 +21,8 @@ pub mod push;
 
 pub mod auth;
 
+pub mod cluster;
+
 pub mod actor;
 
 pub mod transmitter;

@@ -5,6 +5,7 @@ mod about;
 pub mod kept;
 pub mod ledger;
 pub mod redis;
+pub mod slot;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::{
     store::{
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::{EventRecord, RecordedEvent},
+        slot::SlotSet,
     },
 };
 
@@ -370,9 +372,13 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Push streams of which [`Self::read_due`] would read something: what a lost hint would leave
-    /// behind.
-    async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError>;
+    /// Push streams of these slots of which [`Self::read_due`] would read something: what a lost hint
+    /// would leave behind. A store of one node may tell of all slots.
+    async fn streams_with_work(
+        &self,
+        now: Timestamp,
+        slots: SlotSet,
+    ) -> Result<Vec<StreamId>, StoreError>;
 
     /// When the newest event was appended of those that are kept. A clock that is behind it has gone
     /// back.

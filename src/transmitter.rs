@@ -2,9 +2,11 @@
 
 mod activity;
 mod admission;
+mod changes;
 pub mod dead_letters;
 pub mod explain;
 pub mod faults;
+pub mod hear;
 pub mod operator;
 pub mod poll;
 pub mod publish;
@@ -26,6 +28,7 @@ use crate::{
     actor::{registry::Registry, signer::Signer},
     auth::Principal,
     clock,
+    cluster::{news::News, teller::Teller, tenure::Tenure},
     delivery::poll::PollSettings,
     directory::Directory,
     domain::{
@@ -87,6 +90,14 @@ impl From<StoreError> for RequestError {
     }
 }
 
+/// How this node shares the work with others, if there are any.
+pub struct Sharing {
+    pub tenure: Arc<Tenure>,
+    pub teller: Arc<Teller>,
+    /// How long other nodes may have known of a Receiver's activity before it is recorded.
+    pub activity_lag: Duration,
+}
+
 /// Performs the use cases. One for the whole daemon, shared by all of its edges.
 pub struct Transmitter {
     store: Arc<dyn Store>,
@@ -94,14 +105,16 @@ pub struct Transmitter {
     registry: Arc<Registry>,
     signer: Signer,
     poll: PollSettings,
+    sharing: Sharing,
     waiters: Arc<Waiters>,
-    /// Streams change one at a time, so that each change starts from what the last one left.
+    /// Streams change one at a time, so that each change starts from what the last one left. What
+    /// another node changes meanwhile, the store notices by the version.
     changes: tokio::sync::Mutex<()>,
-    /// When each stream's Receiver last asked for a verification.
+    /// When each stream's Receiver last asked this node for a verification.
     verified_at: Mutex<HashMap<StreamId, Timestamp>>,
     activity: Activity,
     told_findings: ToldFindings,
-    /// How fast each stream's Receiver adds and removes subjects.
+    /// How fast each stream's Receiver adds and removes subjects by way of this node.
     subject_paces: Mutex<HashMap<StreamId, Pace>>,
     /// The kinds of dead letters that were counted so far: each is a series of a metric.
     seen_dead: Mutex<BTreeSet<DeadKind>>,
@@ -114,6 +127,7 @@ impl Transmitter {
         registry: Arc<Registry>,
         signer: Signer,
         poll: PollSettings,
+        sharing: Sharing,
     ) -> Self {
         Self {
             store,
@@ -122,6 +136,7 @@ impl Transmitter {
             registry,
             signer,
             poll,
+            sharing,
             waiters: Arc::default(),
             changes: tokio::sync::Mutex::default(),
             verified_at: Mutex::default(),
@@ -161,8 +176,24 @@ impl Transmitter {
         self.directory.stream(id).ok_or(RequestError::StreamNotFound)
     }
 
-    /// Tells whoever delivers that these outboxes may have something new.
+    /// Tells whoever delivers that these outboxes may have something new, on whichever node.
     fn wake(&self, ids: &[StreamId], control: bool) {
+        self.wake_here(ids, control);
+        let Sharing { tenure, teller, .. } = &self.sharing;
+        if tenure.nodes() < 2 || teller.is_silent() {
+            return;
+        }
+        let now = clock::instant();
+        let pushed_here = |id: &StreamId| {
+            tenure.serves(id, now)
+                && self.directory.stream(id).is_some_and(|stream| stream.endpoint().is_some())
+        };
+        let elsewhere = ids.iter().filter(|id| !pushed_here(id));
+        teller.tell(News::woken(elsewhere, control));
+    }
+
+    /// Tells whoever delivers on this node.
+    fn wake_here(&self, ids: &[StreamId], control: bool) {
         self.registry.wake(ids, control);
         self.waiters.wake(ids);
     }

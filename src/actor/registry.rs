@@ -1,7 +1,8 @@
 //! The stream actors that are at work: starts them, notices when they are gone, starts them again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,7 +17,10 @@ use crate::{
     clock,
     delivery::machine::Flow,
     domain::id::StreamId,
-    store::StoreError,
+    store::{
+        StoreError,
+        slot::{Slot, SlotSet},
+    },
 };
 
 /// Stream id → actor. An actor exists while its stream has SETs to push and for a while after, so
@@ -44,12 +48,15 @@ impl Registry {
     }
 
     /// These streams may have new SETs, or were changed. A hint: what it misses, the sweep finds.
+    /// Those that another node serves are passed over.
     pub fn wake(&self, ids: &[StreamId], control: bool) {
         if ids.is_empty() || self.draining.load(Ordering::SeqCst) {
             return;
         }
+        let now = clock::instant();
+        // The lock first: who leaves a slot looks for its actors under it, and finds all.
         let mut actors = self.actors();
-        for id in ids {
+        for id in ids.iter().filter(|id| self.environment.tenure.serves(id, now)) {
             match actors.get(id).map(|actor| actor.try_send(Wake { control })) {
                 // A full mailbox holds a wake-up already.
                 Some(Ok(()) | Err(SendError::Full(_))) => {}
@@ -81,9 +88,9 @@ impl Registry {
         Some(actor)
     }
 
-    /// Looks for work whose wake-up was lost, and forgets actors that are gone.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        let with_work = self.environment.store.streams_with_work(clock::now()).await?;
+    /// Looks in these slots for work whose wake-up was lost, and forgets actors that are gone.
+    pub async fn sweep(&self, slots: SlotSet) -> Result<(), StoreError> {
+        let with_work = self.environment.store.streams_with_work(clock::now(), slots).await?;
         self.wake(&with_work, true);
         self.environment.hosts.forget(clock::now());
         let mut actors = self.actors();
@@ -91,12 +98,26 @@ impl Registry {
         Ok(())
     }
 
+    /// Starts no further attempt for the streams of these slots, which are served no more. What
+    /// comes for each slot resolves once those under way are over and recorded.
+    pub fn leave(&self, slots: SlotSet) -> Vec<(Slot, impl Future<Output = ()> + use<>)> {
+        let mut leaving: BTreeMap<Slot, Vec<Addr<StreamActor>>> =
+            slots.iter().map(|slot| (slot, Vec::new())).collect();
+        self.actors().retain(|id, actor| match leaving.get_mut(&Slot::of_stream(id)) {
+            Some(actors) => {
+                actors.push(actor.clone());
+                false
+            }
+            None => true,
+        });
+        leaving.into_iter().map(|(slot, actors)| (slot, drained(actors))).collect()
+    }
+
     /// Starts no further attempt, and returns once those under way are over and recorded.
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         let actors: Vec<_> = self.actors().drain().map(|(_, actor)| actor).collect();
-        // An actor that is gone has nothing under way.
-        join_all(actors.iter().map(|actor| actor.send(Drain))).await;
+        drained(actors).await;
         for thread in &self.threads {
             thread.stop();
         }
@@ -105,4 +126,9 @@ impl Registry {
     fn actors(&self) -> MutexGuard<'_, HashMap<StreamId, Addr<StreamActor>>> {
         self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn drained(actors: Vec<Addr<StreamActor>>) {
+    // An actor that is gone has nothing under way.
+    join_all(actors.iter().map(|actor| actor.send(Drain))).await;
 }

@@ -19,6 +19,7 @@ use crate::{
         signer::Signer,
     },
     clock,
+    cluster::tenure::Tenure,
     delivery::{
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
@@ -47,6 +48,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub struct Environment {
     pub store: Arc<dyn Store>,
     pub directory: Arc<Directory>,
+    pub tenure: Arc<Tenure>,
     pub signer: Signer,
     pub push: PushClient,
     pub hosts: Arc<Hosts>,
@@ -82,6 +84,8 @@ pub struct StreamActor {
     /// Until the actor has started.
     ended: Option<mpsc::UnboundedReceiver<Ended>>,
     tick: Option<SpawnHandle>,
+    /// Until it is looked again whether this node may begin attempts.
+    unsure: Option<SpawnHandle>,
     idle: Option<SpawnHandle>,
     draining: Vec<oneshot::Sender<()>>,
     environment: Arc<Environment>,
@@ -129,6 +133,7 @@ impl StreamActor {
             tell_ended,
             ended: Some(ended),
             tick: None,
+            unsure: None,
             idle: None,
             draining: Vec::new(),
             environment,
@@ -258,7 +263,27 @@ impl StreamActor {
         }));
     }
 
+    /// Whether attempts may begin. If not, it is looked again in a moment: the lease may be confirmed
+    /// by then, or this actor is told to end.
+    fn may_begin(&mut self, ctx: &mut Context<Self>) -> bool {
+        let serves = self.environment.tenure.serves(&self.id, clock::instant());
+        if !serves && self.unsure.is_none() {
+            self.unsure = Some(ctx.run_later(STORE_RETRY, |actor, ctx| {
+                actor.unsure = None;
+                let actions = actor.machine.on_tick(clock::now());
+                actor.perform(actions, ctx);
+            }));
+        }
+        serves
+    }
+
     fn store_failed(&self, operation: &'static str, error: &StoreError, ctx: &mut Context<Self>) {
+        if let StoreError::Fenced = error {
+            // What is under way here, the node that serves the stream now begins again.
+            tracing::info!(stream_id = %self.id, operation, "another node serves this stream now");
+            self.environment.tenure.fenced(&self.id);
+            return ctx.stop();
+        }
         metrics::store_error(operation);
         tracing::warn!(stream_id = %self.id, operation, error = with_causes(error), "the store failed");
         ctx.run_later(STORE_RETRY, |actor, ctx| {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     clock,
+    cluster::tenure::Tenure,
     store::{Store, kept::DeadCount},
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
@@ -18,7 +19,7 @@ use crate::{
 #[schemars(rename = "Readiness")]
 pub(super) struct View {
     ready: bool,
-    /// What is missing: `store`, or a stream of upstream.
+    /// What is missing: `store`, the lease of this node (`cluster`), or a stream of upstream.
     waiting_for: Vec<String>,
 }
 
@@ -49,6 +50,7 @@ pub(super) async fn ready(
 pub(super) async fn metrics(
     store: web::Data<Arc<dyn Store>>,
     handle: web::Data<PrometheusHandle>,
+    tenure: web::Data<Tenure>,
     transmitter: web::Data<crate::transmitter::Transmitter>,
 ) -> HttpResponse {
     match store.backlog().await {
@@ -78,5 +80,6 @@ pub(super) async fn metrics(
             tracing::warn!(error = with_causes(&error), "cannot count dead letters");
         }
     }
+    metrics::cluster_lease_age(tenure.lease_age(clock::instant()).unwrap_or_default());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render())
 }

@@ -6,14 +6,15 @@ use redis::{
     AsyncCommands, AsyncConnectionConfig, RedisError, RedisResult,
     aio::MultiplexedConnection,
     streams::{
-        StreamInfoStreamReply, StreamMaxlen, StreamPendingCountReply, StreamReadOptions,
-        StreamReadReply,
+        StreamInfoStreamReply, StreamMaxlen, StreamPendingCountReply, StreamPendingReply,
+        StreamReadOptions, StreamReadReply,
     },
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     clock,
+    cluster::tenure::Tenure,
     domain::{event::InvalidEvent, provider::Provider, set::Origin},
     ingest::{Partition, backoff::Backoff, entry::Entry, settings::RedisIngestSettings},
     store::{EntryId, Position, Store, StoreError},
@@ -27,17 +28,18 @@ use crate::{
 
 /// How long the server may take to answer beyond the time a read may block.
 const RESPONSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
-/// Entries that are acknowledged in one command.
+/// Entries that are acknowledged in one command, of those that somebody else was handed.
 const ACK_MAX: usize = 1000;
 /// The head of a rejected event that is kept with the reason, in bytes.
 const REJECTED_BYTES_MAX: usize = 4096;
 
-/// Reads one partition, in order.
+/// Reads one partition, in order, while this node holds it.
 ///
-/// The position in the store is the truth. The group in Redis is set to it whenever a connection
-/// is made, so that after a crash, a flush or a restored store reading goes on where the store
-/// ends: what was acknowledged and not kept cannot be, and what was kept and not acknowledged is
-/// skipped.
+/// The position in the store is the truth, and entries are read from there by their ids. The group in
+/// Redis only shows how far that is: it is set to the position behind each batch, and nothing is
+/// handed out by it. So no other reader can be given entries that are then missing here, as a node
+/// could that was cut off in the midst of a read; two that read side by side for a moment make the
+/// same SETs. Nothing is ever pending, nor is there a consumer to be removed.
 pub(super) struct Consumer {
     pub(super) client: redis::Client,
     pub(super) settings: RedisIngestSettings,
@@ -45,7 +47,16 @@ pub(super) struct Consumer {
     pub(super) provider: Arc<Provider>,
     pub(super) transmitter: Arc<Transmitter>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) tenure: Arc<Tenure>,
     pub(super) readiness: Arc<Readiness>,
+}
+
+/// A connection, and where it reads.
+struct Reading {
+    connection: MultiplexedConnection,
+    position: Position,
+    /// The group may have handed entries to somebody: an earlier version of this daemon did.
+    strays: bool,
 }
 
 /// Why reading stopped.
@@ -58,18 +69,36 @@ enum Interrupted {
 }
 
 impl Consumer {
-    /// Reads until `stop` says so; reconnects as often as it takes.
+    /// Reads while the partition is this node's, until `stop` says so.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut partitions = self.tenure.partitions();
+        let key = &self.partition.key;
+        let work = async {
+            loop {
+                partitions.until(key, true).await;
+                self.state_changed(false);
+                // What a read that is cut off here was given is read again, here or elsewhere.
+                tokio::select! {
+                    () = partitions.until(key, false) => {}
+                    () = self.read_for_ever() => {}
+                }
+                tracing::info!(partition = %key, "another node reads");
+                self.rests();
+            }
+        };
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = work => {}
+        }
+    }
+
+    /// Reconnects as often as it takes.
+    async fn read_for_ever(&self) {
         let mut backoff = Backoff::new(self.settings.reconnect_max);
         let mut connected = false;
         let mut told = false;
         loop {
-            let reading = self.read_on(&mut connected, &mut backoff);
-            let interrupted = tokio::select! {
-                // What a read that is cut off here was given is read again after the next start.
-                _ = stop.wait_for(|stop| *stop) => return,
-                interrupted = reading => interrupted,
-            };
+            let interrupted = self.read_on(&mut connected, &mut backoff).await;
             // One line for each change of state, not for each try.
             if connected || !told {
                 let partition = &self.partition.key;
@@ -77,28 +106,32 @@ impl Consumer {
                 self.state_changed(false);
             }
             (connected, told) = (false, true);
-            let wait = backoff.next(clock::dice());
-            if timeout(wait, stop.wait_for(|stop| *stop)).await.is_ok() {
-                return;
-            }
+            sleep(backoff.next(clock::dice())).await;
         }
     }
 
     /// Connects and reads until something fails.
     async fn read_on(&self, connected: &mut bool, backoff: &mut Backoff) -> Interrupted {
-        let (mut connection, mut position) = match self.prepare().await {
-            Ok(prepared) => prepared,
+        let mut reading = match self.prepare().await {
+            Ok(reading) => reading,
             Err(interrupted) => return interrupted,
         };
-        tracing::info!(partition = %self.partition.key, after = %position.entry, "reading");
+        let after = reading.position.entry;
+        tracing::info!(partition = %self.partition.key, %after, "reading");
         self.state_changed(true);
         *connected = true;
         loop {
-            if let Err(interrupted) = self.read_batch(&mut connection, &mut position).await {
+            if let Err(interrupted) = self.read_batch(&mut reading).await {
                 return interrupted;
             }
             backoff.reset();
         }
+    }
+
+    /// Another node reads this partition: here nothing is missing.
+    fn rests(&self) {
+        metrics::ingest_connected(&self.partition.key, false);
+        self.readiness.gained(&self.partition.key);
     }
 
     pub(super) fn state_changed(&self, connected: bool) {
@@ -111,7 +144,7 @@ impl Consumer {
     }
 
     /// Connects, and sets the group to the position that the store has.
-    async fn prepare(&self) -> Result<(MultiplexedConnection, Position), Interrupted> {
+    async fn prepare(&self) -> Result<Reading, Interrupted> {
         let mut connection = self.connect().await?;
         let (key, group) = (&self.partition.key, &self.settings.group);
         let made: RedisResult<()> = connection.xgroup_create_mkstream(key, group, "0").await;
@@ -121,9 +154,21 @@ impl Consumer {
             Err(error) => return Err(error.into()),
         };
         let position = self.position(&mut connection, group_is_new).await?;
-        let () = connection.xgroup_setid(key, group, position.entry.to_string()).await?;
-        self.acknowledge_behind(&mut connection, &position).await?;
-        Ok((connection, position))
+        let mut reading = Reading { connection, position, strays: true };
+        self.show(&mut reading).await?;
+        Ok(reading)
+    }
+
+    /// Shows upstream how far it was read. An error if the group is gone, and maybe the stream with
+    /// it: then reading begins anew.
+    async fn show(&self, reading: &mut Reading) -> RedisResult<()> {
+        let (key, group) = (&self.partition.key, &self.settings.group);
+        let last = reading.position.entry.to_string();
+        let () = reading.connection.xgroup_setid(key, group, &last).await?;
+        if reading.strays {
+            reading.strays = self.acknowledge_behind(reading).await?;
+        }
+        Ok(())
     }
 
     /// A connection of its own: a read that blocks holds up all else on its connection.
@@ -161,34 +206,32 @@ impl Consumer {
         Ok(position)
     }
 
-    /// Entries that were kept but not acknowledged, as by a crash between the two.
-    async fn acknowledge_behind(
-        &self,
-        connection: &mut MultiplexedConnection,
-        position: &Position,
-    ) -> RedisResult<()> {
+    /// Acknowledges what is kept of the entries that the group has handed out, to whomever. `true`
+    /// if there are others, which are still to be read.
+    async fn acknowledge_behind(&self, reading: &mut Reading) -> RedisResult<bool> {
         let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = position.entry.to_string();
+        let last = reading.position.entry.to_string();
+        let connection = &mut reading.connection;
         loop {
             let pending: StreamPendingCountReply =
                 connection.xpending_count(key, group, "-", &last, ACK_MAX).await?;
             let ids: Vec<String> = pending.ids.into_iter().map(|entry| entry.id).collect();
             if ids.is_empty() {
-                return Ok(());
+                let pending: StreamPendingReply = connection.xpending(key, group).await?;
+                return Ok(pending.count() != 0);
             }
             let _: usize = connection.xack(key, group, &ids).await?;
         }
     }
 
-    /// Reads entries, makes what is valid durable together with the position, and acknowledges.
-    async fn read_batch(
-        &self,
-        connection: &mut MultiplexedConnection,
-        position: &mut Position,
-    ) -> Result<(), Interrupted> {
-        let entries = self.read(connection).await?;
-        let Some(last) = entries.last() else { return Ok(()) };
-        let next = Position { epoch: position.epoch, entry: last.id };
+    /// Reads entries, makes what is valid durable together with the position, and shows it.
+    async fn read_batch(&self, reading: &mut Reading) -> Result<(), Interrupted> {
+        let entries = self.read(reading).await?;
+        let Some(last) = entries.last() else {
+            // A stream that is gone gives nothing either.
+            return Ok(self.show(reading).await?);
+        };
+        let next = Position { epoch: reading.position.epoch, entry: last.id };
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
         for entry in &entries {
             match self.admit(entry, next.epoch) {
@@ -197,15 +240,11 @@ impl Consumer {
             }
         }
         metrics::events_ingested(&self.provider.name, Source::Redis, entries.len());
-        // First of all, so that none is acknowledged and nowhere; a crash repeats it.
-        self.reject(connection, &rejected).await?;
+        // First of all, so that none is passed over and nowhere; a crash repeats it.
+        self.reject(&mut reading.connection, &rejected).await?;
         self.publish(valid, next.clone()).await?;
-        *position = next;
-        let ids: Vec<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
-        for ids in ids.chunks(ACK_MAX) {
-            let _: usize = connection.xack(&self.partition.key, &self.settings.group, ids).await?;
-        }
-        Ok(())
+        reading.position = next;
+        Ok(self.show(reading).await?)
     }
 
     /// The event of an entry, identified by the place it was read from.
@@ -219,15 +258,15 @@ impl Consumer {
         })
     }
 
-    async fn read(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Entry>> {
+    async fn read(&self, reading: &mut Reading) -> RedisResult<Vec<Entry>> {
         let block = usize::try_from(self.settings.block.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default()
-            .group(&self.settings.group, &self.settings.consumer)
             .count(self.settings.batch_max)
             // 0 would block for ever.
             .block(block.max(1));
+        let after = reading.position.entry.to_string();
         let reply: Option<StreamReadReply> =
-            connection.xread_options(&[&self.partition.key], &[">"], &options).await?;
+            reading.connection.xread_options(&[&self.partition.key], &[after], &options).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         Ok(entries.filter_map(|raw| Some(Entry::read(raw.id.parse().ok()?, raw))).collect())
     }

@@ -15,10 +15,8 @@ pub struct RedisIngestSettings {
     /// Streams per provider, named `<key>:0`, `<key>:1` and so on; 0 is one stream without a
     /// number. Order is kept within each.
     pub partitions: u32,
-    /// The consumer group, made on first use.
+    /// The consumer group that shows how far was read, made on first use.
     pub group: String,
-    /// The consumer's name in the group.
-    pub consumer: String,
     /// Entries that are read and made durable together.
     pub batch_max: usize,
     /// How long one read waits for entries.
@@ -40,7 +38,6 @@ impl Default for RedisIngestSettings {
             key_prefix: "ssf:events:".into(),
             partitions: 0,
             group: "ssfd".into(),
-            consumer: "ssfd".into(),
             batch_max: 500,
             block: Duration::from_secs(2),
             event_bytes_max: 256 << 10,

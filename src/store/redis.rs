@@ -1,7 +1,7 @@
 //! The store in Redis, for when one machine is not enough: a server, one behind Sentinels, or a
 //! Cluster.
 //!
-//! Streams are divided into [slots](Slot). All that is about one stream is in its slot, and each call
+//! Streams are divided into [slots](slot::Slot). All that is about one stream is in its slot, and each call
 //! about it is one script there: one step, and one round trip. A call about many streams is a script
 //! on each of their slots, sent together. What belongs to no stream has a slot by its name, or is with
 //! others of its kind in one place. `keys.rs` names every key, `codec.rs` the records.
@@ -21,13 +21,13 @@ mod judge;
 mod kept;
 mod keys;
 mod ledger;
+pub mod link;
 mod lists;
 mod outbox;
 mod poll;
 mod retention;
 mod script;
 mod settings;
-mod slot;
 mod slots;
 mod streams;
 
@@ -35,11 +35,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::{codec::FORMAT, slots::Slots};
+use self::{codec::FORMAT, link::Link, slots::Slots};
 pub use self::{
     epochs::Epochs,
     settings::{Checks, RedisSettings, Topology},
-    slot::{SLOTS, Slot},
 };
 use crate::{
     delivery::outbox::{Cursor, PendingSet, Reading, Seq, Settlement},
@@ -59,13 +58,14 @@ use crate::{
         Backlog, Due, Polled, Position, Store, StoreError, Waiting,
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::RecordedEvent,
+        slot::{self, SlotSet},
     },
 };
 
 /// The store in Redis. Connections are opened when they are needed and replaced when they break, so
 /// that a server that was away is served from again without a restart.
 pub struct RedisStore {
-    slots: Slots,
+    slots: Arc<Slots>,
 }
 
 impl RedisStore {
@@ -74,7 +74,7 @@ impl RedisStore {
     /// this node serves, if there are several nodes. Must be called within a runtime that outlives
     /// the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
-        let slots = Slots::new(settings, epochs)?;
+        let slots = Arc::new(Slots::new(settings, epochs)?);
         checks::check(slots.connections(), settings).await?;
         let version: u32 = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
         if version != FORMAT {
@@ -83,6 +83,11 @@ impl RedisStore {
             )));
         }
         Ok(Self { slots })
+    }
+
+    /// For nodes that share this store: what they say to each other by way of it.
+    pub fn link(&self) -> Link {
+        Link::new(Arc::clone(&self.slots))
     }
 }
 
@@ -219,8 +224,12 @@ impl Store for RedisStore {
         outbox::forget_waits(&self.slots, now).await
     }
 
-    async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError> {
-        outbox::streams_with_work(&self.slots, now).await
+    async fn streams_with_work(
+        &self,
+        now: Timestamp,
+        slots: SlotSet,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        outbox::streams_with_work(&self.slots, now, slots).await
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {

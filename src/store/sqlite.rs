@@ -47,6 +47,7 @@ use crate::{
         Backlog, Due, Polled, Position, Store, StoreError, Waiting,
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::RecordedEvent,
+        slot::SlotSet,
     },
 };
 
@@ -275,7 +276,11 @@ impl Store for SqliteStore {
         self.writer.run(move |db| outbox::forget_waits(db, now)).await
     }
 
-    async fn streams_with_work(&self, now: Timestamp) -> Result<Vec<StreamId>, StoreError> {
+    async fn streams_with_work(
+        &self,
+        now: Timestamp,
+        _: SlotSet,
+    ) -> Result<Vec<StreamId>, StoreError> {
         self.readers.run(move |db| outbox::streams_with_work(db, now)).await
     }
 

@@ -109,6 +109,17 @@ metrics! {
     counter "ssfd_status_changes_total" =
         status_change(provider: &ProviderName, status: &'static str, by: &'static str);
 
+    // Among nodes.
+
+    /// Nodes that live, as this one knows.
+    gauge "ssfd_cluster_nodes" = cluster_nodes() is nodes: usize;
+    /// Slots, of 256, whose streams this node delivers.
+    gauge "ssfd_cluster_slots" = cluster_slots() is slots: usize;
+    /// Partitions of upstreams that this node reads, where there are several nodes.
+    gauge "ssfd_cluster_partitions" = cluster_partitions() is partitions: usize;
+    /// Time since the lease of this node was last confirmed, 0 if it has none.
+    gauge "ssfd_cluster_lease_age_seconds" = cluster_lease_age() is age: Duration;
+
     // Around.
 
     /// HTTP requests answered, by listener and class of status.

@@ -63,6 +63,27 @@ impl Activity {
         self.streams().set(&stream.id, Last { at: now, timeout: *timeout });
     }
 
+    /// The time of all these streams begins anew, as if each had been active now.
+    pub(super) fn touch_all(&self, streams: &[Arc<StreamConfig>], now: Timestamp) {
+        for stream in streams {
+            self.touch(stream, now);
+        }
+    }
+
+    /// Takes in what other nodes recorded.
+    fn take_in(&self, record: ActivityRecord, all: &[Arc<StreamConfig>], now: Timestamp) {
+        let recorded: HashMap<_, _> = record.last.into_iter().collect();
+        let mut streams = self.streams();
+        for stream in all {
+            let Some(timeout) = self.timeouts.get(&stream.provider) else { continue };
+            // One that nobody has recorded yet was made a moment ago.
+            let at = recorded.get(&stream.id).map_or(now, |at| now.min(*at));
+            let last = streams.last.entry(stream.id.clone());
+            let last = last.or_insert(Last { at, timeout: *timeout });
+            last.at = last.at.max(at);
+        }
+    }
+
     pub(super) fn forget(&self, id: &StreamId) {
         let mut streams = self.streams();
         streams.last.remove(id);
@@ -190,7 +211,9 @@ impl Transmitter {
             let now = clock::now();
             let (taken, all) = self.activity.take_unrecorded();
             let ids: Vec<_> = taken.iter().map(|(id, _)| id.clone()).collect();
-            let recorded = self.store.record_activity(taken, all.then_some(now)).await;
+            // What other nodes have seen since they last recorded may be lost with them.
+            let recorded_at = all.then_some(now - self.sharing.activity_lag);
+            let recorded = self.store.record_activity(taken, recorded_at).await;
             if recorded.is_err() {
                 self.activity.put_back(ids);
             }
@@ -200,17 +223,25 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Pauses each enabled stream that nobody has cared for in too long.
+    /// Pauses each enabled stream that nobody has cared for in too long. Of several nodes, each judges
+    /// the streams that it serves, by what all have recorded; since others may have seen something
+    /// that they will record, that is so much later.
     pub async fn pause_inactive(&self) -> Result<(), RequestError> {
         let now = clock::now();
-        for id in self.activity.all_overdue(now) {
+        if !self.sharing.teller.is_silent() {
+            let record = self.store.activity().await?;
+            self.activity.take_in(record, &self.directory.all(|_| true), now);
+        }
+        let judged_at = now - self.sharing.activity_lag;
+        for id in self.activity.all_overdue(judged_at) {
             let stream = self.directory.stream(&id);
-            if stream.is_none_or(|stream| stream.status != StreamStatus::Enabled) {
+            let served = self.sharing.tenure.serves(&id, clock::instant());
+            if !served || stream.is_none_or(|stream| stream.status != StreamStatus::Enabled) {
                 continue;
             }
-            let Some(idle) = self.activity.overdue(&id, now) else { continue };
+            let Some(idle) = self.activity.overdue(&id, judged_at) else { continue };
             let reason = format!("no request for {} s (inactivity_timeout)", idle.as_secs());
-            let still = |_: &StreamConfig| self.activity.overdue(&id, now).is_some();
+            let still = |_: &StreamConfig| self.activity.overdue(&id, judged_at).is_some();
             match self.suspend(&id, &reason, still).await {
                 // It was deleted meanwhile.
                 Ok(_) | Err(RequestError::StreamNotFound) => {}
@@ -303,6 +334,22 @@ mod tests {
         assert_eq!(overdue(&activity, at(1010)), "a", "50 s of its 60 had gone");
         assert_eq!(overdue(&activity, at(1060)), "a b new", "no record lies in the future");
         assert_eq!(activity.take_unrecorded().0.len(), 3, "it counts from the next record on");
+    }
+
+    #[test]
+    fn what_another_node_saw_counts_as_well() {
+        let activity = watching();
+        activity.touch(&stream("a"), at(50));
+        activity.touch(&stream("b"), at(10));
+        let last = [("a", 20), ("b", 40), ("c", 30)];
+        let last = last.map(|(id, secs)| (stream(id).id.clone(), at(secs))).to_vec();
+        let record = ActivityRecord { last, recorded_at: None };
+        activity.take_in(record, &["a", "b", "c", "new"].map(stream), at(60));
+        assert_eq!(overdue(&activity, at(90)), "c");
+        assert_eq!(overdue(&activity, at(100)), "b c");
+        assert_eq!(overdue(&activity, at(110)), "a b c");
+        activity.touch_all(&["a", "b"].map(stream), at(110));
+        assert_eq!(overdue(&activity, at(120)), "c new");
     }
 
     #[test]

@@ -72,13 +72,16 @@ impl Transmitter {
         id: &StreamId,
         format: SubjectFormat,
     ) -> Result<Arc<StreamConfig>, RequestError> {
-        let _one_at_a_time = self.changes.lock().await;
-        let before = self.known(id)?;
-        if before.subject_format == format {
-            return Ok(before);
+        let mut tries = self.tries(id).await;
+        loop {
+            let before = self.known(id)?;
+            if before.subject_format == format {
+                return Ok(before);
+            }
+            let changed = self.update(before.with_subject_format(format)).await;
+            if !tries.again(&changed).await? {
+                return changed;
+            }
         }
-        let after = before.with_subject_format(format);
-        self.store.update_stream(after.clone()).await?;
-        Ok(self.reflect(after))
     }
 }

@@ -100,7 +100,7 @@ impl Transmitter {
         let now = clock::now();
         let settled = self.store.acknowledge(id, acknowledgement, now).await?;
         // What waited behind one of them may go out by another poll.
-        self.waiters.wake(std::slice::from_ref(id));
+        self.wake(std::slice::from_ref(id), false);
         let provider = &principal.provider;
         metrics::sets_delivered(provider, Method::Poll, settled.delivered.len());
         for appended_at in settled.delivered {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     clock,
+    cluster::tenure::Unsure,
     delivery::{
         lane::Lane,
         outbox::{Kind, NewSet},
@@ -52,6 +53,10 @@ impl Transmitter {
         events: Vec<Incoming>,
         position: Option<(String, Position)>,
     ) -> Result<Vec<Appended>, StoreError> {
+        if !self.sharing.tenure.is_sure(clock::instant()) {
+            // It would be matched with streams as they were.
+            return Err(StoreError::Unavailable(Arc::new(Unsure)));
+        }
         let now = clock::now();
         let listed = self.look_up(provider, &events, now).await?;
         let listed = listed.into_iter().chain(std::iter::repeat_with(Listed::default));

@@ -36,9 +36,14 @@ impl Transmitter {
         status: StreamStatus,
         reason: Option<String>,
     ) -> Result<Arc<StreamConfig>, RequestError> {
-        let _one_at_a_time = self.changes.lock().await;
-        let before = self.owned(principal, id)?;
-        self.turn(&before, status, reason, Initiator::Receiver).await
+        let mut tries = self.tries(id).await;
+        loop {
+            let before = self.owned(principal, id)?;
+            let changed = self.turn(&before, status, reason.as_deref(), Initiator::Receiver).await;
+            if !tries.again(&changed).await? {
+                return changed;
+            }
+        }
     }
 
     /// An operator wants it so. The Receiver is told by a stream-updated event, which is the last
@@ -49,11 +54,17 @@ impl Transmitter {
         status: StreamStatus,
         reason: Option<String>,
     ) -> Result<Arc<StreamConfig>, RequestError> {
-        let _one_at_a_time = self.changes.lock().await;
-        let before = self.known(id)?;
-        // It begins anew, and has the whole time before it.
-        self.activity.touch(&before, clock::now());
-        self.turn(&before, status, reason, Initiator::Transmitter).await
+        let mut tries = self.tries(id).await;
+        loop {
+            let before = self.known(id)?;
+            // It begins anew, and has the whole time before it.
+            self.activity.touch(&before, clock::now());
+            let by = Initiator::Transmitter;
+            let changed = self.turn(&before, status, reason.as_deref(), by).await;
+            if !tries.again(&changed).await? {
+                return changed;
+            }
+        }
     }
 
     /// Pauses a stream for a reason of our own, and tells its Receiver. `still` judges the stream as
@@ -62,16 +73,20 @@ impl Transmitter {
         &self,
         id: &StreamId,
         reason: &str,
-        still: impl FnOnce(&StreamConfig) -> bool,
+        still: impl Fn(&StreamConfig) -> bool,
     ) -> Result<bool, RequestError> {
-        let _one_at_a_time = self.changes.lock().await;
-        let before = self.known(id)?;
-        if before.status != StreamStatus::Enabled || !still(&before) {
-            return Ok(false);
+        let mut tries = self.tries(id).await;
+        loop {
+            let before = self.known(id)?;
+            if before.status != StreamStatus::Enabled || !still(&before) {
+                return Ok(false);
+            }
+            let (status, by) = (StreamStatus::Paused, Initiator::Transmitter);
+            let changed = self.turn(&before, status, Some(reason), by).await;
+            if !tries.again(&changed).await? {
+                return changed.map(|_| true);
+            }
         }
-        let reason = Some(reason.to_owned());
-        self.turn(&before, StreamStatus::Paused, reason, Initiator::Transmitter).await?;
-        Ok(true)
     }
 
     /// The change and its announcement are durable in one step, so that neither is without the
@@ -80,13 +95,13 @@ impl Transmitter {
         &self,
         before: &StreamConfig,
         status: StreamStatus,
-        reason: Option<String>,
+        reason: Option<&str>,
         by: Initiator,
     ) -> Result<Arc<StreamConfig>, RequestError> {
         let provider = self.directory.provider(&before.provider);
         let provider = provider.ok_or(RequestError::StreamNotFound)?;
         let now = clock::now();
-        let after = before.with_status(status, reason.map(|text| excerpt(&text)));
+        let after = before.with_status(status, reason.map(excerpt));
         let announcement = match before.status.announced(status, by) {
             Announce::Never => Announcement::None,
             Announce::Instead => Announcement::Instead(announcement(provider, &after, now)),

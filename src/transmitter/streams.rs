@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     auth::Principal,
     clock,
+    cluster::news::News,
     domain::{
         id::StreamId,
         provider::Provider,
@@ -73,18 +74,22 @@ impl Transmitter {
         id: &StreamId,
         change: Change,
         given: ReceiverMembers,
-        allowed: impl FnOnce(&StreamConfig) -> Result<(), RequestError>,
+        allowed: impl Fn(&StreamConfig) -> Result<(), RequestError>,
     ) -> Result<Arc<StreamConfig>, RequestError> {
         let given = given.bounded()?;
-        let _one_at_a_time = self.changes.lock().await;
-        let before = self.owned(principal, id)?;
-        allowed(&before)?;
-        let after = match change {
-            Change::Update => before.patched(given),
-            Change::Replace => before.replaced(given),
-        };
-        self.store.update_stream(after.clone()).await?;
-        Ok(self.reflect(after))
+        let mut tries = self.tries(id).await;
+        loop {
+            let before = self.owned(principal, id)?;
+            allowed(&before)?;
+            let after = match change {
+                Change::Update => before.patched(given.clone()),
+                Change::Replace => before.replaced(given.clone()),
+            };
+            let changed = self.update(after).await;
+            if !tries.again(&changed).await? {
+                return changed;
+            }
+        }
     }
 
     /// Deletes a stream and what waits on it: nothing is sent any more (SSF §8.1.1.5).
@@ -105,13 +110,19 @@ impl Transmitter {
         self.remove(id).await
     }
 
+    /// The same stream with other members than its status.
+    pub(super) async fn update(
+        &self,
+        after: StreamConfig,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        self.store.update_stream(after.clone()).await?;
+        Ok(self.reflect(after))
+    }
+
     async fn remove(&self, id: &StreamId) -> Result<(), RequestError> {
         self.store.delete_stream(id).await?;
-        self.directory.remove(id);
-        self.verified_at().remove(id);
-        self.subject_paces().remove(id);
-        self.activity.forget(id);
-        self.wake(std::slice::from_ref(id), false);
+        self.forget(id);
+        self.sharing.teller.tell(News::changed(id));
         Ok(())
     }
 
@@ -121,7 +132,8 @@ impl Transmitter {
         let shown = Arc::new(stream.clone());
         self.directory.put(stream);
         // It may have been announced.
-        self.wake(&[id], true);
+        self.wake_here(std::slice::from_ref(&id), true);
+        self.sharing.teller.tell(News::changed(&id));
         shown
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     auth::Principal,
     clock,
+    cluster::news::News,
     domain::{
         id::StreamId,
         provider::Provider,
@@ -48,7 +49,8 @@ impl Transmitter {
         // What waits in memory was read before: whoever delivers reads it again, and there it is
         // judged.
         self.directory.subject_removed(id);
-        self.wake(std::slice::from_ref(id), false);
+        self.wake_here(std::slice::from_ref(id), false);
+        self.sharing.teller.tell(News::narrowed(id));
         Ok(())
     }
 

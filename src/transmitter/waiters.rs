@@ -66,11 +66,15 @@ impl Waiters {
         }
     }
 
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+    pub(super) fn wake_all(&self) {
         for waiting in self.streams().values() {
             waiting.notify.notify_waiters();
         }
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.wake_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {

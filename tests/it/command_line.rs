@@ -213,6 +213,21 @@ impl Daemon {
         (address("public"), address("internal"))
     }
 
+    /// Whether there is such a line by now, from here on.
+    #[track_caller]
+    pub(crate) fn has_logged(&mut self, message: &str) -> bool {
+        let before = self.seen.len();
+        while let Ok(line) = self.log.try_recv() {
+            self.seen.push(serde_json::from_str(&line).expect("every line is JSON"));
+        }
+        self.seen[before..].iter().any(|line| line["message"] == message)
+    }
+
+    /// The lines that were read so far.
+    pub(crate) fn seen(&self) -> &[Value] {
+        &self.seen
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

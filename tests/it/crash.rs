@@ -6,7 +6,10 @@ mod ledger;
 mod traffic;
 mod trial;
 
+use ssfd::clock;
+
 use self::trial::Trial;
+use crate::harness::proxy::Line;
 
 /// Promises P1 to P3 of the design, where nothing ends as it should.
 #[actix_web::test]
@@ -120,6 +123,70 @@ async fn a_clock_that_steps_back_holds_nothing_up() {
     trial.some_arrive().await;
     trial.kill();
     trial.start_again().await;
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}
+
+/// One of three, by chance.
+fn any_node() -> usize {
+    usize::from(clock::random_uuid().as_bytes()[0] % 3)
+}
+
+/// Promises P1 to P3 on several nodes, of which some end, and others sleep through their lease.
+#[actix_web::test]
+async fn three_nodes_that_are_killed_and_stopped_and_sleep_lose_nothing() {
+    let mut trial = Trial::start_three_nodes().await;
+    for round in 0..12 {
+        trial.some_arrive().await;
+        let node = any_node();
+        match round % 3 {
+            0 => {
+                trial.kill_node(node);
+                trial.some_arrive().await;
+                trial.start_node(node).await;
+            }
+            1 => {
+                trial.signal_node(node, "STOP");
+                trial.nodes_are(2).await;
+                trial.some_arrive().await;
+                trial.signal_node(node, "CONT");
+                trial.nodes_are(3).await;
+            }
+            _ => {
+                trial.stop_node(node).await;
+                trial.some_arrive().await;
+                trial.start_node(node).await;
+            }
+        }
+    }
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}
+
+/// What was sent over a line that stalls arrives when others have gone on.
+#[actix_web::test]
+async fn three_nodes_whose_lines_to_redis_stall_and_are_cut_lose_nothing() {
+    let mut trial = Trial::start_three_nodes().await;
+    for round in 0..9 {
+        trial.some_arrive().await;
+        let node = any_node();
+        match round % 3 {
+            0 | 1 => {
+                let trouble = if round % 3 == 0 { Line::Stalls } else { Line::IsCut };
+                trial.set_line(node, trouble);
+                trial.nodes_are(2).await;
+                trial.some_arrive().await;
+                trial.set_line(node, Line::Passes);
+                trial.nodes_are(3).await;
+            }
+            _ => {
+                trial.kill_redis();
+                trial.start_redis().await;
+            }
+        }
+    }
     trial.some_arrive().await;
     let found = trial.finish().await;
     found.assert_complete();

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod http_client;
 pub(crate) mod operator;
 pub(crate) mod polling;
+pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each resource.
 
+mod cluster;
 mod command_line;
 mod crash;
 mod dependencies;

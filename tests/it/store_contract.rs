@@ -32,7 +32,7 @@ use ssfd::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry},
+    store::{Announcement, Append, AppendBatch, Appended, Store, kept::Expiry, slot::SlotSet},
 };
 use uuid::Uuid;
 

@@ -37,6 +37,9 @@ impl StreamActor {
             return;
         }
         let Some(destination) = self.destination.clone() else { return };
+        if !self.may_begin(ctx) {
+            return;
+        }
         self.sign(count, ctx);
         let signed = self.machine.ready().take_while(|set| self.signatures.has(set.seq));
         let signed = signed.take(count).count();

@@ -5,7 +5,7 @@
 //! to repeat any of ours is harmless (see [`script`](super::script)); but not after it ran out of
 //! time, so that a call comes to an end.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
@@ -28,6 +28,7 @@ use super::{
     settings::{RedisSettings, Topology},
     slot::Slot,
 };
+use crate::store::StoreError;
 
 /// All connections of a store.
 pub(super) struct Connections {
@@ -54,7 +55,7 @@ struct Opened {
 }
 
 #[derive(Clone)]
-enum Connection {
+pub(super) enum Connection {
     One(MultiplexedConnection),
     /// One to each node, replaced by the client itself.
     Cluster(ClusterConnection),
@@ -111,6 +112,13 @@ impl Connections {
             Value::Int(reached) if i64::from(wanted) <= reached => Ok(()),
             _ => Err((ErrorKind::Client, "too few replicas have the write").into()),
         }
+    }
+
+    /// A connection for reads that wait for as long as `block`.
+    pub(super) async fn connect_apart(&self, block: Duration) -> Result<Connection, StoreError> {
+        let mut settings = self.settings.clone();
+        settings.response_timeout += block;
+        Ok(Servers::of(&settings)?.connect(&settings).await?)
     }
 
     /// Sends a command to each server that is written to. Each answer comes with the server's
@@ -283,7 +291,7 @@ fn cluster(
     settings: &RedisSettings,
     certificates: Option<TlsCertificates>,
 ) -> ClusterClientBuilder {
-    let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let tls = urls.iter().all(is_tls);
     // The time of a call as a whole is bounded by that of its tries.
     let tries = settings.retries + 1;

@@ -11,6 +11,7 @@
 //! | `newest` | time | when the newest SET was appended |
 //! | `streams` | hash | the record of each stream, by its id |
 //! | `leaving` | hash | streams that were deleted and left something in other slots |
+//! | `changes` | stream | ids of streams that were changed, the last of them |
 //! | `waiting` | set | streams that have something in their outbox |
 //! | `dead` | sorted set | streams that have dead letters |
 //! | `providers` | set | providers that have something that expires |
@@ -45,6 +46,14 @@
 //! | `opted_out`, `account` | | accounts that opted out: see `accounts.lua` |
 //! | `activity_recorded` | time | until when all activity is recorded |
 //! | `grants`, `made`, `tokens`, `grants_expiry`, `clients` | | credentials: see `grants.lua` |
+//!
+//! What nodes share has the tag `{<head>:cluster}`:
+//!
+//! | of all nodes | type | what |
+//! |---|---|---|
+//! | `nodes` | hash | until when each node lives, and its stage: see `beat.lua` |
+//! | `slots`, `partitions` | hash | of each the node that has it, and in which epoch |
+//! | `feed` | stream | what nodes tell each other, the last of it |
 
 use super::slot::Slot;
 
@@ -53,12 +62,14 @@ use super::slot::Slot;
 pub(super) struct Keys {
     tags: Vec<String>,
     shared: String,
+    cluster: String,
 }
 
 impl Keys {
     pub(super) fn new(prefix: &str) -> Self {
         let tags = Slot::all().map(|slot| format!("{{{prefix}:{slot}}}")).collect();
-        Self { tags, shared: format!("{{{prefix}:all}}") }
+        let [shared, cluster] = ["all", "cluster"].map(|name| format!("{{{prefix}:{name}}}"));
+        Self { tags, shared, cluster }
     }
 
     /// The tag of a slot, with which each of its keys begins.
@@ -69,6 +80,11 @@ impl Keys {
     /// The tag of what is in no slot of its own, since it is changed together.
     pub(super) fn shared(&self) -> &str {
         &self.shared
+    }
+
+    /// The tag of what nodes share.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
     }
 }
 

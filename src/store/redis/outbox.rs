@@ -9,7 +9,7 @@ use super::{
 use crate::{
     delivery::outbox::{Cursor, Disposition, PendingSet, Reading, Seq, Settlement},
     domain::{id::StreamId, time::Timestamp},
-    store::{Backlog, Due, SUBJECT, StoreError, Waiting, kept::SetState},
+    store::{Backlog, Due, SUBJECT, StoreError, Waiting, kept::SetState, slot::SlotSet},
 };
 
 /// A SET as scripts return it: its number, its record, and its state.
@@ -180,9 +180,10 @@ pub(super) async fn next_due(
 pub(super) async fn streams_with_work(
     slots: &Slots,
     now: Timestamp,
+    of: SlotSet,
 ) -> Result<Vec<StreamId>, StoreError> {
     let now = codec::time(now);
-    let found: Vec<Vec<String>> = slots.run_on_all(&script::WORK, |call| call.arg(&now)).await?;
+    let found: Vec<Vec<String>> = slots.run_on(of, &script::WORK, |call| call.arg(&now)).await?;
     found.into_iter().flatten().map(codec::parsed).collect()
 }
 

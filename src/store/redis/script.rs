@@ -50,14 +50,14 @@ macro_rules! scripts {
 scripts! {
     OPEN: Write, "slot" "open";
 
-    CREATE: Write, "slot" "create";
+    CREATE: Write, "slot" "changed" "create";
     OWN: Write, "slot" "own";
     DISOWN: Write, "slot" "disown";
     OWNED: Read, "slot" "owned";
-    CHANGE: Write, "slot" "outbox" "settled" "change";
+    CHANGE: Write, "slot" "changed" "outbox" "settled" "change";
     MAKE_DUE: Write, "slot" "outbox" "make_due";
     DISCARD_ALL: Write, "slot" "outbox" "settled" "discard_all";
-    DELETE: Write, "slot" "delete";
+    DELETE: Write, "slot" "changed" "delete";
     LEFT: Write, "slot" "left";
     STREAMS: Read, "slot" "streams";
     STREAM: Read, "slot" "stream";
@@ -107,6 +107,14 @@ scripts! {
     ACTIVITY: Read, "slot" "activity";
     SET_RECORDED: Write, "slot" "set_recorded";
     RECORDED: Read, "slot" "recorded";
+
+    // No replica has to have what nodes share: a lease that is lost with a server runs out.
+    BEAT: Read, "slot" "beat";
+    DEPART: Read, "slot" "depart";
+    TELL: Read, "slot" "tell";
+    TOLD: Read, "slot" "told";
+    RAISE: Write, "slot" "raise";
+    CHANGES: Read, "slot" "changes";
 
     GRANT_PUT: Write, "slot" "grants" "grant_put";
     GRANT: Read, "slot" "grant";

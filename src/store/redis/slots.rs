@@ -13,12 +13,18 @@ use super::{
     settings::RedisSettings,
     slot::Slot,
 };
-use crate::{domain::id::StreamId, store::StoreError};
+use crate::{
+    domain::id::StreamId,
+    store::{StoreError, slot::SlotSet},
+};
 
 const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
 
 /// Where what has no slot of its own is, as far as connections go.
 const SHARED: &str = "all";
+
+/// The same for what nodes share.
+const CLUSTER: &str = "cluster";
 
 pub(super) struct Slots {
     connections: Connections,
@@ -50,6 +56,15 @@ impl Slots {
         Call::new(script, Slot::of(&[SHARED]), self.keys.shared())
     }
 
+    /// About what nodes share.
+    pub(super) fn call_cluster(&self, script: &'static Script) -> Call {
+        Call::new(script, Slot::of(&[CLUSTER]), self.keys.cluster())
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// By which right this node writes results of a stream, as an argument.
     pub(super) fn epoch(&self, stream: &StreamId) -> String {
         let epoch = self.epochs.epoch(Slot::of(&[stream.as_str()]));
@@ -77,7 +92,17 @@ impl Slots {
         script: &'static Script,
         arguments: impl Fn(Call) -> Call,
     ) -> Result<Vec<T>, StoreError> {
-        let calls = Slot::all().map(|slot| self.run(arguments(self.call(script, slot))));
+        self.run_on(SlotSet::ALL, script, arguments).await
+    }
+
+    /// The same on each of these slots, in their order.
+    pub(super) async fn run_on<T: FromRedisValue>(
+        &self,
+        slots: SlotSet,
+        script: &'static Script,
+        arguments: impl Fn(Call) -> Call,
+    ) -> Result<Vec<T>, StoreError> {
+        let calls = slots.iter().map(|slot| self.run(arguments(self.call(script, slot))));
         together(calls.collect()).await
     }
 }

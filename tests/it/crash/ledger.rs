@@ -66,7 +66,7 @@ pub(super) struct Accepted(pub(super) BTreeMap<String, u64>);
 pub(super) struct Found {
     pub(super) accepted: Accepted,
     /// By the name of the stream's kind.
-    pub(super) arrivals: Vec<(&'static str, Arrivals)>,
+    pub(super) arrivals: Vec<(String, Arrivals)>,
 }
 
 impl Found {

@@ -11,22 +11,52 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::ledger::Arrivals;
-use crate::harness::{events::about_with, http_client::post};
+use crate::harness::{
+    events::about_with,
+    http_client::{Answer, Call, post},
+};
 
 /// How many subjects each publisher speaks of.
 const SUBJECTS: u64 = 20;
 /// The shortest time between two events of a publisher, and between two tries of anybody.
 const PACE: Duration = Duration::from_millis(2);
 
-/// The daemon's addresses, which are others after each start; empty until the first.
+/// How long anybody waits for an answer before trying elsewhere.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A daemon's addresses, which are others after each start; empty until the first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Addresses {
     pub(super) public: String,
     pub(super) internal: String,
+}
+
+/// Those of all daemons. Each try goes to the next.
+#[derive(Clone)]
+pub(super) struct Directory {
+    known: watch::Receiver<Vec<Addresses>>,
+    tries: usize,
+}
+
+impl Directory {
+    pub(super) fn new(known: watch::Receiver<Vec<Addresses>>) -> Self {
+        Self { known, tries: 0 }
+    }
+
+    fn next(&mut self) -> Addresses {
+        let known = self.known.borrow();
+        self.tries += 1;
+        known[self.tries % known.len()].clone()
+    }
+}
+
+/// What a request is answered with in good time.
+async fn answer(call: Call) -> Option<Answer> {
+    timeout(PATIENCE, call.try_send()).await.ok()?.ok()
 }
 
 /// Each event has an id of its publisher's, under which it is published again until it is accepted.
@@ -79,21 +109,21 @@ pub(super) async fn publish_to_redis(
 
 /// Counts in `refused` what was answered, and not with 202.
 pub(super) async fn publish_over_http(
-    addresses: watch::Receiver<Addresses>,
+    mut daemons: Directory,
     token: String,
     refused: Arc<AtomicUsize>,
     stop: watch::Receiver<bool>,
 ) -> u64 {
     publish("http", stop, async |event| {
-        let url = format!("http://{}/events", addresses.borrow().internal);
-        match post(&url).bearer(&token).json(&event).try_send().await {
-            Ok(answer) if answer.status == 202 => true,
-            Ok(answer) => {
+        let url = format!("http://{}/events", daemons.next().internal);
+        match answer(post(&url).bearer(&token).json(&event)).await {
+            Some(answer) if answer.status == 202 => true,
+            Some(answer) => {
                 assert!(answer.status.is_server_error(), "{}", answer.text());
                 refused.fetch_add(1, Ordering::SeqCst);
                 false
             }
-            Err(_gone) => false,
+            None => false,
         }
     })
     .await
@@ -101,7 +131,7 @@ pub(super) async fn publish_over_http(
 
 /// Polls and acknowledges without end.
 pub(super) async fn poll(
-    addresses: watch::Receiver<Addresses>,
+    mut daemons: Directory,
     token: String,
     stream: String,
     arrivals: Arc<Arrivals>,
@@ -111,10 +141,10 @@ pub(super) async fn poll(
     let mut received: Vec<String> = Vec::new();
     loop {
         pace.tick().await;
-        let url = format!("http://{}/ssf/poll/{stream}", addresses.borrow().public);
+        let url = format!("http://{}/ssf/poll/{stream}", daemons.next().public);
         let body = json!({"maxEvents": 50, "ack": received});
-        let answer = post(&url).bearer(&token).json(&body).try_send().await;
-        let Some(answer) = answer.ok().filter(|answer| answer.status == 200) else { continue };
+        let answer = answer(post(&url).bearer(&token).json(&body)).await;
+        let Some(answer) = answer.filter(|answer| answer.status == 200) else { continue };
         let (json, text) = (answer.json(), answer.text());
         let sets = json["sets"].as_object().expect("every answer has `sets`");
         let mut sets: Vec<_> = sets.iter().collect();

@@ -1,4 +1,4 @@
-//! A daemon in a process of its own with traffic through it, and what may be done to it.
+//! Daemons in processes of their own with traffic through them, and what may be done to them.
 
 use std::{
     process::Command,
@@ -25,11 +25,12 @@ use crate::{
         events::SESSION_REVOKED,
         eventually,
         http_client::post,
+        proxy::{Line, Proxy},
         redis::Redis,
         redis_cluster::RedisCluster,
         streams::{by_poll, push_to},
     },
-    scripted_server::{Endpoint, Reply},
+    scripted_server::{Endpoint, Reply, Seen},
 };
 
 const EVENTS_KEY: &str = "ssf:events:default";
@@ -41,8 +42,8 @@ pub(super) struct Trial {
     redis: Redis,
     _cluster: Option<RedisCluster>,
     environment: Environment,
-    daemon: Option<Daemon>,
-    addresses: watch::Sender<Addresses>,
+    nodes: Vec<Node>,
+    addresses: watch::Sender<Vec<Addresses>>,
     receiver: Arc<Receiver>,
     endpoint: Endpoint,
     polled: Arc<Arrivals>,
@@ -50,6 +51,13 @@ pub(super) struct Trial {
     refused: Arc<AtomicUsize>,
     publishing: Vec<(&'static str, JoinHandle<u64>)>,
     stop_publishing: watch::Sender<bool>,
+}
+
+/// One of those that share the work; in most trials there is one.
+struct Node {
+    daemon: Option<Daemon>,
+    /// The line to Redis, if there are several nodes.
+    line: Option<Proxy>,
 }
 
 /// What the process is started in.
@@ -60,29 +68,40 @@ enum Environment {
     RedisStore,
     /// The store is a Cluster, and upstream publishes elsewhere.
     ClusterStore,
+    /// Three daemons, each with a line of its own to that Redis.
+    ThreeNodes,
     /// No file may grow beyond a megabyte or two.
     SmallDisk,
     /// Its clock follows the file `clock`.
     OtherClock,
 }
 
-/// The push endpoint of the trial.
-#[derive(Default)]
+/// The push endpoints of the trial, one for each stream.
 struct Receiver {
-    arrivals: Arrivals,
+    arrivals: Vec<Arrivals>,
     down: AtomicBool,
     refuses_every_tenth: AtomicBool,
 }
 
 impl Receiver {
-    fn answer(&self, n: usize, jws: &str) -> Reply {
+    fn new(streams: usize) -> Self {
+        Self {
+            arrivals: std::iter::repeat_with(Arrivals::default).take(streams).collect(),
+            down: AtomicBool::new(false),
+            refuses_every_tenth: AtomicBool::new(false),
+        }
+    }
+
+    /// `target` is the path of one of the streams, its number.
+    fn answer(&self, n: usize, target: &str, jws: &str) -> Reply {
         if self.down.load(Ordering::SeqCst) {
             return Reply::Nothing;
         }
         if self.refuses_every_tenth.load(Ordering::SeqCst) && n.is_multiple_of(10) {
             return Reply::status(503);
         }
-        self.arrivals.add(jws);
+        let stream: usize = target[1..].parse().expect("the path is a number");
+        self.arrivals[stream].add(jws);
         Reply::status(202)
     }
 }
@@ -98,6 +117,10 @@ impl Trial {
 
     pub(super) async fn start_on_cluster() -> Self {
         Self::start_in(Environment::ClusterStore, Workplace::new()).await
+    }
+
+    pub(super) async fn start_three_nodes() -> Self {
+        Self::start_in(Environment::ThreeNodes, Workplace::new()).await
     }
 
     pub(super) async fn start_with_small_disk() -> Self {
@@ -118,15 +141,21 @@ impl Trial {
             Environment::ClusterStore => Some(RedisCluster::start(3, 0).await),
             _ => None,
         };
+        // Whoever was killed is taken to live for as long as its lease lasts.
+        let leases = "cluster.heartbeat = \"200ms\"\ncluster.lease_ttl = \"1s\"\n";
         let store = match environment {
-            Environment::RedisStore => {
-                format!("store.backend = \"redis\"\nstore.redis.urls = [{:?}]\n", redis.url())
+            Environment::RedisStore | Environment::ThreeNodes => {
+                format!(
+                    "store.backend = \"redis\"\nstore.redis.urls = [{:?}]\n\
+                     store.redis.response_timeout = \"1s\"\n{leases}",
+                    redis.url()
+                )
             }
             Environment::ClusterStore => {
                 let urls = cluster.as_ref().map(RedisCluster::urls).unwrap_or_default();
                 format!(
                     "store.backend = \"redis\"\nstore.redis = {{ urls = {urls:?}, \
-                     topology = \"cluster\", checks = \"warn\" }}\n"
+                     topology = \"cluster\", checks = \"warn\" }}\n{leases}"
                 )
             }
             _ => String::new(),
@@ -145,17 +174,26 @@ impl Trial {
         let (publisher, manager) =
             (token(&["publisher"]), token(&["receiver", "--receiver", "rx", "--audience", "rx"]));
 
-        let receiver = Arc::new(Receiver::default());
+        // Each node delivers some streams.
+        let (nodes, streams) = match environment {
+            Environment::ThreeNodes => (3, 9),
+            _ => (1, 1),
+        };
+        let receiver = Arc::new(Receiver::new(streams));
         let answering = Arc::clone(&receiver);
-        let endpoint = Endpoint::start_plain(move |n, seen| answering.answer(n, seen.jws())).await;
+        let answer = move |n, seen: &Seen| answering.answer(n, &seen.target, seen.jws());
+        let endpoint = Endpoint::start_plain(answer).await;
 
-        let (addresses, known) = watch::channel(Addresses::default());
+        let (addresses, known) = watch::channel(vec![Addresses::default(); nodes]);
+        let daemons = traffic::Directory::new(known);
+        let line = || (nodes != 1).then(|| Proxy::to(&redis.socket()));
+        let nodes = (0..nodes).map(|_| Node { daemon: None, line: line() }).collect();
         let mut trial = Self {
             place,
             redis,
             _cluster: cluster,
             environment,
-            daemon: None,
+            nodes,
             addresses,
             receiver,
             polled: Arc::default(),
@@ -166,10 +204,17 @@ impl Trial {
             endpoint,
         };
         trial.start_again().await;
-        trial.create_stream(&manager, push_to(&trial.endpoint.url("/in"))).await;
+        for stream in 0..streams {
+            let endpoint = trial.endpoint.url(&format!("/{stream}"));
+            trial.create_stream(&manager, push_to(&endpoint)).await;
+        }
         let stream = trial.create_stream(&manager, by_poll()).await;
+        // They read all streams as they start.
+        for node in 1..trial.nodes.len() {
+            trial.start_node(node).await;
+        }
         let polled = Arc::clone(&trial.polled);
-        trial.polling = spawn_local(traffic::poll(known.clone(), manager, stream, polled));
+        trial.polling = spawn_local(traffic::poll(daemons.clone(), manager, stream, polled));
         let stop = || trial.stop_publishing.subscribe();
         let refused = Arc::clone(&trial.refused);
         trial.publishing = vec![
@@ -177,22 +222,29 @@ impl Trial {
                 "redis",
                 spawn_local(traffic::publish_to_redis(trial.redis.url(), EVENTS_KEY, stop())),
             ),
-            ("http", spawn_local(traffic::publish_over_http(known, publisher, refused, stop()))),
+            ("http", spawn_local(traffic::publish_over_http(daemons, publisher, refused, stop()))),
         ];
         trial
     }
 
     async fn create_stream(&self, token: &str, delivery: Value) -> String {
-        let url = format!("http://{}/ssf/streams", self.addresses.borrow().public);
+        let url = format!("http://{}/ssf/streams", self.addresses.borrow()[0].public);
         let body = json!({"events_requested": [SESSION_REVOKED], "delivery": delivery});
         let stream = post(&url).bearer(token).json(&body).send().await.expect(201).json();
         stream["stream_id"].as_str().expect("a stream has an id").to_owned()
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, node: usize) -> Command {
         let mut serve = self.place.ssfd(&["serve"]);
+        if let Some(line) = &self.nodes[node].line {
+            serve.env("SSFD_STORE__REDIS__URLS", line.url());
+            serve.env("SSFD_INGEST__REDIS__URL", line.url());
+        }
         match self.environment {
-            Environment::Ordinary | Environment::RedisStore | Environment::ClusterStore => {}
+            Environment::Ordinary
+            | Environment::RedisStore
+            | Environment::ClusterStore
+            | Environment::ThreeNodes => {}
             Environment::SmallDisk => {
                 // A write beyond the limit is an error, as on a full disk, where the signal for it
                 // is ignored. The limit is soft, so that it can be lifted.
@@ -217,25 +269,56 @@ impl Trial {
 
     /// Returns once it serves.
     pub(super) async fn start_again(&mut self) {
-        let command = self.command();
+        self.start_node(0).await;
+    }
+
+    pub(super) async fn start_node(&mut self, node: usize) {
+        let command = self.command(node);
         let started = spawn_blocking(move || {
             let mut daemon = Daemon::start(command);
             let (public, internal) = daemon.addresses();
             (daemon, Addresses { public, internal })
         });
         let (daemon, addresses) = started.await.expect("it starts");
-        self.addresses.send_replace(addresses);
-        self.daemon = Some(daemon);
+        self.addresses.send_modify(|all| all[node] = addresses);
+        self.nodes[node].daemon = Some(daemon);
     }
 
     /// Ends it at once (SIGKILL).
     pub(super) fn kill(&mut self) {
-        drop(self.daemon.take().expect("it runs"));
+        self.kill_node(0);
+    }
+
+    pub(super) fn kill_node(&mut self, node: usize) {
+        drop(self.nodes[node].daemon.take().expect("it runs"));
+    }
+
+    /// Stops it, or lets it go on, by the name of a signal: `STOP`, `CONT`.
+    pub(super) fn signal_node(&self, node: usize, name: &str) {
+        self.nodes[node].daemon.as_ref().expect("it runs").signal(name);
+    }
+
+    /// What becomes of the line from a node to Redis.
+    pub(super) fn set_line(&self, node: usize, line: Line) {
+        self.nodes[node].line.as_ref().expect("a line of its own").set(line);
+    }
+
+    /// Returns once so many nodes hold a lease.
+    pub(super) async fn nodes_are(&self, count: usize) {
+        eventually("nodes come or go", async || {
+            // Those whose time is over are removed with the next heartbeat of another.
+            count == self.redis.run::<usize>(&["HLEN", "{ssf:cluster}:nodes"]).await
+        })
+        .await;
     }
 
     /// Tells it to stop (SIGTERM), and waits until it has.
     pub(super) async fn stop(&mut self) {
-        let daemon = self.daemon.take().expect("it runs");
+        self.stop_node(0).await;
+    }
+
+    pub(super) async fn stop_node(&mut self, node: usize) {
+        let daemon = self.nodes[node].daemon.take().expect("it runs");
         daemon.signal("TERM");
         let (code, lines) = spawn_blocking(|| daemon.ends()).await.expect("it ends");
         assert_eq!(code, Some(0), "{lines:#?}");
@@ -263,14 +346,15 @@ impl Trial {
     }
 
     pub(super) fn make_disk_large(&self) {
-        let id = self.daemon.as_ref().expect("it runs").id().to_string();
+        let id = self.nodes[0].daemon.as_ref().expect("it runs").id().to_string();
         let lifted = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status();
         assert!(lifted.expect("prlimit of util-linux").success());
     }
 
     /// Returns once some more SETs have come, be it none.
     pub(super) async fn some_arrive(&self) {
-        let arrived = || self.receiver.arrivals.count() + self.polled.count();
+        let pushed = || self.receiver.arrivals.iter().map(Arrivals::count).sum::<usize>();
+        let arrived = || pushed() + self.polled.count();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
         let enough = arrived() + (clock::dice() * ARRIVALS_BETWEEN) as usize;
         eventually("SETs arrive", async || enough <= arrived()).await;
@@ -291,14 +375,18 @@ impl Trial {
             accepted.0.insert(by.to_owned(), count);
         }
         eventually("all that was accepted arrives", async || {
-            self.receiver.arrivals.has_all(&accepted) && self.polled.has_all(&accepted)
+            let pushed = &mut self.receiver.arrivals.iter();
+            pushed.all(|arrivals| arrivals.has_all(&accepted)) && self.polled.has_all(&accepted)
         })
         .await;
-        self.stop().await;
+        for node in 0..self.nodes.len() {
+            self.stop_node(node).await;
+        }
         self.polling.abort();
-        let arrivals = |arrivals: &Arrivals| arrivals.taken();
-        let arrivals =
-            vec![("push", arrivals(&self.receiver.arrivals)), ("poll", arrivals(&self.polled))];
+        let pushed = self.receiver.arrivals.iter().enumerate();
+        let mut arrivals: Vec<_> =
+            pushed.map(|(n, arrivals)| (format!("push {n}"), arrivals.taken())).collect();
+        arrivals.push(("poll".to_owned(), self.polled.taken()));
         Found { accepted, arrivals }
     }
 }

@@ -98,7 +98,7 @@ pub(super) async fn a_lane_waits_while_its_head_waits_for_a_retry(backend: impl 
     assert_eq!(at(4).await, ("c1".into(), Some(later(5))));
     assert_eq!(at(5).await, ("b1 c1".into(), Some(later(9))));
     assert_eq!(at(9).await, ("b1 a1 c1".into(), None));
-    let work = store.streams_with_work(NOW).await.expect("readable");
+    let work = store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable");
     assert_eq!(work, [id("st_1")]);
 }
 

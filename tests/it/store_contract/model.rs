@@ -302,7 +302,7 @@ async fn compare(store: &dyn Store, model: &mut Model) {
     let next_due = outgoing.iter().map(|kept| kept.due_at).filter(|at| now < *at).min();
     assert_eq!(store.next_due(&id("st_1"), now).await.expect("readable"), next_due);
     let (due, next_retry) = due(&outgoing, now);
-    let with_work = store.streams_with_work(now).await.expect("readable");
+    let with_work = store.streams_with_work(now, SlotSet::ALL).await.expect("readable");
     assert_eq!(!with_work.is_empty(), !due.is_empty());
     let read = store.read_due(&id("st_1"), up_to(100), now).await.expect("readable");
     assert_eq!((names(&read.sets), read.next_retry), (due, next_retry));

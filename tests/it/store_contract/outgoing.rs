@@ -97,7 +97,7 @@ pub(super) async fn a_settled_set_stays_as_it_is(backend: impl Backend) {
         settle(&*store, "st_1", settled, dead()).await;
     }
     assert!(pending(&*store, "st_1").await.is_empty());
-    assert!(store.streams_with_work(later(9)).await.expect("readable").is_empty());
+    assert!(store.streams_with_work(later(9), SlotSet::ALL).await.expect("readable").is_empty());
 }
 
 pub(super) async fn only_enabled_push_streams_with_something_due_have_work(backend: impl Backend) {
@@ -115,7 +115,7 @@ pub(super) async fn only_enabled_push_streams_with_something_due_have_work(backe
     settle(&*store, "st_done", first("st_done").await, Disposition::Delivered).await;
 
     let with_work = async |now| {
-        let mut streams = store.streams_with_work(now).await.expect("readable");
+        let mut streams = store.streams_with_work(now, SlotSet::ALL).await.expect("readable");
         streams.sort();
         streams
     };
@@ -149,10 +149,13 @@ pub(super) async fn a_stream_that_is_not_enabled_sends_its_announcement_alone(
         (names(&due.sets).join(" "), due.next_retry)
     };
     assert_eq!(read().await, ("a1".into(), None));
-    assert_eq!(store.streams_with_work(NOW).await.expect("readable"), [id("st_push")]);
+    assert_eq!(
+        store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable"),
+        [id("st_push")]
+    );
     let sent = seq(&*store, "st_push", "a1").await;
     settle(&*store, "st_push", sent, retry_at(later(60))).await;
-    assert!(store.streams_with_work(NOW).await.expect("readable").is_empty());
+    assert!(store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable").is_empty());
     assert_eq!(read().await, (String::new(), Some(later(60))));
 
     let taken = async |limit| {

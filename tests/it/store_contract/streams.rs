@@ -145,7 +145,7 @@ pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Back
         let failed = seq(&*store, stream, jti).await;
         settle(&*store, stream, failed, retry_at(later(60))).await;
     }
-    let due = async || store.streams_with_work(NOW).await.expect("readable");
+    let due = async || store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable");
 
     let given = ReceiverMembers { description: Some("eu".into()), ..ReceiverMembers::default() };
     let unmoved = push_stream("st_1").patched(given);
@@ -177,7 +177,7 @@ pub(super) async fn a_deleted_stream_leaves_nothing(backend: impl Backend) {
 
     assert_eq!(store.streams().await.expect("readable"), [push_stream("st_2")]);
     assert!(pending(&*store, "st_1").await.is_empty());
-    assert_eq!(store.streams_with_work(NOW).await.expect("readable"), [id("st_2")]);
+    assert_eq!(store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable"), [id("st_2")]);
     assert_eq!(store.backlog().await.expect("readable")[0].sets, 1);
     assert_eq!(store.next_due(&id("st_1"), NOW).await.expect("readable"), None);
     // The result of an attempt that was under way meets nothing.

@@ -25,6 +25,7 @@ if announce then
   end
 end
 call('HSET', key('streams'), id, new)
+changed(id)
 if announce == 'new' or (announce == 'instead' and withdrawn) then
   local seq = digits(numbers(1, appended_of(ARGV[6])))
   if call('HSETNX', key('jtis', id), ARGV[4], seq) == 1 then

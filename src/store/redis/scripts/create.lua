@@ -7,4 +7,5 @@ if call('HSETNX', key('streams'), id, stream) == 0 then
   return stream_of(id) == stream and 1 or 0
 end
 call('SADD', key('providers'), provider_of(stream))
+changed(id)
 return 1

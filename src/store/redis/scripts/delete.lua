@@ -13,4 +13,5 @@ call('HDEL', key('active'), id)
 call('UNLINK', key('sets', id), key('state', id), key('jtis', id), key('lanes', id), key('wait', id),
   key('fresh', id), key('retry', id), key('off', id), key('kept', id), key('letters', id),
   key('reasons', id), key('copies', id))
+changed(id)
 return 1

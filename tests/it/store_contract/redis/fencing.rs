@@ -1,6 +1,6 @@
 //! A node whose right to a slot is over writes no results into it.
 
-use ssfd::store::{StoreError, redis::Slot};
+use ssfd::store::{StoreError, slot::Slot};
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! A Cluster whose slots are moved from node to node while they are served from.
 
-use ssfd::store::{StoreError, redis::Slot};
+use ssfd::store::{StoreError, slot::Slot};
 
 use super::*;
 

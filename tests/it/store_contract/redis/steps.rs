@@ -6,7 +6,7 @@ use ssfd::{
         opt_out::OptOut,
         subject::{Subject, SubjectId, keys::SubjectKeys},
     },
-    store::{EntryId, Position, StoreError, kept::SetState, redis::Slot},
+    store::{EntryId, Position, StoreError, kept::SetState, slot::Slot},
 };
 
 use super::*;

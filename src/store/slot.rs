@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::id::StreamId;
+
 /// How many slots there are. Fixed for good: with another number, what is stored is not found.
 pub const SLOTS: u16 = 256;
 
@@ -9,6 +11,12 @@ pub const SLOTS: u16 = 256;
 /// about one stream is one atomic step there; and one node serves all of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
+
+/// Some of the slots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SlotSet([u64; WORDS]);
+
+const WORDS: usize = SLOTS as usize / 64;
 
 impl Slot {
     /// The slot of what is named by these parts. Stored by it, so the hash must stay the same from
@@ -21,6 +29,10 @@ impl Slot {
         // The low bits alone depend on little more than the last byte's.
         let folded = (hash ^ (hash >> 32)) % u64::from(SLOTS);
         Self(u16::try_from(folded).expect("below the number of slots"))
+    }
+
+    pub fn of_stream(id: &StreamId) -> Self {
+        Self::of(&[id.as_str()])
     }
 
     /// `None` beyond the last.
@@ -47,6 +59,59 @@ impl fmt::Display for Slot {
     }
 }
 
+impl SlotSet {
+    pub const NONE: Self = Self([0; WORDS]);
+    pub const ALL: Self = Self([u64::MAX; WORDS]);
+
+    pub fn contains(&self, slot: Slot) -> bool {
+        let (word, bit) = place(slot);
+        self.0[word] & bit != 0
+    }
+
+    pub fn insert(&mut self, slot: Slot) {
+        let (word, bit) = place(slot);
+        self.0[word] |= bit;
+    }
+
+    pub fn remove(&mut self, slot: Slot) {
+        let (word, bit) = place(slot);
+        self.0[word] &= !bit;
+    }
+
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// From the lowest to the highest.
+    pub fn iter(&self) -> impl Iterator<Item = Slot> + use<> {
+        let slots = *self;
+        Slot::all().filter(move |slot| slots.contains(*slot))
+    }
+}
+
+fn place(slot: Slot) -> (usize, u64) {
+    (slot.index() / 64, 1 << (slot.index() % 64))
+}
+
+impl FromIterator<Slot> for SlotSet {
+    fn from_iter<T: IntoIterator<Item = Slot>>(slots: T) -> Self {
+        slots.into_iter().fold(Self::NONE, |mut set, slot| {
+            set.insert(slot);
+            set
+        })
+    }
+}
+
+impl fmt::Debug for SlotSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Slot::number)).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +119,7 @@ mod tests {
     #[test]
     fn a_slot_is_the_same_in_every_build() {
         let numbers = ["st_1", "st_2", ""].map(|name| Slot::of(&[name]).number());
-        assert_eq!(numbers, [OF_ST_1, OF_ST_2, OF_NOTHING]);
+        assert_eq!(numbers, [104, 51, 147]);
         assert_ne!(Slot::of(&["ab", "c"]), Slot::of(&["a", "bc"]));
     }
 
@@ -68,7 +133,14 @@ mod tests {
         assert!(Some(&50) < least && most < Some(&150), "{least:?} to {most:?} of 100 each");
     }
 
-    const OF_ST_1: u16 = 104;
-    const OF_ST_2: u16 = 51;
-    const OF_NOTHING: u16 = 147;
+    #[test]
+    fn a_set_holds_what_was_put_in_and_not_taken_out() {
+        let slot = |number| Slot::numbered(number).expect("a slot");
+        let mut slots: SlotSet = [0, 63, 64, 255].map(slot).into_iter().collect();
+        slots.remove(slot(63));
+        slots.remove(slot(1));
+        assert_eq!(slots.iter().map(Slot::number).collect::<Vec<_>>(), [0, 64, 255]);
+        assert!(slots.contains(slot(64)) && !slots.contains(slot(65)));
+        assert_eq!((SlotSet::NONE.len(), slots.len(), SlotSet::ALL.len()), (0, 3, 256));
+    }
 }

@@ -1,0 +1,184 @@
+//! What nodes tell each other, and how an entry of the feed says it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::id::StreamId;
+
+/// The most streams that are named at a time; of more than these it is said that there are.
+const NAMED_MAX: usize = 1000;
+
+/// What one node did that others have to know of. Of wake-ups some may be lost; of all else a node
+/// that missed something compares what it has with the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct News {
+    /// Streams that were made, changed or deleted.
+    pub changed: BTreeSet<StreamId>,
+    /// Streams that a subject was removed from.
+    pub narrowed: BTreeSet<StreamId>,
+    /// Streams that may have new SETs; `true` if one of them may be a control event.
+    pub woken: BTreeMap<StreamId, bool>,
+    /// More was changed, or narrowed, than is named.
+    pub more_changed: bool,
+    /// More may have new SETs than are named.
+    pub more_woken: bool,
+    /// A node came or went.
+    pub nodes: bool,
+}
+
+impl News {
+    pub fn changed(id: &StreamId) -> Self {
+        Self { changed: [id.clone()].into(), ..Self::default() }
+    }
+
+    pub fn narrowed(id: &StreamId) -> Self {
+        Self { narrowed: [id.clone()].into(), ..Self::default() }
+    }
+
+    pub fn woken<'a>(ids: impl IntoIterator<Item = &'a StreamId>, control: bool) -> Self {
+        let woken = ids.into_iter().map(|id| (id.clone(), control)).collect();
+        Self { woken, ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Says both at once.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.narrowed.extend(other.narrowed);
+        for (id, control) in other.woken {
+            *self.woken.entry(id).or_default() |= control;
+        }
+        self.more_changed |= other.more_changed;
+        self.more_woken |= other.more_woken;
+        self.nodes |= other.nodes;
+        if NAMED_MAX < self.changed.len().max(self.narrowed.len()) {
+            self.more_changed = true;
+        }
+        if self.more_changed {
+            self.changed.clear();
+            self.narrowed.clear();
+        }
+        if NAMED_MAX < self.woken.len() {
+            self.more_woken = true;
+            self.woken.clear();
+        }
+    }
+
+    /// The fields of an entry that says it.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let woken = |wanted: bool| {
+            self.woken.iter().filter(move |(_, control)| **control == wanted).map(|(id, _)| id)
+        };
+        let flags =
+            [(self.more_changed, MORE_CHANGED), (self.more_woken, MORE_WOKEN), (self.nodes, NODES)];
+        let flags = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag));
+        let fields = [
+            ("changed", joined(&self.changed)),
+            ("narrowed", joined(&self.narrowed)),
+            ("woken", joined(woken(false))),
+            ("controlled", joined(woken(true))),
+            ("also", flags.collect::<Vec<_>>().join(" ")),
+        ];
+        fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    /// What an entry says. What it says in words of a later version is passed over.
+    pub(super) fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut news = Self::default();
+        for (field, value) in fields {
+            let words = value.split(' ');
+            let ids = words.clone().filter_map(|word| word.parse::<StreamId>().ok());
+            match field {
+                "changed" => news.changed.extend(ids),
+                "narrowed" => news.narrowed.extend(ids),
+                "woken" => news.woken.extend(ids.map(|id| (id, false))),
+                "controlled" => news.woken.extend(ids.map(|id| (id, true))),
+                "also" => words.for_each(|word| match word {
+                    MORE_CHANGED => news.more_changed = true,
+                    MORE_WOKEN => news.more_woken = true,
+                    NODES => news.nodes = true,
+                    _ => {}
+                }),
+                _ => {}
+            }
+        }
+        news
+    }
+}
+
+const MORE_CHANGED: &str = "more_changed";
+const MORE_WOKEN: &str = "more_woken";
+const NODES: &str = "nodes";
+
+fn joined<'a>(ids: impl IntoIterator<Item = &'a StreamId>) -> String {
+    ids.into_iter().map(StreamId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(n: usize) -> StreamId {
+        format!("st_{n}").parse().expect("a valid id")
+    }
+
+    fn ids() -> impl Strategy<Value = BTreeSet<StreamId>> {
+        prop::collection::btree_set((0..30_usize).prop_map(id), 0..6)
+    }
+
+    fn news() -> impl Strategy<Value = News> {
+        let woken = prop::collection::btree_map((0..30_usize).prop_map(id), any::<bool>(), 0..6);
+        (ids(), ids(), woken, any::<[bool; 3]>()).prop_map(|(changed, narrowed, woken, flags)| {
+            let [more_changed, more_woken, nodes] = flags;
+            News { changed, narrowed, woken, more_changed, more_woken, nodes }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_told_is_understood(news in news()) {
+            let fields = news.fields();
+            let read = News::of_fields(fields.iter().map(|(field, value)| (*field, value.as_str())));
+            prop_assert_eq!(read, news);
+        }
+
+        #[test]
+        fn together_they_say_what_each_said(one in news(), other in news()) {
+            let mut both = one.clone();
+            both.merge(other.clone());
+            for said in [one, other] {
+                prop_assert!(both.more_changed || said.changed.is_subset(&both.changed));
+                prop_assert!(both.more_changed || said.narrowed.is_subset(&both.narrowed));
+                let woken = |(id, control): (&StreamId, &bool)| {
+                    both.woken.get(id).is_some_and(|both| *both || !control)
+                };
+                prop_assert!(said.woken.iter().all(woken));
+                prop_assert!(both.nodes || !said.nodes);
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_streams_are_not_named() {
+        let mut news = News::default();
+        (0..NAMED_MAX).for_each(|n| news.merge(News::woken([&id(n)], false)));
+        assert!(!news.more_woken);
+        news.merge(News::woken([&id(NAMED_MAX)], true));
+        assert!(news.more_woken && news.woken.is_empty());
+        (0..=NAMED_MAX).for_each(|n| news.merge(News::changed(&id(n))));
+        news.merge(News::narrowed(&id(0)));
+        assert!(news.more_changed && news.changed.is_empty() && news.narrowed.is_empty());
+    }
+
+    #[test]
+    fn the_words_of_a_later_version_are_passed_over() {
+        let fields = [("later", "st_1"), ("changed", "st_2 a/b"), ("also", "later nodes")];
+        let expected = News { nodes: true, ..News::changed(&id(2)) };
+        assert_eq!(News::of_fields(fields), expected);
+        assert!(News::default().is_empty() && News::default().fields().is_empty());
+    }
+}

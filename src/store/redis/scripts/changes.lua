@@ -1,0 +1,22 @@
+-- What was changed in the slot, and by which streams.
+-- ARGV: the change that was heard of last; nothing, to ask only for the newest.
+-- Returns the newest change, whether it is known what was changed since, and the ids of the streams
+-- that were; all of the slot if it is not known.
+
+local after = ARGV[1]
+local newest = call('XREVRANGE', key('changes'), '+', '-', 'COUNT', 1)[1]
+newest = newest and newest[1] or '0-0'
+if after == '' or after == newest then return { newest, 1, {} } end
+
+-- What was heard of last is still there, or nothing was ever before what is.
+local known = after == '0-0' and call('XLEN', key('changes')) < 1000
+  or #call('XRANGE', key('changes'), after, after) == 1
+local streams = {}
+if known then
+  for _, change in ipairs(call('XRANGE', key('changes'), '(' .. after, '+')) do
+    streams[#streams + 1] = change[2][2]
+  end
+else
+  streams = call('HKEYS', key('streams'))
+end
+return { newest, known and 1 or 0, streams }

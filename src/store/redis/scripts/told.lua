@@ -1,0 +1,3 @@
+-- The newest entry of the feed.
+local newest = call('XREVRANGE', key('feed'), '+', '-', 'COUNT', 1)[1]
+return newest and newest[1] or '0-0'

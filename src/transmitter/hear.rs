@@ -1,0 +1,65 @@
+//! What other nodes did is taken in, and what the cluster asks of this one is done.
+
+use async_trait::async_trait;
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use super::Transmitter;
+use crate::{
+    clock,
+    cluster::{local::Local, news::News},
+    domain::id::StreamId,
+    store::{
+        StoreError,
+        slot::{Slot, SlotSet},
+    },
+};
+
+#[async_trait]
+impl Local for Transmitter {
+    async fn look_for_work(&self, slots: SlotSet) -> Result<(), StoreError> {
+        self.registry.sweep(slots).await
+    }
+
+    fn leave(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {
+        let left = self.registry.leave(slots).into_iter();
+        left.map(|(slot, ended)| (slot, ended.boxed())).collect()
+    }
+
+    async fn hear(&self, news: &News) -> Result<(), StoreError> {
+        for id in &news.changed {
+            let _one_at_a_time = self.changes.lock().await;
+            self.refresh(id).await?;
+        }
+        if news.more_changed {
+            // Which streams were changed, a comparison finds; which a subject was removed from, does
+            // not show. Whatever was read is read again, and there it is judged.
+            for id in self.store.streams_with_list().await? {
+                self.directory.subject_removed(&id);
+            }
+            self.directory.subjects_removed_anywhere();
+        }
+        for id in &news.narrowed {
+            self.directory.subject_removed(id);
+            self.wake_here(std::slice::from_ref(id), false);
+        }
+        for control in [true, false] {
+            let woken = news.woken.iter().filter(|(_, of)| **of == control);
+            let woken: Vec<StreamId> = woken.map(|(id, _)| id.clone()).collect();
+            self.wake_here(&woken, control);
+        }
+        if news.more_woken {
+            self.waiters.wake_all();
+            self.registry.sweep(self.sharing.tenure.slots()).await?;
+        }
+        Ok(())
+    }
+
+    fn streams_of(&self, slot: Slot) -> Vec<StreamId> {
+        let streams = self.directory.all(|stream| Slot::of_stream(&stream.id) == slot);
+        streams.iter().map(|stream| stream.id.clone()).collect()
+    }
+
+    fn bury(&self) {
+        self.activity.touch_all(&self.directory.all(|_| true), clock::now());
+    }
+}
