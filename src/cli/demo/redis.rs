@@ -124,7 +124,8 @@ impl RedisServer {
     /// Leaves nothing behind. The daemon must have stopped: it makes its group anew where it is
     /// missing.
     pub(super) async fn clear(mut self) -> Result<(), CliError> {
-        let keys = [self.key(), format!("{}:rejected", self.key())];
+        let key = self.key();
+        let keys = [format!("{key}:rejected"), format!("{key}:backlog"), key];
         let cleared: RedisResult<()> = match self.own {
             Some(_) => Ok(()),
             None => self.connection.del(&keys).await,

@@ -66,10 +66,10 @@ enum Environment {
     Ordinary,
     /// The store is the same Redis that upstream publishes to.
     RedisStore,
-    /// Three daemons, each with a line of its own to that Redis.
-    ThreeNodes,
     /// The store is a Cluster, and upstream publishes elsewhere.
     ClusterStore,
+    /// Three daemons, each with a line of its own to that Redis.
+    ThreeNodes,
     /// No file may grow beyond a megabyte or two.
     SmallDisk,
     /// Its clock follows the file `clock`.
@@ -115,12 +115,12 @@ impl Trial {
         Self::start_in(Environment::RedisStore, Workplace::new()).await
     }
 
-    pub(super) async fn start_three_nodes() -> Self {
-        Self::start_in(Environment::ThreeNodes, Workplace::new()).await
-    }
-
     pub(super) async fn start_on_cluster() -> Self {
         Self::start_in(Environment::ClusterStore, Workplace::new()).await
+    }
+
+    pub(super) async fn start_three_nodes() -> Self {
+        Self::start_in(Environment::ThreeNodes, Workplace::new()).await
     }
 
     pub(super) async fn start_with_small_disk() -> Self {
@@ -141,13 +141,13 @@ impl Trial {
             Environment::ClusterStore => Some(RedisCluster::start(3, 0).await),
             _ => None,
         };
+        // Whoever was killed is taken to live for as long as its lease lasts.
+        let leases = "cluster.heartbeat = \"200ms\"\ncluster.lease_ttl = \"1s\"\n";
         let store = match environment {
             Environment::RedisStore | Environment::ThreeNodes => {
-                // Whoever was killed is taken to live for as long as its lease lasts.
                 format!(
                     "store.backend = \"redis\"\nstore.redis.urls = [{:?}]\n\
-                     store.redis.response_timeout = \"1s\"\n\
-                     cluster.heartbeat = \"200ms\"\ncluster.lease_ttl = \"1s\"\n",
+                     store.redis.response_timeout = \"1s\"\n{leases}",
                     redis.url()
                 )
             }
@@ -155,7 +155,7 @@ impl Trial {
                 let urls = cluster.as_ref().map(RedisCluster::urls).unwrap_or_default();
                 format!(
                     "store.backend = \"redis\"\nstore.redis = {{ urls = {urls:?}, \
-                     topology = \"cluster\", checks = \"warn\" }}\n"
+                     topology = \"cluster\", checks = \"warn\" }}\n{leases}"
                 )
             }
             _ => String::new(),

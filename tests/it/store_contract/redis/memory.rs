@@ -20,8 +20,9 @@ async fn keys(server: &Redis) -> BTreeSet<String> {
 }
 
 /// What stays of a store in which nothing is: numbers that are not given again, names of providers,
-/// and how far things were forgotten.
-const STAYS: [&str; 6] = ["ids_before", "newest", "positions", "providers", "seq", "version"];
+/// the last that were changed, and how far things were forgotten.
+const STAYS: [&str; 7] =
+    ["changes", "ids_before", "newest", "positions", "providers", "seq", "version"];
 
 /// Some of everything that a SET may go through.
 async fn live_through(store: &RedisStore) {
