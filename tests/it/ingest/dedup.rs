@@ -15,6 +15,8 @@ use crate::harness::{
 async fn entries_that_were_handed_out_and_not_kept_are_read_again() {
     let redis = Redis::start().await;
     let mut scene = reading(&redis).await;
+    let ready = async || scene.daemon.readiness().await.status == 200;
+    eventually("it has made its group", ready).await;
     scene.daemon.stop().await;
     redis.publish(&key(), &about("s-1")).await;
     let read = ["XREADGROUP", "GROUP", "ssfd", "ssfd", "STREAMS", &key(), ">"];
