@@ -12,6 +12,9 @@ use crate::{
     store::{ActivityRecord, StoreError},
 };
 
+/// The end of time, as far as records know of it.
+const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+
 pub(super) async fn record(
     slots: &Slots,
     last: &[(StreamId, Timestamp)],
@@ -22,7 +25,7 @@ pub(super) async fn record(
         by_slot.entry(Slot::of(&[stream.as_str()])).or_default().push((stream, *at));
     }
     let calls = by_slot.into_iter().map(|(slot, streams)| {
-        let mut call = slots.call(&script::ACTIVE, slot);
+        let mut call = slots.call(&script::ACTIVE, slot).arg(codec::time(NEVER));
         call.push_all(streams.iter().map(|(stream, at)| (stream.as_str(), codec::time(*at))));
         slots.run::<()>(call)
     });
