@@ -215,6 +215,27 @@ async fn a_difference_is_named() {
     assert!(text.starts_with("dead letters differ, first those of st_push: "), "{text}");
 }
 
+/// What a server gives after a copy is above all that it was given by it, though its clock be behind.
+#[tokio::test]
+async fn what_comes_after_a_copy_lies_behind_it() {
+    let (from, to) = (Sqlite::new(), Standalone::default());
+    let (source, target) = (from.open().await, to.open().await);
+    create(&*source, vec![push_stream("st_1")]).await;
+    // In the first years of the clock, whose numbers have fewer digits.
+    for (name, millis) in [("j1", 5000), ("j2", 4000)] {
+        let events = vec![event(vec![set("st_1", name)])];
+        append(&*source, events, Timestamp::from_millis(millis)).await;
+    }
+    copy(&*source, &*target).await.expect("copied");
+    create(&*source, vec![push_stream("st_2")]).await;
+    append(&*source, vec![event(vec![set("st_2", "j3")])], Timestamp::from_millis(6000)).await;
+    copy(&*source, &*target).await.expect("copied again");
+    let later = vec![event(vec![set("st_1", "j4"), set("st_2", "j5")])];
+    append(&*target, later, Timestamp::from_millis(3000)).await;
+    assert_eq!(names(&pending(&*target, "st_1").await), ["j1", "j2", "j4"]);
+    assert_eq!(names(&pending(&*target, "st_2").await), ["j3", "j5"]);
+}
+
 /// As a node leaves it that ends in the middle of a change of status.
 #[tokio::test]
 async fn what_a_disabled_stream_had_waiting_is_not_brought_back() {

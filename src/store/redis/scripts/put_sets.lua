@@ -2,11 +2,15 @@
 -- one of this jti.
 -- ARGV: of each SET: stream, jti, record, state or nothing.
 
-local sets = #ARGV / 4
-local last, newest = call('INCRBY', key('seq'), sets), call('GET', key('newest')) or ''
+local sets, newest = #ARGV / 4, call('GET', key('newest')) or ''
+for n = 3, #ARGV, 4 do
+  if newest < appended_of(ARGV[n]) then newest = appended_of(ARGV[n]) end
+end
+call('SET', key('newest'), newest)
+local first = numbers(sets, newest)
 for n = 1, sets do
   local id, jti, set, after = unpack(ARGV, n * 4 - 3, n * 4)
-  local stream, seq = stream_of(id), digits(last - sets + n)
+  local stream, seq = stream_of(id), digits(first + n - 1)
   if stream and call('HSETNX', key('jtis', id), jti, seq) == 1 then
     call('HSET', key('sets', id), seq, set)
     if waits(after ~= '' and after) then
@@ -17,7 +21,5 @@ for n = 1, sets do
     end
     local original = copy_of(set)
     if original then call('ZADD', key('copies', id), 0, original .. '|' .. seq) end
-    if newest < appended_of(set) then newest = appended_of(set) end
   end
 end
-if newest ~= '' then call('SET', key('newest'), newest) end
