@@ -281,7 +281,10 @@ impl StreamActor {
         if let StoreError::Fenced = error {
             // What is under way here, the node that serves the stream now begins again.
             tracing::info!(stream_id = %self.id, operation, "another node serves this stream now");
-            self.environment.tenure.fenced(&self.id);
+            if self.draining.is_empty() {
+                // Else it is known that the slot was lost, and by now this node may have it again.
+                self.environment.tenure.fenced(&self.id);
+            }
             return ctx.stop();
         }
         metrics::store_error(operation);

@@ -116,11 +116,7 @@ impl Node {
         let lease_ttl = self.cluster.settings.lease_ttl;
         let arguments = wire::arguments(&beat, lease_ttl);
         let sent_at = clock::instant();
-        let said = self.cluster.link.beat(&arguments);
-        let said = timeout(lease_ttl / 3, said).await.unwrap_or_else(|late| {
-            // Late, it is of no use.
-            Err(StoreError::Unavailable(Arc::new(late)))
-        });
+        let said = self.cluster.link.beat(&arguments, lease_ttl / 3).await;
         let answer = match said.and_then(wire::answer) {
             Ok(answer) => answer,
             Err(error) => {

@@ -191,3 +191,21 @@ async fn three_nodes_whose_lines_to_redis_stall_and_are_cut_lose_nothing() {
     let found = trial.finish().await;
     found.assert_complete();
 }
+
+/// In order, so that the Cluster itself loses nothing.
+#[actix_web::test]
+async fn three_nodes_whose_cluster_fails_over_lose_nothing() {
+    let mut trial = Trial::start_three_nodes_on_cluster().await;
+    for replica in 0..3 {
+        trial.some_arrive().await;
+        trial.fail_over_to(replica).await;
+        trial.some_arrive().await;
+        let node = any_node();
+        trial.kill_node(node);
+        trial.some_arrive().await;
+        trial.start_node(node).await;
+    }
+    trial.some_arrive().await;
+    let found = trial.finish().await;
+    found.assert_complete();
+}

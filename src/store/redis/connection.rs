@@ -114,6 +114,16 @@ impl Connections {
         }
     }
 
+    /// Opens others for the calls that come. Those that are under way keep theirs.
+    pub(super) fn leave(&self) {
+        for line in &self.lines {
+            // One that is locked is being opened.
+            if let Ok(mut line) = line.try_lock() {
+                *line = None;
+            }
+        }
+    }
+
     /// A connection for reads that wait for as long as `block`.
     pub(super) async fn connect_apart(&self, block: Duration) -> Result<Connection, StoreError> {
         let mut settings = self.settings.clone();
@@ -145,9 +155,11 @@ impl Connections {
         };
         let answer = answer.and_then(Value::extract_error);
         // An answer that does not come may be one that cannot: the way may be gone, and nobody told.
+        // A Cluster's client replaces what breaks by itself, but may wait for itself in doing so.
         if let Err(error) = &answer
-            && self.settings.topology != Topology::Cluster
-            && (error.is_unrecoverable_error() || error.is_timeout() || error.kind() == READ_ONLY)
+            && (error.is_timeout()
+                || (self.settings.topology != Topology::Cluster
+                    && (error.is_unrecoverable_error() || error.kind() == READ_ONLY)))
         {
             let mut line = line.lock().await;
             if line.as_ref().is_some_and(|opened| opened.number == number) {

@@ -8,6 +8,8 @@ use redis::{
     streams::{StreamReadOptions, StreamReadReply},
 };
 
+use tokio::time::timeout;
+
 use super::{
     codec,
     connection::Connection,
@@ -62,9 +64,17 @@ impl Link {
     }
 
     /// A heartbeat, by the arguments of `scripts/beat.lua`. `None` if the node was thought alive and
-    /// is not among the others.
-    pub async fn beat(&self, arguments: &[String]) -> Result<Option<Heard>, StoreError> {
-        self.run(&script::BEAT, arguments).await
+    /// is not among the others. Later than `within` its answer is of no use; then other connections
+    /// are tried.
+    pub async fn beat(
+        &self,
+        arguments: &[String],
+        within: Duration,
+    ) -> Result<Option<Heard>, StoreError> {
+        timeout(within, self.run(&script::BEAT, arguments)).await.unwrap_or_else(|late| {
+            self.slots.connections().leave();
+            Err(StoreError::Unavailable(Arc::new(late)))
+        })
     }
 
     /// From now on results of a slot are taken in this epoch of this node. Returns 0, or the epoch

@@ -40,7 +40,7 @@ const ARRIVALS_BETWEEN: f64 = 150.0;
 pub(super) struct Trial {
     place: Workplace,
     redis: Redis,
-    _cluster: Option<RedisCluster>,
+    cluster: Option<RedisCluster>,
     environment: Environment,
     nodes: Vec<Node>,
     addresses: watch::Sender<Vec<Addresses>>,
@@ -70,6 +70,8 @@ enum Environment {
     ClusterStore,
     /// Three daemons, each with a line of its own to that Redis.
     ThreeNodes,
+    /// Three daemons whose store is a Redis Cluster, apart from what upstream publishes to.
+    ThreeNodesOnCluster,
     /// No file may grow beyond a megabyte or two.
     SmallDisk,
     /// Its clock follows the file `clock`.
@@ -123,6 +125,10 @@ impl Trial {
         Self::start_in(Environment::ThreeNodes, Workplace::new()).await
     }
 
+    pub(super) async fn start_three_nodes_on_cluster() -> Self {
+        Self::start_in(Environment::ThreeNodesOnCluster, Workplace::new()).await
+    }
+
     pub(super) async fn start_with_small_disk() -> Self {
         Self::start_in(Environment::SmallDisk, Workplace::new()).await
     }
@@ -139,23 +145,24 @@ impl Trial {
         redis.start_again().await;
         let cluster = match environment {
             Environment::ClusterStore => Some(RedisCluster::start(3, 0).await),
+            Environment::ThreeNodesOnCluster => Some(RedisCluster::start(3, 1).await),
             _ => None,
         };
-        // Whoever was killed is taken to live for as long as its lease lasts.
-        let leases = "cluster.heartbeat = \"200ms\"\ncluster.lease_ttl = \"1s\"\n";
         let store = match environment {
-            Environment::RedisStore | Environment::ThreeNodes => {
+            Environment::RedisStore
+            | Environment::ThreeNodes
+            | Environment::ClusterStore
+            | Environment::ThreeNodesOnCluster => {
+                let (urls, topology) = match &cluster {
+                    Some(cluster) => (cluster.urls(), "cluster"),
+                    None => (vec![redis.url()], "standalone"),
+                };
+                // Whoever was killed is taken to live for as long as its lease lasts.
                 format!(
-                    "store.backend = \"redis\"\nstore.redis.urls = [{:?}]\n\
-                     store.redis.response_timeout = \"1s\"\n{leases}",
-                    redis.url()
-                )
-            }
-            Environment::ClusterStore => {
-                let urls = cluster.as_ref().map(RedisCluster::urls).unwrap_or_default();
-                format!(
-                    "store.backend = \"redis\"\nstore.redis = {{ urls = {urls:?}, \
-                     topology = \"cluster\", checks = \"warn\" }}\n{leases}"
+                    "store.backend = \"redis\"\nstore.redis.urls = {urls:?}\n\
+                     store.redis.topology = {topology:?}\nstore.redis.checks = \"warn\"\n\
+                     store.redis.response_timeout = \"1s\"\n\
+                     cluster.heartbeat = \"400ms\"\ncluster.lease_ttl = \"2s\"\n"
                 )
             }
             _ => String::new(),
@@ -176,7 +183,7 @@ impl Trial {
 
         // Each node delivers some streams.
         let (nodes, streams) = match environment {
-            Environment::ThreeNodes => (3, 9),
+            Environment::ThreeNodes | Environment::ThreeNodesOnCluster => (3, 9),
             _ => (1, 1),
         };
         let receiver = Arc::new(Receiver::new(streams));
@@ -186,12 +193,13 @@ impl Trial {
 
         let (addresses, known) = watch::channel(vec![Addresses::default(); nodes]);
         let daemons = traffic::Directory::new(known);
-        let line = || (nodes != 1).then(|| Proxy::to(&redis.socket()));
+        let has_line = environment == Environment::ThreeNodes;
+        let line = || has_line.then(|| Proxy::to(&redis.socket()));
         let nodes = (0..nodes).map(|_| Node { daemon: None, line: line() }).collect();
         let mut trial = Self {
             place,
             redis,
-            _cluster: cluster,
+            cluster,
             environment,
             nodes,
             addresses,
@@ -244,7 +252,8 @@ impl Trial {
             Environment::Ordinary
             | Environment::RedisStore
             | Environment::ClusterStore
-            | Environment::ThreeNodes => {}
+            | Environment::ThreeNodes
+            | Environment::ThreeNodesOnCluster => {}
             Environment::SmallDisk => {
                 // A write beyond the limit is an error, as on a full disk, where the signal for it
                 // is ignored. The limit is soft, so that it can be lifted.
@@ -307,7 +316,8 @@ impl Trial {
     pub(super) async fn nodes_are(&self, count: usize) {
         eventually("nodes come or go", async || {
             // Those whose time is over are removed with the next heartbeat of another.
-            count == self.redis.run::<usize>(&["HLEN", "{ssf:cluster}:nodes"]).await
+            let nodes = self.redis.try_run::<usize>(&["HLEN", "{ssf:cluster}:nodes"]).await;
+            nodes.is_ok_and(|nodes| nodes == count)
         })
         .await;
     }
@@ -322,6 +332,11 @@ impl Trial {
         daemon.signal("TERM");
         let (code, lines) = spawn_blocking(|| daemon.ends()).await.expect("it ends");
         assert_eq!(code, Some(0), "{lines:#?}");
+    }
+
+    /// Has a replica of the store take the place of its primary.
+    pub(super) async fn fail_over_to(&self, replica: usize) {
+        self.cluster.as_ref().expect("a Cluster").fail_over_to(replica).await;
     }
 
     pub(super) fn kill_redis(&mut self) {

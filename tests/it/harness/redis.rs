@@ -122,10 +122,19 @@ impl Redis {
 
     /// Runs one command, given as `redis-cli` would be.
     pub(crate) async fn run<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let (name, arguments) = command.split_first().expect("a command has a name");
-        let mut connection = self.connection().await;
-        let result = redis::cmd(name).arg(arguments).query_async(&mut connection).await;
+        let result = self.try_run(command).await;
         result.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// The same of a server that may be slow, or gone.
+    pub(crate) async fn try_run<T: FromRedisValue>(
+        &self,
+        command: &[&str],
+    ) -> redis::RedisResult<T> {
+        let (name, arguments) = command.split_first().expect("a command has a name");
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd(name).arg(arguments).query_async(&mut connection).await
     }
 
     /// Publishes an event as any upstream would; returns the entry's id.

@@ -79,6 +79,17 @@ impl RedisCluster {
         self.primaries.iter().chain(&self.replicas)
     }
 
+    /// Has a replica take the place of its primary, in order; returns once it has.
+    pub(crate) async fn fail_over_to(&self, replica: usize) {
+        let replica = &self.replicas[replica];
+        let () = replica.run(&["CLUSTER", "FAILOVER"]).await;
+        eventually("the replica is the primary", async || {
+            let info: String = replica.run(&["INFO", "replication"]).await;
+            info.contains("role:master")
+        })
+        .await;
+    }
+
     pub(crate) fn urls(&self) -> Vec<String> {
         self.nodes().map(Node::url).collect()
     }
