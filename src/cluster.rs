@@ -2,10 +2,10 @@
 //! each other what has changed.
 //!
 //! A node says once in a while that it lives, and is told who else does; with that it takes and gives
-//! back slots and partitions until each node has as many as any other ([`membership`]). What it may do
+//! back slots and partitions until each node has as many as any other (`membership`). What it may do
 //! at present stands in its [`Tenure`]. The store refuses the results of whoever served a slot before.
 //! What a node changes it tells in a feed that all others read ([`news`]), and what nobody told of is
-//! found by comparing ([`compare`]).
+//! found by comparing (`compare`).
 
 mod compare;
 mod hearing;
