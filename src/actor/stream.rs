@@ -79,6 +79,10 @@ pub struct StreamActor {
     signatures: Signatures,
     /// Room at the endpoint's host that was waited for, until the machine is next asked.
     granted: Vec<Room>,
+    /// Room for the first of what is being read.
+    reserved: Option<Room>,
+    /// What is to be read once there is such room.
+    awaiting_room: Option<Reading>,
     /// How attempts tell that they are over; at most as many as are in flight.
     tell_ended: mpsc::UnboundedSender<Ended>,
     /// Until the actor has started.
@@ -130,6 +134,8 @@ impl StreamActor {
             machine: StreamMachine::new(environment.settings.clone(), flow),
             signatures: Signatures::default(),
             granted: Vec::new(),
+            reserved: None,
+            awaiting_room: None,
             tell_ended,
             ended: Some(ended),
             tick: None,
@@ -183,21 +189,45 @@ impl StreamActor {
         };
         let actions = self.machine.on_changed(change, flow, clock::now());
         self.perform(actions, ctx);
+        if let Some(reading) = self.awaiting_room.take() {
+            // The host may be another one by now.
+            self.read(reading, ctx);
+        }
         true
     }
 
+    /// A stream with nothing in memory reads once there is room at its host for what it finds: of all
+    /// the streams of a host only so many are read at a time, and hold SETs.
     fn read(&mut self, reading: Reading, ctx: &mut Context<Self>) {
+        if let Some(destination) = &self.destination
+            && self.machine.holds_nothing()
+        {
+            let waiting = || ctx.address().recipient();
+            let hosts = &self.environment.hosts;
+            match hosts.claim(&destination.host, &self.id, 1, waiting).pop() {
+                Some(room) => self.reserved = Some(room),
+                None => return self.awaiting_room = Some(reading),
+            }
+        }
+        self.read_now(reading, ctx);
+    }
+
+    fn read_now(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
         let read = async move { store.read_due(&id, reading, clock::now()).await };
-        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
-            Ok(Due { sets, next_retry, discarded }) => {
-                metrics::events_suppressed(&actor.provider, "subject", discarded);
-                let actions = actor.machine.on_read(sets, next_retry, clock::now());
-                actor.perform(actions, ctx);
-            }
-            Err(error) => {
-                actor.machine.on_read_failed();
-                actor.store_failed("read_due", &error, ctx);
+        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| {
+            let reserved = actor.reserved.take();
+            match read {
+                Ok(Due { sets, next_retry, discarded }) => {
+                    actor.granted.extend(reserved);
+                    metrics::events_suppressed(&actor.provider, "subject", discarded);
+                    let actions = actor.machine.on_read(sets, next_retry, clock::now());
+                    actor.perform(actions, ctx);
+                }
+                Err(error) => {
+                    actor.machine.on_read_failed();
+                    actor.store_failed("read_due", &error, ctx);
+                }
             }
         }));
     }
@@ -369,6 +399,13 @@ impl Handler<Granted> for StreamActor {
     type Result = ();
 
     fn handle(&mut self, Granted(room): Granted, ctx: &mut Self::Context) {
+        let at = |destination: &Destination| room.is_at(&destination.host);
+        if self.destination.as_ref().is_some_and(at)
+            && let Some(reading) = self.awaiting_room.take()
+        {
+            self.reserved = Some(room);
+            return self.read_now(reading, ctx);
+        }
         self.granted.push(room);
         let actions = self.machine.on_tick(clock::now());
         self.perform(actions, ctx);

@@ -190,6 +190,11 @@ impl StreamMachine {
         }
     }
 
+    /// No SET is in memory.
+    pub fn holds_nothing(&self) -> bool {
+        self.window.is_empty()
+    }
+
     /// Nothing under way: no attempt, at a control event neither, and no result that is not
     /// recorded.
     pub fn is_quiet(&self) -> bool {

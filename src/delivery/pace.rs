@@ -113,6 +113,10 @@ impl HostPace {
     /// Gives the room that there is to a stream that waits for it, which then has one attempt more
     /// under way. To be called until there is none.
     pub fn grant_next(&mut self) -> Option<StreamId> {
+        if self.cap <= self.total {
+            return None;
+        }
+        // Whoever is passed over has something under way, so that these are fewer than `cap`.
         let next = self.queue.iter().position(|stream| self.has_room_for(stream))?;
         let stream = self.queue.remove(next).expect("the position was just found");
         self.shares.get_mut(&stream).expect("who waits has a share").waits = false;

@@ -1,5 +1,7 @@
 //! What streams of one host share (P4 of the design).
 
+use serde_json::json;
+
 use crate::{
     harness::{receiver::Receiver, scene::Scene, streams::push_to},
     scripted_server::{Gate, Reply},
@@ -86,4 +88,29 @@ async fn streams_of_one_host_take_turns() {
         let target = format!("/{n}");
         assert_eq!(arrived.iter().filter(|set| set.target == target).count(), 10);
     }
+}
+
+/// A stream that waits for room before it reads anything waits where its SETs go, not where they
+/// went.
+#[actix_web::test]
+async fn a_stream_that_moves_away_from_a_full_host_is_served_at_once() {
+    let gate = Gate::default();
+    let mut full = receiver(&gate).await;
+    let scene = Scene::new(push_to(&full.url("/slow")), |config| {
+        config.delivery.host_in_flight_max = 1;
+    })
+    .await;
+    publish_many(&scene, 1).await;
+    full.next().await;
+    let waits = scene.daemon.create_stream(&scene.token, push_to(&full.url("/in"))).await;
+    publish_many(&scene, 3).await;
+
+    let mut free = Receiver::accepting().await;
+    let moved = json!({"delivery": push_to(&free.url("/in"))});
+    let answer = scene.daemon.update_stream(&scene.token, &waits, moved).await;
+    assert_eq!(answer.status, 200);
+    free.next_few(3).await;
+    assert!(full.rest().is_empty(), "its room is taken");
+    gate.open();
+    scene.settled().await;
 }
