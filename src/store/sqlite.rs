@@ -7,6 +7,7 @@ mod clients;
 mod connection;
 mod due;
 mod error;
+mod folding;
 mod grants;
 mod job;
 mod kept;
@@ -27,9 +28,10 @@ mod writer;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use self::{reader::Readers, writer::Writer};
+use self::{folding::Folding, reader::Readers, writer::Writer};
 use crate::{
     delivery::outbox::{Cursor, PendingSet, Reading, Seq, Settlement},
     domain::{
@@ -97,27 +99,32 @@ pub struct SqliteStore {
     // which a reader may not.
     readers: Readers,
     writer: Writer,
+    _folding: Option<Folding>,
 }
 
 impl SqliteStore {
     /// Opens the database, or creates it with an empty schema. Refuses a file that is not a
     /// database of ours or was written by a newer version; the error names the path.
     pub fn open(settings: &SqliteSettings) -> Result<Self, StoreError> {
-        let writer = Writer::start(connection::open(settings)?, settings)?;
-        Ok(Self { readers: Readers::start(settings)?, writer })
+        Self::over(connection::open(settings)?, settings)
     }
 
     /// The same for what is copied into, and lacks something for as long as that takes.
     pub fn open_to_fill(settings: &SqliteSettings) -> Result<Self, StoreError> {
-        let writer = Writer::start(connection::open_to_fill(settings)?, settings)?;
-        Ok(Self { readers: Readers::start(settings)?, writer })
+        Self::over(connection::open_to_fill(settings)?, settings)
     }
 
     /// Opens a database that is there already, for a look at it while a daemon may serve from it.
     /// Nothing can be written.
     pub fn open_read_only(settings: &SqliteSettings) -> Result<Self, StoreError> {
         let writer = Writer::start(connection::open_existing(settings)?, settings)?;
-        Ok(Self { readers: Readers::start(settings)?, writer })
+        Ok(Self { readers: Readers::start(settings)?, writer, _folding: None })
+    }
+
+    fn over(mut db: Connection, settings: &SqliteSettings) -> Result<Self, StoreError> {
+        let folding = Folding::start(&mut db, settings)?;
+        let writer = Writer::start(db, settings)?;
+        Ok(Self { readers: Readers::start(settings)?, writer, _folding: Some(folding) })
     }
 
     /// Groups of calls committed so far.

@@ -18,9 +18,6 @@ const INCOMPLETE_ID: i32 = 0x7373_6669;
 const STATEMENTS_MAX: usize = 64;
 /// Above SQLite's 2 MiB: the index of `jti`s is written all over.
 const WRITER_CACHE_KIB: i32 = 32 * 1024;
-/// The log is folded into the database when it has this many pages (16 MiB): seldom enough that it
-/// weighs little on a commit.
-const CHECKPOINT_PAGES: i32 = 4096;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +83,17 @@ pub(super) fn open_read_only(settings: &SqliteSettings) -> Result<Connection, St
         .map_err(|error| OpenError::from(error).at(settings))
 }
 
+/// Opens a further connection, which folds the log into the database.
+pub(super) fn open_to_fold(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    let open = || {
+        let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // A connection that has read nothing knows of no log.
+        written_by(&db)?;
+        Ok::<_, rusqlite::Error>(db)
+    };
+    open().map_err(|error| OpenError::from(error).at(settings))
+}
+
 /// Opens a database that is there already for reading, whether a daemon serves from it or not.
 pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     let open = || {
@@ -138,7 +146,6 @@ fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, Open
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // What a savepoint may have to undo stays in memory.
     db.pragma_update(None, "temp_store", "memory")?;
-    db.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
     Ok(db)
 }
 

@@ -1,0 +1,107 @@
+//! SQLite's log is folded into the database beside the work: no commit waits for it, unless the log
+//! has grown too long for that.
+
+use std::{
+    ffi::c_int,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use rusqlite::{Connection, hooks::Wal, wal::CheckpointMode};
+
+use super::{SqliteSettings, connection};
+use crate::{store::StoreError, telemetry::causes::with_causes};
+
+/// The log is folded when it has this many pages (16 MiB): seldom enough that pages which are written
+/// again and again are folded once.
+const FOLD_PAGES: c_int = 4096;
+/// So many pages (64 MiB), and a commit folds the rest itself. The log can begin anew only when all of
+/// it is folded, which beside commits without a pause it never is.
+const PAGES_MAX: c_int = 4 * FOLD_PAGES;
+
+/// The thread that folds. It ends once the connection that writes is closed.
+pub(super) struct Folding {
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Folding {
+    pub(super) fn start(
+        writer: &mut Connection,
+        settings: &SqliteSettings,
+    ) -> Result<Self, StoreError> {
+        let db = connection::open_to_fold(settings)?;
+        // One that waits is enough: it takes all that there is.
+        let (ask, asked) = sync_channel(1);
+        writer.wal_hook(Some(move |log: &mut Wal, pages| Ok(on_commit(log, pages, &ask))))?;
+        let thread = thread::Builder::new().name("store-folding".into());
+        let thread = thread.spawn(move || serve(&db, &asked));
+        Ok(Self { thread: Some(thread.map_err(|error| StoreError::Unavailable(Arc::new(error)))?) })
+    }
+}
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the folding thread of the store panicked");
+        }
+    }
+}
+
+fn on_commit(log: &mut Wal, pages: c_int, ask: &SyncSender<()>) {
+    if FOLD_PAGES <= pages {
+        // It was asked already, or has ended for want of anything to fold.
+        ask.try_send(()).ok();
+    }
+    if PAGES_MAX <= pages {
+        // It fails while the thread is at it; the next commit is not long.
+        log.checkpoint().ok();
+    }
+}
+
+fn serve(db: &Connection, asked: &Receiver<()>) {
+    let mut failing = false;
+    while let Ok(()) = asked.recv() {
+        let folded = db.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE);
+        // One line for each change of state.
+        if let Err(error) = &folded
+            && !failing
+        {
+            let error = with_causes(error);
+            tracing::warn!(error, "the log cannot be folded into the database");
+        }
+        failing = folded.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A megabyte of rows at a time, as often as the log would need to outgrow its bound twice.
+    #[test]
+    fn the_log_stays_within_its_bound_and_everything_comes_into_the_database() {
+        const COMMITS: u64 = 128;
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let settings = SqliteSettings { path: path.clone(), ..SqliteSettings::default() };
+        let mut db = connection::open(&settings).expect("opens");
+        let folding = Folding::start(&mut db, &settings).expect("starts");
+        db.execute_batch("CREATE TABLE t (x BLOB)").expect("runs");
+        for _ in 0..COMMITS {
+            db.execute("INSERT INTO t VALUES (zeroblob(1048576))", []).expect("inserted");
+        }
+        let log = fs::metadata(folder.path().join("ssfd.db-wal")).expect("a log").len();
+        assert!(log < 80 << 20, "{log}");
+        drop(db);
+        drop(folding);
+        assert!(!folder.path().join("ssfd.db-wal").exists(), "the last one folds all");
+        assert!(COMMITS << 20 < fs::metadata(&path).expect("a database").len());
+    }
+}
