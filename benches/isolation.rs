@@ -21,6 +21,7 @@ use self::support::{
     block_on,
     daemon::Daemon,
     receiver::{Health, Receiver},
+    usage::cpu_time,
 };
 
 const HEALTHY: usize = 20;
@@ -40,19 +41,23 @@ fn main() {
     let ill = [Health::NeverAnswers, Health::Fails, Health::Closes].map(|health| (health, SICK));
     let ill = block_on(measure(&ill));
     println!("age at {HEALTHY} healthy Receivers, {RATE} events a second to each, in ms");
-    println!("{:>24}{:>10}{:>10}{:>10}", "", "p50", "p99", "max");
+    println!("{:>24}{:>10}{:>10}{:>10}{:>16}", "", "p50", "p99", "max", "CPU ms / event");
     alone.print("alone");
     well.print(&format!("beside {} well ones", 3 * SICK));
     ill.print(&format!("beside {} sick ones", 3 * SICK));
-    let p99 = |ages: &Ages| ages.at(0.99).as_secs_f64();
+    let p99 = |measured: &Measured| measured.at(0.99).as_secs_f64();
     println!("p99 beside sick ones, to alone: {:.2}", p99(&ill) / p99(&alone));
     println!("p99 beside sick ones, to beside well ones: {:.2}", p99(&ill) / p99(&well));
 }
 
-/// Ages in ascending order.
-struct Ages(Vec<Duration>);
+struct Measured {
+    /// At the healthy Receivers, in ascending order.
+    ages: Vec<Duration>,
+    /// The daemon's processor time for one event.
+    cpu: Duration,
+}
 
-impl Ages {
+impl Measured {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -60,17 +65,18 @@ impl Ages {
         reason = "thousands of ages"
     )]
     fn at(&self, quantile: f64) -> Duration {
-        self.0[((self.0.len() - 1) as f64 * quantile) as usize]
+        self.ages[((self.ages.len() - 1) as f64 * quantile) as usize]
     }
 
     fn print(&self, name: &str) {
         let millis = |age: Duration| age.as_secs_f64() * 1000.0;
         let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| millis(self.at(quantile)));
-        println!("{name:>24}{p50:>10.2}{p99:>10.2}{max:>10.2}");
+        let cpu = millis(self.cpu);
+        println!("{name:>24}{p50:>10.2}{p99:>10.2}{max:>10.2}{cpu:>16.2}");
     }
 }
 
-async fn measure(others: &[(Health, usize)]) -> Ages {
+async fn measure(others: &[(Health, usize)]) -> Measured {
     let ages = Arc::new(Mutex::new(Vec::new()));
     let began = clock::instant();
     let daemon = Daemon::start("");
@@ -88,6 +94,7 @@ async fn measure(others: &[(Health, usize)]) -> Ages {
             daemon.push_to(&Receiver::start(*health, |_| {}).await.endpoint).await;
         }
     }
+    let cpu = cpu_time(daemon.pid());
     let mut pace = interval(Duration::from_secs(1) / RATE);
     for n in 0..EVENTS {
         pace.tick().await;
@@ -101,5 +108,6 @@ async fn measure(others: &[(Health, usize)]) -> Ages {
     }
     let mut ages = std::mem::take(&mut *ages.lock().expect("no holder panics"));
     ages.sort_unstable();
-    Ages(ages)
+    let cpu = cpu_time(daemon.pid()).saturating_sub(cpu) / EVENTS;
+    Measured { ages, cpu }
 }

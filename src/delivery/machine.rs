@@ -132,6 +132,8 @@ pub struct StreamMachine {
     next_retry: Option<Timestamp>,
     /// How many events the read that is under way asked for.
     reading: Option<usize>,
+    /// When the last read was asked for.
+    read_at: Timestamp,
     /// Whether the odd place of the next read goes to a SET that failed before.
     odd_to_retries: bool,
     /// What was read is void: the stream was changed, and its outbox is to be read anew.
@@ -142,6 +144,8 @@ pub struct StreamMachine {
     pausing: bool,
     breaker: Breaker,
     faults: Faults,
+    /// Attempts in a row that failed, in whichever way.
+    failures: u32,
     /// Results that are to be recorded, and those that are being recorded.
     unrecorded: Vec<Settlement>,
     recording: Vec<Settlement>,
@@ -159,12 +163,14 @@ impl StreamMachine {
             unread: Unread::Nothing,
             next_retry: None,
             reading: None,
+            read_at: Timestamp::EPOCH,
             odd_to_retries: false,
             stale: false,
             flow,
             pausing: false,
             breaker: Breaker::new(settings.breaker.clone()),
             faults: Faults::new(settings.fault.clone()),
+            failures: 0,
             unrecorded: Vec::new(),
             recording: Vec::new(),
             tick_at: None,
@@ -219,6 +225,7 @@ impl StreamMachine {
             self.pausing = false;
             self.breaker = Breaker::new(self.settings.breaker.clone());
             self.faults = Faults::new(self.settings.fault.clone());
+            self.failures = 0;
         }
         self.flow = flow;
         self.stale = true;
@@ -319,12 +326,18 @@ impl StreamMachine {
         debug_assert_eq!(slot.state, State::InFlight);
         self.in_flight -= usize::from(slot.set.kind == Kind::Event);
         match outcome {
-            Outcome::Accepted { .. } | Outcome::Refused(_) => self.breaker.on_reached(),
-            Outcome::Failed { class, .. } => match class.blame() {
-                Blame::Transport | Blame::Endpoint => self.breaker.on_unreached(now),
-                Blame::Load => self.breaker.on_reached(),
-                Blame::Nothing => self.breaker.on_nothing_learnt(now),
-            },
+            Outcome::Accepted { .. } | Outcome::Refused(_) => {
+                self.failures = 0;
+                self.breaker.on_reached();
+            }
+            Outcome::Failed { class, .. } => {
+                self.failures = self.failures.saturating_add(1);
+                match class.blame() {
+                    Blame::Transport | Blame::Endpoint => self.breaker.on_unreached(now),
+                    Blame::Load => self.breaker.on_reached(),
+                    Blame::Nothing => self.breaker.on_nothing_learnt(now),
+                }
+            }
         }
         let key_refused = match outcome {
             Outcome::Refused(error) if error.blames_key() => Some(error),

@@ -77,6 +77,9 @@ impl StreamMachine {
             }
             self.stale = false;
         }
+        if self.reads_again_at(now).is_some() {
+            return;
+        }
         let room = self.room();
         // Half a window at a time rather than for each SET that leaves.
         let worthwhile = self.settings.window_max <= room * 2;
@@ -84,11 +87,20 @@ impl StreamMachine {
             return;
         }
         self.reading = Some(room);
+        self.read_at = now;
         self.unread = Unread::Nothing;
         self.odd_to_retries = !self.odd_to_retries;
         let retries = if self.odd_to_retries { room.div_ceil(2) } else { room / 2 };
         let busy = self.window.keys().copied().collect();
         actions.push(Action::Read(Reading { busy, fresh: room - retries, retries }));
+    }
+
+    /// How long what was not read is left, because attempts fail one after the other.
+    fn reads_again_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.read_at + self.settings.failing_read_interval;
+        let failing = self.settings.breaker.failures <= self.failures;
+        // The clock may have gone back since.
+        (failing && self.has_unread() && (self.read_at..at).contains(&now)).then_some(at)
     }
 
     /// How many attempts can start now.
@@ -113,7 +125,8 @@ impl StreamMachine {
     fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let has_ready = !self.ready_control.is_empty() || !self.ready_events.is_empty();
         let probe = self.breaker.probes_at().filter(|at| has_ready && now < *at);
-        let Some(at) = [self.next_retry, probe].into_iter().flatten().min() else { return };
+        let read = self.reads_again_at(now);
+        let Some(at) = [self.next_retry, probe, read].into_iter().flatten().min() else { return };
         if self.tick_at.is_none_or(|planned| at < planned) {
             self.tick_at = Some(at);
             actions.push(Action::TickAt(at));

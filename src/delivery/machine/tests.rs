@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::world::{CONTROL_LANE, World, settings};
+use self::world::{CONTROL_LANE, Pending, World, settings};
 use super::*;
 use crate::{
     delivery::{lane::Lane, outcome::FailureClass},
@@ -188,6 +188,39 @@ fn new_sets_are_not_starved_by_retries() {
     }
 }
 
+/// What a failing stream takes is left to others, and it is not left behind once it gets a SET across.
+#[test]
+fn reads_are_apart_while_every_attempt_fails() {
+    let apart = Duration::from_millis(100);
+    let mut world = World::new(DeliverySettings { failing_read_interval: apart, ..settings() });
+    let reads =
+        |world: &World| world.pending.iter().filter(|one| matches!(one, Pending::Read(..))).count();
+    for lane in 0..5 {
+        world.append(lane, Kind::Event);
+        world.run(|_| failed(FailureClass::Throttled));
+    }
+    world.append(5, Kind::Event);
+    assert_eq!(reads(&world), 0);
+    world.now = world.now + apart;
+    let seq = world.append(6, Kind::Event);
+    assert_eq!(reads(&world), 1);
+    world.drain_but_attempts();
+    world.attempt_ends(seq, &ACCEPTED);
+    world.append(7, Kind::Event);
+    assert_eq!(reads(&world), 1, "at once");
+
+    world.run(|_| failed(FailureClass::Throttled));
+    for lane in 8..12 {
+        world.append(lane, Kind::Event);
+        world.run(|_| failed(FailureClass::Throttled));
+    }
+    world.append(12, Kind::Event);
+    assert_eq!(reads(&world), 0);
+    world.now = Timestamp::EPOCH;
+    world.append(13, Kind::Event);
+    assert_eq!(reads(&world), 1, "the clock has gone back");
+}
+
 /// And the other way round.
 #[test]
 fn retries_are_not_starved_by_new_sets() {
@@ -303,14 +336,16 @@ fn many_refused_signatures_pause_the_stream_and_hold_the_last_set() {
     while let Some(seq) = world.attempts().first().copied() {
         world.attempt_ends(seq, &key_refused());
         // All but the request to pause, which is not answered yet.
-        while let Some(index) = world.pending.iter().position(|pending| {
-            matches!(pending, world::Pending::Read(..) | world::Pending::Settle(_))
-        }) {
+        while let Some(index) = world
+            .pending
+            .iter()
+            .position(|pending| matches!(pending, Pending::Read(..) | Pending::Settle(_)))
+        {
             world.complete(index, 255);
         }
     }
     assert_eq!(world.rows.values().filter(|row| row.settled).count(), 9);
-    assert!(matches!(world.pending[..], [world::Pending::Pause]), "{:?}", world.pending);
+    assert!(matches!(world.pending[..], [Pending::Pause]), "{:?}", world.pending);
     world.complete(0, 255);
     world.run(|_| ACCEPTED);
     assert!(world.machine.is_idle(), "paused, and that was said");
@@ -326,13 +361,13 @@ fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after()
     }
     let began = world.now;
     world.run(|_| failed(FailureClass::Credentials));
-    while !world.pending.iter().any(|pending| matches!(pending, world::Pending::Pause)) {
+    while !world.pending.iter().any(|pending| matches!(pending, Pending::Pause)) {
         assert!(world.wait(), "a probe is planned");
         while let Some(index) =
-            world.pending.iter().position(|pending| !matches!(pending, world::Pending::Pause))
+            world.pending.iter().position(|pending| !matches!(pending, Pending::Pause))
         {
             match &world.pending[index] {
-                world::Pending::Attempt(set) => {
+                Pending::Attempt(set) => {
                     let seq = set.seq;
                     world.attempt_ends(seq, &failed(FailureClass::Misconfigured));
                 }
