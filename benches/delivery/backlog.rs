@@ -39,7 +39,7 @@ pub(crate) struct Backlog {
 }
 
 pub(crate) fn measure(backend: Backend) -> Backlog {
-    let stage = Stage::new(backend, Algorithm::Es256);
+    let stage = Stage::new(backend, Algorithm::Es256, 0);
     let (mut sink, port) = Sink::push(stage.folder(), Http::One);
     let mut sets = 0;
     stage.fill(async |store| {

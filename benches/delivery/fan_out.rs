@@ -61,7 +61,7 @@ struct Scene {
 }
 
 pub(crate) fn measure(backend: Backend) -> FanOut {
-    let stage = Stage::new(backend, Algorithm::Es256);
+    let stage = Stage::new(backend, Algorithm::Es256, 0);
     let [(fan, fan_port), (other, other_port)] =
         [(); 2].map(|()| Sink::push(stage.folder(), Http::One));
     let types = [few_type(), streams::other_type()];

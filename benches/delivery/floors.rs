@@ -96,6 +96,12 @@ impl Floors {
         [sign, self.ingest, store].into_iter().chain(push)
     }
 
+    /// SETs that one thread signs in a second.
+    pub(crate) fn signed(&self, algorithm: Algorithm) -> f64 {
+        find(&self.sign, algorithm).per_second
+    }
+
+    /// The same of one thread for each core.
     pub(crate) fn signed_at_once(&self, algorithm: Algorithm) -> f64 {
         find(&self.sign_at_once, algorithm)
     }

@@ -33,20 +33,22 @@ impl Runs {
     pub(crate) fn of_methods(&mut self, backend: Backend) {
         for method in Method::ALL {
             for algorithm in ALGORITHMS {
-                let plan = Plan { backend, method, algorithm, registered: 1 };
+                let plan = Plan { backend, method, algorithm, signers: 0, registered: 1 };
                 // How long SETs take to sign does not matter to the rest of their way.
                 let rates = if algorithm == Algorithm::Es256 { &RATES[..] } else { &[] };
                 let rates = rates.iter().map(|rate| Load::Rate(*rate));
                 self.run(plan, rates.chain([Load::Saturated]));
             }
         }
+        self.run(one_signer(backend), [Load::Saturated]);
     }
 
     /// By how many streams there are.
     pub(crate) fn of_registered(&mut self, backend: Backend) {
         let (method, algorithm) = (Method::Push(Http::One), Algorithm::Es256);
         for registered in REGISTERED {
-            self.run(Plan { backend, method, algorithm, registered }, [Load::Saturated]);
+            let plan = Plan { backend, method, algorithm, signers: 0, registered };
+            self.run(plan, [Load::Saturated]);
         }
     }
 
@@ -105,13 +107,20 @@ impl Runs {
     }
 }
 
+/// Where one thread signs, what it signs is what can get across, if all else keeps up.
+pub(crate) fn one_signer(backend: Backend) -> Plan {
+    let (method, algorithm) = (Method::Push(Http::One), Algorithm::Rs256);
+    Plan { backend, method, algorithm, signers: 1, registered: 1 }
+}
+
 fn name(plan: &Plan, load: Load) -> String {
-    let Plan { backend, method, algorithm, registered } = plan;
+    let Plan { backend, method, algorithm, signers, registered } = plan;
+    let signers = if *signers == 0 { String::new() } else { format!(", signers: {signers}") };
     let method = method.name();
     let streams = if *registered == 1 { String::new() } else { format!(", {registered} streams") };
     let load = match load {
         Load::Saturated => String::new(),
         Load::Rate(rate) => format!(", {rate}/s"),
     };
-    format!("{backend}, {method}, {algorithm}{streams}{load}")
+    format!("{backend}, {method}, {algorithm}{signers}{streams}{load}")
 }

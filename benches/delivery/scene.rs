@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) backend: Backend,
     pub(crate) method: Method,
     pub(crate) algorithm: Algorithm,
+    /// Threads that sign; 0 stands for one per core, as in the daemon's settings.
+    pub(crate) signers: usize,
     /// Streams that there are; events reach one of them.
     pub(crate) registered: usize,
 }
@@ -98,10 +100,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(backend: Backend, algorithm: Algorithm) -> Self {
+    pub(crate) fn new(backend: Backend, algorithm: Algorithm, signers: usize) -> Self {
         let redis = Redis::start();
         let settings = [
             backend.settings(&redis),
+            format!("signer.threads = {signers}"),
             format!("ingest.redis.url = \"{}\"", redis.url()),
             format!("push.trusted_roots = \"{}\"", sink::AUTHORITY),
             format!("public.tls_certificate = \"{}\"", sink::CERTIFICATE),
@@ -141,7 +144,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn start(plan: &Plan) -> Self {
-        let stage = Stage::new(plan.backend, plan.algorithm);
+        let stage = Stage::new(plan.backend, plan.algorithm, plan.signers);
         let folder = stage.folder().to_owned();
         let (pushed, delivery) = match plan.method {
             Method::Push(http) => {
