@@ -77,7 +77,8 @@ pub struct StreamActor {
     destination: Option<Destination>,
     machine: StreamMachine,
     signatures: Signatures,
-    /// Room at the endpoint's host that was waited for, until the machine is next asked.
+    /// Room at the endpoint's host that was waited for, until the machine is next asked and nothing is
+    /// being signed.
     granted: Vec<Room>,
     /// Room for the first of what is being read.
     reserved: Option<Room>,
@@ -164,8 +165,11 @@ impl StreamActor {
                 Action::TickAt(due_at) => self.tick_at(due_at, ctx),
             }
         }
-        // What the machine had no use for is for others.
-        self.granted.clear();
+        // What the machine has no use for is for others. It has for what is only being signed: a stream
+        // that gave its room back then would go to the end of the queue, with its SETs in memory.
+        if !self.signatures.are_awaited() {
+            self.granted.clear();
+        }
         self.report_reach();
         self.rest(ctx);
     }

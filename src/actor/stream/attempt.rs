@@ -45,7 +45,7 @@ impl StreamActor {
         let signed = signed.take(count).count();
         let mut rooms = std::mem::take(&mut self.granted);
         rooms.retain(|room| room.is_at(&destination.host));
-        rooms.truncate(signed);
+        self.granted = rooms.split_off(signed.min(rooms.len()));
         let waiting = || ctx.address().recipient();
         let more = signed - rooms.len();
         rooms.extend(self.environment.hosts.claim(&destination.host, &self.id, more, waiting));

@@ -31,6 +31,11 @@ impl Signatures {
         self.ahead.contains_key(&seq) || self.kept.contains_key(&seq)
     }
 
+    /// Whether some are being made.
+    pub(super) fn are_awaited(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     fn knows(&self, seq: Seq) -> bool {
         self.has(seq) || self.asked.contains(&seq)
     }
