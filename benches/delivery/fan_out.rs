@@ -121,7 +121,7 @@ impl Scene {
 
 impl FanOut {
     pub(crate) fn section(&self, backend: Backend) -> Section {
-        let columns = ["took ms", "CPU µs", "peak MiB", "other's p50", "other's p99"];
+        let columns = ["took ms", "CPU µs", "peak MiB", "other p50", "other p99"];
         let mut section = Section::new(&format!("one event to many streams, {backend}"), &columns);
         let ages = |ages: &Arrivals| [0.5, 0.99].map(|quantile| Some(millis(ages.age(quantile))));
         let [p50, p99] = ages(&self.alone);

@@ -35,7 +35,10 @@ impl Folding {
         let db = connection::open_to_fold(settings)?;
         // One that waits is enough: it takes all that there is.
         let (ask, asked) = sync_channel(1);
-        writer.wal_hook(Some(move |log: &mut Wal, pages| Ok(on_commit(log, pages, &ask))))?;
+        writer.wal_hook(Some(move |log: &mut Wal, pages| {
+            on_commit(log, pages, &ask);
+            Ok(())
+        }))?;
         let thread = thread::Builder::new().name("store-folding".into());
         let thread = thread.spawn(move || serve(&db, &asked));
         Ok(Self { thread: Some(thread.map_err(|error| StoreError::Unavailable(Arc::new(error)))?) })
