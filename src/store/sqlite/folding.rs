@@ -87,7 +87,7 @@ mod tests {
     /// Enough that the log outgrows its bound twice, if nobody folds it.
     #[test]
     fn whoever_folds_the_log_all_of_it_comes_into_the_database() {
-        const COMMITS: u64 = 128;
+        const COMMITS: i64 = 128;
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("ssfd.db");
         let settings = SqliteSettings { path, ..SqliteSettings::default() };
@@ -101,7 +101,7 @@ mod tests {
         drop(db);
         drop(folding);
         let db = connection::open_read_only(&settings).expect("opens");
-        let count = |what: &str| -> u64 {
+        let count = |what: &str| -> i64 {
             db.query_row(&format!("SELECT {what} FROM t"), [], |row| row.get(0)).expect("a number")
         };
         assert_eq!((count("count(*)"), count("sum(length(x))")), (COMMITS, COMMITS << 20));
