@@ -14,8 +14,8 @@ pub struct DeliverySettings {
     pub in_flight_max: usize,
     /// SETs of one stream in memory at a time, each of another lane; all others wait in the store.
     pub window_max: usize,
-    /// How far apart the reads of a stream are whose attempts all fail: what it takes is shared by
-    /// many SETs then, and left to streams that get theirs across.
+    /// How far apart the reads of a stream are whose attempts all fail, as many in a row as open the
+    /// breaker: what it takes is shared by many SETs then, and left to streams that get theirs across.
     #[serde(with = "humantime_serde")]
     pub failing_read_interval: Duration,
     /// Attempts at one host at a time, of all streams together.

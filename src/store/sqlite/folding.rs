@@ -18,8 +18,8 @@ use crate::{store::StoreError, telemetry::causes::with_causes};
 /// The log is folded when it has this many pages (16 MiB): seldom enough that pages which are written
 /// again and again are folded once.
 const FOLD_PAGES: c_int = 4096;
-/// So many pages (64 MiB), and a commit folds the rest itself, once the thread is not at it. The log can begin anew only when all of
-/// it is folded, which beside commits without a pause it never is.
+/// So many pages (64 MiB), and a commit folds the rest itself, once the thread is not at it. The log
+/// can begin anew only when all of it is folded, which beside commits without a pause it never is.
 const PAGES_MAX: c_int = 4 * FOLD_PAGES;
 
 /// The thread that folds. It ends once the connection that writes is closed.
@@ -58,7 +58,7 @@ fn on_commit(log: &mut Wal, pages: c_int, ask: &SyncSender<()>) {
         // It fails while the thread is at it, which is not asked again: a later commit finds it done.
         log.checkpoint().ok();
     } else if FOLD_PAGES <= pages {
-        // It was asked already, or has ended for want of anything to fold.
+        // If it was asked already, that is enough.
         ask.try_send(()).ok();
     }
 }
