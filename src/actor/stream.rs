@@ -77,12 +77,10 @@ pub struct StreamActor {
     destination: Option<Destination>,
     machine: StreamMachine,
     signatures: Signatures,
-    /// Room at the endpoint's host that was waited for, until the machine is next asked and nothing is
-    /// being signed.
+    /// Room at the endpoint's host, until the machine is next asked while nothing is being read or
+    /// signed.
     granted: Vec<Room>,
-    /// Room for the first of what is being read.
-    reserved: Option<Room>,
-    /// What is to be read once there is such room.
+    /// What is to be read once there is room.
     awaiting_room: Option<Reading>,
     /// How attempts tell that they are over; at most as many as are in flight.
     tell_ended: mpsc::UnboundedSender<Ended>,
@@ -135,7 +133,6 @@ impl StreamActor {
             machine: StreamMachine::new(environment.settings.clone(), flow),
             signatures: Signatures::default(),
             granted: Vec::new(),
-            reserved: None,
             awaiting_room: None,
             tell_ended,
             ended: Some(ended),
@@ -165,9 +162,9 @@ impl StreamActor {
                 Action::TickAt(due_at) => self.tick_at(due_at, ctx),
             }
         }
-        // What the machine has no use for is for others. It has for what is only being signed: a stream
-        // that gave its room back then would go to the end of the queue, with its SETs in memory.
-        if !self.signatures.are_awaited() {
+        // What the machine has no use for is for others. It has for what is only being read or signed: a
+        // stream that gave its room back then would go to the end of the queue, with its SETs in memory.
+        if !self.machine.is_reading() && !self.signatures.are_awaited() {
             self.granted.clear();
         }
         self.report_reach();
@@ -205,11 +202,12 @@ impl StreamActor {
     fn read(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         if let Some(destination) = &self.destination
             && self.machine.holds_nothing()
+            && !self.granted.iter().any(|room| room.is_at(&destination.host))
         {
             let waiting = || ctx.address().recipient();
             let hosts = &self.environment.hosts;
             match hosts.claim(&destination.host, &self.id, 1, waiting).pop() {
-                Some(room) => self.reserved = Some(room),
+                Some(room) => self.granted.push(room),
                 None => return self.awaiting_room = Some(reading),
             }
         }
@@ -219,19 +217,16 @@ impl StreamActor {
     fn read_now(&mut self, reading: Reading, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
         let read = async move { store.read_due(&id, reading, clock::now()).await };
-        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| {
-            let reserved = actor.reserved.take();
-            match read {
-                Ok(Due { sets, next_retry, discarded }) => {
-                    actor.granted.extend(reserved);
-                    metrics::events_suppressed(&actor.provider, "subject", discarded);
-                    let actions = actor.machine.on_read(sets, next_retry, clock::now());
-                    actor.perform(actions, ctx);
-                }
-                Err(error) => {
-                    actor.machine.on_read_failed();
-                    actor.store_failed("read_due", &error, ctx);
-                }
+        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
+            Ok(Due { sets, next_retry, discarded }) => {
+                metrics::events_suppressed(&actor.provider, "subject", discarded);
+                let actions = actor.machine.on_read(sets, next_retry, clock::now());
+                actor.perform(actions, ctx);
+            }
+            Err(error) => {
+                actor.granted.clear();
+                actor.machine.on_read_failed();
+                actor.store_failed("read_due", &error, ctx);
             }
         }));
     }
@@ -404,13 +399,11 @@ impl Handler<Granted> for StreamActor {
 
     fn handle(&mut self, Granted(room): Granted, ctx: &mut Self::Context) {
         let at = |destination: &Destination| room.is_at(&destination.host);
-        if self.destination.as_ref().is_some_and(at)
-            && let Some(reading) = self.awaiting_room.take()
-        {
-            self.reserved = Some(room);
+        let is_here = self.destination.as_ref().is_some_and(at);
+        self.granted.push(room);
+        if is_here && let Some(reading) = self.awaiting_room.take() {
             return self.read_now(reading, ctx);
         }
-        self.granted.push(room);
         let actions = self.machine.on_tick(clock::now());
         self.perform(actions, ctx);
     }

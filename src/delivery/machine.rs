@@ -201,6 +201,11 @@ impl StreamMachine {
         self.window.is_empty()
     }
 
+    /// A read is under way.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// Nothing under way: no attempt, at a control event neither, and no result that is not
     /// recorded.
     pub fn is_quiet(&self) -> bool {
