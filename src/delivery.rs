@@ -12,3 +12,4 @@ pub mod poll;
 pub mod push;
 pub mod retry;
 pub mod settings;
+pub mod slowdown;

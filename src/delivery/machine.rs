@@ -16,6 +16,7 @@ use crate::{
         outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
         outcome::{Blame, Outcome},
         settings::DeliverySettings,
+        slowdown::Slowdown,
     },
     domain::{status::StreamStatus, stream::StreamConfig, time::Timestamp},
 };
@@ -132,8 +133,6 @@ pub struct StreamMachine {
     next_retry: Option<Timestamp>,
     /// How many events the read that is under way asked for.
     reading: Option<usize>,
-    /// When the last read was asked for.
-    read_at: Timestamp,
     /// Whether the odd place of the next read goes to a SET that failed before.
     odd_to_retries: bool,
     /// What was read is void: the stream was changed, and its outbox is to be read anew.
@@ -143,9 +142,8 @@ pub struct StreamMachine {
     /// It was asked for the stream to be paused: no new attempts until that is done, or is not.
     pausing: bool,
     breaker: Breaker,
+    slowdown: Slowdown,
     faults: Faults,
-    /// Attempts in a row that failed, in whichever way.
-    failures: u32,
     /// Results that are to be recorded, and those that are being recorded.
     unrecorded: Vec<Settlement>,
     recording: Vec<Settlement>,
@@ -163,14 +161,13 @@ impl StreamMachine {
             unread: Unread::Nothing,
             next_retry: None,
             reading: None,
-            read_at: Timestamp::EPOCH,
             odd_to_retries: false,
             stale: false,
             flow,
             pausing: false,
             breaker: Breaker::new(settings.breaker.clone()),
+            slowdown: Slowdown::new(&settings),
             faults: Faults::new(settings.fault.clone()),
-            failures: 0,
             unrecorded: Vec::new(),
             recording: Vec::new(),
             tick_at: None,
@@ -229,8 +226,8 @@ impl StreamMachine {
         if change == Change::Stream {
             self.pausing = false;
             self.breaker = Breaker::new(self.settings.breaker.clone());
+            self.slowdown = Slowdown::new(&self.settings);
             self.faults = Faults::new(self.settings.fault.clone());
-            self.failures = 0;
         }
         self.flow = flow;
         self.stale = true;
@@ -315,6 +312,7 @@ impl StreamMachine {
             self.in_flight += usize::from(slot.set.kind == Kind::Event);
             started.push(slot.set.clone());
             self.breaker.on_started();
+            self.slowdown.on_started(now);
         }
         started
     }
@@ -332,11 +330,11 @@ impl StreamMachine {
         self.in_flight -= usize::from(slot.set.kind == Kind::Event);
         match outcome {
             Outcome::Accepted { .. } | Outcome::Refused(_) => {
-                self.failures = 0;
+                self.slowdown.on_succeeded();
                 self.breaker.on_reached();
             }
             Outcome::Failed { class, .. } => {
-                self.failures = self.failures.saturating_add(1);
+                self.slowdown.on_failed(now);
                 match class.blame() {
                     Blame::Transport | Blame::Endpoint => self.breaker.on_unreached(now),
                     Blame::Load => self.breaker.on_reached(),

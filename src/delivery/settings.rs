@@ -14,10 +14,11 @@ pub struct DeliverySettings {
     pub in_flight_max: usize,
     /// SETs of one stream in memory at a time, each of another lane; all others wait in the store.
     pub window_max: usize,
-    /// How far apart the reads of a stream are whose attempts all fail, as many in a row as open the
-    /// breaker: what it takes is shared by many SETs then, and left to streams that get theirs across.
+    /// How far apart the attempts of a stream are while all fail, once as many have in a row as open the
+    /// breaker: in flight are half as many at a time then, and half of that with each further such
+    /// row, down to one. What they take is left to streams that get their SETs across.
     #[serde(with = "humantime_serde")]
-    pub failing_read_interval: Duration,
+    pub failing_attempt_interval: Duration,
     /// Attempts at one host at a time, of all streams together.
     pub host_in_flight_max: usize,
     /// How long a stream's actor stays without anything to do.
@@ -36,7 +37,7 @@ impl Default for DeliverySettings {
         Self {
             in_flight_max: 32,
             window_max: 256,
-            failing_read_interval: Duration::from_millis(100),
+            failing_attempt_interval: Duration::from_millis(50),
             host_in_flight_max: 64,
             idle_timeout: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(5),

@@ -24,10 +24,10 @@ impl StreamMachine {
         actions
     }
 
-    /// Where probes alone go out, a SET may grow old without an attempt of its own. It is given up
-    /// all the same, once the endpoint has been out of reach for long.
+    /// Where few attempts start because all fail, a SET may grow old without one of its own. It is given
+    /// up all the same, once that has gone on for long.
     fn give_up(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if !self.breaker.stands_open() {
+        if !self.breaker.stands_open() && !self.slowdown.lasts(now) {
             return;
         }
         let mut given_up = Vec::new();
@@ -45,7 +45,7 @@ impl StreamMachine {
         }
         if !given_up.is_empty() {
             self.unrecorded.extend(given_up.iter().map(|set| {
-                let detail = "the endpoint has been out of reach".to_owned();
+                let detail = "no attempt at the endpoint has succeeded for long".to_owned();
                 let disposition = Disposition::GivenUp { reason: EXPIRED, detail };
                 Settlement { seq: set.seq, disposition }
             }));
@@ -77,9 +77,6 @@ impl StreamMachine {
             }
             self.stale = false;
         }
-        if self.reads_again_at(now).is_some() {
-            return;
-        }
         let room = self.room();
         // Half a window at a time rather than for each SET that leaves.
         let worthwhile = self.settings.window_max <= room * 2;
@@ -87,7 +84,6 @@ impl StreamMachine {
             return;
         }
         self.reading = Some(room);
-        self.read_at = now;
         self.unread = Unread::Nothing;
         self.odd_to_retries = !self.odd_to_retries;
         let retries = if self.odd_to_retries { room.div_ceil(2) } else { room / 2 };
@@ -95,20 +91,12 @@ impl StreamMachine {
         actions.push(Action::Read(Reading { busy, fresh: room - retries, retries }));
     }
 
-    /// How long what was not read is left, because attempts fail one after the other.
-    fn reads_again_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let at = self.read_at + self.settings.failing_read_interval;
-        let failing = self.settings.breaker.failures <= self.failures;
-        // The clock may have gone back since.
-        (failing && self.has_unread() && (self.read_at..at).contains(&now)).then_some(at)
-    }
-
     /// How many attempts can start now.
     pub(super) fn startable(&self, now: Timestamp) -> usize {
         if self.pausing || self.flow == Flow::Nothing {
             return 0;
         }
-        let free = self.settings.in_flight_max.saturating_sub(self.in_flight);
+        let free = self.slowdown.admits(now).saturating_sub(self.in_flight);
         // A control event waits for no event.
         let all = self.ready_control.len() + self.ready_events.len().min(free);
         match self.breaker.admits(now) {
@@ -125,8 +113,10 @@ impl StreamMachine {
     fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let has_ready = !self.ready_control.is_empty() || !self.ready_events.is_empty();
         let probe = self.breaker.probes_at().filter(|at| has_ready && now < *at);
-        let read = self.reads_again_at(now);
-        let Some(at) = [self.next_retry, probe, read].into_iter().flatten().min() else { return };
+        let goes_on = self.slowdown.goes_on_at(now).filter(|_| !self.ready_events.is_empty());
+        let Some(at) = [self.next_retry, probe, goes_on].into_iter().flatten().min() else {
+            return;
+        };
         if self.tick_at.is_none_or(|planned| at < planned) {
             self.tick_at = Some(at);
             actions.push(Action::TickAt(at));

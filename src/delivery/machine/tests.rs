@@ -188,39 +188,6 @@ fn new_sets_are_not_starved_by_retries() {
     }
 }
 
-/// What a failing stream takes is left to others, and it is not left behind once it gets a SET across.
-#[test]
-fn reads_are_apart_while_every_attempt_fails() {
-    let apart = Duration::from_millis(100);
-    let mut world = World::new(DeliverySettings { failing_read_interval: apart, ..settings() });
-    let reads =
-        |world: &World| world.pending.iter().filter(|one| matches!(one, Pending::Read(..))).count();
-    for lane in 0..5 {
-        world.append(lane, Kind::Event);
-        world.run(|_| failed(FailureClass::Throttled));
-    }
-    world.append(5, Kind::Event);
-    assert_eq!(reads(&world), 0);
-    world.now = world.now + apart;
-    let seq = world.append(6, Kind::Event);
-    assert_eq!(reads(&world), 1);
-    world.drain_but_attempts();
-    world.attempt_ends(seq, &ACCEPTED);
-    world.append(7, Kind::Event);
-    assert_eq!(reads(&world), 1, "at once");
-
-    world.run(|_| failed(FailureClass::Throttled));
-    for lane in 8..12 {
-        world.append(lane, Kind::Event);
-        world.run(|_| failed(FailureClass::Throttled));
-    }
-    world.append(12, Kind::Event);
-    assert_eq!(reads(&world), 0);
-    world.now = Timestamp::EPOCH;
-    world.append(13, Kind::Event);
-    assert_eq!(reads(&world), 1, "the clock has gone back");
-}
-
 /// And the other way round.
 #[test]
 fn retries_are_not_starved_by_new_sets() {
@@ -244,6 +211,63 @@ fn retries_are_not_starved_by_new_sets() {
         }
         assert!(attempts < 3 * window_max + 4, "{attempts} with a window of {window_max}");
     }
+}
+
+/// What a failing stream takes is left to others, and it is not left behind once it gets a SET across.
+#[test]
+fn attempts_are_apart_while_all_fail() {
+    let apart = Duration::from_millis(50);
+    let mut settings = DeliverySettings { failing_attempt_interval: apart, ..settings() };
+    settings.retry.schedule = vec![Duration::from_hours(1)];
+    let mut world = World::new(settings);
+    for lane in 0..30 {
+        world.append(lane, Kind::Event);
+    }
+    world.run(|_| failed(FailureClass::Unavailable));
+    // The fifth failure in a row, and two that were under way with it.
+    assert_eq!(world.attempts_made, 7);
+    for n in 0..3 {
+        let before = world.now;
+        while world.attempts().is_empty() {
+            assert!(world.wait(), "the next attempt is planned");
+            world.drain_but_attempts();
+        }
+        assert_eq!((world.now.since(before), world.attempts().len()), (apart, 1));
+        let control = world.append(CONTROL_LANE + n, Kind::Control);
+        world.drain_but_attempts();
+        assert_eq!(world.attempts().last(), Some(&control), "a control event waits for no event");
+        world.run(|_| failed(FailureClass::Unavailable));
+    }
+    while world.attempts().is_empty() {
+        world.wait();
+        world.drain_but_attempts();
+    }
+    let first = world.attempts()[0];
+    world.attempt_ends(first, &ACCEPTED);
+    world.drain_but_attempts();
+    assert_eq!(world.attempts().len(), 3);
+    world.finish();
+}
+
+/// As behind a breaker.
+#[test]
+fn sets_of_an_endpoint_that_has_long_failed_are_given_up_by_their_age() {
+    let apart = Duration::from_millis(50);
+    let mut settings = DeliverySettings { failing_attempt_interval: apart, ..settings() };
+    settings.retry.schedule = vec![Duration::from_hours(1)];
+    let mut world = World::new(settings);
+    for lane in 0..7 {
+        world.append(lane, Kind::Event);
+    }
+    world.run(|_| failed(FailureClass::Unavailable));
+    let old: Vec<_> = (7..40).map(|lane| world.append(lane, Kind::Event)).collect();
+    world.drain_but_attempts();
+    world.now = world.now + world.settings.retry.give_up_after + Duration::from_millis(1);
+    let attempts = world.attempts_made;
+    world.append(0, Kind::Event);
+    world.run(|_| failed(FailureClass::Unavailable));
+    assert!(old.iter().all(|seq| world.rows[seq].settled));
+    assert!(world.attempts_made < attempts + 3, "most of them without an attempt");
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn settings(chance: &mut Chance) -> DeliverySettings {
     DeliverySettings {
         in_flight_max: chance.pick(&[1, 2, 4, 32]),
         window_max: chance.pick(&[1, 2, 3, 8, 256]),
-        failing_read_interval: chance.pick(&[Duration::ZERO, Duration::from_millis(100)]),
+        failing_attempt_interval: chance.pick(&[Duration::ZERO, Duration::from_millis(100)]),
         host_in_flight_max: chance.pick(&[1, 2, 5, 64]),
         idle_timeout: Duration::from_secs(30),
         // So that a slow day takes no long time.

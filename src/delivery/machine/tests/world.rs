@@ -53,7 +53,7 @@ pub(super) fn settings() -> DeliverySettings {
     DeliverySettings {
         in_flight_max: 3,
         window_max: 6,
-        failing_read_interval: Duration::ZERO,
+        failing_attempt_interval: Duration::ZERO,
         retry: RetryPolicy { jitter: 0.0, ..RetryPolicy::default() },
         ..DeliverySettings::default()
     }

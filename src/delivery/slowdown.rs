@@ -1,0 +1,151 @@
+//! How fast a stream goes on whose attempts all fail, though its endpoint answers.
+
+use std::time::Duration;
+
+use crate::{delivery::settings::DeliverySettings, domain::time::Timestamp};
+
+/// The slow-down of one stream. Failures in a row leave fewer and fewer attempts room, down to one in
+/// each interval: what they take is left to streams that get their SETs across. Unlike a breaker it
+/// never stops, since other SETs may be taken; and the first one that is ends it.
+#[derive(Debug)]
+pub struct Slowdown {
+    /// Attempts at a time as long as not all fail.
+    all: usize,
+    /// Failures in a row that halve the attempts.
+    step: u32,
+    interval: Duration,
+    long: Duration,
+    /// In a row, in whichever way.
+    failures: u32,
+    /// When the first of them was.
+    since: Timestamp,
+    /// When attempts last started.
+    started_at: Timestamp,
+}
+
+impl Slowdown {
+    pub fn new(settings: &DeliverySettings) -> Self {
+        Self {
+            all: settings.in_flight_max,
+            step: settings.breaker.failures,
+            interval: settings.failing_attempt_interval,
+            long: settings.breaker.open_for_max,
+            failures: 0,
+            since: Timestamp::EPOCH,
+            started_at: Timestamp::EPOCH,
+        }
+    }
+
+    /// How many attempts may be in flight at a time, if any may start now.
+    pub fn admits(&self, now: Timestamp) -> usize {
+        if !self.is_on() {
+            self.all
+        } else if self.goes_on_at(now).is_some() {
+            0
+        } else {
+            self.all.checked_shr(self.failures / self.step).unwrap_or(0).max(1)
+        }
+    }
+
+    /// When more may start, if none may now.
+    pub fn goes_on_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.started_at + self.interval;
+        // The clock may have gone back since.
+        (self.is_on() && (self.started_at..at).contains(&now)).then_some(at)
+    }
+
+    /// Whether attempts have failed for as long as the longest wait for a probe.
+    pub fn lasts(&self, now: Timestamp) -> bool {
+        self.is_on() && self.since + self.long <= now
+    }
+
+    fn is_on(&self) -> bool {
+        self.step <= self.failures && !self.interval.is_zero()
+    }
+
+    pub fn on_started(&mut self, now: Timestamp) {
+        self.started_at = now;
+    }
+
+    pub fn on_succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    pub fn on_failed(&mut self, now: Timestamp) {
+        if self.failures == 0 {
+            self.since = now;
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn slowdown() -> Slowdown {
+        Slowdown::new(&DeliverySettings::default())
+    }
+
+    #[test]
+    fn it_halves_the_attempts_down_to_one_and_ends_with_a_success() {
+        let mut slowdown = slowdown();
+        let mut admitted = Vec::new();
+        for failure in 0..40 {
+            if failure % 5 == 0 {
+                admitted.push(slowdown.admits(at(1000)));
+            }
+            slowdown.on_failed(at(1000));
+        }
+        assert_eq!(admitted, [32, 16, 8, 4, 2, 1, 1, 1]);
+        for _ in 0..1000 {
+            slowdown.on_failed(at(1000));
+        }
+        assert_eq!(slowdown.admits(at(1000)), 1);
+        slowdown.on_succeeded();
+        assert_eq!(slowdown.admits(at(1000)), 32);
+    }
+
+    #[test]
+    fn attempts_are_an_interval_apart() {
+        let mut slowdown = slowdown();
+        slowdown.on_started(at(1000));
+        assert_eq!((slowdown.admits(at(1000)), slowdown.goes_on_at(at(1000))), (32, None));
+        for _ in 0..5 {
+            slowdown.on_failed(at(1001));
+        }
+        assert_eq!((slowdown.admits(at(1049)), slowdown.goes_on_at(at(1049))), (0, Some(at(1050))));
+        assert_eq!((slowdown.admits(at(1050)), slowdown.goes_on_at(at(1050))), (16, None));
+        assert_eq!(slowdown.admits(at(999)), 16, "the clock has gone back");
+    }
+
+    #[test]
+    fn without_an_interval_there_is_none() {
+        let settings = DeliverySettings {
+            failing_attempt_interval: Duration::ZERO,
+            ..DeliverySettings::default()
+        };
+        let mut slowdown = Slowdown::new(&settings);
+        for _ in 0..100 {
+            slowdown.on_failed(at(0));
+        }
+        slowdown.on_started(at(0));
+        assert_eq!(slowdown.admits(at(0)), 32);
+    }
+
+    #[test]
+    fn it_lasts_once_a_probe_would_wait_longest() {
+        let mut slowdown = slowdown();
+        for _ in 0..5 {
+            slowdown.on_failed(at(0));
+        }
+        assert!(!slowdown.lasts(at(299_999)) && slowdown.lasts(at(300_000)));
+        slowdown.on_succeeded();
+        slowdown.on_failed(at(300_000));
+        assert!(!slowdown.lasts(at(600_000)));
+    }
+}
