@@ -25,7 +25,7 @@ const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, id
         SELECT 1 FROM outbox INDEXED BY outbox_lanes
         WHERE stream = ?1 AND control = ?4 AND lane = ?3 AND settled_at IS NULL
     ))
-    ON CONFLICT (stream, jti) DO NOTHING";
+    ON CONFLICT (jti, stream) DO NOTHING";
 
 const MOVE: &str = "INSERT INTO positions (partition, epoch, entry) VALUES (?1, ?2, ?3)
     ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch, entry = excluded.entry";

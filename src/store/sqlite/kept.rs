@@ -66,12 +66,16 @@ const RETAINED: &str = select_kept!(
     ORDER BY seq"
 );
 
-const OF_JTI: &str = select_kept!("FROM streams CROSS JOIN outbox o ON stream = key AND jti = ?1");
+const OF_JTI: &str = select_kept!(
+    "FROM outbox o INDEXED BY outbox_jti CROSS JOIN streams ON key = stream
+    WHERE jti = ?1
+    ORDER BY stream"
+);
 
 const KEPT: &str = select_kept!(
     "NULL",
     "FROM outbox o INDEXED BY outbox_jti CROSS JOIN streams ON key = stream
-    WHERE stream = ?1 AND jti = ?2"
+    WHERE jti = ?2 AND stream = ?1"
 );
 
 const COPIES: &str = select_kept!(
@@ -117,7 +121,7 @@ const COPY: &str = "INSERT INTO outbox (stream, provider, lane, control, identif
     FROM outbox o
     WHERE seq = ?1 AND stream = ?2 AND control = 0
         AND settled_at IS NOT NULL AND discarded IS NULL
-    ON CONFLICT (stream, jti) DO NOTHING";
+    ON CONFLICT (jti, stream) DO NOTHING";
 
 const PURGE: &str = "DELETE FROM outbox
     WHERE seq = ?1 AND stream = ?2 AND reason IS NOT NULL";
@@ -402,14 +406,14 @@ mod tests {
         looks(DEAD, "INDEX outbox_dead (provider>?)");
         looks(DEAD_OF_PROVIDER, "INDEX outbox_dead (provider=? AND stream>?)");
         looks(DEAD_OF_STREAM, "INDEX outbox_dead (provider=? AND stream=? AND seq>? AND seq<?)");
-        looks(RETAINED, "INDEX outbox_history (stream=? AND seq>? AND seq<?)");
-        looks(APPENDED_AT, "INDEX outbox_history (stream=? AND seq>?)");
+        looks(RETAINED, "INDEX outbox_history (stream=? AND discarded=? AND seq>? AND seq<?)");
+        looks(APPENDED_AT, "INDEX outbox_history (stream=? AND discarded=? AND seq>?)");
     }
 
     #[test]
     fn one_set_is_found_at_once() {
-        looks(OF_JTI, "INDEX outbox_jti (stream=? AND jti=?)");
-        looks(KEPT, "INDEX outbox_jti (stream=? AND jti=?)");
+        looks(OF_JTI, "INDEX outbox_jti (jti=?)");
+        looks(KEPT, "INDEX outbox_jti (jti=? AND stream=?)");
         looks(COPIES, "INDEX outbox_copies (stream=? AND copy_of=?)");
         for sql in [REQUEUE, COPY, PURGE] {
             looks(sql, "INTEGER PRIMARY KEY (rowid=?)");

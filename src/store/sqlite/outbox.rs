@@ -336,7 +336,7 @@ mod tests {
             assert_eq!(plan(sql), ["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]);
         }
         for sql in [ACKED, REFUSED] {
-            assert_eq!(plan(sql), ["SEARCH outbox USING INDEX outbox_jti (stream=? AND jti=?)"]);
+            assert_eq!(plan(sql), ["SEARCH outbox USING INDEX outbox_jti (jti=? AND stream=?)"]);
         }
     }
 }

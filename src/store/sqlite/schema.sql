@@ -32,7 +32,9 @@ CREATE INDEX streams_owned ON streams (provider, receiver);
 -- AUTOINCREMENT, since a number that was used must not come again once the last row has gone.
 CREATE TABLE outbox (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
-    stream      INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
+    -- Without a foreign key, which would need an index of all SETs of a stream: they are removed with
+    -- it by those of what waits and of what has been settled.
+    stream      INTEGER NOT NULL,
     -- The stream's.
     provider    TEXT NOT NULL,
     jti         TEXT NOT NULL,
@@ -62,7 +64,9 @@ CREATE TABLE outbox (
     detail      TEXT
 ) STRICT;
 
-CREATE UNIQUE INDEX outbox_jti ON outbox (stream, jti);
+-- By jti first, which begins with a time (domain::set): an event is appended to its end, for however
+-- many streams it is.
+CREATE UNIQUE INDEX outbox_jti ON outbox (jti, stream);
 
 -- Reading what waits costs as much as waits, however much is retained. The last three columns spare
 -- the look into the table where no others are named; settled_at is always null here.
@@ -107,9 +111,8 @@ END;
 -- What expires, by provider, since each has a retention of its own.
 CREATE INDEX outbox_settled ON outbox (provider, settled_at) WHERE settled_at IS NOT NULL;
 
--- What can be replayed of a stream, in order.
-CREATE INDEX outbox_history ON outbox (stream, seq)
-    WHERE settled_at IS NOT NULL AND discarded IS NULL;
+-- What can be replayed of a stream, in order: what was not discarded.
+CREATE INDEX outbox_history ON outbox (stream, discarded, seq) WHERE settled_at IS NOT NULL;
 
 -- Dead letters, in the order in which they are listed; the last column is for counting them.
 CREATE INDEX outbox_dead ON outbox (provider, stream, seq, reason) WHERE reason IS NOT NULL;

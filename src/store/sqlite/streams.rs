@@ -38,8 +38,11 @@ const DISCARD: &str = "UPDATE outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
 /// In the same way.
-const REMOVE: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+const REMOVE_PENDING: &str = "DELETE FROM outbox INDEXED BY outbox_pending
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
+
+const REMOVE_SETTLED: &str = "DELETE FROM outbox INDEXED BY outbox_history
+    WHERE stream = ?1 AND settled_at IS NOT NULL";
 
 const MOVED: &str = "SELECT 1 FROM streams
     WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3)";
@@ -124,14 +127,13 @@ fn discard_all(db: &Connection, key: i64, now: Timestamp) -> rusqlite::Result<us
 }
 
 pub(super) fn delete(db: &Connection, id: &StreamId) -> rusqlite::Result<bool> {
-    if let Some(key) = key(db, id)? {
-        let mut remove = db.prepare_cached(REMOVE)?;
-        remove.execute([key, 0])?;
-        remove.execute([key, 1])?;
-    }
-    // What is retained goes with it, by the foreign key.
-    let deleted = db.prepare_cached("DELETE FROM streams WHERE id = ?1")?.execute([id.as_str()])?;
-    Ok(deleted != 0)
+    let Some(key) = key(db, id)? else { return Ok(false) };
+    let mut remove_pending = db.prepare_cached(REMOVE_PENDING)?;
+    remove_pending.execute([key, 0])?;
+    remove_pending.execute([key, 1])?;
+    db.prepare_cached(REMOVE_SETTLED)?.execute([key])?;
+    db.prepare_cached("DELETE FROM streams WHERE key = ?1")?.execute([key])?;
+    Ok(true)
 }
 
 pub(super) fn all(db: &Connection) -> Result<Vec<StreamConfig>, StoreError> {

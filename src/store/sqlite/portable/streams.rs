@@ -32,7 +32,10 @@ const ADD_SHAPE: &str = "INSERT INTO subject_shapes (filed, provider, shape) VAL
     ON CONFLICT DO NOTHING";
 
 /// In no order, since no index has it: to sort numbers is quick.
-const NUMBERS: &str = "SELECT seq FROM outbox INDEXED BY outbox_jti WHERE stream = ?1";
+const NUMBERS: &str = "
+    SELECT seq FROM outbox INDEXED BY outbox_pending WHERE stream = ?1 AND settled_at IS NULL
+    UNION ALL
+    SELECT seq FROM outbox INDEXED BY outbox_history WHERE stream = ?1 AND settled_at IS NOT NULL";
 
 const SET: &str =
     "SELECT jti, copy_of, control, lane, claims, identifiers, accepted_at, appended_at,
@@ -49,7 +52,7 @@ const INSERT: &str = "INSERT INTO outbox (stream, provider, jti, copy_of, contro
             WHERE stream = key AND control = ?4 AND lane = ?5 AND settled_at IS NULL
         )
     FROM streams WHERE id = ?1
-    ON CONFLICT (stream, jti) DO NOTHING";
+    ON CONFLICT (jti, stream) DO NOTHING";
 
 pub(super) fn put(db: &Connection, stream: &StreamRecord) -> Result<(), StoreError> {
     let StreamRecord { config, active_at } = stream;
@@ -230,6 +233,9 @@ mod tests {
         assert!(steps[0].contains(from), "{steps:?}");
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
         let steps = plan(NUMBERS);
-        assert!(steps[0].contains("COVERING INDEX outbox_jti (stream=?)"), "{steps:?}");
+        for index in ["outbox_pending", "outbox_history"] {
+            let search = format!("INDEX {index} (stream=?");
+            assert!(steps.iter().any(|step| step.contains(&search)), "{steps:?}");
+        }
     }
 }
