@@ -1,4 +1,5 @@
-//! The threads that read. They see the last commit, and wait for no write.
+//! The threads that read. They see the last commit, and wait for no write. All that one call reads is of
+//! one commit.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -57,13 +58,25 @@ impl Readers {
         let job = move |db: &Connection| {
             // A caller that went away has no use for it.
             if !answer.is_closed() {
-                answer.send(caught(|| work(db))).ok();
+                answer.send(caught(|| in_snapshot(db, work))).ok();
             }
         };
         let queue = self.queue.as_ref().expect("there is a queue until the drop");
         queue.send(Box::new(job)).await.map_err(|_| CallError::ThreadEnded)?;
         answered.await.map_err(|_| CallError::ThreadEnded)?
     }
+}
+
+/// One transaction, and not one for each statement, also because each that finds new commits begins with
+/// nothing in its cache.
+fn in_snapshot<T, E: Into<StoreError>>(
+    db: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, StoreError> {
+    let snapshot = db.unchecked_transaction()?;
+    let read = work(db).map_err(Into::into)?;
+    snapshot.commit()?;
+    Ok(read)
 }
 
 impl Drop for Readers {
