@@ -14,7 +14,7 @@ pub(super) struct Bare {
 }
 
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-    PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4096;";
+    PRAGMA wal_autocheckpoint = 4096;";
 
 const STREAM: &str =
     "INSERT INTO streams (id, provider, receiver, audience, default_subjects, subject_format,

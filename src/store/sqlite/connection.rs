@@ -16,8 +16,6 @@ const INCOMPLETE_ID: i32 = 0x7373_6669;
 
 /// More than there are statements, so that each is prepared once.
 const STATEMENTS_MAX: usize = 64;
-/// Above SQLite's 2 MiB: the index of `jti`s is written all over.
-const WRITER_CACHE_KIB: i32 = 32 * 1024;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +141,8 @@ fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, Open
     // A commit survives a loss of power, not only of the process.
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
-    db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // The cache stays at SQLite's 2 MiB: a commit that moves pages of an index looks at all that are in memory
+    // (`pcache1TruncateUnsafe`), which costs more than to read what is not.
     // What a savepoint may have to undo stays in memory.
     db.pragma_update(None, "temp_store", "memory")?;
     Ok(db)
