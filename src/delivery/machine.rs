@@ -417,10 +417,6 @@ impl StreamMachine {
         self.step(now)
     }
 
-    fn room(&self) -> usize {
-        self.settings.window_max.saturating_sub(self.events)
-    }
-
     fn admit(&mut self, set: PendingSet) {
         let (seq, kind) = (set.seq, set.kind);
         let slot = Slot { set, state: State::Ready, signed_again: false };

@@ -15,8 +15,8 @@ pub struct DeliverySettings {
     /// SETs of one stream in memory at a time, each of another lane; all others wait in the store.
     pub window_max: usize,
     /// How far apart the attempts of a stream are while all fail, once as many have in a row as open the
-    /// breaker: in flight are half as many at a time then, and half of that with each further such
-    /// row, down to one. What they take is left to streams that get their SETs across.
+    /// breaker: half as many are in flight at a time then, and in memory, and half of that with each
+    /// further such row, down to one. What they take is left to streams that get their SETs across.
     #[serde(with = "humantime_serde")]
     pub failing_attempt_interval: Duration,
     /// Attempts at one host at a time, of all streams together.

@@ -9,9 +9,7 @@ use crate::{delivery::settings::DeliverySettings, domain::time::Timestamp};
 /// never stops, since other SETs may be taken; and the first one that is ends it.
 #[derive(Debug)]
 pub struct Slowdown {
-    /// Attempts at a time as long as not all fail.
-    all: usize,
-    /// Failures in a row that halve the attempts.
+    /// Failures in a row that halve what is done at a time.
     step: u32,
     interval: Duration,
     long: Duration,
@@ -26,7 +24,6 @@ pub struct Slowdown {
 impl Slowdown {
     pub fn new(settings: &DeliverySettings) -> Self {
         Self {
-            all: settings.in_flight_max,
             step: settings.breaker.failures,
             interval: settings.failing_attempt_interval,
             long: settings.breaker.open_for_max,
@@ -36,18 +33,13 @@ impl Slowdown {
         }
     }
 
-    /// How many attempts may be in flight at a time, if any may start now.
-    pub fn admits(&self, now: Timestamp) -> usize {
-        if !self.is_on() {
-            self.all
-        } else if self.goes_on_at(now).is_some() {
-            0
-        } else {
-            self.all.checked_shr(self.failures / self.step).unwrap_or(0).max(1)
-        }
+    /// What is left of so many.
+    pub fn leaves(&self, all: usize) -> usize {
+        let halvings = if self.is_on() { self.failures / self.step } else { 0 };
+        all.checked_shr(halvings).unwrap_or(0).max(1)
     }
 
-    /// When more may start, if none may now.
+    /// When more attempts may start, if none may now.
     pub fn goes_on_at(&self, now: Timestamp) -> Option<Timestamp> {
         let at = self.started_at + self.interval;
         // The clock may have gone back since.
@@ -94,33 +86,33 @@ mod tests {
     #[test]
     fn it_halves_the_attempts_down_to_one_and_ends_with_a_success() {
         let mut slowdown = slowdown();
-        let mut admitted = Vec::new();
+        let mut left = Vec::new();
         for failure in 0..40 {
             if failure % 5 == 0 {
-                admitted.push(slowdown.admits(at(1000)));
+                left.push(slowdown.leaves(32));
             }
-            slowdown.on_failed(at(1000));
+            slowdown.on_failed(at(0));
         }
-        assert_eq!(admitted, [32, 16, 8, 4, 2, 1, 1, 1]);
+        assert_eq!(left, [32, 16, 8, 4, 2, 1, 1, 1]);
         for _ in 0..1000 {
-            slowdown.on_failed(at(1000));
+            slowdown.on_failed(at(0));
         }
-        assert_eq!(slowdown.admits(at(1000)), 1);
+        assert_eq!(slowdown.leaves(32), 1);
         slowdown.on_succeeded();
-        assert_eq!(slowdown.admits(at(1000)), 32);
+        assert_eq!(slowdown.leaves(32), 32);
     }
 
     #[test]
     fn attempts_are_an_interval_apart() {
         let mut slowdown = slowdown();
         slowdown.on_started(at(1000));
-        assert_eq!((slowdown.admits(at(1000)), slowdown.goes_on_at(at(1000))), (32, None));
+        assert_eq!(slowdown.goes_on_at(at(1000)), None);
         for _ in 0..5 {
             slowdown.on_failed(at(1001));
         }
-        assert_eq!((slowdown.admits(at(1049)), slowdown.goes_on_at(at(1049))), (0, Some(at(1050))));
-        assert_eq!((slowdown.admits(at(1050)), slowdown.goes_on_at(at(1050))), (16, None));
-        assert_eq!(slowdown.admits(at(999)), 16, "the clock has gone back");
+        assert_eq!(slowdown.goes_on_at(at(1049)), Some(at(1050)));
+        assert_eq!(slowdown.goes_on_at(at(1050)), None);
+        assert_eq!(slowdown.goes_on_at(at(999)), None, "the clock has gone back");
     }
 
     #[test]
@@ -134,7 +126,7 @@ mod tests {
             slowdown.on_failed(at(0));
         }
         slowdown.on_started(at(0));
-        assert_eq!(slowdown.admits(at(0)), 32);
+        assert_eq!((slowdown.leaves(32), slowdown.goes_on_at(at(0))), (32, None));
     }
 
     #[test]

@@ -77,9 +77,10 @@ impl StreamMachine {
             }
             self.stale = false;
         }
-        let room = self.room();
+        let window_max = self.slowdown.leaves(self.settings.window_max);
+        let room = window_max.saturating_sub(self.events);
         // Half a window at a time rather than for each SET that leaves.
-        let worthwhile = self.settings.window_max <= room * 2;
+        let worthwhile = window_max <= room * 2;
         if !worthwhile && self.unread != Unread::Control {
             return;
         }
@@ -96,7 +97,13 @@ impl StreamMachine {
         if self.pausing || self.flow == Flow::Nothing {
             return 0;
         }
-        let free = self.slowdown.admits(now).saturating_sub(self.in_flight);
+        let free = match self.slowdown.goes_on_at(now) {
+            Some(_) => 0,
+            None => {
+                let in_flight_max = self.slowdown.leaves(self.settings.in_flight_max);
+                in_flight_max.saturating_sub(self.in_flight)
+            }
+        };
         // A control event waits for no event.
         let all = self.ready_control.len() + self.ready_events.len().min(free);
         match self.breaker.admits(now) {
