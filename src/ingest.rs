@@ -8,6 +8,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use redis::{IntoConnectionInfo as _, RedisResult, io::tcp::TcpSettings};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -51,8 +52,14 @@ impl Partition {
 
 /// The client of upstream's Redis, not connected yet; none without a URL.
 pub fn client(settings: &RedisIngestSettings) -> Result<Option<redis::Client>, IngestError> {
-    let client = settings.url.as_deref().map(redis::Client::open).transpose();
+    let client = settings.url.as_deref().map(open).transpose();
     client.map_err(IngestError::Url)
+}
+
+/// Without a delay a small command does not wait for the answer to the one before.
+fn open(url: &str) -> RedisResult<redis::Client> {
+    let tcp = TcpSettings::default().set_nodelay(true);
+    redis::Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
 }
 
 /// Where publishers read how much waits; nowhere without a URL.
