@@ -28,7 +28,8 @@ struct Guarded {
 }
 
 impl Guarded {
-    async fn start() -> Self {
+    /// `asks` whether clients have to show a certificate too.
+    async fn start(asks: bool) -> Self {
         let folder = TempDir::new().expect("a folder");
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
         let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
@@ -48,7 +49,7 @@ impl Guarded {
             "--tls-ca-cert-file",
             &certificate,
             "--tls-auth-clients",
-            "no",
+            if asks { "yes" } else { "no" },
         ])
         .await;
         let words: Vec<_> = ALLOWED.split_whitespace().collect();
@@ -82,7 +83,7 @@ async fn refused(settings: RedisSettings) -> String {
 /// The whole of the store needs no more than is allowed.
 #[tokio::test]
 async fn a_user_is_signed_in_over_tls_and_needs_little() {
-    let guarded = Guarded::start().await;
+    let guarded = Guarded::start(false).await;
     let settings = RedisSettings { tls_ca: None, ..guarded.settings() };
     let error = refused(settings).await;
     assert!(error.contains("certificate"), "{error}");
@@ -107,6 +108,23 @@ async fn a_user_is_signed_in_over_tls_and_needs_little() {
     assert!(store.delete_stream(&id("st_1")).await.expect("deleted"));
     let keys: Vec<String> = guarded.server.run(&["KEYS", "*"]).await;
     assert!(keys.iter().all(|key| key.starts_with("{ssf:")), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_is_shown_one() {
+    let guarded = Guarded::start(true).await;
+    let error = refused(guarded.settings()).await;
+    assert!(error.to_lowercase().contains("certificate"), "{error}");
+    let settings = RedisSettings {
+        tls_certificate: Some(guarded.file("certificate.pem")),
+        tls_key: Some(guarded.file("key.pem")),
+        ..guarded.settings()
+    };
+    let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
+    create(&store, vec![push_stream("st_1")]).await;
+    append_sets(&store, vec![set("st_1", "j1")]).await;
+    let due = store.read_due(&id("st_1"), up_to(9), NOW).await.expect("readable");
+    assert_eq!(names(&due.sets), ["j1"]);
 }
 
 #[tokio::test]
