@@ -97,13 +97,11 @@ impl StreamMachine {
         if self.pausing || self.flow == Flow::Nothing {
             return 0;
         }
-        let free = match self.slowdown.goes_on_at(now) {
+        let in_flight_max = match self.slowdown.goes_on_at(now) {
+            None => self.slowdown.leaves(self.settings.in_flight_max),
             Some(_) => 0,
-            None => {
-                let in_flight_max = self.slowdown.leaves(self.settings.in_flight_max);
-                in_flight_max.saturating_sub(self.in_flight)
-            }
         };
+        let free = in_flight_max.saturating_sub(self.in_flight);
         // A control event waits for no event.
         let all = self.ready_control.len() + self.ready_events.len().min(free);
         match self.breaker.admits(now) {
