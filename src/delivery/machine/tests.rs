@@ -228,20 +228,14 @@ fn attempts_are_apart_while_all_fail() {
     assert_eq!(world.attempts_made, 7);
     for n in 0..3 {
         let before = world.now;
-        while world.attempts().is_empty() {
-            assert!(world.wait(), "the next attempt is planned");
-            world.drain_but_attempts();
-        }
+        world.until_attempts();
         assert_eq!((world.now.since(before), world.attempts().len()), (apart, 1));
         let control = world.append(CONTROL_LANE + n, Kind::Control);
         world.drain_but_attempts();
         assert_eq!(world.attempts().last(), Some(&control), "a control event waits for no event");
         world.run(|_| failed(FailureClass::Unavailable));
     }
-    while world.attempts().is_empty() {
-        world.wait();
-        world.drain_but_attempts();
-    }
+    world.until_attempts();
     let first = world.attempts()[0];
     world.attempt_ends(first, &ACCEPTED);
     world.drain_but_attempts();
@@ -297,20 +291,14 @@ fn an_endpoint_out_of_reach_is_probed_by_one_set_at_a_time() {
     let opened_at = world.now;
     for secs in [5, 10, 20, 40, 80, 160, 300, 300] {
         let (before, probed_at) = (world.now, world.attempts_made + 1);
-        while world.attempts().is_empty() {
-            assert!(world.wait(), "the next probe is planned");
-            world.drain_but_attempts();
-        }
+        world.until_attempts();
         assert_eq!(world.now.since(before), Duration::from_secs(secs));
         assert_eq!((world.attempts().len(), world.attempts_made), (1, probed_at));
         world.run(|_| failed(FailureClass::Timeout));
     }
     assert!(opened_at < world.now);
     // One that gets through lets all others go.
-    while world.attempts().is_empty() {
-        world.wait();
-        world.drain_but_attempts();
-    }
+    world.until_attempts();
     let probe = world.attempts()[0];
     world.attempt_ends(probe, &ACCEPTED);
     world.drain_but_attempts();

@@ -146,6 +146,14 @@ impl World {
         }
     }
 
+    /// Waits for as long as it takes until the next attempts are under way.
+    pub(super) fn until_attempts(&mut self) {
+        while self.attempts().is_empty() {
+            assert!(self.wait(), "the next attempt is planned");
+            self.drain_but_attempts();
+        }
+    }
+
     fn is_head(&self, set: &PendingSet) -> bool {
         let same = |other: &PendingSet| (other.lane, other.kind) == (set.lane, set.kind);
         let mut lane = self.rows.values().filter(|row| !row.settled && same(&row.set));
