@@ -113,4 +113,23 @@ mod tests {
         let write = readers.run(|db| db.execute("DELETE FROM outbox", []));
         assert!(matches!(write.await, Err(StoreError::Unavailable(_))));
     }
+
+    #[tokio::test]
+    async fn all_that_one_call_reads_is_of_one_commit() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let settings = SqliteSettings { path, ..SqliteSettings::default() };
+        let writer = connection::open(&settings).expect("opens");
+        let readers = Readers::start(&settings).expect("starts");
+        let count = |db: &Connection| {
+            db.query_row("SELECT count(*) FROM positions", [], |row| row.get::<_, i64>(0))
+        };
+        let read = readers.run(move |db| {
+            let before = count(db)?;
+            writer.execute("INSERT INTO positions VALUES ('p', 0, '1-1')", [])?;
+            Ok::<_, rusqlite::Error>((before, count(db)?))
+        });
+        assert_eq!(read.await.expect("read"), (0, 0));
+        assert_eq!(readers.run(count).await.expect("read"), 1);
+    }
 }

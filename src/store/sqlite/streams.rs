@@ -240,3 +240,38 @@ fn read_status(row: &Row<'_>) -> rusqlite::Result<StreamStatus> {
     let status = [Enabled, Paused, Disabled].into_iter().find(|status| status.as_str() == text);
     status.ok_or_else(|| row::unreadable(8, format!("`{text}` is no status")))
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::sqlite::{SqliteSettings, connection};
+
+    /// No foreign key sees to it.
+    #[test]
+    fn nothing_of_a_stream_is_left_whatever_became_of_its_sets() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let db = connection::open(&SqliteSettings { path, ..SqliteSettings::default() });
+        let db = db.expect("opens");
+        let stream = "INSERT INTO streams (id, provider, receiver, audience, default_subjects,
+                subject_format, status, version, created_at)
+            VALUES (?1, 'default', 'rx', '', '', '', 'enabled', 1, 0)";
+        // One waits, one was sent, one is dead, and one was discarded.
+        let sets = "INSERT INTO outbox (stream, provider, jti, lane, head, control, appended_at,
+                due_at, settled_at, reason, discarded)
+            SELECT key, 'default', jti, 0, settled IS NULL, 0, 0, 0, settled, dead, discarded
+            FROM streams, (SELECT 'a' AS jti, NULL AS settled, NULL AS dead, NULL AS discarded
+                UNION ALL VALUES ('b', 1, NULL, NULL), ('c', 1, 'x', NULL), ('d', 1, NULL, 'x'))";
+        for id in ["st_1", "st_2"] {
+            db.execute(stream, [id]).expect("inserted");
+        }
+        assert_eq!(db.execute(sets, []).expect("inserted"), 8);
+        assert!(delete(&db, &"st_1".parse().expect("valid")).expect("deleted"));
+        let left = "SELECT count(*), count(DISTINCT stream) FROM outbox";
+        let left: (i64, i64) =
+            db.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("numbers");
+        assert_eq!(left, (4, 1));
+    }
+}
