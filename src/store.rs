@@ -319,7 +319,9 @@ pub trait Store: Send + Sync {
 
     /// Reads what can be pushed: the announcement, then control events, then events. It costs as
     /// much as is read, and as is passed over, whatever else waits. An event whose subject is not on
-    /// the stream at `now` is discarded in place of being read.
+    /// the stream at `now` is discarded in place of being read. A store need not find what waits on a
+    /// poll stream here, nor what waits on a push stream in [`Self::take_for_poll`] and
+    /// [`Self::next_due`].
     async fn read_due(
         &self,
         stream: &StreamId,

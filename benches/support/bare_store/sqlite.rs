@@ -22,8 +22,8 @@ const STREAM: &str =
     VALUES ('st_1', 'default', 'rx', '', '', '', 'enabled', 1, 0)";
 
 const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, appended_at, due_at,
-        provider, head)
-    VALUES (1, ?1, ?2, 0, ?3, 0, 0, 'default', 1)";
+        provider, polled, head)
+    VALUES (1, ?1, ?2, 0, ?3, 0, 0, 'default', 0, 1)";
 
 const RECORD: &str = "INSERT INTO events (provider, accepted_at, origin, type, place)
     VALUES ('default', 0, ?1, ?2, ?3)";
@@ -31,6 +31,7 @@ const RECORD: &str = "INSERT INTO events (provider, accepted_at, origin, type, p
 const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_fresh
     WHERE stream = 1 AND settled_at IS NULL AND control = 0 AND head = 1 AND attempts = 0
+        AND polled = 0
     ORDER BY seq LIMIT ?1";
 
 const SETTLE: &str = "UPDATE outbox SET settled_at = 1, attempts = attempts + 1 WHERE seq = ?1";

@@ -16,13 +16,14 @@ const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotte
 const REMEMBER_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES (?1, ?2, ?3)
     ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at WHERE at < ?4";
 
-const FIND_OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
+const FIND_OPEN: &str =
+    "SELECT key, endpoint IS NULL FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
 /// It is the head of its lane if nothing of that waits.
 const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, identifiers,
-        appended_at, due_at, provider, head)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, NOT EXISTS (
-        SELECT 1 FROM outbox INDEXED BY outbox_lanes
+        appended_at, due_at, provider, polled, head)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, NOT EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_waiting
         WHERE stream = ?1 AND control = ?4 AND lane = ?3 AND settled_at IS NULL
     ))
     ON CONFLICT (jti, stream) DO NOTHING";
@@ -58,18 +59,20 @@ pub(super) fn append(db: &Connection, batch: &AppendBatch) -> rusqlite::Result<V
         let mut streams = Vec::with_capacity(event.sets.len());
         let mut closed = Vec::new();
         for set in &event.sets {
-            let open: Option<i64> = match open_streams.entry(&set.stream) {
+            let open = match open_streams.entry(&set.stream) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(unknown) => {
-                    let found = find_open.query_row([set.stream.as_str()], |row| row.get(0));
+                    let found = find_open.query_row([set.stream.as_str()], |found| {
+                        Ok(Outbox { key: found.get(0)?, polled: found.get(1)? })
+                    });
                     *unknown.insert(found.optional()?)
                 }
             };
-            let Some(key) = open else {
+            let Some(outbox) = open else {
                 closed.push((&set.stream, DISABLED));
                 continue;
             };
-            insert(db, key, &event.provider, set, batch.now)?;
+            insert(db, outbox, &event.provider, set, batch.now)?;
             streams.push(set.stream.clone());
         }
         ledger::record(db, event, closed, batch.now)?;
@@ -90,16 +93,25 @@ pub(super) fn set_position(
     Ok(())
 }
 
-/// Into the outbox of the stream of this key, unless it has a SET of this `jti`.
+/// Where the SETs of one stream go.
+#[derive(Clone, Copy)]
+pub(super) struct Outbox {
+    /// The stream's.
+    pub(super) key: i64,
+    /// Whether they go out by poll.
+    pub(super) polled: bool,
+}
+
+/// Unless the outbox has a SET of this `jti`.
 pub(super) fn insert(
     db: &Connection,
-    key: i64,
+    outbox: Outbox,
     provider: &ProviderName,
     set: &NewSet,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(INSERT)?.execute(params![
-        key,
+        outbox.key,
         set.jti.as_str(),
         set.lane.as_i64(),
         row::control(set.kind),
@@ -107,6 +119,7 @@ pub(super) fn insert(
         set.identifiers.as_deref(),
         now.as_millis(),
         provider.as_str(),
+        outbox.polled,
     ])?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 /// `ssfd` in ASCII, by which the file is known to be ours.
 const APPLICATION_ID: i32 = 0x7373_6664;
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// The same with another last letter: ours, but another store is being copied into it.
 const INCOMPLETE_ID: i32 = 0x7373_6669;
@@ -28,7 +28,9 @@ enum OpenError {
     Foreign,
     #[error("written by a newer ssfd: schema version {0}, and this one knows {SCHEMA_VERSION}")]
     Newer(i32),
-    #[error("written by an older ssfd: schema version {0}; `ssfd serve` brings it up to date")]
+    #[error(
+        "written by an ssfd before its first release: schema version {0}, not {SCHEMA_VERSION}"
+    )]
     Older(i32),
     #[error("a copy into it is not complete; `ssfd store copy` completes it")]
     Incomplete,
@@ -159,6 +161,7 @@ fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
         (INCOMPLETE_ID, SCHEMA_VERSION) if to_fill => Ok(()),
         (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
         (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
+        (APPLICATION_ID, version) => Err(OpenError::Older(version)),
         (0, 0) if tables == 0 => {
             transaction.execute_batch(include_str!("schema.sql"))?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -218,13 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_schema_is_refused() {
+    fn another_schema_is_refused() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("ssfd.db");
         let db = open(&at(&path)).expect("opens");
         db.pragma_update(None, "user_version", 7).expect("runs");
-        drop(db);
         refuses(&path, "newer ssfd: schema version 7");
+        db.pragma_update(None, "user_version", 1).expect("runs");
+        refuses(&path, "first release: schema version 1");
     }
 
     #[test]
@@ -241,7 +245,7 @@ mod tests {
         let beside = open_existing(&at(&path)).expect("opens beside another");
         assert!(beside.execute("DELETE FROM streams", []).is_err());
         db.pragma_update(None, "user_version", 0).expect("runs");
-        refuses("older ssfd: schema version 0");
+        refuses("first release: schema version 0");
         db.pragma_update(None, "user_version", SCHEMA_VERSION + 1).expect("runs");
         refuses("newer ssfd");
         db.pragma_update(None, "application_id", 1).expect("runs");

@@ -18,28 +18,28 @@ use crate::{
 
 const FRESH: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_fresh
-    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts = 0 AND control = ?2
-        AND seq NOT IN (SELECT value FROM json_each(?3))
+    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts = 0 AND polled = 0
+        AND control = ?2 AND seq NOT IN (SELECT value FROM json_each(?3))
     ORDER BY seq LIMIT ?4";
 
 const RETRIES: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_retries
-    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND control = ?2
-        AND due_at <= ?5 AND seq NOT IN (SELECT value FROM json_each(?3))
+    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND polled = 0
+        AND control = ?2 AND due_at <= ?5 AND seq NOT IN (SELECT value FROM json_each(?3))
     ORDER BY due_at, seq LIMIT ?4";
 
 const NEXT_RETRY: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_retries
-    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND control = ?2
-        AND ?3 < due_at";
+    WHERE stream = ?1 AND settled_at IS NULL AND head = 1 AND attempts > 0 AND polled = 0
+        AND control = ?2 AND ?3 < due_at";
 
 const HAS_CONTROL: &str = "SELECT EXISTS (
-        SELECT 1 FROM outbox INDEXED BY outbox_pending
+        SELECT 1 FROM outbox INDEXED BY outbox_waiting
         WHERE stream = ?1 AND settled_at IS NULL AND control > 0
     )";
 
 /// Of the lane of an event.
 const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
-    FROM outbox INDEXED BY outbox_lanes
+    FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND control = 0 AND lane = ?2 AND settled_at IS NULL
     ORDER BY seq LIMIT 1";
 
@@ -185,8 +185,8 @@ mod tests {
             (FRESH, "outbox_fresh (stream=? AND control=?)"),
             (RETRIES, "outbox_retries (stream=? AND control=? AND due_at<?)"),
             (NEXT_RETRY, "COVERING INDEX outbox_retries (stream=? AND control=? AND due_at>?)"),
-            (HAS_CONTROL, "COVERING INDEX outbox_pending (stream=? AND control>?)"),
-            (HEAD, "outbox_lanes (stream=? AND control=? AND lane=?)"),
+            (HAS_CONTROL, "COVERING INDEX outbox_waiting (stream=? AND control>?)"),
+            (HEAD, "outbox_waiting (stream=? AND control=? AND lane=?)"),
         ] {
             let steps = plan(sql);
             assert!(steps.iter().any(|step| step.contains(by)), "{steps:?}");

@@ -98,10 +98,10 @@ const OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disable
 /// whichever there are. It is the head of its lane if nothing of that waits.
 const REQUEUE: &str = "UPDATE outbox
     SET seq = ?3, head = NOT EXISTS (
-            SELECT 1 FROM outbox w INDEXED BY outbox_lanes
+            SELECT 1 FROM outbox w INDEXED BY outbox_waiting
             WHERE w.stream = outbox.stream AND w.control = outbox.control
                 AND w.lane = outbox.lane AND w.settled_at IS NULL
-        ), accepted_at = coalesce(accepted_at, appended_at), appended_at = ?4, due_at = ?4,
+        ), polled = (SELECT endpoint IS NULL FROM streams WHERE key = ?2), accepted_at = coalesce(accepted_at, appended_at), appended_at = ?4, due_at = ?4,
         attempts = 0, settled_at = NULL, reason = NULL, detail = NULL
     WHERE seq = ?1 AND stream = ?2 AND control = 0
         AND settled_at IS NOT NULL AND discarded IS NULL";
@@ -110,11 +110,11 @@ const REQUEUE: &str = "UPDATE outbox
 const CHOSEN: &str = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'outbox' AND seq < ?1";
 
 const COPY: &str = "INSERT INTO outbox (stream, provider, lane, control, identifiers, accepted_at,
-        jti, claims, copy_of, appended_at, due_at, head)
+        jti, claims, copy_of, appended_at, due_at, polled, head)
     SELECT stream, provider, lane, control, identifiers, coalesce(accepted_at, appended_at),
-        ?3, ?4, jti, ?5, ?5,
+        ?3, ?4, jti, ?5, ?5, (SELECT endpoint IS NULL FROM streams WHERE key = ?2),
         NOT EXISTS (
-            SELECT 1 FROM outbox w INDEXED BY outbox_lanes
+            SELECT 1 FROM outbox w INDEXED BY outbox_waiting
             WHERE w.stream = o.stream AND w.control = o.control AND w.lane = o.lane
                 AND w.settled_at IS NULL
         )

@@ -1,6 +1,6 @@
 //! What is kept for a while goes.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::row;
 use crate::{
@@ -63,12 +63,15 @@ fn next_provider(db: &Connection, sql: &str, behind: &str) -> rusqlite::Result<O
 
 const PAUSED: &str = "SELECT key, provider FROM streams WHERE status = 'paused'";
 
-/// The newest event of a stream that is one too many.
-const BEYOND: &str = "SELECT seq FROM outbox INDEXED BY outbox_pending
+const HELD: &str = "SELECT count(*) FROM outbox INDEXED BY outbox_waiting
+    WHERE stream = ?1 AND settled_at IS NULL AND control = 0";
+
+/// The newest event of a stream that is one too many. It sorts all that the stream holds.
+const BEYOND: &str = "SELECT seq FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND settled_at IS NULL AND control = 0
     ORDER BY seq DESC LIMIT 1 OFFSET ?2";
 
-const DROP_HELD: &str = "UPDATE outbox INDEXED BY outbox_pending
+const DROP_HELD: &str = "UPDATE outbox INDEXED BY outbox_waiting
     SET settled_at = ?2, reason = ?3, detail = 'the stream was paused'
     WHERE stream = ?1 AND settled_at IS NULL AND control = 0
         AND (seq <= ?4 OR appended_at < ?5)";
@@ -84,22 +87,24 @@ pub(super) fn limit_held(
     let mut dropped = Vec::new();
     for stream in paused.collect::<rusqlite::Result<Vec<(i64, ProviderName)>>>()? {
         let (key, provider) = stream;
-        let mut beyond = db.prepare_cached(BEYOND)?;
-        let beyond: Option<i64> =
-            beyond.query_row(params![key, row::limit(held_max)], |row| row.get(0)).optional()?;
-        let drop = params![
-            key,
-            now.as_millis(),
-            HOLD_LIMIT,
-            beyond.unwrap_or(0),
-            appended_before.as_millis()
-        ];
+        let beyond = beyond(db, key, row::limit(held_max))?;
+        let (now, before) = (now.as_millis(), appended_before.as_millis());
+        let drop = params![key, now, HOLD_LIMIT, beyond, before];
         let count = db.prepare_cached(DROP_HELD)?.execute(drop)?;
         if count != 0 {
             dropped.push((provider, count));
         }
     }
     Ok(dropped)
+}
+
+/// The number of the newest event that a stream holds beyond so many; 0 if it does not.
+fn beyond(db: &Connection, stream: i64, held_max: i64) -> rusqlite::Result<i64> {
+    let held: i64 = db.prepare_cached(HELD)?.query_row([stream], |row| row.get(0))?;
+    if held <= held_max {
+        return Ok(0);
+    }
+    db.prepare_cached(BEYOND)?.query_row([stream, held_max], |row| row.get(0))
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ CREATE TABLE outbox (
     head        INTEGER NOT NULL,
     -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
+    -- Whether its stream delivers by poll, or did when it was settled.
+    polled      INTEGER NOT NULL,
     -- Null once it was discarded, as is the next.
     claims      TEXT,
     -- What the event names its subject by, if that is more or other than the claims have.
@@ -68,29 +70,41 @@ CREATE TABLE outbox (
 -- many streams it is.
 CREATE UNIQUE INDEX outbox_jti ON outbox (jti, stream);
 
--- Reading what waits costs as much as waits, however much is retained. The last three columns spare
--- the look into the table where no others are named; settled_at is always null here.
-CREATE INDEX outbox_pending ON outbox (stream, control DESC, seq, due_at, appended_at, settled_at)
+-- All that waits, and what comes next in a lane. The last two columns spare the look into the table
+-- where no others are named; settled_at is always null here.
+CREATE INDEX outbox_waiting ON outbox (stream, control, lane, seq, appended_at, settled_at)
     WHERE settled_at IS NULL;
-
--- What comes next in a lane.
-CREATE INDEX outbox_lanes ON outbox (stream, control, lane, seq) WHERE settled_at IS NULL;
 
 -- What can be pushed: heads that were never tried, and those that are tried again when they are due.
 -- What waits behind a head is in neither, so that reading costs as much as is read, however much
--- waits. The last three columns are as above.
-CREATE INDEX outbox_fresh ON outbox (stream, control, seq, settled_at, head, attempts)
-    WHERE settled_at IS NULL AND head = 1 AND attempts = 0;
+-- waits. The last columns are as above.
+CREATE INDEX outbox_fresh ON outbox (stream, control, seq, settled_at, head, attempts, polled)
+    WHERE settled_at IS NULL AND head = 1 AND attempts = 0 AND polled = 0;
 
-CREATE INDEX outbox_retries ON outbox (stream, control, due_at, seq, settled_at, head, attempts)
-    WHERE settled_at IS NULL AND head = 1 AND attempts > 0;
+CREATE INDEX outbox_retries
+    ON outbox (stream, control, due_at, seq, settled_at, head, attempts, polled)
+    WHERE settled_at IS NULL AND head = 1 AND attempts > 0 AND polled = 0;
+
+-- What a poll can be given, in order. Each SET that waits is in this index or is pushed: with an
+-- index more to write, an event would cost a page more for each stream that has a backlog.
+CREATE INDEX outbox_polled ON outbox (stream, control DESC, seq, due_at, settled_at, polled)
+    WHERE settled_at IS NULL AND polled = 1;
+
+CREATE TRIGGER outbox_delivery_changed AFTER UPDATE OF endpoint ON streams
+    WHEN (old.endpoint IS NULL) <> (new.endpoint IS NULL)
+BEGIN
+    UPDATE outbox SET polled = new.endpoint IS NULL WHERE seq IN (
+        SELECT seq FROM outbox INDEXED BY outbox_waiting
+        WHERE stream = new.key AND settled_at IS NULL
+    );
+END;
 
 -- However a head leaves, the next one of its lane is the head.
 CREATE TRIGGER outbox_head_settled AFTER UPDATE OF settled_at ON outbox
     WHEN old.head = 1 AND old.settled_at IS NULL AND new.settled_at IS NOT NULL
 BEGIN
     UPDATE outbox SET head = 1 WHERE seq = (
-        SELECT seq FROM outbox INDEXED BY outbox_lanes
+        SELECT seq FROM outbox INDEXED BY outbox_waiting
         WHERE stream = old.stream AND control = old.control AND lane = old.lane
             AND settled_at IS NULL
         ORDER BY seq LIMIT 1
@@ -101,7 +115,7 @@ CREATE TRIGGER outbox_head_discarded AFTER DELETE ON outbox
     WHEN old.head = 1 AND old.settled_at IS NULL
 BEGIN
     UPDATE outbox SET head = 1 WHERE seq = (
-        SELECT seq FROM outbox INDEXED BY outbox_lanes
+        SELECT seq FROM outbox INDEXED BY outbox_waiting
         WHERE stream = old.stream AND control = old.control AND lane = old.lane
             AND settled_at IS NULL
         ORDER BY seq LIMIT 1

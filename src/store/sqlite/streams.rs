@@ -3,7 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use super::{append, row};
+use super::{
+    append::{self, Outbox},
+    row,
+};
 use crate::{
     domain::{
         id::StreamId,
@@ -29,16 +32,16 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
     subject_format = ?14
     WHERE id = ?1 AND version = ?11 - 1";
 
-const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND settled_at IS NULL AND control = 2";
 
 /// The heads of lanes (?2 = 1) last: a head that goes looks for the next of its lane.
-const DISCARD: &str = "UPDATE outbox INDEXED BY outbox_pending
+const DISCARD: &str = "UPDATE outbox INDEXED BY outbox_waiting
     SET settled_at = ?3, discarded = ?4, claims = NULL, identifiers = NULL, detail = NULL
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
 /// In the same way.
-const REMOVE_PENDING: &str = "DELETE FROM outbox INDEXED BY outbox_pending
+const REMOVE_PENDING: &str = "DELETE FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
 
 const REMOVE_SETTLED: &str = "DELETE FROM outbox INDEXED BY outbox_history
@@ -51,7 +54,7 @@ const MOVED: &str = "SELECT 1 FROM streams
 const STOPPED: &str = "SELECT 1 FROM streams
     WHERE id = ?1 AND endpoint IS NOT NULL AND status <> 'enabled'";
 
-const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_pending SET due_at = appended_at
+const MAKE_DUE: &str = "UPDATE outbox INDEXED BY outbox_waiting SET due_at = appended_at
     WHERE stream = ?1 AND settled_at IS NULL AND due_at <> appended_at";
 
 macro_rules! select_streams {
@@ -114,7 +117,8 @@ pub(super) fn change_status(
         Announcement::None => None,
     };
     if let Some(set) = announced {
-        append::insert(db, key, &stream.provider, set, now)?;
+        let polled = matches!(stream.delivery, Delivery::Poll);
+        append::insert(db, Outbox { key, polled }, &stream.provider, set, now)?;
     }
     Ok(u64::try_from(discarded).unwrap_or(u64::MAX))
 }
@@ -259,9 +263,9 @@ mod tests {
                 subject_format, status, version, created_at)
             VALUES (?1, 'default', 'rx', '', '', '', 'enabled', 1, 0)";
         // One waits, one was sent, one is dead, and one was discarded.
-        let sets = "INSERT INTO outbox (stream, provider, jti, lane, head, control, appended_at,
-                due_at, settled_at, reason, discarded)
-            SELECT key, 'default', jti, 0, settled IS NULL, 0, 0, 0, settled, dead, discarded
+        let sets = "INSERT INTO outbox (stream, provider, jti, lane, head, control, polled,
+                appended_at, due_at, settled_at, reason, discarded)
+            SELECT key, 'default', jti, 0, settled IS NULL, 0, 0, 0, 0, settled, dead, discarded
             FROM streams, (SELECT 'a' AS jti, NULL AS settled, NULL AS dead, NULL AS discarded
                 UNION ALL VALUES ('b', 1, NULL, NULL), ('c', 1, 'x', NULL), ('d', 1, NULL, 'x'))";
         for id in ["st_1", "st_2"] {

@@ -259,8 +259,7 @@ mod tests {
             // Found at the commit only: no such stream.
             db.execute_batch(
                 "PRAGMA defer_foreign_keys = ON;
-                 INSERT INTO outbox (stream, jti, lane, head, control, claims, appended_at, due_at)
-                 VALUES (77, 'j', 0, 1, 0, '{}', 0, 0)",
+                 INSERT INTO activity (stream, at) VALUES (77, 0)",
             )
         });
         assert!(matches!(unowned.await, Err(StoreError::Unavailable(_))));

@@ -77,19 +77,20 @@ async fn all_of_it_arrives_and_keeps_up(from: impl Backend, to: impl Backend) {
 
 /// What would tell a lane whose head is not known, or an order that is not kept.
 async fn go_on(store: &dyn Store) {
-    for stream in ["st_push", "st_poll"] {
-        for _ in 0..8 {
-            let due = store.read_due(&id(stream), up_to(2), later(500)).await.expect("readable");
-            let settlements = due
-                .sets
-                .iter()
-                .map(|set| set.seq)
-                .map(|seq| Settlement { seq, disposition: Disposition::Delivered });
-            store.settle(&id(stream), settlements.collect(), later(500)).await.expect("settled");
-        }
+    let (push, poll, now) = (id("st_push"), id("st_poll"), later(500));
+    for _ in 0..8 {
+        let due = store.read_due(&push, up_to(2), now).await.expect("readable");
+        let settlements = due
+            .sets
+            .iter()
+            .map(|set| set.seq)
+            .map(|seq| Settlement { seq, disposition: Disposition::Delivered });
+        store.settle(&push, settlements.collect(), now).await.expect("settled");
+        let taken = store.take_for_poll(&poll, 1, now, later(600)).await.expect("taken");
+        let acked = taken.sets.into_iter().map(|set| set.jti).collect();
+        let acked = Acknowledgement { acked, refused: vec![] };
+        store.acknowledge(&poll, acked, now).await.expect("acknowledged");
     }
-    let acked = Acknowledgement { acked: vec![jti("handed-out")], refused: vec![] };
-    store.acknowledge(&id("st_poll"), acked, later(500)).await.expect("acknowledged");
     store.expire_lists(later(1000)).await.expect("expired");
     while store.expire(Expiry::of_all(later(3), later(3))).await.expect("expired") {}
 }

@@ -26,6 +26,9 @@ pub(super) enum Step {
     Wait {
         secs: u64,
     },
+    Deliver {
+        by_poll: bool,
+    },
     Turn {
         to: StreamStatus,
         announce: Announce,
@@ -62,6 +65,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (vec(number.clone(), 0..4), vec(number, 0..2))
             .prop_map(|(acked, refused)| Step::Acknowledge { acked, refused }),
         2 => (1..40_u64).prop_map(|secs| Step::Wait { secs }),
+        2 => any::<bool>().prop_map(|by_poll| Step::Deliver { by_poll }),
         2 => (status, announce).prop_map(|(to, announce)| Step::Turn { to, announce }),
         1 => Just(Step::Restart),
     ];
@@ -81,6 +85,7 @@ struct Model {
     kept: Vec<Kept>,
     now: Timestamp,
     status: StreamStatus,
+    by_poll: bool,
 }
 
 impl Model {
@@ -112,10 +117,9 @@ impl Model {
             self.kept.iter_mut().for_each(|kept| kept.waits = false);
         }
         let discarded = left - self.waiting().len();
-        if self.status != StreamStatus::Enabled && to == StreamStatus::Enabled {
-            for kept in self.waiting() {
-                kept.due_at = kept.appended_at;
-            }
+        let resumes = self.status != StreamStatus::Enabled && to == StreamStatus::Enabled;
+        if resumes && !self.by_poll {
+            self.make_due();
         }
         self.status = to;
         match announcement {
@@ -124,6 +128,19 @@ impl Model {
             Announcement::Instead(_) | Announcement::None => {}
         }
         discarded as u64
+    }
+
+    fn deliver(&mut self, by_poll: bool) {
+        if self.by_poll != by_poll {
+            self.by_poll = by_poll;
+            self.make_due();
+        }
+    }
+
+    fn make_due(&mut self) {
+        for kept in self.waiting() {
+            kept.due_at = kept.appended_at;
+        }
     }
 
     fn append(&mut self, set: NewSet) {
@@ -184,7 +201,8 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
     let mut store = backend.open().await;
     let mut stream = push_stream("st_1");
     create(&*store, vec![stream.clone()]).await;
-    let mut model = Model { kept: vec![], now: NOW, status: StreamStatus::Enabled };
+    let pushed = stream.delivery.clone();
+    let mut model = Model { kept: vec![], now: NOW, status: StreamStatus::Enabled, by_poll: false };
     for (n, step) in steps.into_iter().enumerate() {
         match step {
             Step::Append(numbers) => {
@@ -211,7 +229,7 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
                 }
                 store.settle(&stream.id, settlements, model.now).await.expect("settled");
             }
-            Step::Poll { limit } => {
+            Step::Poll { limit } if model.by_poll => {
                 let now = model.now;
                 let polled = store.take_for_poll(&stream.id, limit, now, now + HIDDEN).await;
                 let polled = polled.expect("taken");
@@ -239,7 +257,15 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
                 let done = done.expect("acknowledged");
                 assert_eq!((done.delivered.len(), done.dead.len()), (delivered, dead));
             }
+            // It is nothing to a push stream.
+            Step::Poll { .. } => {}
             Step::Wait { secs } => model.now = model.now + Duration::from_secs(secs),
+            Step::Deliver { by_poll } => {
+                stream.version += 1;
+                stream.delivery = if by_poll { Delivery::Poll } else { pushed.clone() };
+                store.update_stream(stream.clone()).await.expect("changed");
+                model.deliver(by_poll);
+            }
             Step::Turn { to, announce } => {
                 stream = stream.with_status(to, None);
                 let set = announcement("st_1", &format!("a{n}"));
@@ -280,7 +306,7 @@ fn due<'a>(outgoing: &'a [&mut Kept], now: Timestamp) -> (Vec<&'a str>, Option<T
 }
 
 async fn compare(store: &dyn Store, model: &mut Model) {
-    let now = model.now;
+    let (now, by_poll) = (model.now, model.by_poll);
     let waiting = model.waiting();
     let waits = (waiting.len() as u64, waiting.iter().map(|kept| kept.appended_at).min());
     let outgoing = model.outgoing();
@@ -299,13 +325,17 @@ async fn compare(store: &dyn Store, model: &mut Model) {
         };
         assert_eq!(*found, expected);
     }
-    let next_due = outgoing.iter().map(|kept| kept.due_at).filter(|at| now < *at).min();
-    assert_eq!(store.next_due(&id("st_1"), now).await.expect("readable"), next_due);
-    let (due, next_retry) = due(&outgoing, now);
     let with_work = store.streams_with_work(now, SlotSet::ALL).await.expect("readable");
-    assert_eq!(!with_work.is_empty(), !due.is_empty());
-    let read = store.read_due(&id("st_1"), up_to(100), now).await.expect("readable");
-    assert_eq!((names(&read.sets), read.next_retry), (due, next_retry));
+    if by_poll {
+        let next_due = outgoing.iter().map(|kept| kept.due_at).filter(|at| now < *at).min();
+        assert_eq!(store.next_due(&id("st_1"), now).await.expect("readable"), next_due);
+        assert_eq!(with_work, []);
+    } else {
+        let (due, next_retry) = due(&outgoing, now);
+        assert_eq!(!with_work.is_empty(), !due.is_empty());
+        let read = store.read_due(&id("st_1"), up_to(100), now).await.expect("readable");
+        assert_eq!((names(&read.sets), read.next_retry), (due, next_retry));
+    }
     let backlog = store.backlog().await.expect("readable");
     let counted = backlog.first().map(|backlog| (backlog.sets, backlog.oldest));
     assert_eq!(counted, waits.1.is_some().then_some(waits));

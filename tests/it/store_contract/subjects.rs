@@ -47,7 +47,7 @@ fn keys(subject: &SubjectId) -> SubjectKeys {
 
 /// A stream that gets only what is added to it.
 fn choosing(name: &str) -> StreamConfig {
-    StreamConfig { default_subjects: DefaultSubjects::None, ..poll_stream(name) }
+    StreamConfig { default_subjects: DefaultSubjects::None, ..push_stream(name) }
 }
 
 const LIMIT: usize = 1000;
@@ -437,7 +437,8 @@ pub(super) async fn many_sets_about_removed_subjects_hold_no_poll_back(backend: 
     // Beyond any bound of one call.
     const SETS: usize = 3000;
     let store = backend.open().await;
-    create(&*store, vec![choosing("st_1")]).await;
+    let stream = StreamConfig { delivery: Delivery::Poll, ..choosing("st_1") };
+    create(&*store, vec![stream]).await;
     let gone = simple("gone");
     let mut sets: Vec<_> = (0..SETS).map(|n| about("st_1", &format!("j{n}"), &gone)).collect();
     sets.push(about("st_1", "kept", &simple("kim")));

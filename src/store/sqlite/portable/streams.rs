@@ -33,7 +33,7 @@ const ADD_SHAPE: &str = "INSERT INTO subject_shapes (filed, provider, shape) VAL
 
 /// In no order, since no index has it: to sort numbers is quick.
 const NUMBERS: &str = "
-    SELECT seq FROM outbox INDEXED BY outbox_pending WHERE stream = ?1 AND settled_at IS NULL
+    SELECT seq FROM outbox INDEXED BY outbox_waiting WHERE stream = ?1 AND settled_at IS NULL
     UNION ALL
     SELECT seq FROM outbox INDEXED BY outbox_history WHERE stream = ?1 AND settled_at IS NOT NULL";
 
@@ -45,10 +45,10 @@ const SET: &str =
 /// It is the head of its lane if it waits and nothing of that does.
 const INSERT: &str = "INSERT INTO outbox (stream, provider, jti, copy_of, control, lane, claims,
         identifiers, accepted_at, appended_at, attempts, due_at, settled_at, reason, discarded,
-        detail, head)
+        detail, polled, head)
     SELECT key, provider, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-        ?12 IS NULL AND NOT EXISTS (
-            SELECT 1 FROM outbox INDEXED BY outbox_lanes
+        endpoint IS NULL, ?12 IS NULL AND NOT EXISTS (
+            SELECT 1 FROM outbox INDEXED BY outbox_waiting
             WHERE stream = key AND control = ?4 AND lane = ?5 AND settled_at IS NULL
         )
     FROM streams WHERE id = ?1
@@ -233,7 +233,7 @@ mod tests {
         assert!(steps[0].contains(from), "{steps:?}");
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
         let steps = plan(NUMBERS);
-        for index in ["outbox_pending", "outbox_history"] {
+        for index in ["outbox_waiting", "outbox_history"] {
             let search = format!("INDEX {index} (stream=?");
             assert!(steps.iter().any(|step| step.contains(&search)), "{steps:?}");
         }
