@@ -151,7 +151,7 @@ impl Outbox {
             Append { provider, origin, event_id: None, sets, opt_out: None, record: None }
         });
         let batch = AppendBatch { events: events.collect(), position: None, now: NOW };
-        self.runtime.block_on(self.store.append(batch)).expect("appended");
+        self.runtime.block_on(self.store.append(batch, &|_| ())).expect("appended");
     }
 
     fn read(&self) -> Vec<PendingSet> {

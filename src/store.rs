@@ -129,6 +129,9 @@ pub struct AppendBatch {
     pub now: Timestamp,
 }
 
+/// Is told of streams that have something new, as soon as that is durable.
+pub type Durable<'a> = &'a (dyn Fn(&[StreamId]) + Send + Sync);
+
 /// What became of one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
@@ -306,7 +309,14 @@ pub trait Store: Send + Sync {
     /// it is left out. Accounts opt out and in as the batch has it, each event judged by those
     /// before it. The position is behind the batch once all else of it is durable. An event whose
     /// append broke off is none that was: it is appended again, under whichever origin it comes.
-    async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError>;
+    ///
+    /// A batch for many streams is several steps, between which other calls have their turn. Of each
+    /// stream `durable` is told once its step is done, whether or not those behind it fail.
+    async fn append(
+        &self,
+        batch: AppendBatch,
+        durable: Durable<'_>,
+    ) -> Result<Vec<Appended>, StoreError>;
 
     /// Whether one of these accounts is opted out (RISC §2.8).
     async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError>;

@@ -90,7 +90,7 @@ async fn append(store: &dyn Store, first: usize) {
         Append { provider, origin, event_id: None, sets, opt_out: None, record: None }
     });
     let batch = AppendBatch { events: events.collect(), position: None, now: clock::now() };
-    store.append(batch).await.expect("appended");
+    store.append(batch, &|_| ()).await.expect("appended");
 }
 
 fn id(n: usize) -> StreamId {

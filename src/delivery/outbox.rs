@@ -6,6 +6,7 @@ use crate::{
     delivery::lane::Lane,
     domain::{
         id::{Jti, StreamId},
+        set::{Origin, reissued},
         time::Timestamp,
     },
 };
@@ -37,6 +38,20 @@ pub struct NewSet {
     /// All that the event names its subject by, as JSON of a `Subject`, if that is more or other
     /// than the `sub_id` of the claims: it is on the stream by any of these, or not.
     pub identifiers: Option<Arc<str>>,
+}
+
+impl NewSet {
+    /// The same as a SET of an event that was begun by this origin.
+    #[must_use]
+    pub fn under(&self, first: &Origin, now: Timestamp) -> Self {
+        let mut set = self.clone();
+        set.jti = first.jti(&self.stream);
+        // Claims of another hand are left as they are.
+        if let Some(claims) = reissued(&self.claims, &set.jti, now) {
+            set.claims = claims.into();
+        }
+        set
+    }
 }
 
 /// A SET that is not settled.

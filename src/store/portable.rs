@@ -177,8 +177,7 @@ pub struct EventId {
     pub at: Timestamp,
     /// Of that event, where it is known.
     pub origin: Option<Uuid>,
-    /// The event was not appended to its end: another one with the id completes it. A store that
-    /// appends in one step has none of these, and takes none.
+    /// The event was not appended to its end: another one with the id completes it.
     pub begun: bool,
 }
 

@@ -60,7 +60,7 @@ use crate::{
     },
     store::{
         Acknowledged, Acknowledgement, ActivityRecord, Announcement, AppendBatch, Appended,
-        Backlog, Due, Polled, Position, Store, StoreError, Waiting,
+        Backlog, Due, Durable, Polled, Position, Store, StoreError, Waiting,
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::RecordedEvent,
         slot::{self, SlotSet},
@@ -179,8 +179,12 @@ impl Store for RedisStore {
         lists::expire(&self.slots, now).await
     }
 
-    async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
-        append::append(&self.slots, &batch).await
+    async fn append(
+        &self,
+        batch: AppendBatch,
+        durable: Durable<'_>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        append::append(&self.slots, &batch, durable).await
     }
 
     async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {

@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use self::{folding::Folding, reader::Readers, writer::Writer};
+use self::{append::Appending, folding::Folding, reader::Readers, writer::Writer};
 use crate::{
     delivery::outbox::{Cursor, PendingSet, Reading, Seq, Settlement},
     domain::{
@@ -47,7 +47,7 @@ use crate::{
     },
     store::{
         Acknowledged, Acknowledgement, ActivityRecord, Announcement, AppendBatch, Appended,
-        Backlog, Due, Polled, Position, Store, StoreError, Waiting,
+        Backlog, Due, Durable, Polled, Position, Store, StoreError, Waiting,
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
         ledger::RecordedEvent,
         slot::SlotSet,
@@ -196,8 +196,24 @@ impl Store for SqliteStore {
         self.writer.run(move |db| subjects::expire(db, now)).await
     }
 
-    async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
-        self.writer.run_often(move |db| append::append(db, &batch)).await
+    async fn append(
+        &self,
+        batch: AppendBatch,
+        durable: Durable<'_>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let mut appending = Appending::new(batch);
+        loop {
+            let part = move |db: &_| {
+                let streams = appending.append_part(db)?;
+                Ok((appending, streams))
+            };
+            let (rest, streams) = self.writer.run_often(part).await?;
+            durable(&streams);
+            if rest.is_done() {
+                return Ok(rest.into_appended());
+            }
+            appending = rest;
+        }
     }
 
     async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {

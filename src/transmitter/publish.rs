@@ -19,7 +19,6 @@ use crate::{
     domain::{
         event::Event,
         event_type::EventType,
-        id::StreamId,
         opt_out::OptOut,
         provider::Provider,
         set::{OneEvent, Origin, SetClaims},
@@ -65,8 +64,7 @@ impl Transmitter {
         let events: Vec<_> = events.collect();
         let wanted: Vec<_> = events.iter().map(|event| event.sets.len()).collect();
         let batch = AppendBatch { events, position, now };
-        let appended = self.store.append(batch).await?;
-        let mut woken = BTreeSet::new();
+        let appended = self.store.append(batch, &|streams| self.wake(streams, false)).await?;
         for (one, wanted) in appended.iter().zip(wanted) {
             match one {
                 Appended::New(streams) => {
@@ -79,7 +77,6 @@ impl Transmitter {
                         let disabled = wanted - streams.len();
                         metrics::events_suppressed(&provider.name, DISABLED, disabled);
                     }
-                    woken.extend(streams);
                 }
                 Appended::OptedOut { streams } => {
                     metrics::events_suppressed(&provider.name, OPTED_OUT, *streams);
@@ -87,8 +84,6 @@ impl Transmitter {
                 Appended::Duplicate => metrics::events_duplicate(&provider.name),
             }
         }
-        let woken: Vec<StreamId> = woken.into_iter().cloned().collect();
-        self.wake(&woken, false);
         Ok(appended)
     }
 

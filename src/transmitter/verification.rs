@@ -74,8 +74,7 @@ impl Transmitter {
             origin,
         };
         let batch = AppendBatch { events: vec![append], position: None, now };
-        self.store.append(batch).await?;
-        self.wake(std::slice::from_ref(&stream.id), true);
+        self.store.append(batch, &|streams| self.wake(streams, true)).await?;
         Ok(())
     }
 

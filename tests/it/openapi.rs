@@ -297,7 +297,7 @@ impl Stand {
         let origin = Origin::drawn(clock::random_uuid(), now);
         let event = Append { provider, origin, event_id: None, sets, opt_out: None, record: None };
         let batch = AppendBatch { events: vec![event], position: None, now };
-        store.append(batch).await.expect("appended");
+        store.append(batch, &|_| ()).await.expect("appended");
         let error = SetError::new("invalid_key", "which one?");
         let refused = vec![(DEAD.parse().expect("a jti"), error)];
         let refused = Acknowledgement { acked: vec![], refused };

@@ -107,6 +107,7 @@ macro_rules! run_contract_on {
                 an_event_is_appended_once_by_its_publishers_id,
                 a_stream_that_takes_nothing_is_left_out,
                 an_event_without_sets_is_new,
+                what_is_durable_of_a_long_batch_is_told_before_the_rest_is,
                 a_position_moves_with_its_batch_only,
                 concurrent_appends_are_all_durable_in_order;
             outgoing:
@@ -284,7 +285,7 @@ async fn turn(
 /// Appends events, in one batch.
 async fn append(store: &dyn Store, events: Vec<Append>, now: Timestamp) -> Vec<Appended> {
     let batch = AppendBatch { events, position: None, now };
-    store.append(batch).await.expect("appended")
+    store.append(batch, &|_| ()).await.expect("appended")
 }
 
 /// Appends each SET as an event of its own, in one batch, at [`NOW`].

@@ -66,8 +66,6 @@ impl Tallies {
     /// `place` is where a SET stands in its stream.
     pub(super) fn add(&mut self, record: &Record, place: u64) {
         let at = match record {
-            // It is not in every store.
-            Record::EventId(id) if id.begun => return,
             Record::Set(set) => Some(set.appended_at),
             Record::Event(event) => Some(event.accepted_at),
             _ => None,
@@ -102,11 +100,13 @@ fn digest(record: &Record, place: u64) -> [u64; 4] {
             fields.bytes(&identifier.0);
             fields.bytes(&account.0);
         }
-        // Its origin is that of the event, where that is recorded.
-        Record::EventId(EventId { provider, event_id, at, .. }) => {
+        Record::EventId(EventId { provider, event_id, at, origin, begun }) => {
             fields.text(provider.as_str());
             fields.text(event_id);
             fields.time(*at);
+            // Else it is that of the event, where that is recorded.
+            let begun_by = origin.as_ref().filter(|_| *begun);
+            fields.optional(begun_by, |fields, origin| fields.bytes(origin.as_bytes()));
         }
         Record::Event(event) => fields.event(event),
         Record::Position { partition, position } => {

@@ -2,7 +2,8 @@
 //!
 //! 1. `claim`: publishers' ids are claimed, and events recorded, as begun.
 //! 2. `judge_accounts`: which events are kept back, as accounts opt out and in. Nothing is changed.
-//! 3. `append`: the SETs are put into the outboxes, slot by slot.
+//! 3. `append`: the SETs are put into the outboxes, slot by slot, and of many streams not all at once:
+//!    what others send meanwhile is served in between.
 //! 4. `conclude`: the accounts' choices hold, and the reader's position is behind the batch.
 //! 5. `finish`: the ids are those of events that are done.
 //!
@@ -16,7 +17,7 @@
 //! A crash between the last two steps leaves ids begun. A second event of such an id appends what
 //! is there already, instead of being called a duplicate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -29,17 +30,18 @@ use super::{
 };
 use crate::{
     delivery::outbox::NewSet,
-    domain::{
-        id::StreamId,
-        opt_out::OptOut,
-        set::{Origin, reissued},
-        time::Timestamp,
+    domain::{id::StreamId, opt_out::OptOut, set::Origin, time::Timestamp},
+    store::{
+        Append, AppendBatch, Appended, DISABLED, Durable, EntryId, OPTED_OUT, Position, StoreError,
     },
-    store::{Append, AppendBatch, Appended, DISABLED, EntryId, OPTED_OUT, Position, StoreError},
 };
 
-/// The most SETs that one script appends.
+/// The most SETs that one script appends, and that are on their way together.
 const CHUNK: usize = 250;
+const PART: usize = 500;
+
+/// SETs of one slot: of which event each is, and which of its SETs.
+type Places = (Slot, Vec<(usize, usize)>);
 
 /// What is done about an event.
 enum Fate {
@@ -60,10 +62,11 @@ struct Entry<'a> {
 pub(super) async fn append(
     slots: &Slots,
     batch: &AppendBatch,
+    durable: Durable<'_>,
 ) -> Result<Vec<Appended>, StoreError> {
     let mut entries = claim(slots, batch).await?;
     judge_accounts(slots, &mut entries).await?;
-    append_sets(slots, &mut entries, batch.now).await?;
+    append_sets(slots, &mut entries, batch.now, durable).await?;
     conclude(slots, &entries, batch.position.as_ref()).await?;
     finish(slots, &entries, batch.now).await?;
     Ok(entries.into_iter().map(Entry::appended).collect())
@@ -88,15 +91,10 @@ impl<'a> Entry<'a> {
 
     /// A SET as it is appended.
     fn record(&self, set: &NewSet, now: Timestamp) -> SetRecord {
-        let mut record = SetRecord::new(set, now);
-        if let Fate::Goes(Some(first)) = &self.fate {
-            record.jti = first.jti(&set.stream);
-            // Claims of another hand are left as they are.
-            if let Some(claims) = reissued(&set.claims, &record.jti, now) {
-                record.claims = Some(claims.into());
-            }
+        match &self.fate {
+            Fate::Goes(Some(first)) => SetRecord::new(&set.under(first, now), now),
+            _ => SetRecord::new(set, now),
         }
-        record
     }
 
     /// Streams that do not get it as far as the store can tell, and why.
@@ -182,7 +180,43 @@ async fn append_sets(
     slots: &Slots,
     entries: &mut [Entry<'_>],
     now: Timestamp,
+    durable: Durable<'_>,
 ) -> Result<(), StoreError> {
+    for part in parts(entries) {
+        let all = &*entries;
+        let each = part.iter().map(async |(slot, places)| {
+            let mut open = Vec::with_capacity(places.len());
+            // One behind the other, since the order of a lane is that of appending.
+            for places in places.chunks(CHUNK) {
+                let mut call = slots.call(&script::APPEND, *slot).arg(codec::time(now));
+                for (n, m) in places {
+                    let set = &all[*n].event.sets[*m];
+                    let record = all[*n].record(set, now);
+                    call.push((set.stream.as_str(), record.jti.as_str()));
+                    call.push((codec::set::kind(set.kind), codec::set::lane(set.lane)));
+                    call.push(record.encode());
+                }
+                let answer: String = slots.run(call).await?;
+                open.extend(answer.bytes().map(|letter| letter == b'1'));
+            }
+            Ok::<_, StoreError>(open)
+        });
+        let answers = together(each.collect()).await?;
+        let places = part.iter().flat_map(|(_, places)| places);
+        let mut streams = BTreeSet::new();
+        for ((n, m), open) in places.zip(answers.into_iter().flatten()) {
+            entries[*n].open[*m] = open;
+            if open {
+                streams.insert(&entries[*n].event.sets[*m].stream);
+            }
+        }
+        durable(&streams.into_iter().cloned().collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+/// All SETs that are to be appended, as they are sent together.
+fn parts(entries: &[Entry<'_>]) -> Vec<Vec<Places>> {
     let mut by_slot: BTreeMap<Slot, Vec<(usize, usize)>> = BTreeMap::new();
     for (n, entry) in entries.iter().enumerate() {
         if matches!(entry.fate, Fate::Goes(_)) {
@@ -191,31 +225,21 @@ async fn append_sets(
             }
         }
     }
-    let all = &*entries;
-    let each = by_slot.iter().map(|(slot, places)| async move {
-        let mut open = Vec::with_capacity(places.len());
-        // One behind the other, since the order of a lane is that of appending.
-        for places in places.chunks(CHUNK) {
-            let mut call = slots.call(&script::APPEND, *slot).arg(codec::time(now));
-            for (n, m) in places {
-                let set = &all[*n].event.sets[*m];
-                let record = all[*n].record(set, now);
-                call.push((set.stream.as_str(), record.jti.as_str()));
-                call.push((codec::set::kind(set.kind), codec::set::lane(set.lane)));
-                call.push(record.encode());
+    let mut parts = vec![Vec::new()];
+    let mut room = PART;
+    for (slot, mut places) in by_slot {
+        while !places.is_empty() {
+            if room == 0 {
+                parts.push(Vec::new());
+                room = PART;
             }
-            let answer: String = slots.run(call).await?;
-            open.extend(answer.bytes().map(|letter| letter == b'1'));
-        }
-        Ok::<_, StoreError>(open)
-    });
-    let answers = together(each.collect()).await?;
-    for (places, open) in by_slot.values().zip(answers) {
-        for ((n, m), open) in places.iter().zip(open) {
-            entries[*n].open[*m] = open;
+            let rest = places.split_off(places.len().min(room));
+            room -= places.len();
+            parts.last_mut().expect("it begins with one").push((slot, places));
+            places = rest;
         }
     }
-    Ok(())
+    parts
 }
 
 async fn conclude(

@@ -32,10 +32,12 @@ const ACCEPTED_AT: &str = "SELECT provider, accepted_at, origin, event_id, type,
         stream_ids, withheld
     FROM events WHERE provider = ?1 AND accepted_at = ?2";
 
-/// `also` are streams that do not get it as far as the store can tell, and why.
+/// `first` is the origin that it goes by, if that is not its own; `also` are streams that do not get it
+/// as far as the store can tell, and why.
 pub(super) fn record<'a>(
     db: &Connection,
     event: &'a Append,
+    first: Option<&Origin>,
     also: impl IntoIterator<Item = (&'a StreamId, &'a str)>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -43,7 +45,8 @@ pub(super) fn record<'a>(
     let withheld = record.withheld.iter().map(|(stream, reason)| (stream, reason.as_str()));
     let withheld: Vec<_> = withheld.chain(also).take(WITHHELD_MAX).collect();
     let withheld = (!withheld.is_empty()).then(|| to_json(&withheld));
-    let Append { provider, origin, event_id, .. } = event;
+    let Append { provider, event_id, .. } = event;
+    let origin = first.unwrap_or(&event.origin);
     insert(db, (provider, now, origin), event_id.as_deref(), record, withheld)
 }
 

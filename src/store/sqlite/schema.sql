@@ -139,6 +139,8 @@ CREATE TABLE event_ids (
     provider TEXT NOT NULL,
     event_id TEXT NOT NULL,
     at       INTEGER NOT NULL,
+    -- The origin of its event, until that is in every outbox.
+    begun_by BLOB,
     PRIMARY KEY (provider, event_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -186,7 +186,10 @@ async fn what_the_target_has_is_not_lost_unasked() {
     for (store, millis) in [(&source, 5), (&target, 6)] {
         let entry = EntryId { millis, number: 0 };
         let position = Some(("ssf:events:acme".to_owned(), Position { epoch: 0, entry }));
-        store.append(AppendBatch { events: vec![], position, now: NOW }).await.expect("moved");
+        store
+            .append(AppendBatch { events: vec![], position, now: NOW }, &|_| ())
+            .await
+            .expect("moved");
     }
     assert!(matches!(copy(&*source, &*target).await, Err(CopyError::Newer)));
 }

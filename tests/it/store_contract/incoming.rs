@@ -1,5 +1,7 @@
 //! Events in.
 
+use std::sync::Mutex;
+
 use futures_util::future::join_all;
 use ssfd::store::{EntryId, Position};
 
@@ -83,6 +85,52 @@ pub(super) async fn an_event_without_sets_is_new(backend: impl Backend) {
     assert!(append(&*store, vec![], NOW).await.is_empty());
 }
 
+pub(super) async fn what_is_durable_of_a_long_batch_is_told_before_the_rest_is(
+    backend: impl Backend,
+) {
+    // More than any store appends in one step.
+    const SETS: usize = 1300;
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
+    let sets = |prefix: &str| -> Vec<_> {
+        let half =
+            |stream: &'static str| (0..SETS / 2).map(move |n| (stream, format!("{prefix}{n:04}")));
+        half("st_1").chain(half("st_2")).map(|(stream, name)| set(stream, &name)).collect()
+    };
+    let events = vec![
+        event(vec![set("st_1", "before")]),
+        event_with_id("evt-1", sets("a")),
+        event_with_id("evt-1", sets("x")),
+        event(vec![set("st_1", "between"), set("st_unknown", "nowhere")]),
+        event_with_id("evt-2", sets("b")),
+        event(vec![set("st_1", "behind")]),
+    ];
+    let told = Mutex::new(Vec::new());
+    let tell = |streams: &[StreamId]| told.lock().expect("no panic").push(streams.to_vec());
+    let batch = AppendBatch { events, position: None, now: NOW };
+    let appended = store.append(batch, &tell).await.expect("appended");
+    let streams = |appended: &Appended| match appended {
+        Appended::New(streams) => Some(streams.len()),
+        _ => None,
+    };
+    let counts: Vec<_> = appended.iter().map(streams).collect();
+    assert_eq!(counts, [Some(1), Some(SETS), None, Some(1), Some(SETS), Some(1)]);
+
+    let told = told.into_inner().expect("no panic");
+    assert!(told.len() >= 2 * SETS / 500, "{} steps", told.len());
+    assert!(told.iter().flatten().all(|stream| [id("st_1"), id("st_2")].contains(stream)));
+    let [one, other] = [["st_1"; 1], ["st_2"; 1]].map(|[stream]| async {
+        let read = store.read_pending(&id(stream), Cursor::default(), 10 * SETS).await;
+        read.expect("readable").into_iter().map(|set| set.jti.to_string()).collect::<Vec<_>>()
+    });
+    let (one, other) = (one.await, other.await);
+    let all = |prefix: &'static str| (0..SETS / 2).map(move |n| format!("{prefix}{n:04}"));
+    assert!(other.into_iter().eq(all("a").chain(all("b"))));
+    let named = |name: &str| std::iter::once(name.to_owned());
+    let expected = named("before").chain(all("a")).chain(named("between")).chain(all("b"));
+    assert!(one.into_iter().eq(expected.chain(named("behind"))));
+}
+
 pub(super) async fn a_position_moves_with_its_batch_only(backend: impl Backend) {
     let store = backend.open().await;
     assert_eq!(store.position("acme:0").await.expect("readable"), None);
@@ -92,7 +140,7 @@ pub(super) async fn a_position_moves_with_its_batch_only(backend: impl Backend) 
     for position in moves {
         let position = Some(("acme:0".to_owned(), position));
         let batch = AppendBatch { events: vec![], position: position.clone(), now: NOW };
-        store.append(batch).await.expect("appended");
+        store.append(batch, &|_| ()).await.expect("appended");
         let kept = store.position("acme:0").await.expect("readable");
         assert_eq!(kept, position.map(|(_, position)| position));
     }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use ssfd::{
     domain::set_error::SetError,
     store::{
-        Acknowledgement,
+        Acknowledgement, EntryId, Position,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -53,6 +53,59 @@ impl Backend for Sqlite {
 }
 
 run_contract_on!(Sqlite::new());
+
+/// An event for so many streams, with the `jti`s that derive from its origin.
+fn for_streams(count: usize, event_id: &str, number: u128) -> Append {
+    let origin = Origin::recorded(Uuid::from_u128(number), None);
+    let sets = (0..count).map(|n| {
+        let stream = format!("st_{n}");
+        let jti = origin.jti(&id(&stream));
+        let claims = format!(r#"{{"iat":1,"jti":"{jti}"}}"#).into();
+        NewSet { jti, claims, ..set(&stream, "x") }
+    });
+    let sets = sets.collect();
+    Append { origin, ..event_with_id(event_id, sets) }
+}
+
+/// A process that is killed between two parts leaves the same.
+#[tokio::test]
+async fn a_long_event_that_broke_off_goes_on_under_the_origin_that_began_it() {
+    const STREAMS: usize = 1100;
+    let backend = Sqlite::new();
+    let store = backend.store();
+    for n in 0..STREAMS {
+        let stream = poll_stream(&format!("st_{n}"));
+        store.create_stream(stream, STREAMS).await.expect("created");
+    }
+    let append = async |number, now| {
+        let position = Position { epoch: 0, entry: EntryId { millis: 7, number: 0 } };
+        let position = Some(("acme:0".to_owned(), position));
+        let events = vec![for_streams(STREAMS, "evt-1", number)];
+        store.append(AppendBatch { events, position, now }, &|_| ()).await
+    };
+    let first = |stream: &str| Origin::recorded(Uuid::from_u128(1), None).jti(&id(stream));
+    let other = Connection::open(backend.settings().path).expect("opens");
+    let broken = first("st_700");
+    let refuse = "CREATE TRIGGER broken BEFORE INSERT ON outbox WHEN new.jti = 'JTI'
+        BEGIN SELECT RAISE(ABORT, 'broken'); END";
+    other.execute_batch(&refuse.replace("JTI", broken.as_str())).expect("runs");
+    assert!(matches!(append(1, NOW).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(pending(&store, "st_0").await.len(), 1, "some of it was done");
+    assert_eq!(pending(&store, "st_1000").await.len(), 0, "and some was not");
+    assert_eq!(store.position("acme:0").await.expect("readable"), None);
+
+    // Brought anew, with another origin; and once more, now that it is done.
+    other.execute_batch("DROP TRIGGER broken").expect("runs");
+    let appended = append(2, later(5)).await.expect("appended");
+    assert!(matches!(&appended[..], [Appended::New(streams)] if streams.len() == STREAMS));
+    assert_eq!(append(3, later(6)).await.expect("appended"), [Appended::Duplicate]);
+    for (stream, at) in [("st_0", NOW), ("st_700", later(5)), ("st_1099", later(5))] {
+        let [set] = &pending(&store, stream).await[..] else { panic!("one SET of {stream}") };
+        assert_eq!((&set.jti, set.appended_at), (&first(stream), at));
+        assert!(set.claims.contains(first(stream).as_str()), "{}", set.claims);
+    }
+    assert!(store.position("acme:0").await.expect("readable").is_some());
+}
 
 /// Runs `calls` while another process writes, so that all but the first are queued together.
 async fn behind_another_writer<F: Future>(backend: &Sqlite, calls: Vec<F>) -> Vec<F::Output> {

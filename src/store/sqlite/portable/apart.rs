@@ -26,14 +26,15 @@ const OPT_OUTS: &str =
 const OPT_OUT: &str = "INSERT INTO opted_out (filed, account) VALUES (?1, ?2)
     ON CONFLICT (filed) DO UPDATE SET account = excluded.account";
 
-const EVENT_IDS: &str = "SELECT provider, event_id, at, (
+const EVENT_IDS: &str = "SELECT provider, event_id, at, begun_by IS NOT NULL, coalesce(begun_by, (
         SELECT origin FROM events e WHERE e.provider = event_ids.provider AND accepted_at = at
             AND e.event_id = event_ids.event_id
-    )
+    ))
     FROM event_ids WHERE (provider, event_id) > (?1, ?2) ORDER BY provider, event_id LIMIT ?3";
 
-const EVENT_ID: &str = "INSERT INTO event_ids (provider, event_id, at) VALUES (?1, ?2, ?3)
-    ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at";
+const EVENT_ID: &str =
+    "INSERT INTO event_ids (provider, event_id, at, begun_by) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at, begun_by = excluded.begun_by";
 
 const EVENTS: &str = "SELECT provider, accepted_at, origin, event_id, type, txn, place,
         stream_ids, withheld
@@ -121,13 +122,13 @@ fn token(found: &Row<'_>) -> rusqlite::Result<Record> {
 }
 
 fn event_id_of(found: &Row<'_>) -> rusqlite::Result<Record> {
-    let origin: Option<[u8; 16]> = found.get(3)?;
+    let origin: Option<[u8; 16]> = found.get(4)?;
     Ok(Record::EventId(EventId {
         provider: row::text(found, 0)?,
         event_id: found.get(1)?,
         at: row::time(found, 2)?,
         origin: origin.map(Uuid::from_bytes),
-        begun: false,
+        begun: found.get(3)?,
     }))
 }
 
@@ -149,10 +150,9 @@ pub(super) fn put(db: &Connection, record: &Record) -> Result<(), StoreError> {
         Record::OptOut { identifier, account } => {
             db.prepare_cached(OPT_OUT)?.execute(params![identifier.0, account.0])?;
         }
-        // Whoever brings it again brings a new event.
-        Record::EventId(id) if id.begun => {}
-        Record::EventId(EventId { provider, event_id, at, .. }) => {
-            let columns = params![provider.as_str(), event_id, at.as_millis()];
+        Record::EventId(EventId { provider, event_id, at, origin, begun }) => {
+            let origin = origin.as_ref().filter(|_| *begun).map(Uuid::as_bytes);
+            let columns = params![provider.as_str(), event_id, at.as_millis(), origin];
             db.prepare_cached(EVENT_ID)?.execute(columns)?;
         }
         Record::Event(event) => ledger::put(db, event)?,

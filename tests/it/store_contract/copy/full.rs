@@ -104,7 +104,10 @@ async fn unlist(store: &dyn Store, stream: &str, subject: &SubjectId, grace: u64
 async fn stand(store: &dyn Store, millis: u64) {
     let entry = EntryId { millis, number: 3 };
     let position = Some(("ssf:events:acme".to_owned(), Position { epoch: 1, entry }));
-    store.append(AppendBatch { events: vec![], position, now: later(2) }).await.expect("moved");
+    store
+        .append(AppendBatch { events: vec![], position, now: later(2) }, &|_| ())
+        .await
+        .expect("moved");
 }
 
 async fn history(store: &dyn Store, stream: &str) -> Vec<Seq> {

@@ -145,7 +145,7 @@ async fn sentinels_name_the_primary_and_its_successor() {
     sentinel.kill_primary();
     eventually("the replica takes over", async || {
         let events = vec![event(vec![set("st_1", "j3")])];
-        store.append(AppendBatch { events, position: None, now: NOW }).await.is_ok()
+        store.append(AppendBatch { events, position: None, now: NOW }, &|_| ()).await.is_ok()
     })
     .await;
     let pending = pending(&store, "st_1").await;

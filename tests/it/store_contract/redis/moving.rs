@@ -31,7 +31,8 @@ async fn nothing_is_misread_while_a_slot_is_on_its_way() {
     let port = to.port().to_string();
     for n in 0..=keys.len() {
         let events = vec![event(vec![set(STREAM, "j3")])];
-        let appended = store.append(AppendBatch { events, position: None, now: NOW }).await;
+        let appended =
+            store.append(AppendBatch { events, position: None, now: NOW }, &|_| ()).await;
         assert!(matches!(appended, Err(StoreError::Unavailable(_))), "{n}: {appended:?}");
         let read = store.stream(&id(STREAM)).await;
         assert!(matches!(read, Err(StoreError::Unavailable(_))), "{n}: {read:?}");

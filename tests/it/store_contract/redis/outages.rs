@@ -25,7 +25,7 @@ async fn filled() -> (Redis, RedisStore) {
 async fn try_append(store: &RedisStore, name: &str) -> Result<Vec<Appended>, StoreError> {
     let events = vec![event(vec![set("st_1", name)])];
     let batch = AppendBatch { events, position: None, now: NOW };
-    within("an append ends", store.append(batch)).await
+    within("an append ends", store.append(batch, &|_| ())).await
 }
 
 async fn heals(store: &RedisStore, name: &str) {
@@ -250,7 +250,7 @@ async fn a_cluster_goes_on_with_the_replica_of_a_primary_that_dies() {
     let append_to_all = async |store: &RedisStore, jti: &str| {
         let sets = streams.iter().map(|name| set(name, jti)).collect();
         let batch = AppendBatch { events: vec![event(sets)], position: None, now: NOW };
-        within("an append ends", store.append(batch)).await
+        within("an append ends", store.append(batch, &|_| ())).await
     };
     append_to_all(&careful, "j1").await.expect("appended");
     append_to_all(&store, "j2").await.expect("appended");

@@ -51,7 +51,7 @@ async fn a_batch_that_broke_off_is_completed_by_appending_it_again() {
     let append = async |now| {
         let events = vec![for_both("evt-1", 1), for_both("evt-1", 2), for_both("evt-2", 3)];
         let position = Some(("acme:0".to_owned(), at(7)));
-        store.append(AppendBatch { events, position, now }).await
+        store.append(AppendBatch { events, position, now }, &|_| ()).await
     };
     break_slot(&server, "st_2").await;
     assert!(is_unavailable(&append(NOW).await));
@@ -81,7 +81,7 @@ async fn an_event_that_is_brought_anew_goes_on_under_the_origin_that_began_it() 
     create(&store, vec![poll_stream("st_1"), poll_stream("st_2")]).await;
     let append = async |number, now| {
         let events = vec![for_both("evt-1", number)];
-        store.append(AppendBatch { events, position: None, now }).await
+        store.append(AppendBatch { events, position: None, now }, &|_| ()).await
     };
     break_slot(&server, "st_2").await;
     assert!(is_unavailable(&append(1, NOW).await));
@@ -124,10 +124,10 @@ async fn a_choice_holds_once_the_sets_of_its_batch_do() {
     };
     let accounts = SubjectKeys::of_event(&acme, &kim).accounts();
     break_slot(&server, "st_2").await;
-    assert!(is_unavailable(&store.append(batch()).await));
+    assert!(is_unavailable(&store.append(batch(), &|_| ()).await));
     assert!(!store.opted_out(accounts.clone()).await.expect("readable"));
     mend_slot(&server, "st_2").await;
-    let appended = store.append(batch()).await.expect("appended");
+    let appended = store.append(batch(), &|_| ()).await.expect("appended");
     let kept = Appended::OptedOut { streams: 1 };
     assert_eq!(appended, [new(&["st_1"]), new(&["st_2"]), new(&["st_1"]), kept]);
     assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j3"]);
@@ -140,7 +140,10 @@ async fn a_position_never_moves_back_within_its_epoch() {
     let store = store_on(&server).await;
     let shift = async |position: Position| {
         let position = Some(("acme:0".to_owned(), position));
-        store.append(AppendBatch { events: vec![], position, now: NOW }).await.expect("appended");
+        store
+            .append(AppendBatch { events: vec![], position, now: NOW }, &|_| ())
+            .await
+            .expect("appended");
         store.position("acme:0").await.expect("readable").expect("it stands somewhere")
     };
     assert_eq!(shift(at(9)).await, at(9));
