@@ -4,6 +4,7 @@ mod backoff;
 mod consumer;
 mod entry;
 pub mod gauge;
+mod sequence;
 pub mod settings;
 
 use std::sync::Arc;

@@ -125,11 +125,8 @@ async fn answer(
             }
         });
     }
-    let published = if valid.is_empty() {
-        Vec::new()
-    } else {
-        transmitter.publish(provider, valid, None).await?
-    };
+    let published =
+        if valid.is_empty() { Vec::new() } else { transmitter.publish(provider, valid).await? };
     let mut published = published.into_iter().map(|appended| match appended {
         Appended::New(streams) => Answer::Accepted { streams: streams.len() },
         Appended::OptedOut { .. } => Answer::Accepted { streams: 0 },

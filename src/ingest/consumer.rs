@@ -16,8 +16,11 @@ use crate::{
     clock,
     cluster::tenure::Tenure,
     domain::{event::InvalidEvent, provider::Provider, set::Origin},
-    ingest::{Partition, backoff::Backoff, entry::Entry, settings::RedisIngestSettings},
-    store::{EntryId, Position, Store, StoreError},
+    ingest::{
+        Partition, backoff::Backoff, entry::Entry, sequence::Sequence,
+        settings::RedisIngestSettings,
+    },
+    store::{AppendBatch, EntryId, Position, Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, Source},
@@ -30,6 +33,9 @@ use crate::{
 const RESPONSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Entries that are acknowledged in one command, of those that somebody else was handed.
 const ACK_MAX: usize = 1000;
+/// How long a read waits for entries while an event is appended aside, at most: then the position is to
+/// be moved behind it.
+const BLOCK_ASIDE: std::time::Duration = std::time::Duration::from_millis(10);
 /// The head of a rejected event that is kept with the reason, in bytes.
 const REJECTED_BYTES_MAX: usize = 4096;
 
@@ -54,7 +60,7 @@ pub(super) struct Consumer {
 /// A connection, and where it reads.
 struct Reading {
     connection: MultiplexedConnection,
-    position: Position,
+    sequence: Sequence,
     /// The group may have handed entries to somebody: an earlier version of this daemon did.
     strays: bool,
 }
@@ -116,7 +122,7 @@ impl Consumer {
             Ok(reading) => reading,
             Err(interrupted) => return interrupted,
         };
-        let after = reading.position.entry;
+        let after = reading.sequence.kept().entry;
         tracing::info!(partition = %self.partition.key, %after, "reading");
         self.state_changed(true);
         *connected = true;
@@ -154,16 +160,18 @@ impl Consumer {
             Err(error) => return Err(error.into()),
         };
         let position = self.position(&mut connection, group_is_new).await?;
-        let mut reading = Reading { connection, position, strays: true };
+        let partition = self.partition.key.clone();
+        let sequence = Sequence::new(Arc::clone(&self.transmitter), partition, position);
+        let mut reading = Reading { connection, sequence, strays: true };
         self.show(&mut reading).await?;
         Ok(reading)
     }
 
-    /// Shows upstream how far it was read. An error if the group is gone, and maybe the stream with
+    /// Shows upstream how far what was read is kept. An error if the group is gone, and maybe the stream with
     /// it: then reading begins anew.
     async fn show(&self, reading: &mut Reading) -> RedisResult<()> {
         let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = reading.position.entry.to_string();
+        let last = reading.sequence.kept().entry.to_string();
         let () = reading.connection.xgroup_setid(key, group, &last).await?;
         if reading.strays {
             reading.strays = self.acknowledge_behind(reading).await?;
@@ -197,7 +205,9 @@ impl Consumer {
             tracing::warn!(partition = %key, before = %position.entry, "the stream starts over");
             let start = Position { epoch: position.epoch + 1, entry: EntryId::default() };
             // Kept now, since from here on the group is no longer new.
-            self.publish(Vec::new(), start.clone()).await?;
+            let position = Some((key.clone(), start.clone()));
+            let batch = AppendBatch { position, ..AppendBatch::default() };
+            self.transmitter.append(batch).await?;
             return Ok(start);
         }
         // The server has lost its newest entries, such as those after its last fsync. We kept
@@ -210,7 +220,7 @@ impl Consumer {
     /// if there are others, which are still to be read.
     async fn acknowledge_behind(&self, reading: &mut Reading) -> RedisResult<bool> {
         let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = reading.position.entry.to_string();
+        let last = reading.sequence.kept().entry.to_string();
         let connection = &mut reading.connection;
         loop {
             let pending: StreamPendingCountReply =
@@ -229,10 +239,11 @@ impl Consumer {
         self.transmitter.pressure().lets_read(&self.provider.name).await;
         let entries = self.read(reading).await?;
         let Some(last) = entries.last() else {
+            reading.sequence.rest(clock::now()).await?;
             // A stream that is gone gives nothing either.
             return Ok(self.show(reading).await?);
         };
-        let next = Position { epoch: reading.position.epoch, entry: last.id };
+        let next = Position { epoch: reading.sequence.read().epoch, entry: last.id };
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
         for entry in &entries {
             match self.admit(entry, next.epoch) {
@@ -243,8 +254,8 @@ impl Consumer {
         metrics::events_ingested(&self.provider.name, Source::Redis, entries.len());
         // First of all, so that none is passed over and nowhere; a crash repeats it.
         self.reject(&mut reading.connection, &rejected).await?;
-        self.publish(valid, next.clone()).await?;
-        reading.position = next;
+        let batch = self.transmitter.address(&self.provider, valid).await?;
+        reading.sequence.append(batch, next).await?;
         Ok(self.show(reading).await?)
     }
 
@@ -260,22 +271,18 @@ impl Consumer {
     }
 
     async fn read(&self, reading: &mut Reading) -> RedisResult<Vec<Entry>> {
-        let block = usize::try_from(self.settings.block.as_millis()).unwrap_or(usize::MAX);
+        let block = self.settings.block;
+        let block = if reading.sequence.has_aside() { block.min(BLOCK_ASIDE) } else { block };
+        let block = usize::try_from(block.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default()
             .count(self.settings.batch_max)
             // 0 would block for ever.
             .block(block.max(1));
-        let after = reading.position.entry.to_string();
+        let after = reading.sequence.read().entry.to_string();
         let reply: Option<StreamReadReply> =
             reading.connection.xread_options(&[&self.partition.key], &[after], &options).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         Ok(entries.filter_map(|raw| Some(Entry::read(raw.id.parse().ok()?, raw))).collect())
-    }
-
-    async fn publish(&self, events: Vec<Incoming>, position: Position) -> Result<(), StoreError> {
-        let position = Some((self.partition.key.clone(), position));
-        self.transmitter.publish(&self.provider, events, position).await?;
-        Ok(())
     }
 
     /// Puts what is no event where its publisher can find it, with the reason.

@@ -27,7 +27,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Append, AppendBatch, Appended, DISABLED, FORMAT, OPTED_OUT, Position, SUBJECT, StoreError,
+        Append, AppendBatch, Appended, DISABLED, FORMAT, OPTED_OUT, SUBJECT, StoreError,
         ledger::{EventRecord, WITHHELD_MAX},
     },
     telemetry::metrics,
@@ -44,14 +44,22 @@ pub struct Incoming {
 
 impl Transmitter {
     /// Puts each event into the outbox of every stream that wants it. Once this returns `Ok`, they
-    /// are durable, and the position with them; after an error some of it may be, and to do it again
-    /// completes it.
+    /// are durable; after an error some may be, and to do it again completes it.
     pub async fn publish(
         &self,
         provider: &Provider,
         events: Vec<Incoming>,
-        position: Option<(String, Position)>,
     ) -> Result<Vec<Appended>, StoreError> {
+        let batch = self.address(provider, events).await?;
+        self.append(batch).await
+    }
+
+    /// Matches each event with the streams that want it.
+    pub async fn address(
+        &self,
+        provider: &Provider,
+        events: Vec<Incoming>,
+    ) -> Result<AppendBatch, StoreError> {
         if !self.sharing.tenure.is_sure(clock::instant()) {
             // It would be matched with streams as they were.
             return Err(StoreError::Unavailable(Arc::new(Unsure)));
@@ -60,28 +68,33 @@ impl Transmitter {
         let listed = self.look_up(provider, &events, now).await?;
         let listed = listed.into_iter().chain(std::iter::repeat_with(Listed::default));
         let events = events.into_iter().zip(listed);
-        let events = events.map(|(event, listed)| self.address(provider, event, &listed, now));
-        let events: Vec<_> = events.collect();
-        let wanted: Vec<_> = events.iter().map(|event| event.sets.len()).collect();
-        let batch = AppendBatch { events, position, now };
+        let events = events.map(|(event, listed)| self.matched(provider, event, &listed, now));
+        Ok(AppendBatch { events: events.collect(), position: None, now })
+    }
+
+    /// Puts addressed events into the outboxes, as [`Self::publish`] does; the position with the last
+    /// of them.
+    pub async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
+        let wanted = batch.events.iter().map(|event| (event.provider.clone(), event.sets.len()));
+        let wanted: Vec<_> = wanted.collect();
         let appended = self.store.append(batch, &|streams| self.wake(streams, false)).await?;
-        for (one, wanted) in appended.iter().zip(wanted) {
+        for (one, (provider, wanted)) in appended.iter().zip(wanted) {
             match one {
                 Appended::New(streams) => {
                     if streams.is_empty() {
-                        metrics::events_unmatched(&provider.name);
+                        metrics::events_unmatched(&provider);
                     } else {
-                        metrics::sets_appended(&provider.name, streams.len());
+                        metrics::sets_appended(&provider, streams.len());
                     }
                     if streams.len() < wanted {
                         let disabled = wanted - streams.len();
-                        metrics::events_suppressed(&provider.name, DISABLED, disabled);
+                        metrics::events_suppressed(&provider, DISABLED, disabled);
                     }
                 }
                 Appended::OptedOut { streams } => {
-                    metrics::events_suppressed(&provider.name, OPTED_OUT, *streams);
+                    metrics::events_suppressed(&provider, OPTED_OUT, *streams);
                 }
-                Appended::Duplicate => metrics::events_duplicate(&provider.name),
+                Appended::Duplicate => metrics::events_duplicate(&provider),
             }
         }
         Ok(appended)
@@ -107,7 +120,7 @@ impl Transmitter {
 
     /// Matches: provider, type, the addressees that the publisher named, the subject, and whether
     /// it can be named as the stream's Receiver knows it.
-    fn address(
+    fn matched(
         &self,
         provider: &Provider,
         incoming: Incoming,

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod dedup;
+mod long_events;
 mod outages;
 mod reading;
 mod rejected;
