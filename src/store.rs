@@ -3,9 +3,12 @@
 
 mod about;
 pub mod copy;
+mod incoming;
 pub mod kept;
 pub mod ledger;
+mod outgoing;
 pub mod portable;
+mod reason;
 pub mod redis;
 pub mod slot;
 pub mod sqlite;
@@ -14,15 +17,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::{
+    incoming::{Append, AppendBatch, Appended, Durable, EntryId, Position},
+    outgoing::{Acknowledged, Acknowledgement, Backlog, Due, Polled, Waiting},
+    reason::{DISABLED, FORMAT, HOLD_LIMIT, OPTED_OUT, SUBJECT},
+};
 use crate::{
     delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Seq, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
         id::{ClientId, Jti, ProviderName, StreamId},
-        opt_out::OptOut,
-        set::Origin,
-        set_error::{ErrCode, SetError},
         stream::StreamConfig,
         subject::{
             keys::{Filing, SubjectKey, SubjectKeys},
@@ -32,7 +37,7 @@ use crate::{
     },
     store::{
         kept::{DeadCount, DeadFilter, Expiry, KeptSet, Page, PageToken, Requeue, Since},
-        ledger::{EventRecord, RecordedEvent},
+        ledger::RecordedEvent,
         slot::SlotSet,
     },
 };
@@ -65,85 +70,6 @@ pub enum StoreError {
     Corrupt(String),
 }
 
-/// How far a partition of an upstream was read. Entries up to it were appended or rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Position {
-    /// Grows when upstream starts over with lower entry ids, as after a flush; entries of an
-    /// earlier epoch are then no measure for those that come.
-    pub epoch: u32,
-    pub entry: EntryId,
-}
-
-/// The id of a Redis stream entry, `<milliseconds>-<number>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct EntryId {
-    pub millis: u64,
-    pub number: u64,
-}
-
-impl EntryId {
-    /// When it was added, if its id was not chosen by whoever added it.
-    pub fn time(self) -> Timestamp {
-        Timestamp::from_millis(i64::try_from(self.millis).unwrap_or(i64::MAX))
-    }
-}
-
-impl std::fmt::Display for EntryId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.millis, self.number)
-    }
-}
-
-impl std::str::FromStr for EntryId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        let (millis, number) = raw.split_once('-').unwrap_or((raw, "0"));
-        Ok(Self { millis: millis.parse()?, number: number.parse()? })
-    }
-}
-
-/// One event with the SETs that came of it.
-#[derive(Debug, Clone)]
-pub struct Append {
-    pub provider: ProviderName,
-    /// What makes it one and the same: with an event that is appended again, as after an error, a store
-    /// goes on where it broke off.
-    pub origin: Origin,
-    /// The publisher's id: a second event with it, within the store's window, is a duplicate.
-    pub event_id: Option<String>,
-    /// One for each stream that the event matched; may be empty.
-    pub sets: Vec<NewSet>,
-    /// What it has to do with the choice of its account (RISC §2.8), if anything.
-    pub opt_out: Option<OptOut>,
-    /// What is kept of the event itself, if anything is.
-    pub record: Option<EventRecord>,
-}
-
-/// Events that are appended together, in this order.
-#[derive(Debug, Clone, Default)]
-pub struct AppendBatch {
-    pub events: Vec<Append>,
-    /// Where the reader of a partition stands once this batch is in; the partition's name first.
-    pub position: Option<(String, Position)>,
-    pub now: Timestamp,
-}
-
-/// Is told of streams that have something new, as soon as that is durable.
-pub type Durable<'a> = &'a (dyn Fn(&[StreamId]) + Send + Sync);
-
-/// What became of one event of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Appended {
-    /// Durable in the outbox of these streams. A stream that was disabled or deleted meanwhile is
-    /// not among them.
-    New(Vec<StreamId>),
-    /// Its account opted out before it: its SETs, one for each of so many streams, were left out.
-    OptedOut { streams: usize },
-    /// An event with the same publisher's id was appended before: nothing was added.
-    Duplicate,
-}
-
 /// What a change of status appends, of [`Kind::Announcement`]: so at most one of a stream waits.
 ///
 /// [`Kind::Announcement`]: crate::delivery::outbox::Kind::Announcement
@@ -155,76 +81,9 @@ pub enum Announcement {
     New(NewSet),
 }
 
-/// What a push stream can send now.
-#[derive(Debug, Clone, Default)]
-pub struct Due {
-    /// Of each kind first those that failed before, then those that were never tried.
-    pub sets: Vec<PendingSet>,
-    /// When the next of the SETs that failed before is due that is not yet.
-    pub next_retry: Option<Timestamp>,
-    /// How many were found to be about subjects that are not on the stream any more.
-    pub discarded: usize,
-}
-
-/// SETs handed to a polling Receiver.
-#[derive(Debug, Clone, Default)]
-pub struct Polled {
-    pub sets: Vec<PendingSet>,
-    /// Whether there are more that could be handed out now.
-    pub more: bool,
-    /// As [`Due::discarded`].
-    pub discarded: usize,
-}
-
-/// Why a SET was discarded, or not made, for a stream that is disabled (SSF §8.1.2.1).
-pub const DISABLED: &str = "disabled";
-
-/// Why a SET was discarded, or not made, whose subject is not on the stream (SSF §8.1.3).
-pub const SUBJECT: &str = "subject";
-
-/// Why no SET was made whose subject has no name that the stream's Receiver knows (SSF §10.1).
-pub const FORMAT: &str = "format";
-
-/// Why no SET was made about an account that opted out (RISC §2.8).
-pub const OPTED_OUT: &str = "opted_out";
-
-/// Why a SET is dead that a paused stream held too long, or among too many (SSF §8.1.2.1).
-pub const HOLD_LIMIT: &str = "hold_limit";
-
 /// The most shapes that the complex subjects on one stream's list may have: each that there is at a
 /// provider is a look-up for its complex events.
 pub const SHAPES_PER_STREAM_MAX: usize = 16;
-
-/// What a Receiver says of SETs it got by poll (RFC 8936 §2.2).
-#[derive(Debug, Clone, Default)]
-pub struct Acknowledgement {
-    pub acked: Vec<Jti>,
-    pub refused: Vec<(Jti, SetError)>,
-}
-
-/// The SETs that waited for a poll's acknowledgement.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Acknowledged {
-    /// When each that is now delivered was appended.
-    pub delivered: Vec<Timestamp>,
-    /// By which `err` each that is now dead was refused.
-    pub dead: Vec<ErrCode>,
-}
-
-/// What waits for the Receivers of one provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backlog {
-    pub provider: ProviderName,
-    pub sets: u64,
-    pub oldest: Option<Timestamp>,
-}
-
-/// What waits on one stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Waiting {
-    pub sets: u64,
-    pub oldest: Option<Timestamp>,
-}
 
 /// When streams were last active, as far as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,91 @@
+//! What comes in: events with the SETs that they become, and how far their upstream was read.
+
+use crate::{
+    delivery::outbox::NewSet,
+    domain::{
+        id::{ProviderName, StreamId},
+        opt_out::OptOut,
+        set::Origin,
+        time::Timestamp,
+    },
+    store::ledger::EventRecord,
+};
+
+/// How far a partition of an upstream was read. Entries up to it were appended or rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Grows when upstream starts over with lower entry ids, as after a flush; entries of an
+    /// earlier epoch are then no measure for those that come.
+    pub epoch: u32,
+    pub entry: EntryId,
+}
+
+/// The id of a Redis stream entry, `<milliseconds>-<number>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct EntryId {
+    pub millis: u64,
+    pub number: u64,
+}
+
+impl EntryId {
+    /// When it was added, if its id was not chosen by whoever added it.
+    pub fn time(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.millis).unwrap_or(i64::MAX))
+    }
+}
+
+impl std::fmt::Display for EntryId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+impl std::str::FromStr for EntryId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let (millis, number) = raw.split_once('-').unwrap_or((raw, "0"));
+        Ok(Self { millis: millis.parse()?, number: number.parse()? })
+    }
+}
+
+/// One event with the SETs that came of it.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub provider: ProviderName,
+    /// What makes it one and the same: with an event that is appended again, as after an error, a store
+    /// goes on where it broke off.
+    pub origin: Origin,
+    /// The publisher's id: a second event with it, within the store's window, is a duplicate.
+    pub event_id: Option<String>,
+    /// One for each stream that the event matched; may be empty.
+    pub sets: Vec<NewSet>,
+    /// What it has to do with the choice of its account (RISC §2.8), if anything.
+    pub opt_out: Option<OptOut>,
+    /// What is kept of the event itself, if anything is.
+    pub record: Option<EventRecord>,
+}
+
+/// Events that are appended together, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct AppendBatch {
+    pub events: Vec<Append>,
+    /// Where the reader of a partition stands once this batch is in; the partition's name first.
+    pub position: Option<(String, Position)>,
+    pub now: Timestamp,
+}
+
+/// Is told of streams that have something new, as soon as that is durable.
+pub type Durable<'a> = &'a (dyn Fn(&[StreamId]) + Send + Sync);
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// Durable in the outbox of these streams. A stream that was disabled or deleted meanwhile is
+    /// not among them.
+    New(Vec<StreamId>),
+    /// Its account opted out before it: its SETs, one for each of so many streams, were left out.
+    OptedOut { streams: usize },
+    /// An event with the same publisher's id was appended before: nothing was added.
+    Duplicate,
+}
