@@ -310,7 +310,7 @@ pub(super) fn pending_set(row: &Row<'_>) -> rusqlite::Result<PendingSet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::plan::plan;
+    use crate::store::sqlite::plan::{finds_in, plan};
 
     #[test]
     fn what_waits_is_counted_in_the_index_alone() {
@@ -320,6 +320,7 @@ mod tests {
             assert!(looks.peek().is_some(), "{steps:?}");
             assert!(looks.all(|s| s.contains("COVERING INDEX outbox_")), "{steps:?}");
         }
+        assert!(finds_in("outbox_waiting", FORGET_WAITS));
     }
 
     #[test]

@@ -5,6 +5,13 @@ use tempfile::TempDir;
 
 use super::{SqliteSettings, connection};
 
+/// Whether an update finds its rows in this index alone: how it does is said of queries only.
+pub(super) fn finds_in(index: &str, update: &str) -> bool {
+    let condition = update.find("WHERE").map(|at| &update[at..]).expect("it has a condition");
+    let steps = plan(&format!("SELECT seq FROM outbox INDEXED BY {index} {condition}"));
+    steps.iter().all(|step| step.contains(&format!("COVERING INDEX {index}")))
+}
+
 /// The steps in which SQLite runs a statement.
 pub(super) fn plan(sql: &str) -> Vec<String> {
     let folder = TempDir::new().expect("a folder");

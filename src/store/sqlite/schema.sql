@@ -70,9 +70,9 @@ CREATE TABLE outbox (
 -- many streams it is.
 CREATE UNIQUE INDEX outbox_jti ON outbox (jti, stream);
 
--- All that waits, and what comes next in a lane. The last two columns spare the look into the table
+-- All that waits, and what comes next in a lane. The last three columns spare the look into the table
 -- where no others are named; settled_at is always null here.
-CREATE INDEX outbox_waiting ON outbox (stream, control, lane, seq, appended_at, settled_at)
+CREATE INDEX outbox_waiting ON outbox (stream, control, lane, seq, due_at, appended_at, settled_at)
     WHERE settled_at IS NULL;
 
 -- What can be pushed: heads that were never tried, and those that are tried again when they are due.

@@ -250,7 +250,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::sqlite::{SqliteSettings, connection};
+    use crate::store::sqlite::{SqliteSettings, connection, plan::finds_in};
+
+    #[test]
+    fn what_is_not_put_off_is_passed_within_the_index() {
+        assert!(finds_in("outbox_waiting", MAKE_DUE));
+    }
 
     /// No foreign key sees to it.
     #[test]
