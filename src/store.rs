@@ -18,7 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::{
-    incoming::{Append, AppendBatch, Appended, Durable, EntryId, Position},
+    incoming::{Append, AppendBatch, Appended, Durable, EntryId, Position, STEP_MAX},
     outgoing::{Acknowledged, Acknowledgement, Backlog, Due, Polled, Waiting},
     reason::{DISABLED, FORMAT, HOLD_LIMIT, OPTED_OUT, SUBJECT},
 };

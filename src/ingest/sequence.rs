@@ -9,12 +9,9 @@ use tokio::task::{JoinError, JoinSet};
 use crate::{
     delivery::lane::Lane,
     domain::time::Timestamp,
-    store::{Append, AppendBatch, Position, StoreError},
+    store::{Append, AppendBatch, Position, STEP_MAX, StoreError},
     transmitter::Transmitter,
 };
-
-/// The most streams of an event that is appended in its turn.
-const TURN_MAX: usize = 500;
 
 /// What of a partition was read, and what of that is kept.
 pub(super) struct Sequence {
@@ -143,8 +140,8 @@ fn result_of(ended: Result<Result<(), StoreError>, JoinError>) -> Result<(), Sto
     ended.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
 }
 
-/// Whether it is appended aside. One that speaks of an account is judged by the choices before it, and
+/// Whether it is appended aside, as it is more than one step of the store. One that speaks of an account is judged by the choices before it, and
 /// so has its turn.
 fn is_long(event: &Append) -> bool {
-    TURN_MAX < event.sets.len() && event.opt_out.is_none()
+    STEP_MAX < event.sets.len() && event.opt_out.is_none()
 }

@@ -49,6 +49,9 @@ impl std::str::FromStr for EntryId {
     }
 }
 
+/// The most SETs that a store appends in one step, between which others have their turn.
+pub const STEP_MAX: usize = 500;
+
 /// One event with the SETs that came of it.
 #[derive(Debug, Clone)]
 pub struct Append {

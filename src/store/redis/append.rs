@@ -32,13 +32,13 @@ use crate::{
     delivery::outbox::NewSet,
     domain::{id::StreamId, opt_out::OptOut, set::Origin, time::Timestamp},
     store::{
-        Append, AppendBatch, Appended, DISABLED, Durable, EntryId, OPTED_OUT, Position, StoreError,
+        Append, AppendBatch, Appended, DISABLED, Durable, EntryId, OPTED_OUT, Position, STEP_MAX,
+        StoreError,
     },
 };
 
-/// The most SETs that one script appends, and that are on their way together.
+/// The most SETs that one script appends.
 const CHUNK: usize = 250;
-const PART: usize = 500;
 
 /// SETs of one slot: of which event each is, and which of its SETs.
 type Places = (Slot, Vec<(usize, usize)>);
@@ -226,12 +226,12 @@ fn parts(entries: &[Entry<'_>]) -> Vec<Vec<Places>> {
         }
     }
     let mut parts = vec![Vec::new()];
-    let mut room = PART;
+    let mut room = STEP_MAX;
     for (slot, mut places) in by_slot {
         while !places.is_empty() {
             if room == 0 {
                 parts.push(Vec::new());
-                room = PART;
+                room = STEP_MAX;
             }
             let rest = places.split_off(places.len().min(room));
             room -= places.len();

@@ -21,11 +21,8 @@ use crate::{
         set::Origin,
         time::Timestamp,
     },
-    store::{Append, AppendBatch, Appended, DISABLED, OPTED_OUT, Position},
+    store::{Append, AppendBatch, Appended, DISABLED, OPTED_OUT, Position, STEP_MAX},
 };
-
-/// The most SETs of one part.
-const PART: usize = 500;
 
 const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotten";
 
@@ -98,7 +95,7 @@ impl Appending {
     /// Appends the next part. Returns the streams that have something of it.
     pub(super) fn append_part(&mut self, db: &Connection) -> rusqlite::Result<Vec<StreamId>> {
         let now = self.batch.now;
-        let mut part = Part { db, now, room: PART, outboxes: HashMap::new() };
+        let mut part = Part { db, now, room: STEP_MAX, outboxes: HashMap::new() };
         while let Some(event) = self.batch.events.get(self.appended.len())
             && part.has_room_for(event)
         {
@@ -148,7 +145,7 @@ impl Present {
 
 /// Whether it is more than one part.
 fn is_long(event: &Append) -> bool {
-    PART < event.sets.len()
+    STEP_MAX < event.sets.len()
 }
 
 fn judge(db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<Fate> {
@@ -204,7 +201,7 @@ struct Part<'a> {
 impl Part<'_> {
     /// What does not fit has the next part for itself, or as many as it takes.
     fn has_room_for(&self, event: &Append) -> bool {
-        event.sets.len().min(PART) <= self.room
+        event.sets.len().min(STEP_MAX) <= self.room
     }
 
     /// As many of its SETs as there is room for.

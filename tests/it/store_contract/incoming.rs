@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use futures_util::future::join_all;
-use ssfd::store::{EntryId, Position};
+use ssfd::store::{EntryId, Position, STEP_MAX};
 
 use super::*;
 
@@ -117,7 +117,7 @@ pub(super) async fn what_is_durable_of_a_long_batch_is_told_before_the_rest_is(
     assert_eq!(counts, [Some(1), Some(SETS), None, Some(1), Some(SETS), Some(1)]);
 
     let told = told.into_inner().expect("no panic");
-    assert!(told.len() >= 2 * SETS / 500, "{} steps", told.len());
+    assert!(told.len() >= 2 * SETS / STEP_MAX, "{} steps", told.len());
     assert!(told.iter().flatten().all(|stream| [id("st_1"), id("st_2")].contains(stream)));
     let [one, other] = [["st_1"; 1], ["st_2"; 1]].map(|[stream]| async {
         let read = store.read_pending(&id(stream), Cursor::default(), 10 * SETS).await;

@@ -1,12 +1,14 @@
 //! The suite on SQLite, and what only SQLite promises.
 
+use std::sync::Mutex;
+
 use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use ssfd::{
     domain::set_error::SetError,
     store::{
-        Acknowledgement, EntryId, Position,
+        Acknowledgement, EntryId, Position, STEP_MAX,
         sqlite::{SqliteSettings, SqliteStore},
     },
 };
@@ -77,11 +79,13 @@ async fn a_long_event_that_broke_off_goes_on_under_the_origin_that_began_it() {
         let stream = poll_stream(&format!("st_{n}"));
         store.create_stream(stream, STREAMS).await.expect("created");
     }
+    let told = Mutex::new(Vec::new());
+    let tell = |streams: &[StreamId]| told.lock().expect("no panic").extend_from_slice(streams);
     let append = async |number, now| {
         let position = Position { epoch: 0, entry: EntryId { millis: 7, number: 0 } };
         let position = Some(("acme:0".to_owned(), position));
         let events = vec![for_streams(STREAMS, "evt-1", number)];
-        store.append(AppendBatch { events, position, now }, &|_| ()).await
+        store.append(AppendBatch { events, position, now }, &tell).await
     };
     let first = |stream: &str| Origin::recorded(Uuid::from_u128(1), None).jti(&id(stream));
     let other = Connection::open(backend.settings().path).expect("opens");
@@ -93,11 +97,15 @@ async fn a_long_event_that_broke_off_goes_on_under_the_origin_that_began_it() {
     assert_eq!(pending(&store, "st_0").await.len(), 1, "some of it was done");
     assert_eq!(pending(&store, "st_1000").await.len(), 0, "and some was not");
     assert_eq!(store.position("acme:0").await.expect("readable"), None);
+    let first_part = std::mem::take(&mut *told.lock().expect("no panic"));
+    assert_eq!(first_part.len(), STEP_MAX, "what is durable is told, though the rest failed");
+    assert!(first_part.contains(&id("st_0")) && !first_part.contains(&id("st_700")));
 
     // Brought anew, with another origin; and once more, now that it is done.
     other.execute_batch("DROP TRIGGER broken").expect("runs");
     let appended = append(2, later(5)).await.expect("appended");
     assert!(matches!(&appended[..], [Appended::New(streams)] if streams.len() == STREAMS));
+    assert_eq!(told.lock().expect("no panic").len(), STREAMS);
     assert_eq!(append(3, later(6)).await.expect("appended"), [Appended::Duplicate]);
     for (stream, at) in [("st_0", NOW), ("st_700", later(5)), ("st_1099", later(5))] {
         let [set] = &pending(&store, stream).await[..] else { panic!("one SET of {stream}") };
