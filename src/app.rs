@@ -31,7 +31,7 @@ use crate::{
     },
     auth::Authenticator,
     clock,
-    cluster::{Cluster, local::Local, teller::Teller, tenure::Tenure},
+    cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local::Local},
     config::{Config, ConfigError},
     directory::Directory,
     http::{self, Services, connection},
@@ -130,13 +130,13 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         directory.subject_removed(&stream);
     }
     let sharing = sharing(&config, cluster.as_deref());
-    let tenure = Arc::clone(&sharing.tenure);
+    let lease = Arc::clone(&sharing.lease);
     let signer = Signer::start(&config.signer, Arc::clone(&keys))?;
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),
         directory: Arc::clone(&directory),
-        tenure: Arc::clone(&tenure),
+        lease: Arc::clone(&lease),
         signer: signer.clone(),
         push,
         hosts: Hosts::new(config.delivery.host_in_flight_max),
@@ -158,7 +158,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         authenticator: Authenticator::new(Arc::clone(&store), authorization),
         keys,
         store,
-        tenure,
+        lease,
         readiness: Arc::default(),
         metrics,
         public: config.public.clone(),
@@ -171,13 +171,13 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
 fn sharing(config: &Config, cluster: Option<&Cluster>) -> Sharing {
     match cluster {
         Some(cluster) => Sharing {
-            tenure: Arc::clone(cluster.tenure()),
-            teller: Arc::clone(cluster.teller()),
+            lease: Arc::clone(cluster.lease()),
+            change_feed: Arc::clone(cluster.change_feed()),
             activity_lag: config.process.activity_interval,
         },
         None => Sharing {
-            tenure: Arc::new(Tenure::alone(clock::instant())),
-            teller: Arc::new(Teller::silent()),
+            lease: Arc::new(Lease::alone(clock::instant())),
+            change_feed: Arc::new(ChangeFeed::silent()),
             activity_lag: Duration::ZERO,
         },
     }
@@ -259,7 +259,7 @@ impl App {
             &config.ingest.redis,
             &transmitter,
             &services.store,
-            &services.tenure,
+            &services.lease,
             &services.readiness,
             &stopped,
         )?;

@@ -3,23 +3,23 @@
 //!
 //! A node says once in a while that it lives, and is told who else does; with that it takes and gives
 //! back slots and partitions until each node has as many as any other (`membership`). What it may do
-//! at present stands in its [`Tenure`]. The store refuses the results of whoever served a slot before.
-//! What a node changes it tells in a feed that all others read ([`news`]), and what nobody told of is
+//! at present stands in its [`Lease`]. The store refuses the results of whoever served a slot before.
+//! What a node changes it tells in a feed that all others read ([`notice`]), and what nobody told of is
 //! found by comparing (`compare`).
 
+pub mod change_feed;
 mod compare;
-mod hearing;
-mod holding;
+mod feed_reader;
+mod feed_writer;
 mod identity;
+pub mod lease;
 pub mod local;
 mod membership;
-pub mod news;
 mod node;
+pub mod notice;
 mod quota;
 pub mod settings;
-pub mod teller;
-mod telling;
-pub mod tenure;
+mod shares;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -27,8 +27,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use self::{
-    compare::Comparer, hearing::Hearing, local::Local, node::Node, settings::ClusterSettings,
-    teller::Teller, tenure::Tenure,
+    change_feed::ChangeFeed, compare::Comparer, feed_reader::FeedReader, lease::Lease,
+    local::Local, node::Node, settings::ClusterSettings,
 };
 use crate::{
     clock,
@@ -44,8 +44,8 @@ use crate::{
 pub struct Cluster {
     link: Link,
     epochs: Arc<Epochs>,
-    tenure: Arc<Tenure>,
-    teller: Arc<Teller>,
+    lease: Arc<Lease>,
+    change_feed: Arc<ChangeFeed>,
     settings: ClusterSettings,
     /// The partitions that there are to be read.
     partitions: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Living {
     leave: Arc<Notify>,
     node: JoinHandle<()>,
     fall_silent: Arc<Notify>,
-    telling: JoinHandle<()>,
+    writer: JoinHandle<()>,
     others: [JoinHandle<()>; 2],
 }
 
@@ -89,8 +89,8 @@ impl Cluster {
         Ok(Arc::new(Self {
             link,
             epochs,
-            tenure: Arc::new(Tenure::nothing(clock::instant())),
-            teller: Arc::new(Teller::to_others()),
+            lease: Arc::new(Lease::nothing(clock::instant())),
+            change_feed: Arc::new(ChangeFeed::to_others()),
             settings,
             partitions,
             voice: clock::random_uuid().simple().to_string(),
@@ -99,12 +99,12 @@ impl Cluster {
         }))
     }
 
-    pub fn tenure(&self) -> &Arc<Tenure> {
-        &self.tenure
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
-    pub fn teller(&self) -> &Arc<Teller> {
-        &self.teller
+    pub fn change_feed(&self) -> &Arc<ChangeFeed> {
+        &self.change_feed
     }
 
     /// Joins the others, and returns once this node has what is free, or the store does not answer.
@@ -115,7 +115,7 @@ impl Cluster {
         readiness: Arc<Readiness>,
     ) -> Living {
         let (comparer, comparison) = Comparer::new(self, local, self.began.changes.clone());
-        let hearing = Hearing {
+        let reader = FeedReader {
             cluster: Arc::clone(self),
             local: Arc::clone(local),
             comparison: comparison.clone(),
@@ -127,9 +127,9 @@ impl Cluster {
         Living {
             node: tokio::spawn(node.live(left, Arc::clone(&leave))),
             leave,
-            telling: tokio::spawn(telling::tell(Arc::clone(self), Arc::clone(&fall_silent))),
+            writer: tokio::spawn(feed_writer::write(Arc::clone(self), Arc::clone(&fall_silent))),
             fall_silent,
-            others: [tokio::spawn(comparer.run()), tokio::spawn(hearing.run())],
+            others: [tokio::spawn(comparer.run()), tokio::spawn(reader.run())],
         }
     }
 }
@@ -142,14 +142,14 @@ impl Living {
         // A panic is in the log already, and the lease runs out.
         (&mut self.node).await.ok();
         self.fall_silent.notify_one();
-        timeout(SILENCE_TIMEOUT, &mut self.telling).await.ok();
+        timeout(SILENCE_TIMEOUT, &mut self.writer).await.ok();
     }
 }
 
 impl Drop for Living {
     fn drop(&mut self) {
         self.node.abort();
-        self.telling.abort();
+        self.writer.abort();
         self.others.iter().for_each(JoinHandle::abort);
     }
 }

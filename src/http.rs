@@ -33,7 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     auth::Authenticator,
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     domain::provider::Provider,
     http::{
         api::{Base, Resource},
@@ -57,7 +57,7 @@ pub struct Services {
     pub authenticator: Authenticator,
     pub keys: Arc<KeyRings>,
     pub store: Arc<dyn Store>,
-    pub tenure: Arc<Tenure>,
+    pub lease: Arc<Lease>,
     pub readiness: Arc<Readiness>,
     pub metrics: PrometheusHandle,
     pub public: PublicSettings,
@@ -71,7 +71,7 @@ impl Services {
             .app_data(web::Data::new(self.authenticator.clone()))
             .app_data(web::Data::from(Arc::clone(&self.keys)))
             .app_data(web::Data::new(Arc::clone(&self.store)))
-            .app_data(web::Data::from(Arc::clone(&self.tenure)))
+            .app_data(web::Data::from(Arc::clone(&self.lease)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
             .app_data(web::Data::new(self.metrics.clone()))
             .app_data(web::Data::new(self.internal.clone()));

@@ -13,7 +13,7 @@ use redis::{IntoConnectionInfo as _, RedisResult, io::tcp::TcpSettings};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     domain::{id::ProviderName, provider::Provider},
     ingest::{consumer::Consumer, gauge::Gauge, settings::RedisIngestSettings},
     store::Store,
@@ -84,7 +84,7 @@ pub fn start(
     settings: &RedisIngestSettings,
     transmitter: &Arc<Transmitter>,
     store: &Arc<dyn Store>,
-    tenure: &Arc<Tenure>,
+    lease: &Arc<Lease>,
     readiness: &Arc<Readiness>,
     stop: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, IngestError> {
@@ -101,12 +101,12 @@ pub fn start(
         provider,
         transmitter: Arc::clone(transmitter),
         store: Arc::clone(store),
-        tenure: Arc::clone(tenure),
+        lease: Arc::clone(lease),
         readiness: Arc::clone(readiness),
     });
     let start = |consumer: Consumer| {
         // Now and not in the task: nobody may find the daemon ready before it has connected.
-        if tenure.partitions().contains(&consumer.partition.key) {
+        if lease.partitions().contains(&consumer.partition.key) {
             consumer.state_changed(false);
         }
         tokio::spawn(consumer.run(stop.clone()))

@@ -6,7 +6,7 @@ mod changes;
 pub mod dead_letters;
 pub mod explain;
 pub mod faults;
-pub mod hear;
+pub mod local_node;
 pub mod operator;
 pub mod poll;
 pub mod pressure;
@@ -29,7 +29,7 @@ use crate::{
     actor::{registry::Registry, signer::Signer},
     auth::Principal,
     clock,
-    cluster::{news::News, teller::Teller, tenure::Tenure},
+    cluster::{change_feed::ChangeFeed, lease::Lease, notice::Notice},
     delivery::poll::PollSettings,
     directory::Directory,
     domain::{
@@ -94,8 +94,8 @@ impl From<StoreError> for RequestError {
 
 /// How this node shares the work with others, if there are any.
 pub struct Sharing {
-    pub tenure: Arc<Tenure>,
-    pub teller: Arc<Teller>,
+    pub lease: Arc<Lease>,
+    pub change_feed: Arc<ChangeFeed>,
     /// How long other nodes may have known of a Receiver's activity before it is recorded.
     pub activity_lag: Duration,
 }
@@ -188,17 +188,17 @@ impl Transmitter {
     /// Tells whoever delivers that these outboxes may have something new, on whichever node.
     fn wake(&self, ids: &[StreamId], control: bool) {
         self.wake_here(ids, control);
-        let Sharing { tenure, teller, .. } = &self.sharing;
-        if tenure.nodes() < 2 || teller.is_silent() {
+        let Sharing { lease, change_feed, .. } = &self.sharing;
+        if lease.nodes() < 2 || change_feed.is_silent() {
             return;
         }
         let now = clock::instant();
         let pushed_here = |id: &StreamId| {
-            tenure.serves(id, now)
+            lease.serves(id, now)
                 && self.directory.stream(id).is_some_and(|stream| stream.endpoint().is_some())
         };
         let elsewhere = ids.iter().filter(|id| !pushed_here(id));
-        teller.tell(News::woken(elsewhere, control));
+        change_feed.tell(Notice::woken(elsewhere, control));
     }
 
     /// Tells whoever delivers on this node.

@@ -56,7 +56,7 @@ impl Registry {
         let now = clock::instant();
         // The lock first: who leaves a slot looks for its actors under it, and finds all.
         let mut actors = self.actors();
-        for id in ids.iter().filter(|id| self.environment.tenure.serves(id, now)) {
+        for id in ids.iter().filter(|id| self.environment.lease.serves(id, now)) {
             match actors.get(id).map(|actor| actor.try_send(Wake { control })) {
                 // A full mailbox holds a wake-up already.
                 Some(Ok(()) | Err(SendError::Full(_))) => {}

@@ -19,7 +19,7 @@ use crate::{
         signer::Signer,
     },
     clock,
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     delivery::{
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
@@ -48,7 +48,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub struct Environment {
     pub store: Arc<dyn Store>,
     pub directory: Arc<Directory>,
-    pub tenure: Arc<Tenure>,
+    pub lease: Arc<Lease>,
     pub signer: Signer,
     pub push: PushClient,
     pub hosts: Arc<Hosts>,
@@ -295,7 +295,7 @@ impl StreamActor {
     /// Whether attempts may begin. If not, it is looked again in a moment: the lease may be confirmed
     /// by then, or this actor is told to end.
     fn may_begin(&mut self, ctx: &mut Context<Self>) -> bool {
-        let serves = self.environment.tenure.serves(&self.id, clock::instant());
+        let serves = self.environment.lease.serves(&self.id, clock::instant());
         if !serves && self.unsure.is_none() {
             self.unsure = Some(ctx.run_later(STORE_RETRY, |actor, ctx| {
                 actor.unsure = None;
@@ -312,7 +312,7 @@ impl StreamActor {
             tracing::info!(stream_id = %self.id, operation, "another node serves this stream now");
             if self.draining.is_empty() {
                 // Else it is known that the slot was lost, and by now this node may have it again.
-                self.environment.tenure.fenced(&self.id);
+                self.environment.lease.fenced(&self.id);
             }
             return ctx.stop();
         }

@@ -12,7 +12,7 @@ use super::{clock_steps::ClockSteps, pressure::PressureWatch};
 use crate::{
     actor::{registry::Registry, stream::EndpointFault},
     clock,
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     config::Config,
     http::Services,
     ingest::gauge::Gauge,
@@ -34,14 +34,14 @@ impl Background {
     ) -> Self {
         let transmitter = || Arc::clone(&services.transmitter);
         let store = || Arc::clone(&services.store);
-        let tenure = || Arc::clone(&services.tenure);
-        let pressure = PressureWatch::new(transmitter(), store(), tenure(), gauge, &config.store);
+        let lease = || Arc::clone(&services.lease);
+        let pressure = PressureWatch::new(transmitter(), store(), lease(), gauge, &config.store);
         Self(vec![
             tokio::spawn(pressure.run()),
             tokio::spawn(watch_activity(transmitter(), config.process.activity_interval)),
             tokio::spawn(metrics::keep_up(services.metrics.clone())),
-            tokio::spawn(sweep(Arc::clone(registry), store(), tenure(), config.clone())),
-            tokio::spawn(expire(store(), tenure(), config.clone())),
+            tokio::spawn(sweep(Arc::clone(registry), store(), lease(), config.clone())),
+            tokio::spawn(expire(store(), lease(), config.clone())),
             tokio::spawn(pause_at_fault(transmitter(), faults)),
         ])
     }
@@ -63,12 +63,7 @@ async fn pause_at_fault(transmitter: Arc<Transmitter>, faults: mpsc::Receiver<En
 
 /// Finds work whose wake-up was lost; at once after a start, when there was none at all. A clock that
 /// went back would have what waits for its time wait longer by as much: that is noticed here.
-async fn sweep(
-    registry: Arc<Registry>,
-    store: Arc<dyn Store>,
-    tenure: Arc<Tenure>,
-    config: Config,
-) {
+async fn sweep(registry: Arc<Registry>, store: Arc<dyn Store>, lease: Arc<Lease>, config: Config) {
     let mut steps = ClockSteps::new(clock::now(), clock::instant());
     let mut tick = interval(config.delivery.sweep_interval.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,10 +83,10 @@ async fn sweep(
                 Err(error) => sweep_failed(&error),
             }
         }
-        if !tenure.is_sure(clock::instant()) {
+        if !lease.is_valid(clock::instant()) {
             continue;
         }
-        if let Err(error) = registry.sweep(tenure.slots()).await {
+        if let Err(error) = registry.sweep(lease.slots()).await {
             sweep_failed(&error);
         }
     }
@@ -126,12 +121,12 @@ fn activity_failed(error: &(dyn std::error::Error + 'static)) {
 }
 
 /// Removes what is kept long enough, on one node for all.
-async fn expire(store: Arc<dyn Store>, tenure: Arc<Tenure>, config: Config) {
+async fn expire(store: Arc<dyn Store>, lease: Arc<Lease>, config: Config) {
     let mut tick = interval(config.store.expiry_interval.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if !tenure.keeps_house(clock::instant()) {
+        if !lease.runs_maintenance(clock::instant()) {
             continue;
         }
         let now = clock::now();

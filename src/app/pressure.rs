@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     clock,
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     config::StoreSettings,
     ingest::gauge::Gauge,
     store::{Backlog, Store, StoreError, Waiting},
@@ -20,7 +20,7 @@ const LATE_MAX: u32 = 4;
 pub(super) struct PressureWatch {
     pub(super) transmitter: Arc<Transmitter>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) tenure: Arc<Tenure>,
+    pub(super) lease: Arc<Lease>,
     /// Where publishers read it, if they publish through Redis.
     pub(super) gauge: Option<Gauge>,
     pub(super) max: u64,
@@ -31,12 +31,12 @@ impl PressureWatch {
     pub(super) fn new(
         transmitter: Arc<Transmitter>,
         store: Arc<dyn Store>,
-        tenure: Arc<Tenure>,
+        lease: Arc<Lease>,
         gauge: Option<Gauge>,
         settings: &StoreSettings,
     ) -> Self {
         let interval = settings.backlog_interval.max(Duration::from_millis(10));
-        Self { transmitter, store, tenure, gauge, max: settings.backlog_max, interval }
+        Self { transmitter, store, lease, gauge, max: settings.backlog_max, interval }
     }
 
     pub(super) async fn run(mut self) {
@@ -45,7 +45,7 @@ impl PressureWatch {
         loop {
             tick.tick().await;
             // The gauge is one node's to write; what is taken each node has to know.
-            let writes = self.gauge.is_some() && self.tenure.keeps_house(clock::instant());
+            let writes = self.gauge.is_some() && self.lease.runs_maintenance(clock::instant());
             if (writes || self.max != 0)
                 && let Err(error) = self.look(writes).await
             {

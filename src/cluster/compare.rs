@@ -10,7 +10,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Cluster, local::Local, news::News};
+use super::{Cluster, local::Local, notice::Notice};
 use crate::{
     store::{
         StoreError,
@@ -96,7 +96,7 @@ impl Comparer {
                     streams.into_iter().chain(self.local.streams_of(slot)).collect()
                 }
             };
-            self.local.hear(&News { changed, ..News::default() }).await?;
+            self.local.apply(&Notice { changed, ..Notice::default() }).await?;
             *known = found.newest;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::news::News;
+use super::notice::Notice;
 use crate::{
     domain::id::StreamId,
     store::{
@@ -22,7 +22,7 @@ pub trait Local: Send + Sync {
     fn leave(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)>;
 
     /// Takes in what another node told. After an error it is asked again.
-    async fn hear(&self, news: &News) -> Result<(), StoreError>;
+    async fn apply(&self, notice: &Notice) -> Result<(), StoreError>;
 
     /// The streams of a slot that this node knows of.
     fn streams_of(&self, slot: Slot) -> Vec<StreamId>;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    holding::{Epoch, Holding, Wish},
     quota::quota,
+    shares::{Epoch, Shares, Wish},
 };
 use crate::store::slot::Slot;
 
@@ -81,8 +81,8 @@ pub(super) struct Membership {
     joined: bool,
     stage: Stage,
     nodes: BTreeMap<NodeId, Stage>,
-    slots: Holding<Slot>,
-    partitions: Holding<String>,
+    slots: Shares<Slot>,
+    partitions: Shares<String>,
     lease_ttl: Duration,
     /// Until when nobody else takes what this node holds.
     sure_until: Option<Instant>,
@@ -95,8 +95,8 @@ impl Membership {
             joined: false,
             stage: Stage::Serving,
             nodes: BTreeMap::new(),
-            slots: Holding::new(Slot::all()),
-            partitions: Holding::new(partitions),
+            slots: Shares::new(Slot::all()),
+            partitions: Shares::new(partitions),
             lease_ttl,
             sure_until: None,
         }

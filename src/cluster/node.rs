@@ -11,11 +11,11 @@ use tokio::{
 use super::{
     Cluster,
     compare::Comparison,
-    holding::Epoch,
     identity::Identity,
     local::Local,
     membership::{Action, Membership},
-    news::News,
+    notice::Notice,
+    shares::Epoch,
     wire,
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Node {
     pub(super) async fn live(mut self, mut left: mpsc::Receiver<Slot>, leave: Arc<Notify>) {
         let mut tick = interval(self.cluster.settings.heartbeat);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut fenced = self.cluster.tenure.watch_fenced();
+        let mut fenced = self.cluster.lease.watch_fenced();
         loop {
             let actions = tokio::select! {
                 _ = tick.tick() => vec![Action::BeatAgain],
@@ -95,7 +95,7 @@ impl Node {
                     vec![Action::BeatAgain]
                 }
                 Ok(()) = fenced.changed() => {
-                    let slots = self.cluster.tenure.take_fenced();
+                    let slots = self.cluster.lease.take_fenced();
                     slots.iter().flat_map(|slot| self.membership.on_fenced(slot)).collect()
                 }
                 () = leave.notified() => self.membership.leave(),
@@ -126,11 +126,11 @@ impl Node {
         };
         let actions = self.membership.on_answer(sent_at, answer, self.identity.draw());
         let sure_until = self.membership.sure_until();
-        self.cluster.tenure.confirm(sure_until.map(|_| sent_at), sure_until);
+        self.cluster.lease.confirm(sure_until.map(|_| sent_at), sure_until);
         self.answered(sure_until.is_some());
         if beat.joins || !beat.slots.returned.is_empty() || !beat.partitions.returned.is_empty() {
             // There is something to be taken.
-            self.cluster.teller.tell(News { nodes: true, ..News::default() });
+            self.cluster.change_feed.tell(Notice { nodes: true, ..Notice::default() });
         }
         self.perform(actions).await
     }
@@ -163,7 +163,7 @@ impl Node {
                 Action::Leave(slots) => self.leave(slots),
                 Action::Read(partitions) => {
                     metrics::cluster_partitions(partitions.len());
-                    self.cluster.tenure.read(partitions);
+                    self.cluster.lease.read(partitions);
                 }
                 Action::Nodes { count, died } => self.meet(count, died),
                 Action::StartOver => self.start_over().await,
@@ -227,7 +227,7 @@ impl Node {
         }
         tracing::info!(
             slots = served.len(),
-            of = self.cluster.tenure.slots().len(),
+            of = self.cluster.lease.slots().len(),
             "slots are taken up"
         );
         let local = Arc::clone(&self.local);
@@ -255,13 +255,13 @@ impl Node {
     fn serve(&self) {
         let serving: SlotSet = self.membership.serving().collect();
         metrics::cluster_slots(serving.len());
-        self.cluster.tenure.serve(serving);
+        self.cluster.lease.serve(serving);
     }
 
     fn meet(&self, count: usize, died: bool) {
         tracing::info!(nodes = count, died, "nodes came or went");
         metrics::cluster_nodes(count);
-        self.cluster.tenure.meet(count);
+        self.cluster.lease.meet(count);
         if died {
             self.local.bury();
         }
@@ -281,7 +281,7 @@ impl Node {
         let left = self.cluster.link.depart(&node);
         // Else its lease runs out.
         if timeout(LEAVE_TIMEOUT, left).await.is_ok_and(|left| left.is_ok()) {
-            self.cluster.teller.tell(News { nodes: true, ..News::default() });
+            self.cluster.change_feed.tell(Notice { nodes: true, ..Notice::default() });
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
 use super::{
-    holding::{Epoch, Return, Wish},
     membership::{Answer, Beat, NodeId, Stage},
+    shares::{Epoch, Return, Wish},
 };
 use crate::store::{StoreError, redis::link::Heard, slot::Slot};
 

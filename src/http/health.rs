@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     clock,
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     store::{Store, kept::DeadCount},
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
@@ -50,7 +50,7 @@ pub(super) async fn ready(
 pub(super) async fn metrics(
     store: web::Data<Arc<dyn Store>>,
     handle: web::Data<PrometheusHandle>,
-    tenure: web::Data<Tenure>,
+    lease: web::Data<Lease>,
     transmitter: web::Data<crate::transmitter::Transmitter>,
 ) -> HttpResponse {
     match store.backlog().await {
@@ -80,6 +80,6 @@ pub(super) async fn metrics(
             tracing::warn!(error = with_causes(&error), "cannot count dead letters");
         }
     }
-    metrics::cluster_lease_age(tenure.lease_age(clock::instant()).unwrap_or_default());
+    metrics::cluster_lease_age(lease.age(clock::instant()).unwrap_or_default());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(handle.render())
 }

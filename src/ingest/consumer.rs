@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     clock,
-    cluster::tenure::Tenure,
+    cluster::lease::Lease,
     domain::{event::InvalidEvent, provider::Provider, set::Origin},
     ingest::{
         Partition, backoff::Backoff, entry::Entry, sequence::Sequence,
@@ -53,7 +53,7 @@ pub(super) struct Consumer {
     pub(super) provider: Arc<Provider>,
     pub(super) transmitter: Arc<Transmitter>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) tenure: Arc<Tenure>,
+    pub(super) lease: Arc<Lease>,
     pub(super) readiness: Arc<Readiness>,
 }
 
@@ -77,7 +77,7 @@ enum Interrupted {
 impl Consumer {
     /// Reads while the partition is this node's, until `stop` says so.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut partitions = self.tenure.partitions();
+        let mut partitions = self.lease.partitions();
         let key = &self.partition.key;
         let work = async {
             loop {

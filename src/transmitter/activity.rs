@@ -228,14 +228,14 @@ impl Transmitter {
     /// that they will record, that is so much later.
     pub async fn pause_inactive(&self) -> Result<(), RequestError> {
         let now = clock::now();
-        if !self.sharing.teller.is_silent() {
+        if !self.sharing.change_feed.is_silent() {
             let record = self.store.activity().await?;
             self.activity.take_in(record, &self.directory.all(|_| true), now);
         }
         let judged_at = now - self.sharing.activity_lag;
         for id in self.activity.all_overdue(judged_at) {
             let stream = self.directory.stream(&id);
-            let served = self.sharing.tenure.serves(&id, clock::instant());
+            let served = self.sharing.lease.serves(&id, clock::instant());
             if !served || stream.is_none_or(|stream| stream.status != StreamStatus::Enabled) {
                 continue;
             }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     clock,
-    cluster::tenure::Unsure,
+    cluster::lease::LeaseUnconfirmed,
     delivery::{
         lane::Lane,
         outbox::{Kind, NewSet},
@@ -60,9 +60,9 @@ impl Transmitter {
         provider: &Provider,
         events: Vec<Incoming>,
     ) -> Result<AppendBatch, StoreError> {
-        if !self.sharing.tenure.is_sure(clock::instant()) {
+        if !self.sharing.lease.is_valid(clock::instant()) {
             // It would be matched with streams as they were.
-            return Err(StoreError::Unavailable(Arc::new(Unsure)));
+            return Err(StoreError::Unavailable(Arc::new(LeaseUnconfirmed)));
         }
         let now = clock::now();
         let listed = self.look_up(provider, &events, now).await?;

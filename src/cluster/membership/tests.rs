@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{super::holding::Return, *};
+use super::{super::shares::Return, *};
 
 const TTL: Duration = Duration::from_secs(5);
 const BEAT: u64 = 1000;

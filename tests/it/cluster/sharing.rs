@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use ssfd::{
     clock,
     cluster::{
-        Cluster, Living, local::Local, news::News, settings::ClusterSettings, tenure::Tenure,
+        Cluster, Living, lease::Lease, local::Local, notice::Notice, settings::ClusterSettings,
     },
     domain::id::StreamId,
     store::{
@@ -36,7 +36,7 @@ struct Node {
 
 #[derive(Default)]
 struct Desk {
-    heard: Mutex<News>,
+    heard: Mutex<Notice>,
     buried: Mutex<usize>,
     /// What is under way at slots that are left goes on for as long as this is true.
     busy: watch::Sender<bool>,
@@ -56,12 +56,12 @@ impl Local for Desk {
         slots.iter().map(|slot| (slot, ended())).collect()
     }
 
-    async fn hear(&self, news: &News) -> Result<(), StoreError> {
+    async fn apply(&self, notice: &Notice) -> Result<(), StoreError> {
         let mut heard = self.heard.lock().expect("no holder panics");
-        heard.changed.extend(news.changed.clone());
-        heard.narrowed.extend(news.narrowed.clone());
-        heard.woken.extend(news.woken.clone());
-        heard.more_changed |= news.more_changed;
+        heard.changed.extend(notice.changed.clone());
+        heard.narrowed.extend(notice.narrowed.clone());
+        heard.woken.extend(notice.woken.clone());
+        heard.more_changed |= notice.more_changed;
         Ok(())
     }
 
@@ -105,24 +105,24 @@ impl Node {
         Self { cluster, epochs, desk, readiness, living }
     }
 
-    fn tenure(&self) -> &Tenure {
-        self.cluster.tenure()
+    fn lease(&self) -> &Lease {
+        self.cluster.lease()
     }
 
     fn slots(&self) -> SlotSet {
-        self.tenure().slots()
+        self.lease().slots()
     }
 
     fn partitions(&self) -> Vec<&str> {
-        let held = self.tenure().partitions();
+        let held = self.lease().partitions();
         PARTITIONS.into_iter().filter(|partition| held.contains(partition)).collect()
     }
 
-    fn heard(&self) -> News {
+    fn heard(&self) -> Notice {
         self.desk.heard.lock().expect("no holder panics").clone()
     }
 
-    async fn hears(&self, what: &str, holds: impl Fn(&News) -> bool) {
+    async fn hears(&self, what: &str, holds: impl Fn(&Notice) -> bool) {
         eventually(what, async || holds(&self.heard())).await;
     }
 
@@ -153,7 +153,7 @@ async fn several_nodes_share_and_one_that_dies_is_replaced(redis: &RedisSettings
     assert!(one.readiness.waiting_for().is_empty());
     let (two, three) = (Node::join(redis).await, Node::join(redis).await);
     shared(&[&one, &two, &three]).await;
-    assert_eq!((one.tenure().nodes(), three.tenure().nodes()), (3, 3));
+    assert_eq!((one.lease().nodes(), three.lease().nodes()), (3, 3));
 
     let before = one.slots();
     let lost = three.die();
@@ -201,7 +201,7 @@ async fn a_slot_is_handed_over_once_what_is_under_way_has_ended() {
 
     one.living.leave().await;
     shared(&[&two]).await;
-    eventually("the other has noticed", async || two.tenure().nodes() == 1).await;
+    eventually("the other has noticed", async || two.lease().nodes() == 1).await;
     assert_eq!(*two.desk.buried.lock().expect("no holder panics"), 0, "it went in order");
 }
 
@@ -211,17 +211,17 @@ async fn what_one_tells_all_others_hear() {
     let settings = settings(redis.url());
     let (one, two) = (Node::join(&settings).await, Node::join(&settings).await);
     let id = |raw: &str| raw.parse::<StreamId>().expect("a valid id");
-    one.cluster.teller().tell(News::changed(&id("st_1")));
-    one.cluster.teller().tell(News::narrowed(&id("st_2")));
-    one.cluster.teller().tell(News::woken([&id("st_3")], true));
-    two.hears("what was told", |news| {
-        news.changed.contains(&id("st_1"))
-            && news.narrowed.contains(&id("st_2"))
-            && news.woken.get(&id("st_3")) == Some(&true)
+    one.cluster.change_feed().tell(Notice::changed(&id("st_1")));
+    one.cluster.change_feed().tell(Notice::narrowed(&id("st_2")));
+    one.cluster.change_feed().tell(Notice::woken([&id("st_3")], true));
+    two.hears("what was told", |notice| {
+        notice.changed.contains(&id("st_1"))
+            && notice.narrowed.contains(&id("st_2"))
+            && notice.woken.get(&id("st_3")) == Some(&true)
     })
     .await;
-    two.cluster.teller().tell(News::changed(&id("st_4")));
-    one.hears("the answer", |news| news.changed == [id("st_4")].into()).await;
+    two.cluster.change_feed().tell(Notice::changed(&id("st_4")));
+    one.hears("the answer", |notice| notice.changed == [id("st_4")].into()).await;
     assert!(!two.heard().more_changed, "nothing was missed");
 }
 
@@ -233,8 +233,8 @@ async fn a_node_that_missed_something_notices() {
     let (one, two) = (Node::join(&settings).await, Node::join(&settings).await);
     shared(&[&one, &two]).await;
     let _: usize = redis.run(&["DEL", "{ssf:cluster}:feed"]).await;
-    one.cluster.teller().tell(News::changed(&"st_1".parse().expect("a valid id")));
-    two.hears("that something was missed", |news| news.more_changed).await;
+    one.cluster.change_feed().tell(Notice::changed(&"st_1".parse().expect("a valid id")));
+    two.hears("that something was missed", |notice| notice.more_changed).await;
 }
 
 #[actix_web::test]
@@ -260,12 +260,12 @@ async fn a_node_is_not_sure_for_longer_than_its_lease() {
     redis.start_again().await;
     let node = Node::join(&settings(redis.url())).await;
     shared(&[&node]).await;
-    assert!(node.tenure().is_sure(clock::instant()));
+    assert!(node.lease().is_valid(clock::instant()));
     redis.kill();
-    eventually("it is no longer sure", async || !node.tenure().is_sure(clock::instant())).await;
+    eventually("it is no longer sure", async || !node.lease().is_valid(clock::instant())).await;
     assert_eq!(node.readiness.waiting_for(), ["cluster"]);
     redis.start_again().await;
-    eventually("it is sure again", async || node.tenure().is_sure(clock::instant())).await;
+    eventually("it is sure again", async || node.lease().is_valid(clock::instant())).await;
     shared(&[&node]).await;
     assert!(node.readiness.waiting_for().is_empty());
 }

@@ -19,7 +19,7 @@ use crate::{
 /// Which streams this node delivers and which partitions it reads, for everybody who asks before
 /// beginning anything. A node that is alone does all of it.
 #[derive(Debug)]
-pub struct Tenure {
+pub struct Lease {
     /// Until when it is sure that nobody else does the same, in nanoseconds from `origin`.
     sure_until: AtomicU64,
     origin: Instant,
@@ -33,12 +33,12 @@ pub struct Tenure {
     fenced: watch::Sender<SlotSet>,
 }
 
-impl Tenure {
+impl Lease {
     /// Of the only node.
     pub fn alone(now: Instant) -> Self {
-        let tenure = Self::with(now, SlotSet::ALL, None);
-        tenure.sure_until.store(u64::MAX, Ordering::Release);
-        tenure
+        let lease = Self::with(now, SlotSet::ALL, None);
+        lease.sure_until.store(u64::MAX, Ordering::Release);
+        lease
     }
 
     /// Of a node that has nothing yet.
@@ -60,12 +60,12 @@ impl Tenure {
 
     /// Whether attempts may begin for this stream.
     pub fn serves(&self, stream: &StreamId, now: Instant) -> bool {
-        self.is_sure(now) && self.slots().contains(Slot::of_stream(stream))
+        self.is_valid(now) && self.slots().contains(Slot::of_stream(stream))
     }
 
     /// Whether nobody else can have taken what this node has. A process that was stopped, or could
     /// not reach the store for too long, is not.
-    pub fn is_sure(&self, now: Instant) -> bool {
+    pub fn is_valid(&self, now: Instant) -> bool {
         self.nanos(now) < self.sure_until.load(Ordering::Acquire)
     }
 
@@ -75,9 +75,9 @@ impl Tenure {
     }
 
     /// Whether this node does what one has to do for all, such as to remove what has expired.
-    pub fn keeps_house(&self, now: Instant) -> bool {
+    pub fn runs_maintenance(&self, now: Instant) -> bool {
         let first = Slot::all().next().expect("there are slots");
-        self.is_sure(now) && self.slots().contains(first)
+        self.is_valid(now) && self.slots().contains(first)
     }
 
     /// Nodes there are, this one included.
@@ -91,7 +91,7 @@ impl Tenure {
     }
 
     /// How long ago the lease was confirmed; `None` if there is none, or needs none.
-    pub fn lease_age(&self, now: Instant) -> Option<Duration> {
+    pub fn age(&self, now: Instant) -> Option<Duration> {
         let confirmed_at = *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner);
         confirmed_at.map(|at| now.saturating_duration_since(at))
     }
@@ -142,7 +142,7 @@ impl Tenure {
 /// Others may serve what this node served, and may have changed what it knows.
 #[derive(Debug, thiserror::Error)]
 #[error("this node has no lease that is confirmed")]
-pub struct Unsure;
+pub struct LeaseUnconfirmed;
 
 /// The partitions that are read here, as they come and go.
 #[derive(Debug, Clone)]
@@ -182,30 +182,30 @@ mod tests {
     #[test]
     fn a_node_that_is_alone_does_everything_for_ever() {
         let now = clock::instant();
-        let tenure = Tenure::alone(now);
-        assert!(tenure.serves(&stream(), now + SECOND * 1_000_000));
-        assert!(tenure.keeps_house(now) && tenure.partitions().contains("acme"));
-        assert_eq!((tenure.slots(), tenure.nodes()), (SlotSet::ALL, 1));
-        assert_eq!(tenure.lease_age(now), None);
+        let lease = Lease::alone(now);
+        assert!(lease.serves(&stream(), now + SECOND * 1_000_000));
+        assert!(lease.runs_maintenance(now) && lease.partitions().contains("acme"));
+        assert_eq!((lease.slots(), lease.nodes()), (SlotSet::ALL, 1));
+        assert_eq!(lease.age(now), None);
     }
 
     #[test]
     fn others_serve_what_they_have_for_as_long_as_they_are_sure() {
         let now = clock::instant();
-        let tenure = Tenure::nothing(now);
-        let partitions = tenure.partitions();
-        assert!(!tenure.serves(&stream(), now) && !partitions.contains("acme"));
-        tenure.serve([Slot::of_stream(&stream())].into_iter().collect());
-        assert!(!tenure.serves(&stream(), now), "there is no lease yet");
-        tenure.confirm(Some(now), Some(now + SECOND * 4));
-        assert!(tenure.serves(&stream(), now + SECOND * 3));
-        assert!(!tenure.serves(&stream(), now + SECOND * 4));
-        assert_eq!(tenure.lease_age(now + SECOND), Some(SECOND));
+        let lease = Lease::nothing(now);
+        let partitions = lease.partitions();
+        assert!(!lease.serves(&stream(), now) && !partitions.contains("acme"));
+        lease.serve([Slot::of_stream(&stream())].into_iter().collect());
+        assert!(!lease.serves(&stream(), now), "there is no lease yet");
+        lease.confirm(Some(now), Some(now + SECOND * 4));
+        assert!(lease.serves(&stream(), now + SECOND * 3));
+        assert!(!lease.serves(&stream(), now + SECOND * 4));
+        assert_eq!(lease.age(now + SECOND), Some(SECOND));
         let other = "other".parse().expect("a valid id");
-        assert!(!tenure.serves(&other, now));
-        tenure.read(vec!["acme".into()]);
+        assert!(!lease.serves(&other, now));
+        lease.read(vec!["acme".into()]);
         assert!(partitions.contains("acme") && !partitions.contains("globex"));
-        tenure.confirm(None, None);
-        assert!(!tenure.serves(&stream(), now) && partitions.contains("acme"));
+        lease.confirm(None, None);
+        assert!(!lease.serves(&stream(), now) && partitions.contains("acme"));
     }
 }

@@ -10,7 +10,7 @@ const NAMED_MAX: usize = 1000;
 /// What one node did that others have to know of. Of wake-ups some may be lost; of all else a node
 /// that missed something compares what it has with the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct News {
+pub struct Notice {
     /// Streams that were made, changed or deleted.
     pub changed: BTreeSet<StreamId>,
     /// Streams that a subject was removed from.
@@ -25,7 +25,7 @@ pub struct News {
     pub nodes: bool,
 }
 
-impl News {
+impl Notice {
     pub fn changed(id: &StreamId) -> Self {
         Self { changed: [id.clone()].into(), ..Self::default() }
     }
@@ -86,25 +86,25 @@ impl News {
 
     /// What an entry says. What it says in words of a later version is passed over.
     pub(super) fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut news = Self::default();
+        let mut notice = Self::default();
         for (field, value) in fields {
             let words = value.split(' ');
             let ids = words.clone().filter_map(|word| word.parse::<StreamId>().ok());
             match field {
-                "changed" => news.changed.extend(ids),
-                "narrowed" => news.narrowed.extend(ids),
-                "woken" => news.woken.extend(ids.map(|id| (id, false))),
-                "controlled" => news.woken.extend(ids.map(|id| (id, true))),
+                "changed" => notice.changed.extend(ids),
+                "narrowed" => notice.narrowed.extend(ids),
+                "woken" => notice.woken.extend(ids.map(|id| (id, false))),
+                "controlled" => notice.woken.extend(ids.map(|id| (id, true))),
                 "also" => words.for_each(|word| match word {
-                    MORE_CHANGED => news.more_changed = true,
-                    MORE_WOKEN => news.more_woken = true,
-                    NODES => news.nodes = true,
+                    MORE_CHANGED => notice.more_changed = true,
+                    MORE_WOKEN => notice.more_woken = true,
+                    NODES => notice.nodes = true,
                     _ => {}
                 }),
                 _ => {}
             }
         }
-        news
+        notice
     }
 }
 
@@ -130,24 +130,24 @@ mod tests {
         prop::collection::btree_set((0..30_usize).prop_map(id), 0..6)
     }
 
-    fn news() -> impl Strategy<Value = News> {
+    fn notice() -> impl Strategy<Value = Notice> {
         let woken = prop::collection::btree_map((0..30_usize).prop_map(id), any::<bool>(), 0..6);
         (ids(), ids(), woken, any::<[bool; 3]>()).prop_map(|(changed, narrowed, woken, flags)| {
             let [more_changed, more_woken, nodes] = flags;
-            News { changed, narrowed, woken, more_changed, more_woken, nodes }
+            Notice { changed, narrowed, woken, more_changed, more_woken, nodes }
         })
     }
 
     proptest! {
         #[test]
-        fn what_is_told_is_understood(news in news()) {
-            let fields = news.fields();
-            let read = News::of_fields(fields.iter().map(|(field, value)| (*field, value.as_str())));
-            prop_assert_eq!(read, news);
+        fn what_is_told_is_understood(notice in notice()) {
+            let fields = notice.fields();
+            let read = Notice::of_fields(fields.iter().map(|(field, value)| (*field, value.as_str())));
+            prop_assert_eq!(read, notice);
         }
 
         #[test]
-        fn together_they_say_what_each_said(one in news(), other in news()) {
+        fn together_they_say_what_each_said(one in notice(), other in notice()) {
             let mut both = one.clone();
             both.merge(other.clone());
             for said in [one, other] {
@@ -164,21 +164,21 @@ mod tests {
 
     #[test]
     fn too_many_streams_are_not_named() {
-        let mut news = News::default();
-        (0..NAMED_MAX).for_each(|n| news.merge(News::woken([&id(n)], false)));
-        assert!(!news.more_woken);
-        news.merge(News::woken([&id(NAMED_MAX)], true));
-        assert!(news.more_woken && news.woken.is_empty());
-        (0..=NAMED_MAX).for_each(|n| news.merge(News::changed(&id(n))));
-        news.merge(News::narrowed(&id(0)));
-        assert!(news.more_changed && news.changed.is_empty() && news.narrowed.is_empty());
+        let mut notice = Notice::default();
+        (0..NAMED_MAX).for_each(|n| notice.merge(Notice::woken([&id(n)], false)));
+        assert!(!notice.more_woken);
+        notice.merge(Notice::woken([&id(NAMED_MAX)], true));
+        assert!(notice.more_woken && notice.woken.is_empty());
+        (0..=NAMED_MAX).for_each(|n| notice.merge(Notice::changed(&id(n))));
+        notice.merge(Notice::narrowed(&id(0)));
+        assert!(notice.more_changed && notice.changed.is_empty() && notice.narrowed.is_empty());
     }
 
     #[test]
     fn the_words_of_a_later_version_are_passed_over() {
         let fields = [("later", "st_1"), ("changed", "st_2 a/b"), ("also", "later nodes")];
-        let expected = News { nodes: true, ..News::changed(&id(2)) };
-        assert_eq!(News::of_fields(fields), expected);
-        assert!(News::default().is_empty() && News::default().fields().is_empty());
+        let expected = Notice { nodes: true, ..Notice::changed(&id(2)) };
+        assert_eq!(Notice::of_fields(fields), expected);
+        assert!(Notice::default().is_empty() && Notice::default().fields().is_empty());
     }
 }

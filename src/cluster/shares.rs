@@ -8,7 +8,7 @@ pub(super) type Epoch = u64;
 /// What a node has of the shares of one kind, and how far each of them is from being taken to being
 /// given back.
 #[derive(Debug)]
-pub(super) struct Holding<S> {
+pub(super) struct Shares<S> {
     all: BTreeSet<S>,
     held: BTreeMap<S, Held>,
 }
@@ -58,7 +58,7 @@ pub(super) struct Changes<S> {
     pub(super) lost: Vec<S>,
 }
 
-impl<S: Ord + Clone> Holding<S> {
+impl<S: Ord + Clone> Shares<S> {
     /// `all` is what there is to be held.
     pub(super) fn new(all: impl IntoIterator<Item = S>) -> Self {
         Self { all: all.into_iter().collect(), held: BTreeMap::new() }
@@ -185,17 +185,17 @@ impl<S: Ord + Clone> Holding<S> {
 mod tests {
     use super::*;
 
-    fn of_four() -> Holding<u16> {
-        Holding::new(0..4)
+    fn of_four() -> Shares<u16> {
+        Shares::new(0..4)
     }
 
-    fn serving(held: &[(u16, Epoch)]) -> Holding<u16> {
-        let mut holding = of_four();
-        holding.reconcile(held.to_vec());
+    fn serving(held: &[(u16, Epoch)]) -> Shares<u16> {
+        let mut shares = of_four();
+        shares.reconcile(held.to_vec());
         for (share, epoch) in held {
-            assert!(holding.on_ready(share, *epoch));
+            assert!(shares.on_ready(share, *epoch));
         }
-        holding
+        shares
     }
 
     fn wish(quota: usize, wanted: &[u16], returned: &[(u16, Epoch, Epoch)]) -> Wish<u16> {
@@ -214,45 +214,45 @@ mod tests {
 
     #[test]
     fn a_share_is_served_once_its_grant_is_known_and_given_back_once_it_is_left() {
-        let mut holding = of_four();
-        let changes = holding.reconcile(vec![(1, 5), (2, 7)]);
+        let mut shares = of_four();
+        let changes = shares.reconcile(vec![(1, 5), (2, 7)]);
         assert_eq!(changes, Changes { granted: vec![(1, 5), (2, 7)], lost: vec![] });
-        assert_eq!(holding.serving().count(), 0);
-        assert!(!holding.on_ready(&1, 4), "an epoch that is over");
-        assert!(holding.on_ready(&1, 5) && holding.on_ready(&2, 7));
-        assert_eq!(holding.serving().collect::<Vec<_>>(), [&1, &2]);
+        assert_eq!(shares.serving().count(), 0);
+        assert!(!shares.on_ready(&1, 4), "an epoch that is over");
+        assert!(shares.on_ready(&1, 5) && shares.on_ready(&2, 7));
+        assert_eq!(shares.serving().collect::<Vec<_>>(), [&1, &2]);
 
-        assert_eq!(holding.leave_beyond(1), [2]);
-        assert_eq!(holding.leave_beyond(1), [0_u16; 0], "it is on its way");
-        assert_eq!(holding.wish(1), wish(1, &[], &[]), "what is under way ends first");
-        holding.on_left(&2);
-        assert_eq!(holding.wish(1), wish(1, &[], &[(2, 7, 7)]));
+        assert_eq!(shares.leave_beyond(1), [2]);
+        assert_eq!(shares.leave_beyond(1), [0_u16; 0], "it is on its way");
+        assert_eq!(shares.wish(1), wish(1, &[], &[]), "what is under way ends first");
+        shares.on_left(&2);
+        assert_eq!(shares.wish(1), wish(1, &[], &[(2, 7, 7)]));
         // The answer was lost: it is said again.
         assert_eq!(
-            holding.reconcile(vec![(1, 5), (2, 7)]),
+            shares.reconcile(vec![(1, 5), (2, 7)]),
             Changes { granted: vec![], lost: vec![] }
         );
-        assert_eq!(holding.wish(1), wish(1, &[], &[(2, 7, 7)]));
-        assert_eq!(holding.reconcile(vec![(1, 5)]), Changes { granted: vec![], lost: vec![] });
-        assert_eq!(holding.wish(2), wish(2, &[0, 2, 3], &[]));
+        assert_eq!(shares.wish(1), wish(1, &[], &[(2, 7, 7)]));
+        assert_eq!(shares.reconcile(vec![(1, 5)]), Changes { granted: vec![], lost: vec![] });
+        assert_eq!(shares.wish(2), wish(2, &[0, 2, 3], &[]));
     }
 
     #[test]
     fn what_the_store_does_not_know_of_is_lost_and_another_epoch_is_another_grant() {
-        let mut holding = serving(&[(0, 5), (1, 5)]);
-        let changes = holding.reconcile(vec![(1, 6)]);
+        let mut shares = serving(&[(0, 5), (1, 5)]);
+        let changes = shares.reconcile(vec![(1, 6)]);
         assert_eq!(changes, Changes { granted: vec![(1, 6)], lost: vec![0, 1] });
-        assert_eq!(holding.clear(), [1]);
-        assert!(holding.is_empty());
+        assert_eq!(shares.clear(), [1]);
+        assert!(shares.is_empty());
     }
 
     #[test]
     fn a_share_that_had_a_later_owner_goes_back_to_be_taken_later_still() {
-        let mut holding = of_four();
-        holding.reconcile(vec![(3, 5)]);
-        holding.on_refused(&3, 5, 9);
-        assert!(!holding.on_ready(&3, 5));
-        assert_eq!(holding.wish(0), wish(0, &[], &[(3, 5, 9)]));
-        assert_eq!(holding.clear(), [0_u16; 0], "nothing of it was served");
+        let mut shares = of_four();
+        shares.reconcile(vec![(3, 5)]);
+        shares.on_refused(&3, 5, 9);
+        assert!(!shares.on_ready(&3, 5));
+        assert_eq!(shares.wish(0), wish(0, &[], &[(3, 5, 9)]));
+        assert_eq!(shares.clear(), [0_u16; 0], "nothing of it was served");
     }
 }

@@ -4,17 +4,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::news::News;
+use super::notice::Notice;
 
-/// Takes news from whoever has some, at once and without waiting. Where there is one node nobody
+/// Takes notice from whoever has some, at once and without waiting. Where there is one node nobody
 /// listens, and nothing is kept.
 #[derive(Debug)]
-pub struct Teller {
-    untold: Option<Mutex<News>>,
+pub struct ChangeFeed {
+    untold: Option<Mutex<Notice>>,
     bell: Notify,
 }
 
-impl Teller {
+impl ChangeFeed {
     /// Of a node that has nobody to tell.
     pub fn silent() -> Self {
         Self { untold: None, bell: Notify::new() }
@@ -30,21 +30,21 @@ impl Teller {
         self.untold.is_none()
     }
 
-    pub fn tell(&self, news: News) {
+    pub fn tell(&self, notice: Notice) {
         if let Some(untold) = &self.untold
-            && !news.is_empty()
+            && !notice.is_empty()
         {
-            lock(untold).merge(news);
+            lock(untold).merge(notice);
             self.bell.notify_one();
         }
     }
 
     /// What was gathered, once there is something.
-    pub(super) async fn next(&self) -> News {
+    pub(super) async fn next(&self) -> Notice {
         loop {
-            let news = self.untold.as_ref().map(|untold| std::mem::take(&mut *lock(untold)));
-            match news.filter(|news| !news.is_empty()) {
-                Some(news) => return news,
+            let notice = self.untold.as_ref().map(|untold| std::mem::take(&mut *lock(untold)));
+            match notice.filter(|notice| !notice.is_empty()) {
+                Some(notice) => return notice,
                 None => self.bell.notified().await,
             }
         }
@@ -52,7 +52,7 @@ impl Teller {
 }
 
 // A poisoned lock means a panic in the few lines above: what is there is whole.
-fn lock(untold: &Mutex<News>) -> MutexGuard<'_, News> {
+fn lock(untold: &Mutex<Notice>) -> MutexGuard<'_, Notice> {
     untold.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -63,15 +63,15 @@ mod tests {
     #[tokio::test]
     async fn what_comes_while_one_entry_is_on_its_way_is_the_next() {
         let id = |n: u8| format!("st_{n}").parse().expect("a valid id");
-        let teller = Teller::to_others();
-        teller.tell(News::changed(&id(1)));
-        assert_eq!(teller.next().await, News::changed(&id(1)));
-        teller.tell(News::changed(&id(2)));
-        teller.tell(News::changed(&id(3)));
-        let both = News { changed: [id(2), id(3)].into(), ..News::default() };
-        assert_eq!(teller.next().await, both);
-        let silent = Teller::silent();
-        silent.tell(News::changed(&id(1)));
+        let change_feed = ChangeFeed::to_others();
+        change_feed.tell(Notice::changed(&id(1)));
+        assert_eq!(change_feed.next().await, Notice::changed(&id(1)));
+        change_feed.tell(Notice::changed(&id(2)));
+        change_feed.tell(Notice::changed(&id(3)));
+        let both = Notice { changed: [id(2), id(3)].into(), ..Notice::default() };
+        assert_eq!(change_feed.next().await, both);
+        let silent = ChangeFeed::silent();
+        silent.tell(Notice::changed(&id(1)));
         assert!(silent.is_silent() && silent.untold.is_none());
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Cluster, compare::Comparison, local::Local, news::News};
+use super::{Cluster, compare::Comparison, local::Local, notice::Notice};
 use crate::{
     store::{StoreError, redis::link::Told},
     telemetry::{causes::with_causes, metrics},
@@ -16,7 +16,7 @@ const BLOCK: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The reader of the feed.
-pub(super) struct Hearing {
+pub(super) struct FeedReader {
     pub(super) cluster: Arc<Cluster>,
     pub(super) local: Arc<dyn Local>,
     pub(super) comparison: Comparison,
@@ -24,7 +24,7 @@ pub(super) struct Hearing {
     pub(super) last: String,
 }
 
-impl Hearing {
+impl FeedReader {
     pub(super) async fn run(mut self) {
         let mut told = false;
         loop {
@@ -63,21 +63,21 @@ impl Hearing {
 
     async fn take_in(&mut self, told: Told) {
         let (before, from) = (told.field("before"), told.field("from"));
-        let mut news = News::default();
+        let mut notice = Notice::default();
         if before != Some(self.last.as_str()) {
             tracing::warn!(after = self.last, "what other nodes told was missed");
-            (news.more_changed, news.more_woken) = (true, true);
+            (notice.more_changed, notice.more_woken) = (true, true);
         }
         if from != Some(self.cluster.voice.as_str()) {
-            news.merge(News::of_fields(told.fields()));
+            notice.merge(Notice::of_fields(told.fields()));
         }
-        if news.nodes {
+        if notice.nodes {
             self.cluster.nudge.notify_one();
         }
-        if news.more_changed {
+        if notice.more_changed {
             self.comparison.ask();
         }
-        while let Err(error) = self.local.hear(&news).await {
+        while let Err(error) = self.local.apply(&notice).await {
             metrics::store_error("hear");
             tracing::warn!(error = with_causes(&error), "cannot take in what another node told");
             sleep(RETRY).await;

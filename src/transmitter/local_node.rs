@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use super::Transmitter;
 use crate::{
     clock,
-    cluster::{local::Local, news::News},
+    cluster::{local::Local, notice::Notice},
     domain::id::StreamId,
     store::{
         StoreError,
@@ -25,9 +25,9 @@ impl Local for Transmitter {
         left.map(|(slot, ended)| (slot, ended.boxed())).collect()
     }
 
-    async fn hear(&self, news: &News) -> Result<(), StoreError> {
-        self.refresh(&news.changed.iter().collect::<Vec<_>>()).await?;
-        if news.more_changed {
+    async fn apply(&self, notice: &Notice) -> Result<(), StoreError> {
+        self.refresh(&notice.changed.iter().collect::<Vec<_>>()).await?;
+        if notice.more_changed {
             // Which streams were changed, a comparison finds; which a subject was removed from, does
             // not show. Whatever was read is read again, and there it is judged.
             for id in self.store.streams_with_list().await? {
@@ -35,18 +35,18 @@ impl Local for Transmitter {
             }
             self.directory.subjects_removed_anywhere();
         }
-        for id in &news.narrowed {
+        for id in &notice.narrowed {
             self.directory.subject_removed(id);
             self.wake_here(std::slice::from_ref(id), false);
         }
         for control in [true, false] {
-            let woken = news.woken.iter().filter(|(_, of)| **of == control);
+            let woken = notice.woken.iter().filter(|(_, of)| **of == control);
             let woken: Vec<StreamId> = woken.map(|(id, _)| id.clone()).collect();
             self.wake_here(&woken, control);
         }
-        if news.more_woken {
+        if notice.more_woken {
             self.waiters.wake_all();
-            self.registry.sweep(self.sharing.tenure.slots()).await?;
+            self.registry.sweep(self.sharing.lease.slots()).await?;
         }
         Ok(())
     }

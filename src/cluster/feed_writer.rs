@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::sleep};
 
-use super::{Cluster, news::News};
+use super::{Cluster, notice::Notice};
 use crate::{
     store::StoreError,
     telemetry::{causes::with_causes, metrics},
@@ -14,15 +14,15 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Tells until `stop` is rung and there is nothing more to tell.
-pub(super) async fn tell(cluster: Arc<Cluster>, stop: Arc<Notify>) {
+pub(super) async fn write(cluster: Arc<Cluster>, stop: Arc<Notify>) {
     let mut failing = false;
     loop {
-        let news = tokio::select! {
+        let notice = tokio::select! {
             biased;
-            news = cluster.teller.next() => news,
+            notice = cluster.change_feed.next() => notice,
             () = stop.notified() => return,
         };
-        match say(&cluster, &news).await {
+        match say(&cluster, &notice).await {
             Ok(()) => failing = false,
             Err(error) => {
                 metrics::store_error("tell");
@@ -30,15 +30,15 @@ pub(super) async fn tell(cluster: Arc<Cluster>, stop: Arc<Notify>) {
                     tracing::warn!(error = with_causes(&error), "cannot tell other nodes");
                 }
                 failing = true;
-                cluster.teller.tell(news);
+                cluster.change_feed.tell(notice);
                 sleep(RETRY).await;
             }
         }
     }
 }
 
-async fn say(cluster: &Cluster, news: &News) -> Result<(), StoreError> {
+async fn say(cluster: &Cluster, notice: &Notice) -> Result<(), StoreError> {
     let mut fields = vec![("from", cluster.voice.clone())];
-    fields.extend(news.fields());
+    fields.extend(notice.fields());
     cluster.link.tell(cluster.settings.feed_max, &fields).await
 }
