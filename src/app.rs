@@ -40,7 +40,7 @@ use crate::{
     store::{Store, StoreError},
     telemetry::{
         causes::with_causes,
-        metrics::{self, Listener},
+        metrics::{self, ListenerLabel},
         readiness::Readiness,
     },
     transmitter::{Sharing, Transmitter},
@@ -266,9 +266,9 @@ impl App {
         let gauge = ingest::gauge(&config.ingest.redis)?;
         let background = Background::start(&config, &services, &registry, gauge, faults);
         let workers = or_cores(config.public.workers);
-        let public = server(Listener::Public, &services, listeners.public, tls, workers)?;
+        let public = server(ListenerLabel::Public, &services, listeners.public, tls, workers)?;
         // Few clients, and each of them quick.
-        let internal = server(Listener::Internal, &services, listeners.internal, None, 1)?;
+        let internal = server(ListenerLabel::Internal, &services, listeners.internal, None, 1)?;
         services.authenticator.warm_up();
         let servers = [public.handle(), internal.handle()];
         let serving = [actix_web::rt::spawn(public), actix_web::rt::spawn(internal)];
@@ -313,15 +313,15 @@ const TCP_NODELAY: bool = true;
 const REQUEST_DRAIN_SECS: u64 = 5;
 
 fn server(
-    which: Listener,
+    which: ListenerLabel,
     services: &Services,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
     workers: usize,
 ) -> std::io::Result<Server> {
     let connections = match which {
-        Listener::Public => &services.public.connections,
-        Listener::Internal => &services.internal.connections,
+        ListenerLabel::Public => &services.public.connections,
+        ListenerLabel::Internal => &services.internal.connections,
     };
     // The server counts them by worker.
     let connections_max = connections.max.div_ceil(workers);
@@ -333,8 +333,8 @@ fn server(
         let count = move |request, next| http::count(which, request, next);
         let app = HttpApp::new().wrap(middleware::from_fn(count));
         match which {
-            Listener::Public => app.configure(http::public(&services)),
-            Listener::Internal => app.configure(http::internal(&services)),
+            ListenerLabel::Public => app.configure(http::public(&services)),
+            ListenerLabel::Internal => app.configure(http::internal(&services)),
         }
     });
     let server = server

@@ -5,11 +5,11 @@ mod bearer;
 pub mod external;
 mod fetch;
 mod introspection;
+mod jwks_source;
 mod key_cache;
-mod key_set;
-mod key_source;
 pub mod settings;
 pub mod token_endpoint;
+mod verification_keys;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ pub use self::{
     access_token::{Expectations, TokenFault},
     fetch::Fetcher,
     introspection::Introspection,
+    jwks_source::{JwksLocation, JwksSource, JwksSourceError},
     key_cache::KeyLimits,
-    key_source::{KeySource, KeysError, Origin},
 };
 use self::{
     external::External,
-    token_endpoint::{Issued, TokenEndpoint, TokenError, TokenRequest},
+    token_endpoint::{ClientCredentialsRequest, Issued, TokenEndpoint, TokenError},
 };
 use crate::{
     clock,
@@ -99,7 +99,7 @@ pub fn hash(token: &Secret) -> TokenHash {
 }
 
 /// Where the access tokens of a provider come from, besides those that operators make.
-pub enum AuthorizationServer {
+pub enum TokenIssuer {
     /// The provider's own.
     BuiltIn(TokenEndpoint),
     External(Box<External>),
@@ -110,20 +110,17 @@ pub enum AuthorizationServer {
 #[derive(Clone)]
 pub struct Authenticator {
     store: Arc<dyn Store>,
-    servers: Arc<BTreeMap<ProviderName, AuthorizationServer>>,
+    servers: Arc<BTreeMap<ProviderName, TokenIssuer>>,
 }
 
 impl Authenticator {
-    pub fn new(
-        store: Arc<dyn Store>,
-        servers: BTreeMap<ProviderName, AuthorizationServer>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, servers: BTreeMap<ProviderName, TokenIssuer>) -> Self {
         Self { store, servers: Arc::new(servers) }
     }
 
     /// Fetches what the first request would have to wait for.
     pub fn warm_up(&self) {
-        self.servers.values().filter_map(AuthorizationServer::external).for_each(External::warm_up);
+        self.servers.values().filter_map(TokenIssuer::external).for_each(External::warm_up);
     }
 
     /// The issuer of a provider's access tokens, if it is not the provider itself.
@@ -136,14 +133,14 @@ impl Authenticator {
     pub async fn issue(
         &self,
         provider: &ProviderName,
-        request: TokenRequest,
+        request: ClientCredentialsRequest,
         now: Timestamp,
     ) -> Option<Result<Issued, TokenError>> {
         match self.servers.get(provider)? {
-            AuthorizationServer::BuiltIn(endpoint) => {
+            TokenIssuer::BuiltIn(endpoint) => {
                 Some(endpoint.issue(&*self.store, provider, request, now).await)
             }
-            AuthorizationServer::External(_) => None,
+            TokenIssuer::External(_) => None,
         }
     }
 
@@ -155,7 +152,7 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
         let token = bearer::token(authorization)?;
-        if let Some(external) = self.servers.get(provider).and_then(AuthorizationServer::external)
+        if let Some(external) = self.servers.get(provider).and_then(TokenIssuer::external)
             && !token.expose().starts_with(TOKEN_PREFIX)
         {
             return external.principal(provider, &token, now).await;
@@ -201,7 +198,7 @@ impl Authenticator {
     }
 }
 
-impl AuthorizationServer {
+impl TokenIssuer {
     fn external(&self) -> Option<&External> {
         match self {
             Self::External(external) => Some(external),

@@ -44,7 +44,7 @@ use crate::{
     signing::key_ring::KeyRings,
     store::Store,
     telemetry::{
-        metrics::{self, Listener},
+        metrics::{self, ListenerLabel},
         readiness::Readiness,
     },
     transmitter::Transmitter,
@@ -125,7 +125,7 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
 
 /// Counts what a listener answers, and lets the connection know that it is in use.
 pub async fn count<B: MessageBody>(
-    listener: Listener,
+    listener: ListenerLabel,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

@@ -37,7 +37,7 @@ use crate::{
     store::{Due, Store, StoreError},
     telemetry::{
         causes::with_causes,
-        metrics::{self, Held},
+        metrics::{self, GaugeGuard},
     },
 };
 
@@ -93,8 +93,8 @@ pub struct StreamActor {
     draining: Vec<oneshot::Sender<()>>,
     environment: Arc<Environment>,
     /// Counts the stream while its endpoint is cut off.
-    cut_off: Option<Held>,
-    _counted: Held,
+    cut_off: Option<GaugeGuard>,
+    _counted: GaugeGuard,
 }
 
 /// The endpoint of a stream, and the host that it is at.

@@ -7,8 +7,8 @@ use hyper::Uri;
 use crate::{
     app::keys::resolve,
     auth::{
-        AuthorizationServer, Expectations, Fetcher, Introspection, KeyLimits, KeySource, Origin,
-        external::{Check, External},
+        Expectations, Fetcher, Introspection, JwksLocation, JwksSource, KeyLimits, TokenIssuer,
+        external::{External, TokenCheck},
         settings::{IntrospectionSettings, OauthSettings},
         token_endpoint::TokenEndpoint,
     },
@@ -36,17 +36,11 @@ fn unusable<E: Error + Send + Sync + 'static>(
 }
 
 /// Reads what there is to read, and asks nobody yet.
-pub fn load(
-    config: &Config,
-) -> Result<BTreeMap<ProviderName, AuthorizationServer>, AuthorizationError> {
+pub fn load(config: &Config) -> Result<BTreeMap<ProviderName, TokenIssuer>, AuthorizationError> {
     let servers = config.named_providers().into_iter().map(|(name, settings)| {
         let server = match &settings.oauth.issuer {
-            Some(issuer) => {
-                AuthorizationServer::External(Box::new(external(&name, issuer, &settings)?))
-            }
-            None => {
-                AuthorizationServer::BuiltIn(TokenEndpoint::new(settings.token_endpoint.clone()))
-            }
+            Some(issuer) => TokenIssuer::External(Box::new(external(&name, issuer, &settings)?)),
+            None => TokenIssuer::BuiltIn(TokenEndpoint::new(settings.token_endpoint.clone())),
         };
         Ok((name, server))
     });
@@ -62,8 +56,8 @@ fn external(
     let roots = oauth.trusted_roots.as_deref().map(resolve);
     let fetcher = Fetcher::new(roots.as_deref()).map_err(unusable(provider, "trusted_roots"))?;
     let check = match &oauth.jwks {
-        Some(jwks) => Check::Keys(keys(provider, jwks, oauth, fetcher)?),
-        None => Check::Introspection(introspection(provider, &oauth.introspection, fetcher)?),
+        Some(jwks) => TokenCheck::Keys(keys(provider, jwks, oauth, fetcher)?),
+        None => TokenCheck::Introspection(introspection(provider, &oauth.introspection, fetcher)?),
     };
     Ok(External {
         expected: Expectations {
@@ -85,19 +79,19 @@ fn keys(
     jwks: &str,
     oauth: &OauthSettings,
     fetcher: Fetcher,
-) -> Result<Arc<KeySource>, AuthorizationError> {
-    let origin = if jwks.contains("://") {
-        Origin::Url(uri(provider, "jwks", jwks)?, fetcher)
+) -> Result<Arc<JwksSource>, AuthorizationError> {
+    let location = if jwks.contains("://") {
+        JwksLocation::Url(uri(provider, "jwks", jwks)?, fetcher)
     } else {
-        Origin::File(resolve(jwks.as_ref()))
+        JwksLocation::File(resolve(jwks.as_ref()))
     };
-    origin.check().map_err(unusable(provider, "jwks"))?;
+    location.check().map_err(unusable(provider, "jwks"))?;
     let limits = KeyLimits {
         max_age: oauth.jwks_max_age,
         keep: oauth.jwks_keep,
         interval_min: oauth.jwks_refresh_interval_min,
     };
-    Ok(KeySource::new(origin, limits))
+    Ok(JwksSource::new(location, limits))
 }
 
 /// The configuration was found to have all three.

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
-use super::key_set::KeySet;
+use super::verification_keys::VerificationKeys;
 use crate::domain::{grant::Scope, time::Timestamp};
 
 /// What an access token says of its bearer, once it was found to be valid.
@@ -109,7 +109,7 @@ impl<'a> Unverified<'a> {
     }
 
     /// The claims, if one of these keys has signed them.
-    pub(super) fn verify(&self, keys: &KeySet) -> Result<Map<String, Value>, TokenFault> {
+    pub(super) fn verify(&self, keys: &VerificationKeys) -> Result<Map<String, Value>, TokenFault> {
         if !keys.has(&self.kid) {
             return Err(TokenFault::UnknownKey);
         }

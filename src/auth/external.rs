@@ -6,7 +6,7 @@ use super::{
     AuthError, Principal,
     access_token::{Bearer, Expectations, Unverified},
     introspection::Introspection,
-    key_source::KeySource,
+    jwks_source::JwksSource,
     settings::{ClientSettings, UnlistedClients},
 };
 use crate::domain::{
@@ -18,16 +18,16 @@ use crate::domain::{
 };
 
 /// How its tokens are found to be valid.
-pub enum Check {
+pub enum TokenCheck {
     /// They are JWTs, and its keys are known (RFC 9068).
-    Keys(Arc<KeySource>),
+    Keys(Arc<JwksSource>),
     /// It is asked (RFC 7662).
     Introspection(Arc<Introspection>),
 }
 
 pub struct External {
     pub expected: Expectations,
-    pub check: Check,
+    pub check: TokenCheck,
     pub clients: BTreeMap<String, ClientSettings>,
     pub unlisted: UnlistedClients,
 }
@@ -40,13 +40,13 @@ impl External {
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
         let bearer = match &self.check {
-            Check::Keys(keys) => {
+            TokenCheck::Keys(keys) => {
                 let token = Unverified::parse(token.expose(), &self.expected.algorithms)?;
                 let keys = keys.keys_for(&token.kid).await;
                 let keys = keys.map_err(|none| AuthError::Unavailable { retry_after: none.0 })?;
                 self.expected.judge(&token.verify(&keys)?, now)?
             }
-            Check::Introspection(server) => server.judge(token, &self.expected, now).await?,
+            TokenCheck::Introspection(server) => server.judge(token, &self.expected, now).await?,
         };
         self.entitled(provider, bearer).ok_or(AuthError::UnknownClient)
     }
@@ -69,7 +69,7 @@ impl External {
 
     /// Fetches the keys, so that they are there before the first token is.
     pub(super) fn warm_up(&self) {
-        if let Check::Keys(keys) = &self.check {
+        if let TokenCheck::Keys(keys) = &self.check {
             drop(keys.fetch());
         }
     }

@@ -37,7 +37,7 @@ const QUESTIONS_MAX: usize = 32;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What was answered of a token.
-type Answer = Result<Bearer, TokenFault>;
+type Introspected = Result<Bearer, TokenFault>;
 
 /// The introspection endpoint of one authorization server.
 pub struct Introspection {
@@ -46,7 +46,7 @@ pub struct Introspection {
     authorization: Secret,
     cache_for: Duration,
     /// By the token's hash: the tokens themselves are nobody's to keep.
-    answers: Mutex<HashMap<TokenHash, (Answer, Timestamp)>>,
+    answers: Mutex<HashMap<TokenHash, (Introspected, Timestamp)>>,
     questions: Semaphore,
 }
 
@@ -111,14 +111,14 @@ impl Introspection {
         serde_json::from_slice(&json).map_err(FetchError::NotAnObject)
     }
 
-    fn known(&self, hash: &TokenHash, now: Timestamp) -> Option<Answer> {
+    fn known(&self, hash: &TokenHash, now: Timestamp) -> Option<Introspected> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.get(hash).filter(|(_, until)| now < *until).map(|(answer, _)| answer.clone())
     }
 
     /// An answer counts briefly, since a revocation must be noticed, and never past the token's end
     /// (RFC 7662 §4).
-    fn remember(&self, hash: TokenHash, answer: Answer, now: Timestamp) {
+    fn remember(&self, hash: TokenHash, answer: Introspected, now: Timestamp) {
         let until = now + self.cache_for;
         let expires_at = answer.as_ref().ok().and_then(|bearer| bearer.expires_at);
         let until = expires_at.map_or(until, |at| at.min(until));
@@ -157,7 +157,7 @@ mod tests {
     fn an_answer_counts_briefly_and_never_past_the_tokens_end() {
         let introspection = introspection();
         let known = |token: &str, now| introspection.known(&hash(&Secret::new(token)), at(now));
-        let remember = |token: &str, answer: Answer| {
+        let remember = |token: &str, answer: Introspected| {
             introspection.remember(hash(&Secret::new(token)), answer, at(100));
         };
         remember("endless", Ok(bearer(None)));

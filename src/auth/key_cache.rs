@@ -1,4 +1,4 @@
-//! Whether the keys at hand will do, or are to be fetched. Decides only; `KeySource` performs.
+//! Whether the keys at hand will do, or are to be fetched. Decides only; `JwksSource` performs.
 //!
 //! A token may name any `kid`, so a fetch can be had for the asking: whatever comes, there is at most
 //! one in each interval.
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::key_set::KeySet;
+use super::verification_keys::VerificationKeys;
 
 /// How long keys count, and how often they are fetched.
 ///
@@ -26,7 +26,7 @@ pub struct KeyLimits {
 #[derive(Debug)]
 pub(super) struct KeyCache {
     limits: KeyLimits,
-    keys: Option<(Arc<KeySet>, Instant)>,
+    keys: Option<(Arc<VerificationKeys>, Instant)>,
     /// When the last fetch began, and what became of it.
     last: Option<(Instant, Fetch)>,
 }
@@ -42,9 +42,9 @@ enum Fetch {
 #[derive(Debug)]
 pub(super) enum Advice {
     /// The set has the key, or is as new as any and has it not.
-    Use(Arc<KeySet>),
+    Use(Arc<VerificationKeys>),
     /// The set has the key, and is to be fetched again in the meantime.
-    UseAndFetch(Arc<KeySet>),
+    UseAndFetch(Arc<VerificationKeys>),
     /// Wait for the fetch that is due or under way.
     Fetch,
     /// There is no telling, and no further try for so long.
@@ -73,7 +73,11 @@ impl KeyCache {
 
     /// For whoever has waited for a fetch, and waits for no other; an error is how long until the
     /// next may be made.
-    pub(super) fn without_fetch(&self, kid: &str, now: Instant) -> Result<Arc<KeySet>, Duration> {
+    pub(super) fn without_fetch(
+        &self,
+        kid: &str,
+        now: Instant,
+    ) -> Result<Arc<VerificationKeys>, Duration> {
         match (self.usable(now), self.last) {
             (Some((keys, _)), last) if keys.has(kid) || matches!(last, Some((_, Fetch::Done))) => {
                 Ok(Arc::clone(keys))
@@ -98,7 +102,7 @@ impl KeyCache {
     }
 
     /// Records how the fetch ended that was under way; without keys it failed.
-    pub(super) fn end(&mut self, keys: Option<KeySet>, now: Instant) {
+    pub(super) fn end(&mut self, keys: Option<VerificationKeys>, now: Instant) {
         let outcome = if keys.is_some() { Fetch::Done } else { Fetch::Failed };
         self.last = self.last.map(|(at, _)| (at, outcome));
         if let Some(keys) = keys {
@@ -112,7 +116,7 @@ impl KeyCache {
             .is_none_or(|(at, _)| self.limits.interval_min <= now.saturating_duration_since(at))
     }
 
-    fn usable(&self, now: Instant) -> Option<&(Arc<KeySet>, Instant)> {
+    fn usable(&self, now: Instant) -> Option<&(Arc<VerificationKeys>, Instant)> {
         let keys = self.keys.as_ref();
         keys.filter(|(_, at)| now.saturating_duration_since(*at) < self.limits.keep)
     }
@@ -134,11 +138,11 @@ mod tests {
         interval_min: Duration::from_secs(10),
     };
 
-    fn one_key() -> (KeySet, String) {
+    fn one_key() -> (VerificationKeys, String) {
         let key = SigningKey::example(Algorithm::Es256);
         let jwk = serde_json::to_value(key.public_jwk()).expect("JSON");
         let kid = jwk["kid"].as_str().expect("a name").to_owned();
-        let set = KeySet::from_json(json!({"keys": [jwk]}).to_string().as_bytes());
+        let set = VerificationKeys::from_json(json!({"keys": [jwk]}).to_string().as_bytes());
         (set.expect("a JWK Set"), kid)
     }
 

@@ -31,7 +31,7 @@ pub struct Credentials {
 
 /// A request for a token, as it was read.
 #[derive(Debug)]
-pub struct TokenRequest {
+pub struct ClientCredentialsRequest {
     pub credentials: Credentials,
     pub grant_type: Option<String>,
     pub scope: Option<String>,
@@ -87,7 +87,7 @@ impl TokenEndpoint {
         &self,
         store: &dyn Store,
         provider: &ProviderName,
-        request: TokenRequest,
+        request: ClientCredentialsRequest,
         now: Timestamp,
     ) -> Result<Issued, TokenError> {
         let client = self.client(store, provider, &request.credentials, now).await?;

@@ -32,11 +32,11 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Clients {
     #[command(subcommand)]
-    command: Command,
+    command: ClientsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ClientsCommand {
     /// Add a client; its secret is shown once and never again
     #[command(after_help = EXAMPLES)]
     Add(Add),
@@ -78,9 +78,9 @@ impl Clients {
         let store = app::open_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
-            Command::Add(client) => add(&*store, client, config, json).await?,
-            Command::List => list(&*store, json).await?,
-            Command::Remove { client_id } => remove(&*store, &client_id, json).await?,
+            ClientsCommand::Add(client) => add(&*store, client, config, json).await?,
+            ClientsCommand::List => list(&*store, json).await?,
+            ClientsCommand::Remove { client_id } => remove(&*store, &client_id, json).await?,
         };
         println!("{text}");
         Ok(())

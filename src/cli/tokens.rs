@@ -35,11 +35,11 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Tokens {
     #[command(subcommand)]
-    command: Command,
+    command: TokensCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum TokensCommand {
     /// Make a token; it is shown once and never again
     #[command(after_help = EXAMPLES)]
     Create {
@@ -105,9 +105,9 @@ impl Tokens {
         let store = app::open_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
-            Command::Create { holder } => create(&*store, holder, config, json).await?,
-            Command::List => list(&*store, json).await?,
-            Command::Revoke { id } => revoke(&*store, &id, json).await?,
+            TokensCommand::Create { holder } => create(&*store, holder, config, json).await?,
+            TokensCommand::List => list(&*store, json).await?,
+            TokensCommand::Revoke { id } => revoke(&*store, &id, json).await?,
         };
         println!("{text}");
         Ok(())

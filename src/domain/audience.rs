@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The `aud` of a stream and of its SETs, in the JSON shape it was given: one string or several
+/// The `aud` of a stream and of its SETs, in the JSON values it was given: one string or several
 /// (SSF §4.1.8, §8.1.1).
 ///
 /// Invariant: no value is empty, and there is at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Shape", into = "Shape")]
-pub struct Audience(Shape);
+#[serde(try_from = "OneOrMany", into = "OneOrMany")]
+pub struct Audience(OneOrMany);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Shape {
+enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
@@ -23,7 +23,7 @@ pub struct InvalidAudience;
 
 impl Audience {
     pub fn one(value: impl Into<String>) -> Result<Self, InvalidAudience> {
-        Shape::One(value.into()).try_into()
+        OneOrMany::One(value.into()).try_into()
     }
 
     /// One value becomes a string, several become an array.
@@ -32,26 +32,26 @@ impl Audience {
             (Some(only), true) => Self::one(only),
             (Some(last), false) => {
                 values.push(last);
-                Shape::Many(values).try_into()
+                OneOrMany::Many(values).try_into()
             }
             (None, _) => Err(InvalidAudience),
         }
     }
 }
 
-impl TryFrom<Shape> for Audience {
+impl TryFrom<OneOrMany> for Audience {
     type Error = InvalidAudience;
 
-    fn try_from(shape: Shape) -> Result<Self, InvalidAudience> {
-        let valid = match &shape {
-            Shape::One(value) => !value.is_empty(),
-            Shape::Many(values) => !values.is_empty() && values.iter().all(|v| !v.is_empty()),
+    fn try_from(values: OneOrMany) -> Result<Self, InvalidAudience> {
+        let valid = match &values {
+            OneOrMany::One(value) => !value.is_empty(),
+            OneOrMany::Many(values) => !values.is_empty() && values.iter().all(|v| !v.is_empty()),
         };
-        if valid { Ok(Self(shape)) } else { Err(InvalidAudience) }
+        if valid { Ok(Self(values)) } else { Err(InvalidAudience) }
     }
 }
 
-impl From<Audience> for Shape {
+impl From<Audience> for OneOrMany {
     fn from(audience: Audience) -> Self {
         audience.0
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{self, FAMILIES, Family, Origin, Schema};
+use super::schema::{self, FAMILIES, Family, FamilyOrigin, Schema};
 
 /// The longest URI that an event type may have.
 const LENGTH_MAX: usize = 512;
@@ -47,7 +47,7 @@ impl EventType {
 
     /// Whether CAEP or RISC define this type: every provider takes those.
     pub fn is_profiled(&self) -> bool {
-        self.definition().is_some_and(|(family, _)| family.origin == Origin::Profile)
+        self.definition().is_some_and(|(family, _)| family.origin == FamilyOrigin::Profile)
     }
 
     /// The name of a type of RISC, known or not.
@@ -71,14 +71,14 @@ impl EventType {
 
     /// Whether only the Transmitter itself may issue this type (SSF §8.1.4, §8.1.5).
     pub fn is_control(&self) -> bool {
-        let mut control = FAMILIES.iter().filter(|family| family.origin == Origin::Control);
+        let mut control = FAMILIES.iter().filter(|family| family.origin == FamilyOrigin::Control);
         control.any(|family| self.0.starts_with(family.base))
     }
 
     /// What a provider offers unless its configuration says otherwise: all of CAEP and RISC but
     /// what is deprecated.
     pub fn offered_by_default() -> Vec<Self> {
-        let profiles = FAMILIES.iter().filter(|family| family.origin == Origin::Profile);
+        let profiles = FAMILIES.iter().filter(|family| family.origin == FamilyOrigin::Profile);
         let offered = profiles.flat_map(|family| {
             let types = family.types.iter().filter(|schema| schema.replaced_by.is_none());
             types.map(|schema| Self(format!("{}{}", family.base, schema.name)))

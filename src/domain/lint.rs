@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     event::{Event, InvalidEvent},
     provider::{EventChecks, Provider},
-    schema::{FAMILIES, Family, Member, Origin, Presence, Schema, Verdict},
+    schema::{Conformity, FAMILIES, Family, FamilyOrigin, Member, Presence, Schema},
     subject::SubjectId,
 };
 
@@ -109,12 +109,12 @@ impl Linter<'_> {
     }
 
     /// CAEP and RISC had it before SETs had `sub_id`; to anything else it is forbidden.
-    fn check_subject_member(&mut self, origin: Option<Origin>) {
+    fn check_subject_member(&mut self, origin: Option<FamilyOrigin>) {
         if !self.payload.contains_key("subject") {
             return;
         }
         let (severity, section) = match origin {
-            Some(Origin::Profile) => (Severity::Should, "SSF §3.1.1"),
+            Some(FamilyOrigin::Profile) => (Severity::Should, "SSF §3.1.1"),
             _ => (Severity::Must, "SSF §3.1.2"),
         };
         let modal = severity.as_str();
@@ -162,9 +162,9 @@ impl Linter<'_> {
 
     fn check_value(&mut self, member: &Member, value: &Value, section: &'static str) {
         let severity = match member.rule.judge(value) {
-            Verdict::Holds => return,
-            Verdict::Broken if !member.advised => Severity::Must,
-            Verdict::Broken | Verdict::Doubtful => Severity::Should,
+            Conformity::Holds => return,
+            Conformity::Broken if !member.advised => Severity::Must,
+            Conformity::Broken | Conformity::Doubtful => Severity::Should,
         };
         let rule = format!("{} {}", severity.as_str(), member.rule.demand());
         self.add(severity, member.name, rule, section);

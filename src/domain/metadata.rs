@@ -28,7 +28,8 @@ pub const WELL_KNOWN: &str = "ssf-configuration";
 /// Transmitter configuration metadata. No member is an empty array: SSF §7.2.3 would have it left
 /// out.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Metadata<'a> {
+#[schemars(rename = "Metadata")]
+pub struct TransmitterMetadata<'a> {
     spec_version: &'static str,
     issuer: &'a str,
     jwks_uri: String,
@@ -48,7 +49,7 @@ struct AuthorizationScheme {
     spec_urn: &'static str,
 }
 
-impl<'a> Metadata<'a> {
+impl<'a> TransmitterMetadata<'a> {
     pub fn of(provider: &'a Provider) -> Self {
         let url = |resource| provider.issuer.url(resource);
         Self {
@@ -77,7 +78,8 @@ mod tests {
     #[test]
     fn metadata_names_every_endpoint_below_the_issuer() {
         let provider = Provider::example();
-        let found = serde_json::to_value(Metadata::of(&provider)).expect("metadata is JSON");
+        let found =
+            serde_json::to_value(TransmitterMetadata::of(&provider)).expect("metadata is JSON");
         assert_eq!(
             found,
             json!({

@@ -40,7 +40,8 @@ impl<'a> ProtectedResource<'a> {
 
 /// A provider as its own authorization server.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct AuthorizationServer<'a> {
+#[schemars(rename = "AuthorizationServer")]
+pub struct AuthorizationServerMetadata<'a> {
     issuer: &'a str,
     token_endpoint: String,
     grant_types_supported: [&'static str; 1],
@@ -51,7 +52,7 @@ pub struct AuthorizationServer<'a> {
     response_types_supported: [&'static str; 0],
 }
 
-impl<'a> AuthorizationServer<'a> {
+impl<'a> AuthorizationServerMetadata<'a> {
     pub fn of(issuer: &'a Issuer) -> Self {
         Self {
             issuer: issuer.as_str(),
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn a_provider_says_how_its_own_tokens_are_had() {
         assert_eq!(
-            serde_json::to_value(AuthorizationServer::of(&issuer())).expect("JSON"),
+            serde_json::to_value(AuthorizationServerMetadata::of(&issuer())).expect("JSON"),
             json!({
                 "issuer": "https://tx.example/t/acme",
                 "token_endpoint": "https://tx.example/t/acme/oauth2/token",

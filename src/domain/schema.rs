@@ -22,7 +22,7 @@ pub struct Family {
     pub prefix: &'static str,
     /// The URI of a type is this and its name.
     pub base: &'static str,
-    pub origin: Origin,
+    pub origin: FamilyOrigin,
     /// Members that any of its types may have.
     pub common: &'static [Member],
     pub types: &'static [Schema],
@@ -30,7 +30,7 @@ pub struct Family {
 
 /// Where a family stands in SSF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum FamilyOrigin {
     /// CAEP and RISC: taken and offered by every provider.
     Profile,
     /// SSF's own: the Transmitter alone issues them (SSF §8.1.4, §8.1.5).
@@ -59,7 +59,7 @@ pub struct Schema {
 pub struct Member {
     pub name: &'static str,
     pub presence: Presence,
-    pub rule: Rule,
+    pub rule: ValueRule,
     /// Whether `rule` is no more than advice.
     pub advised: bool,
     /// Where it is defined, if that is not the section of its type.
@@ -77,7 +77,7 @@ pub enum Presence {
 
 /// What a value has to be.
 #[derive(Debug, Clone, Copy)]
-pub enum Rule {
+pub enum ValueRule {
     Text,
     /// A time: a number of seconds since 1970.
     Seconds,
@@ -94,7 +94,7 @@ pub enum Rule {
 
 /// What a value is, seen from its rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Conformity {
     Holds,
     /// Allowed, and hardly meant.
     Doubtful,
@@ -137,19 +137,19 @@ impl Schema {
 }
 
 impl Member {
-    const fn new(name: &'static str, presence: Presence, rule: Rule) -> Self {
+    const fn new(name: &'static str, presence: Presence, rule: ValueRule) -> Self {
         Self { name, presence, rule, advised: false, section: None }
     }
 
-    const fn required(name: &'static str, rule: Rule) -> Self {
+    const fn required(name: &'static str, rule: ValueRule) -> Self {
         Self::new(name, Presence::Required, rule)
     }
 
-    const fn recommended(name: &'static str, rule: Rule) -> Self {
+    const fn recommended(name: &'static str, rule: ValueRule) -> Self {
         Self::new(name, Presence::Recommended, rule)
     }
 
-    const fn optional(name: &'static str, rule: Rule) -> Self {
+    const fn optional(name: &'static str, rule: ValueRule) -> Self {
         Self::new(name, Presence::Optional, rule)
     }
 
@@ -166,17 +166,17 @@ impl Member {
     }
 }
 
-impl Rule {
-    pub fn judge(self, value: &Value) -> Verdict {
+impl ValueRule {
+    pub fn judge(self, value: &Value) -> Conformity {
         let holds = match self {
             Self::Text => value.is_string(),
             Self::Seconds => value.as_f64().is_some_and(|seconds| seconds < SECONDS_MAX),
             Self::OneOf(names) => value.as_str().is_some_and(|text| names.contains(&text)),
             Self::Known(names) => {
                 return match value.as_str() {
-                    Some(text) if names.contains(&text) => Verdict::Holds,
-                    Some(_) => Verdict::Doubtful,
-                    None => Verdict::Broken,
+                    Some(text) if names.contains(&text) => Conformity::Holds,
+                    Some(_) => Conformity::Doubtful,
+                    None => Conformity::Broken,
                 };
             }
             Self::ArrayOfStrings => {
@@ -187,9 +187,9 @@ impl Rule {
             Self::Subject => SubjectId::try_from(value.clone()).is_ok(),
         };
         match value.as_str() {
-            _ if !holds => Verdict::Broken,
-            Some("") => Verdict::Doubtful,
-            _ => Verdict::Holds,
+            _ if !holds => Conformity::Broken,
+            Some("") => Conformity::Doubtful,
+            _ => Conformity::Holds,
         }
     }
 
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(rule: Rule, verdict: Verdict, values: &[Value]) {
+    fn check(rule: ValueRule, verdict: Conformity, values: &[Value]) {
         for value in values {
             assert_eq!(rule.judge(value), verdict, "{rule:?} of {value}");
         }
@@ -249,34 +249,38 @@ mod tests {
 
     #[test]
     fn each_rule_tells_what_holds_from_what_does_not() {
-        use Verdict::*;
-        check(Rule::Text, Holds, &[json!("x")]);
-        check(Rule::Text, Doubtful, &[json!("")]);
-        check(Rule::Text, Broken, &[json!(null), json!(1), json!(["x"]), json!({"en": "x"})]);
+        use Conformity::*;
+        check(ValueRule::Text, Holds, &[json!("x")]);
+        check(ValueRule::Text, Doubtful, &[json!("")]);
+        check(ValueRule::Text, Broken, &[json!(null), json!(1), json!(["x"]), json!({"en": "x"})]);
 
-        check(Rule::Seconds, Holds, &[json!(1_775_000_099), json!(1_775_000_099.5), json!(0)]);
-        check(Rule::Seconds, Broken, &[json!(1_775_000_099_000_i64), json!("1775000099")]);
-        check(Rule::Seconds, Broken, &[json!(null), json!("2026-04-01T00:00:00Z")]);
+        check(ValueRule::Seconds, Holds, &[json!(1_775_000_099), json!(1_775_000_099.5), json!(0)]);
+        check(ValueRule::Seconds, Broken, &[json!(1_775_000_099_000_i64), json!("1775000099")]);
+        check(ValueRule::Seconds, Broken, &[json!(null), json!("2026-04-01T00:00:00Z")]);
 
-        check(Rule::OneOf(&["LOW", "HIGH"]), Holds, &[json!("LOW")]);
-        check(Rule::OneOf(&["LOW"]), Broken, &[json!("low"), json!(""), json!(null), json!(1)]);
+        check(ValueRule::OneOf(&["LOW", "HIGH"]), Holds, &[json!("LOW")]);
+        check(
+            ValueRule::OneOf(&["LOW"]),
+            Broken,
+            &[json!("low"), json!(""), json!(null), json!(1)],
+        );
 
-        check(Rule::Known(&["pin", "app"]), Holds, &[json!("app")]);
-        check(Rule::Known(&["pin"]), Doubtful, &[json!("palm"), json!("PIN"), json!("")]);
-        check(Rule::Known(&["pin"]), Broken, &[json!(null), json!(["pin"])]);
+        check(ValueRule::Known(&["pin", "app"]), Holds, &[json!("app")]);
+        check(ValueRule::Known(&["pin"]), Doubtful, &[json!("palm"), json!("PIN"), json!("")]);
+        check(ValueRule::Known(&["pin"]), Broken, &[json!(null), json!(["pin"])]);
 
-        check(Rule::ArrayOfStrings, Holds, &[json!(["pwd", "otp"]), json!([])]);
-        check(Rule::ArrayOfStrings, Broken, &[json!("pwd"), json!(["pwd", 1]), json!(null)]);
+        check(ValueRule::ArrayOfStrings, Holds, &[json!(["pwd", "otp"]), json!([])]);
+        check(ValueRule::ArrayOfStrings, Broken, &[json!("pwd"), json!(["pwd", 1]), json!(null)]);
 
-        check(Rule::Reasons, Holds, &[json!({"en": "x", "de-CH-1996": "y"})]);
-        check(Rule::Reasons, Broken, &[json!("x"), json!({}), json!({"en": 1}), json!(null)]);
-        check(Rule::Reasons, Broken, &[json!({"en_US": "x"}), json!({"": "x"}), json!(["x"])]);
+        check(ValueRule::Reasons, Holds, &[json!({"en": "x", "de-CH-1996": "y"})]);
+        check(ValueRule::Reasons, Broken, &[json!("x"), json!({}), json!({"en": 1}), json!(null)]);
+        check(ValueRule::Reasons, Broken, &[json!({"en_US": "x"}), json!({"": "x"}), json!(["x"])]);
 
-        check(Rule::NonEmptyObject, Holds, &[json!({"role": null})]);
-        check(Rule::NonEmptyObject, Broken, &[json!({}), json!([1]), json!("x"), json!(null)]);
+        check(ValueRule::NonEmptyObject, Holds, &[json!({"role": null})]);
+        check(ValueRule::NonEmptyObject, Broken, &[json!({}), json!([1]), json!("x"), json!(null)]);
 
-        check(Rule::Subject, Holds, &[json!({"format": "opaque", "id": "u-1"})]);
-        check(Rule::Subject, Broken, &[json!({"format": "opaque"}), json!("u-1")]);
+        check(ValueRule::Subject, Holds, &[json!({"format": "opaque", "id": "u-1"})]);
+        check(ValueRule::Subject, Broken, &[json!({"format": "opaque"}), json!("u-1")]);
     }
 
     #[test]

@@ -31,12 +31,12 @@ pub struct SetClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub txn: Option<&'a str>,
     pub sub_id: &'a SubjectId,
-    pub events: OneEvent<'a>,
+    pub events: EventsClaim<'a>,
 }
 
 /// The `events` claim: the type's URI and its payload.
 #[derive(Debug)]
-pub struct OneEvent<'a> {
+pub struct EventsClaim<'a> {
     pub event_type: &'a EventType,
     pub payload: &'a Map<String, Value>,
 }
@@ -59,7 +59,7 @@ fn whole_seconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, 
     serializer.serialize_i64(at.as_secs())
 }
 
-impl Serialize for OneEvent<'_> {
+impl Serialize for EventsClaim<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut events = serializer.serialize_map(Some(1))?;
         events.serialize_entry(self.event_type, self.payload)?;
@@ -119,12 +119,12 @@ impl Origin {
     pub fn of_place(provider: &ProviderName, place: &str, at: Timestamp) -> Self {
         // A provider's name has no slash, so no two pairs give the same text.
         let id = Uuid::new_v5(&NAMESPACE, format!("{provider}/{place}").as_bytes());
-        Self { id: beginning_with(time(at), id), place: Some(place.to_owned()) }
+        Self { id: with_time_prefix(time(at), id), place: Some(place.to_owned()) }
     }
 
     /// Of an event that has no place to be read from again; `drawn` is random.
     pub fn drawn(drawn: Uuid, at: Timestamp) -> Self {
-        Self { id: beginning_with(time(at), drawn), place: None }
+        Self { id: with_time_prefix(time(at), drawn), place: None }
     }
 
     /// As it was recorded.
@@ -163,23 +163,23 @@ pub fn repeated_jti(replay: &Uuid, stream: &StreamId, jti: &Jti) -> Jti {
 /// index, which is then written at its end and not all over.
 fn derived(from: &Uuid, name: &str) -> Jti {
     let id = Uuid::new_v5(from, name.as_bytes());
-    let [beginning @ .., _, _, _, _, _, _, _, _, _, _] = from.into_bytes();
-    let id = beginning_with(beginning, id);
+    let [prefix @ .., _, _, _, _, _, _, _, _, _, _] = from.into_bytes();
+    let id = with_time_prefix(prefix, id);
     id.simple().to_string().parse().expect("hexadecimal digits are a valid jti")
 }
 
 /// The bytes of an id that stand for its time, as in RFC 9562 §5.7: ids then sort by it.
-type Beginning = [u8; 6];
+type TimePrefix = [u8; 6];
 
-fn time(at: Timestamp) -> Beginning {
+fn time(at: Timestamp) -> TimePrefix {
     let [_, _, millis @ ..] = at.as_millis().to_be_bytes();
     millis
 }
 
 /// RFC 9562 §5.8: what the other bytes are is our own matter.
-fn beginning_with(beginning: Beginning, id: Uuid) -> Uuid {
+fn with_time_prefix(prefix: TimePrefix, id: Uuid) -> Uuid {
     let mut bytes = id.into_bytes();
-    bytes[..beginning.len()].copy_from_slice(&beginning);
+    bytes[..prefix.len()].copy_from_slice(&prefix);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
@@ -226,7 +226,7 @@ mod tests {
             aud: &Audience::one("https://rx.example").expect("valid"),
             txn: Some("c-991"),
             sub_id: &SubjectId::try_from(subject.clone()).expect("valid"),
-            events: OneEvent {
+            events: EventsClaim {
                 event_type: &"caep:session-revoked".parse().expect("valid"),
                 payload: payload.as_object().expect("an object"),
             },
@@ -314,7 +314,7 @@ mod tests {
                 aud: &Audience::one("https://rx.example").expect("valid"),
                 txn: event.txn.as_deref(),
                 sub_id: event.subject.id(),
-                events: OneEvent { event_type: &event.event_type, payload: &event.payload },
+                events: EventsClaim { event_type: &event.event_type, payload: &event.payload },
             };
             let said: Value = serde_json::from_str(&claims.to_json()).expect("JSON");
             prop_assert_eq!(said, json!({

@@ -30,18 +30,18 @@ pub struct SubjectId(Value);
 /// The members of a simple format and the rule that each value follows.
 struct Format {
     name: &'static str,
-    members: &'static [(&'static str, Rule)],
+    members: &'static [(&'static str, MemberRule)],
     /// The prefix of the event types that it was made for, if it is neither registered nor SSF's own:
     /// it is for those who agreed on it (SSF §3.4).
     made_for: Option<&'static str>,
 }
 
-const fn format(name: &'static str, members: &'static [(&'static str, Rule)]) -> Format {
+const fn format(name: &'static str, members: &'static [(&'static str, MemberRule)]) -> Format {
     Format { name, members, made_for: None }
 }
 
 #[derive(Clone, Copy)]
-enum Rule {
+enum MemberRule {
     Text,
     Email,
     Phone,
@@ -54,30 +54,36 @@ enum Rule {
 }
 
 const FORMATS: [Format; 13] = [
-    format("account", &[("uri", Rule::Scheme("acct:"))]),
-    format("email", &[("email", Rule::Email)]),
-    format("iss_sub", &[("iss", Rule::Text), ("sub", Rule::Text)]),
-    format("opaque", &[("id", Rule::Text)]),
-    format("phone_number", &[("phone_number", Rule::Phone)]),
-    format("did", &[("url", Rule::Scheme("did:"))]),
-    format("uri", &[("uri", Rule::Uri)]),
-    format(ALIASES, &[("identifiers", Rule::Identifiers)]),
-    format("jwt_id", &[("iss", Rule::Text), ("jti", Rule::Text)]),
-    format("saml_assertion_id", &[("issuer", Rule::Text), ("assertion_id", Rule::Text)]),
-    format("ip-addresses", &[("ip-addresses", Rule::Addresses)]),
+    format("account", &[("uri", MemberRule::Scheme("acct:"))]),
+    format("email", &[("email", MemberRule::Email)]),
+    format("iss_sub", &[("iss", MemberRule::Text), ("sub", MemberRule::Text)]),
+    format("opaque", &[("id", MemberRule::Text)]),
+    format("phone_number", &[("phone_number", MemberRule::Phone)]),
+    format("did", &[("url", MemberRule::Scheme("did:"))]),
+    format("uri", &[("uri", MemberRule::Uri)]),
+    format(ALIASES, &[("identifiers", MemberRule::Identifiers)]),
+    format("jwt_id", &[("iss", MemberRule::Text), ("jti", MemberRule::Text)]),
+    format(
+        "saml_assertion_id",
+        &[("issuer", MemberRule::Text), ("assertion_id", MemberRule::Text)],
+    ),
+    format("ip-addresses", &[("ip-addresses", MemberRule::Addresses)]),
     // OET §2.1, §2.2
     Format {
         made_for: Some("oauth:"),
         ..format(
             "oauth_token",
             &[
-                ("token_type", Rule::TokenType),
-                ("token_identifier_alg", Rule::TokenAlgorithm),
-                ("token", Rule::Text),
+                ("token_type", MemberRule::TokenType),
+                ("token_identifier_alg", MemberRule::TokenAlgorithm),
+                ("token", MemberRule::Text),
             ],
         )
     },
-    Format { made_for: Some("oauth:"), ..format("oauth_client", &[("client_id", Rule::Text)]) },
+    Format {
+        made_for: Some("oauth:"),
+        ..format("oauth_client", &[("client_id", MemberRule::Text)])
+    },
 ];
 
 /// The format of a subject that is made of several (SSF §3.3).
@@ -240,10 +246,10 @@ fn check_simple(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
     }
 }
 
-fn check_member(member: &str, value: &Value, rule: Rule) -> Result<(), InvalidSubject> {
+fn check_member(member: &str, value: &Value, rule: MemberRule) -> Result<(), InvalidSubject> {
     match rule {
-        Rule::Addresses => return check_addresses(member, value),
-        Rule::Identifiers => return check_identifiers(member, value),
+        MemberRule::Addresses => return check_addresses(member, value),
+        MemberRule::Identifiers => return check_identifiers(member, value),
         _ => {}
     }
     let text = match value.as_str() {
@@ -251,10 +257,10 @@ fn check_member(member: &str, value: &Value, rule: Rule) -> Result<(), InvalidSu
         _ => return invalid(member, "must be a non-empty string"),
     };
     let (valid, rule) = match rule {
-        Rule::Email => (is_email(text), "must be an e-mail address (RFC 5322)"),
-        Rule::Phone => (is_phone(text), "must be an E.164 number: `+` and up to 15 digits"),
-        Rule::Uri => (Url::parse(text).is_ok(), "must be an absolute URI (RFC 3986)"),
-        Rule::Scheme(scheme) => {
+        MemberRule::Email => (is_email(text), "must be an e-mail address (RFC 5322)"),
+        MemberRule::Phone => (is_phone(text), "must be an E.164 number: `+` and up to 15 digits"),
+        MemberRule::Uri => (Url::parse(text).is_ok(), "must be an absolute URI (RFC 3986)"),
+        MemberRule::Scheme(scheme) => {
             let rest = text.strip_prefix(scheme);
             let valid = rest.is_some_and(|rest| !rest.is_empty());
             return if valid {
@@ -263,16 +269,16 @@ fn check_member(member: &str, value: &Value, rule: Rule) -> Result<(), InvalidSu
                 invalid(member, format!("must start with `{scheme}`"))
             };
         }
-        Rule::TokenType => (
+        MemberRule::TokenType => (
             ["access_token", "authorization_code", "refresh_token"].contains(&text),
             "must be `access_token`, `authorization_code` or `refresh_token` (OET §2.1)",
         ),
-        Rule::TokenAlgorithm => (
+        MemberRule::TokenAlgorithm => (
             ["plain", "prefix"].contains(&text)
                 || text.strip_prefix("hash_").is_some_and(|name| !name.is_empty()),
             "must be `plain`, `prefix`, or `hash_` and a name (OET §2.1)",
         ),
-        Rule::Text | Rule::Addresses | Rule::Identifiers => (true, ""),
+        MemberRule::Text | MemberRule::Addresses | MemberRule::Identifiers => (true, ""),
     };
     if valid { Ok(()) } else { invalid(member, rule) }
 }

@@ -16,7 +16,7 @@ use crate::{
     },
     http::{auth::Publisher, body::Body, error::ApiError, settings::InternalSettings},
     store::Appended,
-    telemetry::metrics::{self, Source},
+    telemetry::metrics::{self, SourceLabel},
     transmitter::{Transmitter, pressure::Taken, publish::Incoming},
 };
 
@@ -104,7 +104,7 @@ async fn answer(
     provider: &Provider,
     events: Vec<Result<Event, InvalidEvent>>,
 ) -> Result<Vec<Answer>, ApiError> {
-    metrics::events_ingested(&provider.name, Source::Http, events.len());
+    metrics::events_ingested(&provider.name, SourceLabel::Http, events.len());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(events.len());
     let mut valid = Vec::new();
     for event in events {

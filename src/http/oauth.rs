@@ -14,12 +14,12 @@ use url::form_urlencoded;
 use crate::{
     auth::{
         Authenticator,
-        token_endpoint::{Credentials, Issued, TokenError, TokenRequest},
+        token_endpoint::{ClientCredentialsRequest, Credentials, Issued, TokenError},
     },
     clock,
     domain::{
         grant::Scope,
-        oauth::{AuthorizationServer, ProtectedResource},
+        oauth::{AuthorizationServerMetadata, ProtectedResource},
         secret::Secret,
         verification::whole_secs,
     },
@@ -80,7 +80,7 @@ pub(super) async fn authorization_server(
     if authenticator.external_issuer(&provider.name).is_some() {
         return not_found().await;
     }
-    let document = AuthorizationServer::of(&provider.issuer);
+    let document = AuthorizationServerMetadata::of(&provider.issuer);
     let body = serde_json::to_string(&document).expect("metadata is plain JSON");
     cacheable(&request, body, MAX_AGE_SECS)
 }
@@ -178,7 +178,7 @@ impl Refusal {
 
 /// Reads a request (RFC 6749 §4.4.2): a form, and the client's credentials in the header or in it. The
 /// query counts for nothing.
-fn read(request: &HttpRequest, body: &[u8]) -> Result<TokenRequest, Refusal> {
+fn read(request: &HttpRequest, body: &[u8]) -> Result<ClientCredentialsRequest, Refusal> {
     let form = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let form = form.and_then(|value| value.split(';').next()).map(str::trim);
     if !form.is_some_and(|form| form.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
@@ -186,7 +186,7 @@ fn read(request: &HttpRequest, body: &[u8]) -> Result<TokenRequest, Refusal> {
     }
     let mut form = Form::parse(body)?;
     let credentials = credentials(request, form.client_id.take(), form.client_secret.take())?;
-    Ok(TokenRequest { credentials, grant_type: form.grant_type, scope: form.scope })
+    Ok(ClientCredentialsRequest { credentials, grant_type: form.grant_type, scope: form.scope })
 }
 
 /// The parameters that we know; others are passed over (RFC 6749 §3.2).

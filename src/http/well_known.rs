@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::{
-    domain::metadata::Metadata,
+    domain::metadata::TransmitterMetadata,
     http::{Of, jwks::cacheable},
 };
 
@@ -11,6 +11,7 @@ use crate::{
 const MAX_AGE_SECS: u32 = 3600;
 
 pub(super) async fn metadata(request: HttpRequest, provider: Of) -> HttpResponse {
-    let body = serde_json::to_string(&Metadata::of(&provider)).expect("metadata is plain JSON");
+    let body =
+        serde_json::to_string(&TransmitterMetadata::of(&provider)).expect("metadata is plain JSON");
     cacheable(&request, body, MAX_AGE_SECS)
 }

@@ -23,7 +23,7 @@ use crate::{
     store::{AppendBatch, EntryId, Position, Store, StoreError},
     telemetry::{
         causes::with_causes,
-        metrics::{self, Source},
+        metrics::{self, SourceLabel},
         readiness::Readiness,
     },
     transmitter::{Transmitter, publish::Incoming},
@@ -251,7 +251,7 @@ impl Consumer {
                 Err(error) => rejected.push((entry, error)),
             }
         }
-        metrics::events_ingested(&self.provider.name, Source::Redis, entries.len());
+        metrics::events_ingested(&self.provider.name, SourceLabel::Redis, entries.len());
         // First of all, so that none is passed over and nowhere; a crash repeats it.
         self.reject(&mut reading.connection, &rejected).await?;
         let batch = self.transmitter.address(&self.provider, valid).await?;

@@ -21,7 +21,7 @@ use crate::{
         grant::Grant,
         id::{ClientId, Jti, ProviderName, StreamId},
         stream::StreamConfig,
-        subject::keys::{Shape, SubjectKey},
+        subject::keys::{SubjectKey, SubjectShape},
         time::Timestamp,
     },
 };
@@ -146,7 +146,7 @@ pub struct ListRow {
     pub since: Timestamp,
     pub until: Option<Timestamp>,
     /// If `filed` stands for the shape of complex subjects.
-    pub shape: Option<Shape>,
+    pub shape: Option<SubjectShape>,
 }
 
 /// A SET in whatever state.

@@ -11,11 +11,11 @@ use metrics_exporter_prometheus::{
 };
 
 pub use self::{
-    define::Held,
-    label::{Listener, Method, Source, StatusClass},
+    define::GaugeGuard,
+    label::{ListenerLabel, MethodLabel, SourceLabel, StatusClass},
 };
 use self::{
-    define::{Value, describe, metric, metrics},
+    define::{MetricValue, describe, metric, metrics},
     label::Label,
 };
 use crate::domain::id::ProviderName;
@@ -26,7 +26,7 @@ metrics! {
 
     /// Events read from upstream, those that were then rejected or known already included.
     counter "ssfd_events_ingested_total" =
-        events_ingested(provider: &ProviderName, source: Source) by count: usize;
+        events_ingested(provider: &ProviderName, source: SourceLabel) by count: usize;
     /// Events that were no valid events, by what was wrong.
     counter "ssfd_events_rejected_total" =
         events_rejected(provider: &ProviderName, reason: &'static str);
@@ -75,7 +75,7 @@ metrics! {
 
     /// SETs that Receivers accepted.
     counter "ssfd_sets_delivered_total" =
-        sets_delivered(provider: &ProviderName, method: Method) by count: usize;
+        sets_delivered(provider: &ProviderName, method: MethodLabel) by count: usize;
     /// SETs that went to the dead letters, by reason.
     counter "ssfd_sets_dead_total" =
         sets_dead(provider: &ProviderName, reason: &'static str) by count: usize;
@@ -95,7 +95,7 @@ metrics! {
         push_duration(provider: &ProviderName) of took: Duration;
     /// Age of a SET when its Receiver accepted it, counted from the acceptance of its event.
     histogram "ssfd_set_age_seconds" =
-        set_age(provider: &ProviderName, method: Method) of age: Duration;
+        set_age(provider: &ProviderName, method: MethodLabel) of age: Duration;
     /// Streams with an actor: those with SETs to push.
     held "ssfd_stream_actors" = stream_actor();
     /// Streams whose endpoint is out of reach, so that it is only probed.
@@ -127,7 +127,7 @@ metrics! {
     // Around.
 
     /// HTTP requests answered, by listener and class of status.
-    counter "ssfd_http_requests_total" = http_request(listener: Listener, status: StatusClass);
+    counter "ssfd_http_requests_total" = http_request(listener: ListenerLabel, status: StatusClass);
     /// Always 1; the label tells what runs.
     gauge "ssfd_build_info" = build_info(version: &'static str) is running: bool;
 }
@@ -211,7 +211,7 @@ mod tests {
     fn each_metric_has_its_name_and_labels() {
         let acme = &acme();
         check(
-            || events_ingested(acme, Source::Redis, 3),
+            || events_ingested(acme, SourceLabel::Redis, 3),
             r#"ssfd_events_ingested_total{provider="acme",source="redis"} 3"#,
         );
         check(
@@ -246,7 +246,7 @@ mod tests {
             r#"ssfd_signatures_total{provider="acme",algorithm="RS256"} 32"#,
         );
         check(
-            || sets_delivered(acme, Method::Poll, 2),
+            || sets_delivered(acme, MethodLabel::Poll, 2),
             r#"ssfd_sets_delivered_total{provider="acme",method="poll"} 2"#,
         );
         check(
@@ -269,7 +269,7 @@ mod tests {
             r#"ssfd_status_changes_total{provider="acme",status="paused",by="transmitter"} 1"#,
         );
         check(
-            || http_request(Listener::Public, 404.into()),
+            || http_request(ListenerLabel::Public, 404.into()),
             r#"ssfd_http_requests_total{listener="public",status="4xx"} 1"#,
         );
         check(|| cluster_nodes(3), "ssfd_cluster_nodes 3");
@@ -290,7 +290,7 @@ mod tests {
             r#"ssfd_push_duration_seconds_bucket{provider="acme",le="0.005"} 1"#,
         );
         check(
-            || set_age(acme, Method::Push, Duration::from_hours(5)),
+            || set_age(acme, MethodLabel::Push, Duration::from_hours(5)),
             r#"ssfd_set_age_seconds_bucket{provider="acme",method="push",le="21600"} 1"#,
         );
         check(|| sign_batch_sets(32), r#"ssfd_sign_batch_sets_bucket{le="32"} 1"#);

@@ -15,7 +15,7 @@ use crate::{
         stream::Delivery,
     },
     store::{Acknowledgement, Polled},
-    telemetry::metrics::{self, Method},
+    telemetry::metrics::{self, MethodLabel},
 };
 
 use super::{RequestError, Transmitter, waiters::Waiter};
@@ -102,9 +102,9 @@ impl Transmitter {
         // What waited behind one of them may go out by another poll.
         self.wake(std::slice::from_ref(id), false);
         let provider = &principal.provider;
-        metrics::sets_delivered(provider, Method::Poll, settled.delivered.len());
+        metrics::sets_delivered(provider, MethodLabel::Poll, settled.delivered.len());
         for appended_at in settled.delivered {
-            metrics::set_age(provider, Method::Poll, now.since(appended_at));
+            metrics::set_age(provider, MethodLabel::Poll, now.since(appended_at));
         }
         if !settled.dead.is_empty() {
             tracing::warn!(stream_id = %id, sets = settled.dead.len(), "dead-lettered: refused by poll");

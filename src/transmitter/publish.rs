@@ -21,7 +21,7 @@ use crate::{
         event_type::EventType,
         opt_out::OptOut,
         provider::Provider,
-        set::{OneEvent, Origin, SetClaims},
+        set::{EventsClaim, Origin, SetClaims},
         stream::StreamConfig,
         subject::{Subject, SubjectId, keys::SubjectKeys, list::Listed},
         time::Timestamp,
@@ -227,7 +227,7 @@ impl SetOf<'_> {
             aud: &stream.audience,
             txn: self.txn,
             sub_id: self.subject,
-            events: OneEvent { event_type: self.event_type, payload: self.payload },
+            events: EventsClaim { event_type: self.event_type, payload: self.payload },
         };
         let claims = Arc::from(claims.to_json());
         let identifiers = self.identifiers.clone();

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
     domain::id::StreamId,
-    telemetry::metrics::{self, Held},
+    telemetry::metrics::{self, GaugeGuard},
 };
 
 /// Who waits for which stream. Waking is a hint: whoever wakes looks into the store.
@@ -34,7 +34,7 @@ pub(super) struct Waiter {
     waiters: Arc<Waiters>,
     id: StreamId,
     notify: Arc<Notify>,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
 impl Waiters {

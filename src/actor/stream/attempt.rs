@@ -15,7 +15,7 @@ use crate::{
         outcome::{FailureClass, Outcome},
     },
     domain::time::Timestamp,
-    telemetry::metrics::{self, Method},
+    telemetry::metrics::{self, MethodLabel},
 };
 
 /// A push is over: what the Receiver said of the SET, or that it said nothing in time.
@@ -137,8 +137,8 @@ impl StreamActor {
         match end {
             Disposition::Delivered => {
                 let age = now.since(set.appended_at);
-                metrics::sets_delivered(&self.provider, Method::Push, 1);
-                metrics::set_age(&self.provider, Method::Push, age);
+                metrics::sets_delivered(&self.provider, MethodLabel::Push, 1);
+                metrics::set_age(&self.provider, MethodLabel::Push, age);
                 if !matches!(outcome, Outcome::Accepted { status: 202 }) {
                     metrics::push_deviation(&self.provider);
                 }

@@ -384,7 +384,7 @@ fn a_finding_names_member_rule_and_section() {
 
 /// Any type that is known, and one that is not.
 fn any_type() -> impl Strategy<Value = String> {
-    let known = FAMILIES.iter().filter(|family| family.origin != Origin::Control);
+    let known = FAMILIES.iter().filter(|family| family.origin != FamilyOrigin::Control);
     let known = known.flat_map(|family| {
         family.types.iter().map(|schema| format!("{}{}", family.prefix, schema.name))
     });

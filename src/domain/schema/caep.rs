@@ -1,25 +1,25 @@
 //! The Continuous Access Evaluation Profile (CAEP §3).
 
-use super::{Family, Member, Origin, Rule, Schema};
+use super::{Family, FamilyOrigin, Member, Schema, ValueRule};
 
 pub(super) const FAMILY: Family = Family {
     prefix: "caep:",
     base: "https://schemas.openid.net/secevent/caep/event-type/",
-    origin: Origin::Profile,
+    origin: FamilyOrigin::Profile,
     common: COMMON,
     types: TYPES,
 };
 
 const COMMON: &[Member] = &[
-    Member::optional("event_timestamp", Rule::Seconds).defined_in("CAEP §2"),
-    Member::optional("initiating_entity", Rule::OneOf(&["admin", "user", "policy", "system"]))
+    Member::optional("event_timestamp", ValueRule::Seconds).defined_in("CAEP §2"),
+    Member::optional("initiating_entity", ValueRule::OneOf(&["admin", "user", "policy", "system"]))
         .defined_in("CAEP §2"),
-    Member::optional("reason_admin", Rule::Reasons).defined_in("CAEP §2"),
-    Member::optional("reason_user", Rule::Reasons).defined_in("CAEP §2"),
+    Member::optional("reason_admin", ValueRule::Reasons).defined_in("CAEP §2"),
+    Member::optional("reason_user", ValueRule::Reasons).defined_in("CAEP §2"),
 ];
 
 /// Of `credential_type`, here and in RISC (RISC §2.7).
-pub(super) const CREDENTIALS: Rule = Rule::Known(&[
+pub(super) const CREDENTIALS: ValueRule = ValueRule::Known(&[
     "password",
     "pin",
     "x509",
@@ -31,31 +31,34 @@ pub(super) const CREDENTIALS: Rule = Rule::Known(&[
     "phone-sms",
     "app",
 ]);
-const NAMESPACES: Rule =
-    Rule::Known(&["RFC8176", "RFC6711", "ISO-IEC-29115", "NIST-IAL", "NIST-AAL", "NIST-FAL"]);
-const COMPLIANCE: Rule = Rule::OneOf(&["compliant", "not-compliant"]);
-const RISK: Rule = Rule::OneOf(&["LOW", "MEDIUM", "HIGH"]);
+const NAMESPACES: ValueRule =
+    ValueRule::Known(&["RFC8176", "RFC6711", "ISO-IEC-29115", "NIST-IAL", "NIST-AAL", "NIST-FAL"]);
+const COMPLIANCE: ValueRule = ValueRule::OneOf(&["compliant", "not-compliant"]);
+const RISK: ValueRule = ValueRule::OneOf(&["LOW", "MEDIUM", "HIGH"]);
 /// In the profile's list and, as `APPLICATION`, among the entities of SSF §3.3 that it refers to.
-const PRINCIPALS: Rule =
-    Rule::Known(&["USER", "DEVICE", "SESSION", "TENANT", "ORG_UNIT", "GROUP", "APPLICATION"]);
+const PRINCIPALS: ValueRule =
+    ValueRule::Known(&["USER", "DEVICE", "SESSION", "TENANT", "ORG_UNIT", "GROUP", "APPLICATION"]);
 
 const TYPES: &[Schema] = &[
     Schema::new("session-revoked", "CAEP §3.1", &[]).interop("CAEP Interop §3.1"),
     Schema::new(
         "token-claims-change",
         "CAEP §3.2",
-        &[Member::required("claims", Rule::NonEmptyObject)],
+        &[Member::required("claims", ValueRule::NonEmptyObject)],
     ),
     Schema::new(
         "credential-change",
         "CAEP §3.3",
         &[
             Member::required("credential_type", CREDENTIALS),
-            Member::required("change_type", Rule::OneOf(&["create", "revoke", "update", "delete"])),
-            Member::optional("friendly_name", Rule::Text),
-            Member::optional("x509_issuer", Rule::Text),
-            Member::optional("x509_serial", Rule::Text),
-            Member::optional("fido2_aaguid", Rule::Text),
+            Member::required(
+                "change_type",
+                ValueRule::OneOf(&["create", "revoke", "update", "delete"]),
+            ),
+            Member::optional("friendly_name", ValueRule::Text),
+            Member::optional("x509_issuer", ValueRule::Text),
+            Member::optional("x509_serial", ValueRule::Text),
+            Member::optional("fido2_aaguid", ValueRule::Text),
         ],
     )
     .interop("CAEP Interop §3.2"),
@@ -64,9 +67,9 @@ const TYPES: &[Schema] = &[
         "CAEP §3.4",
         &[
             Member::required("namespace", NAMESPACES),
-            Member::required("current_level", Rule::Text),
-            Member::optional("previous_level", Rule::Text),
-            Member::optional("change_direction", Rule::OneOf(&["increase", "decrease"]))
+            Member::required("current_level", ValueRule::Text),
+            Member::optional("previous_level", ValueRule::Text),
+            Member::optional("change_direction", ValueRule::OneOf(&["increase", "decrease"]))
                 .recommended_with("previous_level"),
         ],
     ),
@@ -84,16 +87,16 @@ const TYPES: &[Schema] = &[
         "session-established",
         "CAEP §3.6",
         &[
-            Member::optional("fp_ua", Rule::Text),
-            Member::optional("acr", Rule::Text),
-            Member::optional("amr", Rule::ArrayOfStrings),
-            Member::optional("ext_id", Rule::Text),
+            Member::optional("fp_ua", ValueRule::Text),
+            Member::optional("acr", ValueRule::Text),
+            Member::optional("amr", ValueRule::ArrayOfStrings),
+            Member::optional("ext_id", ValueRule::Text),
         ],
     ),
     Schema::new(
         "session-presented",
         "CAEP §3.7",
-        &[Member::optional("fp_ua", Rule::Text), Member::optional("ext_id", Rule::Text)],
+        &[Member::optional("fp_ua", ValueRule::Text), Member::optional("ext_id", ValueRule::Text)],
     ),
     Schema::new(
         "risk-level-change",
@@ -102,7 +105,7 @@ const TYPES: &[Schema] = &[
             Member::required("principal", PRINCIPALS),
             Member::required("current_level", RISK),
             Member::optional("previous_level", RISK),
-            Member::recommended("risk_reason", Rule::Text),
+            Member::recommended("risk_reason", ValueRule::Text),
         ],
     ),
 ];

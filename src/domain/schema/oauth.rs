@@ -1,17 +1,17 @@
 //! OAuth Event Types, a draft of 2018 that was never finished: its rules are advice. Its subject
 //! formats are in `domain::subject`; they go into `sub_id` (SSF §3.1.2), as a registered one may.
 
-use super::{Family, Member, Origin, Rule, Schema};
+use super::{Family, FamilyOrigin, Member, Schema, ValueRule};
 
 pub(super) const FAMILY: Family = Family {
     prefix: "oauth:",
     base: "https://schemas.openid.net/secevent/oauth/event-type/",
-    origin: Origin::Elsewhere,
+    origin: FamilyOrigin::Elsewhere,
     common: &[],
     types: TYPES,
 };
 
-const TOKEN_SUBJECT: Member = Member::optional("token_subject", Rule::Subject).advised();
+const TOKEN_SUBJECT: Member = Member::optional("token_subject", ValueRule::Subject).advised();
 
 const TYPES: &[Schema] = &[
     Schema::new("token-issued", "OET §3.1", &[TOKEN_SUBJECT]),
@@ -22,7 +22,7 @@ const TYPES: &[Schema] = &[
             TOKEN_SUBJECT,
             Member::optional(
                 "reason",
-                Rule::OneOf(&["inactive", "too_many", "api", "user", "issuer"]),
+                ValueRule::OneOf(&["inactive", "too_many", "api", "user", "issuer"]),
             )
             .advised(),
         ],
@@ -30,7 +30,7 @@ const TYPES: &[Schema] = &[
     Schema::new(
         "tokens-revoked",
         "OET §3.3",
-        &[Member::optional("reason", Rule::OneOf(&["user", "issuer"])).advised()],
+        &[Member::optional("reason", ValueRule::OneOf(&["user", "issuer"])).advised()],
     ),
     Schema::new("client-disabled", "OET §3.4", &[]),
     Schema::new("client-enabled", "OET §3.5", &[]),

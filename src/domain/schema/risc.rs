@@ -1,11 +1,11 @@
 //! Risk Incident Sharing and Coordination (RISC §2).
 
-use super::{Family, Member, Origin, Rule, Schema, caep::CREDENTIALS};
+use super::{Family, FamilyOrigin, Member, Schema, ValueRule, caep::CREDENTIALS};
 
 pub(super) const FAMILY: Family = Family {
     prefix: "risc:",
     base: "https://schemas.openid.net/secevent/risc/event-type/",
-    origin: Origin::Profile,
+    origin: FamilyOrigin::Profile,
     common: &[],
     types: TYPES,
 };
@@ -19,21 +19,25 @@ const TYPES: &[Schema] = &[
     Schema::new(
         "account-disabled",
         "RISC §2.3",
-        &[Member::optional("reason", Rule::Known(&["hijacking", "bulk-account"]))],
+        &[Member::optional("reason", ValueRule::Known(&["hijacking", "bulk-account"]))],
     ),
     Schema::new("account-enabled", "RISC §2.4", &[]),
-    Schema::new("identifier-changed", "RISC §2.5", &[Member::optional("new-value", Rule::Text)])
-        .about(IDENTIFIERS),
+    Schema::new(
+        "identifier-changed",
+        "RISC §2.5",
+        &[Member::optional("new-value", ValueRule::Text)],
+    )
+    .about(IDENTIFIERS),
     Schema::new("identifier-recycled", "RISC §2.6", &[]).about(IDENTIFIERS),
     Schema::new(
         "credential-compromise",
         "RISC §2.7",
         &[
             Member::required("credential_type", CREDENTIALS),
-            Member::optional("event_timestamp", Rule::Seconds),
+            Member::optional("event_timestamp", ValueRule::Seconds),
             // RISC gives no type for these two; Receivers know that of CAEP §2.
-            Member::optional("reason_admin", Rule::Reasons).advised(),
-            Member::optional("reason_user", Rule::Reasons).advised(),
+            Member::optional("reason_admin", ValueRule::Reasons).advised(),
+            Member::optional("reason_user", ValueRule::Reasons).advised(),
         ],
     ),
     Schema::new("opt-in", "RISC §2.8.1", &[]),

@@ -1,11 +1,11 @@
 //! SCIM's events (RFC 9967 §2): their names. Their members are the resource's own.
 
-use super::{Family, Origin, Schema};
+use super::{Family, FamilyOrigin, Schema};
 
 pub(super) const FAMILY: Family = Family {
     prefix: "scim:",
     base: "urn:ietf:params:scim:event:",
-    origin: Origin::Elsewhere,
+    origin: FamilyOrigin::Elsewhere,
     common: &[],
     types: TYPES,
 };

@@ -1,11 +1,11 @@
 //! SSF's own events, which the Transmitter alone issues.
 
-use super::{Family, Member, Origin, Rule, Schema};
+use super::{Family, FamilyOrigin, Member, Schema, ValueRule};
 
 pub(super) const FAMILY: Family = Family {
     prefix: "ssf:",
     base: "https://schemas.openid.net/secevent/ssf/event-type/",
-    origin: Origin::Control,
+    origin: FamilyOrigin::Control,
     common: &[],
     types: TYPES,
 };
@@ -14,14 +14,14 @@ pub(super) const FAMILY: Family = Family {
 const STREAM: &[&str] = &["opaque"];
 
 const TYPES: &[Schema] = &[
-    Schema::new("verification", "SSF §8.1.4.1", &[Member::optional("state", Rule::Text)])
+    Schema::new("verification", "SSF §8.1.4.1", &[Member::optional("state", ValueRule::Text)])
         .about(STREAM),
     Schema::new(
         "stream-updated",
         "SSF §8.1.5",
         &[
-            Member::required("status", Rule::OneOf(&["enabled", "paused", "disabled"])),
-            Member::optional("reason", Rule::Text),
+            Member::required("status", ValueRule::OneOf(&["enabled", "paused", "disabled"])),
+            Member::optional("reason", ValueRule::Text),
         ],
     )
     .about(STREAM),

@@ -25,7 +25,7 @@ pub struct SubjectKey(pub [u8; 16]);
 /// alike.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Shape(Vec<String>);
+pub struct SubjectShape(Vec<String>);
 
 /// An entry of a list, and all that it is filed under.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Filing {
     pub under: Vec<SubjectKey>,
     /// The shape of a complex subject and the key among `under` that stands for it. Whoever looks
     /// up a complex subject has to know which shapes there are.
-    pub shape: Option<(SubjectKey, Shape)>,
+    pub shape: Option<(SubjectKey, SubjectShape)>,
 }
 
 /// Where to look for entries.
@@ -109,7 +109,7 @@ impl SubjectKeys {
         let names = &self.forms[0].members;
         let mut shape = None;
         if !names.is_empty() {
-            let of_entry = Shape(names.keys().cloned().collect());
+            let of_entry = SubjectShape(names.keys().cloned().collect());
             let key = self.shape_key(&of_entry);
             under.push(key);
             for form in &self.forms {
@@ -151,7 +151,7 @@ impl SubjectKeys {
 
     /// Where those entries are filed that were made by [`Self::matching`] and match this subject.
     /// `shapes` are those of all complex entries at this provider.
-    pub fn probes(&self, shapes: &[Shape]) -> Vec<Probe> {
+    pub fn probes(&self, shapes: &[SubjectShape]) -> Vec<Probe> {
         let probes = self.forms.iter().flat_map(|form| {
             let complex = shapes.iter().filter(|_| !form.members.is_empty());
             let simple = form.members.is_empty().then_some(Probe::Whole(form.whole));
@@ -160,7 +160,7 @@ impl SubjectKeys {
         distinct(probes.collect())
     }
 
-    fn probe(&self, form: &FormKeys, shape: &Shape) -> Probe {
+    fn probe(&self, form: &FormKeys, shape: &SubjectShape) -> Probe {
         let shared: Vec<_> =
             shape.0.iter().filter_map(|name| form.members.get_key_value(name)).collect();
         if shared.len() == shape.0.len() {
@@ -175,7 +175,7 @@ impl SubjectKeys {
         Probe::Members(shared.iter().map(|(name, _)| self.member_key(key, form, name)).collect())
     }
 
-    fn shape_key(&self, shape: &Shape) -> SubjectKey {
+    fn shape_key(&self, shape: &SubjectShape) -> SubjectKey {
         hash(self.namespace, "shape", shape.0.iter().map(String::as_bytes))
     }
 

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     domain::{
         grant::Scope,
-        metadata::{Metadata, resource},
-        oauth::{AuthorizationServer, ProtectedResource, TOKEN_ENDPOINT},
+        metadata::{TransmitterMetadata, resource},
+        oauth::{AuthorizationServerMetadata, ProtectedResource, TOKEN_ENDPOINT},
     },
     http::{jwks, oauth, openapi, poll, status, streams, subjects, verification, well_known},
 };
@@ -76,7 +76,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                  it: between the issuer's host and its path. An issuer without a path has it at \
                  `/.well-known/ssf-configuration`.",
             )
-            .answers(&[Answer::document::<Metadata<'static>>("The metadata (SSF §7.2.3).")])],
+            .answers(&[Answer::document::<TransmitterMetadata<'static>>("The metadata (SSF §7.2.3).")])],
     },
     Resource {
         base: Base::Issuer,
@@ -89,7 +89,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             "Read the Transmitter's metadata, below the issuer",
             "The same document, for those who append the well-known path to the issuer.",
         )
-        .answers(&[Answer::document::<Metadata<'static>>("The metadata (SSF §7.2.3).")])],
+        .answers(&[Answer::document::<TransmitterMetadata<'static>>("The metadata (SSF §7.2.3).")])],
     },
     Resource {
         base: Base::Origin,
@@ -118,7 +118,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             "Read how access tokens are had here",
             "The provider as its own authorization server (RFC 8414 §3).",
         )
-        .answers(&[Answer::document::<AuthorizationServer<'static>>(
+        .answers(&[Answer::document::<AuthorizationServerMetadata<'static>>(
             "The metadata (RFC 8414 §3.2).",
         )])
         .refuses(&[(404, ELSEWHERE)])],

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         id::{ProviderName, StreamId},
         subject::{
-            keys::{Filing, Probe, Shape, SubjectKey, SubjectKeys},
+            keys::{Filing, Probe, SubjectKey, SubjectKeys, SubjectShape},
             list::{ListChange, Listed},
         },
         time::Timestamp,
@@ -151,7 +151,7 @@ fn ids(names: Vec<String>) -> Result<BTreeSet<StreamId>, StoreError> {
     names.into_iter().map(codec::parsed).collect()
 }
 
-async fn shapes(slots: &Slots, provider: &ProviderName) -> Result<Vec<Shape>, StoreError> {
+async fn shapes(slots: &Slots, provider: &ProviderName) -> Result<Vec<SubjectShape>, StoreError> {
     let all: Vec<String> = slots.run(slots.call(&script::LIST_SHAPES, slot_of(provider))).await?;
     let own = all.iter().filter_map(|shape| {
         shape.split_once('|').filter(|(of, _)| *of == provider.as_str()).map(|(_, names)| names)

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         id::{ProviderName, StreamId},
         subject::{
-            keys::{Probe, Shape, SubjectKey, SubjectKeys},
+            keys::{Probe, SubjectKey, SubjectKeys, SubjectShape},
             list::DefaultSubjects,
         },
         time::Timestamp,
@@ -53,7 +53,7 @@ pub(super) struct Lookup<'a> {
     streams: RangeInclusive<i64>,
     now: i64,
     /// Read with the first complex subject.
-    shapes: Option<Vec<Shape>>,
+    shapes: Option<Vec<SubjectShape>>,
 }
 
 impl<'a> Lookup<'a> {
@@ -84,7 +84,7 @@ impl<'a> Lookup<'a> {
         Ok(found)
     }
 
-    fn shapes(&mut self) -> rusqlite::Result<&[Shape]> {
+    fn shapes(&mut self) -> rusqlite::Result<&[SubjectShape]> {
         if self.shapes.is_none() {
             let mut find = self.db.prepare_cached(SHAPES)?;
             let shapes = find.query_map([self.provider.as_str()], |found| row::json(found, 0))?;

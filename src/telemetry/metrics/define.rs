@@ -62,8 +62,8 @@ macro_rules! metric {
     };
     (held $name:literal [$($doc:tt)+] $function:ident()) => {
         $($doc)+
-        pub fn $function() -> Held {
-            Held::one(::metrics::gauge!($name))
+        pub fn $function() -> GaugeGuard {
+            GaugeGuard::one(::metrics::gauge!($name))
         }
     };
 }
@@ -73,10 +73,10 @@ macro_rules! describe {
         ::metrics::describe_counter!($name, Unit::Count, $help.trim_start());
     };
     (histogram $name:literal [$help:expr] $value:ty) => {
-        ::metrics::describe_histogram!($name, <$value as Value>::UNIT, $help.trim_start());
+        ::metrics::describe_histogram!($name, <$value as MetricValue>::UNIT, $help.trim_start());
     };
     (gauge $name:literal [$help:expr] $value:ty) => {
-        ::metrics::describe_gauge!($name, <$value as Value>::UNIT, $help.trim_start());
+        ::metrics::describe_gauge!($name, <$value as MetricValue>::UNIT, $help.trim_start());
     };
     (held $name:literal [$help:expr]) => {
         ::metrics::describe_gauge!($name, Unit::Count, $help.trim_start());
@@ -88,29 +88,29 @@ pub(super) use {describe, metric, metrics};
 /// One of what a gauge counts, until it is dropped: so the gauge is right however a thing ends.
 #[must_use = "what is dropped is no longer counted"]
 #[derive(Debug)]
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Held {
+impl GaugeGuard {
     pub(super) fn one(gauge: Gauge) -> Self {
         gauge.increment(1);
         Self(gauge)
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.decrement(1);
     }
 }
 
 /// What a gauge or a histogram takes.
-pub(super) trait Value {
+pub(super) trait MetricValue {
     const UNIT: Unit;
 
     fn value(self) -> f64;
 }
 
-impl Value for Duration {
+impl MetricValue for Duration {
     const UNIT: Unit = Unit::Seconds;
 
     fn value(self) -> f64 {
@@ -118,7 +118,7 @@ impl Value for Duration {
     }
 }
 
-impl Value for u64 {
+impl MetricValue for u64 {
     const UNIT: Unit = Unit::Count;
 
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and nobody counts that far")]
@@ -127,7 +127,7 @@ impl Value for u64 {
     }
 }
 
-impl Value for usize {
+impl MetricValue for usize {
     const UNIT: Unit = Unit::Count;
 
     fn value(self) -> f64 {
@@ -135,7 +135,7 @@ impl Value for usize {
     }
 }
 
-impl Value for bool {
+impl MetricValue for bool {
     const UNIT: Unit = Unit::Count;
 
     fn value(self) -> f64 {

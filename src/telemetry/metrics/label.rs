@@ -22,12 +22,12 @@ impl Label for &ProviderName {
 
 /// How an event came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum SourceLabel {
     Redis,
     Http,
 }
 
-impl Label for Source {
+impl Label for SourceLabel {
     fn label(self) -> SharedString {
         match self {
             Self::Redis => "redis".into(),
@@ -38,12 +38,12 @@ impl Label for Source {
 
 /// How a SET goes out (RFC 8935, RFC 8936).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
+pub enum MethodLabel {
     Push,
     Poll,
 }
 
-impl Label for Method {
+impl Label for MethodLabel {
     fn label(self) -> SharedString {
         match self {
             Self::Push => "push".into(),
@@ -54,12 +54,12 @@ impl Label for Method {
 
 /// Which listener a request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Listener {
+pub enum ListenerLabel {
     Public,
     Internal,
 }
 
-impl Label for Listener {
+impl Label for ListenerLabel {
     fn label(self) -> SharedString {
         match self {
             Self::Public => "public".into(),

@@ -10,7 +10,7 @@ use ssfd::{
         audience::Audience,
         event::Event,
         provider::Provider,
-        set::{OneEvent, Origin, SetClaims},
+        set::{EventsClaim, Origin, SetClaims},
         status::StreamStatus,
         stream::{Delivery, StreamConfig},
         subject::{
@@ -167,7 +167,7 @@ fn write(provider: &Provider, then: impl FnOnce(&SetClaims<'_>)) {
         aud: &stream.audience,
         txn: event.txn.as_deref(),
         sub_id: event.subject.id(),
-        events: OneEvent { event_type: &event.event_type, payload: &event.payload },
+        events: EventsClaim { event_type: &event.event_type, payload: &event.payload },
     });
 }
 

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         id::{ProviderName, StreamId},
         stream::StreamConfig,
-        subject::keys::{Shape, SubjectKey},
+        subject::keys::{SubjectKey, SubjectShape},
         time::Timestamp,
     },
     store::{
@@ -229,7 +229,7 @@ pub(super) async fn list_rows(
 async fn shapes(
     slots: &Slots,
     provider: &ProviderName,
-) -> Result<HashMap<String, Shape>, StoreError> {
+) -> Result<HashMap<String, SubjectShape>, StoreError> {
     let (mut shapes, mut after) = (HashMap::new(), None);
     loop {
         let hash = Hash::Of(lists::slot_of(provider), "shapes", "");
@@ -252,7 +252,7 @@ fn row(
     stream: &StreamConfig,
     place: String,
     bounds: Vec<u8>,
-    shapes: &HashMap<String, Shape>,
+    shapes: &HashMap<String, SubjectShape>,
 ) -> Result<Record, StoreError> {
     const WHAT: &str = "an entry of a list";
     let (entry, filed) = place.split_once('|').ok_or(codec::unreadable(WHAT))?;

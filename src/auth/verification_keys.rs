@@ -23,7 +23,7 @@ const RSA: &[Algorithm] = &[
 
 /// Invariant: asymmetric keys only, so that no published key can be taken for a shared secret.
 #[derive(Debug, Default)]
-pub(super) struct KeySet(Vec<Key>);
+pub(super) struct VerificationKeys(Vec<Key>);
 
 #[derive(Debug)]
 struct Key {
@@ -32,15 +32,15 @@ struct Key {
     decoding: DecodingKey,
 }
 
-impl KeySet {
+impl VerificationKeys {
     /// Keys for other uses, of other kinds, malformed or without a `kid` are passed over, as
     /// RFC 7517 §5 advises: one odd key must not close the door to all tokens.
     pub(super) fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
-        struct JwkSet {
+        struct RawJwkSet {
             keys: Vec<Value>,
         }
-        let set: JwkSet = serde_json::from_slice(json)?;
+        let set: RawJwkSet = serde_json::from_slice(json)?;
         let jwks = set.keys.into_iter().take(KEYS_MAX);
         let jwks = jwks.filter_map(|jwk| serde_json::from_value::<Jwk>(jwk).ok());
         Ok(Self(jwks.filter_map(|jwk| Key::of(&jwk)).collect()))
@@ -115,8 +115,9 @@ mod tests {
         (EncodingKey::from_ec_pem(pem.as_bytes()).expect("the same key"), jwk)
     }
 
-    fn set(keys: Value) -> KeySet {
-        KeySet::from_json(json!({"keys": keys}).to_string().as_bytes()).expect("a JWK Set")
+    fn set(keys: Value) -> VerificationKeys {
+        VerificationKeys::from_json(json!({"keys": keys}).to_string().as_bytes())
+            .expect("a JWK Set")
     }
 
     #[test]
@@ -153,7 +154,7 @@ mod tests {
         assert!(passed_over(&|jwk| jwk["kid"] = Value::Null));
         let shared = json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0", "alg": "HS256"});
         assert!(!set(json!([shared])).has("s"));
-        assert!(KeySet::from_json(b"[]").is_err());
+        assert!(VerificationKeys::from_json(b"[]").is_err());
     }
 
     #[test]

@@ -15,20 +15,20 @@ use tokio::task::spawn_blocking;
 use super::{
     fetch::{ANSWER_BYTES_MAX, FetchError, Fetcher},
     key_cache::{Advice, KeyCache, KeyLimits},
-    key_set::KeySet,
+    verification_keys::VerificationKeys,
 };
 use crate::{clock, telemetry::causes::with_causes};
 
 /// Where a JWK Set is.
 #[derive(Debug, Clone)]
-pub enum Origin {
+pub enum JwksLocation {
     File(PathBuf),
     Url(Uri, Fetcher),
 }
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
-pub enum KeysError {
+pub enum JwksSourceError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the server gave none")]
@@ -37,7 +37,7 @@ pub enum KeysError {
     NotAJwkSet(#[from] serde_json::Error),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for JwksLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
@@ -47,25 +47,28 @@ impl fmt::Display for Origin {
 }
 
 /// The keys of one authorization server.
-pub struct KeySource {
-    origin: Origin,
+pub struct JwksSource {
+    location: JwksLocation,
     cache: Mutex<KeyCache>,
     /// Held while a fetch is under way.
-    turn: tokio::sync::Mutex<()>,
+    fetching: tokio::sync::Mutex<()>,
 }
 
 /// The keys cannot be had, so that no token can be judged; the next try is so far away.
 #[derive(Debug)]
 pub(super) struct NoKeys(pub(super) Duration);
 
-impl KeySource {
-    pub fn new(origin: Origin, limits: KeyLimits) -> Arc<Self> {
+impl JwksSource {
+    pub fn new(location: JwksLocation, limits: KeyLimits) -> Arc<Self> {
         let cache = Mutex::new(KeyCache::new(limits));
-        Arc::new(Self { origin, cache, turn: tokio::sync::Mutex::default() })
+        Arc::new(Self { location, cache, fetching: tokio::sync::Mutex::default() })
     }
 
     /// A set that has the key of this name, or else is as new as can be had.
-    pub(super) async fn keys_for(self: &Arc<Self>, kid: &str) -> Result<Arc<KeySet>, NoKeys> {
+    pub(super) async fn keys_for(
+        self: &Arc<Self>,
+        kid: &str,
+    ) -> Result<Arc<VerificationKeys>, NoKeys> {
         let advice = self.cache().advise(kid, clock::instant());
         match advice {
             Advice::Use(keys) => Ok(keys),
@@ -87,14 +90,14 @@ impl KeySource {
     pub(super) fn fetch(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let _turn = this.turn.lock().await;
+            let _fetching = this.fetching.lock().await;
             if !this.cache().begin(clock::instant()) {
                 return;
             }
-            let fetched = this.origin.read().await;
+            let fetched = this.location.read().await;
             if let Err(error) = &fetched {
-                let (origin, error) = (&this.origin, with_causes(error));
-                tracing::warn!(%origin, error, "no keys of an authorization server");
+                let (location, error) = (&this.location, with_causes(error));
+                tracing::warn!(%location, error, "no keys of an authorization server");
             }
             this.cache().end(fetched.ok(), clock::instant());
         })
@@ -106,21 +109,21 @@ impl KeySource {
     }
 }
 
-impl Origin {
-    async fn read(&self) -> Result<KeySet, KeysError> {
+impl JwksLocation {
+    async fn read(&self) -> Result<VerificationKeys, JwksSourceError> {
         match self {
             Self::File(path) => {
                 let path = path.clone();
                 let read = spawn_blocking(move || read_file(&path)).await;
                 read.expect("reading a file does not panic")
             }
-            Self::Url(uri, fetcher) => Ok(KeySet::from_json(&fetcher.get(uri).await?)?),
+            Self::Url(uri, fetcher) => Ok(VerificationKeys::from_json(&fetcher.get(uri).await?)?),
         }
     }
 
     /// That a file can be read and holds keys; what is behind a URL shows when it is needed, since
     /// the server may start later than we do.
-    pub fn check(&self) -> Result<(), KeysError> {
+    pub fn check(&self) -> Result<(), JwksSourceError> {
         match self {
             Self::File(path) => read_file(path).map(drop),
             Self::Url(..) => Ok(()),
@@ -128,11 +131,11 @@ impl Origin {
     }
 }
 
-fn read_file(path: &Path) -> Result<KeySet, KeysError> {
-    let unreadable = |source| KeysError::File { path: path.to_owned(), source };
+fn read_file(path: &Path) -> Result<VerificationKeys, JwksSourceError> {
+    let unreadable = |source| JwksSourceError::File { path: path.to_owned(), source };
     let mut json = Vec::new();
     let bytes_max = u64::try_from(ANSWER_BYTES_MAX).expect("a small constant");
     let file = File::open(path).map_err(unreadable)?;
     file.take(bytes_max).read_to_end(&mut json).map_err(unreadable)?;
-    Ok(KeySet::from_json(&json)?)
+    Ok(VerificationKeys::from_json(&json)?)
 }
