@@ -13,6 +13,7 @@ pub mod oauth;
 pub mod opt_out;
 pub mod pace;
 pub mod provider;
+pub mod reason;
 pub mod schema;
 pub mod secret;
 pub mod set;

@@ -8,7 +8,6 @@ pub mod kept;
 pub mod ledger;
 mod outgoing;
 pub mod portable;
-mod reason;
 pub mod redis;
 pub mod slot;
 pub mod sqlite;
@@ -20,7 +19,6 @@ use async_trait::async_trait;
 pub use self::{
     incoming::{Append, AppendBatch, Appended, Durable, EntryId, Position, STEP_MAX},
     outgoing::{Acknowledged, Acknowledgement, Backlog, Due, Polled, Waiting},
-    reason::{DISABLED, FORMAT, HOLD_LIMIT, OPTED_OUT, SUBJECT},
 };
 use crate::{
     delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Seq, Settlement},
@@ -268,7 +266,7 @@ pub trait Store: Send + Sync {
     async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError>;
 
     /// Bounds what paused streams hold: of each, events appended before `appended_before` are dead,
-    /// and so are the oldest beyond the `held_max` newest, with the reason [`HOLD_LIMIT`]. Returns
+    /// and so are the oldest beyond the `held_max` newest, with the reason [`Reason::HoldLimit`]. Returns
     /// how many, by provider.
     async fn limit_held(
         &self,

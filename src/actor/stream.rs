@@ -24,12 +24,12 @@ use crate::{
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
         outbox::{Reading, Settlement},
-        retry::EXPIRED,
         settings::DeliverySettings,
     },
     directory::{Directory, Revision},
     domain::{
         id::{ProviderName, StreamId},
+        reason::Reason,
         stream::{PushEndpoint, StreamConfig},
         time::Timestamp,
     },
@@ -154,9 +154,9 @@ impl StreamActor {
                 Action::Settle(settlements) => self.settle(settlements, ctx),
                 Action::GivenUp(sets) => {
                     self.signatures.forget(&sets);
-                    metrics::sets_dead(&self.provider, EXPIRED, sets.len());
+                    metrics::sets_dead(&self.provider, Reason::Expired, sets.len());
                     let (stream_id, sets) = (&self.id, sets.len());
-                    tracing::warn!(%stream_id, sets, reason = EXPIRED, "dead-lettered untried");
+                    tracing::warn!(%stream_id, sets, reason = %Reason::Expired, "dead-lettered untried");
                 }
                 Action::Pause(fault) => self.pause(fault, ctx),
                 Action::TickAt(due_at) => self.tick_at(due_at, ctx),
@@ -219,7 +219,7 @@ impl StreamActor {
         let read = async move { store.read_due(&id, reading, clock::now()).await };
         ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
             Ok(Due { sets, next_retry, discarded }) => {
-                metrics::events_suppressed(&actor.provider, "subject", discarded);
+                metrics::events_suppressed(&actor.provider, Reason::Subject, discarded);
                 let actions = actor.machine.on_read(sets, next_retry, clock::now());
                 actor.perform(actions, ctx);
             }

@@ -14,9 +14,10 @@ use crate::{
     clock,
     cluster::lease::Lease,
     config::Config,
+    domain::reason::Reason,
     http::Services,
     ingest::gauge::Gauge,
-    store::{HOLD_LIMIT, Store, StoreError},
+    store::{Store, StoreError},
     telemetry::{causes::with_causes, metrics},
     transmitter::Transmitter,
 };
@@ -134,7 +135,7 @@ async fn expire(store: Arc<dyn Store>, lease: Arc<Lease>, config: Config) {
         match store.limit_held(config.store.held_max, now - config.store.held_for, now).await {
             Ok(dropped) => {
                 for (provider, sets) in dropped {
-                    metrics::sets_dead(&provider, HOLD_LIMIT, sets);
+                    metrics::sets_dead(&provider, Reason::HoldLimit, sets);
                     tracing::warn!(%provider, sets, "paused streams held too much or too long");
                 }
             }

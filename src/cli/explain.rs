@@ -145,7 +145,7 @@ impl Report {
             let (fate, why, claims) = match &explained.fate {
                 Fate::Sent(claims) => ("sent", None, Some(claims)),
                 Fate::Held(claims) => ("held", None, Some(claims)),
-                Fate::NotSent(why) => ("not_sent", Some(why.as_str()), None),
+                Fate::NotSent(why) => ("not_sent", Some(why.sentence()), None),
             };
             json!({
                 "stream_id": explained.stream.id.as_str(),
@@ -197,7 +197,7 @@ impl Report {
                 Fate::Held(claims) => {
                     ("would get it once it is enabled: it is paused".to_owned(), Some(claims))
                 }
-                Fate::NotSent(why) => (format!("would not get it: {}", why.as_str()), None),
+                Fate::NotSent(why) => (format!("would not get it: {}", why.sentence()), None),
             };
             let (id, receiver) = (&stream.id, &stream.receiver);
             lines.push(format!("{} stream {id} of {receiver} {fate}", method(explained)));

@@ -6,6 +6,7 @@ use crate::{
     delivery::lane::Lane,
     domain::{
         id::{Jti, StreamId},
+        reason::Reason,
         set::{Origin, reissued},
         time::Timestamp,
     },
@@ -116,10 +117,10 @@ impl Cursor {
 pub enum Disposition {
     /// The Receiver has it.
     Delivered,
-    /// It will never be sent again; `reason` is a label of few values, `detail` a bounded text.
-    Dead { reason: &'static str, detail: String },
+    /// It will never be sent again; `detail` is a bounded text.
+    Dead { reason: Reason, detail: String },
     /// The same, and it was not tried once more for that.
-    GivenUp { reason: &'static str, detail: String },
+    GivenUp { reason: Reason, detail: String },
     /// It is to be tried again.
     RetryAt { due_at: Timestamp, error: String },
 }

@@ -9,11 +9,8 @@ use crate::{
         outbox::{Disposition, PendingSet},
         outcome::Outcome,
     },
-    domain::time::Timestamp,
+    domain::{reason::Reason, time::Timestamp},
 };
-
-/// Why a SET is dead that was given up by its age.
-pub const EXPIRED: &str = "expired";
 
 /// How often and how long a SET is tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,7 +79,7 @@ impl RetryPolicy {
             // It would refuse the same bytes again, and every SET behind them would wait.
             Outcome::Refused(error) => {
                 return Disposition::Dead {
-                    reason: error.code.as_str(),
+                    reason: Reason::Refused(error.code),
                     detail: format!("{}: {}", error.err, error.description),
                 };
             }
@@ -90,7 +87,7 @@ impl RetryPolicy {
         };
         let detail = format!("{}: {detail}", class.as_str());
         if self.is_expired(set, now) {
-            return Disposition::Dead { reason: EXPIRED, detail };
+            return Disposition::Dead { reason: Reason::Expired, detail };
         }
         self.put_off(set, retry_after, detail, now, dice)
     }
@@ -132,7 +129,7 @@ mod tests {
             outbox::{Kind, Seq},
             outcome::FailureClass,
         },
-        domain::set_error::SetError,
+        domain::set_error::{ErrCode, SetError},
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
@@ -195,7 +192,7 @@ mod tests {
         let old = set(30, policy.give_up_after);
         assert_eq!(
             policy.judge(&old, &unavailable(None), NOW, 0.5),
-            Disposition::Dead { reason: "expired", detail: "unavailable: status 503".into() }
+            Disposition::Dead { reason: Reason::Expired, detail: "unavailable: status 503".into() }
         );
     }
 
@@ -206,7 +203,10 @@ mod tests {
         let refused = Outcome::Refused(SetError::new("invalid_key", "unknown kid"));
         assert_eq!(
             policy.judge(&fresh, &refused, NOW, 0.5),
-            Disposition::Dead { reason: "invalid_key", detail: "invalid_key: unknown kid".into() }
+            Disposition::Dead {
+                reason: Reason::Refused(ErrCode::InvalidKey),
+                detail: "invalid_key: unknown kid".into()
+            }
         );
         assert_eq!(
             policy.judge(&fresh, &Outcome::Accepted { status: 202 }, NOW, 0.5),

@@ -2,7 +2,7 @@
 
 /// The `err` codes that RFC 8935 §2.4 registers and SSF §11 adds. The registry is open, so any
 /// other code is [`ErrCode::Other`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrCode {
     InvalidRequest,
     InvalidKey,

@@ -72,7 +72,7 @@ pub(super) async fn metrics(
     match transmitter.count_dead_letters().await {
         Ok(counts) => {
             for DeadCount { provider, reason, sets } in counts {
-                metrics::dead_letters(&provider, &reason, sets);
+                metrics::dead_letters(&provider, reason.label(), sets);
             }
         }
         Err(error) => {

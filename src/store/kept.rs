@@ -8,6 +8,7 @@ use crate::{
     domain::{
         event_type::EventType,
         id::{Jti, ProviderName, StreamId},
+        reason::StoredReason,
         set::ClaimsHead,
         subject::SubjectId,
         time::Timestamp,
@@ -46,17 +47,17 @@ pub enum SetState {
     Sent {
         at: Timestamp,
     },
-    /// It is not sent again by itself. `reason` is a label of few values, `detail` the head of what
-    /// the Receiver said, or what became of the last attempt.
+    /// It is not sent again by itself. `detail` is the head of what the Receiver said, or what became
+    /// of the last attempt.
     Dead {
         at: Timestamp,
-        reason: String,
+        reason: StoredReason,
         detail: String,
     },
     /// It was taken out of the outbox, since the stream was not to get it any more.
     Discarded {
         at: Timestamp,
-        reason: String,
+        reason: StoredReason,
     },
 }
 
@@ -65,7 +66,7 @@ pub enum SetState {
 pub struct DeadFilter {
     pub provider: Option<ProviderName>,
     pub stream: Option<StreamId>,
-    pub reason: Option<String>,
+    pub reason: Option<StoredReason>,
     pub event_type: Option<EventType>,
     /// The identical one.
     pub subject: Option<SubjectId>,
@@ -140,7 +141,7 @@ pub enum Requeue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadCount {
     pub provider: ProviderName,
-    pub reason: String,
+    pub reason: StoredReason,
     pub sets: u64,
 }
 

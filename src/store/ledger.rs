@@ -3,6 +3,7 @@
 use crate::domain::{
     event_type::EventType,
     id::{ProviderName, StreamId},
+    reason::StoredReason,
     set::Origin,
     time::Timestamp,
 };
@@ -18,9 +19,13 @@ pub struct EventRecord {
     /// As its publisher gave it.
     pub txn: Option<String>,
     pub stream_ids: Option<Vec<StreamId>>,
-    /// Streams that asked for its type and do not get it, and the label of the reason. The store adds
-    /// what it alone can tell: [`super::DISABLED`], [`super::OPTED_OUT`]. [`WITHHELD_MAX`] are kept.
-    pub withheld: Vec<(StreamId, String)>,
+    /// Streams that asked for its type and do not get it, and why. The store adds the reasons that
+    /// only the store can judge: [`Reason::Disabled`] and [`Reason::OptedOut`]. It keeps
+    /// [`WITHHELD_MAX`] of them.
+    ///
+    /// [`Reason::Disabled`]: crate::domain::reason::Reason::Disabled
+    /// [`Reason::OptedOut`]: crate::domain::reason::Reason::OptedOut
+    pub withheld: Vec<(StreamId, StoredReason)>,
 }
 
 /// An event that was accepted.

@@ -18,7 +18,7 @@ use self::{
     define::{MetricValue, describe, metric, metrics},
     label::Label,
 };
-use crate::domain::id::ProviderName;
+use crate::domain::{id::ProviderName, reason::Reason};
 
 // The help text is the comment: what operators read on `/metrics`.
 metrics! {
@@ -40,7 +40,7 @@ metrics! {
     counter "ssfd_events_unmatched_total" = events_unmatched(provider: &ProviderName);
     /// Events that a stream did not get though it asked for their type, one for each stream, by why.
     counter "ssfd_events_suppressed_total" =
-        events_suppressed(provider: &ProviderName, reason: &'static str) by count: usize;
+        events_suppressed(provider: &ProviderName, reason: Reason) by count: usize;
     /// Whether a partition of an upstream can be read (1) or not (0).
     gauge "ssfd_ingest_connected" = ingest_connected(partition: &str) is connected: bool;
 
@@ -78,7 +78,7 @@ metrics! {
         sets_delivered(provider: &ProviderName, method: MethodLabel) by count: usize;
     /// SETs that went to the dead letters, by reason.
     counter "ssfd_sets_dead_total" =
-        sets_dead(provider: &ProviderName, reason: &'static str) by count: usize;
+        sets_dead(provider: &ProviderName, reason: Reason) by count: usize;
     /// Dead letters that there are, by reason.
     gauge "ssfd_dead_letters" = dead_letters(provider: &ProviderName, reason: &str) is sets: u64;
     /// Dead letters that an operator put into their outboxes again.
@@ -225,7 +225,7 @@ mod tests {
         check(|| events_duplicate(acme), r#"ssfd_events_duplicate_total{provider="acme"} 1"#);
         check(|| events_unmatched(acme), r#"ssfd_events_unmatched_total{provider="acme"} 1"#);
         check(
-            || events_suppressed(acme, "subject", 4),
+            || events_suppressed(acme, Reason::Subject, 4),
             r#"ssfd_events_suppressed_total{provider="acme",reason="subject"} 4"#,
         );
         check(
@@ -250,7 +250,7 @@ mod tests {
             r#"ssfd_sets_delivered_total{provider="acme",method="poll"} 2"#,
         );
         check(
-            || sets_dead(acme, "expired", 1),
+            || sets_dead(acme, Reason::Expired, 1),
             r#"ssfd_sets_dead_total{provider="acme",reason="expired"} 1"#,
         );
         check(

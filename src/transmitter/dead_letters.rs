@@ -8,6 +8,7 @@ use crate::{
     delivery::outbox::{Kind, Seq},
     domain::{
         id::{Jti, ProviderName, StreamId},
+        reason::StoredReason,
         stream::StreamConfig,
     },
     store::{
@@ -122,7 +123,7 @@ impl Transmitter {
 }
 
 /// A provider, and why its SETs are dead.
-pub(super) type DeadKind = (ProviderName, String);
+pub(super) type DeadKind = (ProviderName, StoredReason);
 
 fn kind(count: &DeadCount) -> DeadKind {
     (count.provider.clone(), count.reason.clone())

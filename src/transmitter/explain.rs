@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     directory::Directory,
     domain::{
-        event::Event, provider::Provider, set::Origin, status::StreamStatus, stream::StreamConfig,
-        subject::list::Listed, time::Timestamp,
+        event::Event, provider::Provider, reason::Reason, set::Origin, status::StreamStatus,
+        stream::StreamConfig, subject::list::Listed, time::Timestamp,
     },
 };
 
@@ -31,33 +31,7 @@ pub enum Fate {
     Sent(Value),
     /// The stream gets it once it is enabled again.
     Held(Value),
-    NotSent(Why),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    NotSupported,
-    NotRequested,
-    NotNamed,
-    Subject,
-    Format,
-    OptedOut,
-    Disabled,
-}
-
-impl Why {
-    /// What follows the name of the stream.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotSupported => "the provider's `events_supported` does not have this type",
-            Self::NotRequested => "the stream's `events_requested` does not have this type",
-            Self::NotNamed => "the event's `stream_ids` does not have this stream",
-            Self::Subject => "the event's subject is not on the stream",
-            Self::Format => "the event has no identifier of its subject in the stream's form",
-            Self::OptedOut => "the event's account has opted out of RISC events",
-            Self::Disabled => "the stream is disabled",
-        }
-    }
+    NotSent(Reason),
 }
 
 /// Stands in the claims for what is made when the event is published.
@@ -91,11 +65,11 @@ pub fn explain(
     own.map(|stream| {
         let addressed = addressed.contains(&stream.id);
         let fate = match (claims.remove(&stream.id), stream.status) {
-            (None, _) if addressed => Fate::NotSent(Why::Format),
-            (Some(_), _) if known.opted_out => Fate::NotSent(Why::OptedOut),
+            (None, _) if addressed => Fate::NotSent(Reason::Format),
+            (Some(_), _) if known.opted_out => Fate::NotSent(Reason::OptedOut),
             (Some(claims), StreamStatus::Enabled) => Fate::Sent(claims),
             (Some(claims), StreamStatus::Paused) => Fate::Held(claims),
-            (Some(_), StreamStatus::Disabled) => Fate::NotSent(Why::Disabled),
+            (Some(_), StreamStatus::Disabled) => Fate::NotSent(Reason::Disabled),
             (None, _) => Fate::NotSent(why_not(provider, &stream, event)),
         };
         Explained { stream, fate }
@@ -113,15 +87,15 @@ fn shown(event: &Event, claims: &Arc<str>) -> Value {
 }
 
 /// Of a stream that is no addressee.
-fn why_not(provider: &Provider, stream: &StreamConfig, event: &Event) -> Why {
+fn why_not(provider: &Provider, stream: &StreamConfig, event: &Event) -> Reason {
     if !provider.takes(&event.event_type) {
-        Why::NotSupported
+        Reason::NotSupported
     } else if !stream.events_delivered(provider).contains(&event.event_type) {
-        Why::NotRequested
+        Reason::NotRequested
     } else if event.stream_ids.as_ref().is_some_and(|named| !named.contains(&stream.id)) {
-        Why::NotNamed
+        Reason::NotNamed
     } else {
-        Why::Subject
+        Reason::Subject
     }
 }
 
@@ -176,21 +150,21 @@ mod tests {
         let with = |status| StreamConfig { status, ..stream("st_1") };
         assert!(matches!(fate(with(StreamStatus::Paused), revoked(json!({}))), Fate::Held(_)));
         let disabled = fate(with(StreamStatus::Disabled), revoked(json!({})));
-        assert_eq!(disabled, Fate::NotSent(Why::Disabled));
+        assert_eq!(disabled, Fate::NotSent(Reason::Disabled));
         let deaf = StreamConfig { events_requested: None, ..stream("st_1") };
-        assert_eq!(fate(deaf, revoked(json!({}))), Fate::NotSent(Why::NotRequested));
+        assert_eq!(fate(deaf, revoked(json!({}))), Fate::NotSent(Reason::NotRequested));
         let elsewhere = fate(stream("st_1"), revoked(json!({"stream_ids": ["st_2"]})));
-        assert_eq!(elsewhere, Fate::NotSent(Why::NotNamed));
+        assert_eq!(elsewhere, Fate::NotSent(Reason::NotNamed));
         let unsupported = fate(stream("st_1"), revoked(json!({"type": "risc:sessions-revoked"})));
-        assert_eq!(unsupported, Fate::NotSent(Why::NotSupported));
+        assert_eq!(unsupported, Fate::NotSent(Reason::NotSupported));
         let removed = [stream("st_1").id].into_iter().collect();
         let listed = Listed { removed, ..Listed::default() };
         let known = Known { listed, opted_out: false };
         let removed = fate_of_known(stream("st_1"), revoked(json!({})), &known);
-        assert_eq!(removed, Fate::NotSent(Why::Subject));
+        assert_eq!(removed, Fate::NotSent(Reason::Subject));
         let known = Known { listed: Listed::default(), opted_out: true };
         let opted_out = fate_of_known(stream("st_1"), revoked(json!({})), &known);
-        assert_eq!(opted_out, Fate::NotSent(Why::OptedOut));
+        assert_eq!(opted_out, Fate::NotSent(Reason::OptedOut));
     }
 
     /// SEC-03 (SSF §10.1)
@@ -206,6 +180,6 @@ mod tests {
         assert_eq!(carried(SubjectFormat::AsPublished), event["sub_id"]);
         assert_eq!(carried(SubjectFormat::Email), email);
         let unknown = fate(with(SubjectFormat::IssSub), event.clone());
-        assert_eq!(unknown, Fate::NotSent(Why::Format));
+        assert_eq!(unknown, Fate::NotSent(Reason::Format));
     }
 }

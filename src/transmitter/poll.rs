@@ -11,6 +11,7 @@ use crate::{
     delivery::{outbox::PendingSet, poll::PollRequest},
     domain::{
         id::{Jti, StreamId},
+        reason::Reason,
         set_error::SetError,
         stream::Delivery,
     },
@@ -82,7 +83,7 @@ impl Transmitter {
         let now = clock::now();
         let hidden_until = now + self.poll.redelivery_interval;
         let polled = self.store.take_for_poll(id, limit, now, hidden_until).await?;
-        metrics::events_suppressed(&principal.provider, "subject", polled.discarded);
+        metrics::events_suppressed(&principal.provider, Reason::Subject, polled.discarded);
         Ok(polled)
     }
 
@@ -110,7 +111,7 @@ impl Transmitter {
             tracing::warn!(stream_id = %id, sets = settled.dead.len(), "dead-lettered: refused by poll");
         }
         for code in settled.dead {
-            metrics::sets_dead(provider, code.as_str(), 1);
+            metrics::sets_dead(provider, Reason::Refused(code), 1);
         }
         Ok(())
     }

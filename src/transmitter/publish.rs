@@ -21,13 +21,14 @@ use crate::{
         event_type::EventType,
         opt_out::OptOut,
         provider::Provider,
+        reason::Reason,
         set::{EventsClaim, Origin, SetClaims},
         stream::StreamConfig,
         subject::{Subject, SubjectId, keys::SubjectKeys, list::Listed},
         time::Timestamp,
     },
     store::{
-        Append, AppendBatch, Appended, DISABLED, FORMAT, OPTED_OUT, SUBJECT, StoreError,
+        Append, AppendBatch, Appended, StoreError,
         ledger::{EventRecord, WITHHELD_MAX},
     },
     telemetry::metrics,
@@ -88,11 +89,11 @@ impl Transmitter {
                     }
                     if streams.len() < wanted {
                         let disabled = wanted - streams.len();
-                        metrics::events_suppressed(&provider, DISABLED, disabled);
+                        metrics::events_suppressed(&provider, Reason::Disabled, disabled);
                     }
                 }
                 Appended::OptedOut { streams } => {
-                    metrics::events_suppressed(&provider, OPTED_OUT, *streams);
+                    metrics::events_suppressed(&provider, Reason::OptedOut, *streams);
                 }
                 Appended::Duplicate => metrics::events_duplicate(&provider),
             }
@@ -131,15 +132,17 @@ impl Transmitter {
         let Addressees { streams, withheld, removed } =
             self.directory.addressees(&provider.name, &event, listed);
         if withheld != 0 {
-            metrics::events_suppressed(&provider.name, SUBJECT, withheld);
+            metrics::events_suppressed(&provider.name, Reason::Subject, withheld);
         }
         let sets = sets_of(provider, &event, &origin, &streams, now);
-        let mut withheld: Vec<_> = removed.into_iter().map(|stream| (stream, SUBJECT)).collect();
+        let mut withheld: Vec<_> =
+            removed.into_iter().map(|stream| (stream, Reason::Subject)).collect();
         if sets.len() < streams.len() {
-            metrics::events_suppressed(&provider.name, FORMAT, streams.len() - sets.len());
+            metrics::events_suppressed(&provider.name, Reason::Format, streams.len() - sets.len());
             let made: BTreeSet<_> = sets.iter().map(|set| &set.stream).collect();
             let others = streams.iter().filter(|stream| !made.contains(&stream.id));
-            let others = others.take(WITHHELD_MAX).map(|stream| (stream.id.clone(), FORMAT));
+            let others =
+                others.take(WITHHELD_MAX).map(|stream| (stream.id.clone(), Reason::Format));
             withheld.extend(others);
         }
         let opt_out = OptOut::of(&event.event_type, &provider.name, &event.subject);
@@ -147,7 +150,7 @@ impl Transmitter {
             event_type: event.event_type,
             txn: event.txn,
             stream_ids: event.stream_ids,
-            withheld: withheld.into_iter().map(|(id, why)| (id, why.to_owned())).collect(),
+            withheld: withheld.into_iter().map(|(id, why)| (id, why.into())).collect(),
         });
         let provider = provider.name.clone();
         Append { provider, origin, event_id: event.id, sets, opt_out, record }

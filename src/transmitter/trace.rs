@@ -6,11 +6,11 @@ use crate::{
     domain::{
         id::{Jti, ProviderName, StreamId},
         provider::Provider,
+        reason::{Reason, StoredReason},
         stream::StreamConfig,
         subject::list::DefaultSubjects,
     },
     store::{
-        DISABLED, FORMAT, OPTED_OUT, SUBJECT,
         kept::KeptSet,
         ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
     },
@@ -47,92 +47,7 @@ pub struct Trace {
 pub struct Traced {
     pub stream: Arc<StreamConfig>,
     /// The SET, and what repeats it under another `jti`; or why there is none.
-    pub outcome: Result<Vec<KeptSet>, WhyNone>,
-}
-
-/// Why a stream has no SET of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WhyNone {
-    /// There was no such stream yet.
-    Later,
-    /// As it was recorded.
-    Withheld(String),
-    NotNamed,
-    NotSupported,
-    NotRequested,
-    Subject,
-    /// It was withheld from more streams than are recorded; perhaps from this one too.
-    Unrecorded,
-    /// It had one that has expired or was purged, or did not ask for the type at the time.
-    NothingKept,
-}
-
-impl WhyNone {
-    /// A label of few values.
-    pub fn label(&self) -> &str {
-        match self {
-            Self::Later => "later",
-            Self::Withheld(reason) => reason,
-            Self::NotNamed => "not_named",
-            Self::NotSupported => "not_supported",
-            Self::NotRequested => "not_requested",
-            Self::Subject => "subject",
-            Self::Unrecorded => "unrecorded",
-            Self::NothingKept => "nothing_kept",
-        }
-    }
-
-    pub fn sentence(&self) -> String {
-        let text = match self {
-            Self::Later => "the stream was made after the event",
-            Self::Withheld(reason) => match reason.as_str() {
-                SUBJECT => "its Receiver had removed the event's subject",
-                DISABLED => "the stream was disabled, or deleted, when the event came",
-                FORMAT => "the event does not name its subject as the stream's Receiver knows it",
-                OPTED_OUT => "the event's account had opted out of RISC events",
-                other => return format!("it was withheld when the event came: {other}"),
-            },
-            Self::NotNamed => "the event's `stream_ids` does not have this stream",
-            Self::NotSupported => "the provider's `events_supported` does not have this type, now",
-            Self::NotRequested => "the stream's `events_requested` does not have this type, now",
-            Self::Subject => "its Receiver had not added the event's subject",
-            Self::Unrecorded => {
-                "it was withheld from more streams than are recorded with the reason"
-            }
-            Self::NothingKept => {
-                "nothing is kept: its SET has expired or was purged, or the stream did not ask for \
-                 this type when the event came"
-            }
-        };
-        text.to_owned()
-    }
-
-    /// Of a stream that has no SET of the event. What was recorded goes before what is configured
-    /// now, which may have been otherwise.
-    fn of(stream: &StreamConfig, provider: &Provider, event: &RecordedEvent) -> Self {
-        let RecordedEvent { accepted_at, record, .. } = event;
-        let EventRecord { event_type, stream_ids, withheld, .. } = record;
-        if *accepted_at < stream.created_at {
-            return Self::Later;
-        }
-        if let Some((_, reason)) = withheld.iter().find(|(id, _)| *id == stream.id) {
-            return Self::Withheld(reason.clone());
-        }
-        if stream_ids.as_ref().is_some_and(|named| !named.contains(&stream.id)) {
-            return Self::NotNamed;
-        }
-        if !stream.events_delivered(provider).contains(event_type) {
-            let supported = provider.takes(event_type);
-            return if supported { Self::NotRequested } else { Self::NotSupported };
-        }
-        if stream.default_subjects == DefaultSubjects::None {
-            Self::Subject
-        } else if WITHHELD_MAX <= withheld.len() {
-            Self::Unrecorded
-        } else {
-            Self::NothingKept
-        }
-    }
+    pub outcome: Result<Vec<KeptSet>, StoredReason>,
 }
 
 impl Transmitter {
@@ -180,7 +95,7 @@ impl Transmitter {
         }
         let traced = streams.into_iter().map(|stream| {
             let sets = found.remove(&stream.id);
-            let outcome = sets.ok_or_else(|| WhyNone::of(&stream, provider, &event));
+            let outcome = sets.ok_or_else(|| why_none(&stream, provider, &event));
             Traced { stream, outcome }
         });
         let streams = traced.collect();
@@ -203,6 +118,35 @@ impl Transmitter {
         let streams = vec![Traced { stream, outcome: Ok(sets) }];
         Ok(Trace { provider: set.provider, event: None, streams, more: false })
     }
+}
+
+/// Tells why a stream has no SET of the event. What was recorded goes before what is configured now,
+/// because the configuration may have been different then.
+fn why_none(stream: &StreamConfig, provider: &Provider, event: &RecordedEvent) -> StoredReason {
+    let RecordedEvent { accepted_at, record, .. } = event;
+    let EventRecord { event_type, stream_ids, withheld, .. } = record;
+    if *accepted_at < stream.created_at {
+        return Reason::Later.into();
+    }
+    if let Some((_, reason)) = withheld.iter().find(|(id, _)| *id == stream.id) {
+        return reason.clone();
+    }
+    if stream_ids.as_ref().is_some_and(|named| !named.contains(&stream.id)) {
+        return Reason::NotNamed.into();
+    }
+    if !stream.events_delivered(provider).contains(event_type) {
+        let supported = provider.takes(event_type);
+        let reason = if supported { Reason::NotRequested } else { Reason::NotSupported };
+        return reason.into();
+    }
+    let reason = if stream.default_subjects == DefaultSubjects::None {
+        Reason::Subject
+    } else if WITHHELD_MAX <= withheld.len() {
+        Reason::Unrecorded
+    } else {
+        Reason::NothingKept
+    };
+    reason.into()
 }
 
 #[cfg(test)]
@@ -236,7 +180,7 @@ mod tests {
 
     #[track_caller]
     fn check(stream: &StreamConfig, event: &RecordedEvent, label: &str) {
-        assert_eq!(WhyNone::of(stream, &Provider::example(), event).label(), label);
+        assert_eq!(why_none(stream, &Provider::example(), event).label(), label);
     }
 
     fn recorded(change: impl FnOnce(&mut EventRecord)) -> RecordedEvent {
@@ -250,9 +194,9 @@ mod tests {
         let stream = stream();
         let early = Timestamp::from_millis(stream.created_at.as_millis() - 1);
         check(&stream, &RecordedEvent { accepted_at: early, ..event() }, "later");
-        for reason in [FORMAT, OPTED_OUT, DISABLED] {
-            let withheld = vec![(stream.id.clone(), reason.to_owned())];
-            check(&stream, &recorded(|record| record.withheld = withheld), reason);
+        for reason in [Reason::Format, Reason::OptedOut, Reason::Disabled] {
+            let withheld = vec![(stream.id.clone(), reason.into())];
+            check(&stream, &recorded(|record| record.withheld = withheld), reason.label());
         }
         let other = "st_2".parse().expect("valid");
         check(&stream, &recorded(|record| record.stream_ids = Some(vec![other])), "not_named");
@@ -263,7 +207,7 @@ mod tests {
         let chooses = StreamConfig { default_subjects: DefaultSubjects::None, ..stream.clone() };
         check(&chooses, &event(), "subject");
         let others = (0..WITHHELD_MAX)
-            .map(|n| (format!("o{n}").parse().expect("valid"), "subject".to_owned()));
+            .map(|n| (format!("o{n}").parse().expect("valid"), Reason::Subject.into()));
         check(&stream, &recorded(|record| record.withheld = others.collect()), "unrecorded");
         check(&stream, &event(), "nothing_kept");
     }
@@ -272,7 +216,7 @@ mod tests {
     #[test]
     fn what_was_recorded_goes_before_what_is_configured() {
         let deaf = StreamConfig { events_requested: None, ..stream() };
-        let withheld = vec![(deaf.id.clone(), "subject".to_owned())];
+        let withheld = vec![(deaf.id.clone(), Reason::Subject.into())];
         check(&deaf, &recorded(|record| record.withheld = withheld), "subject");
     }
 }

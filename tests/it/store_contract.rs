@@ -26,8 +26,10 @@ use ssfd::{
     domain::{
         audience::Audience,
         id::{Jti, StreamId},
+        reason::Reason,
         secret::Secret,
         set::Origin,
+        set_error::ErrCode,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
         subject::{format::SubjectFormat, list::DefaultSubjects},
@@ -314,7 +316,7 @@ async fn settle(store: &dyn Store, stream: &str, seq: Seq, disposition: Disposit
 }
 
 fn dead() -> Disposition {
-    Disposition::Dead { reason: "invalid_key", detail: "unknown kid".into() }
+    Disposition::Dead { reason: Reason::Refused(ErrCode::InvalidKey), detail: "unknown kid".into() }
 }
 
 fn retry_at(due_at: Timestamp) -> Disposition {

@@ -145,8 +145,8 @@ impl StreamActor {
                 tracing::debug!(%stream_id, %jti, attempts, "delivered");
             }
             Disposition::Dead { reason, detail } | Disposition::GivenUp { reason, detail } => {
-                metrics::sets_dead(&self.provider, reason, 1);
-                tracing::warn!(%stream_id, %jti, attempts, reason, detail, "dead-lettered");
+                metrics::sets_dead(&self.provider, *reason, 1);
+                tracing::warn!(%stream_id, %jti, attempts, %reason, detail, "dead-lettered");
             }
             Disposition::RetryAt { due_at, error } => {
                 let wait = due_at.since(now);

@@ -5,9 +5,8 @@ use crate::{
     delivery::{
         breaker::Admission,
         outbox::{Disposition, Reading, Settlement},
-        retry::EXPIRED,
     },
-    domain::time::Timestamp,
+    domain::{reason::Reason, time::Timestamp},
 };
 
 impl StreamMachine {
@@ -46,7 +45,7 @@ impl StreamMachine {
         if !given_up.is_empty() {
             self.unrecorded.extend(given_up.iter().map(|set| {
                 let detail = "no attempt at the endpoint has succeeded for long".to_owned();
-                let disposition = Disposition::GivenUp { reason: EXPIRED, detail };
+                let disposition = Disposition::GivenUp { reason: Reason::Expired, detail };
                 Settlement { seq: set.seq, disposition }
             }));
             actions.push(Action::GivenUp(given_up));

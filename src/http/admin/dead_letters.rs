@@ -88,7 +88,7 @@ impl DeadLetterView {
             provider: set.provider,
             position: set.seq.0,
             event_type: set.claims.as_deref().and_then(ClaimsHead::of).and_then(|h| h.event_type),
-            reason,
+            reason: reason.label().to_owned(),
             detail,
             attempts: set.attempts,
             accepted_at: set.accepted_at.as_secs(),
@@ -171,7 +171,7 @@ async fn selection(body: Body) -> Result<Selection, ApiError> {
     let filter = DeadFilter {
         provider: members.parsed("provider")?,
         stream: members.parsed("stream_id")?,
-        reason: members.text("reason")?,
+        reason: members.parsed("reason")?,
         event_type: members.parsed("event_type")?,
         subject: members.0.remove("subject").map(subject_id).transpose()?,
         since: members.number("since")?.map(from_secs),

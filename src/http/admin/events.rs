@@ -19,7 +19,7 @@ use crate::{
     },
     transmitter::{
         Transmitter,
-        trace::{Asked, Trace, Traced, WhyNone},
+        trace::{Asked, Trace, Traced},
     },
 };
 
@@ -111,11 +111,11 @@ impl SetView {
             }
             SetState::Sent { at } => ("sent", at),
             SetState::Dead { at, reason, detail } => {
-                (reason_of, detail_of) = (Some(reason), Some(detail));
+                (reason_of, detail_of) = (Some(reason.label().to_owned()), Some(detail));
                 ("dead", at)
             }
             SetState::Discarded { at, reason } => {
-                reason_of = Some(reason);
+                reason_of = Some(reason.label().to_owned());
                 ("discarded", at)
             }
         };
@@ -137,7 +137,8 @@ impl From<Traced> for TracedView {
     fn from(traced: Traced) -> Self {
         let Traced { stream, outcome } = traced;
         let why = outcome.as_ref().err();
-        let (reason, why) = (why.map(|why| why.label().to_owned()), why.map(WhyNone::sentence));
+        let (reason, why) =
+            (why.map(|why| why.label().to_owned()), why.map(|why| why.sentence().to_owned()));
         let sets = outcome.unwrap_or_default();
         let sets = sets.into_iter().map(|set| SetView::of(set, stream.status)).collect();
         let (stream_id, receiver) = (stream.id.clone(), stream.receiver.clone());

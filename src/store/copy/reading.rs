@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{PAGE, tally::Tallies};
 use crate::{
     delivery::outbox::{Kind as SetKind, Seq},
-    domain::id::StreamId,
+    domain::{id::StreamId, reason::Reason},
     store::{
-        DISABLED, StoreError,
+        StoreError,
         kept::{PageToken, SetState},
         portable::{Apart, Portable, Record, SetRecord, StreamRecord},
     },
@@ -109,7 +109,8 @@ impl<'a> Reading<'a> {
     fn judged(&self, mut set: SetRecord) -> SetRecord {
         let waits = matches!(set.state, SetState::Waiting { .. });
         if waits && set.kind != SetKind::Announcement && self.stream.config.status.discards() {
-            set.state = SetState::Discarded { at: set.appended_at, reason: DISABLED.to_owned() };
+            set.state =
+                SetState::Discarded { at: set.appended_at, reason: Reason::Disabled.into() };
             (set.claims, set.identifiers) = (None, None);
         }
         set

@@ -212,12 +212,12 @@ impl Fields {
             SetState::Sent { at } => self.time(*at),
             SetState::Dead { at, reason, detail } => {
                 self.time(*at);
-                self.text(reason);
+                self.text(reason.label());
                 self.text(detail);
             }
             SetState::Discarded { at, reason } => {
                 self.time(*at);
-                self.text(reason);
+                self.text(reason.label());
             }
         }
     }
@@ -254,7 +254,7 @@ impl Fields {
         });
         self.list(&record.withheld, |fields, (stream, reason)| {
             fields.text(stream.as_str());
-            fields.text(reason);
+            fields.text(reason.label());
         });
     }
 

@@ -30,11 +30,8 @@ use super::{
 };
 use crate::{
     delivery::outbox::NewSet,
-    domain::{id::StreamId, opt_out::OptOut, set::Origin, time::Timestamp},
-    store::{
-        Append, AppendBatch, Appended, DISABLED, Durable, EntryId, OPTED_OUT, Position, STEP_MAX,
-        StoreError,
-    },
+    domain::{id::StreamId, opt_out::OptOut, reason::Reason, set::Origin, time::Timestamp},
+    store::{Append, AppendBatch, Appended, Durable, EntryId, Position, STEP_MAX, StoreError},
 };
 
 /// The most SETs that one script appends.
@@ -98,14 +95,15 @@ impl<'a> Entry<'a> {
     }
 
     /// Streams that do not get it as far as the store can tell, and why.
-    fn withheld(&self) -> Vec<(&StreamId, &'static str)> {
+    fn withheld(&self) -> Vec<(&StreamId, Reason)> {
         let all = self.event.sets.iter().map(|set| &set.stream).zip(&self.open);
         match self.fate {
             Fate::Duplicate => Vec::new(),
-            Fate::OptedOut => all.map(|(stream, _)| (stream, OPTED_OUT)).collect(),
-            Fate::Goes(_) => {
-                all.filter(|(_, open)| !**open).map(|(stream, _)| (stream, DISABLED)).collect()
-            }
+            Fate::OptedOut => all.map(|(stream, _)| (stream, Reason::OptedOut)).collect(),
+            Fate::Goes(_) => all
+                .filter(|(_, open)| !**open)
+                .map(|(stream, _)| (stream, Reason::Disabled))
+                .collect(),
         }
     }
 

@@ -283,7 +283,9 @@ pub(super) async fn counts(slots: &Slots) -> Result<Vec<DeadCount>, StoreError> 
         *counts.entry((codec::parsed::<ProviderName>(provider)?, reason)).or_default() += sets;
     }
     let counts = counts.into_iter();
-    Ok(counts.map(|((provider, reason), sets)| DeadCount { provider, reason, sets }).collect())
+    Ok(counts
+        .map(|((provider, reason), sets)| DeadCount { provider, reason: reason.into(), sets })
+        .collect())
 }
 
 pub(super) async fn of_jti(slots: &Slots, jti: &Jti) -> Result<Vec<KeptSet>, StoreError> {

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         event_type::EventType,
         id::{ProviderName, StreamId},
+        reason::{Reason, StoredReason},
         set::Origin,
         time::Timestamp,
     },
@@ -36,7 +37,7 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_ids: Option<Vec<StreamId>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    withheld: Vec<(StreamId, String)>,
+    withheld: Vec<(StreamId, StoredReason)>,
 }
 
 /// The slot in which a publisher's id is known, and its name there.
@@ -61,9 +62,9 @@ pub(super) fn place_of(
 
 /// `also` are streams that do not get it as far as the store can tell, and why. `None` of an event
 /// that is not recorded.
-pub(super) fn encode(event: &Append, also: &[(&StreamId, &'static str)]) -> Option<String> {
+pub(super) fn encode(event: &Append, also: &[(&StreamId, Reason)]) -> Option<String> {
     let record = event.record.as_ref()?;
-    let also = also.iter().map(|(stream, reason)| ((*stream).clone(), (*reason).to_owned()));
+    let also = also.iter().map(|(stream, reason)| ((*stream).clone(), (*reason).into()));
     let mut whole = Record::new(&event.provider, event.event_id.as_deref(), &event.origin, record);
     whole.withheld.extend(also);
     whole.withheld.truncate(WITHHELD_MAX);

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     delivery::outbox::{Cursor, Disposition, PendingSet, Reading, Seq, Settlement},
-    domain::{id::StreamId, time::Timestamp},
-    store::{Backlog, Due, SUBJECT, StoreError, Waiting, kept::SetState, slot::SlotSet},
+    domain::{id::StreamId, reason::Reason, time::Timestamp},
+    store::{Backlog, Due, StoreError, Waiting, kept::SetState, slot::SlotSet},
 };
 
 /// A SET as scripts return it: its number, its record, and its state.
@@ -120,8 +120,11 @@ pub(super) async fn discard(
 ) -> Result<(usize, Vec<Found>), StoreError> {
     let (mut discarded, mut heads) = (0, Vec::new());
     for some in unwanted.chunks(DISCARDED_MAX) {
-        let mut call =
-            slots.call_for(&script::DISCARD, stream).arg(codec::time(now)).arg(epoch).arg(SUBJECT);
+        let mut call = slots
+            .call_for(&script::DISCARD, stream)
+            .arg(codec::time(now))
+            .arg(epoch)
+            .arg(Reason::Subject.label());
         for seq in some {
             call.push(codec::digits(seq.0));
         }
@@ -145,8 +148,8 @@ pub(super) async fn settle(
         call.push(codec::digits(seq.0));
         match disposition {
             Disposition::Delivered => call.push(("s", "", "")),
-            Disposition::Dead { reason, detail } => call.push(("d", *reason, detail)),
-            Disposition::GivenUp { reason, detail } => call.push(("g", *reason, detail)),
+            Disposition::Dead { reason, detail } => call.push(("d", reason.label(), detail)),
+            Disposition::GivenUp { reason, detail } => call.push(("g", reason.label(), detail)),
             Disposition::RetryAt { due_at, error } => call.push(("w", codec::time(*due_at), error)),
         }
     }

@@ -10,7 +10,7 @@ use super::{
     slots::Slots,
 };
 use crate::{
-    domain::{id::StreamId, time::Timestamp},
+    domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{Acknowledged, Acknowledgement, Polled, StoreError},
 };
 
@@ -124,7 +124,7 @@ pub(super) async fn acknowledge(
     for (jti, error) in refused {
         let detail = format!("{}: {}", error.err, error.description);
         call.push(jti.as_str());
-        call.push(error.code.as_str());
+        call.push(Reason::Refused(error.code).label());
         call.push(detail);
     }
     let (delivered, dead): (Vec<Vec<u8>>, Vec<usize>) = slots.run(call).await?;

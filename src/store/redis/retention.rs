@@ -9,9 +9,10 @@ use super::{
 use crate::{
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
+        reason::Reason,
         time::Timestamp,
     },
-    store::{HOLD_LIMIT, StoreError, kept::Expiry},
+    store::{StoreError, kept::Expiry},
 };
 
 /// The most of a kind that one script removes: few enough that an append behind it hardly waits, and
@@ -78,7 +79,7 @@ async fn limit_slot(
     loop {
         let mut call = slots.call(&script::LIMIT_HELD, slot).arg(held_max);
         call.push((codec::time(appended_before), codec::time(now)));
-        call.push((HOLD_LIMIT, "the stream was paused", HELD_CHUNK));
+        call.push((Reason::HoldLimit.label(), "the stream was paused", HELD_CHUNK));
         let (more, dropped, disabled): (bool, Vec<(String, usize)>, Vec<String>) =
             slots.run(call).await?;
         for (provider, count) in dropped {

@@ -20,10 +20,11 @@ use crate::{
     delivery::outbox::NewSet,
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
+        reason::Reason,
         stream::StreamConfig,
         time::Timestamp,
     },
-    store::{Announcement, DISABLED, StoreError},
+    store::{Announcement, StoreError},
 };
 
 /// The most SETs that one script discards or makes due.
@@ -167,7 +168,7 @@ pub(super) async fn discard_all(
     let mut discarded = 0;
     loop {
         let call = slots.call_for(&script::DISCARD_ALL, stream).arg(codec::time(now));
-        let count: usize = slots.run(call.arg(DISABLED).arg(CHUNK)).await?;
+        let count: usize = slots.run(call.arg(Reason::Disabled.label()).arg(CHUNK)).await?;
         discarded += count as u64;
         if count < CHUNK {
             return Ok(discarded);

@@ -18,10 +18,11 @@ use crate::{
     delivery::outbox::NewSet,
     domain::{
         id::{ProviderName, StreamId},
+        reason::Reason,
         set::Origin,
         time::Timestamp,
     },
-    store::{Append, AppendBatch, Appended, DISABLED, OPTED_OUT, Position, STEP_MAX},
+    store::{Append, AppendBatch, Appended, Position, STEP_MAX},
 };
 
 const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotten";
@@ -138,7 +139,7 @@ impl Present {
         if is_long(event) {
             finish(db, event, now)?;
         }
-        let closed = self.closed.iter().map(|stream| (stream, DISABLED));
+        let closed = self.closed.iter().map(|stream| (stream, Reason::Disabled));
         ledger::record(db, event, self.first.as_ref(), closed, now)
     }
 }
@@ -171,7 +172,7 @@ fn judge(db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<Fa
         if is_long(event) {
             finish(db, event, now)?;
         }
-        let streams = event.sets.iter().map(|set| (&set.stream, OPTED_OUT));
+        let streams = event.sets.iter().map(|set| (&set.stream, Reason::OptedOut));
         ledger::record(db, event, first.as_ref(), streams, now)?;
         return Ok(Fate::OptedOut);
     }

@@ -321,7 +321,7 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Vec<DeadCount>> {
     let read = |row: &Row<'_>| {
         Ok(DeadCount {
             provider: row::text(row, 0)?,
-            reason: row.get(1)?,
+            reason: row.get::<_, String>(1)?.into(),
             sets: row::unsigned(row, 2)?,
         })
     };
@@ -359,13 +359,15 @@ fn find(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<(i64, Str
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<SetState> {
     let settled_at: Option<i64> = row.get(column + 1)?;
     let settled_at = settled_at.map(Timestamp::from_millis);
-    let [reason, discarded, detail] = [2, 3, 4].map(|further| row.get(column + further));
-    Ok(match (settled_at, reason?, discarded?) {
+    let text = |further| row.get::<_, Option<String>>(column + further);
+    let (reason, discarded, detail) = (text(2)?, text(3)?, text(4));
+    Ok(match (settled_at, reason, discarded) {
         (None, _, _) => SetState::Waiting { due_at: row::time(row, column)?, error: detail? },
         (Some(at), Some(reason), _) => {
-            SetState::Dead { at, reason, detail: detail?.unwrap_or_default() }
+            let detail = detail?.unwrap_or_default();
+            SetState::Dead { at, reason: reason.into(), detail }
         }
-        (Some(at), None, Some(reason)) => SetState::Discarded { at, reason },
+        (Some(at), None, Some(reason)) => SetState::Discarded { at, reason: reason.into() },
         (Some(at), None, None) => SetState::Sent { at },
     })
 }

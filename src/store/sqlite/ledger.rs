@@ -8,6 +8,7 @@ use super::row;
 use crate::{
     domain::{
         id::{ProviderName, StreamId},
+        reason::Reason,
         set::Origin,
         time::Timestamp,
     },
@@ -38,11 +39,12 @@ pub(super) fn record<'a>(
     db: &Connection,
     event: &'a Append,
     first: Option<&Origin>,
-    also: impl IntoIterator<Item = (&'a StreamId, &'a str)>,
+    also: impl IntoIterator<Item = (&'a StreamId, Reason)>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let Some(record) = &event.record else { return Ok(()) };
-    let withheld = record.withheld.iter().map(|(stream, reason)| (stream, reason.as_str()));
+    let also = also.into_iter().map(|(stream, reason)| (stream, reason.label()));
+    let withheld = record.withheld.iter().map(|(stream, reason)| (stream, reason.label()));
     let withheld: Vec<_> = withheld.chain(also).take(WITHHELD_MAX).collect();
     let withheld = (!withheld.is_empty()).then(|| to_json(&withheld));
     let Append { provider, event_id, .. } = event;

@@ -8,8 +8,8 @@ use crate::{
         lane::Lane,
         outbox::{Cursor, Disposition, Kind, PendingSet, Seq, Settlement},
     },
-    domain::{id::StreamId, time::Timestamp},
-    store::{Acknowledged, Acknowledgement, Backlog, Polled, SUBJECT, Waiting},
+    domain::{id::StreamId, reason::Reason, time::Timestamp},
+    store::{Acknowledged, Acknowledgement, Backlog, Polled, Waiting},
 };
 
 // `INDEXED BY` fails where the index does not serve, so that no later version of a statement goes
@@ -138,7 +138,7 @@ pub(super) fn discard(
 ) -> rusqlite::Result<usize> {
     let mut discard = db.prepare_cached(DISCARD)?;
     let now = now.as_millis();
-    unwanted.iter().map(|seq| discard.execute(params![seq.0, now, SUBJECT])).sum()
+    unwanted.iter().map(|seq| discard.execute(params![seq.0, now, Reason::Subject.label()])).sum()
 }
 
 /// The most SETs that one poll discards: it has the writer for itself.
@@ -209,9 +209,11 @@ pub(super) fn settle(
                 db.prepare_cached(DELIVERED)?.execute(params![seq, stream, now])?
             }
             Disposition::Dead { reason, detail } => {
+                let reason = reason.label();
                 db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail, 1])?
             }
             Disposition::GivenUp { reason, detail } => {
+                let reason = reason.label();
                 db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail, 0])?
             }
             Disposition::RetryAt { due_at, error } => {
@@ -243,7 +245,8 @@ pub(super) fn acknowledge(
     let mut refused = db.prepare_cached(REFUSED)?;
     for (jti, error) in &acknowledgement.refused {
         let detail = format!("{}: {}", error.err, error.description);
-        let refusal = params![stream, jti.as_str(), now, error.code.as_str(), detail];
+        let reason = Reason::Refused(error.code).label();
+        let refusal = params![stream, jti.as_str(), now, reason, detail];
         if refused.execute(refusal)? != 0 {
             met.dead.push(error.code);
         }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, params};
 
 use super::row;
 use crate::{
-    domain::{id::ProviderName, time::Timestamp},
-    store::{HOLD_LIMIT, kept::Expiry},
+    domain::{id::ProviderName, reason::Reason, time::Timestamp},
+    store::kept::Expiry,
 };
 
 /// The most rows of a kind that go in one call: few enough that an append behind it hardly waits.
@@ -89,7 +89,7 @@ pub(super) fn limit_held(
         let (key, provider) = stream;
         let beyond = beyond(db, key, row::limit(held_max))?;
         let (now, before) = (now.as_millis(), appended_before.as_millis());
-        let drop = params![key, now, HOLD_LIMIT, beyond, before];
+        let drop = params![key, now, Reason::HoldLimit.label(), beyond, before];
         let count = db.prepare_cached(DROP_HELD)?.execute(drop)?;
         if count != 0 {
             dropped.push((provider, count));

@@ -10,13 +10,14 @@ use super::{
 use crate::{
     domain::{
         id::StreamId,
+        reason::Reason,
         secret::Secret,
         status::StreamStatus,
         stream::{Delivery, PushEndpoint, StreamConfig},
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, DISABLED, StoreError},
+    store::{Announcement, StoreError},
 };
 
 const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
@@ -125,8 +126,8 @@ pub(super) fn change_status(
 
 fn discard_all(db: &Connection, key: i64, now: Timestamp) -> rusqlite::Result<usize> {
     let mut discard = db.prepare_cached(DISCARD)?;
-    let discarded =
-        [0, 1].map(|head| discard.execute(params![key, head, now.as_millis(), DISABLED]));
+    let reason = Reason::Disabled.label();
+    let discarded = [0, 1].map(|head| discard.execute(params![key, head, now.as_millis(), reason]));
     discarded.into_iter().sum()
 }
 

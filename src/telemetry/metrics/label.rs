@@ -2,7 +2,7 @@
 
 use metrics::SharedString;
 
-use crate::domain::id::ProviderName;
+use crate::domain::{id::ProviderName, reason::Reason};
 
 pub(super) trait Label {
     fn label(self) -> SharedString;
@@ -17,6 +17,12 @@ impl Label for &str {
 impl Label for &ProviderName {
     fn label(self) -> SharedString {
         self.as_str().label()
+    }
+}
+
+impl Label for Reason {
+    fn label(self) -> SharedString {
+        Self::label(self).into()
     }
 }
 

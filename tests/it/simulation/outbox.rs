@@ -13,6 +13,7 @@ use ssfd::{
         outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
     },
     domain::{
+        reason::Reason,
         status::{Announce, Initiator, StreamStatus},
         time::Timestamp,
     },
@@ -27,7 +28,7 @@ pub(super) const OWN_LANE: Lane = Lane::from_i64(-1);
 pub(super) enum Fate {
     Waits,
     Delivered,
-    Dead { reason: &'static str },
+    Dead { reason: Reason },
     Discarded(Why),
 }
 
@@ -225,7 +226,7 @@ impl Outbox {
             match disposition {
                 Disposition::Delivered => goes_on |= self.end(*seq, Fate::Delivered),
                 Disposition::Dead { reason, .. } | Disposition::GivenUp { reason, .. } => {
-                    goes_on |= self.end(*seq, Fate::Dead { reason });
+                    goes_on |= self.end(*seq, Fate::Dead { reason: *reason });
                 }
                 Disposition::RetryAt { due_at, .. } => {
                     row.set.attempts += 1;

@@ -12,9 +12,8 @@ use ssfd::{
         machine::{Change, Flow},
         outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
         outcome::{Blame, Outcome},
-        retry::EXPIRED,
     },
-    domain::{status::StreamStatus, time::Timestamp},
+    domain::{reason::Reason, status::StreamStatus, time::Timestamp},
 };
 
 use super::{
@@ -224,7 +223,7 @@ impl World {
             let answers = self.promises.streams[stream].sets.get(seq).unwrap_or(&none);
             let so = match disposition {
                 Disposition::Delivered => answers.got && 0 < answers.accepted,
-                Disposition::Dead { reason: EXPIRED, .. } | Disposition::GivenUp { .. } => {
+                Disposition::Dead { reason: Reason::Expired, .. } | Disposition::GivenUp { .. } => {
                     self.settings.retry.give_up_after <= latest.since(set.appended_at)
                 }
                 // Its signature is refused for good only after it was made anew.

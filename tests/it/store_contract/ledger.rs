@@ -3,7 +3,6 @@
 use ssfd::{
     domain::set::Origin,
     store::{
-        DISABLED, SUBJECT,
         kept::SetState,
         ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
     },
@@ -48,7 +47,7 @@ pub(super) async fn a_record_comes_back_as_it_was_given(backend: impl Backend) {
         event_type: "urn:example:badge-lost".parse().expect("valid"),
         txn: Some("c-991".into()),
         stream_ids: Some(vec![id("st_1")]),
-        withheld: vec![(id("st_2"), SUBJECT.into())],
+        withheld: vec![(id("st_2"), Reason::Subject.into())],
     };
     let events = vec![
         Append {
@@ -105,7 +104,7 @@ pub(super) async fn a_disabled_stream_is_recorded_as_one(backend: impl Backend) 
     create(&*store, vec![disabled, poll_stream("st_2")]).await;
     let sets = vec![set("st_1", "j1"), set("st_2", "j1")];
     append(&*store, vec![recorded(1, event(sets), record())], NOW).await;
-    assert_eq!(at(&*store, NOW).await[0].record.withheld, [(id("st_1"), DISABLED.into())]);
+    assert_eq!(at(&*store, NOW).await[0].record.withheld, [(id("st_1"), Reason::Disabled.into())]);
 
     // However many there are.
     let sets = (0..=WITHHELD_MAX).map(|n| set(&format!("gone_{n}"), "j1")).collect();

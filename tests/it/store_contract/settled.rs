@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use ssfd::{
-    domain::set_error::SetError,
+    domain::{reason::StoredReason, set_error::SetError},
     store::{
-        Acknowledgement, DISABLED, SUBJECT, StoreError,
+        Acknowledgement, StoreError,
         kept::{DeadCount, DeadFilter, KeptSet, Page, Requeue, SetState, Since},
     },
 };
@@ -30,7 +30,8 @@ async fn end(store: &dyn Store, stream: &str, name: &str, disposition: Dispositi
     store.settle(&id(stream), settlements, at).await.expect("settled");
 }
 
-async fn kill(store: &dyn Store, stream: &str, name: &str, reason: &'static str, at: Timestamp) {
+async fn kill(store: &dyn Store, stream: &str, name: &str, reason: &str, at: Timestamp) {
+    let StoredReason::Known(reason) = reason.into() else { panic!("no such reason: {reason}") };
     let detail = "the head of the answer".into();
     end(store, stream, name, Disposition::Dead { reason, detail }, at).await;
 }
@@ -77,7 +78,7 @@ pub(super) async fn a_dead_letter_keeps_what_became_of_it(backend: impl Backend)
     // Without a further attempt.
     append_sets(&*store, vec![set("st_1", "j3")]).await;
     end(&*store, "st_1", "j3", retry_at(NOW), NOW).await;
-    let (reason, detail) = ("expired", "out of reach".to_owned());
+    let (reason, detail) = (Reason::Expired, "out of reach".to_owned());
     end(&*store, "st_1", "j3", Disposition::GivenUp { reason, detail }, later(4)).await;
     drop(store);
 
@@ -145,7 +146,7 @@ pub(super) async fn dead_letters_are_found_by_what_is_asked_for(backend: impl Ba
     assert_eq!(dead_of(&*store, of_stream.clone()).await, "j2 j3 j4");
     let unknown = DeadFilter { stream: Some(id("st_x")), ..any() };
     assert_eq!(dead_of(&*store, unknown).await, "");
-    let reason = Some("expired".to_owned());
+    let reason = Some(Reason::Expired.into());
     assert_eq!(
         dead_of(&*store, DeadFilter { reason: reason.clone(), ..of_stream.clone() }).await,
         "j3 j4"
@@ -446,7 +447,7 @@ pub(super) async fn what_is_discarded_leaves_its_reason_alone(backend: impl Back
     assert_eq!(read.expect("readable").discarded, 1);
 
     let kept = store.sets_of_jti(&jti("j1")).await.expect("readable");
-    let discarded = SetState::Discarded { at: later(5), reason: SUBJECT.into() };
+    let discarded = SetState::Discarded { at: later(5), reason: Reason::Subject.into() };
     assert_eq!((&kept[0].state, &kept[0].claims), (&discarded, &None));
     assert!(all_dead(&*store).await.is_empty());
     assert!(store.dead_counts().await.expect("readable").is_empty());
@@ -461,6 +462,6 @@ pub(super) async fn what_is_discarded_leaves_its_reason_alone(backend: impl Back
     create(&*store, vec![push_stream("st_2")]).await;
     append_sets(&*store, vec![about("st_2", "j2", "s-1")]).await;
     turn(&*store, &push_stream("st_2"), StreamStatus::Disabled, Announcement::None).await;
-    let discarded = SetState::Discarded { at: NOW, reason: DISABLED.into() };
+    let discarded = SetState::Discarded { at: NOW, reason: Reason::Disabled.into() };
     assert_eq!(state_of(&*store, "st_2", "j2").await, discarded);
 }

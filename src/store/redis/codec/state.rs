@@ -34,9 +34,9 @@ impl StateRecord {
             SetState::Waiting { due_at, error: Some(error) } => head('w', *due_at) + "e" + error,
             SetState::Sent { at } => head('s', *at),
             SetState::Dead { at, reason, detail } => {
-                format!("{}{:03}{reason}{detail}", head('d', *at), reason.len())
+                format!("{}{:03}{reason}{detail}", head('d', *at), reason.label().len())
             }
-            SetState::Discarded { at, reason } => head('x', *at) + reason,
+            SetState::Discarded { at, reason } => head('x', *at) + reason.label(),
         }
     }
 
@@ -61,10 +61,10 @@ impl StateRecord {
             "s" => SetState::Sent { at },
             "d" => {
                 let length = parts.number(3)?;
-                let reason = parts.text(length)?.to_owned();
+                let reason = parts.text(length)?.into();
                 SetState::Dead { at, reason, detail: parts.rest().to_owned() }
             }
-            "x" => SetState::Discarded { at, reason: parts.rest().to_owned() },
+            "x" => SetState::Discarded { at, reason: parts.rest().into() },
             _ => return Err(unreadable(WHAT)),
         };
         Ok(Self { attempts, state })
@@ -98,10 +98,10 @@ mod tests {
         check(&(head("w", 0) + "-"), 0, waiting(AT, None));
         check(&(head("w", 3) + "etimeout"), 3, waiting(AT, Some("timeout".to_owned())));
         check(&head("s", 1), 1, SetState::Sent { at: AT });
-        let (reason, detail) = ("expired".to_owned(), "503: ü".to_owned());
+        let (reason, detail) = ("expired".into(), "503: ü".to_owned());
         let dead = SetState::Dead { at: AT, reason, detail };
         check(&(head("d", 1) + "007expired503: ü"), 1, dead);
-        let reason = "subject".to_owned();
+        let reason = "subject".into();
         check(&(head("x", 0) + "subject"), 0, SetState::Discarded { at: AT, reason });
     }
 

@@ -211,10 +211,10 @@ impl<'a> Columns<'a> {
             SetState::Sent { at } => columns.settled_at = Some(*at),
             SetState::Dead { at, reason, detail } => {
                 columns.settled_at = Some(*at);
-                (columns.reason, columns.detail) = (Some(reason.as_str()), Some(detail.as_str()));
+                (columns.reason, columns.detail) = (Some(reason.label()), Some(detail.as_str()));
             }
             SetState::Discarded { at, reason } => {
-                (columns.settled_at, columns.discarded) = (Some(*at), Some(reason.as_str()));
+                (columns.settled_at, columns.discarded) = (Some(*at), Some(reason.label()));
             }
         }
         columns

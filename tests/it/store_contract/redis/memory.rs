@@ -53,7 +53,7 @@ async fn live_through(store: &RedisStore) {
     };
     push(retry_at(later(9))).await;
     push(dead()).await;
-    push(Disposition::GivenUp { reason: "expired", detail: "72 h".into() }).await;
+    push(Disposition::GivenUp { reason: Reason::Expired, detail: "72 h".into() }).await;
     while push(Disposition::Delivered).await != 0 {}
     let kept = store.retained(&id("st_1"), Since::default(), None, 99).await.expect("readable");
     let again = kept.sets.iter().enumerate().map(|(n, set)| {

@@ -201,7 +201,7 @@ async fn what_a_disabled_stream_has_left_is_discarded_all_the_same() {
         let kept = store.kept_sets(vec![(id(stream), jti("j1"))]).await.expect("readable");
         kept.into_iter().next().expect("it is there").state
     };
-    let discarded = |at| SetState::Discarded { at, reason: ssfd::store::DISABLED.to_owned() };
+    let discarded = |at| SetState::Discarded { at, reason: Reason::Disabled.into() };
     // By the next change, before it takes effect.
     let disabled = StreamConfig { status: StreamStatus::Disabled, ..poll_stream("st_1") };
     turn(&store, &disabled, StreamStatus::Enabled, Announcement::None).await;
