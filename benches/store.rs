@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion};
 use ssfd::{
     delivery::{
         lane::Lane,
-        outbox::{Disposition, Kind, NewSet, PendingSet, Reading, Settlement},
+        outbox::{Disposition, NewSet, OutboxQuery, PendingSet, SetKind, Settlement},
     },
     domain::{id::StreamId, set::Origin, time::Timestamp},
     store::{Append, AppendBatch, Store},
@@ -141,7 +141,7 @@ impl Outbox {
                 stream: self.stream.clone(),
                 jti: format!("{number:032x}").parse().expect("a valid jti"),
                 lane: Lane::from_i64(i64::try_from(lane).expect("few")),
-                kind: Kind::Event,
+                kind: SetKind::Event,
                 claims: Arc::clone(&self.claims),
                 identifiers: None,
             };
@@ -155,7 +155,7 @@ impl Outbox {
     }
 
     fn read(&self) -> Vec<PendingSet> {
-        let reading = Reading { busy: Vec::new(), fresh: BATCH / 2, retries: BATCH / 2 };
+        let reading = OutboxQuery { busy: Vec::new(), fresh: BATCH / 2, retries: BATCH / 2 };
         let due = self.runtime.block_on(self.store.read_due(&self.stream, reading, NOW));
         due.expect("readable").sets
     }

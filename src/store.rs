@@ -21,7 +21,7 @@ pub use self::{
     outgoing::{Acknowledged, Acknowledgement, Backlog, Due, Polled, Waiting},
 };
 use crate::{
-    delivery::outbox::{Cursor, NewSet, PendingSet, Reading, Seq, Settlement},
+    delivery::outbox::{Cursor, NewSet, OutboxQuery, PendingSet, Seq, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
@@ -68,9 +68,9 @@ pub enum StoreError {
     Corrupt(String),
 }
 
-/// What a change of status appends, of [`Kind::Announcement`]: so at most one of a stream waits.
+/// What a change of status appends, of [`SetKind::Announcement`]: so at most one of a stream waits.
 ///
-/// [`Kind::Announcement`]: crate::delivery::outbox::Kind::Announcement
+/// [`SetKind::Announcement`]: crate::delivery::outbox::SetKind::Announcement
 #[derive(Debug, Clone)]
 pub enum Announcement {
     None,
@@ -192,7 +192,7 @@ pub trait Store: Send + Sync {
     async fn read_due(
         &self,
         stream: &StreamId,
-        reading: Reading,
+        query: OutboxQuery,
         now: Timestamp,
     ) -> Result<Due, StoreError>;
 

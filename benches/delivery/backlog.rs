@@ -6,7 +6,7 @@ use ssfd::{
     clock,
     delivery::{
         lane::Lane,
-        outbox::{Kind, NewSet},
+        outbox::{NewSet, SetKind},
     },
     domain::{id::StreamId, set::Origin},
     signing::algorithm::Algorithm,
@@ -81,7 +81,7 @@ async fn append(store: &dyn Store, first: usize) {
             stream: id(n % STREAMS),
             jti: jti.parse().expect("a valid jti"),
             lane: Lane::from_i64(i64::try_from(n).expect("a million")),
-            kind: Kind::Event,
+            kind: SetKind::Event,
             claims: Arc::from(claims),
             identifiers: None,
         };

@@ -23,7 +23,7 @@ use crate::{
     delivery::{
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
-        outbox::{Reading, Settlement},
+        outbox::{OutboxQuery, Settlement},
         settings::DeliverySettings,
     },
     directory::{Directory, Revision},
@@ -81,7 +81,7 @@ pub struct StreamActor {
     /// signed.
     granted: Vec<Room>,
     /// What is to be read once there is room.
-    awaiting_room: Option<Reading>,
+    awaiting_room: Option<OutboxQuery>,
     /// How attempts tell that they are over; at most as many as are in flight.
     tell_ended: mpsc::UnboundedSender<Ended>,
     /// Until the actor has started.
@@ -199,7 +199,7 @@ impl StreamActor {
 
     /// A stream with nothing in memory reads once there is room at its host for what it finds: of all
     /// the streams of a host only so many are read at a time, and hold SETs.
-    fn read(&mut self, reading: Reading, ctx: &mut Context<Self>) {
+    fn read(&mut self, reading: OutboxQuery, ctx: &mut Context<Self>) {
         if let Some(destination) = &self.destination
             && self.machine.holds_nothing()
             && !self.granted.iter().any(|room| room.is_at(&destination.host))
@@ -214,7 +214,7 @@ impl StreamActor {
         self.read_now(reading, ctx);
     }
 
-    fn read_now(&mut self, reading: Reading, ctx: &mut Context<Self>) {
+    fn read_now(&mut self, reading: OutboxQuery, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
         let read = async move { store.read_due(&id, reading, clock::now()).await };
         ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {

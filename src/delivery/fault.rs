@@ -74,13 +74,13 @@ pub struct Faults {
 /// Failures in a row of one kind.
 #[derive(Debug)]
 struct Row {
-    kind: Kind,
+    kind: FaultKind,
     since: Timestamp,
     attempts: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FaultKind {
     Endpoint,
     /// Refused for the signature, though signed with the current key.
     Key,
@@ -95,7 +95,7 @@ impl Faults {
     pub fn on_outcome(&mut self, outcome: &Outcome, now: Timestamp) -> Option<Fault> {
         let (kind, detail) = match outcome {
             Outcome::Refused(error) if error.blames_key() => {
-                (Kind::Key, format!("{}: {}", error.err, error.description))
+                (FaultKind::Key, format!("{}: {}", error.err, error.description))
             }
             // It read a SET: nothing is wrong with the way there.
             Outcome::Accepted { .. } | Outcome::Refused(_) => {
@@ -103,7 +103,7 @@ impl Faults {
                 return None;
             }
             Outcome::Failed { class, detail, .. } if class.blame() == Blame::Endpoint => {
-                (Kind::Endpoint, shown(*class, detail))
+                (FaultKind::Endpoint, shown(*class, detail))
             }
             // An endpoint that is down or busy is not cleared by it.
             Outcome::Failed { .. } => return None,
@@ -113,10 +113,10 @@ impl Faults {
         let row = self.row.insert(Row { attempts: row.attempts.saturating_add(1), ..row });
         let lasted = now.since(row.since);
         let too_long = match kind {
-            Kind::Endpoint => {
+            FaultKind::Endpoint => {
                 self.settings.attempts_min <= row.attempts && self.settings.pause_after <= lasted
             }
-            Kind::Key => self.settings.key_refusals_max <= row.attempts,
+            FaultKind::Key => self.settings.key_refusals_max <= row.attempts,
         };
         let attempts = row.attempts;
         too_long.then(|| Fault { class: outcome.class(), attempts, lasted, detail })

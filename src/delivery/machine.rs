@@ -13,7 +13,7 @@ use crate::{
         breaker::Breaker,
         fault::{Fault, Faults},
         lane::Lane,
-        outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
+        outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
         outcome::{Blame, Outcome},
         settings::DeliverySettings,
         slowdown::Slowdown,
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Read what can be pushed, then call `on_read` or `on_read_failed`.
-    Read(Reading),
+    Read(OutboxQuery),
     /// Up to `count` attempts can start: call `start` with as many as there is room for at the
     /// endpoint's host. It is said again, with whatever holds then, after every step.
     Attempt { count: usize },
@@ -78,10 +78,10 @@ impl Flow {
         }
     }
 
-    fn lets_through(self, kind: Kind) -> bool {
+    fn lets_through(self, kind: SetKind) -> bool {
         match self {
             Self::All => true,
-            Self::Announcements => kind == Kind::Announcement,
+            Self::Announcements => kind == SetKind::Announcement,
             Self::Nothing => false,
         }
     }
@@ -236,7 +236,7 @@ impl StreamMachine {
         self.ready_control.clear();
         self.ready_events.clear();
         self.window.retain(|_, slot| slot.state != State::Ready);
-        self.events = self.window.values().filter(|slot| slot.set.kind == Kind::Event).count();
+        self.events = self.window.values().filter(|slot| slot.set.kind == SetKind::Event).count();
         self.step(now)
     }
 
@@ -260,7 +260,7 @@ impl StreamMachine {
     ) -> Vec<Action> {
         let asked = self.reading.take().unwrap_or(0);
         if !self.stale {
-            let events = sets.iter().filter(|set| set.kind == Kind::Event).count();
+            let events = sets.iter().filter(|set| set.kind == SetKind::Event).count();
             if asked <= events {
                 // There may be more.
                 self.unread = self.unread.max(Unread::Events);
@@ -309,7 +309,7 @@ impl StreamMachine {
             };
             let slot = self.window.get_mut(&seq).expect("what is ready is in the window");
             slot.state = State::InFlight;
-            self.in_flight += usize::from(slot.set.kind == Kind::Event);
+            self.in_flight += usize::from(slot.set.kind == SetKind::Event);
             started.push(slot.set.clone());
             self.breaker.on_started();
             self.slowdown.on_started(now);
@@ -327,7 +327,7 @@ impl StreamMachine {
     ) -> (Verdict, Vec<Action>) {
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
         debug_assert_eq!(slot.state, State::InFlight);
-        self.in_flight -= usize::from(slot.set.kind == Kind::Event);
+        self.in_flight -= usize::from(slot.set.kind == SetKind::Event);
         match outcome {
             Outcome::Accepted { .. } | Outcome::Refused(_) => {
                 self.slowdown.on_succeeded();
@@ -360,7 +360,7 @@ impl StreamMachine {
         let retry = &self.settings.retry;
         let disposition = match key_refused {
             // It is the endpoint that refuses, so the SET is held with the others.
-            Some(error) if stopped && slot.set.kind == Kind::Event => {
+            Some(error) if stopped && slot.set.kind == SetKind::Event => {
                 retry.put_off(&slot.set, None, error.err.clone(), now, dice)
             }
             _ => retry.judge(&slot.set, outcome, now, dice),
@@ -376,7 +376,7 @@ impl StreamMachine {
     pub fn on_attempt_withdrawn(&mut self, seq: Seq, now: Timestamp) -> Vec<Action> {
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
         debug_assert_eq!(slot.state, State::InFlight);
-        self.in_flight -= usize::from(slot.set.kind == Kind::Event);
+        self.in_flight -= usize::from(slot.set.kind == SetKind::Event);
         self.breaker.on_nothing_learnt(now);
         self.put_back(seq);
         self.step(now)
@@ -389,8 +389,8 @@ impl StreamMachine {
             let set = self.release(seq);
             if lane_goes_on {
                 let what = match set.kind {
-                    Kind::Announcement | Kind::Control => Unread::Control,
-                    Kind::Event => Unread::Events,
+                    SetKind::Announcement | SetKind::Control => Unread::Control,
+                    SetKind::Event => Unread::Events,
                 };
                 self.unread = self.unread.max(what);
             }
@@ -424,8 +424,8 @@ impl StreamMachine {
         debug_assert!(displaced.is_none(), "what is in the window is passed over by a read");
         debug_assert!(self.has_lanes_apart(), "only heads are read");
         match kind {
-            Kind::Announcement | Kind::Control => self.ready_control.push_back(seq),
-            Kind::Event => {
+            SetKind::Announcement | SetKind::Control => self.ready_control.push_back(seq),
+            SetKind::Event => {
                 self.events += 1;
                 self.ready_events.push_back(seq);
             }
@@ -434,7 +434,7 @@ impl StreamMachine {
 
     /// The lanes of what can go out or is under way. Whatever is read of the lane of a SET whose
     /// result is being recorded shows that the record is durable, though we have no word of it yet.
-    fn open_lanes(&self) -> impl Iterator<Item = (Lane, Kind)> {
+    fn open_lanes(&self) -> impl Iterator<Item = (Lane, SetKind)> {
         let open = self.window.values().filter(|slot| slot.state != State::Settling);
         open.map(|slot| (slot.set.lane, slot.set.kind))
     }
@@ -453,14 +453,14 @@ impl StreamMachine {
         let slot = self.window.get_mut(&seq).expect("what is queued is in the window");
         slot.state = State::Ready;
         match slot.set.kind {
-            Kind::Announcement | Kind::Control => self.ready_control.push_front(seq),
-            Kind::Event => self.ready_events.push_front(seq),
+            SetKind::Announcement | SetKind::Control => self.ready_control.push_front(seq),
+            SetKind::Event => self.ready_events.push_front(seq),
         }
     }
 
     fn release(&mut self, seq: Seq) -> PendingSet {
         let slot = self.window.remove(&seq).expect("a SET being settled stays in the window");
-        self.events -= usize::from(slot.set.kind == Kind::Event);
+        self.events -= usize::from(slot.set.kind == SetKind::Event);
         slot.set
     }
 }

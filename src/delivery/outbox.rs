@@ -19,7 +19,7 @@ pub struct Seq(pub i64);
 /// What a SET speaks of. Control events go before others, so that no backlog delays them, and among
 /// them the announcement first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum SetKind {
     Event,
     /// verification (SSF §8.1.4).
     Control,
@@ -33,7 +33,7 @@ pub struct NewSet {
     pub stream: StreamId,
     pub jti: Jti,
     pub lane: Lane,
-    pub kind: Kind,
+    pub kind: SetKind,
     /// The claims as JSON, the same in every transmission.
     pub claims: Arc<str>,
     /// All that the event names its subject by, as JSON of a `Subject`, if that is more or other
@@ -61,7 +61,7 @@ pub struct PendingSet {
     pub seq: Seq,
     pub jti: Jti,
     pub lane: Lane,
-    pub kind: Kind,
+    pub kind: SetKind,
     pub claims: Arc<str>,
     /// When the event was accepted.
     pub appended_at: Timestamp,
@@ -75,7 +75,7 @@ pub struct PendingSet {
 /// head, the oldest that is not settled, and no other. Kinds do not wait for one another, and so
 /// have lanes apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Reading {
+pub struct OutboxQuery {
     /// Heads that are in memory already: they are passed over.
     pub busy: Vec<Seq>,
     /// How many events that were never tried, the oldest first.
@@ -85,7 +85,7 @@ pub struct Reading {
     pub retries: usize,
 }
 
-impl Reading {
+impl OutboxQuery {
     /// How many SETs of each other kind are read, in addition and before the events: each has the
     /// lane of its stream, so there is hardly ever a second one.
     pub const CONTROL_MAX: usize = 4;
@@ -104,9 +104,9 @@ impl Cursor {
     /// Moves past a SET that was seen.
     pub fn pass(&mut self, set: &PendingSet) {
         let seen = match set.kind {
-            Kind::Announcement => &mut self.announcement,
-            Kind::Control => &mut self.control,
-            Kind::Event => &mut self.event,
+            SetKind::Announcement => &mut self.announcement,
+            SetKind::Control => &mut self.control,
+            SetKind::Event => &mut self.event,
         };
         *seen = (*seen).max(set.seq);
     }

@@ -126,7 +126,7 @@ mod tests {
     use crate::{
         delivery::{
             lane::Lane,
-            outbox::{Kind, Seq},
+            outbox::{Seq, SetKind},
             outcome::FailureClass,
         },
         domain::set_error::{ErrCode, SetError},
@@ -139,7 +139,7 @@ mod tests {
             seq: Seq(1),
             jti: "b1".parse().expect("valid"),
             lane: Lane::from_i64(1),
-            kind: Kind::Event,
+            kind: SetKind::Event,
             claims: Arc::from("{}"),
             appended_at: NOW - age,
             attempts,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    delivery::outbox::{Kind, Seq},
+    delivery::outbox::{Seq, SetKind},
     domain::{
         event_type::EventType,
         id::{Jti, ProviderName, StreamId},
@@ -31,7 +31,7 @@ pub struct KeptSet {
     /// When it was put into the outbox, for the last time.
     pub appended_at: Timestamp,
     /// What it speaks of: a control event is not sent again.
-    pub kind: Kind,
+    pub kind: SetKind,
     /// By push, since then. Of a SET that waits, those that failed.
     pub attempts: u32,
     pub state: SetState,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     delivery::{
         lane::Lane,
-        outbox::{Kind as SetKind, Seq},
+        outbox::{Seq, SetKind},
     },
     domain::{
         client::Client,

@@ -46,7 +46,7 @@ pub use self::{
     settings::{Checks, RedisSettings, Topology},
 };
 use crate::{
-    delivery::outbox::{Cursor, PendingSet, Reading, Seq, Settlement},
+    delivery::outbox::{Cursor, OutboxQuery, PendingSet, Seq, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
@@ -198,10 +198,10 @@ impl Store for RedisStore {
     async fn read_due(
         &self,
         stream: &StreamId,
-        reading: Reading,
+        query: OutboxQuery,
         now: Timestamp,
     ) -> Result<Due, StoreError> {
-        outbox::read_due(&self.slots, stream, &reading, now).await
+        outbox::read_due(&self.slots, stream, &query, now).await
     }
 
     async fn settle(

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{append::Appending, folding::Folding, reader::Readers, writer::Writer};
 use crate::{
-    delivery::outbox::{Cursor, PendingSet, Reading, Seq, Settlement},
+    delivery::outbox::{Cursor, OutboxQuery, PendingSet, Seq, Settlement},
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
@@ -228,13 +228,13 @@ impl Store for SqliteStore {
     async fn read_due(
         &self,
         stream: &StreamId,
-        reading: Reading,
+        query: OutboxQuery,
         now: Timestamp,
     ) -> Result<Due, StoreError> {
         let mut discarded = 0;
         loop {
-            let (id, reading) = (stream.clone(), reading.clone());
-            let read = move |db: &_| due::read(db, &id, &reading, now);
+            let (id, query) = (stream.clone(), query.clone());
+            let read = move |db: &_| due::read(db, &id, &query, now);
             let due::Read { sets, next_retry, unwanted } = self.readers.run(read).await?;
             if unwanted.is_empty() {
                 return Ok(Due { sets, next_retry, discarded });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     clock,
-    delivery::outbox::{Kind, Seq},
+    delivery::outbox::{Seq, SetKind},
     domain::{
         id::{Jti, ProviderName, StreamId},
         reason::StoredReason,
@@ -71,7 +71,7 @@ impl Transmitter {
         for (stream, sets) in by_stream(&sets) {
             let moved = match self.open(stream) {
                 None => 0,
-                Some(_) if dry_run => sets.iter().filter(|set| set.kind == Kind::Event).count(),
+                Some(_) if dry_run => sets.iter().filter(|set| set.kind == SetKind::Event).count(),
                 Some(config) => {
                     let again = sets.iter().map(|set| Requeue::Same(set.seq)).collect();
                     let moved = self.store.requeue(stream, again, clock::now()).await?;

@@ -13,7 +13,7 @@ use crate::{
     cluster::lease::LeaseUnconfirmed,
     delivery::{
         lane::Lane,
-        outbox::{Kind, NewSet},
+        outbox::{NewSet, SetKind},
     },
     directory::Addressees,
     domain::{
@@ -176,7 +176,7 @@ pub(super) fn sets_of(
         lane: Lane::of(event.subject.id()),
         txn: Some(event.txn.as_deref().unwrap_or(&drawn_txn)),
         origin,
-        kind: Kind::Event,
+        kind: SetKind::Event,
         now,
     };
     // Most events go to streams of one form: it is chosen once.
@@ -215,7 +215,7 @@ pub(super) struct SetOf<'a> {
     pub(super) lane: Lane,
     pub(super) txn: Option<&'a str>,
     pub(super) origin: &'a Origin,
-    pub(super) kind: Kind,
+    pub(super) kind: SetKind,
     pub(super) now: Timestamp,
 }
 

@@ -7,7 +7,7 @@ use crate::{
     clock,
     delivery::{
         lane::Lane,
-        outbox::{Kind, NewSet},
+        outbox::{NewSet, SetKind},
     },
     domain::{
         event_type::EventType,
@@ -128,7 +128,7 @@ fn announcement(provider: &Provider, stream: &StreamConfig, now: Timestamp) -> N
         lane: Lane::of(&subject),
         txn: None,
         origin: &Origin::drawn(clock::random_uuid(), now),
-        kind: Kind::Announcement,
+        kind: SetKind::Announcement,
         now,
     }
     .addressed_to(stream)

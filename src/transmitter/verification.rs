@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     auth::Principal,
     clock,
-    delivery::{lane::Lane, outbox::Kind},
+    delivery::{lane::Lane, outbox::SetKind},
     domain::{
         event_type::EventType, id::StreamId, provider::Provider, set::Origin, status::StreamStatus,
         stream::StreamConfig, subject::SubjectId, time::Timestamp, verification,
@@ -62,7 +62,7 @@ impl Transmitter {
             lane: Lane::of(&subject),
             txn: None,
             origin: &origin,
-            kind: Kind::Control,
+            kind: SetKind::Control,
             now,
         };
         let append = Append {

@@ -11,7 +11,7 @@ use ssfd::{
     clock,
     delivery::{
         lane::Lane,
-        outbox::{Kind, NewSet},
+        outbox::{NewSet, SetKind},
     },
     domain::set::Origin,
     domain::{grant::Scope, set_error::SetError},
@@ -287,7 +287,7 @@ impl Stand {
             stream,
             jti: DEAD.parse().expect("a jti"),
             lane: Lane::from_i64(0),
-            kind: Kind::Event,
+            kind: SetKind::Event,
             claims: r#"{"jti":"dead-1","events":{"urn:example:x":{}}}"#.into(),
             identifiers: None,
         };

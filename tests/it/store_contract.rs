@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use ssfd::{
     delivery::{
         lane::Lane,
-        outbox::{Cursor, Disposition, Kind, NewSet, PendingSet, Reading, Seq, Settlement},
+        outbox::{Cursor, Disposition, NewSet, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
     },
     domain::{
         audience::Audience,
@@ -224,18 +224,18 @@ fn set(stream: &str, name: &str) -> NewSet {
         stream: id(stream),
         jti: jti(name),
         lane: Lane::from_i64(-7),
-        kind: Kind::Event,
+        kind: SetKind::Event,
         claims: format!(r#"{{"jti":"{name}"}}"#).into(),
         identifiers: None,
     }
 }
 
 fn control(stream: &str, name: &str) -> NewSet {
-    NewSet { kind: Kind::Control, ..set(stream, name) }
+    NewSet { kind: SetKind::Control, ..set(stream, name) }
 }
 
 fn announcement(stream: &str, name: &str) -> NewSet {
-    NewSet { kind: Kind::Announcement, ..set(stream, name) }
+    NewSet { kind: SetKind::Announcement, ..set(stream, name) }
 }
 
 fn in_lane(lane: i64, set: NewSet) -> NewSet {
@@ -243,8 +243,8 @@ fn in_lane(lane: i64, set: NewSet) -> NewSet {
 }
 
 /// As many as come: half of the places for each kind.
-fn up_to(limit: usize) -> Reading {
-    Reading { busy: Vec::new(), fresh: limit - limit / 2, retries: limit / 2 }
+fn up_to(limit: usize) -> OutboxQuery {
+    OutboxQuery { busy: Vec::new(), fresh: limit - limit / 2, retries: limit / 2 }
 }
 
 fn event(sets: Vec<NewSet>) -> Append {

@@ -102,7 +102,7 @@ impl Signatures {
 mod tests {
     use super::*;
     use crate::{
-        delivery::{lane::Lane, outbox::Kind},
+        delivery::{lane::Lane, outbox::SetKind},
         domain::time::Timestamp,
     };
 
@@ -111,7 +111,7 @@ mod tests {
             seq: Seq(seq),
             jti: "a".parse().expect("valid"),
             lane: Lane::from_i64(seq),
-            kind: Kind::Event,
+            kind: SetKind::Event,
             claims: "{}".into(),
             appended_at: Timestamp::EPOCH,
             attempts: 0,

@@ -4,7 +4,7 @@ use super::{Action, Flow, State, StreamMachine, Unread};
 use crate::{
     delivery::{
         breaker::Admission,
-        outbox::{Disposition, Reading, Settlement},
+        outbox::{Disposition, OutboxQuery, Settlement},
     },
     domain::{reason::Reason, time::Timestamp},
 };
@@ -88,7 +88,7 @@ impl StreamMachine {
         self.odd_to_retries = !self.odd_to_retries;
         let retries = if self.odd_to_retries { room.div_ceil(2) } else { room / 2 };
         let busy = self.window.keys().copied().collect();
-        actions.push(Action::Read(Reading { busy, fresh: room - retries, retries }));
+        actions.push(Action::Read(OutboxQuery { busy, fresh: room - retries, retries }));
     }
 
     /// How many attempts can start now.

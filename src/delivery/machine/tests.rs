@@ -79,7 +79,7 @@ proptest! {
         for one in moves {
             match one {
                 Move::Append { lane, control } => {
-                    world.append(lane, if control { Kind::Control } else { Kind::Event });
+                    world.append(lane, if control { SetKind::Control } else { SetKind::Event });
                 }
                 Move::Complete { index, dice } => world.complete(index, dice),
                 Move::Foresee { flow } => world.stored = flow,
@@ -103,7 +103,7 @@ proptest! {
     ) {
         let mut world = World::new(settings());
         for lane in &appended {
-            world.append(*lane, Kind::Event);
+            world.append(*lane, SetKind::Event);
         }
         let fails = |lane: Lane| failing.contains(&lane.as_i64());
         world.run(|set| if fails(set.lane) { failed(FailureClass::Unavailable) } else { ACCEPTED });
@@ -118,7 +118,7 @@ proptest! {
 fn a_set_that_waits_holds_back_its_own_lane_only() {
     let mut world = World::new(settings());
     for lane in [1, 1, 2] {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(1), Seq(3)]);
@@ -131,7 +131,7 @@ fn a_set_that_waits_holds_back_its_own_lane_only() {
 #[test]
 fn a_read_may_know_of_a_recording_before_the_machine_does() {
     let mut world = World::new(settings());
-    let (first, second) = (world.append(1, Kind::Event), world.append(1, Kind::Event));
+    let (first, second) = (world.append(1, SetKind::Event), world.append(1, SetKind::Event));
     world.drain_but_attempts();
     world.machine.on_wake(false, world.now);
     let (_, actions) = world.machine.on_attempt_ended(first, &ACCEPTED, world.now, 0.5);
@@ -148,7 +148,7 @@ fn a_read_may_know_of_a_recording_before_the_machine_does() {
 #[test]
 fn nothing_overtakes_an_attempt_at_what_the_store_has_discarded() {
     let mut world = World::new(settings());
-    let (first, second) = (world.append(1, Kind::Event), world.append(1, Kind::Event));
+    let (first, second) = (world.append(1, SetKind::Event), world.append(1, SetKind::Event));
     world.drain_but_attempts();
     world.machine.on_wake(false, world.now);
     let read = vec![world.rows[&second].set.clone()];
@@ -169,7 +169,7 @@ fn new_sets_are_not_starved_by_retries() {
         settings.retry.schedule = vec![Duration::ZERO];
         let mut world = World::new(settings);
         for lane in 0..40 {
-            world.append(lane, Kind::Event);
+            world.append(lane, SetKind::Event);
         }
         let mut attempts = 0;
         while world.received.len() < 3 {
@@ -180,7 +180,7 @@ fn new_sets_are_not_starved_by_retries() {
             attempts += 1;
             if attempts == 100 {
                 for lane in 40..43 {
-                    world.append(lane, Kind::Event);
+                    world.append(lane, SetKind::Event);
                 }
             }
         }
@@ -195,9 +195,9 @@ fn retries_are_not_starved_by_new_sets() {
         let mut settings = DeliverySettings { in_flight_max: 1, window_max, ..settings() };
         settings.retry.schedule = vec![Duration::ZERO];
         let mut world = World::new(settings);
-        let first = world.append(0, Kind::Event);
+        let first = world.append(0, SetKind::Event);
         for lane in 1..100 {
-            world.append(lane, Kind::Event);
+            world.append(lane, SetKind::Event);
         }
         world.drain_but_attempts();
         world.attempt_ends(first, &failed(FailureClass::Throttled));
@@ -221,7 +221,7 @@ fn attempts_are_apart_while_all_fail() {
     settings.retry.schedule = vec![Duration::from_hours(1)];
     let mut world = World::new(settings);
     for lane in 0..30 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Unavailable));
     // The fifth failure in a row, and two that were under way with it.
@@ -230,7 +230,7 @@ fn attempts_are_apart_while_all_fail() {
         let before = world.now;
         world.until_attempts();
         assert_eq!((world.now.since(before), world.attempts().len()), (apart, 1));
-        let control = world.append(CONTROL_LANE + n, Kind::Control);
+        let control = world.append(CONTROL_LANE + n, SetKind::Control);
         world.drain_but_attempts();
         assert_eq!(world.attempts().last(), Some(&control), "a control event waits for no event");
         world.run(|_| failed(FailureClass::Unavailable));
@@ -251,14 +251,14 @@ fn sets_of_an_endpoint_that_has_long_failed_are_given_up_by_their_age() {
     settings.retry.schedule = vec![Duration::from_hours(1)];
     let mut world = World::new(settings);
     for lane in 0..7 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Unavailable));
-    let old: Vec<_> = (7..40).map(|lane| world.append(lane, Kind::Event)).collect();
+    let old: Vec<_> = (7..40).map(|lane| world.append(lane, SetKind::Event)).collect();
     world.drain_but_attempts();
     world.now = world.now + world.settings.retry.give_up_after + Duration::from_millis(1);
     let attempts = world.attempts_made;
-    world.append(0, Kind::Event);
+    world.append(0, SetKind::Event);
     world.run(|_| failed(FailureClass::Unavailable));
     assert!(old.iter().all(|seq| world.rows[seq].settled));
     assert!(world.attempts_made < attempts + 3, "most of them without an attempt");
@@ -268,11 +268,11 @@ fn sets_of_an_endpoint_that_has_long_failed_are_given_up_by_their_age() {
 fn a_control_event_passes_a_window_that_is_full() {
     let mut world = World::new(settings());
     for lane in 0..20 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.drain_but_attempts();
     assert_eq!(world.attempts().len(), 3);
-    let control = world.append(CONTROL_LANE, Kind::Control);
+    let control = world.append(CONTROL_LANE, SetKind::Control);
     world.drain_but_attempts();
     assert_eq!(world.attempts().last(), Some(&control));
 }
@@ -281,7 +281,7 @@ fn a_control_event_passes_a_window_that_is_full() {
 fn an_endpoint_out_of_reach_is_probed_by_one_set_at_a_time() {
     let mut world = World::new(settings());
     for lane in 0..10 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Connect));
     assert!(world.machine.is_cut_off());
@@ -311,10 +311,10 @@ fn an_endpoint_out_of_reach_is_probed_by_one_set_at_a_time() {
 #[test]
 fn sets_behind_an_open_breaker_are_given_up_by_their_age() {
     let mut world = World::new(settings());
-    let old: Vec<_> = (0..30).map(|lane| world.append(lane, Kind::Event)).collect();
+    let old: Vec<_> = (0..30).map(|lane| world.append(lane, SetKind::Event)).collect();
     world.run(|_| failed(FailureClass::Connect));
     world.now = world.now + world.settings.retry.give_up_after - Duration::from_hours(1);
-    let young = world.append(0, Kind::Event);
+    let young = world.append(0, SetKind::Event);
     while !old.iter().all(|seq| world.rows[seq].settled) {
         assert!(world.wait(), "a probe is planned");
         world.run(|_| failed(FailureClass::Connect));
@@ -327,7 +327,7 @@ fn sets_behind_an_open_breaker_are_given_up_by_their_age() {
 #[test]
 fn a_set_whose_signature_is_refused_is_signed_again_once() {
     let mut world = World::new(settings());
-    let (first, second) = (world.append(1, Kind::Event), world.append(1, Kind::Event));
+    let (first, second) = (world.append(1, SetKind::Event), world.append(1, SetKind::Event));
     world.drain_but_attempts();
     world.attempt_ends(first, &key_refused());
     world.drain_but_attempts();
@@ -342,7 +342,7 @@ fn a_set_whose_signature_is_refused_is_signed_again_once() {
 fn many_refused_signatures_pause_the_stream_and_hold_the_last_set() {
     let mut world = World::new(settings());
     for lane in 0..30 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.drain_but_attempts();
     while let Some(seq) = world.attempts().first().copied() {
@@ -369,7 +369,7 @@ fn many_refused_signatures_pause_the_stream_and_hold_the_last_set() {
 fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after() {
     let mut world = World::new(settings());
     for lane in 0..10 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     let began = world.now;
     world.run(|_| failed(FailureClass::Credentials));
@@ -410,7 +410,7 @@ fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after()
 fn a_removed_subject_does_not_give_the_endpoint_a_fresh_start() {
     let mut world = World::new(settings());
     for lane in 0..10 {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Connect));
     let actions = world.machine.on_changed(Change::Subjects, Flow::All, world.now);
@@ -424,7 +424,7 @@ fn a_removed_subject_does_not_give_the_endpoint_a_fresh_start() {
 fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
     let mut world = World::new(settings());
     for lane in [1, 1, 2] {
-        world.append(lane, Kind::Event);
+        world.append(lane, SetKind::Event);
     }
     world.drain_but_attempts();
     world.change(Flow::Announcements, true);
@@ -437,8 +437,8 @@ fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(4)]);
     world.attempt_ends(Seq(4), &ACCEPTED);
-    world.append(3, Kind::Event);
-    world.append(CONTROL_LANE, Kind::Control);
+    world.append(3, SetKind::Event);
+    world.append(CONTROL_LANE, SetKind::Control);
     world.drain_but_attempts();
     assert!(world.attempts().is_empty() && world.machine.is_quiet());
     world.finish();
@@ -453,7 +453,7 @@ fn an_announcement_that_fails_gives_way_to_the_next() {
     world.attempt_ends(Seq(1), &failed(FailureClass::Connect));
     world.drain_but_attempts();
     assert!(world.attempts().is_empty());
-    world.append(1, Kind::Event);
+    world.append(1, SetKind::Event);
     world.change(Flow::All, true);
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(3), Seq(2)]);

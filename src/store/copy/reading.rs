@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{PAGE, tally::Tallies};
 use crate::{
-    delivery::outbox::{Kind as SetKind, Seq},
+    delivery::outbox::{Seq, SetKind},
     domain::{id::StreamId, reason::Reason},
     store::{
         StoreError,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::{
-    delivery::outbox::Kind as SetKind,
+    delivery::outbox::SetKind,
     domain::{
         client::Client,
         grant::{Grant, Scope},

@@ -7,7 +7,7 @@ use super::{
     slots::Slots,
 };
 use crate::{
-    delivery::outbox::{Kind, Seq},
+    delivery::outbox::{Seq, SetKind},
     domain::{
         id::{ProviderName, StreamId},
         subject::{keys::SubjectKeys, list::DefaultSubjects},
@@ -42,7 +42,7 @@ impl Judge {
         now: Timestamp,
     ) -> Result<Vec<Seq>, StoreError> {
         let (mut unwanted, mut asked) = (Vec::new(), Vec::new());
-        for found in sets.iter().filter(|found| found.set.kind == Kind::Event) {
+        for found in sets.iter().filter(|found| found.set.kind == SetKind::Event) {
             let claims = found.set.claims.as_deref().unwrap_or_default();
             match subject_of(claims, found.set.identifiers.as_deref()) {
                 Some(subject) if subject.streams().contains(&self.stream) => {}

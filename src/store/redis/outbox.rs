@@ -7,7 +7,7 @@ use super::{
     slots::Slots,
 };
 use crate::{
-    delivery::outbox::{Cursor, Disposition, PendingSet, Reading, Seq, Settlement},
+    delivery::outbox::{Cursor, Disposition, OutboxQuery, PendingSet, Seq, Settlement},
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{Backlog, Due, StoreError, Waiting, kept::SetState, slot::SlotSet},
 };
@@ -53,7 +53,7 @@ impl Found {
 pub(super) async fn read_due(
     slots: &Slots,
     stream: &StreamId,
-    reading: &Reading,
+    reading: &OutboxQuery,
     now: Timestamp,
 ) -> Result<Due, StoreError> {
     let mut discarded = 0;
@@ -63,7 +63,7 @@ pub(super) async fn read_due(
             .arg(codec::time(now))
             .arg(reading.fresh)
             .arg(reading.retries)
-            .arg(Reading::CONTROL_MAX);
+            .arg(OutboxQuery::CONTROL_MAX);
         for seq in &reading.busy {
             call.push(codec::digits(seq.0));
         }

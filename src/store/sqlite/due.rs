@@ -10,7 +10,7 @@ use super::{
     row, streams,
 };
 use crate::{
-    delivery::outbox::{Kind, PendingSet, Reading, Seq},
+    delivery::outbox::{OutboxQuery, PendingSet, Seq, SetKind},
     domain::{id::StreamId, time::Timestamp},
 };
 
@@ -54,7 +54,7 @@ pub(super) struct Read {
 pub(super) fn read(
     db: &Connection,
     id: &StreamId,
-    reading: &Reading,
+    reading: &OutboxQuery,
     now: Timestamp,
 ) -> rusqlite::Result<Read> {
     let Some(stream) = streams::key(db, id)? else { return Ok(Read::default()) };
@@ -64,15 +64,17 @@ pub(super) fn read(
     // Most streams have neither a control event nor one that failed: each is asked for once.
     let has_control =
         db.prepare_cached(HAS_CONTROL)?.query_row([stream], |row| row.get::<_, bool>(0))?;
-    let control = [Kind::Announcement, Kind::Control].into_iter().filter(|_| has_control);
-    for kind in control.chain([Kind::Event]) {
+    let control = [SetKind::Announcement, SetKind::Control].into_iter().filter(|_| has_control);
+    for kind in control.chain([SetKind::Event]) {
         let control = row::control(kind);
         if control < least {
             continue;
         }
         let (limit, retries) = match kind {
-            Kind::Event => (reading.fresh + reading.retries, reading.retries),
-            Kind::Control | Kind::Announcement => (Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2),
+            SetKind::Event => (reading.fresh + reading.retries, reading.retries),
+            SetKind::Control | SetKind::Announcement => {
+                (OutboxQuery::CONTROL_MAX, OutboxQuery::CONTROL_MAX / 2)
+            }
         };
         let next = heads.read(control, limit, retries)?;
         next_retry = [next_retry, next].into_iter().flatten().min();
@@ -85,7 +87,7 @@ pub(super) fn read(
     Ok(Read { sets, next_retry: next_retry.map(Timestamp::from_millis), unwanted })
 }
 
-fn busy(reading: &Reading) -> String {
+fn busy(reading: &OutboxQuery) -> String {
     let busy: Vec<i64> = reading.busy.iter().map(|seq| seq.0).collect();
     serde_json::to_string(&busy).expect("numbers are JSON")
 }

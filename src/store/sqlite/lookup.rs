@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{row, streams};
 use crate::{
-    delivery::outbox::{Kind, PendingSet, Seq},
+    delivery::outbox::{PendingSet, Seq, SetKind},
     domain::{
         id::{ProviderName, StreamId},
         subject::{
@@ -174,7 +174,7 @@ impl<'a> Judge<'a> {
     /// Those that are not to be sent.
     pub(super) fn unwanted(&mut self, sets: &[PendingSet]) -> rusqlite::Result<Vec<Seq>> {
         let mut unwanted = Vec::new();
-        for set in sets.iter().filter(|set| set.kind == Kind::Event) {
+        for set in sets.iter().filter(|set| set.kind == SetKind::Event) {
             if !self.wants(set)? {
                 unwanted.push(set.seq);
             }

@@ -6,7 +6,7 @@ use super::{lookup::Judge, row, streams};
 use crate::{
     delivery::{
         lane::Lane,
-        outbox::{Cursor, Disposition, Kind, PendingSet, Seq, Settlement},
+        outbox::{Cursor, Disposition, PendingSet, Seq, SetKind, Settlement},
     },
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{Acknowledged, Acknowledgement, Backlog, Polled, Waiting},
@@ -110,8 +110,11 @@ pub(super) fn read_pending(
     let mut read = db.prepare_cached(READ)?;
     let mut sets = Vec::new();
     let Cursor { announcement, control, event } = after;
-    let kinds =
-        [(Kind::Announcement, announcement), (Kind::Control, control), (Kind::Event, event)];
+    let kinds = [
+        (SetKind::Announcement, announcement),
+        (SetKind::Control, control),
+        (SetKind::Event, event),
+    ];
     let least = least(db, stream)?;
     let kinds = kinds.map(|(kind, after)| (row::control(kind), after));
     for (control, Seq(after)) in kinds.into_iter().filter(|(control, _)| least <= *control) {

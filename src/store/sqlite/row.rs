@@ -5,7 +5,7 @@ use std::error::Error;
 use rusqlite::{Row, types::Type};
 use serde::de::DeserializeOwned;
 
-use crate::{delivery::outbox::Kind, domain::time::Timestamp};
+use crate::{delivery::outbox::SetKind, domain::time::Timestamp};
 
 /// A row that does not hold what we once wrote into it.
 pub(super) fn unreadable(
@@ -37,17 +37,17 @@ pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// What stands for a kind in the outbox. The higher goes out first.
-pub(super) const fn control(kind: Kind) -> i64 {
+pub(super) const fn control(kind: SetKind) -> i64 {
     match kind {
-        Kind::Event => 0,
-        Kind::Control => 1,
-        Kind::Announcement => 2,
+        SetKind::Event => 0,
+        SetKind::Control => 1,
+        SetKind::Announcement => 2,
     }
 }
 
-pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<SetKind> {
     let number: i64 = row.get(column)?;
-    let kinds = [Kind::Event, Kind::Control, Kind::Announcement];
+    let kinds = [SetKind::Event, SetKind::Control, SetKind::Announcement];
     let kind = kinds.into_iter().find(|kind| control(*kind) == number);
     kind.ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number))
 }

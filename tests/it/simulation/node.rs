@@ -13,7 +13,7 @@ use ssfd::{
         fault::Fault,
         lane::Lane,
         machine::{Action, Change, Flow, StreamMachine},
-        outbox::{PendingSet, Reading, Seq, Settlement},
+        outbox::{OutboxQuery, PendingSet, Seq, Settlement},
         outcome::Outcome,
         pace::{HostPace, Load},
     },
@@ -68,7 +68,7 @@ pub(super) enum Call {
     /// The store does it, or fails.
     Read {
         to: Address,
-        reading: Reading,
+        reading: OutboxQuery,
     },
     ReadEnded {
         to: Address,
@@ -431,7 +431,7 @@ impl World {
         true
     }
 
-    fn read(&mut self, to: Address, reading: &Reading) {
+    fn read(&mut self, to: Address, reading: &OutboxQuery) {
         let now = self.agenda.now();
         if self.node.actor(to).is_none() {
             return;

@@ -10,7 +10,7 @@ use ssfd::{
     delivery::{
         lane::Lane,
         machine::Flow,
-        outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
+        outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
     },
     domain::{
         reason::Reason,
@@ -66,8 +66,8 @@ impl Config {
         }
     }
 
-    pub(super) fn lets_through(&self, kind: Kind) -> bool {
-        self.status == StreamStatus::Enabled || kind == Kind::Announcement
+    pub(super) fn lets_through(&self, kind: SetKind) -> bool {
+        self.status == StreamStatus::Enabled || kind == SetKind::Announcement
     }
 }
 
@@ -81,13 +81,13 @@ pub(super) struct Outbox {
     lanes: BTreeMap<(u8, Lane), VecDeque<Seq>>,
 }
 
-const KINDS: [Kind; 3] = [Kind::Announcement, Kind::Control, Kind::Event];
+const KINDS: [SetKind; 3] = [SetKind::Announcement, SetKind::Control, SetKind::Event];
 
-fn rank(kind: Kind) -> u8 {
+fn rank(kind: SetKind) -> u8 {
     match kind {
-        Kind::Announcement => 0,
-        Kind::Control => 1,
-        Kind::Event => 2,
+        SetKind::Announcement => 0,
+        SetKind::Control => 1,
+        SetKind::Event => 2,
     }
 }
 
@@ -112,7 +112,7 @@ impl Outbox {
     }
 
     /// The oldest of a lane that waits.
-    pub(super) fn head(&self, kind: Kind, lane: Lane) -> Option<Seq> {
+    pub(super) fn head(&self, kind: SetKind, lane: Lane) -> Option<Seq> {
         self.lanes.get(&(rank(kind), lane))?.front().copied()
     }
 
@@ -121,7 +121,7 @@ impl Outbox {
     }
 
     /// `false` if the stream does not take it.
-    pub(super) fn append(&mut self, lane: Lane, kind: Kind, now: Timestamp) -> bool {
+    pub(super) fn append(&mut self, lane: Lane, kind: SetKind, now: Timestamp) -> bool {
         let takes = self.config.as_ref().is_some_and(|c| c.status != StreamStatus::Disabled);
         let takes = takes && !self.removed.contains(&lane);
         if takes {
@@ -130,7 +130,7 @@ impl Outbox {
         takes
     }
 
-    fn insert(&mut self, lane: Lane, kind: Kind, now: Timestamp) {
+    fn insert(&mut self, lane: Lane, kind: SetKind, now: Timestamp) {
         let seq = Seq(i64::try_from(self.rows.len()).expect("few") + 1);
         let set = PendingSet {
             seq,
@@ -177,16 +177,16 @@ impl Outbox {
         heads.filter(move |set| config.is_some_and(|config| config.lets_through(set.kind)))
     }
 
-    pub(super) fn read_due(&mut self, reading: &Reading, now: Timestamp) -> Due {
+    pub(super) fn read_due(&mut self, reading: &OutboxQuery, now: Timestamp) -> Due {
         if self.config.as_ref().is_some_and(|config| config.flow() == Flow::All) {
             self.discard_removed(&reading.busy);
         }
         let mut sets = Vec::new();
         for kind in KINDS {
             let (limit, retries) = match kind {
-                Kind::Event => (reading.fresh + reading.retries, reading.retries),
-                Kind::Control | Kind::Announcement => {
-                    (Reading::CONTROL_MAX, Reading::CONTROL_MAX / 2)
+                SetKind::Event => (reading.fresh + reading.retries, reading.retries),
+                SetKind::Control | SetKind::Announcement => {
+                    (OutboxQuery::CONTROL_MAX, OutboxQuery::CONTROL_MAX / 2)
                 }
             };
             let free = self.heads().filter(|set| set.kind == kind);
@@ -249,8 +249,8 @@ impl Outbox {
         config.version += 1;
         config.status = to;
         config.reason = (to != StreamStatus::Enabled).then(|| reason.to_owned());
-        let announced = self.head(Kind::Announcement, OWN_LANE).is_some();
-        self.end_all(|set| set.kind == Kind::Announcement, Why::Withdrawn);
+        let announced = self.head(SetKind::Announcement, OWN_LANE).is_some();
+        self.end_all(|set| set.kind == SetKind::Announcement, Why::Withdrawn);
         if to.discards() {
             self.end_all(|_| true, Why::Disabled);
         }
@@ -258,8 +258,8 @@ impl Outbox {
             self.make_due();
         }
         match from.announced(to, by) {
-            Announce::Always => self.insert(OWN_LANE, Kind::Announcement, now),
-            Announce::Instead if announced => self.insert(OWN_LANE, Kind::Announcement, now),
+            Announce::Always => self.insert(OWN_LANE, SetKind::Announcement, now),
+            Announce::Instead if announced => self.insert(OWN_LANE, SetKind::Announcement, now),
             Announce::Instead | Announce::Never => {}
         }
     }

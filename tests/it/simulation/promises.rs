@@ -10,7 +10,7 @@ use ssfd::{
         fault::Fault,
         lane::Lane,
         machine::{Change, Flow},
-        outbox::{Disposition, Kind, PendingSet, Reading, Seq, Settlement},
+        outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
         outcome::{Blame, Outcome},
     },
     domain::{reason::Reason, status::StreamStatus, time::Timestamp},
@@ -85,7 +85,7 @@ impl Promises {
     pub(super) fn on_got(&mut self, stream: usize, set: &PendingSet) {
         let seen = &mut self.streams[stream];
         let answers = seen.sets.entry(set.seq).or_default();
-        if answers.got || set.kind != Kind::Event {
+        if answers.got || set.kind != SetKind::Event {
             answers.got = true;
             return;
         }
@@ -180,11 +180,11 @@ impl World {
 
         // P3, P4.
         let others = self.node.wire.values().filter(|wire| wire.stream == stream);
-        let (mut events, mut alone) = (usize::from(set.kind == Kind::Event), true);
+        let (mut events, mut alone) = (usize::from(set.kind == SetKind::Event), true);
         for other in others {
             let same = (other.set.kind, other.set.lane) == (set.kind, set.lane);
             assert!(!same, "stream {stream} sends {:?} beside {:?}", set.seq, other.set.seq);
-            events += usize::from(other.set.kind == Kind::Event);
+            events += usize::from(other.set.kind == SetKind::Event);
             alone = false;
         }
         assert!(events <= self.settings.in_flight_max, "stream {stream} has {events} in flight");
@@ -204,9 +204,9 @@ impl World {
     }
 
     /// P4: no more is in memory than the window holds.
-    pub(super) fn check_reading(&self, stream: usize, reading: &Reading) {
+    pub(super) fn check_reading(&self, stream: usize, reading: &OutboxQuery) {
         let kind = |seq: &Seq| self.outboxes[stream].row(*seq).set.kind;
-        let events = reading.busy.iter().filter(|seq| kind(seq) == Kind::Event).count();
+        let events = reading.busy.iter().filter(|seq| kind(seq) == SetKind::Event).count();
         let (others, asked) = (reading.busy.len() - events, reading.fresh + reading.retries);
         let max = self.settings.window_max;
         assert!(events + asked <= max, "stream {stream} holds {events} and reads {asked}");

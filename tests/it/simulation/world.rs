@@ -7,7 +7,7 @@ use std::{
 
 use ssfd::{
     delivery::{
-        breaker::BreakerSettings, fault::FaultSettings, lane::Lane, machine::Flow, outbox::Kind,
+        breaker::BreakerSettings, fault::FaultSettings, lane::Lane, machine::Flow, outbox::SetKind,
         pace::HostPace, retry::RetryPolicy, settings::DeliverySettings,
     },
     domain::{
@@ -196,7 +196,7 @@ impl World {
             let control = self.chance.happens(50);
             let lane = Lane::from_i64(i64::try_from(self.chance.number(1..=8)).expect("small"));
             let (lane, kind) =
-                if control { (OWN_LANE, Kind::Control) } else { (lane, Kind::Event) };
+                if control { (OWN_LANE, SetKind::Control) } else { (lane, SetKind::Event) };
             for stream in 0..self.outboxes.len() {
                 let wanted = !control || self.chance.happens(300);
                 if wanted && self.outboxes[stream].append(lane, kind, now) {

@@ -7,7 +7,7 @@ use super::*;
 /// What is read, and when the next retry is due.
 async fn read(
     store: &dyn Store,
-    reading: Reading,
+    reading: OutboxQuery,
     now: Timestamp,
 ) -> (Vec<PendingSet>, Option<Timestamp>) {
     let due = store.read_due(&id("st_1"), reading, now).await.expect("readable");
@@ -42,9 +42,9 @@ pub(super) async fn only_the_head_of_a_lane_is_read(backend: impl Backend) {
             .await;
     append_sets(&*store, vec![in_lane(1, set("st_2", "x"))]).await;
     assert_eq!(heads(&*store, NOW).await, "a1 b1 c1");
-    let limited = read(&*store, Reading { fresh: 2, ..Reading::default() }, NOW).await;
+    let limited = read(&*store, OutboxQuery { fresh: 2, ..OutboxQuery::default() }, NOW).await;
     assert_eq!(names(&limited.0), ["a1", "b1"]);
-    assert!(read(&*store, Reading::default(), NOW).await.0.is_empty());
+    assert!(read(&*store, OutboxQuery::default(), NOW).await.0.is_empty());
     drop(store);
     assert_eq!(heads(&*backend.open().await, NOW).await, "a1 b1 c1");
 
@@ -72,9 +72,9 @@ pub(super) async fn control_events_are_read_first_and_on_top(backend: impl Backe
     let control = |name| in_lane(9, control("st_1", name));
     append_sets(&*store, vec![control("c1"), control("c2")]).await;
     assert_eq!(heads(&*store, NOW).await, "c1 a1 b1");
-    assert_eq!(names(&read(&*store, Reading::default(), NOW).await.0), ["c1"]);
+    assert_eq!(names(&read(&*store, OutboxQuery::default(), NOW).await.0), ["c1"]);
     retry(&*store, "c1", later(5)).await;
-    assert_eq!(read(&*store, Reading::default(), NOW).await, (vec![], Some(later(5))));
+    assert_eq!(read(&*store, OutboxQuery::default(), NOW).await, (vec![], Some(later(5))));
     assert_eq!(heads(&*store, later(5)).await, "c1 a1 b1");
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn what_is_in_memory_is_passed_over(backend: impl Backend) {
     let store = with_events(&backend, &[("a1", 1), ("a2", 1), ("b1", 2), ("c1", 3)]).await;
     retry(&*store, "b1", NOW).await;
     let busy = vec![seq(&*store, "st_1", "a1").await, seq(&*store, "st_1", "b1").await];
-    let reading = Reading { busy, fresh: 1, retries: 1 };
+    let reading = OutboxQuery { busy, fresh: 1, retries: 1 };
     assert_eq!(names(&read(&*store, reading, NOW).await.0), ["c1"]);
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn retries_and_new_sets_share_the_places(backend: impl Backend)
         retry(&*store, &format!("f{n}"), later(9 - n)).await;
     }
     let share = async |retries, fresh| {
-        let reading = Reading { busy: vec![], fresh, retries };
+        let reading = OutboxQuery { busy: vec![], fresh, retries };
         names(&read(&*store, reading, later(9)).await.0).join(" ")
     };
     assert_eq!(share(2, 2).await, "f4 f3 n1 n2");

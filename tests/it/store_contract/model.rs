@@ -97,12 +97,12 @@ impl Model {
     fn outgoing(&mut self) -> Vec<&mut Kept> {
         let all = self.status == StreamStatus::Enabled;
         let mut outgoing = self.waiting();
-        outgoing.retain(|kept| all || kept.set.kind == Kind::Announcement);
+        outgoing.retain(|kept| all || kept.set.kind == SetKind::Announcement);
         // Stable, and so each kind stays in order.
         outgoing.sort_by_key(|kept| match kept.set.kind {
-            Kind::Announcement => 0,
-            Kind::Control => 1,
-            Kind::Event => 2,
+            SetKind::Announcement => 0,
+            SetKind::Control => 1,
+            SetKind::Event => 2,
         });
         outgoing
     }
@@ -110,7 +110,7 @@ impl Model {
     /// Returns how many SETs are discarded.
     fn turn(&mut self, to: StreamStatus, announcement: &Announcement) -> u64 {
         let before = self.waiting().len();
-        self.kept.retain(|kept| !(kept.waits && kept.set.kind == Kind::Announcement));
+        self.kept.retain(|kept| !(kept.waits && kept.set.kind == SetKind::Announcement));
         let left = self.waiting().len();
         if to == StreamStatus::Disabled {
             // Their `jti`s stay known.
@@ -176,7 +176,7 @@ impl Model {
         let mut due: Vec<_> = self.outgoing();
         due.retain(|kept| {
             let head = *heads.entry((kept.set.kind, kept.set.lane)).or_insert(kept.due_at);
-            kept.due_at <= now && (kept.set.kind != Kind::Event || head <= now)
+            kept.due_at <= now && (kept.set.kind != SetKind::Event || head <= now)
         });
         let more = limit < due.len();
         due.truncate(limit);
@@ -292,14 +292,14 @@ fn due<'a>(outgoing: &'a [&mut Kept], now: Timestamp) -> (Vec<&'a str>, Option<T
     let mut lanes = BTreeSet::new();
     let heads: Vec<&Kept> =
         outgoing.iter().map(|kept| &**kept).filter(|kept| lanes.insert(kept.set.lane)).collect();
-    let of = |kind: Kind| {
+    let of = |kind: SetKind| {
         let mut failed: Vec<_> = heads.iter().filter(|kept| kept.set.kind == kind).collect();
         failed.retain(|kept| kept.attempts != 0 && kept.due_at <= now);
         failed.sort_by_key(|kept| kept.due_at);
         let fresh = heads.iter().filter(move |kept| kept.set.kind == kind && kept.attempts == 0);
         failed.into_iter().chain(fresh)
     };
-    let due = of(Kind::Announcement).chain(of(Kind::Control)).chain(of(Kind::Event));
+    let due = of(SetKind::Announcement).chain(of(SetKind::Control)).chain(of(SetKind::Event));
     let due = due.map(|kept| kept.set.jti.as_str());
     let later = heads.iter().filter(|kept| kept.attempts != 0 && now < kept.due_at);
     (due.collect(), later.map(|kept| kept.due_at).min())

@@ -98,7 +98,7 @@ pub(super) async fn a_dead_letter_keeps_what_became_of_it(backend: impl Backend)
         claims: Some(set("st_1", "j1").claims),
         accepted_at: NOW,
         appended_at: NOW,
-        kind: Kind::Event,
+        kind: SetKind::Event,
         attempts: 2,
         state: dead(later(2), "expired", "the head of the answer"),
     };

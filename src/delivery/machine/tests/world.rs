@@ -61,9 +61,9 @@ pub(super) fn settings() -> DeliverySettings {
 
 fn row_kind(row: &Row) -> i64 {
     match row.set.kind {
-        Kind::Event => 0,
-        Kind::Control => 1,
-        Kind::Announcement => 2,
+        SetKind::Event => 0,
+        SetKind::Control => 1,
+        SetKind::Announcement => 2,
     }
 }
 
@@ -85,14 +85,14 @@ impl World {
         }
     }
 
-    pub(super) fn append(&mut self, lane: i64, kind: Kind) -> Seq {
+    pub(super) fn append(&mut self, lane: i64, kind: SetKind) -> Seq {
         let seq = self.insert(lane, kind);
-        let actions = self.machine.on_wake(kind != Kind::Event, self.now);
+        let actions = self.machine.on_wake(kind != SetKind::Event, self.now);
         self.take(actions);
         seq
     }
 
-    fn insert(&mut self, lane: i64, kind: Kind) -> Seq {
+    fn insert(&mut self, lane: i64, kind: SetKind) -> Seq {
         let seq = Seq(i64::try_from(self.rows.len()).expect("few") + 1);
         let set = PendingSet {
             seq,
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// As `Store::read_due` says.
-    fn read(&self, reading: &Reading) -> (Vec<PendingSet>, Option<Timestamp>) {
+    fn read(&self, reading: &OutboxQuery) -> (Vec<PendingSet>, Option<Timestamp>) {
         let heads = || {
             let rows = self.rows.values().map(|row| &row.set).filter(|set| {
                 self.stored.lets_through(set.kind)
@@ -171,15 +171,15 @@ impl World {
             rows.cloned()
         };
         let mut sets = Vec::new();
-        for kind in [Kind::Announcement, Kind::Control, Kind::Event] {
+        for kind in [SetKind::Announcement, SetKind::Control, SetKind::Event] {
             let due =
                 || heads().filter(move |set| set.kind == kind && !reading.busy.contains(&set.seq));
             let mut failed: Vec<_> =
                 due().filter(|set| set.attempts != 0 && set.due_at <= self.now).collect();
             failed.sort_by_key(|set| (set.due_at, set.seq));
             let (limit, retries) = match kind {
-                Kind::Event => (reading.fresh + reading.retries, reading.retries),
-                Kind::Control | Kind::Announcement => (Reading::CONTROL_MAX, 2),
+                SetKind::Event => (reading.fresh + reading.retries, reading.retries),
+                SetKind::Control | SetKind::Announcement => (OutboxQuery::CONTROL_MAX, 2),
             };
             failed.truncate(limit);
             let places = limit - failed.len().min(retries);
@@ -195,7 +195,7 @@ impl World {
         let of = |seq: &Seq| (self.rows[seq].set.lane, row_kind(&self.rows[seq]));
         let mut lanes: Vec<_> = self.attempts().iter().map(of).collect();
         let events =
-            self.attempts().iter().filter(|seq| self.rows[seq].set.kind == Kind::Event).count();
+            self.attempts().iter().filter(|seq| self.rows[seq].set.kind == SetKind::Event).count();
         assert!(events <= self.settings.in_flight_max, "{events} in flight");
         lanes.sort();
         assert!(lanes.is_sorted_by(|a, b| a < b), "two of one lane in flight");
@@ -206,7 +206,7 @@ impl World {
         }
         assert!(settle <= 1 && read <= 1, "{settle} recordings and {read} reads at a time");
         let window = self.machine.window.values();
-        let in_memory = window.filter(|slot| slot.set.kind == Kind::Event).count();
+        let in_memory = window.filter(|slot| slot.set.kind == SetKind::Event).count();
         assert_eq!(in_memory, self.machine.events);
         assert!(in_memory <= self.settings.window_max, "{in_memory} in the window");
         let under_way = settle + lanes.len();
@@ -298,10 +298,10 @@ impl World {
     /// The stream is changed, and perhaps that is announced, in place of what was before.
     pub(super) fn change(&mut self, flow: Flow, announced: bool) {
         for row in self.rows.values_mut() {
-            row.settled |= row.set.kind == Kind::Announcement;
+            row.settled |= row.set.kind == SetKind::Announcement;
         }
         if announced {
-            self.insert(CONTROL_LANE, Kind::Announcement);
+            self.insert(CONTROL_LANE, SetKind::Announcement);
         }
         (self.flow, self.stored) = (flow, flow);
         let actions = self.machine.on_changed(Change::Stream, flow, self.now);

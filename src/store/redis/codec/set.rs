@@ -17,7 +17,7 @@ use super::{Parts, time, unreadable};
 use crate::{
     delivery::{
         lane::Lane,
-        outbox::{Kind, NewSet},
+        outbox::{NewSet, SetKind},
     },
     domain::{id::Jti, time::Timestamp},
     store::StoreError,
@@ -25,7 +25,7 @@ use crate::{
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::redis) struct SetRecord {
-    pub(in crate::store::redis) kind: Kind,
+    pub(in crate::store::redis) kind: SetKind,
     pub(in crate::store::redis) lane: Lane,
     pub(in crate::store::redis) appended_at: Timestamp,
     pub(in crate::store::redis) accepted_at: Timestamp,
@@ -35,11 +35,11 @@ pub(in crate::store::redis) struct SetRecord {
     pub(in crate::store::redis) claims: Option<Arc<str>>,
 }
 
-pub(in crate::store::redis) fn kind(kind: Kind) -> &'static str {
+pub(in crate::store::redis) fn kind(kind: SetKind) -> &'static str {
     match kind {
-        Kind::Event => "0",
-        Kind::Control => "1",
-        Kind::Announcement => "2",
+        SetKind::Event => "0",
+        SetKind::Control => "1",
+        SetKind::Announcement => "2",
     }
 }
 
@@ -85,9 +85,9 @@ impl SetRecord {
         const WHAT: &str = "a SET";
         let mut parts = Parts::of(record, WHAT)?;
         let kind = match parts.text(1)? {
-            "0" => Kind::Event,
-            "1" => Kind::Control,
-            "2" => Kind::Announcement,
+            "0" => SetKind::Event,
+            "1" => SetKind::Control,
+            "2" => SetKind::Announcement,
             _ => return Err(unreadable(WHAT)),
         };
         let lane = u64::from_str_radix(parts.text(16)?, 16).map_err(|_| unreadable(WHAT))?;
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 3] = [Kind::Event, Kind::Control, Kind::Announcement];
+    const KINDS: [SetKind; 3] = [SetKind::Event, SetKind::Control, SetKind::Announcement];
 
     fn any_record() -> impl Strategy<Value = SetRecord> {
         let jti = "[A-Za-z0-9._~-]{1,128}";
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn the_head_is_as_the_scripts_read_it() {
         let record = SetRecord {
-            kind: Kind::Control,
+            kind: SetKind::Control,
             lane: Lane::from_i64(-2),
             appended_at: Timestamp::from_millis(7),
             accepted_at: Timestamp::from_millis(5),
