@@ -2,6 +2,7 @@
 //! out. No async, no IO, no clock, no randomness.
 
 pub mod breaker;
+pub mod courier;
 pub mod fault;
 pub mod lane;
 pub mod machine;

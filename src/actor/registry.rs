@@ -7,21 +7,26 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, dev::SendError};
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use crate::{
-    actor::stream::{Drain, Environment, StreamActor, Wake},
+    actor::stream::{Drain, Environment, Report, StreamActor, Wake},
     clock,
-    delivery::machine::Flow,
+    delivery::{courier::CourierReport, machine::Flow},
     domain::id::StreamId,
     store::{
         StoreError,
         slot::{Slot, SlotSet},
     },
 };
+
+/// How long an actor has to say how it stands.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Stream id → actor. An actor exists while its stream has SETs to push and for a while after, so
 /// that a registered stream without work costs nothing here.
@@ -86,6 +91,13 @@ impl Registry {
         // again.
         actor.try_send(Wake { control }).ok()?;
         Some(actor)
+    }
+
+    /// Asks the actor of a stream how the pushing stands. `None` if no actor is at work here, which is
+    /// so while the stream has nothing to push, or if the actor does not answer within a second.
+    pub async fn report(&self, id: &StreamId) -> Option<CourierReport> {
+        let actor = self.actors().get(id).cloned()?;
+        timeout(REPORT_TIMEOUT, actor.send(Report)).await.ok()?.ok()
     }
 
     /// Looks in these slots for work whose wake-up was lost, and forgets actors that are gone.

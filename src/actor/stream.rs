@@ -6,8 +6,8 @@ mod signatures;
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture,
-    SpawnHandle, StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
+    ResponseFuture, SpawnHandle, StreamHandler, WrapFuture,
 };
 use futures_util::{StreamExt as _, stream::poll_fn};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,7 @@ use crate::{
     clock,
     cluster::lease::Lease,
     delivery::{
+        courier::{CourierReport, RoomReport},
         fault::Fault,
         machine::{Action, Change, Flow, StreamMachine},
         outbox::{OutboxQuery, Settlement},
@@ -118,6 +119,11 @@ pub struct Wake {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
+
+/// Asks how the pushing of the stream stands.
+#[derive(Debug, Message)]
+#[rtype(result = "CourierReport")]
+pub struct Report;
 
 impl StreamActor {
     pub fn new(stream: &StreamConfig, environment: Arc<Environment>) -> Self {
@@ -406,6 +412,16 @@ impl Handler<Granted> for StreamActor {
         }
         let actions = self.machine.on_tick(clock::now());
         self.perform(actions, ctx);
+    }
+}
+
+impl Handler<Report> for StreamActor {
+    type Result = MessageResult<Report>;
+
+    fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let awaited = usize::from(self.awaiting_room.is_some());
+        let room = RoomReport { held: self.granted.len(), awaited };
+        MessageResult(self.machine.report(room, !self.draining.is_empty()))
     }
 }
 

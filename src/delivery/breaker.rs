@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::Timestamp;
+use crate::{delivery::courier::BreakerReport, domain::time::Timestamp};
 
 /// When the breaker of a stream opens, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,15 @@ impl Breaker {
             State::Open { span, .. } | State::Probing { span } => {
                 self.settings.open_for_max <= span
             }
+        }
+    }
+
+    /// How it stands, for an operator.
+    pub fn report(&self) -> BreakerReport {
+        match self.state {
+            State::Closed { .. } => BreakerReport::Closed,
+            State::Open { until, .. } => BreakerReport::Open { until },
+            State::Probing { .. } => BreakerReport::Probing,
         }
     }
 

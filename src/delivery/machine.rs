@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use crate::{
     delivery::{
         breaker::Breaker,
+        courier::{CourierReport, LastOutcome, RoomReport},
         fault::{Fault, Faults},
         lane::Lane,
         outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
@@ -148,6 +149,8 @@ pub struct StreamMachine {
     unrecorded: Vec<Settlement>,
     recording: Vec<Settlement>,
     tick_at: Option<Timestamp>,
+    last_outcome: Option<LastOutcome>,
+    last_success: Option<Timestamp>,
 }
 
 impl StreamMachine {
@@ -171,6 +174,8 @@ impl StreamMachine {
             unrecorded: Vec::new(),
             recording: Vec::new(),
             tick_at: None,
+            last_outcome: None,
+            last_success: None,
             settings,
         }
     }
@@ -212,6 +217,23 @@ impl StreamMachine {
     /// Whether the endpoint is not reached at present, and only probed.
     pub fn is_cut_off(&self) -> bool {
         self.breaker.is_open()
+    }
+
+    /// How the work stands, for an operator; the caller knows of the room and of a drain.
+    pub fn report(&self, room: RoomReport, draining: bool) -> CourierReport {
+        let in_flight = self.window.values().filter(|slot| slot.state == State::InFlight).count();
+        CourierReport {
+            window: self.window.len(),
+            in_flight,
+            ready: self.ready_control.len() + self.ready_events.len(),
+            breaker: self.breaker.report(),
+            slowdown: self.slowdown.report(self.settings.in_flight_max),
+            room,
+            next_retry: self.next_retry,
+            last_outcome: self.last_outcome.clone(),
+            last_success: self.last_success,
+            draining,
+        }
     }
 
     /// There may be new SETs in the outbox; `control` if one of them is a control event.
@@ -328,6 +350,10 @@ impl StreamMachine {
         let slot = self.window.get_mut(&seq).expect("a SET in flight stays in the window");
         debug_assert_eq!(slot.state, State::InFlight);
         self.in_flight -= usize::from(slot.set.kind == SetKind::Event);
+        self.last_outcome = Some(LastOutcome::of(outcome, now));
+        if matches!(outcome, Outcome::Accepted { .. }) {
+            self.last_success = Some(now);
+        }
         match outcome {
             Outcome::Accepted { .. } | Outcome::Refused(_) => {
                 self.slowdown.on_succeeded();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{delivery::settings::DeliverySettings, domain::time::Timestamp};
+use crate::{
+    delivery::{courier::SlowdownReport, settings::DeliverySettings},
+    domain::time::Timestamp,
+};
 
 /// The slow-down of one stream. Failures in a row leave fewer and fewer attempts room, down to one in
 /// each interval: what they take is left to streams that get their SETs across. Unlike a breaker it
@@ -49,6 +52,14 @@ impl Slowdown {
     /// Whether attempts have failed for as long as the longest wait for a probe.
     pub fn lasts(&self, now: Timestamp) -> bool {
         self.is_on() && self.since + self.long <= now
+    }
+
+    /// How far attempts are slowed down, if they are; `in_flight_max` may start otherwise.
+    pub fn report(&self, in_flight_max: usize) -> Option<SlowdownReport> {
+        self.is_on().then(|| SlowdownReport {
+            failures: self.failures,
+            in_flight_max: self.leaves(in_flight_max),
+        })
     }
 
     fn is_on(&self) -> bool {

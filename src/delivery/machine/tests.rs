@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use self::world::{CONTROL_LANE, Pending, World, settings};
 use super::*;
 use crate::{
-    delivery::{lane::Lane, outcome::FailureClass},
+    delivery::{courier::BreakerReport, lane::Lane, outcome::FailureClass},
     domain::set_error::SetError,
 };
 
@@ -304,6 +304,20 @@ fn an_endpoint_out_of_reach_is_probed_by_one_set_at_a_time() {
     world.drain_but_attempts();
     assert_eq!(world.attempts().len(), 3);
     world.finish();
+}
+
+#[test]
+fn a_report_tells_why_nothing_goes_out() {
+    let mut world = World::new(settings());
+    for lane in 0..10 {
+        world.append(lane, SetKind::Event);
+    }
+    world.run(|_| failed(FailureClass::Connect));
+    let report = world.machine.report(RoomReport::default(), false);
+    let until = world.now + world.settings.breaker.open_for;
+    assert_eq!(report.breaker, BreakerReport::Open { until });
+    assert_eq!((report.in_flight, report.last_success), (0, None));
+    assert_eq!(report.last_outcome.map(|last| last.class), Some("connect"));
 }
 
 /// One that was not tried by itself is given up by its age like the others, once the endpoint has
