@@ -1,5 +1,5 @@
-//! One TLS and crypto provider, aws-lc-rs, in all that is linked. `deny.toml` says it too; here it
-//! holds where cargo-deny is missing.
+//! Checks that all linked packages use one TLS and crypto provider, aws-lc-rs. `deny.toml` says the
+//! same, but cargo-deny is not installed everywhere.
 
 use std::{collections::BTreeSet, env, process::Command};
 
@@ -14,8 +14,8 @@ fn aws_lc_rs_is_the_only_crypto_provider() {
     }
 }
 
-/// The packages that the daemon is made of on this platform. `Cargo.lock` would not do: it lists
-/// what other platforms and features that are off would need as well.
+/// Returns the names of the packages that the daemon consists of on this platform. `Cargo.lock`
+/// lists more: also the packages of other platforms and of disabled features.
 fn linked() -> BTreeSet<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)

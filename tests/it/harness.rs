@@ -1,5 +1,15 @@
-//! What the tests of the whole daemon stand on: a redis-server, the daemon, Receivers and clients,
-//! all of them real, and a set of its own for each test, so that the tests run side by side.
+//! Starts everything that a test of the whole daemon talks to. Each test has servers, folders and
+//! ports of its own, so that the tests can run side by side.
+//!
+//! - `daemon` builds the daemon as `main` does; `command` runs the command line; `operator` calls
+//!   the admin API.
+//! - `receiver` is a push endpoint that a test scripts; `caller` and `streams` are a Receiver's
+//!   requests to the daemon; `polling` and `subjects` add polls and subjects.
+//! - `events` are the events that a publisher sends; `sample` collects SETs of every kind.
+//! - `redis`, `redis_cluster`, `redis_sentinel` and `authorization_server` are servers that the
+//!   daemon depends on; `proxy` stalls or cuts the connection to one.
+//! - `scene` combines a daemon, a Receiver, a publisher and one stream: most tests of delivery
+//!   start from it.
 
 pub(crate) mod authorization_server;
 pub(crate) mod caller;
@@ -23,11 +33,11 @@ use std::{future::Future, path::PathBuf, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// After so long a test gives up. No test takes nearly as long; a machine that is short of cores
-/// may.
+/// The time after which a test gives up. No test needs nearly as long, unless the machine is short
+/// of cores.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A file of `tests/data/keys` for each algorithm.
+/// For each signing algorithm, a private key in `tests/data/keys`.
 pub(crate) const KEYS: [(&str, &str); 5] = [
     ("RS256", "test-rsa-2048-pkcs8.pem"),
     ("ES256", "test-p256-pkcs8.pem"),
@@ -36,18 +46,18 @@ pub(crate) const KEYS: [(&str, &str); 5] = [
     ("EdDSA", "test-ed25519-pkcs8.pem"),
 ];
 
-/// A file of `tests/data/keys`.
+/// Returns the path of a file in `tests/data/keys`.
 pub(crate) fn test_key(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/data/keys", name].iter().collect()
 }
 
-/// What `future` comes to, which must not take for ever.
+/// Awaits `future` and returns its output. Panics after [`DEADLINE`] with `what` as the reason.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let output = timeout(DEADLINE, future).await;
     output.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
 }
 
-/// Returns once `holds` says so, and fails if it never does.
+/// Returns once `holds` returns true. Panics after [`DEADLINE`] with `what` as the reason.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let mut tick = interval(Duration::from_millis(5));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

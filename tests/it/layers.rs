@@ -1,5 +1,5 @@
-//! Reads the sources and holds them to the order of `src/lib.rs`: each module may use those above it
-//! and none below. What is absent from a layer is checked with it.
+//! Holds the sources to the order of `src/lib.rs`: a module may use the modules above it and none
+//! below. Also checks the names that must not appear in a layer, such as `async` in `domain`.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use crate::source::{paths, tokens};
 
 const LINES_MAX: usize = 600;
 
-/// Of `std::net`, what is a value and no socket.
+/// The names of `std::net` that are plain values and open no socket.
 const NET_VALUES: [&str; 4] = ["IpAddr", "Ipv4Addr", "Ipv6Addr", "AddrParseError"];
 
 #[test]
@@ -31,11 +31,11 @@ fn each_module_uses_only_those_above_it() {
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));
 }
 
-/// The modules of the crate, from the ground up.
+/// The modules of the crate, from the lowest layer to the highest.
 struct Order(Vec<String>);
 
 impl Order {
-    /// The order is the one in which `lib.rs` declares them.
+    /// Reads the order from the `pub mod` declarations of `lib.rs`.
     fn of(lib: &str) -> Self {
         let tokens = tokens(lib);
         let modules = tokens.windows(4).filter_map(|window| match window {
@@ -47,19 +47,20 @@ impl Order {
         Self(modules.collect())
     }
 
-    /// Where a module stands; what is not in the list, as `main`, stands above all.
+    /// Returns the position of a module. A module that is not in the list, such as `main`, is above
+    /// all others.
     fn rank(&self, module: &str) -> usize {
         self.0.iter().position(|m| m == module).unwrap_or(self.0.len())
     }
 
-    /// What is wrong with one file of `module`, and where.
+    /// Returns the violations in one file of `module`, each with its line.
     fn violations(&self, module: &str, text: &str) -> Vec<(usize, String)> {
         let tokens = tokens(text);
         let mut violations = Vec::new();
 
         for (line, path) in paths(&tokens, "crate") {
             let used = path.split("::").nth(1).unwrap_or_default();
-            // Not in the list: a macro or a re-export of the crate's root.
+            // A name that is not in the list is a macro or a re-export of the crate root.
             if self.0.iter().any(|m| m == used) && self.rank(module) < self.rank(used) {
                 violations.push((line, format!("{module} uses {path}, which comes later")));
             }
@@ -93,14 +94,14 @@ impl Order {
     }
 }
 
-/// `domain` for `domain.rs` and for all in `domain/`.
+/// Returns `domain` for `domain.rs` and for every file in `domain/`.
 fn module_of(name: &Path) -> String {
     let first = name.components().next().expect("a file has a name").as_os_str();
     Path::new(first).with_extension("").to_str().expect("modules are named in ASCII").to_owned()
 }
 
-/// All sources in a folder and those below it.
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// Returns all Rust sources in a folder and its subfolders.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry of it").path();

@@ -1,4 +1,13 @@
-//! The integration tests: one binary, a module for each resource.
+//! The integration tests, in one binary with a module for each resource.
+//!
+//! - `harness` starts what the tests talk to, `scripted_server` is an HTTP server that answers by a
+//!   script, and `source` reads Rust source.
+//! - `spec` has one test for each requirement of the specifications; `store_contract` runs one
+//!   suite on every store; `simulation` drives the state machines from a printed seed; `crash`
+//!   interrupts real processes.
+//! - `layers`, `dependencies`, `instructions` and `prose` guard the code itself: the order of its
+//!   modules, its dependencies, its cost and its comments.
+//! - Every other module tests one resource or command of the daemon.
 
 mod cluster;
 mod command_line;
@@ -15,6 +24,7 @@ mod oauth;
 mod openapi;
 mod operating;
 mod poll;
+mod prose;
 mod publish_http;
 mod push;
 mod push_client;

@@ -1,4 +1,4 @@
-//! An HTTP server, with TLS or without, that a test scripts, request by request.
+//! An HTTP server, with TLS or without, whose answers a test scripts, request by request.
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
 use std::{
@@ -29,13 +29,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
     With(Response<Full<Bytes>>),
-    /// The same, once the gate is open.
+    /// The response is sent once the gate is open.
     Behind(Gate, Response<Full<Bytes>>),
-    /// The connection is closed, or the HTTP/2 stream reset.
+    /// The connection is closed, or the HTTP/2 stream is reset.
     Nothing,
     /// The request stays open.
     Never,
@@ -65,7 +65,7 @@ impl Reply {
     }
 }
 
-/// Keeps answers back until a test opens it; then it stays open.
+/// Holds answers back until a test opens it. An open gate stays open.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<watch::Sender<bool>>);
 
@@ -91,14 +91,14 @@ pub(crate) struct Seen {
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Counts the connections from 0.
+    /// The number of the connection, counted from 0.
     pub(crate) connection: usize,
 }
 
-/// Answers the n-th request, from 0, by its script.
+/// Answers the n-th request, counted from 0.
 type Script = Arc<dyn Fn(usize, &Seen) -> Reply + Send + Sync>;
 
-/// A server on loopback; with TLS its certificate is for `localhost`.
+/// A server on loopback. With TLS, its certificate is for `localhost`.
 pub(crate) struct Endpoint {
     address: SocketAddr,
     scheme: &'static str,
@@ -122,7 +122,7 @@ impl Drop for Endpoint {
 }
 
 impl Endpoint {
-    /// Speaks TLS and offers `protocols` by ALPN.
+    /// Starts a server with TLS that offers `protocols` by ALPN.
     pub(crate) async fn start(
         protocols: &[&str],
         script: impl Fn(usize) -> Reply + Send + Sync + 'static,
@@ -130,7 +130,7 @@ impl Endpoint {
         Self::start_tls(protocols, move |n, _| script(n)).await
     }
 
-    /// Speaks TLS; the script sees each request.
+    /// Starts a server with TLS whose script sees each request.
     pub(crate) async fn start_tls(
         protocols: &[&str],
         script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
@@ -144,7 +144,7 @@ impl Endpoint {
         Self::listen(Some(tls), folder, Arc::new(script)).await
     }
 
-    /// Speaks plain HTTP/1.1.
+    /// Starts a server for plain HTTP/1.1.
     pub(crate) async fn start_plain(
         script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -165,7 +165,7 @@ impl Endpoint {
         Self { address, scheme, folder, state, accepting }
     }
 
-    /// An URL whose host the certificate names.
+    /// Returns a URL whose host is the name in the certificate.
     pub(crate) fn url(&self, target: &str) -> String {
         format!("{}://localhost:{}{target}", self.scheme, self.address.port())
     }
@@ -174,7 +174,7 @@ impl Endpoint {
         format!("{}://{}{target}", self.scheme, self.address)
     }
 
-    /// A PEM file with the authority that vouches for this server.
+    /// Returns a PEM file with the authority that issued the certificate of this server.
     pub(crate) fn roots(&self) -> PathBuf {
         self.folder.path().join("roots.pem")
     }
@@ -187,7 +187,7 @@ impl Endpoint {
         self.state.seen.lock().unwrap().clone()
     }
 
-    /// Closes all connections without a word.
+    /// Closes all connections without an answer.
     pub(crate) fn close_connections(&self) {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             connection.abort();
@@ -207,7 +207,7 @@ async fn serve(tcp: TcpStream, acceptor: Option<TlsAcceptor>, state: Arc<State>)
     let connection = state.accepted.fetch_add(1, Ordering::SeqCst);
     let service = service_fn(move |request| answer(request, connection, Arc::clone(&state)));
     let (h1, h2) = (http1::Builder::new(), http2::Builder::new(TokioExecutor::new()));
-    // A connection that breaks off is part of many a script.
+    // Many scripts break the connection off, so an error here is expected.
     let _ended = match acceptor {
         None => h1.serve_connection(TokioIo::new(tcp), service).await,
         Some(acceptor) => {

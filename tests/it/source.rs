@@ -1,14 +1,14 @@
-//! Rust source as far as `layers.rs` has to understand it: words without comments and literals, and
-//! the paths that they spell.
+//! A reader of Rust source that knows as much as `layers.rs`, `prose.rs` and `spec.rs` need: words
+//! without comments and literals, the paths that the words spell, and blocks of comments.
 
-/// A word or a single sign of the source, and the line it stands in.
+/// A word or a single sign of the source, and its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
     pub(crate) text: &'a str,
     pub(crate) line: usize,
 }
 
-/// The tokens of `source`, less comments and literals.
+/// Returns the tokens of `source`, without comments and literals.
 pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let (mut rest, mut line) = (source, 1);
@@ -26,7 +26,35 @@ pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The bytes of the comment, literal, word or sign that `rest` begins with.
+/// Returns the text of each block of line comments, with its line. A block is comments of one kind
+/// (`//`, `///`, `//!`) on consecutive lines.
+pub(crate) fn comment_blocks(source: &str) -> Vec<(usize, String)> {
+    let mut blocks: Vec<(usize, String)> = Vec::new();
+    let (mut rest, mut line) = (source, 1);
+    // The kind of the last comment, while only white space has followed it; and its line.
+    let mut open: Option<(&str, usize)> = None;
+    while !rest.is_empty() {
+        let (text, after) = rest.split_at(token_length(rest));
+        if let Some(kind) = ["///", "//!", "//"].into_iter().find(|kind| text.starts_with(kind)) {
+            let content = text[kind.len()..].trim();
+            match blocks.last_mut() {
+                Some((_, block)) if open == Some((kind, line - 1)) => {
+                    block.push(' ');
+                    block.push_str(content);
+                }
+                _ => blocks.push((line, content.to_owned())),
+            }
+            open = Some((kind, line));
+        } else if !text.trim().is_empty() {
+            open = None;
+        }
+        line += text.matches('\n').count();
+        rest = after;
+    }
+    blocks
+}
+
+/// Returns the length in bytes of the comment, literal, word or sign that `rest` begins with.
 fn token_length(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     let first = rest.chars().next().map_or(1, char::len_utf8);
@@ -35,7 +63,7 @@ fn token_length(rest: &str) -> usize {
         b'/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
         b'/' if rest.starts_with("/*") => comment_length(rest),
         b'"' => string_length(rest),
-        // A char, unless it is a lifetime: those have no second quote.
+        // A quote begins a char or a lifetime. A lifetime has no second quote.
         b'\'' if bytes.get(1) == Some(&b'\\') => {
             rest[3..].find('\'').map_or(rest.len(), |end| end + 4)
         }
@@ -56,7 +84,7 @@ fn token_length(rest: &str) -> usize {
     }
 }
 
-/// Block comments nest.
+/// Returns the length of a block comment. Block comments nest.
 fn comment_length(rest: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     loop {
@@ -89,7 +117,8 @@ fn string_length(rest: &str) -> usize {
     rest.len()
 }
 
-/// What follows the `r` of a raw string, or of a raw identifier as in `r#type`.
+/// Returns the length of the rest of a raw string after its `r`, or of a raw identifier such as
+/// `r#type`.
 fn raw_length(rest: &str) -> usize {
     let hashes = rest.bytes().take_while(|b| *b == b'#').count();
     if !rest[hashes..].starts_with('"') {
@@ -100,7 +129,7 @@ fn raw_length(rest: &str) -> usize {
     rest[inside..].find(&close).map_or(rest.len(), |end| inside + end + close.len())
 }
 
-/// All paths that begin with `root`, in `use` and elsewhere, groups taken apart:
+/// Returns all paths that begin with `root`, in `use` and elsewhere. Groups are expanded:
 /// `root::{a::B, c::{self, D}}` is `root::a::B`, `root::c::self` and `root::c::D`.
 pub(crate) fn paths(tokens: &[Token<'_>], root: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
@@ -117,7 +146,7 @@ fn separator(tokens: &[Token<'_>], at: usize) -> bool {
     matches!(tokens.get(at..at + 2), Some([a, b]) if a.text == ":" && b.text == ":")
 }
 
-/// Reads the rest of a path whose beginning is `path`; returns where it ends.
+/// Reads the rest of a path whose beginning is `path`. Returns the position after it.
 fn follow(
     tokens: &[Token<'_>],
     mut at: usize,
@@ -130,7 +159,7 @@ fn follow(
         while let Some(token) = tokens.get(at) {
             at = match token.text {
                 "}" => return at + 1,
-                // The name behind an `as` is no path.
+                // The name after `as` is no path.
                 "as" => at + 2,
                 "," => at + 1,
                 _ => follow(tokens, at, path, found).max(at + 1),
@@ -184,6 +213,14 @@ mod tests {
         );
         check("fn f<'a>(x: &'a str) { '\\u{e9}'; 'é'; crate::a::b() }", &["crate::a::b"]);
         check("let r#type = crate::a;", &["crate::a"]);
+    }
+
+    #[test]
+    fn comments_of_one_kind_on_consecutive_lines_are_a_block() {
+        let source =
+            "//! One\n//! two.\n\n//! Three.\n/// Four\nlet a = \"// no\"; // five\n// six";
+        let expected = [(1, "One two."), (4, "Three."), (5, "Four"), (6, "five six")];
+        assert_eq!(comment_blocks(source), expected.map(|(line, text)| (line, text.to_owned())));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! An authorization server that is not ours, over TLS.
+//! An authorization server of a third party, over TLS: it publishes keys, signs access tokens and
+//! answers introspection requests as a test scripts it.
 
 use std::{
     path::Path,
@@ -25,12 +26,12 @@ use super::{
 };
 use crate::scripted_server::{Endpoint, Reply, Seen};
 
-/// The issuer of its tokens.
+/// The issuer of the tokens that the server signs.
 pub(crate) const SERVER: &str = "https://as.example";
-/// A client that it knows, and that is the Receiver `rx` to the daemon.
+/// An OAuth client of the server. The daemon knows it as the Receiver `rx`.
 pub(crate) const CLIENT: &str = "0oaRx";
 
-/// A key of the server's.
+/// A signing key of the server.
 pub(crate) struct Key {
     algorithm: Algorithm,
     private: EncodingKey,
@@ -54,12 +55,12 @@ impl Key {
         json!({"typ": "at+jwt", "alg": format!("{:?}", self.algorithm), "kid": self.jwk["kid"]})
     }
 
-    /// A valid token of [`CLIENT`].
+    /// Signs a valid token of [`CLIENT`].
     pub(crate) fn token(&self) -> String {
         self.sign(&self.header(), &claims())
     }
 
-    /// A valid token but for one claim; without a value it is left out.
+    /// Signs a token that is valid except for one claim. With `None` the claim is left out.
     pub(crate) fn token_with(&self, claim: &str, value: Option<Value>) -> String {
         let mut claims = claims();
         match value {
@@ -81,13 +82,13 @@ fn jwk(pem: &[u8]) -> Value {
     serde_json::to_value(key.public_jwk()).expect("JSON")
 }
 
-/// Header and claims as they are signed.
+/// Encodes header and claims as the bytes that a JWS signs.
 pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
     let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
     format!("{}.{}", encode(header), encode(claims))
 }
 
-/// The claims of a valid token of [`CLIENT`].
+/// Returns the claims of a valid token of [`CLIENT`].
 pub(crate) fn claims() -> Value {
     let now = clock::now().as_secs();
     json!({
@@ -97,14 +98,14 @@ pub(crate) fn claims() -> Value {
     })
 }
 
-/// The server itself: what it publishes and answers can be changed while it stands.
+/// A running authorization server. A test can change its answers while it runs.
 pub(crate) struct AuthorizationServer {
     endpoint: Endpoint,
     reply: Arc<Mutex<Reply>>,
 }
 
 impl AuthorizationServer {
-    /// It answers every request so.
+    /// Starts a server that gives this reply to every request.
     pub(crate) async fn answering(reply: Reply) -> Self {
         let reply = Arc::new(Mutex::new(reply));
         let current = Arc::clone(&reply);
@@ -112,7 +113,7 @@ impl AuthorizationServer {
         Self { endpoint: Endpoint::start_tls(&["h2", "http/1.1"], script).await, reply }
     }
 
-    /// It publishes these keys.
+    /// Starts a server that publishes these keys.
     pub(crate) async fn publishing(keys: &[&Key]) -> Self {
         Self::answering(jwks(keys)).await
     }
@@ -129,7 +130,8 @@ impl AuthorizationServer {
         self.endpoint.seen()
     }
 
-    /// What a provider is told of it: its keys, and [`CLIENT`].
+    /// Returns the settings by which a provider trusts this server: its issuer, its keys and
+    /// [`CLIENT`].
     pub(crate) fn settings(&self) -> OauthSettings {
         OauthSettings {
             jwks: Some(self.endpoint.url("/jwks")),
@@ -138,7 +140,7 @@ impl AuthorizationServer {
         }
     }
 
-    /// The same, for a server that is asked about each token.
+    /// Returns the settings by which a provider asks this server about each token (RFC 7662).
     pub(crate) fn introspecting(&self, secret_file: &Path) -> OauthSettings {
         let mut settings = self.settings();
         settings.jwks = None;
@@ -149,7 +151,7 @@ impl AuthorizationServer {
     }
 }
 
-/// A server that is known, with [`CLIENT`] for its only one.
+/// Returns the settings of a provider that trusts [`SERVER`] and knows [`CLIENT`] alone.
 pub(crate) fn settings() -> OauthSettings {
     let mut settings = OauthSettings { issuer: Some(SERVER.into()), ..OauthSettings::default() };
     let client = ClientSettings {
@@ -166,13 +168,13 @@ fn jwks(keys: &[&Key]) -> Reply {
     Reply::full(200, &[("content-type", "application/json")], &json!({"keys": keys}).to_string())
 }
 
-/// Has [`PROVIDER`] take the tokens of a server with these settings.
+/// Makes [`PROVIDER`] accept the tokens of a server with these settings.
 pub(crate) fn trust(config: &mut Config, settings: OauthSettings) {
     let provider = PROVIDER.parse().expect("a name");
     config.providers.get_mut(&provider).expect("it is there").oauth = settings;
 }
 
-/// A daemon that trusts a server with one key.
+/// Starts a daemon that trusts a server with one key.
 pub(crate) async fn trusting(key: &Key) -> (Daemon, AuthorizationServer) {
     trusting_with(key, |_| {}).await
 }
@@ -187,7 +189,7 @@ pub(crate) async fn trusting_with(
     (Daemon::with(|config| trust(config, settings)).await, server)
 }
 
-/// What the server answers when it is asked about a live token of [`CLIENT`].
+/// Returns the introspection response for an active token of [`CLIENT`] (RFC 7662 §2.2).
 pub(crate) fn active() -> Value {
     json!({"active": true, "client_id": CLIENT, "aud": ISSUER, "iss": SERVER,
         "scope": "ssf.manage", "token_type": "Bearer"})
@@ -203,7 +205,7 @@ pub(crate) fn json_reply(answer: &Value) -> Reply {
     Reply::full(200, &[("content-type", "application/json")], &answer.to_string())
 }
 
-/// A daemon that asks a server which answers so.
+/// Starts a daemon that introspects each token at a server which gives this reply.
 pub(crate) async fn asking(
     reply: Reply,
     change: impl FnOnce(&mut OauthSettings),
@@ -218,19 +220,19 @@ pub(crate) async fn asking(
 }
 
 impl Daemon {
-    /// Lists the streams of whoever bears this token.
+    /// Lists the streams of the Receiver that holds this token.
     pub(crate) async fn list_with(&self, token: &str) -> Answer {
         get(&self.provider_url(PROVIDER, "/ssf/streams")).bearer(token).send().await
     }
 
-    /// Creates a stream.
+    /// Creates a stream with this token.
     pub(crate) async fn create_with(&self, token: &str) -> Answer {
         let url = self.provider_url(PROVIDER, "/ssf/streams");
         post(&url).bearer(token).json(&json!({})).send().await
     }
 }
 
-/// A token is refused for this reason.
+/// Asserts that a token was refused for this reason.
 #[track_caller]
 pub(crate) fn assert_token_refused(answer: &Answer, why: &str) {
     assert_invalid_token(answer);

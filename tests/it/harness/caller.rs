@@ -1,4 +1,4 @@
-//! What a Receiver asks of the interface of one provider, operation by operation.
+//! The requests of a Receiver to the interface of one provider, operation by operation.
 
 use hyper::{
     Method,
@@ -14,31 +14,31 @@ use super::{
     streams::{id_of, with_stream_id},
 };
 
-/// No stream has it.
+/// An id that no stream has.
 pub(crate) const UNKNOWN: &str = "st_unknown";
 
-/// A Receiver at the interface of one provider.
+/// A Receiver with its access token, calling the interface of one provider.
 pub(crate) struct Caller<'a> {
     pub(crate) daemon: &'a Daemon,
     pub(crate) provider: &'a str,
     pub(crate) token: String,
 }
 
-/// The challenge to whoever shows nothing, and the beginning of every other: with the metadata of
-/// [`PROVIDER`] (RFC 9728 §5.1).
+/// The challenge to a request without a credential. Every other challenge begins with it. The URL
+/// is that of the metadata of [`PROVIDER`] (RFC 9728 §5.1).
 pub(crate) const CHALLENGE: &str = concat!(
     r#"Bearer realm="ssf", resource_metadata="#,
     r#""https://tx.example/.well-known/oauth-protected-resource/t/acme""#
 );
 
 impl Daemon {
-    /// A request of somebody who shows no credential.
+    /// Builds a request without a credential.
     pub(crate) fn call(&self, (method, path, body): &Operation) -> Call {
         let method = method.parse().expect("a method");
         Call::new(method, &self.provider_url(PROVIDER, path)).json(body)
     }
 
-    /// A Receiver of [`PROVIDER`] that may do everything.
+    /// Returns a Receiver of [`PROVIDER`] whose token allows every operation.
     pub(crate) async fn caller(&self, receiver: &str) -> Caller<'_> {
         self.caller_at(PROVIDER, receiver).await
     }
@@ -71,12 +71,12 @@ impl Caller<'_> {
         self.call(method, path).json(body).send().await
     }
 
-    /// A stream made of these members, as it is shown.
+    /// Creates a stream with these members and returns it as the daemon shows it.
     pub(crate) async fn create(&self, members: &Value) -> Value {
         self.send("POST", "/ssf/streams", members).await.expect(201).json()
     }
 
-    /// The id of a new poll stream.
+    /// Creates a poll stream and returns its id.
     pub(crate) async fn new_stream(&self) -> String {
         id_of(&self.create(&json!({})).await).to_owned()
     }
@@ -85,7 +85,7 @@ impl Caller<'_> {
         self.get(&format!("/ssf/streams?stream_id={id}")).await.expect(200).json()
     }
 
-    /// What a PATCH or PUT of this stream is answered with, which is what is read afterwards.
+    /// Sends a PATCH or PUT and returns the answer. Asserts that a following read returns the same.
     pub(crate) async fn change(&self, method: &str, id: &str, members: &Value) -> Value {
         let body = with_stream_id(id, members.clone());
         let changed = self.send(method, "/ssf/streams", &body).await.expect(200).json();
@@ -93,12 +93,12 @@ impl Caller<'_> {
         changed
     }
 
-    /// The status of a stream and its reason, as they are shown.
+    /// Returns the status of a stream and its reason, as the daemon shows them.
     pub(crate) async fn status(&self, id: &str) -> Value {
         self.get(&format!("/ssf/status?stream_id={id}")).await.expect(200).json()
     }
 
-    /// All SETs that wait to be polled, which are acknowledged.
+    /// Polls and acknowledges every SET of a stream. Returns the SETs.
     pub(crate) async fn sets(&self, id: &str) -> Vec<String> {
         let (path, mut ack, mut sets) = (format!("/ssf/poll/{id}"), Vec::new(), Vec::new());
         loop {
@@ -113,7 +113,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Their claims.
+    /// Polls and acknowledges every SET of a stream. Returns the claims.
     pub(crate) async fn polled(&self, id: &str) -> Vec<Value> {
         self.sets(id).await.iter().map(|set| claims(set)).collect()
     }
@@ -123,10 +123,10 @@ impl Caller<'_> {
     }
 }
 
-/// Method, path and body of a request.
+/// The method, path and body of a request.
 pub(crate) type Operation = (&'static str, String, Value);
 
-/// A request of each operation, on a stream of this id.
+/// Returns a request of each operation, on the stream of this id.
 pub(crate) fn operations(id: &str) -> [Operation; 11] {
     let streams = "/ssf/streams".to_owned();
     let subject = json!({"stream_id": id, "subject": {"format": "opaque", "id": "s-88"}});
@@ -146,7 +146,8 @@ pub(crate) fn operations(id: &str) -> [Operation; 11] {
     ]
 }
 
-/// Deleting comes last, where operations follow one another on one stream.
+/// Returns the request that deletes a stream. A test that sends several operations to one stream
+/// sends this one last.
 pub(crate) fn deletion(id: &str) -> Operation {
     ("DELETE", format!("/ssf/streams?stream_id={id}"), Value::Null)
 }
@@ -155,12 +156,13 @@ pub(crate) fn every_operation(id: &str) -> Vec<Operation> {
     operations(id).into_iter().chain([deletion(id)]).collect()
 }
 
-/// The operations on a stream that stands, and so neither creating nor listing.
+/// Returns the operations on an existing stream, that is all except creating and listing.
 pub(crate) fn operations_on(id: &str) -> Vec<Operation> {
     every_operation(id).split_off(2)
 }
 
-/// Every refusal has one shape (RFC 9457), is not stored, and says why.
+/// Asserts that a refusal is a problem document (RFC 9457) that must not be stored and contains
+/// `detail`.
 #[track_caller]
 pub(crate) fn assert_refused(answer: &Answer, status: u16, detail: &str) {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.text());

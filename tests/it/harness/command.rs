@@ -1,4 +1,4 @@
-//! The command `ssfd` as an operator of the daemon runs it.
+//! Runs the command `ssfd` as an operator of the daemon would.
 
 use std::process::{Command, Output, Stdio};
 
@@ -7,19 +7,19 @@ use serde_json::Value;
 use super::daemon::Daemon;
 
 impl Daemon {
-    /// Runs the real command against this daemon, with an operator's token.
+    /// Runs the real binary against this daemon, with an operator's token.
     pub(crate) async fn ssfd(&self, args: &[&str]) -> Output {
         let mut ssfd = Command::new(env!("CARGO_BIN_EXE_ssfd"));
         ssfd.env_clear().env("SSFD_TOKEN", self.operator_token().await);
-        // Of the configuration nothing is needed but which providers there are.
+        // The command reads nothing from the configuration except the names of the providers.
         ssfd.env(format!("SSFD_PROVIDERS__{}__ISSUER", self.provider()), "https://tx.example");
         ssfd.args(args).args(["--url", &self.internal_url("")]).stdin(Stdio::null());
-        // On another thread: the Receivers of this test are on this one.
+        // The command must not block this thread, because the test's Receivers run on it.
         let run = tokio::task::spawn_blocking(move || ssfd.output());
         run.await.expect("no panic").expect("ssfd runs")
     }
 
-    /// What it prints for a user, who gets what was asked for.
+    /// Runs a command that must succeed. Returns its text output.
     pub(crate) async fn ssfd_says(&self, args: &[&str]) -> String {
         let output = self.ssfd(args).await;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -27,13 +27,13 @@ impl Daemon {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// What it prints for a machine.
+    /// Runs a command with `--json` that must succeed. Returns its output.
     pub(crate) async fn ssfd_json(&self, args: &[&str]) -> Value {
         let text = self.ssfd_says(&[args, &["--json"]].concat()).await;
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
     }
 
-    /// What it says when it fails.
+    /// Runs a command that must fail. Returns its error text.
     pub(crate) async fn ssfd_fails(&self, args: &[&str]) -> String {
         let output = self.ssfd(args).await;
         assert!(!output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));

@@ -28,23 +28,23 @@ use super::{
     within,
 };
 
-/// The provider that a daemon has unless it is configured otherwise, and its issuer.
+/// The provider of a daemon that a test does not configure otherwise, and its issuer.
 pub(crate) const PROVIDER: &str = "acme";
 pub(crate) const ISSUER: &str = "https://tx.example/t/acme";
 
-/// One key for the whole process: to make one takes time.
+/// One key for the whole test process, because generating a key takes time.
 static SIGNING_KEY: LazyLock<String> =
     LazyLock::new(|| generate(Algorithm::Es256).expect("a key for ES256"));
 
-/// A daemon in a thread of its own, with an actix system of its own, as in a process. It is told to
-/// stop when it goes out of scope.
+/// A daemon in its own thread with its own actix system, like a process. Dropping it asks the
+/// daemon to stop.
 pub(crate) struct Daemon {
     config: Config,
     folder: Arc<TempDir>,
     running: Option<Running>,
 }
 
-/// What is known of a daemon that runs.
+/// The handles of a running daemon.
 struct Running {
     public: SocketAddr,
     internal: SocketAddr,
@@ -53,7 +53,7 @@ struct Running {
     ended: oneshot::Receiver<Result<(), StartError>>,
 }
 
-/// The settings of a provider as the tests like them.
+/// Returns settings of a provider that suit most tests.
 pub(crate) fn provider(issuer: &str) -> ProviderSettings {
     ProviderSettings {
         issuer: issuer.to_owned(),
@@ -63,20 +63,20 @@ pub(crate) fn provider(issuer: &str) -> ProviderSettings {
     }
 }
 
-/// Gives the only provider a name of its own, so that its metrics are those of one test alone.
+/// Renames the only provider, so that its metrics count this test alone.
 pub(crate) fn rename_provider(config: &mut Config, to: &str) {
     let (_, provider) = config.providers.pop_first().expect("there is one");
     config.providers.insert(name(to), provider);
 }
 
-/// Changes the settings of the one provider there is.
+/// Returns a change to the configuration that applies `change` to its only provider.
 pub(crate) fn with_provider(
     change: impl FnOnce(&mut ProviderSettings),
 ) -> impl FnOnce(&mut Config) {
     |config| change(config.providers.values_mut().next().expect("a provider"))
 }
 
-/// A Receiver of [`PROVIDER`] whose new streams get this `aud`.
+/// Returns a Receiver of [`PROVIDER`] whose new streams get this `aud`.
 pub(crate) fn holder(receiver: &str, aud: &[&str], scopes: &[Scope]) -> Holder {
     holder_at(PROVIDER, receiver, aud, scopes)
 }
@@ -91,7 +91,8 @@ pub(crate) fn holder_at(provider: &str, receiver: &str, aud: &[&str], scopes: &[
     }
 }
 
-/// Everything in `folder`, few threads, short waits between retries, and Receivers on loopback.
+/// Returns a configuration that keeps all data in `folder`, starts few threads, waits briefly
+/// between retries, and allows Receivers on loopback.
 fn configuration(folder: &Path) -> Config {
     let mut config = Config::default();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -112,7 +113,7 @@ impl Daemon {
         Self::with(|_| {}).await
     }
 
-    /// Starts it with other settings. A provider without a key gets one.
+    /// Starts a daemon with a changed configuration. A provider without a key gets one.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         match Self::try_with(change).await {
             Ok(daemon) => daemon,
@@ -120,7 +121,7 @@ impl Daemon {
         }
     }
 
-    /// As `with`, for settings that may keep it from starting.
+    /// Starts a daemon like [`Self::with`], but returns the error if it does not start.
     pub(crate) async fn try_with(change: impl FnOnce(&mut Config)) -> Result<Self, StartError> {
         let folder = Arc::new(tempfile::tempdir().expect("a folder for the daemon"));
         let mut config = configuration(folder.path());
@@ -137,16 +138,16 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Tells it to stop, and returns once it has drained.
+    /// Asks the daemon to stop and returns once it has drained.
     pub(crate) async fn stop(&mut self) {
         let Running { store, stop, ended, .. } = self.running.take().expect("it runs");
-        // The database stays open for as long as anybody has the store.
+        // The database stays open until the last reference to the store is dropped.
         drop((store, stop));
         let ended = within("the daemon drains", ended).await.expect("it ends and says how");
         ended.expect("a daemon that ran ends well");
     }
 
-    /// Starts it on what it left behind. Its ports are others.
+    /// Starts the daemon again on the same data, with new ports.
     pub(crate) async fn start_again(&mut self) {
         self.try_start_again().await.expect("what has run before runs again");
     }
@@ -156,7 +157,7 @@ impl Daemon {
         self.start_again().await;
     }
 
-    /// Changes what it is configured with from its next start on.
+    /// Returns the configuration for a change. The change takes effect at the next start.
     pub(crate) fn config(&mut self) -> &mut Config {
         &mut self.config
     }
@@ -185,7 +186,7 @@ impl Daemon {
         }
     }
 
-    /// The provider that a test means unless it says so: the only one, or the first.
+    /// Returns the name of the only provider, or of the first one.
     pub(crate) fn provider(&self) -> &str {
         self.config.providers.keys().next().expect("there is always one").as_str()
     }
@@ -198,24 +199,24 @@ impl Daemon {
         &*self.running().store
     }
 
-    /// A URL of the listener for Receivers.
+    /// Returns a URL of the listener for Receivers.
     pub(crate) fn public_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running().public)
     }
 
-    /// A URL of the listener for upstream and operators.
+    /// Returns a URL of the listener for publishers and operators.
     pub(crate) fn internal_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running().internal)
     }
 
-    /// Where a provider's resources are: below its issuer's path, on our port.
+    /// Returns a URL below the issuer of a provider, with the port of this daemon.
     pub(crate) fn provider_url(&self, provider: &str, path: &str) -> String {
         let issuer = &self.config.providers[&name(provider)].issuer;
         let issuer = url::Url::parse(issuer).expect("an issuer is a URL");
         self.public_url(&format!("{}{path}", issuer.path().trim_end_matches('/')))
     }
 
-    /// A token of a Receiver, whose `aud` is `https://<receiver>.example`.
+    /// Creates a token of a Receiver. The `aud` of its streams is `https://<receiver>.example`.
     pub(crate) async fn receiver_token(&self, receiver: &str, scopes: &[Scope]) -> String {
         self.receiver_token_at(self.provider(), receiver, scopes).await
     }
@@ -251,7 +252,7 @@ impl Daemon {
         token.expose().to_owned()
     }
 
-    /// Verifies SETs with what the daemon publishes of a provider's keys.
+    /// Returns a verifier that uses the key set which the daemon publishes for a provider.
     pub(crate) async fn verifier(&self, provider: &str) -> Verifier {
         let jwks = get(&self.provider_url(provider, "/jwks.json")).send().await.expect(200);
         Verifier::from_jwks(&jwks.body).expect("a JWK Set")
@@ -261,14 +262,14 @@ impl Daemon {
         get(&self.internal_url("/readyz")).send().await
     }
 
-    /// SETs that wait to be settled, of all providers.
+    /// Returns the number of unsettled SETs of all providers.
     pub(crate) async fn backlog(&self) -> u64 {
         let backlog = self.store().backlog().await.expect("the store answers");
         backlog.iter().map(|provider| provider.sets).sum()
     }
 
-    /// The value of a metric, named with its labels; 0 before it was first recorded. The recorder
-    /// is shared by all daemons of the process: [`rename_provider`] tells them apart.
+    /// Returns the value of a metric, named with its labels, or 0 if it was never recorded. All
+    /// daemons of the process share the recorder; [`rename_provider`] tells them apart.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let metrics = get(&self.internal_url("/metrics")).send().await.expect(200).text();
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

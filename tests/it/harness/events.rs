@@ -1,4 +1,4 @@
-//! Events as upstream publishes them.
+//! Events as a publisher sends them.
 
 use serde_json::{Value, json};
 
@@ -18,12 +18,12 @@ pub(crate) const VERIFICATION: &str =
 pub(crate) const STREAM_UPDATED: &str =
     "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 
-/// The Redis stream of [`PROVIDER`].
+/// Returns the key of the Redis stream of [`PROVIDER`].
 pub(crate) fn key() -> String {
     format!("ssf:events:{PROVIDER}")
 }
 
-/// An event about the opaque subject `id`.
+/// Returns an event about the opaque subject `id`.
 pub(crate) fn about(id: &str) -> Value {
     json!({
         "type": "caep:session-revoked",
@@ -32,7 +32,7 @@ pub(crate) fn about(id: &str) -> Value {
     })
 }
 
-/// An event about the opaque subject `id`, with other members besides or instead.
+/// Returns an event about the opaque subject `id`, with the members of `more` added or replaced.
 pub(crate) fn about_with(id: &str, more: Value) -> Value {
     let mut event = about(id);
     let Value::Object(more) = more else { panic!("members are those of an object") };
@@ -41,12 +41,12 @@ pub(crate) fn about_with(id: &str, more: Value) -> Value {
 }
 
 impl Daemon {
-    /// `POST /events`.
+    /// Sends `POST /events`.
     pub(crate) async fn publish(&self, token: &str, events: &Value) -> Answer {
         post(&self.internal_url("/events")).bearer(token).json(events).send().await
     }
 
-    /// Publishes one event about each subject, in this order, and fails unless all are accepted.
+    /// Publishes one event about each subject, in this order. Panics unless all are accepted.
     pub(crate) async fn publish_about(&self, token: &str, subjects: &[&str]) {
         let events = subjects.iter().map(|subject| about(subject)).collect();
         let answer = self.publish(token, &Value::Array(events)).await.expect(202);

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::within;
 
-/// A request in the making. Each goes over a connection of its own, so that none runs into one that
-/// a daemon which was stopped has left behind.
+/// A request that is not sent yet. Each request opens a new connection, because a pooled one may
+/// belong to a daemon that was stopped.
 pub(crate) struct Call {
     method: Method,
     url: String,
@@ -19,7 +19,7 @@ pub(crate) struct Call {
     body: Bytes,
 }
 
-/// What a request was answered with.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -63,7 +63,7 @@ impl Call {
         self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
     }
 
-    /// As `send`, of a daemon that may be gone or go meanwhile.
+    /// Sends the request to a daemon that may be down or go down meanwhile.
     pub(crate) async fn try_send(self) -> Result<Answer, Box<dyn Error + Send + Sync>> {
         let what = format!("{} {}", self.method, self.url);
         let mut request = Request::new(Full::new(self.body));
@@ -81,7 +81,7 @@ impl Call {
 }
 
 impl Answer {
-    /// The answer itself, if it has this status.
+    /// Returns the answer, or panics if its status is another one.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
@@ -96,7 +96,8 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// All of it but when it was made, and what becomes of the connection.
+    /// Returns status, headers and body without `Date` and `Connection`, so that two answers can be
+    /// compared.
     pub(crate) fn told(&self) -> (StatusCode, HeaderMap, Bytes) {
         let mut headers = self.headers.clone();
         headers.remove(header::DATE);
@@ -104,7 +105,7 @@ impl Answer {
         (self.status, headers, self.body.clone())
     }
 
-    /// Empty if there is no such header.
+    /// Returns a header of the answer, or an empty text if there is none.
     pub(crate) fn header(&self, name: header::HeaderName) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header of text"))
     }

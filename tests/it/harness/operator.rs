@@ -1,4 +1,5 @@
-//! What an operator asks of the daemon, and how Receivers learn of it (SSF §8.1.5).
+//! The requests of an operator to the daemon, and the events that tell Receivers about them (SSF
+//! §8.1.5).
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -12,21 +13,22 @@ use super::{
 };
 
 impl Daemon {
-    /// A request to the admin API.
+    /// Builds a request to the admin API.
     pub(crate) fn admin(&self, token: &str, method: Method, path: &str) -> Call {
         Call::new(method, &self.internal_url(&format!("/admin/v1{path}"))).bearer(token)
     }
 }
 
 impl Scene {
-    /// A request to the admin API about the stream.
+    /// Sends a request to the admin API about the stream of this scene.
     pub(crate) async fn operate(&self, method: Method, below: &str, body: &Value) -> Answer {
         let token = self.daemon.operator_token().await;
         let path = format!("/streams/{}{below}", self.stream);
         self.daemon.admin(&token, method, &path).json(body).send().await
     }
 
-    /// The stream as an operator sees it, which is no activity of its Receiver.
+    /// Returns the stream as the admin API shows it. This read does not count as activity of the
+    /// Receiver.
     pub(crate) async fn shown(&self) -> Value {
         self.operate(Method::GET, "", &Value::Null).await.expect(200).json()
     }
@@ -42,12 +44,12 @@ impl Scene {
         self.operate(Method::PATCH, "", &body).await.expect(200);
     }
 
-    /// SETs that wait, held or on their way.
+    /// Returns the number of unsettled SETs of the stream, held or in flight.
     pub(crate) async fn in_outbox(&self) -> u64 {
         self.shown().await["waiting"]["sets"].as_u64().expect("a number")
     }
 
-    /// EVT-01, EVT-03: the claims are those of a stream-updated event of this stream.
+    /// Asserts that the claims are those of a stream-updated event of this stream (EVT-01, EVT-03).
     #[track_caller]
     pub(crate) fn assert_announced(&self, claims: &Value, status: &str, reason: &str) {
         let events = json!({STREAM_UPDATED: {"status": status, "reason": reason}});

@@ -1,4 +1,4 @@
-//! Polls of the one stream of a scene, and what they bring.
+//! Polls of the one stream of a scene, and the SETs that they return.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,12 +11,12 @@ use super::{
     scene::Scene,
 };
 
-/// Each poll hands out everything that is not settled.
+/// Makes each poll return all unsettled SETs, by a redelivery interval of zero.
 pub(crate) fn at_once(config: &mut Config) {
     config.poll.redelivery_interval = Duration::ZERO;
 }
 
-/// The SETs of an answer, by subject: the members of an object have no order.
+/// Returns the SETs of an answer by subject, because the members of a JSON object have no order.
 pub(crate) fn sets(answer: &Answer) -> BTreeMap<String, String> {
     let answer = answer.clone().expect(200).json();
     let sets = answer["sets"].as_object().expect("an object of SETs");
@@ -27,7 +27,7 @@ pub(crate) fn sets(answer: &Answer) -> BTreeMap<String, String> {
     by_subject.collect()
 }
 
-/// The `jti`s of an answer, in the order of their subjects.
+/// Returns the `jti`s of an answer, in the order of their subjects.
 pub(crate) fn jtis(answer: &Answer) -> Vec<String> {
     sets(answer).into_values().collect()
 }
@@ -36,14 +36,14 @@ pub(crate) fn subjects(answer: &Answer) -> Vec<String> {
     sets(answer).into_keys().collect()
 }
 
-/// A poll that does not wait, with other members besides.
+/// Polls with these members and `returnImmediately`.
 pub(crate) async fn poll_now(scene: &Scene, mut members: Value) -> Answer {
     members["returnImmediately"] = true.into();
     scene.poll(members).await.expect(200)
 }
 
-/// Publishes one event about each subject, and has the SETs handed out; returns their `jti`s, in the
-/// order of the subjects.
+/// Publishes one event about each subject and polls the SETs without acknowledging them. Returns
+/// their `jti`s in the order of the subjects.
 pub(crate) async fn handed_out(scene: &Scene, about: &[&str]) -> Vec<String> {
     scene.publish(about).await;
     let jtis = jtis(&poll_now(scene, json!({})).await);
@@ -51,13 +51,14 @@ pub(crate) async fn handed_out(scene: &Scene, about: &[&str]) -> Vec<String> {
     jtis
 }
 
-/// A long poll, and something that happens while it waits.
+/// Starts a long poll and awaits `happens` while the poll waits. Returns the answer to the poll.
 pub(crate) async fn meanwhile(
     scene: &Scene,
     mut members: Value,
     happens: impl Future<Output = ()>,
 ) -> Answer {
-    // Acknowledgements come first in a poll, so once this one shows, the poll is under way.
+    // A poll applies its acknowledgements first. Once this one takes effect, the poll is in
+    // progress.
     members["ack"] = json!(handed_out(scene, &["acknowledged"]).await);
     let happens = async {
         scene.settled().await;
@@ -66,7 +67,7 @@ pub(crate) async fn meanwhile(
     tokio::join!(scene.poll(members), happens).0
 }
 
-/// Longer than any test.
+/// Makes long polls wait longer than any test runs.
 pub(crate) fn waits_long(config: &mut Config) {
     config.poll.wait = Duration::from_mins(5);
 }

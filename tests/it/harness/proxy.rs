@@ -1,4 +1,4 @@
-//! A line to a server that a test can stall or cut.
+//! A proxy for a connection to a server. A test can stall or cut the connection.
 
 use std::path::{Path, PathBuf};
 
@@ -10,17 +10,18 @@ use tokio::{
     task::{AbortHandle, JoinHandle, spawn_local},
 };
 
-/// What becomes of what comes over the line.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line {
     Passes,
-    /// Nothing moves, and nobody is told. What was sent arrives once it passes again, however late.
+    /// No bytes pass, and neither end notices. Bytes that were sent arrive once the connection
+    /// passes again, however late.
     Stalls,
-    /// All connections are closed, and so is each that is made.
+    /// All connections are closed, and each new one is closed at once.
     IsCut,
 }
 
-/// Stands between a program and a server on a Unix socket, until it goes out of scope.
+/// A proxy in front of a server on a Unix socket. Dropping it ends it.
 pub(crate) struct Proxy {
     folder: TempDir,
     line: watch::Sender<Line>,
@@ -35,7 +36,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Must be called where tasks of this thread can be spawned.
+    /// Starts the proxy on this thread, which must be able to spawn local tasks.
     pub(crate) fn to(server: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder for a socket");
         let listener = UnixListener::bind(socket_in(&folder)).expect("a socket");
@@ -62,14 +63,14 @@ fn socket_in(folder: &TempDir) -> PathBuf {
     folder.path().join("line.sock")
 }
 
-/// Carries bytes both ways until one end closes, or the line is cut.
+/// Copies bytes in both directions until one end closes or the connection is cut.
 async fn carry(client: UnixStream, server: PathBuf, line: watch::Receiver<Line>) {
     let Ok(server) = UnixStream::connect(server).await else { return };
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
     let there = spawn_local(one_way(from_client, to_server, line.clone()));
     let back = spawn_local(one_way(from_server, to_client, line.clone()));
-    // An end that goes away takes the other with it.
+    // When one end closes, the other is closed too.
     let both: [AbortHandle; 2] = [there.abort_handle(), back.abort_handle()];
     tokio::select! {
         _ = there => {}

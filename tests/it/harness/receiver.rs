@@ -9,41 +9,41 @@ use tokio::sync::mpsc;
 use super::within;
 use crate::scripted_server::{Endpoint, Reply, Seen};
 
-/// An endpoint for push delivery. Each request can be taken from it in the order of arrival, which
-/// is before it is answered.
+/// An endpoint for push delivery. A test takes requests from it in the order of arrival, before or
+/// after they are answered.
 pub(crate) struct Receiver {
     endpoint: Endpoint,
     arriving: mpsc::UnboundedReceiver<Seen>,
 }
 
 impl Receiver {
-    /// Accepts every SET.
+    /// Starts a Receiver that accepts every SET.
     pub(crate) async fn accepting() -> Self {
         Self::answering([]).await
     }
 
-    /// Answers with each of `statuses` once, then accepts.
+    /// Starts a Receiver that answers with each of `statuses` once, then accepts.
     pub(crate) async fn answering<const N: usize>(statuses: [u16; N]) -> Self {
         let status = move |n: usize| statuses.get(n).copied().unwrap_or(202);
         Self::start(move |n, _| Reply::status(status(n))).await
     }
 
-    /// Answers the n-th request, from 0, as the script says.
+    /// Starts a Receiver whose script answers the n-th request, counted from 0.
     pub(crate) async fn start(
         script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let (tell, arriving) = mpsc::unbounded_channel();
-        Self { endpoint: Endpoint::start_plain(telling(tell, script)).await, arriving }
+        let (arrivals, arriving) = mpsc::unbounded_channel();
+        Self { endpoint: Endpoint::start_plain(recording(arrivals, script)).await, arriving }
     }
 
-    /// Accepts every SET, over TLS and HTTP/2.
+    /// Starts a Receiver that accepts every SET over TLS and HTTP/2.
     pub(crate) async fn accepting_over_tls() -> Self {
-        let (tell, arriving) = mpsc::unbounded_channel();
-        let script = telling(tell, |_, _| Reply::status(202));
+        let (arrivals, arriving) = mpsc::unbounded_channel();
+        let script = recording(arrivals, |_, _| Reply::status(202));
         Self { endpoint: Endpoint::start_tls(&["h2"], script).await, arriving }
     }
 
-    /// A PEM file with the authority that vouches for a Receiver with TLS.
+    /// Returns a PEM file with the authority that issued the certificate of a Receiver with TLS.
     pub(crate) fn roots(&self) -> PathBuf {
         self.endpoint.roots()
     }
@@ -52,12 +52,12 @@ impl Receiver {
         self.endpoint.url(path)
     }
 
-    /// The next request, which may have come already.
+    /// Returns the next request, and waits for it if it has not arrived yet.
     pub(crate) async fn next(&mut self) -> Seen {
-        within("a SET is pushed", self.arriving.recv()).await.expect("the endpoint stands")
+        within("a SET is pushed", self.arriving.recv()).await.expect("the endpoint is running")
     }
 
-    /// The next `count` requests.
+    /// Returns the next `count` requests.
     pub(crate) async fn next_few(&mut self, count: usize) -> Vec<Seen> {
         let mut few = Vec::with_capacity(count);
         while few.len() < count {
@@ -66,40 +66,42 @@ impl Receiver {
         few
     }
 
-    /// The requests that have come and were not taken.
+    /// Returns the requests that have arrived and were not taken.
     pub(crate) fn rest(&mut self) -> Vec<Seen> {
         std::iter::from_fn(|| self.arriving.try_recv().ok()).collect()
     }
 }
 
-fn telling(
-    tell: mpsc::UnboundedSender<Seen>,
+/// Wraps a script so that each request is recorded before it is answered.
+fn recording(
+    arrivals: mpsc::UnboundedSender<Seen>,
     script: impl Fn(usize, &Seen) -> Reply,
 ) -> impl Fn(usize, &Seen) -> Reply {
     move |n, seen| {
-        // A test that ends does not wait for what comes.
-        tell.send(seen.clone()).ok();
+        // Sending fails once the test has ended and dropped the Receiver. Nobody needs the request
+        // then.
+        arrivals.send(seen.clone()).ok();
         script(n, seen)
     }
 }
 
 impl Seen {
-    /// The SET as it was sent.
+    /// Returns the SET as it was sent.
     pub(crate) fn jws(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a compact JWS is ASCII")
     }
 
-    /// The SET's claims, unverified.
+    /// Returns the claims of the SET without verifying the signature.
     pub(crate) fn claims(&self) -> Value {
         claims(self.jws())
     }
 
-    /// The `id` of the subject of an event that `events::about` made.
+    /// Returns the `id` of the subject of an event that `events::about` made.
     pub(crate) fn subject(&self) -> String {
         subject(&self.claims())
     }
 
-    /// What the SET says of the event, below its type.
+    /// Returns the payload of the event in the SET.
     pub(crate) fn payload(&self) -> Value {
         event(&self.claims()).1
     }
@@ -109,12 +111,12 @@ impl Seen {
     }
 }
 
-/// The JOSE header of a SET.
+/// Returns the JOSE header of a SET.
 pub(crate) fn header(jws: &str) -> Value {
     part(jws, 0)
 }
 
-/// The claims of a SET, unverified.
+/// Returns the claims of a SET without verifying the signature.
 pub(crate) fn claims(jws: &str) -> Value {
     part(jws, 1)
 }
@@ -125,14 +127,14 @@ fn part(jws: &str, n: usize) -> Value {
     serde_json::from_slice(&part).expect("header and claims are JSON")
 }
 
-/// The type of a SET's event, and what it says of it.
+/// Returns the type and the payload of the event in a SET.
 pub(crate) fn event(claims: &Value) -> (String, Value) {
     let events = claims["events"].as_object().expect("every SET has events");
-    let (event_type, payload) = events.iter().next().expect("and one of them");
+    let (event_type, payload) = events.iter().next().expect("a SET has one event");
     (event_type.clone(), payload.clone())
 }
 
-/// The `id` of a SET's subject; empty if it has none.
+/// Returns the `id` of the subject of a SET, or an empty text if it has none.
 pub(crate) fn subject(claims: &Value) -> String {
     claims["sub_id"]["id"].as_str().unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! A redis-server of the test's own, on a Unix socket.
+//! A redis-server for one test, on a Unix socket.
 
 use std::{
     fs::File,
@@ -12,11 +12,11 @@ use tempfile::TempDir;
 
 use super::eventually;
 
-/// Stopped when it goes out of scope, and gone with its folder.
+/// A redis-server. Dropping it stops the server and removes its folder.
 pub(crate) struct Redis {
     folder: TempDir,
     appendonly: bool,
-    /// Further arguments of its command line.
+    /// Additional arguments of the command line.
     arguments: Vec<String>,
     server: Option<Child>,
 }
@@ -28,20 +28,21 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    /// Keeps nothing over a stop.
+    /// Starts a server that loses its data when it stops.
     pub(crate) async fn start() -> Self {
         let mut redis = Self::down(false);
         redis.start_again().await;
         redis
     }
 
-    /// A server that is yet to be started; with `appendonly` it keeps its data over a stop.
+    /// Prepares a server without starting it. With `appendonly` the server keeps its data over a
+    /// stop.
     pub(crate) fn down(appendonly: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for redis-server");
         Self { folder, appendonly, arguments: Vec::new(), server: None }
     }
 
-    /// Set up otherwise as well: `arguments` are those of its command line.
+    /// Starts a server with additional arguments on its command line.
     pub(crate) async fn with(arguments: &[&str]) -> Self {
         let mut redis = Self::down(true);
         redis.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -60,7 +61,7 @@ impl Redis {
             .arg("--dir")
             .arg(self.folder.path())
             .args(["--appendonly", if self.appendonly { "yes" } else { "no" }])
-            // By the second, a write that was answered may be lost to a kill.
+            // With `everysec`, a kill could lose a write that was already answered.
             .args(["--appendfsync", "always"])
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -79,7 +80,7 @@ impl Redis {
         self.server = Some(server);
     }
 
-    /// Ends the server at once, as a crash would. What its log of appends has is kept.
+    /// Kills the server, like a crash. Its append-only file is kept.
     pub(crate) fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().ok();
@@ -87,7 +88,7 @@ impl Redis {
         }
     }
 
-    /// It answers nothing any more, and yet is there.
+    /// Suspends the server: it keeps its connections but answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }
@@ -126,7 +127,7 @@ impl Redis {
         result.unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
-    /// The same of a server that may be slow, or gone.
+    /// Runs one command on a server that may be slow or down.
     pub(crate) async fn try_run<T: FromRedisValue>(
         &self,
         command: &[&str],
@@ -137,7 +138,7 @@ impl Redis {
         redis::cmd(name).arg(arguments).query_async(&mut connection).await
     }
 
-    /// Publishes an event as any upstream would; returns the entry's id.
+    /// Publishes an event as any publisher would. Returns the id of the entry.
     pub(crate) async fn publish(&self, key: &str, event: &Value) -> String {
         self.run(&["XADD", key, "*", "event", &event.to_string()]).await
     }

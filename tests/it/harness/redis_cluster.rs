@@ -1,4 +1,4 @@
-//! A Redis Cluster of the test's own, on ports of this machine.
+//! A Redis Cluster for one test, on ports of this machine.
 
 use std::{
     fs::File,
@@ -13,7 +13,8 @@ use super::eventually;
 
 const SLOTS: usize = 16_384;
 
-/// Some primaries, each with as many replicas. They end with this, or with the process.
+/// A number of primaries, each with the same number of replicas. The servers end when this is
+/// dropped or the process ends.
 pub(crate) struct RedisCluster {
     _folder: TempDir,
     pub(crate) primaries: Vec<Node>,
@@ -28,7 +29,7 @@ pub(crate) struct Node {
 }
 
 impl RedisCluster {
-    /// Returns once every node knows all others and serves its share.
+    /// Starts a Cluster. Returns once every node knows all others and serves its hash slots.
     pub(crate) async fn start(primaries: usize, replicas_each: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder for redis-server");
         let mut nodes = Vec::new();
@@ -79,7 +80,7 @@ impl RedisCluster {
         self.primaries.iter().chain(&self.replicas)
     }
 
-    /// Has a replica take the place of its primary, in order; returns once it has.
+    /// Promotes a replica by an orderly failover. Returns once the replica is a primary.
     pub(crate) async fn fail_over_to(&self, replica: usize) {
         let replica = &self.replicas[replica];
         let () = replica.run(&["CLUSTER", "FAILOVER"]).await;
@@ -102,7 +103,8 @@ impl Node {
         let log_file = folder.join("log");
         let log = || File::create(&log_file).expect("a log for redis-server");
         let [port, bus_port] = free_ports();
-        // The shell ends the server when its own input does: with us, however we end.
+        // The shell stops the server when its own standard input closes, so the server ends with
+        // this process, however that ends.
         let server = Command::new("sh")
             .args(["-c", "redis-server \"$@\" & read -r _; kill -9 $!; wait", "sh"])
             .args(["--port", &port.to_string(), "--cluster-port", &bus_port.to_string()])
@@ -124,7 +126,7 @@ impl Node {
         node
     }
 
-    /// Ends the server at once, as a crash would.
+    /// Kills the server, like a crash.
     pub(crate) fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             drop(server.stdin.take());
@@ -144,7 +146,7 @@ impl Node {
         redis::Client::open(self.url())?.get_multiplexed_async_connection().await
     }
 
-    /// Runs one command, given as `redis-cli` would be, on this very node.
+    /// Runs one command on this node, given as `redis-cli` would be.
     pub(crate) async fn run<T: FromRedisValue>(&self, command: &[&str]) -> T {
         let (name, arguments) = command.split_first().expect("a command has a name");
         let mut connection = self.connect().await.expect("the server answers");
@@ -159,7 +161,7 @@ impl Drop for Node {
     }
 }
 
-/// Free for as long as nobody else asks for one.
+/// Finds two free ports. They stay free only until another process takes one.
 fn free_ports() -> [u16; 2] {
     let bound = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
     bound.map(|listener| listener.local_addr().expect("it is bound").port())

@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use super::{eventually, redis::Redis};
 
-/// By which it knows the primary.
+/// The name under which the Sentinel knows the primary.
 pub(crate) const NAME: &str = "tests";
 
-/// All ended when it goes out of scope.
+/// The three servers. Dropping this stops them.
 pub(crate) struct Sentinel {
     _folder: TempDir,
     port: u16,
@@ -23,7 +23,7 @@ pub(crate) struct Sentinel {
 }
 
 impl Sentinel {
-    /// Returns once the Sentinel knows both, and the replica has all that the primary has.
+    /// Starts the servers. Returns once the Sentinel knows both others and the replica is in sync.
     pub(crate) async fn start() -> Self {
         let [primary_port, replica_port, port] = [(); 3].map(|()| free_port());
         let listen = ["--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"];

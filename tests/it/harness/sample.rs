@@ -1,5 +1,5 @@
-//! SETs of every kind, as Receivers get them: of events and of the stream itself, by push and by
-//! poll, under each algorithm.
+//! SETs of every kind as Receivers get them: events and control events, by push and by poll, under
+//! each signing algorithm.
 
 use serde_json::{Value, json};
 use ssfd::{
@@ -19,19 +19,20 @@ use super::{
 
 const ASKED_FOR: [&str; 3] = [SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_PURGED];
 
-/// A daemon with a provider for each of [`KEYS`], named after its algorithm, and what it sent.
+/// A daemon with a provider for each of [`KEYS`], named after its algorithm, and the SETs that it
+/// delivered.
 pub(crate) struct Sample {
     pub(crate) daemon: Daemon,
     pub(crate) sets: Vec<Arrived>,
 }
 
-/// One SET and the stream that it came on.
+/// A delivered SET and its stream.
 pub(crate) struct Arrived {
     pub(crate) provider: &'static str,
-    /// As its Receiver reads it.
+    /// The configuration of the stream, as its Receiver reads it.
     pub(crate) stream: Value,
     pub(crate) jws: String,
-    /// Seconds in which it was made: from and to.
+    /// The seconds between which the SET was made.
     pub(crate) made: (i64, i64),
 }
 
@@ -45,8 +46,8 @@ impl Arrived {
     }
 }
 
-/// With members and without, about a simple subject and a complex one; the last tries to make
-/// claims of its own.
+/// Returns events with members and without, about a simple subject and a complex one. The last one
+/// has members that are named like claims of a SET.
 fn events() -> Vec<Value> {
     let reason = json!({"en": "rule 12"});
     let forged = json!({"sub": "u-1", "exp": 2_000_000_000, "nbf": 1, "toe": 1, "nonce": "n"});
@@ -88,15 +89,15 @@ impl Sample {
     }
 }
 
-/// Has a provider's events, and verifications with `state` and without, pushed to one Receiver and
-/// polled by another.
+/// Delivers the events of a provider, and verifications with `state` and without, to a Receiver by
+/// push and to another by poll.
 async fn exchange(
     daemon: &Daemon,
     provider: &'static str,
     receiver: &mut Receiver,
 ) -> Vec<Arrived> {
     let begun = clock::now().as_secs();
-    // One `aud` is a string, two are an array.
+    // An `aud` of one value is a string, an `aud` of two is an array.
     let (one, two) = (["https://one.example"], ["https://two.example/a", "https://two.example/b"]);
     let one = subscriber(daemon, provider, "one", &one).await;
     let two = subscriber(daemon, provider, "two", &two).await;
@@ -120,7 +121,7 @@ async fn exchange(
     arrived(pushed, by_push).chain(arrived(polled, by_poll)).collect()
 }
 
-/// A Receiver whose new streams get this `aud`.
+/// Returns a Receiver whose new streams get this `aud`.
 async fn subscriber<'a>(
     daemon: &'a Daemon,
     provider: &'a str,
@@ -131,7 +132,7 @@ async fn subscriber<'a>(
     daemon.caller_with(provider, &daemon.token(holder).await)
 }
 
-/// A stream that is verified twice, as it is shown.
+/// Creates a stream, asks for two verifications, and returns the stream as the daemon shows it.
 async fn subscribe(caller: &Caller<'_>, delivery: Value) -> Value {
     let stream = caller.create(&json!({"delivery": delivery, "events_requested": ASKED_FOR})).await;
     let id = &stream["stream_id"];

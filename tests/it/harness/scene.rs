@@ -1,4 +1,4 @@
-//! What most tests of delivery start from.
+//! The setup that most tests of delivery start from.
 
 use serde_json::Value;
 use ssfd::{
@@ -16,12 +16,12 @@ use super::{
     streams::{by_poll, push_to},
 };
 
-/// A daemon with one stream of one Receiver, and what it takes to publish and to manage.
+/// A daemon with one stream of one Receiver, and the tokens to publish and to manage the stream.
 pub(crate) struct Scene {
     pub(crate) daemon: Daemon,
-    /// The Receiver's.
+    /// The access token of the Receiver.
     pub(crate) token: String,
-    /// The publisher's.
+    /// The access token of the publisher.
     pub(crate) upstream: String,
     pub(crate) stream: String,
 }
@@ -35,7 +35,7 @@ impl Scene {
         Self { daemon, token, upstream, stream }
     }
 
-    /// A push stream to the path `/in` of this Receiver.
+    /// Starts a daemon with a push stream to the path `/in` of this Receiver.
     pub(crate) async fn pushing_to(receiver: &Receiver) -> Self {
         Self::pushing_with(receiver, |_| {}).await
     }
@@ -47,7 +47,7 @@ impl Scene {
         Self::new(push_to(&receiver.url("/in")), change).await
     }
 
-    /// A poll stream.
+    /// Starts a daemon with a poll stream.
     pub(crate) async fn polling() -> Self {
         Self::polling_with(|_| {}).await
     }
@@ -56,7 +56,7 @@ impl Scene {
         Self::new(by_poll(), change).await
     }
 
-    /// The Receiver at the interface.
+    /// Returns the Receiver as a caller of the interface.
     pub(crate) fn caller(&self) -> Caller<'_> {
         self.daemon.caller_with(self.daemon.provider(), &self.token)
     }
@@ -78,14 +78,15 @@ impl Scene {
         self.daemon.poll(&self.token, &self.stream, &body).await
     }
 
-    /// The claims of the SETs that a poll brings, which are to be this many.
+    /// Polls and acknowledges `count` SETs, and returns their claims. Panics if there are more or
+    /// fewer.
     pub(crate) async fn take(&self, count: usize) -> Vec<Value> {
         let polled = self.caller().polled(&self.stream).await;
         assert_eq!(polled.len(), count, "{polled:?}");
         polled
     }
 
-    /// The SETs of the stream that wait, control events first.
+    /// Returns the unsettled SETs of the stream, control events first.
     pub(crate) async fn waiting(&self) -> Vec<PendingSet> {
         let id = self.stream.parse().expect("the daemon made this id");
         let store = self.daemon.store();
@@ -93,7 +94,8 @@ impl Scene {
         waiting.expect("the store answers")
     }
 
-    /// How many pushes ended so, of all daemons whose provider has this one's name.
+    /// Returns the number of push attempts with this outcome, of all daemons with a provider of the
+    /// same name.
     pub(crate) async fn attempts(&self, outcome: &str) -> usize {
         let provider = self.daemon.provider();
         let series =
@@ -102,7 +104,7 @@ impl Scene {
         count.parse().expect("a counter is a whole number")
     }
 
-    /// The status of the stream, and its reason.
+    /// Returns the status of the stream and its reason.
     pub(crate) async fn status(&self) -> (String, String) {
         let path = format!("/ssf/status?stream_id={}", self.stream);
         let url = self.daemon.provider_url(self.daemon.provider(), &path);
@@ -111,7 +113,7 @@ impl Scene {
         (text("status"), text("reason"))
     }
 
-    /// Returns once no SET waits any more.
+    /// Returns once every SET is settled.
     pub(crate) async fn settled(&self) {
         eventually("every SET is settled", async || self.daemon.backlog().await == 0).await;
     }

@@ -1,4 +1,4 @@
-//! What a Receiver asks of the daemon.
+//! The requests of a Receiver to the daemon about its streams.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -10,17 +10,17 @@ use super::{
     http_client::{Answer, Call, post},
 };
 
-/// A `delivery` by push.
+/// Returns a `delivery` by push.
 pub(crate) fn push_to(url: &str) -> Value {
     json!({"method": METHOD_PUSH, "endpoint_url": url})
 }
 
-/// A `delivery` by poll.
+/// Returns a `delivery` by poll.
 pub(crate) fn by_poll() -> Value {
     json!({"method": METHOD_POLL})
 }
 
-/// All that a Receiver may say.
+/// Returns every member that a Receiver may set.
 pub(crate) fn every_member() -> Value {
     json!({
         "events_requested": [CREDENTIAL_CHANGE, SESSION_REVOKED],
@@ -29,13 +29,13 @@ pub(crate) fn every_member() -> Value {
     })
 }
 
-/// The id of a stream as it is shown.
+/// Returns the id of a stream as the daemon shows it.
 pub(crate) fn id_of(stream: &Value) -> &str {
     stream["stream_id"].as_str().expect("a stream has an id")
 }
 
 impl Daemon {
-    /// A stream that asks for [`SESSION_REVOKED`]; returns its id.
+    /// Creates a stream that requests [`SESSION_REVOKED`]. Returns its id.
     pub(crate) async fn create_stream(&self, token: &str, delivery: Value) -> String {
         self.create_stream_at(self.provider(), token, delivery).await
     }
@@ -52,7 +52,7 @@ impl Daemon {
         id_of(&answer.json()).to_owned()
     }
 
-    /// `PATCH` with these members besides the `stream_id`.
+    /// Sends a `PATCH` with these members and the `stream_id`.
     pub(crate) async fn update_stream(&self, token: &str, id: &str, members: Value) -> Answer {
         let url = self.provider_url(self.provider(), "/ssf/streams");
         let members = with_stream_id(id, members);
@@ -70,7 +70,7 @@ impl Daemon {
         post(&url).bearer(token).json(&members).send().await
     }
 
-    /// Asks for a verification event.
+    /// Requests a verification event.
     pub(crate) async fn verify_stream(&self, token: &str, id: &str, state: &str) -> Answer {
         let url = self.provider_url(self.provider(), "/ssf/verify");
         let members = with_stream_id(id, json!({"state": state}));
@@ -93,7 +93,7 @@ impl Daemon {
     }
 }
 
-/// These members, and the id of a stream.
+/// Adds the `stream_id` to these members.
 pub(crate) fn with_stream_id(id: &str, mut members: Value) -> Value {
     members["stream_id"] = id.into();
     members

@@ -10,7 +10,7 @@ use super::{
     scene::Scene,
 };
 
-/// New streams get nothing by default.
+/// Makes new streams start without subjects.
 pub(crate) fn none_by_default(config: &mut Config) {
     with_provider(|provider| provider.default_subjects = DefaultSubjects::None)(config);
 }
@@ -19,7 +19,7 @@ pub(crate) fn opaque(id: &str) -> Value {
     json!({"format": "opaque", "id": id})
 }
 
-/// A complex subject with these members.
+/// Returns a complex subject with these members.
 pub(crate) fn complex(members: &[(&str, &str)]) -> Value {
     let mut subject = json!({"format": "complex"});
     for (name, id) in members {
@@ -29,7 +29,7 @@ pub(crate) fn complex(members: &[(&str, &str)]) -> Value {
 }
 
 impl Scene {
-    /// A request about a subject of the stream; `operation` is `add` or `remove`.
+    /// Sends a request about a subject of the stream. `operation` is `add` or `remove`.
     pub(crate) async fn subject_request(&self, operation: &str, body: &Value) -> Answer {
         self.subject_request_by(&self.token, operation, body).await
     }
@@ -55,7 +55,7 @@ impl Scene {
         self.subject_request("remove", &body).await.expect(204)
     }
 
-    /// Publishes an event about a subject; whether it reaches the stream.
+    /// Publishes an event about a subject. Returns whether the stream got a SET.
     pub(crate) async fn reaches(&self, subject: &Value) -> bool {
         let event = about_with("", json!({"sub_id": subject}));
         let answer = self.daemon.publish(&self.upstream, &event).await.expect(202);

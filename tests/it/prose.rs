@@ -1,0 +1,187 @@
+//! Holds the prose of the sources to plain English, as far as a test can judge that: no comment
+//! begins with a pronoun or a conjunction in place of a noun, and no text has a word for which the
+//! project uses another term.
+
+use std::{fs, path::Path};
+
+use crate::{layers::files, source::comment_blocks};
+
+const FOLDERS: [&str; 3] = ["src", "tests/it", "benches"];
+
+/// Words that a comment must not begin with, because its sentence then lacks a noun as its subject.
+const FIRST_WORDS: [&str; 7] = ["What", "It", "As", "Those", "Who", "Whoever", "Whatever"];
+
+/// Words that must not appear at all, each with the term to use. An identifier counts as the words
+/// that it consists of.
+const TERMS: [(&str, &str); 8] = [
+    ("tenure", "lease"),
+    ("news", "change feed"),
+    ("teller", "change feed"),
+    ("housekeeping", "maintenance job"),
+    ("house keeping", "maintenance job"),
+    ("keeps house", "maintenance job"),
+    ("keep house", "maintenance job"),
+    ("upstream", "publisher"),
+];
+
+/// The modules whose prose is still to be rewritten.
+const TO_DO: &[&str] = &[
+    "benches/delivery",
+    "benches/isolation",
+    "benches/matching",
+    "benches/signing",
+    "benches/soak",
+    "benches/store",
+    "benches/support",
+    "src/actor",
+    "src/app",
+    "src/auth",
+    "src/cli",
+    "src/cluster",
+    "src/config",
+    "src/delivery",
+    "src/directory",
+    "src/domain",
+    "src/http",
+    "src/ingest",
+    "src/push",
+    "src/signing",
+    "src/store",
+    "src/telemetry",
+    "src/transmitter",
+    "tests/it/cluster",
+    "tests/it/command_line",
+    "tests/it/crash",
+    "tests/it/end_to_end",
+    "tests/it/explain",
+    "tests/it/harness",
+    "tests/it/http",
+    "tests/it/ingest",
+    "tests/it/instructions",
+    "tests/it/oauth",
+    "tests/it/openapi",
+    "tests/it/operating",
+    "tests/it/poll",
+    "tests/it/publish_http",
+    "tests/it/push",
+    "tests/it/redis_store",
+    "tests/it/schemas",
+    "tests/it/settled",
+    "tests/it/simulation",
+    "tests/it/spec",
+    "tests/it/store_contract",
+    "tests/it/store_copy",
+    "tests/it/subjects",
+];
+
+#[test]
+fn comments_and_names_are_in_plain_english() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut violations = Vec::new();
+    for file in FOLDERS.iter().flat_map(|folder| files(&root.join(folder))) {
+        let name = file.strip_prefix(root).expect("the folders are below the root");
+        let name = name.to_str().expect("sources are named in ASCII");
+        if name == file!() || TO_DO.iter().any(|module| is_in(name, module)) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a source is readable");
+        violations.extend(found(&text).iter().map(|(line, v)| format!("{name}:{line}: {v}")));
+    }
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+/// Returns whether a file belongs to a module, which is a file of that name or a folder.
+fn is_in(file: &str, module: &str) -> bool {
+    let rest = file.strip_prefix(module);
+    rest.is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+}
+
+/// Returns the violations in a source, each with its line.
+fn found(source: &str) -> Vec<(usize, String)> {
+    let mut violations = Vec::new();
+    for (line, text) in comment_blocks(source) {
+        let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+        if FIRST_WORDS.contains(&&text[..end]) {
+            violations.push((line, format!("a comment begins with `{}`", &text[..end])));
+        }
+    }
+    let words = words(source);
+    for (term, better) in TERMS {
+        let term: Vec<_> = term.split(' ').collect();
+        for words in words.windows(term.len()) {
+            let is_term = |(word, term): (&(usize, String), &&str)| {
+                word.1 == **term || word.1.strip_suffix('s') == Some(*term)
+            };
+            if words.iter().zip(&term).all(is_term) {
+                let term = term.join(" ");
+                violations.push((words[0].0, format!("`{term}`: say `{better}`")));
+            }
+        }
+    }
+    violations.sort();
+    violations
+}
+
+/// Returns the words of a source in lower case, each with its line. `fooBar` and `foo_bar` are two
+/// words.
+fn words(source: &str) -> Vec<(usize, String)> {
+    let mut words = Vec::new();
+    for (line, text) in source.lines().enumerate() {
+        for part in text.split(|c: char| !c.is_alphanumeric()) {
+            let mut word = String::new();
+            for c in part.chars() {
+                if c.is_uppercase() && word.ends_with(char::is_lowercase) {
+                    words.push((line + 1, std::mem::take(&mut word)));
+                }
+                word.push(c);
+            }
+            words.push((line + 1, word));
+        }
+    }
+    words.retain(|(_, word)| !word.is_empty());
+    for (_, word) in &mut words {
+        word.make_ascii_lowercase();
+    }
+    words
+}
+
+#[track_caller]
+fn check(source: &str, expected: &[&str]) {
+    let found: Vec<_> = found(source).into_iter().map(|(l, v)| format!("{l}: {v}")).collect();
+    assert_eq!(found, expected, "{source}");
+}
+
+#[test]
+fn a_planted_violation_is_found() {
+    for word in FIRST_WORDS {
+        let expected = format!("2: a comment begins with `{word}`");
+        for kind in ["//", "///", "//!"] {
+            check(&format!("\n{kind} {word} is here.\n{kind} More."), &[&expected]);
+        }
+    }
+    check("fn a() {} // As it is.", &["1: a comment begins with `As`"]);
+    check("/// A noun.\n// It is.", &["2: a comment begins with `It`"]);
+    check("/// A noun.\n\n/// It is.", &["3: a comment begins with `It`"]);
+    check(
+        "struct NewsFeed;\nfn on_tenure() {}",
+        &["1: `news`: say `change feed`", "2: `tenure`: say `lease`"],
+    );
+    check(
+        "// The house-keeping of an Upstream.",
+        &["1: `house keeping`: say `maintenance job`", "1: `upstream`: say `publisher`"],
+    );
+    check("let a = \"two tellers\";", &["1: `teller`: say `change feed`"]);
+}
+
+#[test]
+fn plain_english_is_let_through() {
+    check("/// Items.\n/// It may begin a later line.", &[]);
+    check("/// `It` is quoted.\n\n/// Ask.\nlet a = \"// What?\";", &[]);
+    check("// A newsletter, a storyteller, a house.", &[]);
+}
+
+#[test]
+fn a_module_is_a_file_or_a_folder() {
+    assert!(is_in("src/store.rs", "src/store") && is_in("src/store/redis/a.rs", "src/store"));
+    assert!(!is_in("src/store_copy.rs", "src/store") && !is_in("src/a.rs", "src/store"));
+}
