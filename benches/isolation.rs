@@ -1,9 +1,10 @@
-//! What sick Receivers cost the healthy ones: the age of SETs (from publication to arrival) at 20
-//! Receivers, alone, and beside 30 that never answer, answer 500 or close the connection. The daemon
-//! is a process of its own; each Receiver listens on a port of its own.
+//! The cost of sick Receivers for the healthy ones: the age of SETs (from publication to arrival)
+//! at 20 Receivers, first alone, then beside 30 others that never answer, answer 500 or close the
+//! connection. The daemon is a process of its own; each Receiver listens on its own port.
 //!
-//! The ratio of the two runs is what counts; it should be 1.2 at most. Others cost their share of the
-//! machine though they are well, so a run with as many well ones tells that apart.
+//! The result is the ratio of the two runs, which should be at most 1.2. Additional Receivers take
+//! a part of the machine even if they are healthy, so a third run has the same number of healthy
+//! ones.
 #![allow(clippy::print_stdout, reason = "a benchmark tells what it measured")]
 
 mod support;
@@ -25,14 +26,14 @@ use self::support::{
 };
 
 const HEALTHY: usize = 20;
-/// Of each kind.
+/// The number of sick Receivers of each kind.
 const SICK: usize = 10;
-/// Events in a second, each for every stream.
+/// The events per second. Each is for every stream.
 const RATE: u32 = 50;
 const EVENTS: u32 = 1000;
 
 fn main() {
-    // `cargo test` runs this too, and measures nothing.
+    // `cargo test` runs this program too, without measuring.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -51,9 +52,9 @@ fn main() {
 }
 
 struct Measured {
-    /// At the healthy Receivers, in ascending order.
+    /// The ages of SETs at the healthy Receivers, in ascending order.
     ages: Vec<Duration>,
-    /// The daemon's processor time for one event.
+    /// The processor time of the daemon per event.
     cpu: Duration,
 }
 

@@ -1,6 +1,6 @@
-//! Hours at a steady rate, while Receivers fall ill and recover: every event arrives at every one of
-//! them, and the daemon's memory stays what it was. `make soak` runs it; `SOAK_MINUTES` says how long
-//! (60 by default).
+//! Hours at a steady rate while Receivers fail and recover. Every event must arrive at every
+//! Receiver, and the memory of the daemon must not grow. `make soak` runs it; `SOAK_MINUTES` sets
+//! the duration (60 by default).
 #![allow(clippy::print_stdout, reason = "a benchmark tells what it measured")]
 
 mod support;
@@ -22,16 +22,17 @@ use self::support::{
 };
 
 const RECEIVERS: usize = 10;
-/// Events in a second, each for every Receiver.
+/// The events per second. Each is for every Receiver.
 const RATE: u32 = 50;
 const SUBJECTS: u64 = 1000;
-/// How often one Receiver's health changes.
+/// The time between two changes of a Receiver's health.
 const CHANGE_EVERY: Duration = Duration::from_secs(5);
-/// How long caches take to fill; memory is judged from then on.
+/// The time in which caches fill. The memory is judged from then on.
 const WARM_UP: Duration = Duration::from_mins(10);
-/// What the memory may grow by after that, as a factor.
+/// The factor by which the memory may grow after the warm-up.
 const GROWTH_MAX: f64 = 1.1;
-/// Short waits, so that what an ill Receiver left behind does not pile up for an hour.
+/// The retry delays are short, so that the backlog of a sick Receiver shrinks soon after it
+/// recovers.
 const SETTINGS: &str = "delivery.retry.schedule = [\"1s\", \"2s\", \"5s\"]
     push.attempt_timeout = \"2s\"
     store.event_retention = \"1m\"
@@ -40,7 +41,7 @@ const SETTINGS: &str = "delivery.retry.schedule = [\"1s\", \"2s\", \"5s\"]
 type Arrived = Arc<Mutex<HashSet<u64>>>;
 
 fn main() {
-    // `cargo test` runs this too, and `cargo bench` with all others: hours are asked for by name.
+    // `cargo test` and `cargo bench` run this program too, so a run of hours must be requested.
     let Ok(minutes) = std::env::var("SOAK_MINUTES") else { return };
     let minutes = minutes.parse().expect("SOAK_MINUTES is a number");
     block_on(soak(Duration::from_mins(minutes)));
@@ -71,7 +72,8 @@ async fn soak(length: Duration) {
                 published += 1;
             }
             _ = changes.tick() => {
-                // Half of all changes are recoveries, so that most are well at most times.
+                // Half of all changes are recoveries, so that most Receivers are healthy most of
+                // the time.
                 let health = *pick(&Health::ALL).filter(|_| clock::dice() < 0.5)
                     .unwrap_or(&Health::Accepts);
                 pick(&receivers).expect("there are some").0.become_such(health);

@@ -1,9 +1,11 @@
-//! What a store needs to keep, read and settle a SET, by how many others wait in its stream: to be flat,
-//! and near to what a bare client needs on a store with nothing in it.
+//! The time of a store to append, read and settle a SET, by the number of other SETs in the outbox
+//! of its stream. The time should not grow with that number, and should be near to that of a bare
+//! client on an empty store.
 //!
-//! - `behind`: all that waits is behind the heads of few lanes, each of which waits for its retry;
-//! - `put_off`: each SET has a lane of its own, and waits for its retry;
-//! - `ready`: each SET has a lane of its own, and can be sent.
+//! - `behind`: the other SETs are behind the heads of a few lanes, and each head waits for its
+//!   retry;
+//! - `put_off`: each other SET has its own lane and waits for its retry;
+//! - `ready`: each other SET has its own lane and can be sent.
 
 mod support;
 
@@ -32,7 +34,7 @@ use self::support::{
     sample, streams,
 };
 
-/// Half a window, as the machine reads it.
+/// The number of SETs in a batch, which is half a window of the daemon.
 const BATCH: usize = 128;
 const DEPTHS: [usize; 3] = [1_000, 10_000, 100_000];
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -40,7 +42,7 @@ const STREAM: &str = "st_1";
 
 fn main() {
     let mut criterion = criterion("store");
-    // `cargo test --all-targets` runs this too, and measures nothing.
+    // `cargo test --all-targets` runs this program too, without measuring.
     let depths = if is_measured() { &DEPTHS[..] } else { &[100][..] };
     for backend in Backend::ALL {
         measure_bare(&mut criterion, backend);
@@ -74,7 +76,7 @@ fn measure_bare(criterion: &mut Criterion, backend: Backend) {
     });
 }
 
-/// Batches of new SETs, each in a lane of its own, are appended, read and settled.
+/// Appends, reads and settles batches of new SETs, each SET in its own lane.
 fn measure(
     criterion: &mut Criterion,
     backend: Backend,
@@ -114,7 +116,8 @@ impl Outbox {
         Self { runtime, store, stream: stream.id, claims, _folder: folder, _redis: redis }
     }
 
-    /// With so many SETs that wait in `lanes`, whose heads have failed or not.
+    /// Fills the outbox with `depth` SETs in `lanes` lanes. `fails` tells whether the heads have
+    /// failed and wait for a retry.
     fn fill(&self, depth: usize, lanes: usize, fails: bool) {
         for start in (0..depth).step_by(1000) {
             self.append((start..(start + 1000).min(depth)).map(|n| (n, n % lanes)));
@@ -134,7 +137,7 @@ impl Outbox {
         }
     }
 
-    /// Appends SETs, each with its number and its lane.
+    /// Appends SETs, each given by its number and its lane.
     fn append(&self, sets: impl Iterator<Item = (usize, usize)>) {
         let events = sets.map(|(number, lane)| {
             let set = NewSet {

@@ -1,4 +1,4 @@
-//! A start with many streams and much that waits.
+//! A start of the daemon with many streams and a large backlog.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -15,34 +15,34 @@ use ssfd::{
 
 use uuid::Uuid;
 
-use super::{https::Http, scene::Stage, sink::Sink};
+use super::{https::Http, run::Setup, sink::Sink};
 use crate::support::{
     TYPE, backend::Backend, mib, now_micros, report::Section, streams, usage::resident_peak,
 };
 
 const STREAMS: usize = 100_000;
-/// As many SETs wait, unless filling the store takes too long.
+/// The number of SETs in the backlog, unless filling the store takes too long.
 const SETS: usize = 1_000_000;
 const FILLING_MAX: Duration = Duration::from_secs(20);
 const BATCH: usize = 1_000;
-/// How long to wait for the first SET.
+/// The longest time to wait for the first SET.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the daemon is watched after that.
+/// The time that the daemon is observed after the first SET.
 const LENGTH: Duration = Duration::from_secs(5);
 
 pub(crate) struct Backlog {
     sets: usize,
-    /// From the start of the process to the first arrival; `None` if none came.
+    /// The time from the start of the process to the first arrival, or `None` if no SET arrived.
     pub(crate) first: Option<Duration>,
     per_second: f64,
     pub(crate) memory_peak: u64,
 }
 
 pub(crate) fn measure(backend: Backend) -> Backlog {
-    let stage = Stage::new(backend, Algorithm::Es256, 0);
-    let (mut sink, port) = Sink::push(stage.folder(), Http::One);
+    let setup = Setup::new(backend, Algorithm::Es256, 0);
+    let (mut sink, port) = Sink::push(setup.folder(), Http::One);
     let mut sets = 0;
-    stage.fill(async |store| {
+    setup.fill(async |store| {
         let all = (0..STREAMS).map(|n| {
             let endpoint = streams::push_to(&format!("https://127.0.0.1:{port}/{n}"));
             streams::of_many(n, streams::addressed(id(n).as_str(), TYPE, endpoint))
@@ -54,7 +54,7 @@ pub(crate) fn measure(backend: Backend) -> Backlog {
             sets += BATCH;
         }
     });
-    let (daemon, _upstream, _redis) = stage.start();
+    let (daemon, _publisher, _redis) = setup.start();
     let began = clock::instant();
     while sink.count() == 0 && began.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(1));
@@ -68,7 +68,7 @@ pub(crate) fn measure(backend: Backend) -> Backlog {
     Backlog { sets, first, per_second: f64::from(came) / LENGTH.as_secs_f64(), memory_peak }
 }
 
-/// Events for one stream each, the streams in turn; each SET has a lane of its own.
+/// Appends events for one stream each, cycling through the streams. Each SET has its own lane.
 async fn append(store: &dyn Store, first: usize) {
     let events = (first..first + BATCH).map(|n| {
         let (jti, published) = (format!("{n:032x}"), now_micros());

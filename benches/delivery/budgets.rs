@@ -1,4 +1,4 @@
-//! What the daemon is to keep to, and whether it does.
+//! The budgets of the daemon, and whether a run met them.
 
 use ssfd::signing::algorithm::Algorithm;
 
@@ -7,8 +7,8 @@ use super::{
     fan_out::FanOut,
     floors::Floors,
     https::Http,
+    run::{Load, Method, Plan},
     runs::{Runs, one_signer},
-    scene::{Load, Method, Plan},
 };
 use crate::support::{
     backend::Backend,
@@ -44,7 +44,7 @@ impl Budgets {
             Bound::AtMost(budget) => ("at most", budget),
             Bound::AtLeast(budget) => ("at least", budget),
         };
-        // Nothing to judge: that part was not asked for.
+        // Without a measurement there is no row, because that part was not requested.
         let Some(measured) = measured else { return };
         let met = match bound {
             Bound::AtMost(budget) => measured <= budget,
@@ -55,7 +55,8 @@ impl Budgets {
         self.section.rows.push(Row { name: format!("{name}, {words}"), values, verdict });
     }
 
-    /// RS256 of all signing threads, and beside what parses its key for each signature.
+    /// Compares RS256 signatures on all signing threads with `jsonwebtoken`, which parses its key
+    /// for each signature.
     pub(crate) fn of_signing(&mut self, beside_jsonwebtoken: Option<f64>) {
         let name = "jsonwebtoken::encode ÷ signer, RS256";
         self.add(name, Bound::AtLeast(3.0), beside_jsonwebtoken);
@@ -76,7 +77,8 @@ impl Budgets {
             let name = format!("{backend}: CPU per SET ÷ floors, push {}, ES256", http.name());
             self.add(&name, Bound::AtMost(1.5), ratio);
         }
-        // With a thread for each core none is left to those that do the rest, here and at the other end.
+        // With one signing thread per core, no core is left for the rest of the daemon and for the
+        // sink.
         let all_signers = plan(PUSH, Algorithm::Rs256, 1);
         let signed = [
             (one_signer(backend), floors.signed(Algorithm::Rs256), "by one thread"),

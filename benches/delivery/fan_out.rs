@@ -1,4 +1,4 @@
-//! One event for many streams: what it takes, and what it does to another stream meanwhile.
+//! One event for many streams: its cost, and the delay that it causes to another stream.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -10,9 +10,9 @@ use ssfd::signing::algorithm::Algorithm;
 
 use super::{
     https::Http,
-    scene::Stage,
+    publisher::Publisher,
+    run::Setup,
     sink::{Arrivals, Sink},
-    upstream::Upstream,
 };
 use crate::support::{
     TYPE,
@@ -25,45 +25,46 @@ use crate::support::{
     usage::{cpu_time, resident_peak},
 };
 
-/// Few and many streams, each with a type that they ask for.
+/// The numbers of streams. Each group requests an event type of its own.
 const FEW: usize = 1_000;
 const MANY: usize = 10_000;
-/// Events for each, one after the other.
+/// The number of events for each group, one after the other.
 const EVENTS: u32 = 3;
-/// Events a second for another stream, and how long it is watched alone.
+/// The events per second for another stream, and the time that it is observed without any other
+/// load.
 const RATE: u32 = 200;
 const ALONE: Duration = Duration::from_secs(3);
 
 pub(crate) struct FanOut {
     pub(crate) few: Fanned,
     pub(crate) many: Fanned,
-    /// What came to the other stream while there was nothing else.
+    /// The SETs of the other stream while there was no other load.
     pub(crate) alone: Arrivals,
 }
 
-/// Events that went to many streams each.
+/// The measurements of events for many streams.
 pub(crate) struct Fanned {
-    /// From one publication to the last arrival, on average.
+    /// The average time from a publication to its last arrival.
     took: Duration,
-    /// The daemon's processor time per SET.
+    /// The processor time of the daemon per SET.
     pub(crate) cpu: Duration,
     memory_peak: u64,
-    /// What came to the other stream meanwhile.
+    /// The SETs of the other stream meanwhile.
     pub(crate) other: Arrivals,
 }
 
-struct Scene {
+struct FanOutRun {
     daemon: Daemon,
-    upstream: Upstream,
+    publisher: Publisher,
     redis: Redis,
     fan: Sink,
     other: Sink,
 }
 
 pub(crate) fn measure(backend: Backend) -> FanOut {
-    let stage = Stage::new(backend, Algorithm::Es256, 0);
+    let setup = Setup::new(backend, Algorithm::Es256, 0);
     let [(fan, fan_port), (other, other_port)] =
-        [(); 2].map(|()| Sink::push(stage.folder(), Http::One));
+        [(); 2].map(|()| Sink::push(setup.folder(), Http::One));
     let types = [few_type(), streams::other_type()];
     let fanned = [FEW, MANY].into_iter().zip(types).flat_map(|(count, event_type)| {
         (0..count).map(move |n| {
@@ -74,36 +75,36 @@ pub(crate) fn measure(backend: Backend) -> FanOut {
     let endpoint = streams::push_to(&format!("https://127.0.0.1:{other_port}/"));
     let all = fanned.enumerate().map(|(n, stream)| streams::of_many(n, stream));
     let all = all.chain([streams::addressed("st_other", TYPE, endpoint)]);
-    stage.fill(async |store| streams::register(store, all).await);
-    let (daemon, upstream, redis) = stage.start();
-    let mut scene = Scene { daemon, upstream, redis, fan, other };
-    scene.upstream.publish(1);
-    scene.other.await_count(1);
-    scene.other.forget();
+    setup.fill(async |store| streams::register(store, all).await);
+    let (daemon, publisher, redis) = setup.start();
+    let mut run = FanOutRun { daemon, publisher, redis, fan, other };
+    run.publisher.publish(1);
+    run.other.await_count(1);
+    run.other.forget();
 
-    let before = scene.upstream.published();
-    scene.upstream.publish_evenly(RATE, |passed| passed < ALONE);
-    scene.other.await_count(scene.upstream.published() - before);
-    let alone = scene.other.take();
-    let few = scene.fan(&few_type(), FEW);
-    FanOut { few, many: scene.fan(&streams::other_type(), MANY), alone }
+    let before = run.publisher.published();
+    run.publisher.publish_evenly(RATE, |passed| passed < ALONE);
+    run.other.await_count(run.publisher.published() - before);
+    let alone = run.other.take();
+    let few = run.fan(&few_type(), FEW);
+    FanOut { few, many: run.fan(&streams::other_type(), MANY), alone }
 }
 
-/// A type that needs no members of its own, beside those of the other streams.
+/// Returns an event type without required members that no other stream requests.
 fn few_type() -> String {
     TYPE.replace("session-revoked", "session-presented")
 }
 
-impl Scene {
+impl FanOutRun {
     fn fan(&mut self, event_type: &str, streams: usize) -> Fanned {
         let sets = u32::try_from(streams).expect("thousands");
         let (pid, done) = (self.daemon.pid(), AtomicBool::new(false));
         let (cpu, began) = (cpu_time(pid), now_micros());
-        let mut beside = Upstream::new(self.redis.connection());
+        let mut beside = Publisher::new(self.redis.connection());
         thread::scope(|scope| {
             scope.spawn(|| beside.publish_evenly(RATE, |_| !done.load(Ordering::Relaxed)));
             for n in 1..=EVENTS {
-                self.upstream.publish_of(event_type, 1);
+                self.publisher.publish_of(event_type, 1);
                 self.fan.await_count((n * sets).into());
             }
             done.store(true, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! What the parts of a delivery cost at least, each on one thread of this process: what the daemon needs
-//! is set against them.
+//! The lowest possible costs of the parts of a delivery, each measured on one thread of this
+//! process. The costs of the daemon are compared with them.
 //!
-//! Each is measured twice: many together, as at saturation, and one at a time.
+//! Each part is measured twice: many operations together, as at saturation, and one at a time.
 
 mod push;
 mod sign;
@@ -13,26 +13,26 @@ use ssfd::{clock, signing::algorithm::Algorithm};
 
 use super::{
     https::Http,
-    scene::{Method, Plan},
+    run::{Method, Plan},
 };
 use crate::support::{backend::Backend, micros, report::Section, usage::thread_cpu_time};
 
-/// How long each is measured.
+/// The time for which each part is measured.
 const LENGTH: Duration = Duration::from_millis(700);
 
-/// What one SET costs.
+/// The cost of one part per SET.
 #[derive(Debug, Clone, Copy)]
 struct Floor {
-    /// Of the processor, where many go together, in the thread that does it; what others do for it is
-    /// theirs.
+    /// The processor time of the measuring thread while many operations run together. The time of
+    /// other threads is not included.
     cpu: Duration,
-    /// How many that thread gets through in a second.
+    /// The number of operations per second of that thread.
     per_second: f64,
-    /// How long one takes, if nothing else is under way.
+    /// The time of one operation while no other runs.
     alone: Duration,
 }
 
-/// Counts what one thread does.
+/// Counts the operations of one thread.
 struct Count {
     done: u32,
     cpu: Duration,
@@ -48,7 +48,7 @@ impl Count {
         LENGTH <= self.began.elapsed()
     }
 
-    /// The processor time and the time that each took.
+    /// Returns the processor time and the elapsed time per operation.
     fn end(self) -> (Duration, Duration) {
         let done = self.done.max(1);
         (thread_cpu_time().saturating_sub(self.cpu) / done, self.began.elapsed() / done)
@@ -57,7 +57,7 @@ impl Count {
 
 pub(crate) struct Floors {
     sign: Vec<(Algorithm, Floor)>,
-    /// As many a second as all cores sign at once.
+    /// For each algorithm, the signatures per second of all cores together.
     sign_at_once: Vec<(Algorithm, f64)>,
     push: Vec<(Http, Floor)>,
     ingest: Floor,
@@ -75,13 +75,13 @@ impl Floors {
         }
     }
 
-    /// The processor time that a SET costs at least which goes this way: for its signature, for its
-    /// request if it is pushed, and for the commands by which its event is read and it is kept.
+    /// Returns the lowest processor time per SET of a run: for the signature, for the request if
+    /// the SET is pushed, and for the commands that read the event and store the SET.
     pub(crate) fn cpu(&self, plan: &Plan) -> Duration {
         self.parts(plan).map(|floor| floor.cpu).sum()
     }
 
-    /// How old it is at least when it arrives.
+    /// Returns the lowest age of a SET at its arrival.
     pub(crate) fn age(&self, plan: &Plan) -> Duration {
         self.parts(plan).map(|floor| floor.alone).sum()
     }
@@ -96,12 +96,12 @@ impl Floors {
         [sign, self.ingest, store].into_iter().chain(push)
     }
 
-    /// SETs that one thread signs in a second.
+    /// Returns the signatures per second of one thread.
     pub(crate) fn signed(&self, algorithm: Algorithm) -> f64 {
         find(&self.sign, algorithm).per_second
     }
 
-    /// The same of one thread for each core.
+    /// Returns the signatures per second with one thread per core.
     pub(crate) fn signed_at_once(&self, algorithm: Algorithm) -> f64 {
         find(&self.sign_at_once, algorithm)
     }

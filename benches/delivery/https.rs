@@ -1,4 +1,4 @@
-//! Connections over TLS, without a pool or anything else around them.
+//! Connections over TLS without a pool.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,7 +7,7 @@ use ssfd::push::tls::client_config;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Which HTTP is spoken, by ALPN.
+/// The version of HTTP, negotiated by ALPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Http {
     One,
@@ -24,7 +24,7 @@ impl Http {
         }
     }
 
-    /// As people write it.
+    /// Returns the usual name of the version.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::One => "HTTP/1.1",
@@ -37,7 +37,7 @@ impl Http {
     }
 }
 
-/// Connects to servers on this machine that one of `roots`, a PEM file, vouches for.
+/// Connects to servers on this machine whose certificate is signed by one of `roots`, a PEM file.
 #[derive(Clone)]
 pub(crate) struct Connector(TlsConnector);
 

@@ -1,9 +1,10 @@
-//! The whole way: events from a real Redis through the daemon, a process of its own, to a Receiver that
-//! is another; set against what its parts cost at least, measured in the same run.
+//! The whole delivery: events from a real Redis through the daemon, a process of its own, to a
+//! Receiver in another process. The figures are compared with the lowest possible costs of the
+//! parts, measured in the same run.
 //!
-//! Without arguments all is measured, and the report of all benchmarks shown. `--json` shows it for
-//! machines; the name of a part measures that alone: `methods`, `registered`, `fan-out`, `backlog`; and
-//! so does that of a store: `SQLite`, `Redis`.
+//! Without arguments, all parts are measured and the report of all benchmarks is printed. `--json`
+//! prints JSON. The name of a part (`methods`, `registered`, `fan-out`, `backlog`) or of a store
+//! (`SQLite`, `Redis`) restricts the run to it.
 #![allow(clippy::print_stdout, reason = "a benchmark tells what it measured")]
 
 mod backlog;
@@ -11,12 +12,12 @@ mod budgets;
 mod fan_out;
 mod floors;
 mod https;
+mod publisher;
+mod run;
 mod runs;
-mod scene;
 mod sink;
 #[path = "../support/mod.rs"]
 mod support;
-mod upstream;
 
 use self::{
     backlog::Backlog,

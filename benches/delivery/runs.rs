@@ -1,4 +1,4 @@
-//! The runs in which each event becomes one SET, and what they measured.
+//! The runs in which each event becomes one SET, and their measurements.
 
 use std::time::Duration;
 
@@ -7,34 +7,35 @@ use ssfd::signing::algorithm::Algorithm;
 use super::{
     floors::Floors,
     https::Http,
-    scene::{Load, Measured, Method, Plan, Scene},
+    run::{Load, Measured, Method, Plan, Run},
 };
 use crate::support::{backend::Backend, mib, micros, millis, report::Section};
 
-/// How long each load lasts.
+/// The duration of each load.
 const LENGTH: Duration = Duration::from_secs(3);
 pub(crate) const ALGORITHMS: [Algorithm; 3] =
     [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-/// Events a second, below saturation.
+/// The events per second of the loads below saturation.
 const RATES: [u32; 3] = [100, 1_000, 4_000];
-/// Streams that there are, beside the one of all other runs.
+/// The numbers of registered streams. All other runs have one.
 const REGISTERED: [usize; 4] = [10, 100, 10_000, 100_000];
 
-/// All runs.
+/// The measurements of all runs.
 #[derive(Default)]
 pub(crate) struct Runs {
     measured: Vec<(Plan, Load, Measured)>,
-    /// What the daemon held in memory before anything was published, in bytes.
+    /// The memory of the daemon before anything was published, in bytes.
     memory_idle: Vec<(Plan, u64)>,
 }
 
 impl Runs {
-    /// Each method and algorithm.
+    /// Measures each delivery method with each algorithm.
     pub(crate) fn of_methods(&mut self, backend: Backend) {
         for method in Method::ALL {
             for algorithm in ALGORITHMS {
                 let plan = Plan { backend, method, algorithm, signers: 0, registered: 1 };
-                // How long SETs take to sign does not matter to the rest of their way.
+                // One algorithm is enough here, because the time to sign does not affect the rest
+                // of a delivery.
                 let rates = if algorithm == Algorithm::Es256 { &RATES[..] } else { &[] };
                 let rates = rates.iter().map(|rate| Load::Rate(*rate));
                 self.run(plan, rates.chain([Load::Saturated]));
@@ -43,7 +44,7 @@ impl Runs {
         self.run(one_signer(backend), [Load::Saturated]);
     }
 
-    /// By how many streams there are.
+    /// Measures different numbers of registered streams.
     pub(crate) fn of_registered(&mut self, backend: Backend) {
         let (method, algorithm) = (Method::Push(Http::One), Algorithm::Es256);
         for registered in REGISTERED {
@@ -53,14 +54,14 @@ impl Runs {
     }
 
     fn run(&mut self, plan: Plan, loads: impl IntoIterator<Item = Load>) {
-        let mut scene = Scene::start(&plan);
-        self.memory_idle.push((plan, scene.memory_idle));
+        let mut run = Run::start(&plan);
+        self.memory_idle.push((plan, run.memory_idle));
         for load in loads {
-            self.measured.push((plan, load, scene.run(load, LENGTH)));
+            self.measured.push((plan, load, run.measure(load, LENGTH)));
         }
     }
 
-    /// What a run measured, if there was such a one.
+    /// Returns the measurements of a run, if it was made.
     pub(crate) fn find(&self, plan: &Plan, load: Load) -> Option<&Measured> {
         let found = self.measured.iter().find(|(known, at, _)| known == plan && *at == load);
         found.map(|(_, _, measured)| measured)
@@ -70,8 +71,8 @@ impl Runs {
         self.memory_idle.iter().find(|(known, _)| known == plan).map(|(_, memory)| *memory)
     }
 
-    /// SETs per second are set against one thread that does nothing but what the floors do; ages against
-    /// those of a SET that is alone.
+    /// Returns a table. SETs per second are divided by those of one thread at the floors, and ages
+    /// by the age of a single SET at the floors.
     pub(crate) fn section(&self, floors: &Floors) -> Section {
         let columns = [
             "SETs/s",
@@ -88,7 +89,7 @@ impl Runs {
         for (plan, load, measured) in &self.measured {
             let (per_second, cpu) = (measured.per_second(), floors.cpu(plan));
             let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| measured.arrivals.age(q));
-            // At saturation it is the length of the queue that tells.
+            // At saturation, the age depends only on the length of the queue.
             let beside_floor = p50.div_duration_f64(floors.age(plan));
             let values = [
                 Some(per_second),
@@ -107,7 +108,8 @@ impl Runs {
     }
 }
 
-/// Where one thread signs, what it signs is what can get across, if all else keeps up.
+/// Returns a run with one signing thread. If the rest of the daemon keeps up, that thread limits
+/// the SETs per second.
 pub(crate) fn one_signer(backend: Backend) -> Plan {
     let (method, algorithm) = (Method::Push(Http::One), Algorithm::Rs256);
     Plan { backend, method, algorithm, signers: 1, registered: 1 }

@@ -1,5 +1,5 @@
-//! The Receiver that SETs go to: a process of its own, with one thread, which notes what came and when.
-//! It is this program again, with another argument.
+//! The Receiver of the benchmark: a process of its own with one thread, which records each SET and
+//! its time of arrival. The process runs this program with another argument.
 
 mod journal;
 mod poller;
@@ -17,41 +17,41 @@ use ssfd::cli::receive::certificate::make_certificate;
 
 use super::https::Http;
 
-/// By which this program knows that it is to be a sink; what kind of one comes next.
+/// The first argument of a sink process. The next one is the kind of sink.
 pub(crate) const ARGUMENT: &str = "sink";
 const PUSH: &str = "push";
 const POLL: &str = "poll";
 
-/// Files in the folder in which sinks and daemon are started.
+/// The names of files in the folder where sinks and daemon run.
 pub(crate) const AUTHORITY: &str = "authority.pem";
 pub(crate) const CERTIFICATE: &str = "certificate.pem";
 pub(crate) const KEY: &str = "key.pem";
 
-/// What is asked of a sink, a line each; it answers with a line of JSON.
+/// A request to a sink, on one line. The sink answers with one line of JSON.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Question {
-    /// How many SETs came since the last `Take` or `Forget`.
+    /// Asks for the number of SETs since the last `Take` or `Forget`.
     Count,
-    /// What came since then.
+    /// Asks for the SETs since the last `Take` or `Forget`.
     Take,
-    /// How many again; what came is thrown away.
+    /// Discards these SETs. The answer is their number.
     Forget,
 }
 
-/// SETs that came.
+/// The SETs that arrived.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Arrivals {
-    /// From publication to arrival, in microseconds, in ascending order.
+    /// The ages of the SETs from publication to arrival, in microseconds, in ascending order.
     pub(crate) ages: Vec<u64>,
-    /// SETs whose `jti` had come before.
+    /// The number of SETs whose `jti` had arrived before.
     pub(crate) repeated: usize,
-    /// When the first and the last of them came, in microseconds since 1970.
+    /// The times of the first and the last arrival, in microseconds since 1970.
     pub(crate) first: u64,
     pub(crate) last: u64,
 }
 
 impl Arrivals {
-    /// The age that so many are not above, `quantile` of 0 to 1.
+    /// Returns a quantile of the ages. `quantile` is from 0 to 1.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -64,7 +64,7 @@ impl Arrivals {
     }
 }
 
-/// A sink as the benchmark sees it; ended with this.
+/// The benchmark's side of a sink. Dropping it ends the process.
 pub(crate) struct Sink {
     process: Child,
     questions: ChildStdin,
@@ -72,16 +72,16 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// An endpoint that answers 202, and its port. Certificates are in `folder`, where [`prepare`] has
-    /// put them.
+    /// Starts an endpoint that answers 202. Returns it with its port. The certificates are in
+    /// `folder`, where [`prepare`] has put them.
     pub(crate) fn push(folder: &Path, http: Http) -> (Self, u16) {
         let mut sink = Self::start(folder, &[PUSH, http.alpn()]);
         let port = sink.answer();
         (sink, port)
     }
 
-    /// A poller of a stream of the daemon that listens on this address. It acknowledges with each poll
-    /// what came with the last.
+    /// Starts a poller of one stream of the daemon at this address. Each poll acknowledges the SETs
+    /// of the previous one.
     pub(crate) fn poll(folder: &Path, address: &str, token: &str, stream: &str) -> Self {
         Self::start(folder, &[POLL, address, token, stream])
     }
@@ -100,12 +100,12 @@ impl Sink {
         Self { process, questions, answers }
     }
 
-    /// SETs since what came was taken or forgotten.
+    /// Returns the number of SETs since the last `take` or `forget`.
     pub(crate) fn count(&mut self) -> u64 {
         self.ask(Question::Count)
     }
 
-    /// What came since then, each SET of it once.
+    /// Returns the SETs since the last `take` or `forget`, each once.
     pub(crate) fn take(&mut self) -> Arrivals {
         let arrivals: Arrivals = self.ask(Question::Take);
         assert_eq!(arrivals.repeated, 0, "nothing failed, so no SET comes twice");
@@ -145,7 +145,7 @@ pub(crate) fn prepare(folder: &Path) {
     }
 }
 
-/// What the process of a sink does, until nobody is left to ask it anything.
+/// Runs the process of a sink until the benchmark closes its standard input.
 pub(crate) fn run(arguments: &[String]) {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let journal = journal::Journal::default();

@@ -1,4 +1,4 @@
-//! The stores that the daemon can have.
+//! The stores that the daemon can use.
 
 use std::{fmt, num::NonZeroUsize, path::Path, sync::Arc};
 
@@ -10,7 +10,7 @@ use ssfd::store::{
 
 use super::redis::Redis;
 
-/// Calls that are under way at a time where a store is filled.
+/// The number of concurrent calls that fill a store.
 pub(crate) const FILLED_TOGETHER: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) enum Backend {
 impl Backend {
     pub(crate) const ALL: [Self; 2] = [Self::Sqlite, Self::Redis];
 
-    /// What makes the daemon use it, as lines of TOML.
+    /// Returns the lines of TOML that make the daemon use this store.
     pub(crate) fn settings(self, redis: &Redis) -> String {
         match self {
             Self::Sqlite => String::new(),
@@ -32,11 +32,11 @@ impl Backend {
         }
     }
 
-    /// The store of a daemon that is not running, with this folder and this server.
+    /// Opens the store of a daemon that is not running, in this folder or on this server.
     pub(crate) async fn open(self, folder: &Path, redis: &Redis) -> Box<dyn Store> {
         match self {
             Self::Sqlite => {
-                // What it is filled with shares few commits.
+                // The group is large, so that filling the store takes few commits.
                 let [group_max, queue_max] = [FILLED_TOGETHER; 2];
                 let path = folder.join("ssfd.db");
                 let settings =

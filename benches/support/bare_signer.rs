@@ -14,7 +14,7 @@ use ssfd::signing::algorithm::Algorithm;
 /// Signs an input.
 pub(crate) type BareSigner = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
-/// Of the private key in `pem`.
+/// Returns a signer with the private key in `pem`.
 pub(crate) fn bare_signer(algorithm: Algorithm, pem: &str) -> BareSigner {
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).expect("PKCS#8");
     let der = der.secret_pkcs8_der();

@@ -1,16 +1,16 @@
-//! The store floor: the commands by which SETs are kept, read and settled, by a bare client that sends
-//! or commits many together.
+//! The store floor: the commands that store, read and settle SETs, by a bare client that sends or
+//! commits many together.
 
 mod redis;
 mod sqlite;
 
 use super::{backend::Backend, sample};
 
-/// A store with nothing around it.
+/// A store without any code of the daemon.
 pub(crate) struct BareStore {
     engine: Engine,
     claims: String,
-    /// SETs that were kept so far.
+    /// The number of SETs that were stored so far.
     kept: u32,
 }
 
@@ -28,7 +28,7 @@ impl BareStore {
         Self { engine, claims: sample::claims().to_string(), kept: 0 }
     }
 
-    /// Keeps so many SETs together.
+    /// Stores this number of SETs together.
     pub(crate) fn keep(&mut self, sets: u32) {
         let kept = self.kept..self.kept + sets;
         match &mut self.engine {
@@ -38,7 +38,7 @@ impl BareStore {
         self.kept += sets;
     }
 
-    /// Reads so many, and settles them together.
+    /// Reads this number of SETs and settles them together.
     pub(crate) fn settle(&mut self, sets: u32) {
         match &mut self.engine {
             Engine::Sqlite(bare) => bare.settle(sets).expect("done"),
@@ -47,7 +47,7 @@ impl BareStore {
     }
 }
 
-/// As long and as scattered as they are.
+/// Returns a `jti` as long and as scattered as those of the daemon.
 fn jti(n: u32) -> u128 {
     u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
 }

@@ -1,12 +1,12 @@
-//! Criterion for the small benchmarks, and what it measured.
+//! Criterion for the small benchmarks, and access to its results.
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use criterion::Criterion;
 use serde_json::Value;
 
-/// The results of the benchmark `name` are kept apart from those of others. Samples are few: `make bench`
-/// is to be done in minutes.
+/// Returns a Criterion that keeps the results of the benchmark `name` apart from those of others.
+/// It takes few samples, so that `make bench` ends within minutes.
 pub(crate) fn criterion(name: &str) -> Criterion {
     Criterion::default()
         .output_directory(&results(name))
@@ -16,7 +16,7 @@ pub(crate) fn criterion(name: &str) -> Criterion {
         .configure_from_args()
 }
 
-/// The median time of what was measured as `id`, in microseconds.
+/// Returns the median time of the benchmark `id`, in microseconds.
 pub(crate) fn median_micros(name: &str, id: &str) -> Option<f64> {
     let file = results(name).join(id).join("new/estimates.json");
     let estimates: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;

@@ -19,12 +19,12 @@ use tempfile::TempDir;
 
 use super::{TYPE, now_micros, usage};
 
-/// Where a daemon that is yet to be started finds its configuration, its key and its store.
+/// The folder of a daemon that is not started yet, with its configuration, its key and its store.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    /// `settings` are lines of TOML that go first. Endpoints of this machine are allowed, plain http
-    /// too.
+    /// Creates the folder. `settings` are lines of TOML that come first in the configuration.
+    /// Endpoints on this machine are allowed, over plain HTTP too.
     pub(crate) fn new(algorithm: Algorithm, settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let key = generate(algorithm).expect("a key");
@@ -49,7 +49,7 @@ impl Folder {
         command
     }
 
-    /// Makes an access token.
+    /// Creates an access token.
     fn token(&self, holder: &[&str]) -> String {
         let create = [&["tokens", "create", "--json"], holder].concat();
         let made = self.ssfd(&create).output().expect("it runs").stdout;
@@ -58,7 +58,7 @@ impl Folder {
     }
 }
 
-/// `ssfd serve` in a folder of its own; ended with this.
+/// `ssfd serve` in its own folder. Dropping it ends the process.
 pub(crate) struct Daemon {
     process: Child,
     public: String,
@@ -71,12 +71,12 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// `settings` are lines of TOML that go first.
+    /// Starts a daemon. `settings` are lines of TOML that come first in the configuration.
     pub(crate) fn start(settings: &str) -> Self {
         Self::start_in(Folder::new(Algorithm::Es256, settings))
     }
 
-    /// Returns once it serves.
+    /// Starts a daemon in this folder and returns once it serves.
     pub(crate) fn start_in(folder: Folder) -> Self {
         let manager = folder.token(&["receiver", "--receiver", "rx", "--audience", "rx"]);
         let publisher = folder.token(&["publisher"]);
@@ -89,7 +89,7 @@ impl Daemon {
             (line["message"] == "serving").then_some(line)
         });
         let serving = serving.expect("it serves");
-        // What it says of sick Receivers has to go somewhere.
+        // The log must be read, or the daemon would block once the pipe is full.
         std::thread::spawn(move || log.for_each(drop));
         let address = |name: &str| serving[name].as_str().expect("an address").to_owned();
         let (public, internal) = (address("public"), address("internal"));
@@ -105,7 +105,7 @@ impl Daemon {
         assert_eq!(status, StatusCode::CREATED);
     }
 
-    /// Publishes an event about a subject; returns once it is accepted.
+    /// Publishes an event about a subject and returns once it is accepted.
     pub(crate) async fn publish(&self, subject: &str, payload: Value) {
         let subject = json!({"format": "opaque", "id": subject});
         let event = json!({"type": TYPE, "sub_id": subject, "event": payload});
@@ -113,27 +113,27 @@ impl Daemon {
         assert_eq!(status, StatusCode::ACCEPTED);
     }
 
-    /// When its process began, in microseconds since 1970.
+    /// Returns the time at which the process was started, in microseconds since 1970.
     pub(crate) fn spawned(&self) -> u64 {
         self.spawned
     }
 
-    /// The address of its listener for Receivers.
+    /// Returns the address of the listener for Receivers.
     pub(crate) fn public(&self) -> &str {
         &self.public
     }
 
-    /// The token of the Receiver `rx`.
+    /// Returns the token of the Receiver `rx`.
     pub(crate) fn manager(&self) -> &str {
         &self.manager
     }
 
-    /// The number of its process.
+    /// Returns the id of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// What the process holds in memory, in bytes.
+    /// Returns the resident memory of the process, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         usage::resident(self.pid())
     }

@@ -1,8 +1,8 @@
-//! The machine that figures are from.
+//! The machine on which the figures were measured.
 
 use std::fs;
 
-/// Its processor, how many cores of it there are for us, and its kernel.
+/// Returns the processor, the number of available cores, and the kernel.
 pub(crate) fn description() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

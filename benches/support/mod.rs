@@ -1,5 +1,5 @@
-//! What the benchmarks share: the daemon in a process of its own, Redis, Receivers, what Linux says of
-//! processes and of this machine, and the report.
+//! Code that the benchmarks share: the daemon in a process of its own, Redis, Receivers, the
+//! resource usage of processes, and the report.
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 #![allow(clippy::print_stdout, reason = "a benchmark tells what it measured")]
 
@@ -18,21 +18,22 @@ pub(crate) mod usage;
 
 use std::{future::Future, time::Duration};
 
-/// What the events of the benchmarks are.
+/// The type of the benchmarks' events.
 pub(crate) const TYPE: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
-/// Runs on one thread, which is not the daemon's.
+/// Runs a future on this thread, apart from the threads of the daemon.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), future)
 }
 
-/// Whether this is a run that is to measure: `cargo test --all-targets` runs benchmarks as well.
+/// Returns whether this run measures. `cargo test --all-targets` runs the benchmarks without
+/// measuring.
 pub(crate) fn is_measured() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
 
-/// The time of day in microseconds: processes compare it.
+/// Returns the time of day in microseconds, which several processes can compare.
 #[expect(clippy::disallowed_methods, reason = "the daemon's clock has milliseconds")]
 pub(crate) fn now_micros() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

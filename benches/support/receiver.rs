@@ -1,4 +1,4 @@
-//! Receivers in this process, well or sick.
+//! Receivers in this process, healthy or sick.
 
 use std::sync::{
     Arc,
@@ -30,14 +30,14 @@ impl Health {
         [Self::Accepts, Self::NeverAnswers, Self::Fails, Self::Closes];
 }
 
-/// A push endpoint on a port of its own, whose health can be changed.
+/// A push endpoint on its own port. Its health can be changed.
 pub(crate) struct Receiver {
     pub(crate) endpoint: String,
     health: Arc<AtomicU8>,
 }
 
 impl Receiver {
-    /// `accepted` is called with the payload of the event of each SET that is accepted.
+    /// Starts a Receiver. `accepted` is called with the payload of the event of each accepted SET.
     pub(crate) async fn start(health: Health, accepted: impl Fn(Value) + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}/", listener.local_addr().expect("it is bound"));
@@ -53,7 +53,7 @@ impl Receiver {
                 });
                 let serving = http1::Builder::new();
                 let serving = serving.serve_connection(TokioIo::new(connection), service);
-                // A connection that breaks off is what a sick Receiver does.
+                // Sick Receivers break connections off, so an error here is expected.
                 spawn_local(async { serving.await.ok() });
             }
         });
@@ -84,7 +84,7 @@ async fn answer(
     Ok(response)
 }
 
-/// The payload of a SET's event.
+/// Returns the payload of the event in a SET.
 fn payload(set: &[u8]) -> Value {
     let claims = set.split(|b| *b == b'.').nth(1).expect("a compact JWS has three parts");
     let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");

@@ -10,14 +10,15 @@ use tempfile::TempDir;
 
 const START_MAX: Duration = Duration::from_secs(10);
 
-/// Ended with this, and gone with its folder.
+/// A redis-server. Dropping it stops the server and removes its folder.
 pub(crate) struct Redis {
     server: Child,
     folder: TempDir,
 }
 
 impl Redis {
-    /// It keeps a log of appends, flushed every second, as one that is to lose little does.
+    /// Starts a server with an append-only file that is flushed every second, the usual choice
+    /// where little data may be lost.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let server = Command::new("redis-server")

@@ -1,5 +1,5 @@
-//! What was measured, as tables: each benchmark leaves its own in a folder, and the last one of
-//! `make bench` shows them all.
+//! The tables of the report. Each benchmark saves its table in a folder, and the last benchmark of
+//! `make bench` prints them all.
 
 use std::{
     fs,
@@ -22,9 +22,9 @@ pub(crate) struct Section {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// A number for each column that has one.
+    /// The number of each column, if the row has one.
     pub(crate) values: Vec<Option<f64>>,
-    /// `met` or `missed`, of a budget.
+    /// `met` or `missed`, in the table of budgets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Section {
         self.rows.push(Row { name: name.to_owned(), values, verdict: None });
     }
 
-    /// Leaves it for the report of this run of `make bench`.
+    /// Saves the table for the report of this run of `make bench`.
     pub(crate) fn save(&self) {
         fs::create_dir_all(folder()).expect("a folder");
         let file = folder().join(format!("{}.json", self.title));
@@ -69,7 +69,7 @@ fn cells(texts: &[String]) -> String {
     cells.concat()
 }
 
-/// With three digits at least.
+/// Formats a number with at least three digits.
 fn number(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.2}"),
@@ -82,7 +82,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("report")
 }
 
-/// Takes what other benchmarks left, in the order of their titles.
+/// Loads the tables of the other benchmarks, sorted by title.
 pub(crate) fn left() -> Vec<Section> {
     let files = fs::read_dir(folder()).into_iter().flatten();
     let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
@@ -90,14 +90,14 @@ pub(crate) fn left() -> Vec<Section> {
     files.iter().map(|file| Section::load(file)).collect()
 }
 
-/// A value of a report: the title of its section, the name of its row, the beginning of its column.
+/// Finds a value by the title of its table, the name of its row and the beginning of its column.
 pub(crate) fn find(sections: &[Section], title: &str, row: &str, column: &str) -> Option<f64> {
     let section = sections.iter().find(|section| section.title == title)?;
     let column = section.columns.iter().position(|name| name.starts_with(column))?;
     *section.rows.iter().find(|known| known.name == row)?.values.get(column)?
 }
 
-/// For people, or for machines.
+/// Prints the report as text or as JSON.
 pub(crate) fn show(sections: &[Section], as_json: bool) {
     if as_json {
         let report: Value = json!({"machine": machine::description(), "sections": sections});

@@ -1,11 +1,11 @@
-//! An event and a SET like those that the benchmarks send.
+//! An event and a SET like those of the benchmarks.
 
 use serde_json::{Value, json};
 
 use super::{TYPE, now_micros};
 
-/// An event about the `n`th subject, as it is published. It says when that was, by which a sink knows
-/// the ages of its SETs.
+/// Returns an event about the `n`th subject as it is published. The event contains the time, by
+/// which a sink computes the age of its SETs.
 pub(crate) fn event(event_type: &str, n: u64) -> String {
     let published = now_micros();
     format!(
@@ -17,7 +17,7 @@ pub(crate) fn event(event_type: &str, n: u64) -> String {
     )
 }
 
-/// The claims of a SET about a session that was revoked.
+/// Returns the claims of a SET about a revoked session.
 pub(crate) fn claims() -> Value {
     json!({
         "iss": "https://tx.example/t/acme", "iat": 1_775_000_099,

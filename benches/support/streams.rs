@@ -1,5 +1,5 @@
-//! Streams for the daemon to have, put into its store before it starts: over its interface, a hundred
-//! thousand would take too long.
+//! Streams that are put into the store before the daemon starts, because creating a hundred
+//! thousand through the interface would take too long.
 
 use futures_util::{StreamExt as _, stream};
 use ssfd::{
@@ -15,10 +15,11 @@ use ssfd::{
 
 use super::{TYPE, backend::FILLED_TOGETHER};
 
-/// Streams of one Receiver, where there are many: when one is created, those of its Receiver are counted.
+/// The number of streams of one Receiver in runs with many streams. Creating a stream counts those
+/// of its Receiver, so each Receiver has few.
 const STREAMS_EACH: usize = 100;
 
-/// A stream of the Receiver `rx` that gets all events of one type.
+/// Returns a stream of the Receiver `rx` that gets all events of one type.
 pub(crate) fn addressed(id: &str, event_type: &str, delivery: Delivery) -> StreamConfig {
     StreamConfig {
         id: id.parse().expect("a valid id"),
@@ -37,8 +38,8 @@ pub(crate) fn addressed(id: &str, event_type: &str, delivery: Delivery) -> Strea
     }
 }
 
-/// Streams that no event reaches: every other one wants the type of all events and has no subjects,
-/// the rest another type.
+/// Returns streams that no event reaches: half of them request the type of all events but have no
+/// subjects, and the others request another type.
 pub(crate) fn idle(count: usize) -> impl Iterator<Item = StreamConfig> {
     (0..count).map(|n| {
         let endpoint = push_to(&format!("https://rx-{n}.example/in"));
@@ -50,13 +51,13 @@ pub(crate) fn idle(count: usize) -> impl Iterator<Item = StreamConfig> {
     })
 }
 
-/// The `n`th of many streams, as that of a Receiver that has few.
+/// Assigns the `n`th of many streams to a Receiver that has few.
 pub(crate) fn of_many(n: usize, stream: StreamConfig) -> StreamConfig {
     let receiver = format!("rx-{}", n / STREAMS_EACH).parse().expect("a valid id");
     StreamConfig { receiver, ..stream }
 }
 
-/// A type that needs no members of its own, beside [`TYPE`].
+/// Returns an event type other than [`TYPE`] without required members.
 pub(crate) fn other_type() -> String {
     TYPE.replace("session-revoked", "session-established")
 }
@@ -65,7 +66,7 @@ pub(crate) fn push_to(url: &str) -> Delivery {
     Delivery::Push(PushEndpoint::new(url, None, false).expect("a valid endpoint"))
 }
 
-/// Puts them into the store.
+/// Puts streams into the store.
 pub(crate) async fn register(store: &dyn Store, streams: impl IntoIterator<Item = StreamConfig>) {
     let creating = streams.into_iter().map(|stream| store.create_stream(stream, usize::MAX));
     let mut creating = stream::iter(creating).buffer_unordered(FILLED_TOGETHER.get());

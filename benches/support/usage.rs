@@ -1,36 +1,37 @@
-//! What a process or thread has used, as Linux tells it in `/proc`.
+//! The resource usage of a process or thread, from Linux's `/proc`.
 
 use std::{fs, time::Duration};
 
-/// The unit of times in `/proc` (`USER_HZ`), the same on all that Linux runs on.
+/// The unit of times in `/proc` (`USER_HZ`), which is the same on every platform of Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The processor time of all threads of a process, its system calls included, in steps of 10 ms.
+/// Returns the processor time of all threads of a process, including its system calls, in steps of
+/// 10 ms.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     read_cpu_time(&format!("/proc/{pid}/stat"))
 }
 
-/// The same of the calling thread alone.
+/// Returns the processor time of the calling thread alone.
 pub(crate) fn thread_cpu_time() -> Duration {
     read_cpu_time("/proc/thread-self/stat")
 }
 
 fn read_cpu_time(file: &str) -> Duration {
     let stat = fs::read_to_string(file).expect("the process runs");
-    // The second field is a name in parentheses, which may have any character; utime and stime are
-    // the 14th and the 15th.
+    // The second field is a name in parentheses, which may contain any character. `utime` and
+    // `stime` are the 14th and the 15th field.
     let (_, fields) = stat.rsplit_once(')').expect("what Linux says");
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks = ticks.map(|field| field.parse::<u32>().expect("a number"));
     TICK * ticks.sum::<u32>()
 }
 
-/// What a process holds in memory, in bytes.
+/// Returns the resident memory of a process, in bytes.
 pub(crate) fn resident(pid: u32) -> u64 {
     memory(pid, "VmRSS:")
 }
 
-/// The most that a process ever held in memory, in bytes.
+/// Returns the peak memory of a process, in bytes.
 pub(crate) fn resident_peak(pid: u32) -> u64 {
     memory(pid, "VmHWM:")
 }

@@ -1,4 +1,4 @@
-//! A request with a SET over a connection that is there, and its answer.
+//! The push floor: a request with a SET over an open connection, and its answer.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -18,7 +18,7 @@ use crate::{
     support::block_on,
 };
 
-/// As many attempts as the daemon has under way for one stream.
+/// The number of attempts that the daemon has in flight for one stream.
 const IN_FLIGHT: usize = 32;
 
 pub(super) fn push(http: Http) -> Floor {
@@ -41,7 +41,7 @@ pub(super) fn push(http: Http) -> Floor {
     Floor { cpu, per_second: each.as_secs_f64().recip(), alone }
 }
 
-/// Each attempt has a connection for itself.
+/// Sends each attempt over its own connection.
 async fn over_http1(connector: &Connector, port: u16, in_flight: usize) -> Count {
     let request = request(&format!("127.0.0.1:{port}"), "/");
     let mut senders = Vec::new();
@@ -61,7 +61,7 @@ async fn over_http1(connector: &Connector, port: u16, in_flight: usize) -> Count
     count(senders).await
 }
 
-/// All attempts share one connection.
+/// Sends all attempts over one connection.
 async fn over_http2(connector: &Connector, port: u16, in_flight: usize) -> Count {
     let address = format!("127.0.0.1:{port}");
     let request = request(&address, &format!("https://{address}/"));
@@ -76,7 +76,7 @@ async fn over_http2(connector: &Connector, port: u16, in_flight: usize) -> Count
     count(senders).await
 }
 
-/// One request after the other; how many were answered.
+/// Sends one request after the other. Returns the number of answers.
 async fn repeat(mut send: impl AsyncFnMut() -> hyper::Result<Response<Incoming>>) -> u32 {
     let (began, mut done) = (clock::instant(), 0);
     while began.elapsed() < LENGTH {
@@ -99,7 +99,7 @@ async fn count(senders: impl Iterator<Item = impl Future<Output = u32> + 'static
     count
 }
 
-/// The body, and the headers that RFC 8935 §2.1 asks for.
+/// Builds a request with the body and the headers that RFC 8935 §2.1 requires.
 fn request(host: &str, target: &str) -> Request<Full<Bytes>> {
     Request::post(target)
         .header("host", host)

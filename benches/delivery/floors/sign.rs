@@ -1,4 +1,4 @@
-//! A signature alone.
+//! The sign floor: one signature and nothing else.
 
 use std::thread;
 
@@ -17,19 +17,20 @@ pub(super) fn sign(algorithm: Algorithm) -> Floor {
         std::hint::black_box(signer(&set[..end]));
         count.done += 1;
     }
-    // They are never done together.
+    // One thread signs one SET at a time, so both times are the same measurement.
     let (cpu, alone) = count.end();
     Floor { cpu, per_second: alone.as_secs_f64().recip(), alone }
 }
 
-/// How many a second with a thread on each core: two that share a core take from each other.
+/// Returns the signatures per second with one thread per core. Two threads that share a core slow
+/// each other down.
 pub(super) fn sign_at_once(algorithm: Algorithm) -> f64 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads: Vec<_> = (0..cores).map(|_| thread::spawn(move || sign(algorithm))).collect();
     threads.into_iter().map(|thread| thread.join().expect("no panic").per_second).sum()
 }
 
-/// A SET as it is pushed.
+/// Returns a SET as it is pushed.
 pub(super) fn sample_set(algorithm: Algorithm) -> Bytes {
     let pem = generate(algorithm).expect("a key");
     let key = SigningKey::from_pem(pem.as_bytes()).expect("a usable key");

@@ -1,26 +1,26 @@
-//! The commands by which events are read and SETs are kept.
+//! The store floor: the commands that read events and store SETs.
 
 use redis::streams::StreamReadReply;
 
 use super::{Count, Floor};
 use crate::{
+    publisher::{KEY, Publisher},
     support::{backend::Backend, bare_store::BareStore, redis::Redis},
-    upstream::{KEY, Upstream},
 };
 
-/// Commands that are sent, or committed, together.
+/// The number of commands that are sent or committed together.
 const GROUP: u32 = 256;
-/// Events that are published before they are read.
+/// The number of events that are published before they are read.
 const AHEAD: u32 = 50_000;
 const GROUP_NAME: &str = "bare";
 
-/// Reads events from Redis and acknowledges them.
+/// Measures reading events from Redis and acknowledging them.
 pub(super) fn ingest() -> Floor {
     let redis = Redis::start();
     let mut reader = Reader::new(redis.connection());
-    let mut upstream = Upstream::new(redis.connection());
+    let mut publisher = Publisher::new(redis.connection());
     for _ in 0..AHEAD / GROUP {
-        upstream.publish(GROUP.into());
+        publisher.publish(GROUP.into());
     }
     let mut count = Count::begin();
     while !count.is_over() && count.done < AHEAD - GROUP {
@@ -30,14 +30,14 @@ pub(super) fn ingest() -> Floor {
     while 0 < reader.read() {}
     let mut count = Count::begin();
     while !count.is_over() {
-        upstream.publish(1);
+        publisher.publish(1);
         count.done += reader.read();
     }
     let (_, alone) = count.end();
     Floor { cpu, per_second: each.as_secs_f64().recip(), alone }
 }
 
-/// A consumer group of its own.
+/// A reader with its own consumer group.
 struct Reader(redis::Connection);
 
 impl Reader {
@@ -48,7 +48,7 @@ impl Reader {
         Self(connection)
     }
 
-    /// How many there were.
+    /// Reads and acknowledges entries. Returns their number.
     fn read(&mut self) -> u32 {
         let mut read = redis::cmd("XREADGROUP");
         read.arg(&["GROUP", GROUP_NAME, "bare", "COUNT"]).arg(GROUP).arg(&["STREAMS", KEY, ">"]);
@@ -63,7 +63,8 @@ impl Reader {
     }
 }
 
-/// Keeps SETs, reads them and settles them. One that is alone is on its way once it is kept.
+/// Measures storing, reading and settling SETs. For a single SET only the storing counts for its
+/// age, because the SET is sent once it is stored.
 pub(super) fn store(backend: Backend) -> Floor {
     let mut store = BareStore::new(backend);
     let mut count = Count::begin();

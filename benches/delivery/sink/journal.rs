@@ -1,4 +1,4 @@
-//! What came to a sink, and when.
+//! The record of a sink: the SETs that arrived, and the time of each arrival.
 
 use std::{
     collections::HashSet,
@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::{Arrivals, Question};
 use crate::support::now_micros;
 
-/// SETs are looked into when that is asked for, and not when they come: a sink is to take little of the
-/// machine from the daemon.
+/// The raw SETs with their times of arrival. They are parsed when the benchmark asks for them and
+/// not on arrival, so that the sink leaves most of the machine to the daemon.
 #[derive(Clone, Default)]
 pub(super) struct Journal(Arc<Mutex<Vec<(u64, Bytes)>>>);
 
@@ -29,7 +29,7 @@ impl Journal {
         self.0.lock().expect("no holder panics")
     }
 
-    /// On a thread of its own, for as long as anybody asks; then the process ends.
+    /// Answers requests on a thread of its own. The process ends with the last one.
     pub(super) fn answer_questions(&self) {
         let journal = self.clone();
         std::thread::spawn(move || {
@@ -48,7 +48,7 @@ impl Journal {
     }
 }
 
-/// A line for whoever started this process.
+/// Prints a line for the process that started this one.
 pub(super) fn tell(answer: &impl Serialize) {
     println!("{}", serde_json::to_string(answer).expect("plain data"));
 }
@@ -78,7 +78,7 @@ fn claims(set: &[u8]) -> Value {
     serde_json::from_slice(&claims).expect("JSON")
 }
 
-/// As the publisher put it into the event.
+/// Returns the time that the publisher put into the event.
 fn published(claims: &Value) -> u64 {
     let events = claims["events"].as_object().expect("an object");
     let event = events.values().next().expect("an event");

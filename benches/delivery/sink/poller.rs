@@ -15,7 +15,7 @@ use crate::{
     support::block_on,
 };
 
-/// As many as the daemon gives at most, unless it is configured otherwise.
+/// The most SETs of one answer by the daemon's default configuration.
 const EVENTS_MAX: usize = 1000;
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ pub(super) fn poll(address: &str, token: &str, stream: &str, journal: &Journal) 
     block_on(poll_on(address, token, stream, journal));
 }
 
-/// One poll after the other, over one connection, until the daemon is gone.
+/// Sends one poll after the other over one connection, until the daemon is gone.
 async fn poll_on(address: &str, token: &str, stream: &str, journal: &Journal) {
     let (_, port) = address.rsplit_once(':').expect("an address and a port");
     let connector = Connector::new(Path::new(AUTHORITY), Http::One);
@@ -43,7 +43,7 @@ async fn poll_on(address: &str, token: &str, stream: &str, journal: &Journal) {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .expect("a request");
-        // That is how a benchmark ends.
+        // The request fails when the benchmark ends the daemon.
         let Ok(answer) = sender.send_request(request).await else { return };
         assert_eq!(answer.status(), StatusCode::OK);
         let body = answer.into_body().collect().await.expect("a whole body").to_bytes();

@@ -1,4 +1,4 @@
-//! A sink that is pushed to.
+//! A sink for push delivery.
 
 use std::{convert::Infallible, fs, sync::Arc};
 
@@ -39,7 +39,7 @@ async fn accept(http: Http, journal: &Journal) {
             let Ok(session) = tls.accept(connection).await else { return };
             let service = service_fn(move |request| answer(request, journal.clone()));
             let io = TokioIo::new(session);
-            // A connection that ends is the daemon's business.
+            // A failed connection is ignored here, because the daemon handles and counts it.
             match http {
                 Http::One => drop(http1::Builder::new().serve_connection(io, service).await),
                 Http::Two => {
@@ -59,7 +59,8 @@ async fn answer(
     match request.into_body().collect().await {
         Ok(body) => {
             *response.status_mut() = StatusCode::ACCEPTED;
-            // A copy: what was read lies in the buffer of its connection.
+            // The bytes are copied, because they would otherwise keep the buffer of their
+            // connection in memory.
             journal.note(Bytes::copy_from_slice(&body.to_bytes()));
         }
         Err(_broken_off) => *response.status_mut() = StatusCode::BAD_REQUEST,

@@ -1,5 +1,6 @@
-//! What has to be in Redis of a SET: its record, its number by its `jti`, its place among those that
-//! wait, and what became of it; each by a command of its own, many in one pipeline.
+//! The least that Redis must hold of a SET: its record, its number by `jti`, its place among the
+//! unsettled SETs, and its outcome. Each is written by its own command, with many commands in one
+//! pipeline.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! On the daemon's own tables, as durable as the daemon's.
+//! The commands on the daemon's own tables, with the daemon's durability.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Who publishes events, into the Redis stream that the daemon reads.
+//! The publisher: writes events into the Redis stream that the daemon reads.
 
 use std::{thread, time::Duration};
 
@@ -6,33 +6,33 @@ use ssfd::clock;
 
 use crate::support::{TYPE, sample};
 
-/// The stream of the provider `default`.
+/// The Redis stream of the provider `default`.
 pub(crate) const KEY: &str = "ssf:events:default";
-/// How many subjects the events are about, in turn: many, so that hardly any SET waits for another of
-/// its lane.
+/// The number of subjects, used in turn. There are many, so that hardly any SET waits for another
+/// in its lane.
 const SUBJECTS: u64 = 100_000;
 
-pub(crate) struct Upstream {
+pub(crate) struct Publisher {
     connection: redis::Connection,
     published: u64,
 }
 
-impl Upstream {
+impl Publisher {
     pub(crate) fn new(connection: redis::Connection) -> Self {
         Self { connection, published: 0 }
     }
 
-    /// How many events were published.
+    /// Returns the number of published events.
     pub(crate) fn published(&self) -> u64 {
         self.published
     }
 
-    /// Publishes so many events in one go.
+    /// Publishes `events` events at once.
     pub(crate) fn publish(&mut self, events: u64) {
         self.publish_of(TYPE, events);
     }
 
-    /// The same, of another type.
+    /// Publishes `events` events of another type at once.
     pub(crate) fn publish_of(&mut self, event_type: &str, events: u64) {
         let mut pipeline = redis::pipe();
         for n in self.published..self.published + events {
@@ -42,8 +42,8 @@ impl Upstream {
         self.published += events;
     }
 
-    /// Publishes so many events a second, evenly, whatever becomes of them, for as long as `goes_on`
-    /// says so of the time that has passed.
+    /// Publishes `rate` events per second at even intervals, whether they are delivered or not.
+    /// `goes_on` gets the elapsed time and ends the loop by returning false.
     pub(crate) fn publish_evenly(&mut self, rate: u32, goes_on: impl Fn(Duration) -> bool) {
         let (began, before) = (clock::instant(), self.published);
         let period = Duration::from_secs(1) / rate;

@@ -1,4 +1,4 @@
-//! All that a run needs: Redis, the daemon with its streams, a sink, and who publishes.
+//! One run: Redis, the daemon with its streams, a sink and a publisher.
 
 use std::{
     path::Path,
@@ -10,8 +10,8 @@ use ssfd::{clock, signing::algorithm::Algorithm, store::Store};
 
 use super::{
     https::Http,
+    publisher::Publisher,
     sink::{self, Arrivals, Sink},
-    upstream::Upstream,
 };
 use crate::support::{
     TYPE,
@@ -24,17 +24,18 @@ use crate::support::{
     usage::{cpu_time, resident, resident_peak},
 };
 
-/// Events that are published together at saturation.
+/// The number of events that are published together at saturation.
 const BURST: u64 = 200;
-/// How far publishing may be ahead of arrival at saturation: enough that nothing ever waits for it.
+/// The number of SETs that may be on their way at saturation. The number is high enough that the
+/// daemon never waits for the publisher.
 const AHEAD_MAX: u64 = 10_000;
-/// How long to wait for SETs that do not come.
+/// The longest time to wait for SETs.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(1);
-/// The stream that events reach.
+/// The stream that gets the events.
 const STREAM: &str = "st_addressed";
 
-/// How SETs get across.
+/// The delivery method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Push(Http),
@@ -52,36 +53,36 @@ impl Method {
     }
 }
 
-/// What is measured.
+/// The parameters of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) backend: Backend,
     pub(crate) method: Method,
     pub(crate) algorithm: Algorithm,
-    /// Threads that sign; 0 stands for one per core, as in the daemon's settings.
+    /// The number of signing threads. 0 means one per core, as in the daemon's settings.
     pub(crate) signers: usize,
-    /// Streams that there are; events reach one of them.
+    /// The number of registered streams. Events are for one of them.
     pub(crate) registered: usize,
 }
 
-/// How much is published.
+/// The rate of published events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// As much as goes through.
+    /// The highest rate that the daemon can deliver.
     Saturated,
-    /// So many events a second, whatever becomes of them.
+    /// A fixed number of events per second, whether they are delivered or not.
     Rate(u32),
 }
 
-/// What one run measured.
+/// The measurements of one load.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) arrivals: Arrivals,
-    /// From the first publication to the last arrival.
+    /// The time from the first publication to the last arrival.
     pub(crate) took: Duration,
-    /// The daemon's processor time per SET.
+    /// The processor time of the daemon per SET.
     pub(crate) cpu: Duration,
-    /// The most memory that the daemon ever held, in bytes.
+    /// The peak memory of the daemon, in bytes.
     pub(crate) memory_peak: u64,
 }
 
@@ -92,14 +93,14 @@ impl Measured {
     }
 }
 
-/// Redis and the daemon's folder, before it is started.
-pub(crate) struct Stage {
+/// Redis and the folder of a daemon that is not started yet.
+pub(crate) struct Setup {
     redis: Redis,
     folder: Folder,
     backend: Backend,
 }
 
-impl Stage {
+impl Setup {
     pub(crate) fn new(backend: Backend, algorithm: Algorithm, signers: usize) -> Self {
         let redis = Redis::start();
         let settings = [
@@ -119,7 +120,7 @@ impl Stage {
         self.folder.path()
     }
 
-    /// Does something to the store.
+    /// Changes the store before the daemon starts.
     pub(crate) fn fill(&self, work: impl AsyncFnOnce(&dyn Store)) {
         block_on(async {
             let store = self.backend.open(self.folder(), &self.redis).await;
@@ -127,25 +128,25 @@ impl Stage {
         });
     }
 
-    pub(crate) fn start(self) -> (Daemon, Upstream, Redis) {
-        let upstream = Upstream::new(self.redis.connection());
-        (Daemon::start_in(self.folder), upstream, self.redis)
+    pub(crate) fn start(self) -> (Daemon, Publisher, Redis) {
+        let publisher = Publisher::new(self.redis.connection());
+        (Daemon::start_in(self.folder), publisher, self.redis)
     }
 }
 
-pub(crate) struct Scene {
+pub(crate) struct Run {
     pub(crate) daemon: Daemon,
     sink: Sink,
-    upstream: Upstream,
-    /// What the daemon held in memory before anything was published.
+    publisher: Publisher,
+    /// The memory of the daemon before anything was published, in bytes.
     pub(crate) memory_idle: u64,
     _redis: Redis,
 }
 
-impl Scene {
+impl Run {
     pub(crate) fn start(plan: &Plan) -> Self {
-        let stage = Stage::new(plan.backend, plan.algorithm, plan.signers);
-        let folder = stage.folder().to_owned();
+        let setup = Setup::new(plan.backend, plan.algorithm, plan.signers);
+        let folder = setup.folder().to_owned();
         let (pushed, delivery) = match plan.method {
             Method::Push(http) => {
                 let (sink, port) = Sink::push(&folder, http);
@@ -155,26 +156,26 @@ impl Scene {
         };
         let all = streams::idle(plan.registered - 1);
         let all = all.chain([streams::addressed(STREAM, TYPE, delivery)]);
-        stage.fill(async |store| streams::register(store, all).await);
-        let (daemon, upstream, redis) = stage.start();
+        setup.fill(async |store| streams::register(store, all).await);
+        let (daemon, publisher, redis) = setup.start();
         let memory_idle = resident(daemon.pid());
         let sink = pushed
             .unwrap_or_else(|| Sink::poll(&folder, daemon.public(), daemon.manager(), STREAM));
-        let mut scene = Self { daemon, sink, upstream, memory_idle, _redis: redis };
-        scene.upstream.publish(BURST);
-        scene.sink.await_count(BURST);
-        scene.sink.forget();
-        scene
+        let mut run = Self { daemon, sink, publisher, memory_idle, _redis: redis };
+        run.publisher.publish(BURST);
+        run.sink.await_count(BURST);
+        run.sink.forget();
+        run
     }
 
-    pub(crate) fn run(&mut self, load: Load, length: Duration) -> Measured {
-        let (pid, before) = (self.daemon.pid(), self.upstream.published());
+    pub(crate) fn measure(&mut self, load: Load, length: Duration) -> Measured {
+        let (pid, before) = (self.daemon.pid(), self.publisher.published());
         let (cpu, began) = (cpu_time(pid), now_micros());
         match load {
             Load::Saturated => self.saturate(length),
-            Load::Rate(rate) => self.upstream.publish_evenly(rate, |passed| passed < length),
+            Load::Rate(rate) => self.publisher.publish_evenly(rate, |passed| passed < length),
         }
-        let published = self.upstream.published() - before;
+        let published = self.publisher.published() - before;
         self.sink.await_count(published);
         let cpu = cpu_time(pid).saturating_sub(cpu);
         let arrivals = self.sink.take();
@@ -187,10 +188,10 @@ impl Scene {
     }
 
     fn saturate(&mut self, length: Duration) {
-        let (began, before) = (clock::instant(), self.upstream.published());
+        let (began, before) = (clock::instant(), self.publisher.published());
         while began.elapsed() < length {
-            if self.upstream.published() - before < self.sink.count() + AHEAD_MAX {
-                self.upstream.publish(BURST);
+            if self.publisher.published() - before < self.sink.count() + AHEAD_MAX {
+                self.publisher.publish(BURST);
             } else {
                 thread::sleep(PAUSE);
             }
@@ -199,7 +200,7 @@ impl Scene {
 }
 
 impl Sink {
-    /// Waits until so many SETs came.
+    /// Waits until this number of SETs has arrived.
     pub(crate) fn await_count(&mut self, sets: u64) {
         let began: Instant = clock::instant();
         loop {
