@@ -1,6 +1,8 @@
-//! What the specifications ask of a Transmitter, one test for each requirement of
-//! `spec/checklist.txt`, named by its id. What is left out on purpose stands in ARCHITECTURE.md with
-//! the reason; the test here holds that nothing is forgotten.
+//! The requirements of the specifications, with one test for each.
+//!
+//! `spec/checklist.txt` lists the requirements. A test's name begins with the id of its
+//! requirement. A requirement that is left out on purpose is in a table of ARCHITECTURE.md with the
+//! reason. The test of this module checks that every id has either one test or one reason.
 
 mod access_tokens;
 mod authorization;
@@ -30,11 +32,11 @@ use std::{
 
 use crate::source::tokens;
 
-/// A line for each: id, level, what to observe.
+/// One line for each requirement: id, level, and the behaviour to observe.
 const CHECKLIST: &str = include_str!("spec/checklist.txt");
 const LEVELS: [&str; 7] = ["MUST NOT", "MUST (IOP)", "MUST", "SHOULD NOT", "SHOULD", "MAY", "S"];
 
-/// Where ARCHITECTURE.md has its table of ids and reasons.
+/// The heading in ARCHITECTURE.md above the table of ids and reasons.
 const EXCEPTIONS_BELOW: &str = "## What is left out on purpose";
 
 #[test]
@@ -56,7 +58,7 @@ fn each_requirement_has_one_test_or_a_reason_to_have_none() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// What keeps `tests` and `exceptions` from showing each id once.
+/// Returns the ids that do not have exactly one test or exception, and the names without an id.
 fn wrong(ids: &BTreeSet<String>, tests: &[String], exceptions: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     let mut shown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -82,7 +84,7 @@ fn wrong(ids: &BTreeSet<String>, tests: &[String], exceptions: &[String]) -> Vec
     found
 }
 
-/// The ids of the checklist.
+/// Returns the ids of the checklist.
 fn ids(checklist: &str) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for line in checklist.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -95,7 +97,7 @@ fn ids(checklist: &str) -> BTreeSet<String> {
     ids
 }
 
-/// `SET-01`.
+/// Returns whether the text has the form of an id, such as `SET-01`.
 fn is_id(text: &str) -> bool {
     text.split_once('-').is_some_and(|(family, number)| {
         family.bytes().all(|b| b.is_ascii_uppercase())
@@ -104,14 +106,14 @@ fn is_id(text: &str) -> bool {
     })
 }
 
-/// `SET-01` for `set_01_typ_is_secevent_jwt`.
+/// Returns `SET-01` for `set_01_typ_is_secevent_jwt`.
 fn id_of(test: &str) -> Option<String> {
     let mut parts = test.splitn(3, '_');
     let id = format!("{}-{}", parts.next()?.to_uppercase(), parts.next()?);
     parts.next().filter(|sentence| !sentence.is_empty() && is_id(&id)).map(|_| id)
 }
 
-/// The names of the functions below a `#[test]` or `#[….test]`.
+/// Returns the names of the functions below a `#[test]` or `#[….test]`.
 fn tests_of(source: &str) -> Vec<String> {
     let tokens = tokens(source);
     let mut marked = false;
@@ -129,14 +131,14 @@ fn tests_of(source: &str) -> Vec<String> {
     tests
 }
 
-/// The modules that a file declares.
+/// Returns the modules that a file declares.
 fn modules(source: &str) -> BTreeSet<String> {
     let tokens = tokens(source);
     let declared = tokens.windows(2).filter(|pair| pair[0].text == "mod");
     declared.map(|pair| pair[1].text.to_owned()).collect()
 }
 
-/// The ids in the first column of the table, which must have a reason in the second.
+/// Returns the ids in the first column of the table. The second column must have a reason.
 fn exceptions(architecture: &str) -> Vec<String> {
     let (_, section) = architecture.split_once(EXCEPTIONS_BELOW).expect("the section is there");
     let section = section.split("\n## ").next().unwrap_or_default();

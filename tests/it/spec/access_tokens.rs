@@ -1,4 +1,5 @@
-//! Access tokens of an authorization server (RFC 9068, RFC 7662), and how they are found (RFC 9728).
+//! Access tokens of an authorization server (RFC 9068, RFC 7662), and the metadata by which a
+//! client finds the server (RFC 9728).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -23,9 +24,9 @@ use crate::{
     scripted_server::Reply,
 };
 
-/// RFC 9068 §4: each claim and header by itself, on an otherwise valid token.
+/// RFC 9068 §4: each claim and header is wrong by itself, on an otherwise valid token.
 #[actix_web::test]
-async fn auth_03_a_token_that_is_forged_expired_or_for_others_is_invalid() {
+async fn auth_03_a_forged_or_expired_token_or_one_for_another_audience_is_invalid() {
     let key = Key::new();
     let (daemon, _server) = trusting(&key).await;
     let now = clock::now().as_secs();
@@ -50,7 +51,7 @@ async fn auth_03_a_token_that_is_forged_expired_or_for_others_is_invalid() {
     ] {
         refused(&key.token_with(claim, Some(value)), why).await;
     }
-    // Another's signature under the server's key, and a signature that was tampered with.
+    // The signature of another key under the server's `kid`, and a changed signature.
     let other = Key::new();
     refused(&other.sign(&key.header(), &claims()), "does not verify").await;
     refused(&other.token(), "`kid` names no key").await;
@@ -65,9 +66,9 @@ async fn auth_03_a_token_that_is_forged_expired_or_for_others_is_invalid() {
     refused(&swapped, "does not verify").await;
 }
 
-/// RFC 9068 §4, RFC 8417 §4.2: neither the type nor the content of a SET is that of a token.
+/// Neither the type nor the content of a SET is that of a token (RFC 9068 §4, RFC 8417 §4.2).
 #[actix_web::test]
-async fn auth_06_a_token_needs_its_type_and_a_set_is_none() {
+async fn auth_06_a_token_needs_the_typ_of_a_token_and_a_set_is_not_accepted() {
     let key = Key::new();
     let (daemon, _server) = trusting(&key).await;
     let typed = |typ: &str| {
@@ -87,7 +88,7 @@ async fn auth_06_a_token_needs_its_type_and_a_set_is_none() {
     let events = key.token_with("events", Some(json!({SESSION_REVOKED: {}})));
     assert_token_refused(&daemon.list_with(&events).await, "`events`");
 
-    // A SET that the daemon itself has signed.
+    // The token is a SET that the daemon itself has signed.
     let token = key.token();
     let id = daemon.create_stream(&token, by_poll()).await;
     daemon.verify_stream(&token, &id, "n-1").await.expect(204);
@@ -99,7 +100,7 @@ async fn auth_06_a_token_needs_its_type_and_a_set_is_none() {
 
 /// RFC 7662 §2.1, §2.2, §4.
 #[actix_web::test]
-async fn auth_08_an_answer_counts_briefly_and_without_one_no_token_does() {
+async fn auth_08_an_introspection_response_is_cached_and_without_one_no_token_is_valid() {
     let (daemon, server, _folder) = asking(json_reply(&active()), |settings| {
         settings.introspection.cache_for = Duration::from_hours(1);
     })
@@ -108,7 +109,7 @@ async fn auth_08_an_answer_counts_briefly_and_without_one_no_token_does() {
     assert_eq!(stream["aud"], "https://rx.example");
     assert_eq!(daemon.list_with("opaque&1").await.expect(200).json(), json!([stream]));
     let seen = server.seen();
-    assert_eq!(seen.len(), 1, "the answer is kept");
+    assert_eq!(seen.len(), 1, "the response is cached");
     assert_eq!((&seen[0].method, seen[0].target.as_str()), (&Method::POST, "/introspect"));
     let form: HashMap<_, _> = url::form_urlencoded::parse(&seen[0].body).into_owned().collect();
     let expected = [("token", "opaque&1"), ("token_type_hint", "access_token")];
@@ -117,7 +118,7 @@ async fn auth_08_an_answer_counts_briefly_and_without_one_no_token_does() {
     let pair = STANDARD.decode(shown.strip_prefix("Basic ").expect("Basic")).expect("base64");
     assert_eq!(pair, b"ssfd+at+home:s%3A3+cret", "each part is encoded as in a form");
 
-    // What the server says of one token it does not say of others.
+    // A response about one token says nothing about another token.
     server.answer(Reply::status(500));
     let answer = daemon.list_with("opaque-2").await.expect(503);
     assert!(answer.headers.contains_key(RETRY_AFTER));
@@ -130,9 +131,10 @@ async fn auth_08_an_answer_counts_briefly_and_without_one_no_token_does() {
     daemon.list_with("opaque-2").await.expect(200);
 }
 
-/// RFC 9728 §3.1, §5.1: from the challenge to the token endpoint, as a client goes.
+/// The test follows the links like a client, from the challenge to the token endpoint (RFC 9728
+/// §3.1, §5.1).
 #[actix_web::test]
-async fn auth_09_a_challenge_leads_to_the_metadata_and_that_to_the_server() {
+async fn auth_09_a_challenge_leads_to_the_resource_metadata_and_to_the_authorization_server() {
     let daemon = Daemon::start().await;
     let listed = get(&daemon.provider_url(PROVIDER, "/ssf/streams")).send().await.expect(401);
     let challenge = listed.header(WWW_AUTHENTICATE);

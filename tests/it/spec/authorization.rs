@@ -1,4 +1,4 @@
-//! Who may ask for what (RFC 6750, CAEP-IOP §2.7).
+//! Authorization: which credential allows which operation (RFC 6750, CAEP-IOP §2.7).
 
 use serde_json::json;
 use ssfd::domain::grant::Scope;
@@ -10,7 +10,7 @@ use crate::harness::{
     streams::id_of,
 };
 
-/// What `ssf.read` is enough for.
+/// Returns whether `ssf.read` is sufficient for an operation.
 fn reads((method, path, _): &Operation) -> bool {
     *method == "GET" || path.starts_with("/ssf/poll/")
 }
@@ -23,7 +23,7 @@ fn assert_insufficient(answer: &Answer, scope: &str) {
 
 /// RFC 6750 §2.1, §2.3.
 #[actix_web::test]
-async fn auth_01_a_token_counts_in_the_header_and_not_in_the_query() {
+async fn auth_01_a_token_is_read_from_the_header_and_not_from_the_query() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let id = caller.new_stream().await;
@@ -55,7 +55,7 @@ async fn auth_02_without_a_credential_the_challenge_names_no_error() {
 
 /// RFC 6750 §3.1.
 #[actix_web::test]
-async fn auth_04_a_scope_that_does_not_suffice_is_named_with_the_one_that_would() {
+async fn auth_04_a_refusal_for_a_missing_scope_names_the_required_scope() {
     let daemon = Daemon::start().await;
     let manager = daemon.caller("rx").await;
     let id = manager.new_stream().await;
@@ -77,7 +77,7 @@ async fn auth_04_a_scope_that_does_not_suffice_is_named_with_the_one_that_would(
 
 /// CAEP-IOP §2.7.2.
 #[actix_web::test]
-async fn auth_05_ssf_manage_opens_every_operation_and_ssf_read_those_that_read() {
+async fn auth_05_ssf_manage_allows_every_operation_and_ssf_read_those_that_read() {
     let daemon = Daemon::start().await;
     let manager = daemon.caller("rx").await;
     let id = manager.new_stream().await;
@@ -91,15 +91,16 @@ async fn auth_05_ssf_manage_opens_every_operation_and_ssf_read_those_that_read()
     }
 }
 
-/// SSF §8: who asks decides whose stream it is and for whom its SETs are.
+/// SSF §8: the credential of the request determines the Receiver that owns the stream, and the
+/// audience of its SETs.
 #[actix_web::test]
-async fn auth_07_the_credential_decides_the_owner_and_the_audience() {
+async fn auth_07_the_credential_determines_the_owner_and_the_audience() {
     let daemon = Daemon::start().await;
     let holder = holder("rx", &["https://rx.example/a", "b"], &[Scope::Read, Scope::Manage]);
     let token = daemon.token(holder).await;
     let stream = daemon.caller_with(PROVIDER, &token).create(&json!({})).await;
     assert_eq!(stream["aud"], json!(["https://rx.example/a", "b"]));
-    // Another token of the same Receiver sees the stream, whose `aud` stays.
+    // Another token of the same Receiver sees the stream. The `aud` of the stream does not change.
     let caller = daemon.caller("rx").await;
     assert_eq!(caller.list().await, json!([stream]));
     assert_eq!(caller.read(id_of(&stream)).await["aud"], stream["aud"]);

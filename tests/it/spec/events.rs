@@ -1,4 +1,4 @@
-//! Event types and what an event of each has to be (SSF §8.1.4, CAEP, RISC, OAuth event types).
+//! The event types and the required members of each (SSF §8.1.4, CAEP, RISC, OAuth event types).
 
 use serde_json::{Map, Value, json};
 use ssfd::config::ProviderSettings;
@@ -16,7 +16,7 @@ const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
 const OAUTH: &str = "https://schemas.openid.net/secevent/oauth/event-type/";
 
-/// Of CAEP: the name of each type, an event, and the members that it has to have.
+/// For each type of CAEP: its name, an event, and its required members.
 fn caep() -> [(&'static str, Value, &'static [&'static str]); 8] {
     let credential = json!({"credential_type": "fido2-roaming", "change_type": "revoke",
         "friendly_name": "blue key", "fido2_aaguid": "accced6a", "x509_issuer": "CN=x"});
@@ -40,7 +40,7 @@ fn caep() -> [(&'static str, Value, &'static [&'static str]); 8] {
     ]
 }
 
-/// The types of RISC that new Transmitters use. All but one have no member that is required.
+/// The types of RISC for new Transmitters. Only one of them has a required member.
 const RISC_TYPES: [&str; 13] = [
     "account-credential-change-required",
     "account-purged",
@@ -57,16 +57,16 @@ const RISC_TYPES: [&str; 13] = [
     "recovery-information-changed",
 ];
 
-/// A Receiver that asks for all that its provider supports.
-pub(super) struct Trial {
+/// A Receiver that requests all event types that its provider supports.
+pub(super) struct EventChecker {
     scene: Scene,
     supported: Vec<Value>,
 }
 
-/// The claims of the SET that an event became, or why it was rejected.
-type Fate = Result<Value, String>;
+/// The claims of the SET of an event, or the reason why the event was rejected.
+type Outcome = Result<Value, String>;
 
-impl Trial {
+impl EventChecker {
     pub(super) async fn new(change: impl FnOnce(&mut ProviderSettings)) -> Self {
         let scene = Scene::polling_with(with_provider(change)).await;
         let supported = scene.update(json!({})).await.json()["events_supported"].clone();
@@ -75,9 +75,9 @@ impl Trial {
         Self { scene, supported }
     }
 
-    /// Publishes these events at once.
-    async fn publish(&self, events: impl IntoIterator<Item = Value>) -> Vec<Fate> {
-        // By its `txn`, each is found again.
+    /// Publishes these events in one request.
+    async fn publish(&self, events: impl IntoIterator<Item = Value>) -> Vec<Outcome> {
+        // The `txn` identifies the SET of each event.
         let numbered = events.into_iter().enumerate().map(|(n, mut event)| {
             event["txn"] = n.to_string().into();
             event
@@ -87,25 +87,25 @@ impl Trial {
         let answers = answer["events"].as_array().expect("an answer for each");
         let accepted = answers.iter().filter(|answer| answer["streams"] == 1).count();
         let sets = self.scene.take(accepted).await;
-        let fate = |(n, answer): (usize, &Value)| {
+        let outcome = |(n, answer): (usize, &Value)| {
             let txn = json!(n.to_string());
             let set = sets.iter().find(|claims| claims["txn"] == txn);
             set.cloned().ok_or_else(|| answer["detail"].as_str().unwrap_or_default().to_owned())
         };
-        answers.iter().enumerate().map(fate).collect()
+        answers.iter().enumerate().map(outcome).collect()
     }
 
-    async fn publish_one(&self, event: Value) -> Fate {
+    async fn publish_one(&self, event: Value) -> Outcome {
         self.publish([event]).await.remove(0)
     }
 
-    /// An event leaves as it is, and leaves no more without a member of `required`, nor with one of
-    /// `broken` instead of or besides those it has. The refusal names the member.
+    /// Asserts that an event is delivered unchanged. It is rejected without a member of `required`,
+    /// and with a member of `broken` added or replaced. The rejection names the member.
     async fn check(&self, uri: &str, event: Value, required: &[&str], broken: &[(&str, Value)]) {
         let members = event.as_object().expect("an event is an object").clone();
         let without = required.iter().map(|name| {
             let mut members = members.clone();
-            members.remove(*name).expect("it was there");
+            members.remove(*name).expect("every required member is present");
             members
         });
         let with = broken.iter().map(|(name, value)| {
@@ -115,17 +115,17 @@ impl Trial {
         });
         let changed = without.chain(with);
         let events = std::iter::once(members.clone()).chain(changed);
-        let mut fates = self.publish(events.map(|members| of(uri, members))).await.into_iter();
-        let sent = fates.next().expect("a fate for each").expect("it is valid");
+        let mut outcomes = self.publish(events.map(|members| of(uri, members))).await.into_iter();
+        let sent = outcomes.next().expect("an outcome for each").expect("it is valid");
         assert_eq!(sent["events"], json!({uri: event}));
         let names = required.iter().chain(broken.iter().map(|(name, _)| name));
-        for (name, fate) in names.zip(fates) {
-            let why = fate.expect_err(name);
+        for (name, outcome) in names.zip(outcomes) {
+            let why = outcome.expect_err(name);
             assert!(why.contains(&format!("`{name}`")), "{uri}: no `{name}` in {why}");
         }
     }
 
-    /// What the profile asks of the reason of its use cases.
+    /// Asserts that the profile requires a reason in an event of this type.
     pub(super) async fn check_reason(&self, name: &str) {
         let all = caep();
         let (_, event, _) = all.iter().find(|(one, ..)| *one == name).expect("a type of CAEP");
@@ -137,7 +137,7 @@ impl Trial {
     }
 }
 
-/// An event about an e-mail address.
+/// Returns an event about an e-mail address.
 fn of(uri: &str, members: Map<String, Value>) -> Value {
     let subject = json!({"format": "email", "email": "kim@example.com"});
     json!({"type": uri, "sub_id": subject, "event": members})
@@ -159,9 +159,9 @@ async fn evt_01_a_control_event_is_about_its_stream() {
     }
 }
 
-/// By push and by poll.
+/// The control event reaches push streams and poll streams.
 #[actix_web::test]
-async fn evt_02_a_control_event_comes_to_a_stream_that_gets_no_events() {
+async fn evt_02_a_control_event_reaches_a_stream_that_requests_no_events() {
     let mut receiver = Receiver::accepting().await;
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
@@ -182,7 +182,7 @@ async fn evt_02_a_control_event_comes_to_a_stream_that_gets_no_events() {
 }
 
 #[actix_web::test]
-async fn evt_03_a_change_of_ours_is_told_with_the_status() {
+async fn evt_03_a_change_by_the_transmitter_is_announced_with_the_status() {
     let scene = Scene::polling().await;
     for status in ["paused", "enabled", "disabled", "enabled"] {
         scene.set_status(status, "by hand").await;
@@ -193,33 +193,34 @@ async fn evt_03_a_change_of_ours_is_told_with_the_status() {
     }
 }
 
-/// A publisher may write the short name; what is sent is the URI.
+/// A publisher may use the short name of a type, but the SET has the URI.
 #[actix_web::test]
 async fn caep_01_all_eight_types_are_sent_under_their_uris_with_what_they_require() {
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     for (name, event, required) in caep() {
         let uri = format!("{CAEP}{name}");
-        assert!(trial.supported.contains(&json!(uri)));
-        trial.check(&uri, event.clone(), required, &[]).await;
+        assert!(checker.supported.contains(&json!(uri)));
+        checker.check(&uri, event.clone(), required, &[]).await;
         let short = of(&format!("caep:{name}"), event.as_object().expect("members").clone());
-        let sent = trial.publish_one(short).await.expect("it is valid");
+        let sent = checker.publish_one(short).await.expect("it is valid");
         assert_eq!(sent["events"], json!({uri: event}));
     }
-    let others = trial.supported.iter().filter(|uri| uri.as_str().expect("a URI").contains("caep"));
+    let others =
+        checker.supported.iter().filter(|uri| uri.as_str().expect("a URI").contains("caep"));
     assert_eq!(others.count(), 8);
 }
 
-/// The members that any event of CAEP may have, of each type.
+/// Checks a member that every event of CAEP may have, on an event of each type.
 async fn check_common(member: &str, valid: &[Value], broken: &[Value]) {
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     for (name, mut event, _) in caep() {
         let uri = format!("{CAEP}{name}");
         for value in valid {
             event[member] = value.clone();
-            trial.check(&uri, event.clone(), &[], &[]).await;
+            checker.check(&uri, event.clone(), &[], &[]).await;
         }
         let broken: Vec<_> = broken.iter().map(|value| (member, value.clone())).collect();
-        trial.check(&uri, event, &[], &broken).await;
+        checker.check(&uri, event, &[], &broken).await;
     }
 }
 
@@ -246,12 +247,12 @@ async fn caep_04_event_timestamp_is_a_number_of_seconds() {
     check_common("event_timestamp", &valid, &broken).await;
 }
 
-/// One event of CAEP, besides what it requires.
+/// Checks values of a member that an event of one type of CAEP must not have.
 async fn check_caep(name: &str, broken: &[(&str, Value)]) {
     let all = caep();
     let (_, event, required) = all.iter().find(|(one, ..)| *one == name).expect("a type of CAEP");
-    let trial = Trial::new(|_| {}).await;
-    trial.check(&format!("{CAEP}{name}"), event.clone(), required, broken).await;
+    let checker = EventChecker::new(|_| {}).await;
+    checker.check(&format!("{CAEP}{name}"), event.clone(), required, broken).await;
 }
 
 #[actix_web::test]
@@ -260,7 +261,7 @@ async fn caep_05_changed_claims_are_an_object_that_is_not_empty() {
     check_caep("token-claims-change", &broken.map(|value| ("claims", value))).await;
 }
 
-/// The types of credentials are an open list.
+/// The list of credential types is open.
 #[actix_web::test]
 async fn caep_06_a_changed_credential_has_its_type_and_one_of_four_changes() {
     let broken = [
@@ -269,10 +270,10 @@ async fn caep_06_a_changed_credential_has_its_type_and_one_of_four_changes() {
         ("change_type", json!(null)),
     ];
     check_caep("credential-change", &broken).await;
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     for change in ["create", "revoke", "update", "delete"] {
         let event = json!({"credential_type": "palm", "change_type": change});
-        trial.check(&format!("{CAEP}credential-change"), event, &[], &[]).await;
+        checker.check(&format!("{CAEP}credential-change"), event, &[], &[]).await;
     }
 }
 
@@ -312,32 +313,32 @@ async fn caep_10_a_risk_has_its_principal_and_one_of_three_levels_in_upper_case(
     check_caep("risk-level-change", &broken).await;
 }
 
-/// Whoever keeps to the profile.
+/// Makes a provider follow the interoperability profile.
 pub(super) fn profiled(provider: &mut ProviderSettings) {
     provider.interop = true;
     provider.signing_keys = vec![test_key("test-rsa-2048-pkcs8.pem")];
 }
 
 #[actix_web::test]
-async fn caep_11_by_the_profile_revocations_and_changes_of_credentials_say_why() {
-    let trial = Trial::new(profiled).await;
+async fn caep_11_by_the_profile_revocations_and_credential_changes_have_a_reason() {
+    let checker = EventChecker::new(profiled).await;
     for name in ["session-revoked", "credential-change"] {
-        trial.check_reason(name).await;
+        checker.check_reason(name).await;
     }
-    // The profile has no say in others.
-    trial.check(&format!("{CAEP}session-presented"), json!({}), &[], &[]).await;
+    // The profile requires nothing of other types.
+    checker.check(&format!("{CAEP}session-presented"), json!({}), &[], &[]).await;
 }
 
-/// The fourteenth is deprecated, and for providers that list it.
+/// The fourteenth type is deprecated and is for providers that list it.
 #[actix_web::test]
 async fn risc_01_all_fourteen_types_are_sent_under_their_uris_and_most_are_empty() {
     let all = RISC_TYPES.into_iter().chain(["sessions-revoked"]);
     let all: Vec<_> = all.map(|name| format!("{RISC}{name}")).collect();
-    let trial = Trial::new(|provider| provider.events_supported.clone_from(&all)).await;
-    assert_eq!(trial.supported, all);
+    let checker = EventChecker::new(|provider| provider.events_supported.clone_from(&all)).await;
+    assert_eq!(checker.supported, all);
     for uri in &all {
         let mut event = of(uri, Map::new());
-        // An account for each: one of them opts out.
+        // Each type has an account of its own, because one of them opts its account out.
         let (_, name) = uri.rsplit_once('/').expect("a URI has a path");
         event["sub_id"] = json!({"format": "email", "email": format!("{name}@example.com")});
         if uri.ends_with("/credential-compromise") {
@@ -346,73 +347,76 @@ async fn risc_01_all_fourteen_types_are_sent_under_their_uris_and_most_are_empty
             event.as_object_mut().expect("an object").remove("event");
         }
         let expected = event.get("event").cloned().unwrap_or(json!({}));
-        let sent = trial.publish_one(event).await.expect("it is valid");
+        let sent = checker.publish_one(event).await.expect("it is valid");
         assert_eq!(sent["events"], json!({uri: expected}));
     }
     let disabled = format!("{RISC}account-disabled");
-    trial.check(&disabled, json!({"reason": "hijacking"}), &[], &[("reason", json!(1))]).await;
+    checker.check(&disabled, json!({"reason": "hijacking"}), &[], &[("reason", json!(1))]).await;
 }
 
 #[actix_web::test]
 async fn risc_02_an_identifier_that_changed_is_an_address_or_a_number() {
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     let email = json!({"format": "email", "email": "kim@example.com"});
     let phone = json!({"format": "phone_number", "phone_number": "+12065550100"});
     for name in ["identifier-changed", "identifier-recycled"] {
         let uri = format!("{RISC}{name}");
         let about = |subject: &Value| json!({"type": uri, "sub_id": subject, "event": {}});
         for subject in [&email, &phone] {
-            assert_eq!(&trial.publish_one(about(subject)).await.expect("valid")["sub_id"], subject);
+            assert_eq!(
+                &checker.publish_one(about(subject)).await.expect("valid")["sub_id"],
+                subject
+            );
         }
         for subject in [
             json!({"format": "opaque", "id": "u-1"}),
             json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}),
             json!({"format": "complex", "user": email}),
         ] {
-            let why = trial.publish_one(about(&subject)).await.expect_err("another format");
+            let why = checker.publish_one(about(&subject)).await.expect_err("another format");
             assert!(why.contains("`sub_id` must have the format `email` or `phone_number`"));
         }
     }
     let changed = format!("{RISC}identifier-changed");
     let new_value = json!({"new-value": "kim.new@example.com"});
-    trial.check(&changed, new_value, &[], &[("new-value", json!(null))]).await;
+    checker.check(&changed, new_value, &[], &[("new-value", json!(null))]).await;
 }
 
 #[actix_web::test]
 async fn risc_03_a_compromised_credential_has_its_type() {
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     let uri = format!("{RISC}credential-compromise");
     for credential_type in ["password", "pin", "x509", "fido2-platform", "app"] {
         let event = json!({"credential_type": credential_type, "event_timestamp": 1});
         let broken = [("credential_type", json!(null)), ("credential_type", json!(["password"]))];
-        trial.check(&uri, event, &["credential_type"], &broken).await;
+        checker.check(&uri, event, &["credential_type"], &broken).await;
     }
 }
 
 #[actix_web::test]
 async fn risc_04_the_deprecated_type_is_neither_offered_nor_sent() {
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     let uri = format!("{RISC}sessions-revoked");
-    assert!(!trial.supported.contains(&json!(uri)));
-    let asked = trial.scene.update(json!({"events_requested": [uri]})).await.json();
+    assert!(!checker.supported.contains(&json!(uri)));
+    let asked = checker.scene.update(json!({"events_requested": [uri]})).await.json();
     assert_eq!(asked["events_delivered"], json!([]));
-    let why = trial.publish_one(of(&uri, Map::new())).await.expect_err("it is deprecated");
+    let why = checker.publish_one(of(&uri, Map::new())).await.expect_err("it is deprecated");
     assert!(why.contains("deprecated for `caep:session-revoked`"), "{why}");
 }
 
-/// Only what speaks of the choice itself goes on, until it is taken back.
+/// Until the account opts in again, only events about the choice itself are sent.
 #[actix_web::test]
 async fn risc_05_no_event_is_sent_about_an_account_that_opted_out() {
-    let trial = Trial::new(|_| {}).await;
+    let checker = EventChecker::new(|_| {}).await;
     let email = json!({"format": "email", "email": "kim@example.com"});
     let account = json!({"format": "aliases", "identifiers": [
         email, {"format": "opaque", "id": "u-17"}]});
     let publish = async |name: &str, subject: &Value| {
         let event = json!({"type": format!("{RISC}{name}"), "sub_id": subject});
-        trial.publish_one(event).await.is_ok()
+        checker.publish_one(event).await.is_ok()
     };
     assert!(publish("opt-out-initiated", &account).await);
-    assert!(publish("account-disabled", &account).await, "it is not out yet");
+    assert!(publish("account-disabled", &account).await, "the opt-out is not effective yet");
     assert!(publish("opt-out-effective", &account).await);
     for name in ["account-disabled", "account-purged", "recovery-activated"] {
         assert!(!publish(name, &email).await, "{name}");
@@ -420,9 +424,9 @@ async fn risc_05_no_event_is_sent_about_an_account_that_opted_out() {
         assert!(publish(name, &json!({"format": "email", "email": "lee@example.com"})).await);
     }
     assert!(publish("opt-out-cancelled", &email).await);
-    assert!(!publish("account-disabled", &email).await, "it was too late for that");
+    assert!(!publish("account-disabled", &email).await, "the opt-out was already effective");
     let revoked = json!({"type": "caep:session-revoked", "sub_id": email});
-    trial.publish_one(revoked).await.expect("it is not of RISC");
+    checker.publish_one(revoked).await.expect("the type is not one of RISC");
     assert!(publish("opt-in", &email).await);
     assert!(publish("account-disabled", &account).await);
 }
@@ -432,24 +436,24 @@ async fn oet_01_events_of_oauth_are_for_providers_that_list_them_and_have_a_sub_
     let uri = format!("{OAUTH}token-revoked");
     let subject = json!({"format": "opaque", "id": "t-1"});
     let event = json!({"type": uri, "sub_id": subject, "event": {"reason": "user"}});
-    let trial = Trial::new(|_| {}).await;
-    assert!(!trial.supported.contains(&json!(uri)));
-    trial.publish_one(event.clone()).await.expect_err("nobody listed it");
+    let checker = EventChecker::new(|_| {}).await;
+    assert!(!checker.supported.contains(&json!(uri)));
+    checker.publish_one(event.clone()).await.expect_err("the provider does not list the type");
 
-    let trial = Trial::new(|provider| provider.events_supported = vec![uri.clone()]).await;
-    assert_eq!(json!(trial.supported), json!([uri]));
-    let sent = trial.publish_one(event).await.expect("it is listed");
+    let checker = EventChecker::new(|provider| provider.events_supported = vec![uri.clone()]).await;
+    assert_eq!(json!(checker.supported), json!([uri]));
+    let sent = checker.publish_one(event).await.expect("it is listed");
     assert_eq!((&sent["sub_id"], &sent["events"]), (&subject, &json!({&uri: {"reason": "user"}})));
-    // By the formats of old, with the member of today.
+    // The subject uses a format of the OAuth event types, in the member `sub_id` of today.
     let token = json!({"format": "oauth_token", "token_type": "refresh_token",
         "token_identifier_alg": "plain", "token": "t-1"});
-    let sent = trial.publish_one(json!({"type": uri, "sub_id": token})).await;
+    let sent = checker.publish_one(json!({"type": uri, "sub_id": token})).await;
     assert_eq!(sent.expect("it is a format of OAuth")["sub_id"], token);
     for of_old in [
         json!({"type": uri, "event": {"subject": subject}}),
         json!({"type": uri, "sub_id": subject, "event": {"subject": subject}}),
         json!({"type": uri, "sub_id": {"subject_type": "opaque", "id": "t-1"}}),
     ] {
-        trial.publish_one(of_old).await.expect_err("a subject as in 2018");
+        checker.publish_one(of_old).await.expect_err("a subject as in 2018");
     }
 }

@@ -1,4 +1,4 @@
-//! Streams that nobody cares for (SSF §8.1.1).
+//! Inactive streams (SSF §8.1.1).
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::{
     operating::inactivity::after,
 };
 
-/// Every request that names the stream is recorded, and what is recorded counts after a restart.
+/// Every request that names the stream is recorded as activity, and the record survives a restart.
 #[actix_web::test]
-async fn cfg_25_a_stream_that_no_request_names_is_paused_and_says_so() {
+async fn cfg_25_an_inactive_stream_is_paused_and_the_receiver_is_told() {
     let mut scene = Scene::polling_with(after(Duration::from_hours(1))).await;
     let id = scene.stream.clone();
     let of_stream = |resource: &str| format!("{resource}?stream_id={id}");

@@ -1,9 +1,9 @@
-//! The CAEP Interoperability Profile, by a provider that keeps to it.
+//! The CAEP Interoperability Profile, for a provider that follows it.
 
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
-use super::events::{Trial, profiled};
+use super::events::{EventChecker, profiled};
 use crate::harness::{
     daemon::{Daemon, PROVIDER, with_provider},
     events::{about_with, key},
@@ -14,7 +14,7 @@ use crate::harness::{
     streams::{by_poll, id_of, push_to},
 };
 
-/// The use cases of the profile.
+/// Returns an event of each use case of the profile.
 fn use_cases() -> [Value; 3] {
     let reason = json!({"en": "rule 12"});
     [
@@ -26,9 +26,9 @@ fn use_cases() -> [Value; 3] {
     ]
 }
 
-/// By push and by poll.
+/// The subjects are delivered by push and by poll.
 #[actix_web::test]
-async fn iop_01_every_subject_is_on_a_new_stream() {
+async fn iop_01_a_new_stream_gets_events_about_every_subject() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::polling_with(with_provider(profiled)).await;
     scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
@@ -45,7 +45,7 @@ async fn iop_01_every_subject_is_on_a_new_stream() {
     }
 }
 
-/// Reading with `ssf.read`, all else with `ssf.manage`.
+/// Reading requires `ssf.read`, everything else `ssf.manage`.
 #[actix_web::test]
 async fn iop_02_a_stream_is_created_read_verified_and_deleted_with_valid_tokens() {
     let daemon = Daemon::with(with_provider(profiled)).await;
@@ -68,9 +68,9 @@ async fn iop_02_a_stream_is_created_read_verified_and_deleted_with_valid_tokens(
     }
 }
 
-/// From upstream's Redis stream to a Receiver with TLS, and to one that polls.
+/// The events go from a Redis stream to a Receiver with TLS and to a Receiver that polls.
 #[actix_web::test]
-async fn iop_03_its_use_cases_are_delivered_from_end_to_end() {
+async fn iop_03_the_use_cases_are_delivered_from_end_to_end() {
     let redis = Redis::start().await;
     let mut receiver = Receiver::accepting_over_tls().await;
     let roots = receiver.roots();
@@ -107,7 +107,7 @@ async fn iop_03_its_use_cases_are_delivered_from_end_to_end() {
 }
 
 #[actix_web::test]
-async fn iop_04_a_change_of_compliance_says_why_as_the_other_use_cases_do() {
-    let trial = Trial::new(profiled).await;
-    trial.check_reason("device-compliance-change").await;
+async fn iop_04_a_compliance_change_has_a_reason_like_the_other_use_cases() {
+    let checker = EventChecker::new(profiled).await;
+    checker.check_reason("device-compliance-change").await;
 }

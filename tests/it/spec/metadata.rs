@@ -12,7 +12,7 @@ use crate::harness::{
 
 const WELL_KNOWN: &str = "/.well-known/ssf-configuration";
 
-/// A daemon whose providers have these issuers.
+/// Starts a daemon whose providers have these issuers.
 async fn issuing(issuers: &[&str]) -> Daemon {
     match try_issuing(issuers).await {
         Ok(daemon) => daemon,
@@ -20,7 +20,7 @@ async fn issuing(issuers: &[&str]) -> Daemon {
     }
 }
 
-/// Or why it does not start.
+/// Starts a daemon whose providers have these issuers, or returns the error.
 async fn try_issuing(issuers: &[&str]) -> Result<Daemon, String> {
     let started = Daemon::try_with(|config| {
         config.providers.clear();
@@ -32,19 +32,19 @@ async fn try_issuing(issuers: &[&str]) -> Result<Daemon, String> {
     started.await.map_err(|error| error.to_string())
 }
 
-/// What is served at this path.
+/// Reads the document at this path.
 async fn read(daemon: &Daemon, path: &str) -> Answer {
     get(&daemon.public_url(path)).send().await
 }
 
-/// The metadata of the one provider there is.
+/// Reads the metadata of the only provider.
 async fn metadata(daemon: &Daemon) -> Value {
     read(daemon, &format!("{WELL_KNOWN}/t/acme")).await.expect(200).json()
 }
 
-/// The form of OpenID Connect, with the name behind the issuer, is served besides.
+/// The form of OpenID Connect, with the well-known path behind the issuer, is served too.
 #[actix_web::test]
-async fn meta_01_the_document_stands_between_host_and_path_without_a_trailing_slash() {
+async fn meta_01_the_well_known_path_is_inserted_between_host_and_path_without_a_trailing_slash() {
     let bare = issuing(&["https://tx.example", "https://tx.example/t/acme"]).await;
     let slashed = issuing(&["https://tx.example:8443/", "https://tx.example:8443/t/acme/"]).await;
     for (daemon, path, issuer) in [
@@ -62,21 +62,21 @@ async fn meta_01_the_document_stands_between_host_and_path_without_a_trailing_sl
 }
 
 #[actix_web::test]
-async fn meta_02_it_is_answered_200_as_a_json_object() {
+async fn meta_02_the_metadata_is_answered_200_as_a_json_object() {
     let daemon = Daemon::start().await;
     let answer = read(&daemon, &format!("{WELL_KNOWN}/t/acme")).await.expect(200);
     assert_eq!(answer.header(CONTENT_TYPE), "application/json");
     assert!(answer.json().is_object());
 }
 
-/// A Host header, which anybody may set, has no part in it.
+/// The Host header has no influence, because anybody can set it.
 #[actix_web::test]
-async fn meta_03_issuer_is_https_and_the_one_that_was_asked_for() {
+async fn meta_03_issuer_is_https_and_the_one_of_the_requested_path() {
     let issuers =
         ["https://tx.example/t/acme", "https://tx.example/T/Acme/", "https://tx.example/"];
     let daemon = issuing(&issuers).await;
     for issuer in issuers {
-        let path = issuer.strip_prefix("https://tx.example").expect("it begins so");
+        let path = issuer.strip_prefix("https://tx.example").expect("every issuer has this origin");
         let url = daemon.public_url(&format!("{WELL_KNOWN}{}", path.trim_end_matches('/')));
         for host in ["tx.example", "evil.example"] {
             let asked = get(&url).header("host", host).header("forwarded", "host=evil.example");
@@ -96,7 +96,7 @@ async fn meta_03_issuer_is_https_and_the_one_that_was_asked_for() {
 }
 
 #[actix_web::test]
-async fn meta_04_every_endpoint_is_https_and_there() {
+async fn meta_04_every_endpoint_is_https_and_is_served() {
     let daemon = Daemon::start().await;
     let metadata = metadata(&daemon).await;
     let mut endpoints = 0;
@@ -105,8 +105,10 @@ async fn meta_04_every_endpoint_is_https_and_there() {
             continue;
         }
         let url = url.as_str().expect("a URL");
-        let path = url.strip_prefix("https://tx.example").expect("https, and where the issuer is");
-        // Open to all, for whoever has a token, or for POST alone.
+        let path =
+            url.strip_prefix("https://tx.example").expect("an https URL at the issuer's host");
+        // The status is 200 for an open resource, 401 without a token, and 405 for an endpoint that
+        // only accepts POST.
         let status = read(&daemon, path).await.status.as_u16();
         assert!([200, 401, 405].contains(&status), "{member}: {status}");
         endpoints += 1;
@@ -135,7 +137,7 @@ async fn meta_06_spec_version_is_1_0_with_an_underscore() {
 }
 
 #[actix_web::test]
-async fn meta_07_what_the_profile_asks_for_is_there() {
+async fn meta_07_the_members_that_the_profile_requires_are_present() {
     let found = metadata(&Daemon::start().await).await;
     let methods = json!(["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"]);
     assert_eq!(found["delivery_methods_supported"], methods);
@@ -158,7 +160,7 @@ async fn meta_08_oauth_is_among_the_authorization_schemes() {
 }
 
 #[actix_web::test]
-async fn meta_09_default_subjects_is_all_or_none_and_new_streams_begin_so() {
+async fn meta_09_default_subjects_is_all_or_none_and_applies_to_new_streams() {
     for (expected, scene) in
         [("ALL", Scene::polling().await), ("NONE", Scene::polling_with(none_by_default).await)]
     {
@@ -170,9 +172,9 @@ async fn meta_09_default_subjects_is_all_or_none_and_new_streams_begin_so() {
     }
 }
 
-/// With a bad one, too.
+/// An invalid credential does not matter either.
 #[actix_web::test]
-async fn meta_10_it_is_readable_without_a_credential() {
+async fn meta_10_the_metadata_is_readable_without_a_credential() {
     let daemon = Daemon::start().await;
     for path in [format!("{WELL_KNOWN}/t/acme"), "/t/acme/jwks.json".to_owned()] {
         let url = daemon.public_url(&path);
@@ -182,7 +184,7 @@ async fn meta_10_it_is_readable_without_a_credential() {
 }
 
 #[actix_web::test]
-async fn meta_11_nothing_is_served_by_the_name_of_old() {
+async fn meta_11_nothing_is_served_at_the_former_well_known_path() {
     let daemon = issuing(&["https://tx.example", "https://tx.example/t/acme"]).await;
     for path in ["", "/t/acme"] {
         const OLD: &str = "/.well-known/risc-configuration";
@@ -191,9 +193,9 @@ async fn meta_11_nothing_is_served_by_the_name_of_old() {
     }
 }
 
-/// The key set stands the same test.
+/// The same holds for the key set.
 #[actix_web::test]
-async fn meta_12_it_is_cacheable_with_an_etag_and_404_for_other_issuers() {
+async fn meta_12_the_metadata_is_cacheable_with_an_etag_and_404_for_other_issuers() {
     let daemon = Daemon::start().await;
     for (url, max_age) in [
         (daemon.public_url(&format!("{WELL_KNOWN}/t/acme")), 3600),

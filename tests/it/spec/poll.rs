@@ -27,7 +27,7 @@ async fn poll_01_an_empty_object_is_answered_with_sets_always() {
 }
 
 #[actix_web::test]
-async fn poll_02_each_set_stands_under_its_jti_and_verifies() {
+async fn poll_02_each_set_is_a_member_under_its_jti_and_verifies() {
     let scene = Scene::polling().await;
     scene.publish(&["s-1", "s-2"]).await;
 
@@ -52,7 +52,8 @@ async fn poll_03_no_more_than_max_events_are_returned() {
     assert_eq!(subjects(&rest), ["s-3", "s-4", "s-5"]);
 }
 
-/// The first scene waits longer than any test: its answers come long before the wait is over.
+/// The first daemon makes a poll wait longer than any test runs. Its answers arrive long before
+/// that.
 #[actix_web::test]
 async fn poll_04_a_poll_waits_for_a_set_unless_it_is_told_not_to() {
     let scene = Scene::polling_with(waits_long).await;
@@ -66,7 +67,7 @@ async fn poll_04_a_poll_waits_for_a_set_unless_it_is_told_not_to() {
 
 /// RFC 8936 §2.4.2.
 #[actix_web::test]
-async fn poll_05_a_poll_for_no_events_returns_none_and_waits_for_one_unless_told_not_to() {
+async fn poll_05_a_poll_with_max_events_0_returns_no_set_and_waits_for_one_unless_told_not_to() {
     let scene = Scene::polling_with(waits_long).await;
     let sets = handed_out(&scene, &["s-1"]).await;
     let answer = poll_now(&scene, json!({"maxEvents": 0, "ack": sets})).await;
@@ -79,7 +80,7 @@ async fn poll_05_a_poll_for_no_events_returns_none_and_waits_for_one_unless_told
 }
 
 #[actix_web::test]
-async fn poll_06_what_is_acknowledged_is_never_returned_again() {
+async fn poll_06_an_acknowledged_set_is_never_returned_again() {
     let scene = Scene::polling_with(at_once).await;
     let sets = handed_out(&scene, &["s-1", "s-2", "s-3"]).await;
 
@@ -92,9 +93,10 @@ async fn poll_06_what_is_acknowledged_is_never_returned_again() {
     scene.settled().await;
 }
 
-/// The same claims, the oldest first; not before the redelivery interval is over.
+/// The claims are the same and the oldest SET comes first. No SET returns before the redelivery
+/// interval is over.
 #[actix_web::test]
-async fn poll_07_what_is_not_acknowledged_is_returned_again_after_an_interval() {
+async fn poll_07_an_unacknowledged_set_is_returned_again_after_an_interval() {
     let scene = Scene::polling_with(at_once).await;
     scene.publish(&["s-1", "s-2"]).await;
     let first = poll_now(&scene, json!({"maxEvents": 1})).await;
@@ -114,7 +116,7 @@ async fn poll_07_what_is_not_acknowledged_is_returned_again_after_an_interval() 
 }
 
 #[actix_web::test]
-async fn poll_08_it_is_said_whether_more_is_available() {
+async fn poll_08_the_answer_tells_whether_more_sets_are_available() {
     let scene = Scene::polling().await;
     scene.publish(&["s-1", "s-2", "s-3"]).await;
     let first = poll_now(&scene, json!({"maxEvents": 2})).await;
@@ -124,7 +126,7 @@ async fn poll_08_it_is_said_whether_more_is_available() {
 }
 
 #[actix_web::test]
-async fn poll_09_results_are_applied_before_sets_are_chosen_and_unknown_ones_ignored() {
+async fn poll_09_acknowledgements_and_errors_are_applied_first_and_unknown_jtis_ignored() {
     let scene = Scene::polling_with(at_once).await;
     let sets = handed_out(&scene, &["s-1", "s-2", "s-3"]).await;
 
@@ -135,13 +137,13 @@ async fn poll_09_results_are_applied_before_sets_are_chosen_and_unknown_ones_ign
     assert_eq!(jtis(&poll_now(&scene, unknown).await), sets);
     let known = json!({"ack": sets[..1], "setErrs": {sets[1].as_str(): {"err": "invalid_key"}}});
     assert_eq!(jtis(&poll_now(&scene, known.clone()).await), sets[2..]);
-    // Once more they are unknown.
+    // The second time, the settled `jti`s are unknown too.
     assert_eq!(jtis(&poll_now(&scene, known).await), sets[2..]);
 }
 
 /// RFC 8936 §2.6.
 #[actix_web::test]
-async fn poll_10_a_set_that_the_receiver_refuses_is_dead_and_that_is_recorded() {
+async fn poll_10_a_set_that_the_receiver_refuses_becomes_a_dead_letter() {
     let name = "poll-refused";
     let scene = Scene::polling_with(|config| {
         rename_provider(config, name);
@@ -164,7 +166,7 @@ async fn poll_10_a_set_that_the_receiver_refuses_is_dead_and_that_is_recorded() 
     }
 }
 
-/// RFC 8936 §2.5.1: the error names the member.
+/// The error names the member (RFC 8936 §2.5.1).
 #[actix_web::test]
 async fn poll_11_an_invalid_poll_is_answered_400_and_settles_nothing() {
     let scene = Scene::polling().await;
@@ -195,7 +197,7 @@ async fn poll_11_an_invalid_poll_is_answered_400_and_settles_nothing() {
 
 /// SSF §7.1.1.
 #[actix_web::test]
-async fn poll_12_a_poll_needs_a_token_as_management_does() {
+async fn poll_12_a_poll_requires_a_token_like_every_management_request() {
     let scene = Scene::polling().await;
     let url = scene.daemon.provider_url(scene.daemon.provider(), "/ssf/poll/") + &scene.stream;
     let answer = post(&url).json(&json!({})).send().await.expect(401);
@@ -207,7 +209,7 @@ async fn poll_12_a_poll_needs_a_token_as_management_does() {
     }
 }
 
-/// SSF §8: none of them tells whether such a stream exists.
+/// SSF §8: no answer tells whether such a stream exists.
 #[actix_web::test]
 async fn poll_13_only_the_receivers_own_poll_streams_can_be_polled() {
     let scene = Scene::polling().await;
@@ -223,7 +225,7 @@ async fn poll_13_only_the_receivers_own_poll_streams_can_be_polled() {
 
 /// SSF §8.1.2.1.
 #[actix_web::test]
-async fn poll_14_a_stream_that_is_not_enabled_returns_nothing_and_takes_acknowledgements() {
+async fn poll_14_a_stream_that_is_not_enabled_returns_nothing_but_accepts_acknowledgements() {
     let scene = Scene::polling_with(at_once).await;
     let sets = handed_out(&scene, &["s-1", "s-2"]).await;
     scene.change_status("paused").await;
@@ -240,16 +242,16 @@ async fn poll_14_a_stream_that_is_not_enabled_returns_nothing_and_takes_acknowle
     assert_eq!(answer.json(), json!({"sets": {}}));
 }
 
-/// The limits that are documented (STAT-10), put lower. The newest are kept.
+/// The test lowers the documented limits (STAT-10). The newest SETs are kept.
 #[actix_web::test]
-async fn poll_15_what_a_paused_stream_has_too_much_is_discarded() {
+async fn poll_15_sets_beyond_the_limit_of_a_paused_stream_are_discarded() {
     let scene = Scene::polling_with(|config| {
         (config.store.held_max, config.store.expiry_interval) = (2, Duration::from_millis(10));
     })
     .await;
     scene.change_status("paused").await;
     scene.publish(&["s-1", "s-2", "s-3", "s-4"]).await;
-    eventually("two are given up", async || scene.in_outbox().await == 2).await;
+    eventually("two SETs are given up", async || scene.in_outbox().await == 2).await;
     scene.change_status("enabled").await;
     assert_eq!(subjects(&poll_now(&scene, json!({})).await), ["s-3", "s-4"]);
 }

@@ -24,29 +24,29 @@ use crate::{
     scripted_server::{Gate, Reply, Seen},
 };
 
-/// Longer than any test.
+/// A delay that is longer than any test.
 const AN_HOUR: Duration = Duration::from_hours(1);
 
-/// SETs that are dead at this provider for this reason.
+/// Returns the metric of dead letters of this provider with this reason.
 async fn dead(scene: &Scene, reason: &str) -> String {
     let provider = scene.daemon.provider();
     let labels = format!(r#"{{provider="{provider}",reason="{reason}"}}"#);
     scene.daemon.metric(&format!("ssfd_sets_dead_total{labels}")).await.to_string()
 }
 
-/// A 400 with this body.
+/// Returns a 400 with this body.
 fn refusal(body: &str) -> Reply {
     Reply::full(400, &[("content-type", "application/json")], body)
 }
 
-/// A Receiver that refuses a SET with each of `bodies`, and accepts one more; each SET has come
-/// once.
+/// Has a Receiver refuse one SET with each of `bodies` and accept one more. Asserts that each SET
+/// arrived once.
 async fn refusing(name: &str, bodies: &'static [&'static str]) -> Scene {
     let mut receiver =
         Receiver::start(|n, _| bodies.get(n).map_or(Reply::status(202), |body| refusal(body)))
             .await;
     let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
-    // One lane, so that each waits for the one before it.
+    // All SETs are in one lane, so that each waits for the one before it.
     scene.publish(&vec!["s-1"; bodies.len() + 1]).await;
     let sets = receiver.next_few(bodies.len() + 1).await;
     let mut jtis: Vec<_> = sets.iter().map(Seen::jti).collect();
@@ -68,7 +68,7 @@ async fn push_01_the_request_is_a_post_of_a_secevent_jwt() {
     assert_eq!(request.headers["accept"], "application/json");
 }
 
-/// No line's end, no second SET, however many wait.
+/// The body has no line break and no second SET, even if several SETs are ready.
 #[actix_web::test]
 async fn push_02_the_body_is_one_compact_jwt_and_nothing_else() {
     let mut receiver = Receiver::accepting().await;
@@ -84,7 +84,7 @@ async fn push_02_the_body_is_one_compact_jwt_and_nothing_else() {
     }
 }
 
-/// RFC 8935 §2.2. Another success than 202 counts as a deviation.
+/// RFC 8935 §2.2. A success other than 202 is counted as a deviation.
 #[actix_web::test]
 async fn push_03_a_success_ends_the_delivery() {
     let mut receiver = Receiver::answering([200, 201, 204]).await;
@@ -100,7 +100,8 @@ async fn push_03_a_success_ends_the_delivery() {
     assert_eq!(scene.daemon.metric(&deviations).await.to_string(), "3");
 }
 
-/// One whose key was refused is signed once more before it is given up: that is another JWS.
+/// A SET that was refused for its key is signed once more before it becomes a dead letter. The
+/// second request is another JWS.
 #[actix_web::test]
 async fn push_04_a_set_that_was_refused_is_not_sent_again() {
     let bodies = &[
@@ -129,10 +130,10 @@ async fn push_04_a_set_that_was_refused_is_not_sent_again() {
     assert_eq!(dead(&scene, "invalid_key").await, "1");
 }
 
-/// By what its Receiver answers, by silence, by a connection that breaks, is refused or is none of
-/// TLS.
+/// A failure is temporary if the status says so, if no answer comes, and if the connection breaks,
+/// is refused or does not speak TLS.
 #[actix_web::test]
-async fn push_05_a_set_that_may_yet_get_across_is_tried_again_and_not_at_once() {
+async fn push_05_a_temporary_failure_is_retried_after_a_delay() {
     let answers = [408, 425, 429, 500, 502, 503, 504].map(Reply::status);
     let replies = [&answers[..], &[Reply::Never, Reply::Nothing, Reply::Nothing]].concat();
     let failures = replies.len();
@@ -163,7 +164,7 @@ async fn push_05_a_set_that_may_yet_get_across_is_tried_again_and_not_at_once() 
     scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
     assert_eq!(receiver.next().await.subject(), "s-2");
 
-    // How long it waits: longer each time, not all as long, and for as long as it is asked to.
+    // The delays grow, are spread at random, and are at least as long as `Retry-After` asks.
     let throttling = |seen: &Seen| seen.subject() == "throttled";
     let receiver = Receiver::start(move |_, seen| {
         Reply::full(429, if throttling(seen) { &[("retry-after", "7000")] } else { &[] }, "")
@@ -178,7 +179,7 @@ async fn push_05_a_set_that_may_yet_get_across_is_tried_again_and_not_at_once() 
     let about: Vec<_> = (0..20).map(|n| format!("s-{n}")).collect();
     scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
     scene.publish(&["throttled"]).await;
-    eventually("all wait", async || {
+    eventually("all SETs wait for their retry", async || {
         scene.waiting().await.iter().all(|set| before + AN_HOUR / 2 < set.due_at)
     })
     .await;
@@ -192,9 +193,9 @@ async fn push_05_a_set_that_may_yet_get_across_is_tried_again_and_not_at_once() 
     assert!(due.windows(2).any(|pair| pair[0] + Duration::from_secs(10) < pair[1]), "{due:?}");
 }
 
-/// The same bytes, and after a restart, when it is signed anew, the same claims.
+/// A retry sends the same bytes. After a restart the SET is signed again and has the same claims.
 #[actix_web::test]
-async fn push_07_a_set_that_is_sent_again_is_the_same() {
+async fn push_07_a_retried_set_keeps_its_jti_and_claims() {
     let gate = Gate::default();
     let closed = gate.clone();
     let mut receiver =
@@ -215,7 +216,7 @@ async fn push_07_a_set_that_is_sent_again_is_the_same() {
 }
 
 #[actix_web::test]
-async fn push_08_a_refusal_that_says_nothing_we_know_is_one_all_the_same() {
+async fn push_08_a_400_without_a_known_error_code_is_a_refusal_too() {
     let bodies = &[
         r#"{"err":"made_up"}"#,
         r#"{"err":7}"#,
@@ -223,7 +224,7 @@ async fn push_08_a_refusal_that_says_nothing_we_know_is_one_all_the_same() {
         "",
         "<html>",
         "\u{0}",
-        // The one that we know, though what it says besides is no text.
+        // The last body has the only known code, with a description that is not a string.
         r#"{"err":"invalid_issuer","description":null}"#,
     ];
     let scene = refusing("refused-otherwise", bodies).await;
@@ -231,7 +232,7 @@ async fn push_08_a_refusal_that_says_nothing_we_know_is_one_all_the_same() {
     assert_eq!(dead(&scene, "invalid_issuer").await, "1");
 }
 
-/// Nor is anybody else shown the SET or the credential.
+/// The target of the redirect gets neither the SET nor the credential.
 #[actix_web::test]
 async fn push_09_a_redirect_is_not_followed() {
     let mut elsewhere = Receiver::accepting().await;
@@ -253,30 +254,31 @@ async fn push_09_a_redirect_is_not_followed() {
     assert!(elsewhere.rest().is_empty());
 }
 
-/// Answers one connection as a server that knows no version of TLS above 1.1; returns what it is
-/// told then.
+/// Answers one connection like a server that knows no version of TLS above 1.1. Returns the bytes
+/// that the client sends then.
 async fn answer_with_tls_1_1(listener: TcpListener) -> Vec<u8> {
     let (mut tcp, _) = listener.accept().await.expect("a connection");
     let mut record = [0; 5];
     tcp.read_exact(&mut record).await.expect("the head of a record");
     let mut client_hello = vec![0; usize::from(u16::from_be_bytes([record[3], record[4]]))];
     tcp.read_exact(&mut client_hello).await.expect("a ClientHello");
-    // A record of one handshake message, ServerHello: 3.2 is TLS 1.1; its random; no session; a
-    // cipher suite; no compression.
+    // A record with one handshake message, ServerHello: version 3.2 is TLS 1.1, then the random, no
+    // session, a cipher suite and no compression.
     let random = [7; 32];
     let hello = [&[3, 2][..], &random, &[0, 0xc0, 0x13, 0]].concat();
     let length = u8::try_from(hello.len()).expect("short");
     let head = [22, 3, 2, 0, length + 4, 2, 0, 0, length];
-    tcp.write_all(&[&head[..], &hello].concat()).await.expect("it listens");
+    tcp.write_all(&[&head[..], &hello].concat()).await.expect("the client still reads");
     let mut told = Vec::new();
-    // It may hang up rather than close.
+    // The client may reset the connection instead of closing it.
     tcp.read_to_end(&mut told).await.ok();
     told
 }
 
-/// RFC 8935 §5.3: by an authority that is trusted, for the name in the URL, by TLS 1.2 at least.
+/// RFC 8935 §5.3: the certificate is of a trusted authority and for the name in the URL, and the
+/// version is TLS 1.2 or later.
 #[actix_web::test]
-async fn push_10_a_certificate_is_verified_and_so_is_the_version_of_tls() {
+async fn push_10_the_certificate_and_the_version_of_tls_are_verified() {
     let mut trusted = Receiver::accepting_over_tls().await;
     let mut untrusted = Receiver::accepting_over_tls().await;
     let (url, roots) = (trusted.url("/in"), trusted.roots());
@@ -295,7 +297,7 @@ async fn push_10_a_certificate_is_verified_and_so_is_the_version_of_tls() {
     scene.update(json!({"delivery": push_to(&by_address)})).await;
     eventually("another name", async || scene.attempts("tls_untrusted").await == 2).await;
     scene.update(json!({"delivery": push_to(&old_url)})).await;
-    let told = within("the hello is answered", answer_with_tls_1_1(old)).await;
+    let told = within("the client answers the ServerHello", answer_with_tls_1_1(old)).await;
     let protocol_version = [2, 70];
     assert!(told.ends_with(&protocol_version), "no fatal alert: {told:?}");
     assert!(trusted.rest().is_empty() && untrusted.rest().is_empty());
@@ -305,9 +307,9 @@ async fn push_10_a_certificate_is_verified_and_so_is_the_version_of_tls() {
     scene.settled().await;
 }
 
-/// It waits, since the operator may allow the network after all.
+/// The SET stays in the outbox, because the operator may allow the network later.
 #[actix_web::test]
-async fn push_12_an_endpoint_in_our_own_network_is_not_dialled() {
+async fn push_12_an_endpoint_in_a_private_network_is_not_connected_to() {
     let mut receiver = Receiver::accepting().await;
     let name = "own-network";
     let scene = Scene::pushing_with(&receiver, |config| {
@@ -347,9 +349,9 @@ async fn push_13_a_receiver_that_does_not_answer_delays_no_other() {
     scene.settled().await;
 }
 
-/// The fourth attempt of three SETs is not made: the stream is paused, and they are held.
+/// After three attempts the stream is paused, and its SETs are held.
 #[actix_web::test]
-async fn push_06_what_blames_our_credentials_is_tried_again_and_not_for_ever() {
+async fn push_06_a_refusal_of_our_credentials_is_retried_until_the_stream_is_paused() {
     for (status, body) in [
         (401, ""),
         (403, ""),
@@ -365,14 +367,14 @@ async fn push_06_what_blames_our_credentials_is_tried_again_and_not_for_ever() {
         scene.publish(&["s-1", "s-1"]).await;
         let reason = paused(&scene).await;
         assert!(reason.contains("credentials"), "{reason}");
-        assert_eq!(scene.in_outbox().await, 3, "two events, and the word of the pause");
+        assert_eq!(scene.in_outbox().await, 3, "two events, and the announcement of the pause");
         scene.daemon.stop().await;
     }
 }
 
-/// Held, and sent once the endpoint is repaired and the stream enabled.
+/// The SETs are held, and sent once the endpoint is repaired and the stream is enabled.
 #[actix_web::test]
-async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_told() {
+async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_the_receiver_is_told() {
     for (status, label, detail) in [
         (401, "credentials", "status 401"),
         (403, "credentials", "status 403"),
@@ -398,18 +400,19 @@ async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_told() {
         assert!(reason.contains(label) && reason.contains(detail), "{reason}");
         let series = format!(r#"ssfd_streams_paused_total{{provider="{name}",outcome="{label}"}}"#);
         assert_eq!(scene.daemon.metric(&series).await.to_string(), "1");
-        // Refused for its signature, a SET is dead, but not the last one.
+        // Each SET that was refused for its signature is a dead letter, except the last one, which
+        // is held.
         let dead = if status == 400 { 2 } else { 0 };
 
-        // It was told, if only it had listened.
+        // The endpoint gets the announcement of the pause too, although it refuses it.
         while receiver.next().await.payload()["status"] != "paused" {}
         receiver.rest();
-        // Repaired and enabled again, it gets what was held, at once.
+        // Once the endpoint is repaired and the stream enabled, the held SETs are sent at once.
         answer.store(202, Ordering::SeqCst);
         scene.change_status("enabled").await;
         let mut held = Vec::new();
         while held.len() < 5 - dead {
-            // The word that it is paused may have been under way.
+            // The announcement of the pause may still be in flight and is left out here.
             held.extend(Some(receiver.next().await.subject()).filter(|id| id.starts_with("s-")));
         }
         held.sort();

@@ -19,10 +19,10 @@ use crate::{
     },
 };
 
-/// To ask for a type and to add a subject grants nothing, where upstream says whom an event is for.
-/// What a Receiver may have is judged again when a SET is sent, by push and by poll.
+/// If the publisher names the streams of an event, a Receiver gets no more by requesting a type or
+/// adding a subject. Authorization is checked again when a SET is sent, by push and by poll.
 #[actix_web::test]
-async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent() {
+async fn sec_02_authorization_for_an_event_is_checked_before_it_is_sent() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_to(&receiver).await;
     let other = scene.daemon.caller("other").await;
@@ -45,9 +45,10 @@ async fn sec_02_whether_a_receiver_may_have_an_event_is_judged_before_it_is_sent
     assert!(receiver.rest().is_empty());
 }
 
-/// Each stream has its form, and what cannot be said in it is not sent.
+/// Each stream has a subject format. An event whose subject has no identifier in that format is not
+/// sent.
 #[actix_web::test]
-async fn sec_03_a_receiver_gets_one_identifier_of_a_subject_in_the_form_it_knows() {
+async fn sec_03_a_receiver_gets_one_identifier_of_a_subject_in_the_format_of_its_stream() {
     let mut scene = Scene::polling().await;
     let iss_sub = json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-17"});
     let email = json!({"format": "email", "email": "kim@example.com"});
@@ -80,7 +81,7 @@ fn post(address: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
-/// Accepts, and hangs up at once.
+/// Starts an endpoint that closes every connection at once. Returns its address.
 fn hang_up_on_everyone() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -88,8 +89,8 @@ fn hang_up_on_everyone() -> String {
     address
 }
 
-/// Each is refused with a status that tells which, and leaves nothing behind. Of long polls one too
-/// many is answered at once.
+/// Each excess is refused with a status that tells the limit, and changes nothing. A long poll
+/// beyond the limit is answered at once.
 #[actix_web::test]
 async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
     let scene = Scene::polling_with(|config| {
@@ -145,7 +146,7 @@ async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
     assert!(scene.waiting().await.is_empty());
 }
 
-/// Also in the detail that a developer would turn on.
+/// The log is checked at the level that a developer would use.
 #[test]
 fn sec_05_the_log_has_neither_secrets_nor_subjects_nor_sets() {
     let place = Workplace::new();
@@ -173,7 +174,7 @@ fn sec_05_the_log_has_neither_secrets_nor_subjects_nor_sets() {
         "sub_id": {"format": "email", "email": "kim@example.com"}});
     let (status, answer) = post(&internal, "/events", &publisher, &event);
     assert_eq!(status, 202, "{answer}");
-    // Refusals, too, must not repeat what they were shown.
+    // Refusals must not log the refused input either.
     assert_eq!(post(&public, "/ssf/streams", "ssfd_forged", &json!({})).0, 401);
     assert_eq!(post(&internal, "/events", &publisher, &json!({"type": "kim"})).0, 400);
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[actix_web::test]
-async fn set_01_typ_is_secevent_jwt_and_the_header_says_no_more_than_it_has_to() {
+async fn set_01_typ_is_secevent_jwt_and_the_header_has_no_unneeded_member() {
     for set in Sample::take().await.sets {
         let header = set.header();
         assert_eq!(header["typ"], "secevent+jwt");
@@ -29,7 +29,7 @@ async fn set_01_typ_is_secevent_jwt_and_the_header_says_no_more_than_it_has_to()
     }
 }
 
-/// Also that a provider which keeps to the profile does not start with another kind of key.
+/// A provider that follows the profile does not start with another kind of key.
 #[actix_web::test]
 async fn set_02_the_profile_signs_all_sets_by_rs256_with_2048_bits_at_least() {
     let sample = Sample::take().await;
@@ -74,7 +74,7 @@ async fn set_03_kid_names_one_published_key_which_verifies_the_signature() {
 }
 
 #[actix_web::test]
-async fn set_04_iss_is_to_the_letter_that_of_the_stream_and_of_the_metadata() {
+async fn set_04_iss_equals_that_of_the_stream_and_of_the_metadata() {
     let sample = Sample::take().await;
     for set in &sample.sets {
         let url = sample.daemon.provider_url(set.provider, "/.well-known/ssf-configuration");
@@ -93,7 +93,7 @@ async fn set_05_iat_is_whole_seconds_and_never_in_the_future() {
     }
 }
 
-/// Of many SETs, whatever their kind; and a SET that is sent again is the same one.
+/// The test compares many SETs of every kind. A SET that is sent again keeps its `jti`.
 #[actix_web::test]
 async fn set_06_jti_is_unique_and_stays_with_the_set() {
     const EVENTS: usize = 200;
@@ -113,14 +113,14 @@ async fn set_06_jti_is_unique_and_stays_with_the_set() {
 
     let pushed = receiver.next_few(EVENTS + REFUSED).await;
     let claims: BTreeSet<_> = pushed.iter().map(|set| set.claims().to_string()).collect();
-    assert_eq!(claims.len(), EVENTS, "what is sent again has the same claims");
+    assert_eq!(claims.len(), EVENTS, "a retry has the same claims");
     let mut jtis: BTreeSet<_> = pushed.iter().map(Seen::jti).collect();
     assert_eq!(jtis.len(), EVENTS);
     let now = json!({"returnImmediately": true, "maxEvents": EVENTS});
     for _ in 0..2 {
         let sets = scene.daemon.poll(&scene.token, &polled, &now).await.expect(200).json();
         jtis.extend(sets["sets"].as_object().expect("an object of SETs").keys().cloned());
-        assert_eq!(jtis.len(), 2 * EVENTS, "another stream's are others, and stay the same");
+        assert_eq!(jtis.len(), 2 * EVENTS, "the other stream has other jtis, which stay the same");
     }
 }
 
@@ -137,7 +137,7 @@ async fn set_07_aud_is_that_of_the_stream_as_a_string_or_an_array() {
     assert_eq!(shapes, [one.to_string(), json!(two).to_string()].into());
 }
 
-/// A publisher that says nothing of the cause has one for each event.
+/// Without a `txn` from the publisher, each event has its own.
 #[actix_web::test]
 async fn set_08_txn_is_shared_by_the_sets_of_one_cause_and_no_others() {
     let mut receiver = Receiver::accepting().await;
@@ -165,9 +165,9 @@ fn txn(set: &Seen) -> String {
     set.claims()["txn"].as_str().expect("a string").to_owned()
 }
 
-/// An event without one does not become a SET.
+/// An event without a valid `sub_id` does not become a SET.
 #[actix_web::test]
-async fn set_09_sub_id_is_there_and_valid() {
+async fn set_09_sub_id_is_present_and_valid() {
     let sample = Sample::take().await;
     let mut formats = BTreeSet::new();
     for set in sample.sets {
@@ -232,7 +232,7 @@ async fn set_13_exp_is_absent() {
     }
 }
 
-/// For types of CAEP and RISC it is discouraged only (SSF §3.1.1).
+/// For types of CAEP and RISC the member is only discouraged (SSF §3.1.1).
 #[actix_web::test]
 async fn set_14_subject_in_the_event_is_refused_for_types_beyond_caep_and_risc() {
     let scene =
@@ -252,7 +252,7 @@ async fn set_14_subject_in_the_event_is_refused_for_types_beyond_caep_and_risc()
     }
 }
 
-/// Also where both have the same endpoint.
+/// Two streams with the same endpoint get two SETs.
 #[actix_web::test]
 async fn set_15_each_receiver_gets_a_set_of_its_own() {
     let mut receiver = Receiver::accepting().await;
@@ -270,7 +270,7 @@ async fn set_15_each_receiver_gets_a_set_of_its_own() {
 }
 
 #[actix_web::test]
-async fn set_16_what_we_do_not_know_goes_along_and_the_envelope_is_ours() {
+async fn set_16_unknown_members_of_an_event_are_sent_but_claims_of_the_set_cannot_be_forged() {
     let scene = Scene::polling().await;
     let claims = json!({
         "iss": "https://evil.example", "aud": "https://evil.example", "jti": "chosen", "iat": 1,

@@ -1,4 +1,4 @@
-//! Whether a stream delivers (SSF §8.1.2).
+//! The status of a stream (SSF §8.1.2).
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -23,14 +23,15 @@ async fn change(caller: &Caller<'_>, members: &Value) -> Value {
     caller.send("POST", "/ssf/status", members).await.expect(200).json()
 }
 
-/// A push stream to `/in`, and another to `/other`: what arrives there could have arrived here.
+/// Starts a daemon with a push stream to `/in` and another to `/other`. Once a SET has arrived at
+/// `/other`, a SET of the first stream would have arrived too.
 async fn with_another(receiver: &Receiver) -> Scene {
     let scene = Scene::pushing_to(receiver).await;
     scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;
     scene
 }
 
-/// The next requests, all of which are for this path.
+/// Returns the next requests. Asserts that all are for this path.
 async fn next_at(receiver: &mut Receiver, path: &str, count: usize) -> Vec<Seen> {
     let few = receiver.next_few(count).await;
     assert!(few.iter().all(|set| set.target == path), "{few:?}");
@@ -38,7 +39,7 @@ async fn next_at(receiver: &mut Receiver, path: &str, count: usize) -> Vec<Seen>
 }
 
 #[actix_web::test]
-async fn stat_01_the_status_is_read_with_the_reason_it_has() {
+async fn stat_01_the_status_is_read_with_its_reason() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let id = caller.new_stream().await;
@@ -48,7 +49,7 @@ async fn stat_01_the_status_is_read_with_the_reason_it_has() {
     assert_eq!(caller.status(&id).await, said);
 }
 
-/// CONF repeats the `stream_id` in the query; the one in the body counts.
+/// The conformance suite repeats the `stream_id` in the query. The one in the body counts.
 #[actix_web::test]
 async fn stat_02_each_status_can_be_set_from_each_and_is_echoed() {
     let daemon = Daemon::start().await;
@@ -63,7 +64,7 @@ async fn stat_02_each_status_can_be_set_from_each_and_is_echoed() {
     }
 }
 
-/// The refusal names the rule, and nothing changes.
+/// The refusal names the rule, and the status does not change.
 #[actix_web::test]
 async fn stat_03_an_unknown_status_and_a_missing_member_are_refused() {
     let daemon = Daemon::start().await;
@@ -113,12 +114,12 @@ async fn stat_04_nothing_is_delivered_while_a_stream_is_paused_or_disabled() {
 }
 
 #[actix_web::test]
-async fn stat_05_what_happened_while_paused_arrives_once_enabled() {
+async fn stat_05_events_of_a_paused_stream_are_delivered_once_it_is_enabled() {
     let mut receiver = Receiver::accepting().await;
     let mut scene = Scene::pushing_to(&receiver).await;
     scene.change_status("paused").await;
     scene.publish(&["s-1", "s-2"]).await;
-    // Held is held, over a restart too.
+    // The stream stays paused over a restart.
     scene.daemon.restart().await;
     scene.publish(&["s-3"]).await;
     scene.change_status("enabled").await;
@@ -130,7 +131,7 @@ async fn stat_05_what_happened_while_paused_arrives_once_enabled() {
 }
 
 #[actix_web::test]
-async fn stat_06_what_was_held_about_one_principal_arrives_in_order() {
+async fn stat_06_held_sets_about_one_subject_arrive_in_order() {
     const EACH: usize = 8;
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_to(&receiver).await;
@@ -152,15 +153,16 @@ async fn stat_06_what_was_held_about_one_principal_arrives_in_order() {
 }
 
 #[actix_web::test]
-async fn stat_07_what_happened_while_disabled_never_arrives() {
+async fn stat_07_events_of_a_disabled_stream_are_never_delivered() {
     let mut receiver = Receiver::accepting().await;
     let scene = with_another(&receiver).await;
-    // Neither what comes while it is disabled nor what was held before.
+    // Disabling discards the held SETs as well as the events that are published while the stream is
+    // disabled.
     scene.change_status("paused").await;
     scene.publish(&["s-1"]).await;
     scene.change_status("disabled").await;
     scene.publish(&["s-2"]).await;
-    // To pause it does not bring back either.
+    // Pausing the stream does not bring them back.
     scene.change_status("paused").await;
     scene.change_status("enabled").await;
     next_at(&mut receiver, "/other", 2).await;
@@ -171,10 +173,10 @@ async fn stat_07_what_happened_while_disabled_never_arrives() {
     assert!(receiver.rest().is_empty());
 }
 
-/// By the README for Receivers, by the shipped configuration for operators: the numbers that they
-/// name are those that hold by default.
+/// The limits are documented in the README for Receivers and in the shipped configuration for
+/// operators. The documented numbers are the defaults.
 #[test]
-fn stat_10_what_a_paused_stream_holds_is_documented() {
+fn stat_10_the_limits_of_a_paused_stream_are_documented() {
     let store = Config::default().store;
     let days = store.held_for.as_secs() / (24 * 60 * 60);
     let thousands = store.held_max / 1000;
@@ -201,9 +203,10 @@ async fn stat_11_a_change_that_the_receiver_asked_for_is_not_announced() {
     }
 }
 
-/// What an operator stops says so, and then nothing more; also where it is taken up again.
+/// A stream that an operator stops sends the announcement and then nothing more, until it is
+/// enabled again.
 #[actix_web::test]
-async fn stat_08_a_stop_of_ours_is_the_last_that_is_heard() {
+async fn stat_08_the_announcement_of_a_stop_is_the_last_set_that_is_sent() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_to(&receiver).await;
     scene.publish(&["s-1"]).await;
@@ -223,9 +226,9 @@ async fn stat_08_a_stop_of_ours_is_the_last_that_is_heard() {
     }
 }
 
-/// By poll, over a restart, and with what was held behind it.
+/// The announcement comes before the held SETs, by poll and over a restart.
 #[actix_web::test]
-async fn stat_09_a_resumption_of_ours_is_heard_first() {
+async fn stat_09_the_announcement_of_a_resumption_is_sent_first() {
     let mut scene = Scene::polling().await;
     scene.publish(&["s-1", "s-2"]).await;
     scene.set_status("paused", "moving").await;

@@ -1,4 +1,4 @@
-//! What holds for every operation on streams, and for the secret among their members.
+//! Rules for every operation on streams, and for the secret among their members.
 
 use hyper::header::CACHE_CONTROL;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::harness::{
     streams::id_of,
 };
 
-/// As many spaces as it was given with.
+/// An authorization header with two spaces, which must be sent unchanged.
 const SECRET: &str = "Custom  aHVudGVyMg==,realm=7";
 
 fn push_with(receiver: &Receiver, secret: Option<&str>) -> Value {
@@ -22,7 +22,7 @@ fn push_with(receiver: &Receiver, secret: Option<&str>) -> Value {
     delivery
 }
 
-/// What the Receiver is shown as `Authorization` by a verification.
+/// Requests a verification. Returns the `Authorization` header of the request that pushes it.
 async fn shown(caller: &Caller<'_>, receiver: &mut Receiver, id: &str) -> Option<String> {
     caller.send("POST", "/ssf/verify", &json!({"stream_id": id})).await.expect(204);
     let request = receiver.next().await;
@@ -31,7 +31,8 @@ async fn shown(caller: &Caller<'_>, receiver: &mut Receiver, id: &str) -> Option
     values.first().map(|value| value.to_str().expect("text").to_owned())
 }
 
-/// The first is what CONF sends. Before the look-up: the stream is unknown.
+/// The first body is the one of the conformance suite. The body is checked before the stream is
+/// looked up, so the error is the same for an unknown stream.
 #[actix_web::test]
 async fn cfg_16_a_malformed_body_is_refused_even_for_an_unknown_stream() {
     let daemon = Daemon::start().await;
@@ -47,7 +48,7 @@ async fn cfg_16_a_malformed_body_is_refused_even_for_an_unknown_stream() {
 }
 
 #[actix_web::test]
-async fn cfg_17_every_operation_asks_for_a_credential_that_suffices() {
+async fn cfg_17_every_operation_requires_a_sufficient_credential() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let stream = caller.create(&json!({})).await;
@@ -61,9 +62,9 @@ async fn cfg_17_every_operation_asks_for_a_credential_that_suffices() {
     assert_eq!(caller.list().await, json!([stream]));
 }
 
-/// Another Receiver's stream is answered as no stream at all, whatever is asked of it.
+/// Every operation answers for the stream of another Receiver as if there were no such stream.
 #[actix_web::test]
-async fn cfg_18_the_stream_of_another_is_not_there_for_any_operation() {
+async fn cfg_18_the_stream_of_another_receiver_is_not_found_by_any_operation() {
     let daemon = Daemon::start().await;
     let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
     let id = owner.new_stream().await;
@@ -81,9 +82,9 @@ async fn cfg_18_the_stream_of_another_is_not_there_for_any_operation() {
     assert_eq!((owner.list().await, owner.status(&id).await), (before, status));
 }
 
-/// Over a restart, and until a change leaves it out.
+/// The header survives a restart and is removed by a change without it.
 #[actix_web::test]
-async fn cfg_19_the_authorization_header_is_sent_verbatim_until_it_is_taken_away() {
+async fn cfg_19_the_authorization_header_is_sent_verbatim_until_it_is_removed() {
     let mut daemon = Daemon::start().await;
     let mut receiver = Receiver::accepting().await;
     let caller = daemon.caller("rx").await;
@@ -93,12 +94,12 @@ async fn cfg_19_the_authorization_header_is_sent_verbatim_until_it_is_taken_away
 
     daemon.restart().await;
     let caller = daemon.caller_with(PROVIDER, &token);
-    // A PATCH without `delivery` leaves it.
+    // A PATCH without `delivery` keeps the header.
     caller.change("PATCH", id, &json!({"description": "eu"})).await;
     assert_eq!(shown(&caller, &mut receiver, id).await.as_deref(), Some(SECRET));
 
     for method in ["PATCH", "PUT"] {
-        // `delivery` is one value: without the header it has none.
+        // `delivery` is replaced as a whole, so without the header it has none.
         for secret in [Some("Bearer other"), None] {
             let members = json!({"delivery": push_with(&receiver, secret)});
             caller.change(method, id, &members).await;
@@ -107,9 +108,9 @@ async fn cfg_19_the_authorization_header_is_sent_verbatim_until_it_is_taken_away
     }
 }
 
-/// That it is in no log is shown with all that must not be there (SEC-05).
+/// SEC-05 tests that the header is in no log.
 #[actix_web::test]
-async fn cfg_20_the_authorization_header_is_in_no_answer_and_is_of_one_line() {
+async fn cfg_20_the_authorization_header_is_never_returned_and_has_one_line() {
     let daemon = Daemon::start().await;
     let receiver = Receiver::accepting().await;
     let caller = daemon.caller("rx").await;
@@ -140,13 +141,13 @@ async fn cfg_20_the_authorization_header_is_in_no_answer_and_is_of_one_line() {
     }
 }
 
-/// Success or refusal, whatever the operation.
+/// Every answer says so, a success as well as a refusal.
 #[actix_web::test]
 async fn cfg_23_no_management_answer_may_be_stored() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let id = caller.new_stream().await;
-    // The first operations delete the stream in the end, so the others are refused.
+    // The first round deletes the stream at its end, so the operations of the second are refused.
     for gone in [false, true] {
         for (method, path, body) in every_operation(&id) {
             let answer = caller.send(method, &path, &body).await;

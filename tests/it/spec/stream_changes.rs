@@ -1,4 +1,4 @@
-//! Streams as they are changed and deleted (SSF §8.1.1.3, §8.1.1.4, §8.1.1.5).
+//! Changing and deleting streams (SSF §8.1.1.3, §8.1.1.4, §8.1.1.5).
 
 use serde_json::{Value, json};
 use ssfd::domain::{
@@ -18,7 +18,7 @@ use crate::harness::{
 const BOTH: [&str; 2] = ["PATCH", "PUT"];
 
 #[actix_web::test]
-async fn cfg_10_patch_sets_what_is_given_and_keeps_what_is_not() {
+async fn cfg_10_patch_sets_given_members_and_keeps_the_others() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let stream = caller.create(&every_member()).await;
@@ -40,7 +40,7 @@ async fn cfg_10_patch_sets_what_is_given_and_keeps_what_is_not() {
 }
 
 #[actix_web::test]
-async fn cfg_11_put_deletes_what_is_not_given() {
+async fn cfg_11_put_removes_members_that_are_not_given() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let stream = caller.create(&every_member()).await;
@@ -54,7 +54,7 @@ async fn cfg_11_put_deletes_what_is_not_given() {
     assert_eq!(caller.change("PUT", id, &every_member()).await, stream);
 }
 
-/// Not even together with a change that is allowed.
+/// The refusal also covers the allowed members of the same request.
 #[actix_web::test]
 async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes() {
     let daemon = Daemon::start().await;
@@ -71,7 +71,7 @@ async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes
         ("events_delivered", json!([])),
         ("min_verification_interval", json!("0")),
         ("min_verification_interval", json!(1)),
-        // It has none.
+        // The stream has no `inactivity_timeout`.
         ("inactivity_timeout", json!(3600)),
         ("inactivity_timeout", Value::Null),
     ] {
@@ -84,9 +84,10 @@ async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes
     }
 }
 
-/// Read, edit, send back; `events_delivered` is judged as it was before.
+/// A Receiver reads a stream, edits it and sends it back. `events_delivered` is compared with its
+/// value before the change.
 #[actix_web::test]
-async fn cfg_13_what_was_read_may_be_sent_back() {
+async fn cfg_13_a_stream_may_be_sent_back_as_it_was_read() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     for delivery in [every_member()["delivery"].clone(), by_poll()] {
@@ -104,9 +105,9 @@ async fn cfg_13_what_was_read_may_be_sent_back() {
     }
 }
 
-/// Neither by saying another, nor by a credential that has another.
+/// Neither a request with another `aud` nor a credential with another audience changes it.
 #[actix_web::test]
-async fn cfg_14_the_audience_of_a_stream_stays() {
+async fn cfg_14_the_audience_of_a_stream_never_changes() {
     let daemon = Daemon::start().await;
     let stream = daemon.caller("rx").await.create(&every_member()).await;
     let id = id_of(&stream);
@@ -122,9 +123,10 @@ async fn cfg_14_the_audience_of_a_stream_stays() {
     }
 }
 
-/// For every operation and for good. What goes to the other stream could have gone to this one.
+/// Every operation answers 404, for good. Once a SET has arrived at the other stream, a SET of this
+/// one would have arrived too.
 #[actix_web::test]
-async fn cfg_15_a_deleted_stream_is_gone_and_sends_no_more() {
+async fn cfg_15_a_deleted_stream_is_not_found_and_sends_no_more() {
     let mut receiver = Receiver::accepting().await;
     let mut scene = Scene::pushing_to(&receiver).await;
     let (id, other) = (scene.stream.clone(), push_to(&receiver.url("/other")));
@@ -147,9 +149,9 @@ async fn cfg_15_a_deleted_stream_is_gone_and_sends_no_more() {
     }
 }
 
-/// CONF sends it without, and it may be sent as it was assigned.
+/// The conformance suite leaves the URL out. The assigned URL may be sent back.
 #[actix_web::test]
-async fn cfg_27_poll_delivery_needs_no_url_and_takes_no_other() {
+async fn cfg_27_poll_delivery_needs_no_url_and_accepts_no_other() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let (stream, other) = (caller.create(&json!({})).await, caller.create(&json!({})).await);
@@ -163,7 +165,7 @@ async fn cfg_27_poll_delivery_needs_no_url_and_takes_no_other() {
         let answer = caller.send(method, "/ssf/streams", &body).await;
         assert_refused(&answer, 400, "`delivery.endpoint_url` is for the Transmitter to assign");
     }
-    // A push stream has an assigned URL to come back to, too.
+    // A push stream that becomes a poll stream again has the same assigned URL.
     let push = json!({"delivery": every_member()["delivery"]});
     assert_eq!(caller.change("PATCH", id, &push).await["delivery"], push["delivery"]);
     let poll = json!({"delivery": stream["delivery"]});

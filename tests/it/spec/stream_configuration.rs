@@ -1,4 +1,4 @@
-//! Streams as they are made and read (SSF §8.1.1.1, §8.1.1.2).
+//! Creating and reading streams (SSF §8.1.1.1, §8.1.1.2).
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::harness::{
     streams::{by_poll, every_member, id_of, push_to},
 };
 
-/// The whole object, and nothing besides.
+/// The answer has the whole object and no other member.
 #[actix_web::test]
 async fn cfg_01_a_created_stream_is_answered_201_with_its_members() {
     let daemon = Daemon::start().await;
@@ -41,9 +41,9 @@ async fn cfg_01_a_created_stream_is_answered_201_with_its_members() {
     assert_eq!(stream, expected);
 }
 
-/// Also where poll is asked for by name.
+/// The same holds if the request names the poll method.
 #[actix_web::test]
-async fn cfg_02_without_delivery_it_is_a_poll_stream_with_a_url_of_its_own() {
+async fn cfg_02_without_delivery_a_stream_is_a_poll_stream_with_a_url_of_its_own() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     for members in [json!({}), json!({"delivery": by_poll()})] {
@@ -70,7 +70,7 @@ async fn cfg_03_a_stream_may_be_for_push_and_for_poll() {
     assert_eq!(caller.polled(&polled).await.len(), 1);
 }
 
-/// The limit is the Receiver's own, and a stream that is deleted makes room.
+/// The limit is per Receiver, and deleting a stream makes room for another.
 #[actix_web::test]
 async fn cfg_04_a_second_stream_has_another_id_or_is_a_conflict() {
     let daemon = Daemon::start().await;
@@ -98,7 +98,8 @@ async fn cfg_05_a_requested_event_that_is_not_supported_is_echoed_and_not_delive
     for (requested, delivered) in [
         (json!([SESSION_REVOKED]), json!([SESSION_REVOKED])),
         (json!(["urn:example:badge"]), json!(["urn:example:badge"])),
-        // Known, but not this provider's; unknown; no URI; a short name, which is not its URI.
+        // A type that the provider does not support, an unknown URI, an empty text, and a short
+        // name, which is not the URI.
         (json!([CREDENTIAL_CHANGE, "urn:x", "", "caep:session-revoked"]), json!([])),
         (json!(["urn:x", SESSION_REVOKED, SESSION_REVOKED]), json!([SESSION_REVOKED])),
         (json!([]), json!([])),
@@ -113,7 +114,7 @@ async fn cfg_05_a_requested_event_that_is_not_supported_is_echoed_and_not_delive
 }
 
 #[actix_web::test]
-async fn cfg_06_nothing_comes_but_what_is_delivered_and_control_events() {
+async fn cfg_06_only_events_of_events_delivered_and_control_events_are_sent() {
     let scene = Scene::polling().await;
     let caller = scene.caller();
     assert_eq!(caller.read(&scene.stream).await["events_delivered"], json!([SESSION_REVOKED]));
@@ -130,7 +131,7 @@ async fn cfg_06_nothing_comes_but_what_is_delivered_and_control_events() {
 
 /// RFC 3986 §2.3.
 #[actix_web::test]
-async fn cfg_07_a_stream_id_is_of_unreserved_characters() {
+async fn cfg_07_a_stream_id_has_unreserved_characters_only() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     for _ in 0..5 {
@@ -141,7 +142,7 @@ async fn cfg_07_a_stream_id_is_of_unreserved_characters() {
 }
 
 #[actix_web::test]
-async fn cfg_08_without_a_stream_id_it_is_a_list_however_many_there_are() {
+async fn cfg_08_without_a_stream_id_the_answer_is_a_list_of_any_length() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     assert_eq!(caller.list().await, json!([]));
@@ -153,9 +154,9 @@ async fn cfg_08_without_a_stream_id_it_is_a_list_however_many_there_are() {
     assert!(list.len() == 2 && list.contains(&one) && list.contains(&two), "{list:?}");
 }
 
-/// Never the list.
+/// The answer is never the list.
 #[actix_web::test]
-async fn cfg_09_an_unknown_stream_and_anothers_are_not_found() {
+async fn cfg_09_an_unknown_stream_and_that_of_another_receiver_are_not_found() {
     let daemon = Daemon::start().await;
     let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
     let id = owner.new_stream().await;
@@ -177,7 +178,7 @@ async fn cfg_21_each_stream_of_a_receiver_has_a_poll_url_of_its_own() {
     }
 }
 
-/// RFC 8935 §2.1; and nothing is made, nor changed.
+/// RFC 8935 §2.1. The refused request creates and changes nothing.
 #[actix_web::test]
 async fn cfg_22_a_plain_http_endpoint_and_another_method_are_refused() {
     let daemon = Daemon::with(with_provider(|provider| provider.insecure_endpoints = false)).await;
@@ -199,7 +200,7 @@ async fn cfg_22_a_plain_http_endpoint_and_another_method_are_refused() {
     assert_eq!(caller.list().await, before);
 }
 
-/// By characters, not in the midst of one.
+/// The text is cut between characters and not within one.
 #[actix_web::test]
 async fn cfg_24_a_long_description_is_truncated() {
     let daemon = Daemon::start().await;
@@ -207,9 +208,10 @@ async fn cfg_24_a_long_description_is_truncated() {
     assert_eq!(stream["description"], "ü".repeat(255));
 }
 
-/// What is taken is shown by the URN of today, as CAEP-IOP §2.3.8.1 asks, and never advertised.
+/// The answer shows the URN of today, as CAEP-IOP §2.3.8.1 asks. The metadata never advertises the
+/// former methods.
 #[actix_web::test]
-async fn cfg_26_the_delivery_methods_of_2018_are_taken_behind_a_switch_alone() {
+async fn cfg_26_the_delivery_methods_of_2018_are_accepted_only_behind_a_setting() {
     const OLD: &str = "https://schemas.openid.net/secevent/risc/delivery-method/";
     let old = |method: &str| json!({"method": format!("{OLD}{method}")});
     let mut push = old("push");

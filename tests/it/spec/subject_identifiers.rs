@@ -1,4 +1,4 @@
-//! Subject identifiers (RFC 9493, SSF §3) and which of them match (SSF §8.1.3.1).
+//! Subject identifiers (RFC 9493, SSF §3) and the rules by which they match (SSF §8.1.3.1).
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::harness::{
     subjects::{complex, none_by_default, opaque},
 };
 
-/// One of each registered format.
+/// Returns an identifier of each registered format.
 fn registered() -> [Value; 8] {
     [
         json!({"format": "account", "uri": "acct:kim@example.com"}),
@@ -26,7 +26,7 @@ fn registered() -> [Value; 8] {
 }
 
 impl Scene {
-    /// Whether this is an identifier, to upstream and to the Receiver alike.
+    /// Returns whether both publishers and Receivers may use this identifier.
     async fn knows(&self, subject: &Value) -> bool {
         let event = about_with("", json!({"sub_id": subject}));
         let published = self.daemon.publish(&self.upstream, &event).await.status.as_u16();
@@ -39,7 +39,7 @@ impl Scene {
         }
     }
 
-    /// It is one, and the SET about it says so to the letter.
+    /// Asserts that the identifier is valid and is sent unchanged.
     async fn sends(&self, subject: &Value) {
         assert!(self.knows(subject).await, "{subject}");
         assert_eq!(&self.take(1).await[0]["sub_id"], subject);
@@ -51,27 +51,28 @@ impl Scene {
     }
 }
 
-/// The same with another value of a member.
+/// Returns the subject with another value of a member.
 fn with(subject: &Value, member: &str, value: Value) -> Value {
     let mut subject = subject.clone();
     subject[member] = value;
     subject
 }
 
-/// The same without a member.
+/// Returns the subject without a member.
 fn without(subject: &Value, member: &str) -> Value {
     let mut subject = subject.clone();
     subject.as_object_mut().expect("an identifier is an object").remove(member);
     subject
 }
 
-/// The names of all members but `format`.
+/// Returns the names of all members except `format`.
 fn members(subject: &Value) -> Vec<String> {
     let names = subject.as_object().expect("an identifier is an object").keys();
     names.filter(|name| *name != "format").cloned().collect()
 }
 
-/// As it is, and not without one of its members, or with one that is null or empty.
+/// Asserts that a subject is valid, and invalid without one of its members or with one that is null
+/// or empty.
 async fn check_format(scene: &Scene, subject: &Value) {
     scene.sends(subject).await;
     scene.refuses(&without(subject, "format")).await;
@@ -84,7 +85,7 @@ async fn check_format(scene: &Scene, subject: &Value) {
 }
 
 #[actix_web::test]
-async fn sid_01_each_registered_format_is_taken_with_all_its_members_alone() {
+async fn sid_01_each_registered_format_is_accepted_with_exactly_its_members() {
     let scene = Scene::polling().await;
     for subject in registered() {
         check_format(&scene, &subject).await;
@@ -102,7 +103,7 @@ async fn sid_01_each_registered_format_is_taken_with_all_its_members_alone() {
 }
 
 #[actix_web::test]
-async fn sid_02_a_member_that_the_format_does_not_know_is_refused() {
+async fn sid_02_an_unknown_member_is_refused() {
     let scene = Scene::polling().await;
     for subject in registered() {
         let stray = with(&subject, "name", "Kim".into());
@@ -113,7 +114,7 @@ async fn sid_02_a_member_that_the_format_does_not_know_is_refused() {
 }
 
 #[actix_web::test]
-async fn sid_03_the_formats_of_ssf_are_taken_under_their_exact_names() {
+async fn sid_03_the_formats_of_ssf_are_accepted_under_their_exact_names() {
     let scene = Scene::polling().await;
     let jwt = json!({"format": "jwt_id", "iss": "https://idp.example", "jti": "B70BA622"});
     let saml = json!({"format": "saml_assertion_id", "issuer": "https://idp.example",
@@ -133,7 +134,7 @@ async fn sid_03_the_formats_of_ssf_are_taken_under_their_exact_names() {
     scene.refuses(&with(&addresses, "ip-addresses", json!(["10.29.37"]))).await;
 }
 
-/// With hyphens for underscores and underscores for hyphens, or another beginning.
+/// Swaps hyphens and underscores in a name. A name without either gets another first letter.
 fn turned(name: &str) -> String {
     let turned = name.chars().map(|c| match c {
         '-' => '_',
@@ -176,7 +177,7 @@ async fn sid_05_a_complex_subject_has_simple_members_and_one_at_least() {
     }
 }
 
-/// By push and by poll.
+/// The subjects are delivered by push and by poll.
 #[actix_web::test]
 async fn sid_06_email_and_iss_sub_can_be_sent() {
     let mut receiver = Receiver::accepting().await;
@@ -191,7 +192,7 @@ async fn sid_06_email_and_iss_sub_can_be_sent() {
 }
 
 #[actix_web::test]
-async fn sid_07_simple_subjects_match_if_they_are_identical_in_whatever_order() {
+async fn sid_07_simple_subjects_match_if_their_members_are_equal_in_any_order() {
     let scene = Scene::polling_with(none_by_default).await;
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     let added = r#"{"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}"#;
@@ -202,27 +203,28 @@ async fn sid_07_simple_subjects_match_if_they_are_identical_in_whatever_order() 
         assert!(!scene.reaches(&parse(&added.replace("u-1", other))).await);
     }
     assert!(!scene.reaches(&opaque("u-1")).await);
-    // Each kind of value. Any identifier that `aliases` stand for may be the one that is there.
+    // The loop tries each kind of value. An `aliases` subject matches if any of its identifiers is
+    // on the stream.
     for subject in registered() {
         let known = ["iss_sub", "aliases"].contains(&subject["format"].as_str().expect("a format"));
         assert_eq!(scene.reaches(&subject).await, known, "{subject}");
         scene.add(&subject).await;
         assert!(scene.reaches(&subject).await, "{subject}");
     }
-    // The order of an array counts.
+    // The order of an array matters.
     let addresses = |list: [&str; 2]| json!({"format": "ip-addresses", "ip-addresses": list});
     scene.add(&addresses(["10.29.37.75", "2001:db8::1"])).await;
     assert!(!scene.reaches(&addresses(["2001:db8::1", "10.29.37.75"])).await);
 }
 
-/// A subject of the stream and one of an event.
+/// Asserts whether a subject of the stream matches a subject of an event.
 async fn check_match(
     scene: &Scene,
     added: &[(&str, &str)],
     event: &[(&str, &str)],
     expected: bool,
 ) {
-    // Whichever of the two is on the stream.
+    // The result is the same if the two subjects change places.
     for (added, event) in [(complex(added), complex(event)), (complex(event), complex(added))] {
         assert!(!scene.reaches(&event).await, "nothing is on the stream");
         scene.add(&added).await;
@@ -238,7 +240,7 @@ async fn sid_08_a_member_that_one_of_two_complex_subjects_lacks_does_not_matter(
     check_match(&scene, &[tenant], &[tenant, user], true).await;
     check_match(&scene, &[user, ("device", "d")], &[user], true).await;
     check_match(&scene, &[tenant, user, group], &[tenant, user, ("session", "s")], true).await;
-    // Nothing in common, so by the letter nothing differs.
+    // The subjects have no member in common, so by the rule no member differs.
     check_match(&scene, &[user], &[("device", "d")], true).await;
 }
 
@@ -252,7 +254,7 @@ async fn sid_09_complex_subjects_that_differ_in_a_common_member_do_not_match() {
     check_match(&scene, &[tenant, user, group], &other, false).await;
 }
 
-/// Whatever is on the stream by default.
+/// The default subjects of the stream do not matter.
 #[actix_web::test]
 async fn sid_10_a_stream_always_has_its_own_subject() {
     for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
@@ -267,7 +269,7 @@ async fn sid_10_a_stream_always_has_its_own_subject() {
 }
 
 #[actix_web::test]
-async fn sid_11_simple_never_matches_complex_and_names_of_old_are_refused() {
+async fn sid_11_simple_never_matches_complex_and_former_names_are_refused() {
     let scene = Scene::polling_with(none_by_default).await;
     scene.add(&opaque("u-1")).await;
     assert!(!scene.reaches(&complex(&[("user", "u-1")])).await);

@@ -76,10 +76,11 @@ async fn subj_03_a_malformed_subject_is_refused_and_an_unknown_stream_not_found(
     }
 }
 
-/// Who there is cannot be learned (SSF §9.1). Events were published about one of these subjects and
-/// never about the other, and whether one is known is not looked up at all.
+/// A Receiver cannot find out which subjects exist (SSF §9.1). Events were published about one of
+/// these subjects and never about the other. The daemon does not look up whether a subject is
+/// known.
 #[actix_web::test]
-async fn subj_04_a_subject_that_nobody_knows_is_answered_like_any_other() {
+async fn subj_04_an_unknown_subject_is_answered_like_any_other() {
     for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
         scene.publish(&["known"]).await;
         let (known, unknown) = (opaque("known"), opaque("unknown"));
@@ -88,9 +89,10 @@ async fn subj_04_a_subject_that_nobody_knows_is_answered_like_any_other() {
     }
 }
 
-/// What is taken off an `ALL` stream is the identical subject, and no other that would match it.
+/// Removing a subject from an `ALL` stream removes the identical subject only, and no other subject
+/// that would match it.
 #[actix_web::test]
-async fn subj_05_none_streams_get_what_was_added_and_all_streams_what_was_not_removed() {
+async fn subj_05_none_streams_get_added_subjects_and_all_streams_those_not_removed() {
     let kim = json!({"format": "email", "email": "kim@example.com"});
     let none = Scene::polling_with(none_by_default).await;
     assert!(!none.reaches(&kim).await);
@@ -101,7 +103,7 @@ async fn subj_05_none_streams_get_what_was_added_and_all_streams_what_was_not_re
     assert!(!none.reaches(&kim).await);
 
     let all = Scene::polling().await;
-    // Adding what is there anyway changes nothing.
+    // Adding a subject that the stream has already changes nothing.
     all.add(&kim).await;
     assert!(all.reaches(&kim).await);
     all.remove(&kim).await;
@@ -115,13 +117,13 @@ async fn subj_05_none_streams_get_what_was_added_and_all_streams_what_was_not_re
 }
 
 #[actix_web::test]
-async fn subj_06_a_flood_is_answered_429_and_one_stream_does_not_hold_up_another() {
+async fn subj_06_too_many_requests_are_answered_429_and_only_for_that_stream() {
     let slow = with_provider(|provider| provider.subject_changes_per_second_max = 1);
     let scene = Scene::polling_with(slow).await;
     let other = scene.daemon.create_stream(&scene.token, by_poll()).await;
     for operation in ["add", "remove"] {
         let body = |stream: &str| json!({"stream_id": stream, "subject": opaque("s-88")});
-        eventually("two requests come in one second", async || {
+        eventually("two requests arrive within one second", async || {
             let answer = scene.subject_request(operation, &body(&scene.stream)).await;
             let flooded = answer.status == 429;
             assert_eq!(flooded, answer.headers.contains_key("retry-after"));
@@ -136,7 +138,7 @@ async fn subj_06_a_flood_is_answered_429_and_one_stream_does_not_hold_up_another
 }
 
 #[actix_web::test]
-async fn subj_07_a_request_that_is_repeated_is_answered_as_before() {
+async fn subj_07_a_repeated_request_is_answered_like_the_first() {
     let scene = Scene::polling_with(none_by_default).await;
     let subject = opaque("s-88");
     scene.remove(&subject).await;
@@ -152,7 +154,7 @@ async fn subj_07_a_request_that_is_repeated_is_answered_as_before() {
 
 /// SSF §9.3.
 #[actix_web::test]
-async fn subj_08_a_removed_subject_stays_for_as_long_as_the_grace() {
+async fn subj_08_a_removed_subject_still_gets_events_during_the_grace() {
     for default in [DefaultSubjects::All, DefaultSubjects::None] {
         let with_grace = |millis: u64| {
             with_provider(move |provider| {

@@ -1,4 +1,4 @@
-//! Whether a stream works (SSF §8.1.4).
+//! Verification of a stream (SSF §8.1.4).
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn ver_01_a_request_is_answered_204_and_brings_one_verification() {
 }
 
 #[actix_web::test]
-async fn ver_02_the_state_is_echoed_as_it_is_and_only_if_there_is_one() {
+async fn ver_02_the_state_is_echoed_unchanged_and_only_if_given() {
     let daemon = Daemon::start().await;
     let caller = daemon.caller("rx").await;
     let id = caller.new_stream().await;
@@ -57,14 +57,14 @@ async fn ver_02_the_state_is_echoed_as_it_is_and_only_if_there_is_one() {
 }
 
 #[actix_web::test]
-async fn ver_03_an_unasked_verification_has_no_state() {
+async fn ver_03_an_unrequested_verification_has_no_state() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_with(&receiver, |config| {
         let provider = config.providers.values_mut().next().expect("a provider");
         provider.min_verification_interval = Duration::from_hours(1);
     })
     .await;
-    // The interval is for Receivers.
+    // The interval limits Receivers and not the operator.
     for _ in 0..2 {
         scene.operate(Method::POST, "/verify", &Value::Null).await.expect(204);
         let claims = receiver.next().await.claims();
@@ -76,9 +76,9 @@ async fn ver_03_an_unasked_verification_has_no_state() {
     scene.operate(Method::POST, "/verify", &Value::Null).await.expect(400);
 }
 
-/// Never before the first request, and per stream.
+/// The first request is never too soon, and the interval is per stream.
 #[actix_web::test]
-async fn ver_04_a_request_too_soon_is_told_how_long_to_wait() {
+async fn ver_04_a_request_too_soon_is_refused_with_the_time_to_wait() {
     let daemon = Daemon::with(with_provider(|provider| {
         provider.min_verification_interval = Duration::from_hours(1);
     }))
@@ -87,7 +87,7 @@ async fn ver_04_a_request_too_soon_is_told_how_long_to_wait() {
     let stream = caller.create(&json!({})).await;
     assert_eq!(stream["min_verification_interval"], 3600);
     let id = id_of(&stream);
-    // What is refused for another reason does not count.
+    // A request that is refused for another reason does not count.
     let refused = caller.send("POST", "/ssf/verify", &json!({"stream_id": id, "state": 1})).await;
     assert_refused(&refused, 400, "`state` must be a string");
 
@@ -101,7 +101,7 @@ async fn ver_04_a_request_too_soon_is_told_how_long_to_wait() {
     verify(&caller, &json!({"stream_id": other})).await;
 }
 
-/// The refusal names the rule, and nothing is queued.
+/// The refusal names the rule, and no SET is created.
 #[actix_web::test]
 async fn ver_05_a_bad_body_is_refused_and_an_unknown_stream_not_found() {
     let daemon = Daemon::start().await;
@@ -136,15 +136,16 @@ async fn ver_06_a_stream_that_is_not_enabled_is_not_verified() {
         assert_refused(&answer, 400, "not enabled");
     }
     assert_eq!(daemon.backlog().await, 0);
-    // And the refusal has used up no interval, and left nothing behind.
+    // The refused request did not count for the interval and created no SET.
     daemon.change_status(&caller.token, &id, "enabled").await.expect(200);
     verify(&caller, &json!({"stream_id": id, "state": "now"})).await;
     assert_eq!(caller.polled(&id).await.len(), 1);
 }
 
-/// Sooner than asked for: once it is promised, the next poll has it, first of all that waits.
+/// The specification allows a delay. The daemon stores the event before it answers, so the next
+/// poll returns it before all other SETs.
 #[actix_web::test]
-async fn ver_07_a_poll_after_the_204_has_the_verification() {
+async fn ver_07_a_poll_after_the_204_returns_the_verification() {
     let scene = Scene::polling().await;
     scene.publish(&["s-1", "s-2"]).await;
     verify(&scene.caller(), &json!({"stream_id": scene.stream, "state": "n-4411"})).await;
