@@ -1,211 +1,217 @@
-//! What no interruption may change: whoever publishes and whoever receives go on all the time while
-//! the daemon is killed, stopped and started, or loses its disk, its Redis or its clock. At the end
-//! what the Receivers got is held against what was accepted.
+//! Interruptions of real processes. Publishers and Receivers run all the time while the daemon is
+//! killed, stopped and started again, or while it loses its disk, its Redis or its clock. At the
+//! end, the SETs that the Receivers got are compared with the events that were accepted.
+//!
+//! - `system` starts the daemons, the servers and the traffic, and interrupts them.
+//! - `traffic` publishes and polls without pause, whatever happens to the daemons.
+//! - `ledger` records what was accepted and what arrived, and compares them.
 
 mod ledger;
+mod system;
 mod traffic;
-mod trial;
 
 use ssfd::clock;
 
-use self::trial::Trial;
-use crate::harness::proxy::Line;
+use self::system::System;
+use crate::harness::proxy::ConnectionState;
 
-/// Promises P1 to P3 of the design, where nothing ends as it should.
+/// Promises P1 to P3 of the design hold even if no process ends in an orderly way.
 #[actix_web::test]
-async fn killed_at_random_moments_it_loses_nothing() {
-    is_killed_and_loses_nothing(Trial::start().await, 24).await;
+async fn a_daemon_killed_at_random_moments_loses_nothing() {
+    kill_repeatedly(System::start().await, 24).await;
 }
 
 #[actix_web::test]
-async fn killed_on_redis_it_loses_nothing() {
-    is_killed_and_loses_nothing(Trial::start_on_redis().await, 24).await;
+async fn a_daemon_killed_with_its_store_in_redis_loses_nothing() {
+    kill_repeatedly(System::start_on_redis().await, 24).await;
 }
 
-/// A batch is then in several slots on several servers.
+/// On a Cluster, one batch is spread over several slots on several servers.
 #[actix_web::test]
-async fn killed_on_a_cluster_it_loses_nothing() {
-    is_killed_and_loses_nothing(Trial::start_on_cluster().await, 12).await;
+async fn a_daemon_killed_with_its_store_in_a_cluster_loses_nothing() {
+    kill_repeatedly(System::start_on_cluster().await, 12).await;
 }
 
-async fn is_killed_and_loses_nothing(mut trial: Trial, times: usize) {
+async fn kill_repeatedly(mut system: System, times: usize) {
     for _ in 0..times {
-        trial.some_arrive().await;
-        trial.kill();
-        trial.start_again().await;
+        system.wait_for_arrivals().await;
+        system.kill();
+        system.start_again().await;
     }
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
-/// Promise P8: what is under way at a stop is finished, so nothing comes twice.
+/// Promise P8: a stop finishes every attempt in flight, so no SET arrives twice.
 #[actix_web::test]
-async fn stopped_at_random_moments_it_sends_nothing_twice() {
-    let mut trial = Trial::start().await;
+async fn a_daemon_stopped_at_random_moments_sends_nothing_twice() {
+    let mut system = System::start().await;
     for _ in 0..12 {
-        trial.some_arrive().await;
-        trial.stop().await;
-        trial.start_again().await;
+        system.wait_for_arrivals().await;
+        system.stop().await;
+        system.start_again().await;
     }
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
-    found.assert_no_copies();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
+    report.assert_no_copies();
 }
 
 #[actix_web::test]
-async fn redis_may_go_and_come_back() {
-    loses_redis_for_a_while(Trial::start().await).await;
+async fn an_outage_of_the_publishers_redis_loses_nothing() {
+    interrupt_redis(System::start().await).await;
 }
 
-/// What was settled, and what was begun, is what the server kept.
+/// Attempts and results that were recorded before the outage are those that the server kept.
 #[actix_web::test]
-async fn redis_may_go_and_come_back_with_the_store() {
-    loses_redis_for_a_while(Trial::start_on_redis().await).await;
+async fn an_outage_of_the_stores_redis_loses_nothing() {
+    interrupt_redis(System::start_on_redis().await).await;
 }
 
-async fn loses_redis_for_a_while(mut trial: Trial) {
+async fn interrupt_redis(mut system: System) {
     for round in 0..8 {
-        trial.some_arrive().await;
-        trial.kill_redis();
+        system.wait_for_arrivals().await;
+        system.kill_redis();
         if round % 2 == 0 {
-            trial.kill();
-            trial.start_redis().await;
-            trial.start_again().await;
+            system.kill();
+            system.start_redis().await;
+            system.start_again().await;
         } else {
-            trial.start_redis().await;
+            system.start_redis().await;
         }
     }
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
 #[actix_web::test]
-async fn a_receiver_may_be_down_for_the_first_half() {
-    let mut trial = Trial::start().await;
-    trial.receiver_is_down(true);
+async fn an_outage_of_the_receiver_loses_nothing() {
+    let mut system = System::start().await;
+    system.set_receiver_down(true);
     for _ in 0..4 {
-        trial.some_arrive().await;
-        trial.kill();
-        trial.start_again().await;
+        system.wait_for_arrivals().await;
+        system.kill();
+        system.start_again().await;
     }
-    trial.receiver_is_down(false);
+    system.set_receiver_down(false);
     for _ in 0..4 {
-        trial.some_arrive().await;
-        trial.kill();
-        trial.start_again().await;
+        system.wait_for_arrivals().await;
+        system.kill();
+        system.start_again().await;
     }
-    let found = trial.finish().await;
-    found.assert_complete();
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
-/// A file can grow no further: every write of the store fails, and what was not written was not
-/// accepted.
+/// Once a file cannot grow any further, every write of the store fails. An event that was not
+/// written was not accepted.
 #[actix_web::test]
-async fn a_full_disk_refuses_and_loses_nothing() {
-    let trial = Trial::start_with_small_disk().await;
-    trial.refusals_come().await;
-    trial.make_disk_large();
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+async fn with_a_full_disk_events_are_refused_and_none_is_lost() {
+    let system = System::start_with_small_disk().await;
+    system.wait_for_refusals().await;
+    system.lift_the_disk_limit();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
-/// As when an administrator corrects a clock that was an hour fast.
+/// The step back is what happens when an administrator corrects a clock that was an hour fast.
 #[actix_web::test]
 async fn a_clock_that_steps_back_holds_nothing_up() {
-    let mut trial = Trial::start_on_clock("+0s").await;
-    trial.receiver_refuses_every_tenth();
-    trial.some_arrive().await;
-    trial.set_clock("-1h");
-    trial.some_arrive().await;
-    trial.kill();
-    trial.start_again().await;
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+    let mut system = System::start_on_clock("+0s").await;
+    system.receiver_refuses_every_tenth();
+    system.wait_for_arrivals().await;
+    system.set_clock("-1h");
+    system.wait_for_arrivals().await;
+    system.kill();
+    system.start_again().await;
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
-/// One of three, by chance.
+/// Returns one of three nodes at random.
 fn any_node() -> usize {
     usize::from(clock::random_uuid().as_bytes()[0] % 3)
 }
 
-/// Promises P1 to P3 on several nodes, of which some end, and others sleep through their lease.
+/// Promises P1 to P3 hold on several nodes, some of which end while others sleep beyond the end of
+/// their lease.
 #[actix_web::test]
-async fn three_nodes_that_are_killed_and_stopped_and_sleep_lose_nothing() {
-    let mut trial = Trial::start_three_nodes().await;
+async fn three_nodes_that_are_killed_stopped_and_suspended_lose_nothing() {
+    let mut system = System::start_three_nodes().await;
     for round in 0..12 {
-        trial.some_arrive().await;
+        system.wait_for_arrivals().await;
         let node = any_node();
         match round % 3 {
             0 => {
-                trial.kill_node(node);
-                trial.some_arrive().await;
-                trial.start_node(node).await;
+                system.kill_node(node);
+                system.wait_for_arrivals().await;
+                system.start_node(node).await;
             }
             1 => {
-                trial.signal_node(node, "STOP");
-                trial.nodes_are(2).await;
-                trial.some_arrive().await;
-                trial.signal_node(node, "CONT");
-                trial.nodes_are(3).await;
+                system.signal_node(node, "STOP");
+                system.wait_for_nodes(2).await;
+                system.wait_for_arrivals().await;
+                system.signal_node(node, "CONT");
+                system.wait_for_nodes(3).await;
             }
             _ => {
-                trial.stop_node(node).await;
-                trial.some_arrive().await;
-                trial.start_node(node).await;
+                system.stop_node(node).await;
+                system.wait_for_arrivals().await;
+                system.start_node(node).await;
             }
         }
     }
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
-/// What was sent over a line that stalls arrives when others have gone on.
+/// Commands that were sent over a stalled connection arrive after other nodes have taken over.
 #[actix_web::test]
-async fn three_nodes_whose_lines_to_redis_stall_and_are_cut_lose_nothing() {
-    let mut trial = Trial::start_three_nodes().await;
+async fn three_nodes_whose_connections_to_redis_stall_and_are_cut_lose_nothing() {
+    let mut system = System::start_three_nodes().await;
     for round in 0..9 {
-        trial.some_arrive().await;
+        system.wait_for_arrivals().await;
         let node = any_node();
         match round % 3 {
             0 | 1 => {
-                let trouble = if round % 3 == 0 { Line::Stalls } else { Line::IsCut };
-                trial.set_line(node, trouble);
-                trial.nodes_are(2).await;
-                trial.some_arrive().await;
-                trial.set_line(node, Line::Passes);
-                trial.nodes_are(3).await;
+                let trouble =
+                    if round % 3 == 0 { ConnectionState::Stalled } else { ConnectionState::Cut };
+                system.set_connection(node, trouble);
+                system.wait_for_nodes(2).await;
+                system.wait_for_arrivals().await;
+                system.set_connection(node, ConnectionState::Open);
+                system.wait_for_nodes(3).await;
             }
             _ => {
-                trial.kill_redis();
-                trial.start_redis().await;
+                system.kill_redis();
+                system.start_redis().await;
             }
         }
     }
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }
 
-/// In order, so that the Cluster itself loses nothing.
+/// The failover is orderly, so that the Cluster itself loses nothing.
 #[actix_web::test]
 async fn three_nodes_whose_cluster_fails_over_lose_nothing() {
-    let mut trial = Trial::start_three_nodes_on_cluster().await;
+    let mut system = System::start_three_nodes_on_cluster().await;
     for replica in 0..3 {
-        trial.some_arrive().await;
-        trial.fail_over_to(replica).await;
-        trial.some_arrive().await;
+        system.wait_for_arrivals().await;
+        system.fail_over_to(replica).await;
+        system.wait_for_arrivals().await;
         let node = any_node();
-        trial.kill_node(node);
-        trial.some_arrive().await;
-        trial.start_node(node).await;
+        system.kill_node(node);
+        system.wait_for_arrivals().await;
+        system.start_node(node).await;
     }
-    trial.some_arrive().await;
-    let found = trial.finish().await;
-    found.assert_complete();
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
 }

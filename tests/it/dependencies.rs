@@ -7,10 +7,10 @@ use std::{collections::BTreeSet, env, process::Command};
 fn aws_lc_rs_is_the_only_crypto_provider() {
     let linked = linked();
     for wanted in ["aws-lc-rs", "rustls"] {
-        assert!(linked.contains(wanted), "the tree cannot have been read: no {wanted} in it");
+        assert!(linked.contains(wanted), "`cargo tree` did not list {wanted}");
     }
     for unwanted in ["native-tls", "openssl", "openssl-sys", "ring"] {
-        assert!(!linked.contains(unwanted), "find out by `cargo tree -i {unwanted}` who wants it");
+        assert!(!linked.contains(unwanted), "`cargo tree -i {unwanted}` shows what depends on it");
     }
 }
 
@@ -23,7 +23,7 @@ fn linked() -> BTreeSet<String> {
         .args(["--prefix", "none", "--no-dedupe", "--format", "{p}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("cargo is there, since it built this");
+        .expect("cargo has built this test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("package names are ASCII");
     text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()

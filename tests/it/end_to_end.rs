@@ -1,4 +1,4 @@
-//! From a plain Redis client, such as an upstream in any language has, to the Receiver.
+//! An event from a plain Redis client, such as any publisher has, to the Receiver.
 
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
@@ -12,13 +12,13 @@ use crate::harness::{
     streams::{by_poll, push_to},
 };
 
-/// The claims of a SET that the keys of its provider verify.
+/// Verifies a SET with the published keys of its provider. Returns its claims.
 async fn verified(daemon: &Daemon, provider: &str, jws: &str) -> Value {
     let verifier = daemon.verifier(provider).await;
     Value::Object(verifier.verify(jws).expect("a SET of this provider").claims)
 }
 
-/// The only SET that a poll of the stream brings.
+/// Polls the stream and returns the claims of its only SET.
 async fn polled(daemon: &Daemon, provider: &str, token: &str, stream: &str) -> Value {
     let answer = daemon.poll_at(provider, token, stream, &json!({})).await.expect(200).json();
     let sets = answer["sets"].as_object().expect("an object of SETs");
@@ -31,7 +31,7 @@ async fn polled(daemon: &Daemon, provider: &str, token: &str, stream: &str) -> V
 
 /// PUSH-01, PUSH-02 (RFC 8935 §2.1): the request, and in it the event as it was published.
 #[actix_web::test]
-async fn an_event_that_upstream_adds_is_pushed_as_a_verified_set() {
+async fn an_event_added_to_redis_is_pushed_as_a_verified_set() {
     let redis = Redis::start().await;
     let daemon = Daemon::with(|config| config.ingest.redis.url = Some(redis.url())).await;
     let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
@@ -45,7 +45,7 @@ async fn an_event_that_upstream_adds_is_pushed_as_a_verified_set() {
     assert_eq!(request.headers["content-type"], "application/secevent+jwt");
     assert_eq!(request.headers["accept"], "application/json");
     assert_eq!(request.headers["content-length"], request.body.len().to_string());
-    // The body is the compact SET and nothing else, or it would not verify.
+    // The body is the compact SET and nothing else. Otherwise the signature would not verify.
     let claims = verified(&daemon, PROVIDER, request.jws()).await;
     assert_eq!(claims["iss"], ISSUER);
     assert_eq!(claims["aud"], "https://rx.example");
@@ -56,7 +56,7 @@ async fn an_event_that_upstream_adds_is_pushed_as_a_verified_set() {
 }
 
 #[actix_web::test]
-async fn an_event_that_is_published_over_http_is_pushed_as_a_verified_set() {
+async fn an_event_published_over_http_is_pushed_as_a_verified_set() {
     let daemon = Daemon::start().await;
     let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
     let mut receiver = Receiver::accepting().await;
@@ -70,7 +70,7 @@ async fn an_event_that_is_published_over_http_is_pushed_as_a_verified_set() {
 
 /// POLL-01 (RFC 8936 §2.4).
 #[actix_web::test]
-async fn an_event_that_upstream_adds_is_polled_as_a_verified_set() {
+async fn an_event_added_to_redis_is_polled_as_a_verified_set() {
     let redis = Redis::start().await;
     let daemon = Daemon::with(|config| config.ingest.redis.url = Some(redis.url())).await;
     let token = daemon.receiver_token("rx", &[Scope::Manage]).await;

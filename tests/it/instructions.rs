@@ -1,9 +1,9 @@
-//! How many instructions our own part of a SET's way takes: a guard against getting slower, for which no
-//! machine has to be quiet.
+//! Counts the instructions that our own code spends on one SET. The count guards against slower
+//! code and, unlike a time, does not need a quiet machine.
 //!
-//! Counts differ by compiler, and with it by profile, so each is set against another of the same build:
-//! reading and writing the event as plain JSON. What is judged is their ratio. Signatures are not in it,
-//! since they are made as the processor allows.
+//! Counts differ by compiler and by profile. Each count is therefore divided by another count of
+//! the same build: reading and writing the event as plain JSON. The test judges that ratio.
+//! Signatures are left out, because the processor decides how they are computed.
 
 mod workload;
 
@@ -11,16 +11,17 @@ use std::{env, process::Command, thread};
 
 use self::workload::Workload;
 
-/// Names the workload of the process that is watched.
+/// The environment variable that names the workload of the process under callgrind.
 const VARIABLE: &str = "SSFD_TEST_WORKLOAD";
-/// How far a ratio may be above what was measured when it was written down.
+/// The factor by which a ratio may exceed the value that was measured when it was written down.
 const TOLERANCE: f64 = 1.1;
 
-/// What runs under callgrind; of itself, all workloads.
+/// Runs one workload when called under callgrind, and all workloads when called as an ordinary
+/// test.
 #[test]
 fn workloads_run() {
     match env::var(VARIABLE) {
-        Ok(name) => Workload::named(&name).expect("it was named by us").run(),
+        Ok(name) => Workload::named(&name).expect("the variable names a workload").run(),
         Err(_) => Workload::ALL.into_iter().for_each(Workload::run),
     }
 }
@@ -31,7 +32,7 @@ fn a_set_takes_no_more_instructions_than_it_did() {
     let counts = counts.map(|count| count.join().expect("counted"));
     let of = |wanted| {
         let at = Workload::ALL.iter().position(|workload| *workload == wanted);
-        counts[at.expect("it is one of all")]
+        counts[at.expect("`ALL` has every workload")]
     };
     let plain = of(Workload::PlainJson);
     let (few, many) = (of(Workload::MatchingFew), of(Workload::MatchingMany));
@@ -46,10 +47,11 @@ fn a_set_takes_no_more_instructions_than_it_did() {
     let all = ratios.map(|(what, ratio, was)| format!("{what}: {ratio:.3}, was {was}")).join("\n");
     println!("{all}");
     let held = |(_, ratio, was): &(&str, f64, f64)| *ratio <= was * TOLERANCE;
-    assert!(ratios.iter().all(held), "slower, unless the compiler is another:\n{all}");
+    assert!(ratios.iter().all(held), "slower, unless the compiler has changed:\n{all}");
 }
 
-/// The instructions of a workload, as callgrind counts them within [`workload::counted`].
+/// Returns the number of instructions of a workload, as callgrind counts them within
+/// [`workload::counted`].
 fn instructions(workload: Workload) -> f64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

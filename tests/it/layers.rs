@@ -16,7 +16,7 @@ const NET_VALUES: [&str; 4] = ["IpAddr", "Ipv4Addr", "Ipv6Addr", "AddrParseError
 #[test]
 fn each_module_uses_only_those_above_it() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let order = Order::of(&fs::read_to_string(src.join("lib.rs")).unwrap());
+    let order = ModuleOrder::of(&fs::read_to_string(src.join("lib.rs")).unwrap());
     let files = files(&src);
     assert!(order.0.len() < files.len(), "the sources were not found");
 
@@ -32,9 +32,9 @@ fn each_module_uses_only_those_above_it() {
 }
 
 /// The modules of the crate, from the lowest layer to the highest.
-struct Order(Vec<String>);
+struct ModuleOrder(Vec<String>);
 
-impl Order {
+impl ModuleOrder {
     /// Reads the order from the `pub mod` declarations of `lib.rs`.
     fn of(lib: &str) -> Self {
         let tokens = tokens(lib);
@@ -117,7 +117,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[track_caller]
 fn check(module: &str, text: &str, expected: &[&str]) {
-    let order = Order::of(
+    let order = ModuleOrder::of(
         "//! pub mod fake;\npub mod domain;\n\npub mod delivery;\npub mod store;\n\
          pub mod actor;\npub mod http;\n",
     );

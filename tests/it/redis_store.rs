@@ -1,4 +1,5 @@
-//! The daemon with its store in Redis.
+//! The daemon with its store in Redis: `starting` checks which servers are accepted, `delivering`
+//! delivers an event.
 
 mod delivering;
 mod starting;
@@ -10,7 +11,7 @@ use ssfd::{
 
 use crate::harness::{redis::Redis, redis_cluster::RedisCluster};
 
-/// Keeps the store in a server of the test's own, which keeps nothing over a stop.
+/// Puts the store in a server of the test, which loses its data when it stops.
 fn on_server(config: &mut Config, redis: &Redis) {
     config.store.backend = StoreBackend::Redis;
     let checks = Checks::Warn;

@@ -1,5 +1,9 @@
-//! What operators do with SETs after they are settled: dead letters, replays, and what became of an
-//! event. With the real command.
+//! The operator's commands for settled SETs, run with the real binary.
+//!
+//! - `dead_letters` lists, shows, redrives and purges SETs that were given up.
+//! - `replay` sends SETs of a stream again.
+//! - `trace` explains an event on each stream.
+//! - `access` checks who may call the admin API for this, and the refusal of invalid requests.
 
 mod access;
 mod dead_letters;
@@ -14,7 +18,7 @@ use crate::{
     scripted_server::Reply,
 };
 
-/// Refuses the first `count` SETs for good, and takes what comes after.
+/// Starts a Receiver that refuses the first `count` SETs for good and accepts the others.
 async fn refusing(count: usize) -> Receiver {
     Receiver::start(move |n, _| {
         if n < count {
@@ -33,7 +37,7 @@ impl Scene {
         self.daemon.admin(&token, Method::POST, path).json(body).send().await
     }
 
-    /// The SETs that a poll is answered with, by `jti`; all are acknowledged.
+    /// Polls and acknowledges all SETs. Returns them by `jti`.
     async fn take_by_poll(&self) -> serde_json::Map<String, Value> {
         let answer = self.poll(json!({"returnImmediately": true})).await.expect(200).json();
         let sets = answer["sets"].as_object().expect("SETs").clone();

@@ -1,4 +1,4 @@
-//! What was accepted, what arrived, and whether they agree.
+//! The events that were accepted, the SETs that arrived, and the comparison of both.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -7,10 +7,10 @@ use std::{
 
 use crate::harness::receiver::claims;
 
-/// What names an event: its publisher, and its number there, from 0.
+/// The identity of an event: its publisher, and its number at that publisher, counted from 0.
 pub(super) type EventName = (String, u64);
 
-/// The SETs that the Receiver of one stream got, in the order of arrival, copies included.
+/// The SETs that the Receiver of one stream got, in the order of arrival, including copies.
 #[derive(Default)]
 pub(super) struct Arrivals(Mutex<Vec<Arrival>>);
 
@@ -19,17 +19,17 @@ struct Arrival {
     jti: String,
     event: EventName,
     subject: String,
-    /// The claims as they were signed.
+    /// The claims as they were signed, in base64url.
     claims: String,
 }
 
 impl Arrivals {
-    /// Takes in a SET of an event that `traffic` published; returns its `jti`.
+    /// Records a SET of an event that `traffic` published. Returns its `jti`.
     pub(super) fn add(&self, jws: &str) -> String {
         let said = claims(jws);
         let text = |at: &str| said.pointer(at).and_then(|v| v.as_str()).expect(at).to_owned();
         let events = said["events"].as_object().expect("every SET has events");
-        let event = events.values().next().expect("and one of them");
+        let event = events.values().next().expect("a SET has one event");
         let by = event["by"].as_str().expect("the publisher").to_owned();
         let arrival = Arrival {
             jti: text("/jti"),
@@ -46,7 +46,7 @@ impl Arrivals {
         self.0.lock().expect("no holder panics").len()
     }
 
-    /// What has come so far.
+    /// Takes out the SETs that have arrived so far.
     pub(super) fn taken(&self) -> Self {
         Self(Mutex::new(std::mem::take(&mut *self.0.lock().expect("no holder panics"))))
     }
@@ -58,20 +58,20 @@ impl Arrivals {
     }
 }
 
-/// How many events of each publisher were accepted: those with the numbers below.
+/// The number of accepted events of each publisher. Every event with a lower number was accepted.
 #[derive(Debug, Default)]
 pub(super) struct Accepted(pub(super) BTreeMap<String, u64>);
 
-/// What a trial came to.
-pub(super) struct Found {
+/// The result of a test.
+pub(super) struct Report {
     pub(super) accepted: Accepted,
-    /// By the name of the stream's kind.
+    /// The SETs of each stream, under a name for the stream.
     pub(super) arrivals: Vec<(String, Arrivals)>,
 }
 
-impl Found {
-    /// Every event at every stream, as one SET, whose copies are alike and which no later one about
-    /// its subject overtook.
+impl Report {
+    /// Asserts that every stream got every event as one SET, that copies of a SET are equal, and
+    /// that no later SET about the same subject overtook it.
     pub(super) fn assert_complete(&self) {
         for (stream, arrivals) in &self.arrivals {
             let arrivals = arrivals.0.lock().expect("no holder panics");

@@ -1,4 +1,4 @@
-//! Publishers and a polling Receiver that go on whatever happens to the daemon.
+//! Publishers and a polling Receiver that run without pause, whatever happens to the daemons.
 
 use std::{
     sync::{
@@ -20,22 +20,23 @@ use crate::harness::{
     http_client::{Answer, Call, post},
 };
 
-/// How many subjects each publisher speaks of.
+/// The number of subjects of each publisher.
 const SUBJECTS: u64 = 20;
-/// The shortest time between two events of a publisher, and between two tries of anybody.
+/// The shortest time between two events of a publisher, and between two attempts to publish or to
+/// poll.
 const PACE: Duration = Duration::from_millis(2);
 
-/// How long anybody waits for an answer before trying elsewhere.
+/// The time to wait for an answer before trying the next daemon.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A daemon's addresses, which are others after each start; empty until the first.
+/// The addresses of a daemon. They change with each start, and are empty until the first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Addresses {
     pub(super) public: String,
     pub(super) internal: String,
 }
 
-/// Those of all daemons. Each try goes to the next.
+/// The addresses of all daemons. Each attempt goes to the next one.
 #[derive(Clone)]
 pub(super) struct Directory {
     known: watch::Receiver<Vec<Addresses>>,
@@ -54,18 +55,19 @@ impl Directory {
     }
 }
 
-/// What a request is answered with in good time.
+/// Sends a request. Returns its answer, or `None` if none arrives in time.
 async fn answer(call: Call) -> Option<Answer> {
     timeout(PATIENCE, call.try_send()).await.ok()?.ok()
 }
 
-/// Each event has an id of its publisher's, under which it is published again until it is accepted.
+/// Returns the n-th event of a publisher. A publisher repeats an event under the same id until it
+/// is accepted.
 fn event(by: &str, n: u64) -> Value {
     let subject = format!("{by}-{}", n % SUBJECTS);
     about_with(&subject, json!({"id": format!("{by}-{n}"), "event": {"by": by, "n": n}}))
 }
 
-/// Publishes by `try_one` until told to stop; returns how many events were accepted.
+/// Publishes by `try_one` until told to stop. Returns the number of accepted events.
 async fn publish(
     by: &str,
     stop: watch::Receiver<bool>,
@@ -107,7 +109,7 @@ pub(super) async fn publish_to_redis(
     .await
 }
 
-/// Counts in `refused` what was answered, and not with 202.
+/// Publishes by `POST /events`. Counts in `refused` the answers other than 202.
 pub(super) async fn publish_over_http(
     mut daemons: Directory,
     token: String,
@@ -129,7 +131,7 @@ pub(super) async fn publish_over_http(
     .await
 }
 
-/// Polls and acknowledges without end.
+/// Polls and acknowledges for ever.
 pub(super) async fn poll(
     mut daemons: Directory,
     token: String,
@@ -148,7 +150,8 @@ pub(super) async fn poll(
         let (json, text) = (answer.json(), answer.text());
         let sets = json["sets"].as_object().expect("every answer has `sets`");
         let mut sets: Vec<_> = sets.iter().collect();
-        // In the order in which they were sent, which the parsed object does not keep.
+        // The order in the text is the order in which the SETs were sent. The parsed object loses
+        // it.
         sets.sort_by_key(|(jti, _)| text.find(jti.as_str()));
         let set = |(_, set): (_, &Value)| arrivals.add(set.as_str().expect("a compact JWS"));
         received = sets.into_iter().map(set).collect();

@@ -140,16 +140,16 @@ impl Daemon {
 
     /// Asks the daemon to stop and returns once it has drained.
     pub(crate) async fn stop(&mut self) {
-        let Running { store, stop, ended, .. } = self.running.take().expect("it runs");
+        let Running { store, stop, ended, .. } = self.running.take().expect("the daemon runs");
         // The database stays open until the last reference to the store is dropped.
         drop((store, stop));
-        let ended = within("the daemon drains", ended).await.expect("it ends and says how");
-        ended.expect("a daemon that ran ends well");
+        let ended = within("the daemon drains", ended).await.expect("the daemon reports its end");
+        ended.expect("the daemon ends without an error");
     }
 
     /// Starts the daemon again on the same data, with new ports.
     pub(crate) async fn start_again(&mut self) {
-        self.try_start_again().await.expect("what has run before runs again");
+        self.try_start_again().await.expect("a daemon that ran once starts again");
     }
 
     pub(crate) async fn restart(&mut self) {
@@ -182,13 +182,16 @@ impl Daemon {
                 self.running = Some(Running { public, internal, store, stop, ended });
                 Ok(())
             }
-            Err(_) => Err((&mut ended).await.expect("it says why").expect_err("it never ran")),
+            Err(_) => Err((&mut ended)
+                .await
+                .expect("the daemon reports its end")
+                .expect_err("a daemon that did not start reports an error")),
         }
     }
 
     /// Returns the name of the only provider, or of the first one.
     pub(crate) fn provider(&self) -> &str {
-        self.config.providers.keys().next().expect("there is always one").as_str()
+        self.config.providers.keys().next().expect("a daemon has a provider").as_str()
     }
 
     fn running(&self) -> &Running {

@@ -12,26 +12,26 @@ use tokio::{
 
 /// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Line {
-    Passes,
+pub(crate) enum ConnectionState {
+    Open,
     /// No bytes pass, and neither end notices. Bytes that were sent arrive once the connection
     /// passes again, however late.
-    Stalls,
+    Stalled,
     /// All connections are closed, and each new one is closed at once.
-    IsCut,
+    Cut,
 }
 
 /// A proxy in front of a server on a Unix socket. Dropping it ends it.
 pub(crate) struct Proxy {
     folder: TempDir,
-    line: watch::Sender<Line>,
+    state: watch::Sender<ConnectionState>,
     accepting: JoinHandle<()>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.line.send_replace(Line::IsCut);
+        self.state.send_replace(ConnectionState::Cut);
     }
 }
 
@@ -40,36 +40,36 @@ impl Proxy {
     pub(crate) fn to(server: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder for a socket");
         let listener = UnixListener::bind(socket_in(&folder)).expect("a socket");
-        let line = watch::Sender::new(Line::Passes);
-        let (server, state) = (server.to_owned(), line.clone());
+        let state = watch::Sender::new(ConnectionState::Open);
+        let (server, current) = (server.to_owned(), state.clone());
         let accepting = spawn_local(async move {
             while let Ok((client, _)) = listener.accept().await {
-                spawn_local(carry(client, server.clone(), state.subscribe()));
+                spawn_local(carry(client, server.clone(), current.subscribe()));
             }
         });
-        Self { folder, line, accepting }
+        Self { folder, state, accepting }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis+unix://{}", socket_in(&self.folder).display())
     }
 
-    pub(crate) fn set(&self, line: Line) {
-        self.line.send_replace(line);
+    pub(crate) fn set(&self, state: ConnectionState) {
+        self.state.send_replace(state);
     }
 }
 
 fn socket_in(folder: &TempDir) -> PathBuf {
-    folder.path().join("line.sock")
+    folder.path().join("proxy.sock")
 }
 
 /// Copies bytes in both directions until one end closes or the connection is cut.
-async fn carry(client: UnixStream, server: PathBuf, line: watch::Receiver<Line>) {
+async fn carry(client: UnixStream, server: PathBuf, state: watch::Receiver<ConnectionState>) {
     let Ok(server) = UnixStream::connect(server).await else { return };
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
-    let there = spawn_local(one_way(from_client, to_server, line.clone()));
-    let back = spawn_local(one_way(from_server, to_client, line.clone()));
+    let there = spawn_local(one_way(from_client, to_server, state.clone()));
+    let back = spawn_local(one_way(from_server, to_client, state.clone()));
     // When one end closes, the other is closed too.
     let both: [AbortHandle; 2] = [there.abort_handle(), back.abort_handle()];
     tokio::select! {
@@ -82,22 +82,22 @@ async fn carry(client: UnixStream, server: PathBuf, line: watch::Receiver<Line>)
 async fn one_way(
     mut from: unix::OwnedReadHalf,
     mut to: unix::OwnedWriteHalf,
-    mut line: watch::Receiver<Line>,
+    mut state: watch::Receiver<ConnectionState>,
 ) {
     let mut bytes = [0; 16 << 10];
     loop {
-        let mut cut = line.clone();
+        let mut cut = state.clone();
         let count = tokio::select! {
             read = from.read(&mut bytes) => read.unwrap_or(0),
-            _ = cut.wait_for(|line| *line == Line::IsCut) => 0,
+            _ = cut.wait_for(|state| *state == ConnectionState::Cut) => 0,
         };
         if count == 0 {
             return;
         }
-        let moves = line
-            .wait_for(|line| *line != Line::Stalls)
+        let moves = state
+            .wait_for(|state| *state != ConnectionState::Stalled)
             .await
-            .is_ok_and(|line| *line == Line::Passes);
+            .is_ok_and(|state| *state == ConnectionState::Open);
         if !moves {
             return;
         }

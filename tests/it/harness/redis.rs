@@ -98,7 +98,7 @@ impl Redis {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.server.as_ref().expect("it runs").id().to_string();
+        let id = self.server.as_ref().expect("the daemon runs").id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status();
         assert!(sent.expect("the program kill").success());
     }

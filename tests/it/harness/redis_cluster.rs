@@ -17,12 +17,12 @@ const SLOTS: usize = 16_384;
 /// dropped or the process ends.
 pub(crate) struct RedisCluster {
     _folder: TempDir,
-    pub(crate) primaries: Vec<Node>,
-    pub(crate) replicas: Vec<Node>,
+    pub(crate) primaries: Vec<ClusterNode>,
+    pub(crate) replicas: Vec<ClusterNode>,
 }
 
 /// One server of a Cluster.
-pub(crate) struct Node {
+pub(crate) struct ClusterNode {
     port: u16,
     bus_port: u16,
     server: Option<Child>,
@@ -34,7 +34,7 @@ impl RedisCluster {
         let folder = tempfile::tempdir().expect("a folder for redis-server");
         let mut nodes = Vec::new();
         for n in 0..primaries * (1 + replicas_each) {
-            nodes.push(Node::start(&folder, n).await);
+            nodes.push(ClusterNode::start(&folder, n).await);
         }
         let replicas = nodes.split_off(primaries);
         let share = SLOTS.div_ceil(primaries);
@@ -76,7 +76,7 @@ impl RedisCluster {
         }
     }
 
-    fn nodes(&self) -> impl Iterator<Item = &Node> {
+    fn nodes(&self) -> impl Iterator<Item = &ClusterNode> {
         self.primaries.iter().chain(&self.replicas)
     }
 
@@ -92,11 +92,11 @@ impl RedisCluster {
     }
 
     pub(crate) fn urls(&self) -> Vec<String> {
-        self.nodes().map(Node::url).collect()
+        self.nodes().map(ClusterNode::url).collect()
     }
 }
 
-impl Node {
+impl ClusterNode {
     async fn start(folder: &TempDir, number: usize) -> Self {
         let folder = folder.path().join(number.to_string());
         std::fs::create_dir(&folder).expect("a folder for redis-server");
@@ -155,7 +155,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for ClusterNode {
     fn drop(&mut self) {
         self.kill();
     }

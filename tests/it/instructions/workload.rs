@@ -1,4 +1,4 @@
-//! What is counted.
+//! The workloads whose instructions are counted.
 
 use std::hint::black_box;
 
@@ -24,28 +24,28 @@ use ssfd::{
 
 use crate::harness::{events::SESSION_REVOKED, test_key};
 
-/// How often each is done.
+/// The number of times that each workload is repeated.
 const TIMES: usize = 50;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workload {
-    /// An event is read as JSON of any kind, and written again.
+    /// Reads an event as generic JSON and writes it again.
     PlainJson,
-    /// The streams of an event are found: one of 10.
+    /// Finds the one of 10 streams that an event is for.
     MatchingFew,
-    /// The same: one of 1,000.
+    /// Finds the one of 1,000 streams that an event is for.
     MatchingMany,
-    /// An event is read as it is published.
+    /// Parses an event as it is published.
     Reading,
-    /// The claims of a SET are written.
+    /// Writes the claims of a SET.
     Writing,
-    /// Claims become a SET.
+    /// Signs the claims as a SET.
     Signing,
-    /// The same bytes are signed.
+    /// Signs the same bytes without building a JWS.
     Signature,
 }
 
-/// Only what happens in here is counted.
+/// Repeats the work. Callgrind counts only the instructions within this function.
 #[inline(never)]
 fn counted(work: &mut dyn FnMut()) {
     for _ in 0..TIMES {
@@ -119,7 +119,8 @@ fn event() -> Value {
     })
 }
 
-/// One of them gets it. Every other one of the rest wants its type but has no subjects.
+/// Matches an event against streams of which one gets it. Half of the others request its type but
+/// have no subjects; the other half request no type.
 fn match_among(streams: usize, provider: &Provider) {
     let others = (1..streams).map(|n| StreamConfig {
         default_subjects: DefaultSubjects::None,
@@ -154,7 +155,7 @@ fn stream(provider: &Provider, n: usize) -> StreamConfig {
     }
 }
 
-/// Hands over the claims of a SET that the event became.
+/// Calls `then` with the claims of the SET for the event.
 fn write(provider: &Provider, then: impl FnOnce(&SetClaims<'_>)) {
     let event = Event::from_json(event(), provider).expect("valid");
     let stream = stream(provider, 0);
@@ -171,7 +172,7 @@ fn write(provider: &Provider, then: impl FnOnce(&SetClaims<'_>)) {
     });
 }
 
-/// Ed25519 takes the same for every signature of as many bytes.
+/// Returns an Ed25519 key, because its signatures take the same time for all inputs of one length.
 fn key() -> SigningKey {
     let pem = std::fs::read(test_key("test-ed25519-pkcs8.pem")).expect("a file");
     SigningKey::from_pem(&pem).expect("a usable key")

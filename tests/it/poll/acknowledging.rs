@@ -1,4 +1,4 @@
-//! How SETs are settled.
+//! A Receiver settles SETs by acknowledging or refusing them.
 
 use serde_json::json;
 use ssfd::domain::grant::Scope;
@@ -11,7 +11,7 @@ use crate::harness::{
 
 /// POLL-13 (SSF §8).
 #[actix_web::test]
-async fn a_receiver_settles_nothing_of_another() {
+async fn a_receiver_cannot_settle_the_sets_of_another() {
     let scene = Scene::polling_with(at_once).await;
     let sets = handed_out(&scene, &["s-1"]).await;
     let other = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
@@ -27,7 +27,7 @@ async fn a_receiver_settles_nothing_of_another() {
 
 /// POLL-14 (SSF §8.1.2.1).
 #[actix_web::test]
-async fn a_disabled_stream_discards_what_waited() {
+async fn a_disabled_poll_stream_discards_its_sets() {
     let scene = Scene::polling_with(at_once).await;
     handed_out(&scene, &["s-1"]).await;
     scene.change_status("disabled").await;
@@ -42,7 +42,7 @@ async fn a_disabled_stream_discards_what_waited() {
 
 /// P1 of the design.
 #[actix_web::test]
-async fn what_is_acknowledged_stays_so_over_a_restart_and_the_rest_is_kept() {
+async fn acknowledged_sets_stay_settled_over_a_restart_and_the_others_are_kept() {
     let mut scene = Scene::polling_with(at_once).await;
     let sets = handed_out(&scene, &["s-1", "s-2"]).await;
     poll_now(&scene, json!({"ack": sets[..1]})).await;

@@ -1,4 +1,4 @@
-//! What an answer holds.
+//! The limits of an answer to a poll.
 
 use serde_json::json;
 

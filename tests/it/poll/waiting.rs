@@ -12,7 +12,7 @@ use crate::harness::{
 
 /// POLL-07 (RFC 8936 §2.4).
 #[actix_web::test]
-async fn a_long_poll_ends_when_a_set_is_to_be_handed_out_again() {
+async fn a_long_poll_ends_when_a_set_is_due_for_redelivery() {
     let scene = Scene::polling_with(|config| {
         waits_long(config);
         config.poll.redelivery_interval = Duration::from_millis(300);
@@ -22,7 +22,7 @@ async fn a_long_poll_ends_when_a_set_is_to_be_handed_out_again() {
     assert_eq!(subjects(&scene.poll(json!({})).await), ["s-1"]);
 }
 
-/// SSF §8.1.2: the stream's status counts at the time of the answer.
+/// SSF §8.1.2: the status of the stream at the time of the answer counts.
 #[actix_web::test]
 async fn a_long_poll_of_a_paused_stream_ends_when_it_is_enabled_and_has_a_set() {
     let scene = Scene::polling_with(waits_long).await;
@@ -59,7 +59,7 @@ async fn a_long_poll_ends_when_the_daemon_stops() {
     assert_eq!(tokio::join!(poll, stop).0.expect(200).json(), json!({"sets": {}}));
 }
 
-/// SEC-04: connections that wait are bounded.
+/// SEC-04: the number of waiting polls is bounded.
 #[actix_web::test]
 async fn a_long_poll_beyond_the_bound_is_answered_at_once() {
     let scene = Scene::polling_with(|config| {

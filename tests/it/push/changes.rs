@@ -1,4 +1,4 @@
-//! What becomes of the SETs that wait when their stream is changed.
+//! Changes of a stream that has unsettled SETs.
 
 use std::time::Duration;
 
@@ -15,16 +15,17 @@ use crate::{
     scripted_server::{Gate, Reply, Seen},
 };
 
-/// Longer than any test.
+/// A retry delay that is longer than any test.
 const FOR_GOOD: Duration = Duration::from_hours(1);
 
-/// Accepts SETs at any path but `/down`, which fails.
+/// Starts a Receiver that accepts SETs at every path except `/down`, where it fails.
 async fn receiver() -> Receiver {
     Receiver::start(|_, request| Reply::status(if request.target == "/down" { 503 } else { 202 }))
         .await
 }
 
-/// A stream whose Receiver is down, with one SET about `s-1` that waits for good.
+/// Returns a stream whose Receiver is down, with one SET about `s-1` that waits for its retry until
+/// the end of the test.
 async fn blocked(receiver: &mut Receiver) -> Scene {
     let scene = Scene::new(push_to(&receiver.url("/down")), |config| {
         config.delivery.retry.schedule = vec![FOR_GOOD];
@@ -36,7 +37,8 @@ async fn blocked(receiver: &mut Receiver) -> Scene {
     scene
 }
 
-/// A second stream, at the path `/other`: what arrives there could have arrived elsewhere too.
+/// Adds a second stream to the path `/other`. Once a SET has arrived there, a SET of the first
+/// stream would have arrived too.
 async fn add_other(scene: &Scene, receiver: &Receiver) {
     let token = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
     scene.daemon.create_stream(&token, push_to(&receiver.url("/other"))).await;
@@ -64,9 +66,10 @@ async fn a_disabled_stream_discards_its_sets() {
     assert!(receiver.rest().is_empty());
 }
 
-/// SSF §8.1.2.1. Accepted, the SET is settled; refused for now, it is held like the one behind it.
+/// SSF §8.1.2.1. If the SET in flight is accepted, it is settled. If it fails, it is held like the
+/// SET behind it.
 #[actix_web::test]
-async fn an_attempt_that_a_pause_meets_ends_as_it_does_and_no_other_begins() {
+async fn an_attempt_in_flight_at_a_pause_ends_and_no_other_begins() {
     for (status, again) in [(202, vec!["s-1"]), (503, vec!["s-1", "s-1"])] {
         let gate = Gate::default();
         let held = gate.clone();
@@ -113,10 +116,10 @@ async fn a_deleted_stream_sends_no_more() {
     assert!(receiver.rest().is_empty());
 }
 
-/// SSF §8.1.1.3. What waits goes to the new endpoint at once: the old one's failures say nothing
-/// of it.
+/// The SET is sent to the new endpoint at once, because the failures of the old endpoint do not
+/// count for the new one (SSF §8.1.1.3).
 #[actix_web::test]
-async fn what_waits_goes_to_the_new_endpoint_and_nothing_more_to_the_old() {
+async fn unsettled_sets_go_to_the_new_endpoint_and_none_to_the_old_one() {
     let mut receiver = receiver().await;
     let scene = blocked(&mut receiver).await;
 
@@ -130,9 +133,9 @@ async fn what_waits_goes_to_the_new_endpoint_and_nothing_more_to_the_old() {
     assert!(receiver.rest().is_empty());
 }
 
-/// SSF §8.1.1.3: the old endpoint's last word comes when the stream has moved already.
+/// The old endpoint answers after the stream has moved (SSF §8.1.1.3).
 #[actix_web::test]
-async fn what_is_under_way_to_the_old_endpoint_goes_to_the_new_one_if_it_fails() {
+async fn a_failed_attempt_at_the_old_endpoint_is_retried_at_the_new_one() {
     let gate = Gate::default();
     let held = gate.clone();
     let mut receiver = Receiver::start(move |_, request| match request.target.as_str() {
@@ -157,7 +160,7 @@ async fn what_is_under_way_to_the_old_endpoint_goes_to_the_new_one_if_it_fails()
 
 /// SSF §8.1.1.3.
 #[actix_web::test]
-async fn what_waits_for_a_push_can_be_polled_once_the_stream_is_a_poll_stream() {
+async fn unsettled_sets_can_be_polled_once_a_push_stream_becomes_a_poll_stream() {
     let mut receiver = receiver().await;
     let scene = blocked(&mut receiver).await;
     let jti = scene.waiting().await[0].jti.to_string();
@@ -172,7 +175,7 @@ async fn what_waits_for_a_push_can_be_polled_once_the_stream_is_a_poll_stream() 
 
 /// SSF §8.1.1.3.
 #[actix_web::test]
-async fn what_waits_for_a_poll_is_pushed_once_the_stream_is_a_push_stream() {
+async fn unsettled_sets_are_pushed_once_a_poll_stream_becomes_a_push_stream() {
     let mut receiver = receiver().await;
     let scene = Scene::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await;
     scene.publish(&["s-1"]).await;

@@ -1,4 +1,4 @@
-//! What becomes of a stream whose endpoint is at fault (SSF §8.1.2), or out of reach.
+//! Streams whose endpoint is at fault (SSF §8.1.2) or unreachable.
 
 use std::{
     sync::{
@@ -17,14 +17,14 @@ use crate::{
     scripted_server::{Gate, Reply},
 };
 
-/// Pauses at the third fault, however soon that is.
+/// Makes a stream pause at its third fault, however soon that comes.
 pub(crate) fn impatient(config: &mut Config) {
     config.delivery.fault.pause_after = Duration::ZERO;
     config.delivery.fault.attempts_min = 3;
     config.delivery.fault.key_refusals_max = 3;
 }
 
-/// Answers as `status` says at the time.
+/// Starts a Receiver that answers with the current value of `status`.
 pub(crate) async fn changeable(status: &Arc<AtomicUsize>) -> Receiver {
     let status = Arc::clone(status);
     Receiver::start(move |_, _| {
@@ -46,7 +46,7 @@ pub(crate) async fn paused(scene: &Scene) -> String {
     reason
 }
 
-/// PUSH-10, PUSH-11: nothing of it ever reached the Receiver.
+/// PUSH-10, PUSH-11: the SET never reached the Receiver.
 #[actix_web::test]
 async fn a_stream_whose_endpoint_is_not_trusted_or_not_allowed_is_paused() {
     let receiver = Receiver::accepting_over_tls().await;
@@ -86,9 +86,9 @@ async fn a_set_that_is_given_up_leaves_the_stream_enabled() {
     assert_eq!(arrived, 2);
 }
 
-/// A busy endpoint is not at fault, whatever it takes.
+/// A busy endpoint is not at fault, however long it takes.
 #[actix_web::test]
-async fn an_endpoint_that_is_busy_or_down_has_its_stream_left_enabled() {
+async fn a_busy_endpoint_leaves_its_stream_enabled() {
     let mut receiver = Receiver::answering([503, 429, 500, 503, 408, 425, 500, 503]).await;
     let scene = Scene::pushing_with(&receiver, impatient).await;
     scene.publish(&["s-1"]).await;
@@ -97,9 +97,9 @@ async fn an_endpoint_that_is_busy_or_down_has_its_stream_left_enabled() {
     assert_eq!(scene.status().await.0, "enabled");
 }
 
-/// P4 of the design: an endpoint that is out of reach gets one attempt at a time, and none soon.
+/// P4 of the design: an unreachable endpoint gets one attempt at a time, after a delay.
 #[actix_web::test]
-async fn an_endpoint_out_of_reach_is_only_probed() {
+async fn an_unreachable_endpoint_is_only_probed() {
     let broken = Gate::default();
     let repaired = broken.clone();
     let mut receiver =
@@ -119,12 +119,15 @@ async fn an_endpoint_out_of_reach_is_only_probed() {
     let about: Vec<_> = (0..40).map(|n| format!("s-{n}")).collect();
     scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
-    // Five in a row, and probes.
+    // The breaker opens after five failures in a row. The further attempts are probes.
     receiver.next_few(7).await;
     assert!(1.0 <= scene.daemon.metric("ssfd_endpoints_cut_off").await);
     let waiting = scene.waiting().await;
     assert_eq!(waiting.len(), about.len());
-    assert!(waiting.iter().filter(|set| set.attempts == 0).count() >= 30, "most were left alone");
+    assert!(
+        waiting.iter().filter(|set| set.attempts == 0).count() >= 30,
+        "most SETs were not attempted"
+    );
 
     broken.open();
     scene.settled().await;

@@ -1,4 +1,4 @@
-//! What streams of one host share (P4 of the design).
+//! Streams of one host share its limits (P4 of the design).
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{
     scripted_server::{Gate, Reply},
 };
 
-/// A Receiver that does not answer at `/slow` until the gate is opened.
+/// Starts a Receiver that does not answer at `/slow` until the gate is opened.
 async fn receiver(gate: &Gate) -> Receiver {
     let held = gate.clone();
     Receiver::start(move |_, request| match request.target.as_str() {
@@ -23,7 +23,7 @@ async fn publish_many(scene: &Scene, count: usize) {
 }
 
 #[actix_web::test]
-async fn streams_of_one_host_have_no_more_attempts_than_its_cap() {
+async fn streams_of_one_host_share_its_limit_of_attempts() {
     const CAP: usize = 6;
     let gate = Gate::default();
     let mut receiver = receiver(&gate).await;
@@ -37,18 +37,19 @@ async fn streams_of_one_host_have_no_more_attempts_than_its_cap() {
     publish_many(&scene, 20).await;
 
     receiver.next_few(CAP).await;
-    // Another host on the same machine: had there been more for the first, they were there now.
+    // The second Receiver is another host on the same machine. By the time its SETs have arrived,
+    // any further SETs for the first host would have arrived too.
     let mut other = Receiver::accepting().await;
     scene.daemon.create_stream(&scene.token, push_to(&other.url("/in"))).await;
     publish_many(&scene, 20).await;
     other.next_few(20).await;
-    assert!(receiver.rest().is_empty(), "as many as may are under way");
+    assert!(receiver.rest().is_empty(), "no more attempts than allowed are in flight");
 
     gate.open();
     scene.settled().await;
 }
 
-/// A stream whose endpoint hangs keeps its own share of the host's room, and no more.
+/// A stream whose endpoint hangs uses its own limit of the host's attempts, and no more.
 #[actix_web::test]
 async fn a_slow_stream_leaves_room_for_another_of_its_host() {
     let gate = Gate::default();
@@ -68,9 +69,9 @@ async fn a_slow_stream_leaves_room_for_another_of_its_host() {
     scene.settled().await;
 }
 
-/// Many streams, room for one attempt: each has its turn.
+/// The host allows one attempt, so many streams must share it fairly.
 #[actix_web::test]
-async fn streams_of_one_host_take_turns() {
+async fn each_stream_of_one_host_makes_progress() {
     const STREAMS: usize = 8;
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::new(push_to(&receiver.url("/0")), |config| {
@@ -90,10 +91,10 @@ async fn streams_of_one_host_take_turns() {
     }
 }
 
-/// A stream that waits for room before it reads anything waits where its SETs go, not where they
-/// went.
+/// A stream without room at its host has not read anything yet. After a change of its endpoint it
+/// must wait for room at the new host and no longer at the old one.
 #[actix_web::test]
-async fn a_stream_that_moves_away_from_a_full_host_is_served_at_once() {
+async fn a_stream_that_moves_away_from_a_full_host_is_delivered_at_once() {
     let gate = Gate::default();
     let mut full = receiver(&gate).await;
     let scene = Scene::new(push_to(&full.url("/slow")), |config| {
@@ -110,7 +111,7 @@ async fn a_stream_that_moves_away_from_a_full_host_is_served_at_once() {
     let answer = scene.daemon.update_stream(&scene.token, &waits, moved).await;
     assert_eq!(answer.status, 200);
     free.next_few(3).await;
-    assert!(full.rest().is_empty(), "its room is taken");
+    assert!(full.rest().is_empty(), "the first host has no room");
     gate.open();
     scene.settled().await;
 }

@@ -1,4 +1,4 @@
-//! Which SETs wait for which (P3, P4 of the design: lanes).
+//! The order of SETs in the lanes of a stream (P3 and P4 of the design).
 
 use std::sync::{
     Arc,
@@ -29,7 +29,7 @@ async fn sets_about_one_subject_keep_their_order_and_another_subject_overtakes()
 
     scene.publish(&["one", "one", "two", "two"]).await;
 
-    // While the first SET is under way, all about the other subject get across.
+    // While the first SET is in flight, all SETs about the other subject are delivered.
     let mut first = subjects(&receiver.next_few(3).await);
     first.sort();
     assert_eq!(first, ["one", "two", "two"]);
@@ -38,7 +38,7 @@ async fn sets_about_one_subject_keep_their_order_and_another_subject_overtakes()
     gate.open();
     let then = receiver.next_few(3).await;
     assert_eq!(subjects(&then), ["one", "one", "one"]);
-    assert_eq!(then[0].body, then[1].body, "the first is tried until it is through");
+    assert_eq!(then[0].body, then[1].body, "the first SET is retried until it is accepted");
     assert_ne!(then[1].body, then[2].body);
     scene.settled().await;
 }
@@ -60,7 +60,7 @@ async fn no_more_sets_are_in_flight_than_configured() {
 
     receiver.next_few(IN_FLIGHT_MAX).await;
     for gate in &gates[..SETS - IN_FLIGHT_MAX] {
-        assert!(receiver.rest().is_empty(), "as many as may are in flight");
+        assert!(receiver.rest().is_empty(), "no more SETs than configured are in flight");
         gate.open();
         receiver.next().await;
     }
@@ -68,9 +68,10 @@ async fn no_more_sets_are_in_flight_than_configured() {
     scene.settled().await;
 }
 
-/// SSF §8.1.4.2: verification shows whether the stream works, and that is asked when it does not.
+/// A Receiver asks for a verification when the stream seems not to work, so the event must not wait
+/// behind other SETs (SSF §8.1.4.2).
 #[actix_web::test]
-async fn a_verification_overtakes_what_waits() {
+async fn a_verification_overtakes_other_sets() {
     let gate = Gate::default();
     let held = gate.clone();
     let mut receiver = Receiver::start(move |_, request| match request.subject().as_str() {

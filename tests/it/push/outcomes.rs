@@ -1,4 +1,4 @@
-//! What becomes of a SET by what its Receiver answers.
+//! The outcome of an attempt by the answer of the Receiver.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// PUSH-06 (RFC 8935 §2).
 #[actix_web::test]
-async fn a_set_that_was_turned_away_is_sent_again_as_the_same_bytes() {
+async fn a_retried_set_is_sent_as_the_same_bytes() {
     let failures = [401, 403, 302, 404];
     let mut receiver = Receiver::answering(failures).await;
     let scene = Scene::pushing_to(&receiver).await;
@@ -29,7 +29,7 @@ async fn a_set_that_was_turned_away_is_sent_again_as_the_same_bytes() {
     assert!(receiver.rest().is_empty());
 }
 
-/// PUSH-04: what goes out again is another JWS, and the same SET.
+/// PUSH-04: the second attempt is another JWS of the same SET.
 #[actix_web::test]
 async fn a_set_whose_signature_is_refused_is_signed_again_once() {
     let name = "key-refused";
@@ -47,7 +47,7 @@ async fn a_set_whose_signature_is_refused_is_signed_again_once() {
         let sets = receiver.next_few(5).await;
         let claims: Vec<_> = sets.iter().map(Seen::claims).collect();
         assert_eq!(claims[0], claims[1]);
-        assert_ne!(sets[0].body, sets[1].body, "ES256 signs the same in another way each time");
+        assert_ne!(sets[0].body, sets[1].body, "ES256 signatures of the same bytes differ");
         assert_eq!(claims[2], claims[3]);
         assert_ne!(claims[1], claims[2], "dead");
         assert_ne!(claims[3], claims[4]);
@@ -57,9 +57,9 @@ async fn a_set_whose_signature_is_refused_is_signed_again_once() {
     }
 }
 
-/// PUSH-05, PUSH-06, PUSH-08: every way to fail over HTTP has its label.
+/// PUSH-05, PUSH-06, PUSH-08: every HTTP answer has its outcome label.
 #[actix_web::test]
-async fn each_outcome_is_counted_by_its_label() {
+async fn each_http_answer_is_counted_under_its_outcome_label() {
     let outcomes = [
         (500, "unavailable"),
         (408, "unavailable"),
@@ -90,9 +90,9 @@ async fn each_outcome_is_counted_by_its_label() {
     }
 }
 
-/// PUSH-05, PUSH-10, PUSH-12: and so has every way to get no answer.
+/// PUSH-05, PUSH-10, PUSH-12: every failure without an HTTP answer has its outcome label.
 #[actix_web::test]
-async fn each_failure_without_an_answer_is_counted_by_its_label() {
+async fn each_failure_without_an_answer_is_counted_under_its_outcome_label() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
     let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
@@ -115,13 +115,13 @@ async fn each_failure_without_an_answer_is_counted_by_its_label() {
         .await;
         scene.publish(&["s-1"]).await;
         eventually(label, async || 0 < scene.attempts(label).await).await;
-        assert_eq!(scene.waiting().await.len(), 1, "it is tried again");
+        assert_eq!(scene.waiting().await.len(), 1, "the SET is retried");
     }
 }
 
-/// PUSH-05: what waits for a retry takes no room, whatever the number.
+/// PUSH-05: SETs that wait for a retry take no room in the window, however many there are.
 #[actix_web::test]
-async fn any_number_of_sets_that_wait_for_a_retry_hold_back_no_other() {
+async fn sets_that_wait_for_a_retry_block_no_other_lane() {
     const SICK: usize = 300;
     let mut receiver = Receiver::start(|_, request| {
         Reply::status(if request.subject().starts_with("sick") { 500 } else { 202 })
@@ -144,7 +144,7 @@ async fn any_number_of_sets_that_wait_for_a_retry_hold_back_no_other() {
     assert!(receiver.rest().is_empty());
 }
 
-/// PUSH-06 (RFC 8935 §2.4): these blame our credentials and not the SET.
+/// PUSH-06: these error codes blame the Transmitter's credentials and not the SET (RFC 8935 §2.4).
 #[actix_web::test]
 async fn a_set_survives_the_refusal_of_our_credentials() {
     let codes = ["authentication_failed", "access_denied"];

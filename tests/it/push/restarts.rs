@@ -1,4 +1,4 @@
-//! What a stop leaves behind, and what a start makes of it.
+//! A stop and a start of the daemon during push delivery.
 
 use tokio::net::TcpStream;
 
@@ -9,7 +9,7 @@ use crate::{
 
 /// P8 of the design.
 #[actix_web::test]
-async fn a_stop_waits_for_the_attempt_under_way_which_is_not_repeated() {
+async fn a_stop_waits_for_the_attempt_in_flight_which_is_not_repeated() {
     let gate = Gate::default();
     let held = gate.clone();
     let mut receiver = Receiver::start(move |_, _| Reply::status(202).behind(&held)).await;
@@ -27,7 +27,7 @@ async fn a_stop_waits_for_the_attempt_under_way_which_is_not_repeated() {
     tokio::join!(scene.daemon.stop(), answer_late);
 
     scene.daemon.start_again().await;
-    // The second may have gone out before the stream was told to stop, or only now.
+    // The second SET may have been sent before the stream stopped, or only after the start.
     let second = receiver.next().await;
     assert_ne!(second.jti(), under_way.jti());
     scene.settled().await;

@@ -1,4 +1,4 @@
-//! From upstream to the Receiver.
+//! Delivery from the publisher to the Receiver with the store in Redis.
 
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
@@ -19,7 +19,7 @@ async fn subject_of(daemon: &Daemon, jws: &str) -> String {
     subject(&Value::Object(verifier.verify(jws).expect("a SET of this provider").claims))
 }
 
-/// An event that is published reaches a push stream and a poll stream, and is settled on both.
+/// Asserts that a published event reaches a push stream and a poll stream and is settled on both.
 async fn delivers(mut daemon: Daemon, restarts: bool) {
     let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
     let mut receiver = Receiver::accepting().await;
@@ -53,7 +53,7 @@ async fn events_are_pushed_and_polled_from_a_cluster() {
 }
 
 #[actix_web::test]
-async fn upstream_may_publish_to_the_server_of_the_store() {
+async fn publishers_may_write_to_the_redis_of_the_store() {
     let redis = Redis::start().await;
     let mut daemon = Daemon::with(|config| {
         on_server(config, &redis);
@@ -66,7 +66,7 @@ async fn upstream_may_publish_to_the_server_of_the_store() {
     redis.publish(&key(), &about("a")).await;
     assert_eq!(subject_of(&daemon, receiver.next().await.jws()).await, "a");
 
-    // What is published meanwhile is found where reading ended.
+    // An event that is published while the daemon is down is read after its start.
     daemon.stop().await;
     redis.publish(&key(), &about("b")).await;
     daemon.start_again().await;

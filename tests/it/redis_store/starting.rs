@@ -1,4 +1,4 @@
-//! Which servers a daemon takes for a store.
+//! The servers that a daemon accepts or refuses as its store.
 
 use ssfd::{app::StartError, store::redis::Checks, telemetry::causes::with_causes};
 
@@ -11,13 +11,13 @@ async fn refused(redis: &Redis) -> String {
         config.store.redis.checks = Checks::Refuse;
         config.store.redis.retries = 0;
     });
-    let Err(error) = refused.await else { panic!("it started") };
+    let Err(error) = refused.await else { panic!("the daemon started") };
     assert!(matches!(error, StartError::Store(_)), "{error}");
     with_causes(&error)
 }
 
 #[actix_web::test]
-async fn a_server_that_would_lose_what_it_is_given_is_refused() {
+async fn a_redis_that_could_lose_data_is_refused() {
     let redis = Redis::start().await;
     let error = refused(&redis).await;
     assert!(error.contains("loses everything when it stops"), "{error}");
@@ -25,7 +25,7 @@ async fn a_server_that_would_lose_what_it_is_given_is_refused() {
     let () = redis.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     let error = refused(&redis).await;
     assert!(error.contains("not `allkeys-lru`"), "{error}");
-    // Where that is only to be told, it starts.
+    // With checks that only warn, the daemon starts.
     Daemon::with(|config| on_server(config, &redis)).await;
     let () = redis.run(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     Daemon::with(|config| {
@@ -40,13 +40,13 @@ async fn records_of_a_newer_version_are_refused() {
     let redis = Redis::start().await;
     let () = redis.run(&["SET", "{ssf:all}:version", "7"]).await;
     let refused = Daemon::try_with(|config| on_server(config, &redis)).await;
-    let Err(error) = refused else { panic!("it started") };
+    let Err(error) = refused else { panic!("the daemon started") };
     let error = with_causes(&error);
     assert!(error.contains("format 7"), "{error}");
 }
 
 #[actix_web::test]
-async fn a_server_that_is_not_there_is_named() {
+async fn an_unreachable_store_is_named_in_the_error() {
     let redis = Redis::down(false);
     let error = refused(&redis).await;
     assert!(error.contains("cannot open the store"), "{error}");

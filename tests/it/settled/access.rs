@@ -1,4 +1,4 @@
-//! Who may do so, and what is asked wrongly.
+//! Access to settled SETs, and the refusal of invalid requests.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::harness::{
     scene::Scene,
 };
 
-/// Every refusal has one shape (RFC 9457), and says why.
+/// Asserts that a refusal is a problem document (RFC 9457) that contains `detail`.
 #[track_caller]
 fn assert_refused(answer: &Answer, status: u16, detail: &str) {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
@@ -25,7 +25,7 @@ impl Scene {
 }
 
 #[actix_web::test]
-async fn only_an_operator_may_look_at_what_is_settled() {
+async fn only_an_operator_may_read_and_change_settled_sets() {
     let scene = Scene::polling().await;
     let all = json!({"all": true});
     for (method, path, body) in [
@@ -43,7 +43,7 @@ async fn only_an_operator_may_look_at_what_is_settled() {
         let url = scene.daemon.internal_url(&format!("/admin/v1{path}"));
         let nobody = Call::new(method.clone(), &url).json(&body).send().await;
         assert_refused(&nobody, 401, "a bearer token is required");
-        // Receivers do not even see that it is there.
+        // On the listener for Receivers, the admin API does not exist.
         let url = scene.daemon.public_url(&format!("/admin/v1{path}"));
         let public = Call::new(method, &url).bearer(&scene.token).json(&body).send().await;
         assert_eq!(public.status, 404);
@@ -51,7 +51,7 @@ async fn only_an_operator_may_look_at_what_is_settled() {
 }
 
 #[actix_web::test]
-async fn what_is_asked_wrongly_is_refused_by_name() {
+async fn an_invalid_request_is_refused_and_the_wrong_member_named() {
     let scene = Scene::polling().await;
     let operator = scene.daemon.operator_token().await;
     for (path, detail) in [

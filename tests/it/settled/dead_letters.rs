@@ -1,4 +1,4 @@
-//! Dead letters: listed, shown, sent again, removed.
+//! Dead letters are listed, shown, redriven and purged.
 
 use std::{
     sync::{
@@ -19,9 +19,8 @@ use crate::{
     scripted_server::{Reply, Seen},
 };
 
-/// From the refusal to the acceptance.
 #[actix_web::test]
-async fn a_refused_set_is_listed_shown_and_sent_again() {
+async fn a_refused_set_is_listed_shown_and_redriven() {
     let mut receiver = refusing(1).await;
     let name = "redrives";
     let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
@@ -41,7 +40,7 @@ async fn a_refused_set_is_listed_shown_and_sent_again() {
     );
     assert_eq!((&letter["reason"], &letter["attempts"]), (&json!("invalid_audience"), &json!(1)));
     assert_eq!(letter["detail"], "invalid_audience: who?");
-    assert!(letter.get("claims").is_none(), "of whom it speaks is not for a list");
+    assert!(letter.get("claims").is_none(), "a list does not show subjects");
     let text = daemon.ssfd_says(&["dead", "list", "--stream", &scene.stream]).await;
     assert!(text.contains(&jti) && text.contains("caep:session-revoked"), "{text}");
 
@@ -69,9 +68,9 @@ async fn a_refused_set_is_listed_shown_and_sent_again() {
     assert_eq!(daemon.ssfd_says(&redrive).await, "0 redriven\n");
 }
 
-/// Its age counts from then on, or the next failure would be its end.
+/// The age of a redriven SET counts from the redrive. Otherwise the next failure would end it.
 #[actix_web::test]
-async fn a_set_that_was_given_up_has_its_whole_time_again() {
+async fn a_redriven_set_has_the_whole_time_to_give_up_again() {
     let works = Arc::new(AtomicBool::new(false));
     let answers = Arc::clone(&works);
     let script = move |works: bool| Reply::status(if works { 202 } else { 503 });
@@ -88,7 +87,7 @@ async fn a_set_that_was_given_up_has_its_whole_time_again() {
     assert!(letters[0]["attempts"].as_u64() > Some(1), "{letters:?}");
     assert_eq!(letters[0]["detail"], "unavailable: status 503");
 
-    // It fails once more at least, and that is not the end.
+    // After the redrive the SET fails at least once more, which must not end it.
     scene.daemon.config().delivery.retry.give_up_after = Duration::from_hours(72);
     scene.daemon.restart().await;
     receiver.rest();
@@ -100,7 +99,7 @@ async fn a_set_that_was_given_up_has_its_whole_time_again() {
 }
 
 #[actix_web::test]
-async fn sets_of_one_subject_are_sent_again_in_their_order() {
+async fn redriven_sets_of_one_subject_keep_their_order() {
     let mut receiver = refusing(6).await;
     let scene = Scene::pushing_to(&receiver).await;
     scene.publish(&["s-1", "s-2", "s-1", "s-2", "s-1", "s-1"]).await;
@@ -118,7 +117,7 @@ async fn sets_of_one_subject_are_sent_again_in_their_order() {
     assert_eq!(jtis(&refused), jtis(&again));
 }
 
-/// By RFC 8936 §2.2 a Receiver refuses what it polled.
+/// A Receiver refuses a polled SET by `setErrs` (RFC 8936 §2.2).
 #[actix_web::test]
 async fn a_set_that_was_refused_by_poll_can_be_polled_again() {
     let scene = Scene::polling().await;
@@ -138,7 +137,7 @@ async fn a_set_that_was_refused_by_poll_can_be_polled_again() {
 }
 
 #[actix_web::test]
-async fn only_what_is_meant_is_purged() {
+async fn a_purge_removes_only_the_dead_letters_of_its_filter() {
     let receiver = refusing(usize::MAX).await;
     let scene = Scene::pushing_to(&receiver).await;
     scene.publish(&["s-1", "s-1", "s-2"]).await;
@@ -151,7 +150,7 @@ async fn only_what_is_meant_is_purged() {
     assert_eq!(scene.dead_letters().await.len(), 3);
     assert_eq!(scene.daemon.ssfd_says(&purge).await, "2 purged\n");
     assert_eq!(scene.dead_letters().await.len(), 1);
-    // A typing error must not take in all; who means all says so.
+    // A mistyped filter must not select all dead letters, so `--all` is required to select them.
     let refused = scene.daemon.ssfd_fails(&["dead", "purge"]).await;
     assert!(refused.contains("`all` must be true"), "{refused}");
     assert_eq!(scene.daemon.ssfd_says(&["dead", "purge", "--since", "1h"]).await, "1 purged\n");
@@ -160,9 +159,9 @@ async fn only_what_is_meant_is_purged() {
     assert!(misspelt.contains("no such stream"), "{misspelt}");
 }
 
-/// SSF §8.1.2.1: a disabled stream gets nothing, whoever wants it.
+/// A disabled stream gets nothing, not even at an operator's request (SSF §8.1.2.1).
 #[actix_web::test]
-async fn what_died_on_a_disabled_stream_stays_until_it_is_enabled() {
+async fn dead_letters_of_a_disabled_stream_stay_until_it_is_enabled() {
     let mut receiver = refusing(2).await;
     let scene = Scene::pushing_to(&receiver).await;
     let other = scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;

@@ -1,4 +1,4 @@
-//! A stream gets again what it was sent.
+//! A replay sends the SETs of a stream again.
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use crate::{
     scripted_server::Seen,
 };
 
-/// A push stream that has been sent one SET about each of `s-1`, `s-2`, `s-1`.
+/// Returns a push stream that has been sent one SET about each of `s-1`, `s-2`, `s-1`.
 async fn delivered(receiver: &mut Receiver) -> (Scene, Vec<Seen>) {
     let scene = Scene::pushing_to(receiver).await;
     scene.publish(&["s-1", "s-2", "s-1"]).await;
     let mut sets = receiver.next_few(3).await;
     scene.settled().await;
-    // Those of different subjects may overtake each other.
+    // SETs about different subjects may overtake each other.
     sets.sort_by_key(Seen::subject);
     (scene, sets)
 }
@@ -29,7 +29,7 @@ fn claims(sets: &[Seen]) -> Vec<Value> {
 }
 
 #[actix_web::test]
-async fn a_receiver_gets_the_same_sets_again_in_order() {
+async fn a_replay_sends_the_same_sets_in_the_same_order() {
     let mut receiver = Receiver::accepting().await;
     let (scene, first) = delivered(&mut receiver).await;
     let replay = ["replay", &scene.stream, "--since", "1h"];
@@ -37,7 +37,7 @@ async fn a_receiver_gets_the_same_sets_again_in_order() {
     let counted = scene.daemon.ssfd_says(&[&replay[..], &["--dry-run"]].concat()).await;
     assert_eq!(counted, format!("3 would be replayed to {}\n", scene.stream));
     assert!(receiver.rest().is_empty());
-    // As often as it is asked for; the second time in two pages.
+    // A replay can be repeated. The second one takes two pages.
     for rate in ["100", "2"] {
         let replayed = scene.daemon.ssfd_json(&[&replay[..], &["--rate", rate]].concat()).await;
         assert_eq!(replayed, json!({"dry_run": false, "sets": 3, "left": 0}));
@@ -49,16 +49,17 @@ async fn a_receiver_gets_the_same_sets_again_in_order() {
     assert!(replayed.starts_with("0 replayed"), "{replayed}");
 }
 
-/// RFC 8417 §2.2: a new `jti` is a new SET, issued now; `txn` says that its cause is the same.
+/// A new `jti` makes a new SET with a new `iat` (RFC 8417 §2.2). Its `txn` stays, because the cause
+/// is the same.
 #[actix_web::test]
-async fn a_receiver_gets_sets_under_a_new_jti_that_say_the_same() {
+async fn a_replay_with_new_jtis_sends_the_same_claims() {
     let mut receiver = Receiver::accepting().await;
     let (scene, first) = delivered(&mut receiver).await;
     let mut seen: Vec<_> = first.iter().map(Seen::jti).collect();
     for _ in 0..2 {
         let replay = ["replay", &scene.stream, "--since", "1h", "--new-jti"];
         let replayed = scene.daemon.ssfd_says(&replay).await;
-        // The copies of the first replay are none of the second.
+        // The second replay does not copy the copies of the first.
         assert_eq!(replayed, format!("3 replayed to {}\n", scene.stream));
         let again = next(&mut receiver, 3).await;
         for (again, first) in again.iter().zip(&first) {
@@ -80,7 +81,7 @@ async fn a_receiver_gets_sets_under_a_new_jti_that_say_the_same() {
 }
 
 #[actix_web::test]
-async fn a_polling_receiver_gets_them_with_its_next_poll() {
+async fn a_polling_receiver_gets_replayed_sets_with_its_next_poll() {
     let scene = Scene::polling().await;
     scene.publish(&["s-1", "s-2"]).await;
     let first = scene.take_by_poll().await;
@@ -95,7 +96,7 @@ async fn a_polling_receiver_gets_them_with_its_next_poll() {
 }
 
 #[actix_web::test]
-async fn it_begins_with_a_set_or_a_place() {
+async fn a_replay_begins_at_a_jti_or_a_position() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_to(&receiver).await;
     scene.publish(&["s-1", "s-1", "s-1"]).await;
@@ -105,7 +106,7 @@ async fn it_begins_with_a_set_or_a_place() {
     let trace = scene.daemon.ssfd_json(&["explain", "--jti", &second]).await;
     let place = trace["streams"][0]["sets"][0]["position"].to_string();
 
-    // The place first: with its own `jti` a SET moves to the end.
+    // The position is tried first, because a replay under the same `jti` moves a SET to the end.
     for from in [["--from-position", &place], ["--from-jti", &second]] {
         let replay = ["replay", &scene.stream, from[0], from[1], "--dry-run"];
         assert!(scene.daemon.ssfd_says(&replay).await.starts_with("2 "), "{from:?}");
@@ -114,9 +115,9 @@ async fn it_begins_with_a_set_or_a_place() {
     assert_eq!(claims(&receiver.next_few(2).await), claims(&first[1..]));
 }
 
-/// Whoever lost an answer asks for the page again.
+/// A client that lost an answer requests the same page again.
 #[actix_web::test]
-async fn a_page_that_is_asked_for_twice_makes_no_set_twice() {
+async fn a_replay_page_that_is_requested_twice_replays_each_set_once() {
     let mut receiver = Receiver::accepting().await;
     let (scene, _) = delivered(&mut receiver).await;
     let path = format!("/streams/{}/replay", scene.stream);
@@ -134,7 +135,7 @@ async fn a_page_that_is_asked_for_twice_makes_no_set_twice() {
 }
 
 #[actix_web::test]
-async fn a_stream_that_discards_gets_no_replay() {
+async fn a_disabled_stream_gets_no_replay() {
     let mut receiver = Receiver::accepting().await;
     let (scene, first) = delivered(&mut receiver).await;
     let replay = ["replay", &scene.stream, "--since", "1h"];

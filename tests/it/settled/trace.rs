@@ -1,4 +1,4 @@
-//! What became of an event, on each stream.
+//! `ssfd explain` tells what happened to an event on each stream.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -17,20 +17,20 @@ use crate::harness::{
 };
 
 impl Scene {
-    /// Publishes an event with this id about the opaque subject `s-1`, and more members.
+    /// Publishes an event with this id about the opaque subject `s-1`, with the members of `more`.
     async fn publish_with_id(&self, id: &str, more: Value) {
         let mut event = about_with("s-1", more);
         event["id"] = id.into();
         self.daemon.publish(&self.upstream, &event).await.expect(202);
     }
 
-    /// What became of the event with this id on one stream.
+    /// Explains the event with this id on one stream.
     async fn became(&self, id: &str, stream: &str) -> Value {
         let trace = self.daemon.ssfd_json(&["explain", "--event-id", id, "--stream", stream]).await;
         trace["streams"][0].clone()
     }
 
-    /// The state of its only SET there, and the reason.
+    /// Returns the state of the event's only SET on the stream, and the reason.
     async fn state(&self, id: &str, stream: &str) -> (String, Value) {
         let became = self.became(id, stream).await;
         let sets = became["sets"].as_array().expect("SETs");
@@ -38,7 +38,7 @@ impl Scene {
         (sets[0]["state"].as_str().expect("a state").to_owned(), sets[0]["reason"].clone())
     }
 
-    /// Why there is no SET.
+    /// Returns the reason why the stream has no SET of the event.
     async fn why(&self, id: &str, stream: &str) -> String {
         let became = self.became(id, stream).await;
         assert_eq!(became["sets"], json!([]), "{became}");
@@ -54,14 +54,14 @@ impl Scene {
 }
 
 #[actix_web::test]
-async fn each_state_of_a_set_is_told() {
+async fn explain_tells_each_state_of_a_set() {
     let receiver = refusing(1).await;
     let scene = Scene::pushing_to(&receiver).await;
     let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
     scene.publish_with_id("e-1", json!({"txn": "c-991"})).await;
 
     assert_eq!(scene.state("e-1", &polled).await, ("pending".into(), json!(null)));
-    eventually("it is refused", async || {
+    eventually("the SET is refused", async || {
         scene.state("e-1", &scene.stream).await == ("dead".into(), json!("invalid_audience"))
     })
     .await;
@@ -79,7 +79,7 @@ async fn each_state_of_a_set_is_told() {
     let [set, copy] = [0, 1].map(|n| became["sets"][n].clone());
     assert_eq!((&copy["state"], &copy["copy_of"]), (&json!("sent"), &set["jti"]));
 
-    // From either SET the event is found, and the other streams with it.
+    // Either SET leads to the event, and from there to the other streams.
     for set in [&set, &copy] {
         let jti = set["jti"].as_str().expect("a jti");
         let trace = scene.daemon.ssfd_json(&["explain", "--jti", jti]).await;
@@ -94,7 +94,7 @@ async fn each_state_of_a_set_is_told() {
 }
 
 #[actix_web::test]
-async fn each_reason_for_no_set_is_told() {
+async fn explain_tells_each_reason_for_no_set() {
     let scene = Scene::polling().await;
     let daemon = &scene.daemon;
     let narrowed = daemon.create_stream(&scene.token, by_poll()).await;
@@ -122,7 +122,7 @@ async fn each_reason_for_no_set_is_told() {
         assert_eq!(scene.why("e-1", stream).await, reason);
     }
     assert_eq!(scene.state("e-1", &scene.stream).await.0, "sent");
-    // What a Receiver changes afterwards says nothing of what was.
+    // A later change of the stream does not change the reason at the time of the event.
     daemon.change_status(&scene.token, &disabled, "enabled").await.expect(200);
     assert_eq!(scene.why("e-1", &disabled).await, "disabled");
 
@@ -131,9 +131,9 @@ async fn each_reason_for_no_set_is_told() {
     assert!(text.contains(&line), "{text}");
 }
 
-/// SSF §7.1: a stream that gets what it adds.
+/// The stream gets only the subjects that its Receiver adds (SSF §7.1).
 #[actix_web::test]
-async fn a_subject_that_was_not_added_or_went_again_is_told() {
+async fn explain_tells_that_a_subject_was_never_added_or_was_removed() {
     let scene = Scene::polling_with(|config| {
         let provider = config.providers.values_mut().next().expect("there is one");
         provider.default_subjects = ssfd::domain::subject::list::DefaultSubjects::None;
@@ -157,7 +157,7 @@ async fn a_subject_that_was_not_added_or_went_again_is_told() {
 
 /// SSF §10.1, RISC §2.8.
 #[actix_web::test]
-async fn a_form_that_is_missing_and_an_account_that_opted_out_are_told() {
+async fn explain_tells_a_missing_subject_format_and_an_opted_out_account() {
     let scene = Scene::polling().await;
     scene.set_subject_format(SubjectFormat::Email).await;
     let disabled = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
@@ -171,7 +171,7 @@ async fn a_form_that_is_missing_and_an_account_that_opted_out_are_told() {
 }
 
 #[actix_web::test]
-async fn an_event_from_redis_is_told_with_its_place() {
+async fn explain_tells_the_redis_entry_of_an_event() {
     let redis = Redis::start().await;
     let receiver = Receiver::accepting().await;
     let scene = Scene::pushing_with(&receiver, |config| {
@@ -179,7 +179,7 @@ async fn an_event_from_redis_is_told_with_its_place() {
     })
     .await;
     let entry = redis.publish(&key(), &about_with("s-1", json!({"id": "e-1"}))).await;
-    eventually("it is sent", async || {
+    eventually("the SET is sent", async || {
         let trace = ["explain", "--event-id", "e-1", "--json"];
         let trace = scene.daemon.ssfd(&trace).await;
         let trace: Value = serde_json::from_slice(&trace.stdout).unwrap_or_default();
@@ -190,7 +190,7 @@ async fn an_event_from_redis_is_told_with_its_place() {
 }
 
 #[actix_web::test]
-async fn without_a_record_the_set_alone_is_told() {
+async fn without_a_ledger_record_explain_tells_the_set_alone() {
     let mut receiver = Receiver::accepting().await;
     let scene = Scene::pushing_with(&receiver, |config| {
         let provider = config.providers.values_mut().next().expect("there is one");
@@ -212,9 +212,9 @@ async fn without_a_record_the_set_alone_is_told() {
     }
 }
 
-/// The others are not left out.
+/// Every stream is on one of the pages.
 #[actix_web::test]
-async fn many_streams_come_page_by_page() {
+async fn explain_lists_many_streams_in_pages() {
     let scene = Scene::polling().await;
     for _ in 0..4 {
         scene.daemon.create_stream(&scene.token, push_to("http://127.0.0.1:9/in")).await;
@@ -240,7 +240,7 @@ async fn many_streams_come_page_by_page() {
 }
 
 #[actix_web::test]
-async fn a_file_and_a_published_event_are_different_questions() {
+async fn explain_takes_a_file_or_a_published_event_but_not_both() {
     let daemon = Daemon::start().await;
     for args in [&["explain"][..], &["explain", "event.json", "--jti", "a"]] {
         let said = daemon.ssfd_fails(args).await;

@@ -1,4 +1,5 @@
-//! Daemons in processes of their own with traffic through them, and what may be done to them.
+//! The system under test: daemons in processes of their own, the servers that they need, and the
+//! traffic through them, with the interruptions that a test can cause.
 
 use std::{
     process::Command,
@@ -16,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ledger::{Accepted, Arrivals, Found},
+    ledger::{Accepted, Arrivals, Report},
     traffic::{self, Addresses},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
         events::SESSION_REVOKED,
         eventually,
         http_client::post,
-        proxy::{Line, Proxy},
+        proxy::{ConnectionState, Proxy},
         redis::Redis,
         redis_cluster::RedisCluster,
         streams::{by_poll, push_to},
@@ -34,17 +35,17 @@ use crate::{
 };
 
 const EVENTS_KEY: &str = "ssf:events:default";
-/// The most SETs that arrive between two interruptions.
+/// The highest number of SETs that arrive between two interruptions.
 const ARRIVALS_BETWEEN: f64 = 150.0;
 
-pub(super) struct Trial {
+pub(super) struct System {
     place: Workplace,
     redis: Redis,
     cluster: Option<RedisCluster>,
     environment: Environment,
-    nodes: Vec<Node>,
+    nodes: Vec<NodeProcess>,
     addresses: watch::Sender<Vec<Addresses>>,
-    receiver: Arc<Receiver>,
+    receiver: Arc<PushEndpoints>,
     endpoint: Endpoint,
     polled: Arc<Arrivals>,
     polling: JoinHandle<()>,
@@ -53,39 +54,39 @@ pub(super) struct Trial {
     stop_publishing: watch::Sender<bool>,
 }
 
-/// One of those that share the work; in most trials there is one.
-struct Node {
+/// One node. Most tests have only one.
+struct NodeProcess {
     daemon: Option<Daemon>,
-    /// The line to Redis, if there are several nodes.
-    line: Option<Proxy>,
+    /// The proxy on the connection to Redis, in a test that interrupts it.
+    proxy: Option<Proxy>,
 }
 
-/// What the process is started in.
+/// The environment that the daemons run in.
 #[derive(Clone, Copy, PartialEq)]
 enum Environment {
     Ordinary,
-    /// The store is the same Redis that upstream publishes to.
+    /// The store is in the same Redis that publishers write to.
     RedisStore,
-    /// The store is a Cluster, and upstream publishes elsewhere.
+    /// The store is in a Cluster. Publishers write to another Redis.
     ClusterStore,
-    /// Three daemons, each with a line of its own to that Redis.
+    /// Three daemons share that one Redis, each through a proxy of its own.
     ThreeNodes,
-    /// Three daemons whose store is a Redis Cluster, apart from what upstream publishes to.
+    /// Three daemons share a store in a Cluster. Publishers write to another Redis.
     ThreeNodesOnCluster,
-    /// No file may grow beyond a megabyte or two.
+    /// No file can grow beyond one or two megabytes.
     SmallDisk,
-    /// Its clock follows the file `clock`.
+    /// The clock of the daemon follows the file `clock`.
     OtherClock,
 }
 
-/// The push endpoints of the trial, one for each stream.
-struct Receiver {
+/// The push endpoints, one for each stream.
+struct PushEndpoints {
     arrivals: Vec<Arrivals>,
     down: AtomicBool,
     refuses_every_tenth: AtomicBool,
 }
 
-impl Receiver {
+impl PushEndpoints {
     fn new(streams: usize) -> Self {
         Self {
             arrivals: std::iter::repeat_with(Arrivals::default).take(streams).collect(),
@@ -94,7 +95,7 @@ impl Receiver {
         }
     }
 
-    /// `target` is the path of one of the streams, its number.
+    /// Answers the n-th request. `target` is the path of the stream, which is its number.
     fn answer(&self, n: usize, target: &str, jws: &str) -> Reply {
         if self.down.load(Ordering::SeqCst) {
             return Reply::Nothing;
@@ -108,7 +109,7 @@ impl Receiver {
     }
 }
 
-impl Trial {
+impl System {
     pub(super) async fn start() -> Self {
         Self::start_in(Environment::Ordinary, Workplace::new()).await
     }
@@ -133,7 +134,7 @@ impl Trial {
         Self::start_in(Environment::SmallDisk, Workplace::new()).await
     }
 
-    /// `offset` as in [`Trial::set_clock`].
+    /// Starts a daemon with another clock. `offset` is as in [`System::set_clock`].
     pub(super) async fn start_on_clock(offset: &str) -> Self {
         let place = Workplace::new();
         std::fs::write(place.path("clock"), offset).expect("written");
@@ -157,7 +158,8 @@ impl Trial {
                     Some(cluster) => (cluster.urls(), "cluster"),
                     None => (vec![redis.url()], "standalone"),
                 };
-                // Whoever was killed is taken to live for as long as its lease lasts.
+                // A node that was killed counts as alive until its lease expires, so the lease is
+                // short.
                 format!(
                     "store.backend = \"redis\"\nstore.redis.urls = {urls:?}\n\
                      store.redis.topology = {topology:?}\nstore.redis.checks = \"warn\"\n\
@@ -181,22 +183,22 @@ impl Trial {
         let (publisher, manager) =
             (token(&["publisher"]), token(&["receiver", "--receiver", "rx", "--audience", "rx"]));
 
-        // Each node delivers some streams.
+        // Several nodes have several streams, so that each node delivers some of them.
         let (nodes, streams) = match environment {
             Environment::ThreeNodes | Environment::ThreeNodesOnCluster => (3, 9),
             _ => (1, 1),
         };
-        let receiver = Arc::new(Receiver::new(streams));
+        let receiver = Arc::new(PushEndpoints::new(streams));
         let answering = Arc::clone(&receiver);
         let answer = move |n, seen: &Seen| answering.answer(n, &seen.target, seen.jws());
         let endpoint = Endpoint::start_plain(answer).await;
 
         let (addresses, known) = watch::channel(vec![Addresses::default(); nodes]);
         let daemons = traffic::Directory::new(known);
-        let has_line = environment == Environment::ThreeNodes;
-        let line = || has_line.then(|| Proxy::to(&redis.socket()));
-        let nodes = (0..nodes).map(|_| Node { daemon: None, line: line() }).collect();
-        let mut trial = Self {
+        let has_proxy = environment == Environment::ThreeNodes;
+        let proxy = || has_proxy.then(|| Proxy::to(&redis.socket()));
+        let nodes = (0..nodes).map(|_| NodeProcess { daemon: None, proxy: proxy() }).collect();
+        let mut system = Self {
             place,
             redis,
             cluster,
@@ -211,28 +213,29 @@ impl Trial {
             stop_publishing: watch::Sender::new(false),
             endpoint,
         };
-        trial.start_again().await;
+        system.start_again().await;
         for stream in 0..streams {
-            let endpoint = trial.endpoint.url(&format!("/{stream}"));
-            trial.create_stream(&manager, push_to(&endpoint)).await;
+            let endpoint = system.endpoint.url(&format!("/{stream}"));
+            system.create_stream(&manager, push_to(&endpoint)).await;
         }
-        let stream = trial.create_stream(&manager, by_poll()).await;
-        // They read all streams as they start.
-        for node in 1..trial.nodes.len() {
-            trial.start_node(node).await;
+        let stream = system.create_stream(&manager, by_poll()).await;
+        // The other nodes start after the streams exist, because a node reads all streams as it
+        // starts.
+        for node in 1..system.nodes.len() {
+            system.start_node(node).await;
         }
-        let polled = Arc::clone(&trial.polled);
-        trial.polling = spawn_local(traffic::poll(daemons.clone(), manager, stream, polled));
-        let stop = || trial.stop_publishing.subscribe();
-        let refused = Arc::clone(&trial.refused);
-        trial.publishing = vec![
+        let polled = Arc::clone(&system.polled);
+        system.polling = spawn_local(traffic::poll(daemons.clone(), manager, stream, polled));
+        let stop = || system.stop_publishing.subscribe();
+        let refused = Arc::clone(&system.refused);
+        system.publishing = vec![
             (
                 "redis",
-                spawn_local(traffic::publish_to_redis(trial.redis.url(), EVENTS_KEY, stop())),
+                spawn_local(traffic::publish_to_redis(system.redis.url(), EVENTS_KEY, stop())),
             ),
             ("http", spawn_local(traffic::publish_over_http(daemons, publisher, refused, stop()))),
         ];
-        trial
+        system
     }
 
     async fn create_stream(&self, token: &str, delivery: Value) -> String {
@@ -244,9 +247,9 @@ impl Trial {
 
     fn command(&self, node: usize) -> Command {
         let mut serve = self.place.ssfd(&["serve"]);
-        if let Some(line) = &self.nodes[node].line {
-            serve.env("SSFD_STORE__REDIS__URLS", line.url());
-            serve.env("SSFD_INGEST__REDIS__URL", line.url());
+        if let Some(proxy) = &self.nodes[node].proxy {
+            serve.env("SSFD_STORE__REDIS__URLS", proxy.url());
+            serve.env("SSFD_INGEST__REDIS__URL", proxy.url());
         }
         match self.environment {
             Environment::Ordinary
@@ -255,8 +258,8 @@ impl Trial {
             | Environment::ThreeNodes
             | Environment::ThreeNodesOnCluster => {}
             Environment::SmallDisk => {
-                // A write beyond the limit is an error, as on a full disk, where the signal for it
-                // is ignored. The limit is soft, so that it can be lifted.
+                // A write beyond the limit raises a signal. With the signal ignored, the write
+                // fails like one on a full disk. The limit is soft, so that `prlimit` can lift it.
                 let within = "trap '' XFSZ; ulimit -S -f 2000; exec \"$0\" serve";
                 let ssfd = serve.get_program().to_owned();
                 let mut shell = Command::new("/bin/sh");
@@ -269,14 +272,14 @@ impl Trial {
                 serve.env("LD_PRELOAD", clock_library());
                 serve.env("FAKETIME_TIMESTAMP_FILE", self.place.path("clock"));
                 serve.env("FAKETIME_NO_CACHE", "1");
-                // A correction leaves the monotonic clock alone.
+                // An administrator who corrects the clock does not change the monotonic clock.
                 serve.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
             }
         }
         serve
     }
 
-    /// Returns once it serves.
+    /// Starts the daemon and returns once it serves.
     pub(super) async fn start_again(&mut self) {
         self.start_node(0).await;
     }
@@ -288,53 +291,53 @@ impl Trial {
             let (public, internal) = daemon.addresses();
             (daemon, Addresses { public, internal })
         });
-        let (daemon, addresses) = started.await.expect("it starts");
+        let (daemon, addresses) = started.await.expect("the daemon starts");
         self.addresses.send_modify(|all| all[node] = addresses);
         self.nodes[node].daemon = Some(daemon);
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Ends the daemon at once (SIGKILL).
     pub(super) fn kill(&mut self) {
         self.kill_node(0);
     }
 
     pub(super) fn kill_node(&mut self, node: usize) {
-        drop(self.nodes[node].daemon.take().expect("it runs"));
+        drop(self.nodes[node].daemon.take().expect("the daemon runs"));
     }
 
-    /// Stops it, or lets it go on, by the name of a signal: `STOP`, `CONT`.
+    /// Sends a signal to a node: `STOP` suspends it, `CONT` resumes it.
     pub(super) fn signal_node(&self, node: usize, name: &str) {
-        self.nodes[node].daemon.as_ref().expect("it runs").signal(name);
+        self.nodes[node].daemon.as_ref().expect("the daemon runs").signal(name);
     }
 
-    /// What becomes of the line from a node to Redis.
-    pub(super) fn set_line(&self, node: usize, line: Line) {
-        self.nodes[node].line.as_ref().expect("a line of its own").set(line);
+    /// Stalls, cuts or restores the connection of a node to Redis.
+    pub(super) fn set_connection(&self, node: usize, state: ConnectionState) {
+        self.nodes[node].proxy.as_ref().expect("each node has a proxy").set(state);
     }
 
-    /// Returns once so many nodes hold a lease.
-    pub(super) async fn nodes_are(&self, count: usize) {
-        eventually("nodes come or go", async || {
-            // Those whose time is over are removed with the next heartbeat of another.
+    /// Returns once `count` nodes hold a lease.
+    pub(super) async fn wait_for_nodes(&self, count: usize) {
+        eventually("the expected number of nodes hold a lease", async || {
+            // An expired lease is removed by the next heartbeat of another node.
             let nodes = self.redis.try_run::<usize>(&["HLEN", "{ssf:cluster}:nodes"]).await;
             nodes.is_ok_and(|nodes| nodes == count)
         })
         .await;
     }
 
-    /// Tells it to stop (SIGTERM), and waits until it has.
+    /// Asks the daemon to stop (SIGTERM), and returns once it has ended.
     pub(super) async fn stop(&mut self) {
         self.stop_node(0).await;
     }
 
     pub(super) async fn stop_node(&mut self, node: usize) {
-        let daemon = self.nodes[node].daemon.take().expect("it runs");
+        let daemon = self.nodes[node].daemon.take().expect("the daemon runs");
         daemon.signal("TERM");
-        let (code, lines) = spawn_blocking(|| daemon.ends()).await.expect("it ends");
+        let (code, lines) = spawn_blocking(|| daemon.ends()).await.expect("the daemon ends");
         assert_eq!(code, Some(0), "{lines:#?}");
     }
 
-    /// Has a replica of the store take the place of its primary.
+    /// Promotes a replica of the store by an orderly failover.
     pub(super) async fn fail_over_to(&self, replica: usize) {
         self.cluster.as_ref().expect("a Cluster").fail_over_to(replica).await;
     }
@@ -347,7 +350,7 @@ impl Trial {
         self.redis.start_again().await;
     }
 
-    pub(super) fn receiver_is_down(&self, down: bool) {
+    pub(super) fn set_receiver_down(&self, down: bool) {
         self.receiver.down.store(down, Ordering::SeqCst);
     }
 
@@ -355,19 +358,19 @@ impl Trial {
         self.receiver.refuses_every_tenth.store(true, Ordering::SeqCst);
     }
 
-    /// How far the daemon's clock is from the real one, as `+2h` or `-10s`.
+    /// Sets the difference between the daemon's clock and the real one, such as `+2h` or `-10s`.
     pub(super) fn set_clock(&self, offset: &str) {
         std::fs::write(self.place.path("clock"), offset).expect("written");
     }
 
-    pub(super) fn make_disk_large(&self) {
-        let id = self.nodes[0].daemon.as_ref().expect("it runs").id().to_string();
+    pub(super) fn lift_the_disk_limit(&self) {
+        let id = self.nodes[0].daemon.as_ref().expect("the daemon runs").id().to_string();
         let lifted = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status();
         assert!(lifted.expect("prlimit of util-linux").success());
     }
 
-    /// Returns once some more SETs have come, be it none.
-    pub(super) async fn some_arrive(&self) {
+    /// Returns once a random number of further SETs have arrived, possibly none.
+    pub(super) async fn wait_for_arrivals(&self) {
         let pushed = || self.receiver.arrivals.iter().map(Arrivals::count).sum::<usize>();
         let arrived = || pushed() + self.polled.count();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
@@ -375,21 +378,21 @@ impl Trial {
         eventually("SETs arrive", async || enough <= arrived()).await;
     }
 
-    /// Returns once the daemon refuses what is published.
-    pub(super) async fn refusals_come(&self) {
+    /// Returns once the daemon refuses events.
+    pub(super) async fn wait_for_refusals(&self) {
         let refused = || self.refused.load(Ordering::SeqCst);
         eventually("the daemon refuses events", async || 10 < refused()).await;
     }
 
-    /// Ends the traffic, waits for what was accepted, and stops the daemon.
-    pub(super) async fn finish(mut self) -> Found {
+    /// Ends the traffic, waits until every accepted event has arrived, and stops the daemons.
+    pub(super) async fn finish(mut self) -> Report {
         self.stop_publishing.send_replace(true);
         let mut accepted = Accepted::default();
         for (by, publishing) in std::mem::take(&mut self.publishing) {
             let count = publishing.await.expect("a publisher does not panic");
             accepted.0.insert(by.to_owned(), count);
         }
-        eventually("all that was accepted arrives", async || {
+        eventually("every accepted event arrives", async || {
             let pushed = &mut self.receiver.arrivals.iter();
             pushed.all(|arrivals| arrivals.has_all(&accepted)) && self.polled.has_all(&accepted)
         })
@@ -402,11 +405,11 @@ impl Trial {
         let mut arrivals: Vec<_> =
             pushed.map(|(n, arrivals)| (format!("push {n}"), arrivals.taken())).collect();
         arrivals.push(("poll".to_owned(), self.polled.taken()));
-        Found { accepted, arrivals }
+        Report { accepted, arrivals }
     }
 }
 
-/// What goes before the C library to give a process another time.
+/// Returns the library that is loaded before the C library to give a process another clock.
 fn clock_library() -> String {
     let shown = Command::new("faketime").args(["now", "sh", "-c", "echo \"$LD_PRELOAD\""]).output();
     let shown = shown.expect("the tests need the program faketime in the PATH");
