@@ -1,4 +1,20 @@
-//! What SSF means: values and rules. No async, no IO, no clock, no randomness.
+//! The values and rules of SSF. No async, no IO, no clock, no randomness: the time and random
+//! numbers are arguments.
+//!
+//! A value that exists is valid, because its constructor checks it.
+//!
+//! - Who takes part: [`provider`] (one issuer with its own keys and limits, named by [`issuer`]),
+//!   [`stream`] (the agreement with a Receiver) with its [`status`], [`audience`] and
+//!   [`verification`].
+//! - What happened: [`event`] (as a publisher sends it), [`event_type`], [`subject`] (whom the
+//!   event is about). [`schema`] holds the tables of the specifications and [`lint`] compares an
+//!   event with them. [`opt_out`] is the choice of an account in RISC.
+//! - What is sent: [`set`] (the claims and the identifiers of a SET), [`set_error`] (the refusal of
+//!   a Receiver).
+//! - Who may ask: [`grant`] (a bearer token and what it allows), [`client`] (a client of the
+//!   built-in token endpoint), [`secret`], [`pace`] (how often something may be asked for).
+//! - What is published: [`metadata`] and [`oauth`], the discovery documents.
+//! - Names and times that all of the others use: [`id`] and [`time`].
 
 pub mod audience;
 pub mod client;

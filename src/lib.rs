@@ -1,7 +1,8 @@
 //! `ssfd`, a Shared Signals Framework (SSF) Transmitter.
 //!
-//! The modules stand in reading order, from what SSF means to what the process is. Each may use
-//! those above it and none below; `tests/it/layers.rs` holds that.
+//! The modules stand in reading order, from the rules of SSF to the process that runs them. A
+//! module may use the modules above it and none below; `tests/it/layers.rs` fails where one does
+//! not. ARCHITECTURE.md says what each of them is responsible for.
 
 pub mod domain;
 

@@ -1,4 +1,4 @@
-//! The command `ssfd`: parse arguments, run the subcommand, choose the exit code.
+//! The command `ssfd`: parses the arguments, runs the subcommand and chooses the exit code.
 
 use std::process::ExitCode;
 

@@ -1,9 +1,9 @@
-//! Whom a SET is for.
+//! The parties that a SET is meant for.
 
 use serde::{Deserialize, Serialize};
 
-/// The `aud` of a stream and of its SETs, in the JSON values it was given: one string or several
-/// (SSF §4.1.8, §8.1.1).
+/// The `aud` of a stream and of its SETs (SSF §4.1.8, §8.1.1). It keeps the JSON form in which it
+/// was given: one string, or a list of strings.
 ///
 /// Invariant: no value is empty, and there is at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl Audience {
         OneOrMany::One(value.into()).try_into()
     }
 
-    /// One value becomes a string, several become an array.
+    /// Makes a string of one value and a list of several.
     pub fn from_values(mut values: Vec<String>) -> Result<Self, InvalidAudience> {
         match (values.pop(), values.is_empty()) {
             (Some(only), true) => Self::one(only),

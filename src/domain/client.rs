@@ -7,18 +7,18 @@ use super::{
     time::Timestamp,
 };
 
-/// Who may have access tokens of a provider's own token endpoint, and what they are good for.
+/// A client that may get access tokens from the token endpoint of its provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     pub id: ClientId,
-    /// The hash of its secret, made as that of a token is.
+    /// The hash of the client's secret, made like the hash of a token.
     pub secret: TokenHash,
     pub provider: ProviderName,
-    /// Who owns the streams that are made with its tokens.
+    /// The Receiver that owns the streams made with the client's tokens.
     pub receiver: ReceiverId,
-    /// The `aud` of those streams (SSF §8).
+    /// The `aud` of these streams (SSF §8).
     pub audience: Audience,
-    /// The most that its tokens may allow.
+    /// The scopes that a token of this client may have at most.
     pub scopes: Vec<Scope>,
     pub created_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What happened, as upstream publishes it.
+//! Events as publishers send them.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::{
     subject::{FURTHER_MAX, InvalidSubject, Subject, SubjectId},
 };
 
-/// The longest `id` that a publisher may give an event, and the longest `txn`, in bytes.
+/// The longest `id` and the longest `txn` that a publisher may give an event, in bytes.
 pub const PUBLISHER_ID_LENGTH_MAX: usize = 256;
 /// The most streams that one event may name in `stream_ids`.
 pub const STREAM_IDS_MAX: usize = 1024;
@@ -22,15 +22,15 @@ pub struct Event {
     pub id: Option<String>,
     pub event_type: EventType,
     pub subject: Subject,
-    /// The value under the type's URI in a SET; members we do not know stay in it.
+    /// The value under the type's URI in a SET. Members that we do not know stay in it.
     pub payload: Map<String, Value>,
-    /// The cause, shared by all events born of it (SSF §4.1.9).
+    /// The cause, shared by all events that it led to (SSF §4.1.9).
     pub txn: Option<String>,
-    /// When given, only these streams may get the event.
+    /// The only streams that may get the event, if the publisher names any.
     pub stream_ids: Option<Vec<StreamId>>,
 }
 
-/// Why an event was rejected. The text names the field and the rule.
+/// The reason why an event was rejected. The text names the field and the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvent {
     #[error("the entry has no field `event`")]
@@ -41,7 +41,7 @@ pub enum InvalidEvent {
     Malformed(String),
     #[error("`{field}` {rule}")]
     Field { field: &'static str, rule: String },
-    #[error("`type` `{0}` is no event type of CAEP or RISC, and this provider takes no others")]
+    #[error("`type` `{0}` is not an event type of CAEP or RISC, and this provider takes no others")]
     UnknownType(EventType),
     #[error("`type` `{0}` is issued by the Transmitter alone (SSF §8.1.4, §8.1.5)")]
     ControlType(EventType),
@@ -49,13 +49,13 @@ pub enum InvalidEvent {
     Subject(#[from] InvalidSubject),
     #[error("`subject_identifiers`: {0}")]
     Identifiers(#[source] InvalidSubject),
-    /// What breaks the definition of its type, where the provider does not let that pass.
+    /// The event breaks the definition of its type, and its provider does not allow that.
     #[error("{}", list(.0))]
     Schema(Vec<Finding>),
 }
 
 impl InvalidEvent {
-    /// A label of few values, for metrics and the rejected stream.
+    /// Returns a label with few values, for metrics and for the list of rejected events.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Absent | Self::Malformed(_) => "malformed",
@@ -74,14 +74,14 @@ fn invalid<T>(field: &'static str, rule: impl Into<String>) -> Result<T, Invalid
 }
 
 impl Event {
-    /// Reads the published form of one event, under the rules of the provider it is for.
+    /// Parses the published form of one event by the rules of the provider that it is for.
     pub fn parse(json: &[u8], provider: &Provider) -> Result<Self, InvalidEvent> {
         let value: Value =
             serde_json::from_slice(json).map_err(|e| InvalidEvent::Malformed(e.to_string()))?;
         Self::from_json(value, provider)
     }
 
-    /// As [`Event::parse`], of JSON that was read already.
+    /// Reads one event, like [`Event::parse`], from JSON that is already parsed.
     pub fn from_json(value: Value, provider: &Provider) -> Result<Self, InvalidEvent> {
         let Value::Object(mut members) = value else {
             return invalid("event", "must be a JSON object");
@@ -89,7 +89,7 @@ impl Event {
         let event_type = read_type(members.remove("type"), provider)?;
         let subject = match members.remove("sub_id") {
             Some(subject) => provider.admit_subject(SubjectId::try_from(subject)?)?,
-            None => return invalid("sub_id", "is required: whom the event is about"),
+            None => return invalid("sub_id", "is required: the subject of the event"),
         };
         let subject = read_further(subject, members.remove("subject_identifiers"), provider)?;
         let payload = match members.remove("event") {
@@ -123,7 +123,7 @@ fn read_type(value: Option<Value>, provider: &Provider) -> Result<EventType, Inv
     }
 }
 
-/// Takes in what else the publisher knows the subject by.
+/// Reads the further identifiers of the subject.
 fn read_further(
     id: SubjectId,
     value: Option<Value>,
@@ -156,7 +156,8 @@ fn read_text(field: &'static str, value: Option<Value>) -> Result<Option<String>
 
 fn read_stream_ids(value: Option<Value>) -> Result<Option<Vec<StreamId>>, InvalidEvent> {
     let Some(value) = value else { return Ok(None) };
-    // An id that no stream can have must not widen the event to every stream, nor pass unseen.
+    // If an id that no stream can have were ignored, the event would go to other streams than its
+    // publisher meant.
     match serde_json::from_value::<Vec<StreamId>>(value) {
         Ok(ids) if ids.len() <= STREAM_IDS_MAX => Ok(Some(ids)),
         _ => {
@@ -258,7 +259,7 @@ mod tests {
             "subject_identifiers": more});
         let event = Event::from_json(json, &Provider::example()).expect("a valid event");
         assert_eq!(json!(event.subject.id()), subject());
-        // What is said twice counts once.
+        // An identifier that is given twice counts once.
         assert_eq!(json!(event.subject), json!([subject(), {"format": "opaque", "id": "u-17"}]));
     }
 
@@ -281,7 +282,7 @@ mod tests {
         }
     }
 
-    /// OET-01, SSF §3.4: a format that nobody registered is for those who agreed on it.
+    /// OET-01, SSF §3.4: a subject format that is not registered is for parties that agreed on it.
     #[test]
     fn formats_of_oauth_are_taken_where_the_provider_lists_a_type_of_it() {
         let client = json!({"format": "oauth_client", "client_id": "c-1"});

@@ -1,4 +1,4 @@
-//! The kinds of events: what CAEP, RISC and SSF define, and URIs that only publisher and Receiver
+//! Event types: those that CAEP, RISC and SSF define, and URIs that only a publisher and a Receiver
 //! know.
 
 use std::fmt;
@@ -40,28 +40,29 @@ impl EventType {
         "ssf:stream-updated".parse().expect("SSF defines it")
     }
 
-    /// What its specification says of this type, if we know one.
+    /// Returns the definition of this type, if one of the specifications has it.
     pub fn definition(&self) -> Option<(&'static Family, &'static Schema)> {
         schema::find(&self.0)
     }
 
-    /// Whether CAEP or RISC define this type: every provider takes those.
+    /// Tells whether CAEP or RISC define this type. Every provider takes these types.
     pub fn is_profiled(&self) -> bool {
         self.definition().is_some_and(|(family, _)| family.origin == FamilyOrigin::Profile)
     }
 
-    /// The name of a type of RISC, known or not.
+    /// Returns the name of a type below RISC's prefix, whether RISC defines the type or not.
     pub fn risc_name(&self) -> Option<&str> {
         let risc = FAMILIES.iter().find(|family| family.prefix == "risc:");
         self.0.strip_prefix(risc.expect("RISC is a family").base)
     }
 
-    /// Whether its subject has a format of its own, since the event is about the identifier itself.
+    /// Tells whether the definition fixes the format of the subject. Such an event is about the
+    /// identifier itself.
     pub fn fixes_subject(&self) -> bool {
         self.definition().is_some_and(|(_, schema)| !schema.subjects.is_empty())
     }
 
-    /// The short name, as `caep:session-revoked`; the URI where there is none.
+    /// Returns the short name, such as `caep:session-revoked`, or the URI if the type has none.
     pub fn short_name(&self) -> String {
         self.definition().map_or_else(
             || self.0.clone(),
@@ -69,14 +70,14 @@ impl EventType {
         )
     }
 
-    /// Whether only the Transmitter itself may issue this type (SSF §8.1.4, §8.1.5).
+    /// Tells whether only the Transmitter itself may issue this type (SSF §8.1.4, §8.1.5).
     pub fn is_control(&self) -> bool {
         let mut control = FAMILIES.iter().filter(|family| family.origin == FamilyOrigin::Control);
         control.any(|family| self.0.starts_with(family.base))
     }
 
-    /// What a provider offers unless its configuration says otherwise: all of CAEP and RISC but
-    /// what is deprecated.
+    /// Returns the types that a provider offers unless its configuration names others: all of CAEP
+    /// and RISC except the deprecated ones.
     pub fn offered_by_default() -> Vec<Self> {
         let profiles = FAMILIES.iter().filter(|family| family.origin == FamilyOrigin::Profile);
         let offered = profiles.flat_map(|family| {
@@ -86,7 +87,7 @@ impl EventType {
         offered.collect()
     }
 
-    /// All types of the family with this prefix.
+    /// Returns all types of the family with this prefix.
     pub fn of_family(prefix: &str) -> impl Iterator<Item = Self> {
         let family = FAMILIES.into_iter().find(|family| family.prefix == prefix);
         family.into_iter().flat_map(|family| {
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_is_had_back() {
+    fn a_type_gives_back_its_short_name() {
         for raw in ["caep:session-revoked", "ssf:verification", "urn:example:badge-lost"] {
             assert_eq!(raw.parse::<EventType>().expect("valid").short_name(), raw);
         }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_uri_nor_short_name_is_refused() {
+    fn a_text_that_is_neither_uri_nor_short_name_is_refused() {
         for raw in
             ["", "session-revoked", "caep:", "caep:nothing", "risc:session-revoked", "urn:a b"]
         {
@@ -214,7 +215,7 @@ mod tests {
         );
     }
 
-    /// RISC-01 and RISC-04 (RISC §2): all but the one that new Transmitters must not send.
+    /// RISC-01 and RISC-04 (RISC §2): all except the one that new Transmitters must not send.
     #[test]
     fn all_types_of_risc_are_offered_under_their_uris_but_the_deprecated_one() {
         offers(
@@ -241,7 +242,7 @@ mod tests {
 
     /// OET-01.
     #[test]
-    fn types_that_were_made_elsewhere_are_known_and_not_offered() {
+    fn types_defined_outside_ssf_are_known_but_not_offered() {
         for prefix in ["oauth:", "scim:", "ssf:"] {
             offers(prefix, &[]);
         }

@@ -1,4 +1,4 @@
-//! What a credential allows.
+//! Bearer tokens as the store keeps them, and the access that each allows.
 
 use std::{fmt, str::FromStr};
 
@@ -11,16 +11,16 @@ use super::{
     time::Timestamp,
 };
 
-/// What a Receiver's credential allows (CAEP-IOP §2.7.2). The finer ones, below `ssf.manage`, open one
-/// kind of change each.
+/// An access right of a Receiver's credential (CAEP-IOP §2.7.2). Each scope below `ssf.manage`
+/// allows one kind of change.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum Scope {
-    /// Read streams and status, and poll.
+    /// Allows reading streams and their status, and polling.
     #[serde(rename = "ssf.read")]
     Read,
-    /// All that `ssf.read` allows, and every change.
+    /// Allows everything that `ssf.read` allows, and every change.
     #[serde(rename = "ssf.manage")]
     Manage,
     #[serde(rename = "ssf.manage.create")]
@@ -62,24 +62,24 @@ impl Scope {
         }
     }
 
-    /// Whether holding `self` is enough where `needed` is asked for.
+    /// Tells whether a holder of `self` may do what `needed` protects.
     pub fn covers(self, needed: Self) -> bool {
         self == Self::Manage || self == needed
     }
 
-    /// The scope of the interoperability profile that opens what `self` opens: the one that a
-    /// Receiver is told to ask for, since an authorization server need not know the finer ones.
+    /// Returns the scope of the interoperability profile that covers `self`. A Receiver is told to
+    /// ask for this one, because an authorization server may not know the finer scopes.
     #[must_use]
     pub fn standard(self) -> Self {
         if self == Self::Read { Self::Read } else { Self::Manage }
     }
 
-    /// Those of a space-separated list (RFC 6749 §3.3) that are ours.
+    /// Reads a space-separated list (RFC 6749 §3.3) and skips scopes that are not ours.
     pub fn in_list(list: &str) -> Vec<Self> {
         list.split(' ').filter_map(|scope| scope.parse().ok()).collect()
     }
 
-    /// As a space-separated list.
+    /// Writes a space-separated list.
     pub fn list(scopes: &[Self]) -> String {
         scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
     }
@@ -109,8 +109,8 @@ impl fmt::Display for Scope {
     }
 }
 
-/// Who holds a credential. It decides which streams the holder sees and which `aud` its new streams
-/// get (SSF §8).
+/// The party that holds a credential. It decides which streams the holder sees and which `aud` the
+/// holder's new streams get (SSF §8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Holder {
@@ -123,16 +123,16 @@ pub enum Holder {
     Publisher {
         provider: ProviderName,
     },
-    /// Of the daemon, and so of all providers.
+    /// An operator of the daemon, for all of its providers.
     Operator,
 }
 
-/// The SHA-256 of a token, in lower-case hexadecimal: what is kept of a token in place of itself.
+/// The SHA-256 of a token, in lower-case hexadecimal. The store keeps the hash and never the token.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash(String);
 
 impl TokenHash {
-    /// `hex` is the digest that the layer of credentials made, or what a store kept of it.
+    /// Takes a digest that `auth` computed or that a store kept.
     pub fn from_hex(hex: String) -> Self {
         Self(hex)
     }
@@ -141,19 +141,21 @@ impl TokenHash {
         &self.0
     }
 
-    /// The head of the hash, enough to tell tokens apart in lists and to name one for revocation.
+    /// Returns the first digits of the hash. They tell tokens apart in lists and name one to
+    /// revoke.
     pub fn id(&self) -> &str {
         &self.0[..self.0.len().min(12)]
     }
 }
 
-/// A bearer token as the store keeps it: one that an operator made, or that a client was given.
+/// A bearer token as the store keeps it. An operator made it, or the token endpoint gave it to a
+/// client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub hash: TokenHash,
     pub holder: Holder,
     pub created_at: Timestamp,
-    /// `None` never expires.
+    /// `None` if the token never expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_others_scopes_are_passed_over() {
+    fn unknown_scopes_in_a_list_are_skipped() {
         let ours = Scope::in_list("openid ssf.manage.create  ssf.read ssf.manage.x SSF.MANAGE");
         assert_eq!(ours, [Scope::Create, Scope::Read]);
         assert_eq!(Scope::list(&ours), "ssf.manage.create ssf.read");

@@ -1,10 +1,10 @@
-//! The names of things: streams, Receivers, providers, SETs, keys.
+//! The names of streams, Receivers, providers, SETs, keys and clients.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A name that breaks the rule of its kind.
+/// A name that breaks the rule for names of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} must be 1 to {length_max} characters out of A-Z a-z 0-9 - . _ ~")]
 pub struct InvalidId {
@@ -12,8 +12,8 @@ pub struct InvalidId {
     length_max: usize,
 }
 
-/// RFC 3986 §2.3 unreserved characters only, as SSF §8.1.1 advises for stream ids, so that a name
-/// goes into a URL, a Redis key or a log line as it is.
+/// Allows only the unreserved characters of RFC 3986 §2.3, as SSF §8.1.1 advises for stream ids,
+/// because names appear in URLs, Redis keys and log lines without escaping.
 fn check(raw: &str, kind: &'static str, length_max: usize) -> Result<(), InvalidId> {
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let valid = !raw.is_empty() && raw.len() <= length_max && raw.bytes().all(unreserved);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_name_says_which_kind_and_which_rule() {
+    fn an_invalid_name_is_reported_with_its_kind_and_rule() {
         let error = "a b".parse::<ReceiverId>().expect_err("a space is not unreserved");
         assert_eq!(
             error.to_string(),

@@ -1,20 +1,20 @@
-//! The identity under which a provider speaks.
+//! The URL by which a provider is known.
 
 use std::fmt;
 
 use url::Url;
 
-/// A Transmitter's issuer: an https URL without query or fragment (SSF §7.1). It is kept byte for
-/// byte as configured, since `iss`, the metadata and the URL used for discovery must be identical
-/// (SSF §7.2.4).
+/// A Transmitter's issuer: an https URL without query or fragment (SSF §7.1). It keeps the exact
+/// text of the configuration, because `iss`, the metadata and the URL used for discovery must be
+/// identical (SSF §7.2.4).
 ///
-/// Invariant: parses as such a URL, and its path is plain (no `.`/`..` segment, no escape).
+/// Invariant: it parses as such a URL, and its path has no `.` or `..` segment and no escape.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Issuer {
     raw: String,
     /// Scheme, host and port, without a trailing slash.
     origin: String,
-    /// Empty, or a slash and the path without a terminating slash (SSF §7.2).
+    /// Empty, or a slash and the path without a final slash (SSF §7.2).
     path: String,
 }
 
@@ -29,23 +29,25 @@ impl Issuer {
         &self.raw
     }
 
-    /// Where the provider's resources start: empty for an issuer without a path, else `/t/acme`.
+    /// Returns the path below which the provider's resources are: empty for an issuer without a
+    /// path, otherwise for example `/t/acme`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The URL of a resource below the issuer, as `https://tx.example/t/acme` + `/jwks.json`.
+    /// Returns the URL of a resource below the issuer, such as `https://tx.example/t/acme` +
+    /// `/jwks.json`.
     pub fn url(&self, resource: &str) -> String {
         format!("{}{}{resource}", self.origin, self.path)
     }
 
-    /// The path of a well-known document: the name goes between host and issuer path
-    /// (SSF §7.2.1), not behind it.
+    /// Returns the path of a well-known document. The document's name goes between the host and the
+    /// path of the issuer (SSF §7.2.1), not behind the path.
     pub fn well_known_path(&self, name: &str) -> String {
         format!("/.well-known/{name}{}", self.path)
     }
 
-    /// The URL of such a document.
+    /// Returns the URL of a well-known document.
     pub fn well_known_url(&self, name: &str) -> String {
         format!("{}{}", self.origin, self.well_known_path(name))
     }
@@ -59,8 +61,8 @@ impl TryFrom<String> for Issuer {
         let origin = url.origin().ascii_serialization();
         let path = url.path().trim_end_matches('/').to_owned();
         let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b));
-        // What the parser would rewrite (upper-case hosts, default ports, dot segments) could not
-        // be identical to the URL that a Receiver used.
+        // If the parser would rewrite the URL (upper-case hosts, default ports, dot segments), the
+        // result would not be identical to the URL that a Receiver used.
         let unchanged = raw.trim_end_matches('/') == format!("{origin}{path}");
         if url.scheme() == "https" && plain && unchanged && !path.contains("//") {
             Ok(Self { raw, origin, path })

@@ -1,4 +1,4 @@
-//! Holds an event to what the specification of its type says, and finds what publishers get wrong.
+//! Compares an event with the definition of its type, and finds common mistakes of publishers.
 
 use std::{collections::HashSet, fmt};
 
@@ -12,20 +12,21 @@ use super::{
     subject::SubjectId,
 };
 
-/// Something about an event that its specification does not want.
+/// A deviation of an event from its specification.
 ///
-/// It names rules and members of the tables only, never what the event has: a log may have it.
+/// The text names rules and members of the tables and never repeats content of the event, so that
+/// it can be logged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     pub severity: Severity,
-    /// The member of the event, or of what surrounds it.
+    /// The member of the event, or of the claims around it.
     pub member: &'static str,
-    /// What follows the name of the member.
+    /// The text that follows the name of the member.
     pub rule: String,
     pub section: &'static str,
 }
 
-/// What the event goes against (RFC 2119).
+/// The strength of the requirement that the event breaks (RFC 2119).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
@@ -34,7 +35,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// A label for metrics.
+    /// Returns the label for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Must => "must",
@@ -49,13 +50,13 @@ impl fmt::Display for Finding {
     }
 }
 
-/// One text for several findings.
+/// Joins several findings into one text.
 pub fn list(findings: &[Finding]) -> String {
     findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl EventChecks {
-    /// Whether an event of which all this was found is rejected, and for what.
+    /// Judges an event by its findings: rejects it, or lets it pass.
     pub fn judge(self, findings: &[Finding]) -> Result<(), InvalidEvent> {
         let broken = findings.iter().filter(|finding| finding.severity == Severity::Must);
         let broken: Vec<_> = broken.cloned().collect();
@@ -66,7 +67,7 @@ impl EventChecks {
     }
 }
 
-/// All that is to be said of an event, whatever its provider makes of it.
+/// Returns all findings about an event, whatever its provider does with them.
 pub fn lint(event: &Event, provider: &Provider) -> Vec<Finding> {
     let definition = event.event_type.definition();
     let mut linter = Linter { payload: &event.payload, findings: Vec::new() };
@@ -75,7 +76,7 @@ pub fn lint(event: &Event, provider: &Provider) -> Vec<Finding> {
     linter.check_aliases(event.subject.id());
     let Some((family, schema)) = definition else { return linter.findings };
     if let Some(successor) = schema.replaced_by {
-        // Who lists it knows of a Receiver that takes no other.
+        // A provider that lists the deprecated type knows of a Receiver that takes no other.
         let listed = provider.events_supported.contains(&event.event_type);
         let severity = if listed { Severity::Should } else { Severity::Must };
         linter.add(severity, "type", format!("is deprecated for `{successor}`"), schema.section);
@@ -108,7 +109,8 @@ impl Linter<'_> {
         self.findings.push(Finding { severity, member, rule: rule.into(), section });
     }
 
-    /// CAEP and RISC had it before SETs had `sub_id`; to anything else it is forbidden.
+    /// Looks for `subject` in the event. CAEP and RISC had this member before SETs had `sub_id`;
+    /// all other types forbid it.
     fn check_subject_member(&mut self, origin: Option<FamilyOrigin>) {
         if !self.payload.contains_key("subject") {
             return;
@@ -118,15 +120,16 @@ impl Linter<'_> {
             _ => (Severity::Must, "SSF §3.1.2"),
         };
         let modal = severity.as_str();
-        let rule = format!("{modal} not be in `event`: `sub_id` beside it says whom it is about");
+        let rule = format!("{modal} not be in `event`: `sub_id` outside it names the subject");
         self.add(severity, "subject", rule, section);
     }
 
-    /// Upstreams that made SETs themselves bring the whole of `events`.
+    /// Looks for a whole `events` claim in place of the event's members. Publishers that used to
+    /// make SETs themselves send it.
     fn check_nesting(&mut self) {
         let is_type = |name: &String| FAMILIES.iter().any(|family| name.starts_with(family.base));
         if self.payload.keys().any(is_type) {
-            let rule = "should have the event's members themselves, not its type with them inside";
+            let rule = "should have the members of the event directly, not nested below its type";
             self.add(Severity::Should, "event", rule, "SSF §4.2");
         }
     }
@@ -153,7 +156,8 @@ impl Linter<'_> {
         let strays: Vec<_> = self.payload.keys().filter(|name| !defined(name)).collect();
         for member in members().filter(|member| !self.payload.contains_key(member.name)) {
             if strays.iter().any(|stray| alike(stray, member.name)) {
-                let rule = "should be written so: spelled otherwise, Receivers do not know it";
+                let rule =
+                    "should be spelled like this, because Receivers do not know other spellings";
                 let section = member.section.unwrap_or(schema.section);
                 self.add(Severity::Should, member.name, rule, section);
             }
@@ -173,17 +177,17 @@ impl Linter<'_> {
     fn check_absence(&mut self, member: &Member, section: &'static str) {
         let (severity, rule) = match member.presence {
             Presence::Required => (Severity::Must, "is required".to_owned()),
-            Presence::Recommended => (Severity::Should, "should be there".to_owned()),
+            Presence::Recommended => (Severity::Should, "should be present".to_owned()),
             Presence::RecommendedWith(other) if self.payload.contains_key(other) => {
-                (Severity::Should, format!("should be there where `{other}` is"))
+                (Severity::Should, format!("should be present if `{other}` is"))
             }
             Presence::RecommendedWith(_) | Presence::Optional => return,
         };
         self.add(severity, member.name, rule, section);
     }
 
-    /// The profile's draft asks for a string; CAEP §2 makes it an object of strings, and so does
-    /// the profile's later text.
+    /// Checks that `reason_admin` says something. The profile's draft asks for a string; CAEP §2
+    /// and the later text of the profile make it an object of strings.
     fn check_interop(&mut self, section: &'static str) {
         let says_something = |reasons: &Map<String, Value>| {
             let mut texts = reasons.values().filter_map(Value::as_str);
@@ -192,17 +196,17 @@ impl Linter<'_> {
         let told = match self.payload.get("reason_admin") {
             None => false,
             Some(Value::Object(reasons)) => says_something(reasons),
-            // Found already, for its type.
+            // The check against the definition of its type has already found it.
             Some(_) => true,
         };
         if !told {
-            let rule = "must be there, and not be empty, with `interop`";
+            let rule = "must be present and not empty, because the provider sets `interop`";
             self.add(Severity::Must, "reason_admin", rule, section);
         }
     }
 }
 
-/// Whether two names differ in case and separators only, as `newValue` and `new-value`.
+/// Tells whether two names differ only in case and separators, such as `newValue` and `new-value`.
 fn alike(one: &str, other: &str) -> bool {
     fn letters(name: &str) -> impl Iterator<Item = u8> {
         name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase())

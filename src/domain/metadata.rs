@@ -9,7 +9,7 @@ use super::{
     subject::list::DefaultSubjects,
 };
 
-/// Where a provider's resources stand below its issuer, for the metadata and for the router alike.
+/// The paths of a provider's resources below its issuer, used by the metadata and by the router.
 pub mod resource {
     pub const JWKS: &str = "/jwks.json";
     pub const STREAMS: &str = "/ssf/streams";
@@ -17,7 +17,7 @@ pub mod resource {
     pub const ADD_SUBJECT: &str = "/ssf/subjects/add";
     pub const REMOVE_SUBJECT: &str = "/ssf/subjects/remove";
     pub const VERIFY: &str = "/ssf/verify";
-    /// Each stream has one of its own (SSF §6.1.2).
+    /// Each stream has its own (SSF §6.1.2).
     pub const POLL: &str = "/ssf/poll/{stream_id}";
     pub const OPENAPI: &str = "/ssf/openapi.json";
 }
@@ -25,8 +25,8 @@ pub mod resource {
 /// The name of the well-known document (SSF §7.2).
 pub const WELL_KNOWN: &str = "ssf-configuration";
 
-/// Transmitter configuration metadata. No member is an empty array: SSF §7.2.3 would have it left
-/// out.
+/// Transmitter configuration metadata. No member is an empty array, because SSF §7.2.3 requires to
+/// omit such a member.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Metadata")]
 pub struct TransmitterMetadata<'a> {
@@ -43,7 +43,7 @@ pub struct TransmitterMetadata<'a> {
     default_subjects: DefaultSubjects,
 }
 
-/// A way to show a credential (SSF §7.1.1).
+/// A way to present a credential (SSF §7.1.1).
 #[derive(Debug, Serialize, JsonSchema)]
 struct AuthorizationScheme {
     spec_urn: &'static str,

@@ -1,23 +1,23 @@
-//! The documents by which an OAuth client finds its way: of a provider as a protected resource
-//! (RFC 9728), and of its own authorization server (RFC 8414).
+//! The discovery documents for OAuth clients: a provider as a protected resource (RFC 9728), and as
+//! its own authorization server (RFC 8414).
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{grant::Scope, issuer::Issuer};
 
-/// Where the token endpoint of a provider stands below its issuer.
+/// The path of a provider's token endpoint below its issuer.
 pub const TOKEN_ENDPOINT: &str = "/oauth2/token";
 
 /// The names of the well-known documents (RFC 9728 §3.1, RFC 8414 §3).
 pub const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
 pub const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
 
-/// The scopes that a client is to choose from. The finer ones are left out: a client may ask for all
-/// that stand here.
+/// The scopes that a client chooses from. The finer scopes are left out, because a client may ask
+/// for all scopes that are listed.
 const SCOPES: [Scope; 2] = [Scope::Read, Scope::Manage];
 
-/// A provider as a protected resource. Its identifier is the issuer's URL.
+/// A provider as a protected resource. The resource identifier is the URL of the issuer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProtectedResource<'a> {
     resource: &'a str,
@@ -27,7 +27,8 @@ pub struct ProtectedResource<'a> {
 }
 
 impl<'a> ProtectedResource<'a> {
-    /// `authorization_server` is the issuer of the access tokens that are taken.
+    /// Makes the document. `authorization_server` is the issuer of the access tokens that the
+    /// provider takes.
     pub fn of(issuer: &'a Issuer, authorization_server: &'a str) -> Self {
         Self {
             resource: issuer.as_str(),
@@ -47,8 +48,8 @@ pub struct AuthorizationServerMetadata<'a> {
     grant_types_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 2],
     scopes_supported: [Scope; 2],
-    /// RFC 8414 §2 requires it, and §3.2 would have it left out where it is empty: there is no
-    /// authorization endpoint that could respond. A reader that insists on it is served.
+    /// RFC 8414 §2 requires this member, and §3.2 says to omit it when it is empty. It is sent for
+    /// readers that insist on it, although there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
 }
 
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_says_how_its_own_tokens_are_had() {
+    fn the_metadata_of_the_authorization_server_says_how_to_get_tokens() {
         assert_eq!(
             serde_json::to_value(AuthorizationServerMetadata::of(&issuer())).expect("JSON"),
             json!({

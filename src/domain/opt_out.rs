@@ -1,5 +1,6 @@
-//! Whether an account takes part in RISC (RISC §2.8). An account that opted out is remembered; of the
-//! other states, "opt-in" and "opt-out-initiated", nothing follows for what is sent.
+//! The choice of an account to take part in RISC or not (RISC §2.8). The store remembers the
+//! accounts that opted out. The other states, "opt-in" and "opt-out-initiated", do not change which
+//! events are sent.
 
 use super::{
     event_type::EventType,
@@ -10,25 +11,26 @@ use super::{
     },
 };
 
-/// What an event of RISC has to do with the choice of its account, under all that names that.
+/// The effect of a RISC event on the choice of its account, or of that choice on the event. Each
+/// variant has the keys of all identifiers of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OptOut {
-    /// From this event on the account is opted out.
+    /// From this event on, the account is opted out.
     Begins(Vec<SubjectKey>),
-    /// From this event on it takes part again.
+    /// From this event on, the account takes part again.
     Ends(Vec<SubjectKey>),
     /// The event is not sent if one of these accounts is opted out.
     Respected(Vec<SubjectKey>),
 }
 
 impl OptOut {
-    /// `None` for an event that is sent either way and changes nothing: of another family, or about
-    /// a choice that is not made yet.
+    /// Returns `None` for an event that is sent in any case and changes no choice: an event of
+    /// another family, or one about a choice that is not final.
     pub fn of(event_type: &EventType, provider: &ProviderName, about: &Subject) -> Option<Self> {
         let name = event_type.risc_name()?;
         let keys = SubjectKeys::of_event(provider, about);
         match name {
-            // The only way out of "opt-out" is "opt-in" (RISC §2.8): neither of these changes it.
+            // RISC §2.8: only "opt-in" leaves the state "opt-out", so neither of these changes it.
             "opt-out-initiated" | "opt-out-cancelled" => None,
             "opt-out-effective" => Some(Self::Begins(keys.account())),
             "opt-in" => Some(Self::Ends(keys.account())),
@@ -61,7 +63,7 @@ mod tests {
         subject
     }
 
-    /// The keys of the account that this opts out.
+    /// Returns the keys of the account that this subject opts out.
     #[track_caller]
     fn account(subject: &[Value]) -> Vec<SubjectKey> {
         match of("risc:opt-out-effective", subject) {
@@ -72,7 +74,7 @@ mod tests {
 
     /// RISC-05 (RISC §2.8)
     #[test]
-    fn each_event_of_risc_has_its_part_and_no_other_has_any() {
+    fn each_risc_event_begins_ends_or_respects_an_opt_out() {
         let kim = [email("kim")];
         let keys = account(&kim);
         assert_eq!(of("risc:opt-in", &kim), Some(OptOut::Ends(keys.clone())));
@@ -91,7 +93,7 @@ mod tests {
         let (kim, k) = (account(&[email("kim")]), account(&[email("k")]));
         assert_eq!(account(&[email("kim"), email("k")]), [kim.clone(), k.clone()].concat());
         assert_eq!(account(&[complex(&[("user", email("kim"))])]), kim);
-        // Of a tenant's user alone, not of the user anywhere.
+        // The account is the tenant's user and not the user without a tenant.
         let in_tenant = complex(&[("user", email("kim")), ("tenant", email("t"))]);
         let in_tenant = [in_tenant];
         assert!(!account(&in_tenant).contains(&kim[0]));

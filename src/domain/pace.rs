@@ -1,4 +1,4 @@
-//! How often something may be asked for.
+//! A limit on how often something may be asked for.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Admits `per_second_max` requests in each second; an error is how long to wait for the next.
+    /// Admits up to `per_second_max` requests in each second. The error is the time to wait for the
+    /// next one.
     pub fn admit(&mut self, now: Timestamp, per_second_max: u32) -> Result<(), Duration> {
         let second = now.as_secs();
         if self.second != second {
@@ -32,14 +33,14 @@ mod tests {
 
     /// SUBJ-06
     #[test]
-    fn beyond_its_number_a_request_waits_for_the_next_second() {
+    fn a_request_beyond_the_limit_waits_for_the_next_second() {
         let at = Timestamp::from_millis;
         let mut pace = Pace::default();
         assert_eq!(pace.admit(at(5_000), 2), Ok(()));
         assert_eq!(pace.admit(at(5_100), 2), Ok(()));
         assert_eq!(pace.admit(at(5_400), 2), Err(Duration::from_millis(600)));
         assert_eq!(pace.admit(at(6_000), 2), Ok(()));
-        // A clock that was set back begins anew.
+        // A clock that was set back starts a new count.
         assert_eq!(pace.admit(at(4_000), 1), Ok(()));
     }
 }

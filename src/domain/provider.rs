@@ -11,79 +11,81 @@ use super::{
     subject::{InvalidSubject, SubjectId, format::SubjectFormat, list::DefaultSubjects},
 };
 
-/// What a provider promises and allows.
+/// The promises and limits of a provider.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Provider {
     pub name: ProviderName,
     pub issuer: Issuer,
-    /// What its streams may ask for (SSF §8.1.1 `events_supported`).
+    /// The event types that streams may ask for (SSF §8.1.1 `events_supported`).
     pub events_supported: Vec<EventType>,
-    /// Whether upstream may publish, and streams ask for, types that neither CAEP nor RISC define
+    /// Allows publishers to send, and streams to ask for, types that neither CAEP nor RISC define
     /// and that `events_supported` does not list.
     pub custom_event_types: bool,
-    /// What becomes of an event that is not what its type's definition says.
+    /// How the provider treats an event that breaks the definition of its type.
     pub event_checks: EventChecks,
-    /// Whether events keep to the CAEP interoperability profile as well.
+    /// Also checks events against the CAEP interoperability profile.
     pub interop: bool,
-    /// Whether a push endpoint may be plain http, for tests (RFC 8935 §2.1 asks for TLS).
+    /// Allows plain http for push endpoints, for tests (RFC 8935 §2.1 asks for TLS).
     pub insecure_endpoints: bool,
-    /// Whether push and poll may be asked for by their names of 2018 (RISC draft §5.2.1). They are
-    /// neither advertised nor shown.
+    /// Allows requests for push and poll by their names of 2018 (RISC draft §5.2.1). These names
+    /// are neither advertised nor shown.
     pub legacy_delivery_methods: bool,
-    /// The least time between two verification requests for one stream (SSF §8.1.1).
+    /// The shortest time between two verification requests for one stream (SSF §8.1.1).
     pub min_verification_interval: Duration,
-    /// The most streams that one Receiver may have (SSF §8.1.1.1: 409 beyond).
+    /// The largest number of streams of one Receiver (SSF §8.1.1.1: 409 beyond it).
     pub streams_per_receiver_max: usize,
-    /// How long a stream may go without a request of its Receiver before it is paused, in whole
-    /// seconds (SSF §8.1.1); `None` is for ever.
+    /// A stream is paused when its Receiver has made no request for this time, in whole seconds
+    /// (SSF §8.1.1). `None` switches this off.
     pub inactivity_timeout: Option<Duration>,
-    /// What its new streams get (SSF §7.1). A stream keeps what it began with.
+    /// The default subjects of new streams (SSF §7.1). A stream keeps the value that it was created
+    /// with.
     pub default_subjects: DefaultSubjects,
-    /// Which identifier the SETs of its new streams carry. A stream keeps what it began with, until
-    /// an operator changes it.
+    /// The identifier that the SETs of new streams carry. A stream keeps the value that it was
+    /// created with until an operator changes it.
     pub subject_format: SubjectFormat,
-    /// How long after its removal a subject is still on a stream (SSF §9.3).
+    /// How long a removed subject stays on a stream (SSF §9.3).
     pub subject_removal_grace: Duration,
-    /// The most subjects on one stream's list (SSF §8.1.3.2: 403 beyond).
+    /// The largest number of subjects on the list of one stream (SSF §8.1.3.2: 403 beyond it).
     pub subjects_per_stream_max: usize,
-    /// The most subjects that may be added to or removed from one stream in a second (SSF §8.1.3.2:
-    /// 429 beyond).
+    /// The largest number of subjects that may be added to or removed from one stream in a second
+    /// (SSF §8.1.3.2: 429 beyond it).
     pub subject_changes_per_second_max: u32,
-    /// Whether its events are recorded, so that it can be told what became of each.
+    /// Records events, so that an operator can ask what became of each one.
     pub event_ledger: bool,
 }
 
-/// How a provider takes what [`super::lint`] finds.
+/// How a provider treats the findings of [`super::lint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventChecks {
     /// An event that breaks a MUST is rejected.
     Strict,
-    /// Every event is delivered, and what was found is counted and logged.
+    /// Every event is delivered; findings are counted and logged.
     Lint,
-    /// Nothing is looked for.
+    /// Events are not checked.
     Off,
 }
 
-/// The longest `description` that is kept; a longer one is truncated, as SSF §8.1.1 allows.
+/// The longest `description` that is kept. A longer one is truncated, as SSF §8.1.1 allows.
 pub const DESCRIPTION_CHARS_MAX: usize = 255;
 
 impl Provider {
-    /// Whether upstream may publish an event of this type, were it not a known one.
+    /// Tells whether publishers may send this type even if no profile defines it.
     pub fn takes(&self, event_type: &EventType) -> bool {
         self.custom_event_types || self.events_supported.contains(event_type)
     }
 
-    /// Passes a subject whose formats it knows: those that are neither registered nor SSF's own are
-    /// known where the event types are taken that they were made for (SSF §3.4).
+    /// Lets a subject pass if the provider knows its formats. A format that is neither registered
+    /// nor defined by SSF is known if the provider takes an event type that the format was made for
+    /// (SSF §3.4).
     pub fn admit_subject(&self, subject: SubjectId) -> Result<SubjectId, InvalidSubject> {
         let Some((prefix, format)) = subject.made_for() else { return Ok(subject) };
         if EventType::of_family(prefix).any(|event_type| self.takes(&event_type)) {
             return Ok(subject);
         }
         let rule =
-            format!("`{format}` is for events of `{prefix}`, of which this provider lists none");
+            format!("`{format}` is for events of `{prefix}`, and this provider lists none of them");
         Err(InvalidSubject::of_format(rule))
     }
 

@@ -1,5 +1,8 @@
-//! What the specifications say of each event type, as tables: one file for each family, and here
-//! the words that they are written in. [`super::lint`] holds events to them.
+//! The definitions of event types as tables, one file for each family of types. [`super::lint`]
+//! compares events with them.
+//!
+//! A [`Family`] has the types of one specification. A [`Schema`] defines one type by its
+//! [`Member`]s. A [`ValueRule`] judges the value of a member.
 
 mod caep;
 mod oauth;
@@ -11,46 +14,46 @@ use serde_json::{Map, Value};
 
 use super::subject::SubjectId;
 
-/// All that is known.
+/// All families.
 pub const FAMILIES: [&Family; 5] =
     [&caep::FAMILY, &risc::FAMILY, &ssf::FAMILY, &oauth::FAMILY, &scim::FAMILY];
 
 /// The event types of one specification.
 #[derive(Debug)]
 pub struct Family {
-    /// What stands for `base` in a short name.
+    /// The text that replaces `base` in a short name.
     pub prefix: &'static str,
-    /// The URI of a type is this and its name.
+    /// The first part of each type's URI; the name of the type follows.
     pub base: &'static str,
     pub origin: FamilyOrigin,
-    /// Members that any of its types may have.
+    /// Members that every type of the family may have.
     pub common: &'static [Member],
     pub types: &'static [Schema],
 }
 
-/// Where a family stands in SSF.
+/// Who may issue and ask for the types of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FamilyOrigin {
-    /// CAEP and RISC: taken and offered by every provider.
+    /// CAEP and RISC. Every provider takes and offers them.
     Profile,
-    /// SSF's own: the Transmitter alone issues them (SSF §8.1.4, §8.1.5).
+    /// The control events of SSF. Only the Transmitter issues them (SSF §8.1.4, §8.1.5).
     Control,
-    /// Made elsewhere: for providers that list them.
+    /// Types that were defined outside SSF, for providers that list them.
     Elsewhere,
 }
 
-/// One event type.
+/// The definition of one event type.
 #[derive(Debug)]
 pub struct Schema {
     pub name: &'static str,
-    /// Where it is defined.
+    /// The section of the specification that defines the type.
     pub section: &'static str,
-    /// The formats that its subject may have; empty stands for any.
+    /// The formats that the subject may have. An empty list allows every format.
     pub subjects: &'static [&'static str],
     pub members: &'static [Member],
-    /// The short name of the type that new Transmitters use instead.
+    /// The short name of the type that new Transmitters send instead of this one.
     pub replaced_by: Option<&'static str>,
-    /// The section that makes it a use case of the CAEP interoperability profile.
+    /// The section of the CAEP interoperability profile that has the type as a use case.
     pub interop: Option<&'static str>,
 }
 
@@ -60,9 +63,9 @@ pub struct Member {
     pub name: &'static str,
     pub presence: Presence,
     pub rule: ValueRule,
-    /// Whether `rule` is no more than advice.
+    /// The rule is only advice.
     pub advised: bool,
-    /// Where it is defined, if that is not the section of its type.
+    /// The section that defines the member, if it is not the section of the type.
     pub section: Option<&'static str>,
 }
 
@@ -70,41 +73,41 @@ pub struct Member {
 pub enum Presence {
     Required,
     Recommended,
-    /// Recommended where the other member is there.
+    /// Recommended if the other member is present.
     RecommendedWith(&'static str),
     Optional,
 }
 
-/// What a value has to be.
+/// The rule that a value follows.
 #[derive(Debug, Clone, Copy)]
 pub enum ValueRule {
     Text,
-    /// A time: a number of seconds since 1970.
+    /// A time in seconds since 1970.
     Seconds,
-    /// A closed list.
+    /// One value of a closed list.
     OneOf(&'static [&'static str]),
-    /// An open list: other values are for those who agreed on them.
+    /// One value of an open list. Parties may agree on other values.
     Known(&'static [&'static str]),
     ArrayOfStrings,
-    /// Language tags (BCP 47) and a text in each, one at least.
+    /// At least one text, each under a language tag (BCP 47).
     Reasons,
     NonEmptyObject,
     Subject,
 }
 
-/// What a value is, seen from its rule.
+/// The judgement of a value by its rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conformity {
     Holds,
-    /// Allowed, and hardly meant.
+    /// Allowed, but probably a mistake.
     Doubtful,
     Broken,
 }
 
-/// A time beyond this is one in milliseconds: as seconds it lies three thousand years ahead.
+/// A greater number is taken for milliseconds, because as seconds it is three thousand years ahead.
 const SECONDS_MAX: f64 = 1e11;
 
-/// The definition of a type, found by its URI.
+/// Looks up the definition of a type by its URI.
 pub fn find(uri: &str) -> Option<(&'static Family, &'static Schema)> {
     FAMILIES.into_iter().find_map(|family| {
         let schema = family.of_name(uri.strip_prefix(family.base)?)?;
@@ -193,8 +196,8 @@ impl ValueRule {
         }
     }
 
-    /// What follows "must" or "should". It speaks of the rule and never of the value, so that it
-    /// may be logged.
+    /// Returns the text that follows "must" or "should". It describes the rule and never repeats
+    /// the value, so that it can be logged.
     pub fn demand(self) -> String {
         let listed = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -222,7 +225,7 @@ fn are_reasons(members: &Map<String, Value>) -> bool {
         && members.iter().all(|(tag, text)| is_language_tag(tag) && text.is_string())
 }
 
-/// BCP 47 in outline: subtags of letters and digits, joined by `-`.
+/// Checks the outline of BCP 47: subtags of letters and digits, joined by `-`.
 fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let language = subtags.next().unwrap_or_default();
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_tells_what_holds_from_what_does_not() {
+    fn each_rule_accepts_and_refuses_the_right_values() {
         use Conformity::*;
         check(ValueRule::Text, Holds, &[json!("x")]);
         check(ValueRule::Text, Doubtful, &[json!("")]);

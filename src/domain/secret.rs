@@ -1,9 +1,9 @@
-//! Text that must not be seen.
+//! Text that must not be printed.
 
 use std::fmt;
 
 /// A secret, such as the `authorization_header` of a push stream (SSF §6.1.1). It prints as
-/// `[redacted]`, so that it can stand in a struct that is logged.
+/// `[redacted]`, so that a struct that contains it can be logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -12,7 +12,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself: for the wire and for the store, never for a log.
+    /// Returns the secret itself, for the wire and for the store, never for a log.
     pub fn expose(&self) -> &str {
         &self.0
     }

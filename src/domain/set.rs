@@ -1,4 +1,4 @@
-//! A SET before it is signed.
+//! SETs before they are signed: their claims, and the identifiers derived from the event's origin.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ use super::{
     time::Timestamp,
 };
 
-/// The claims of one SET (RFC 8417 §2.2). There is no way to give it `sub` or `exp` (SSF §4.1), nor
-/// more than one event (SSF §4.2.1).
+/// The claims of one SET (RFC 8417 §2.2). It has no field for `sub` or `exp` (SSF §4.1) and none
+/// for a second event (SSF §4.2.1).
 #[derive(Debug, Serialize)]
 pub struct SetClaims<'a> {
     pub iss: &'a Issuer,
-    /// When the SET was issued, in whole seconds and never in the future.
+    /// The time of issue, in whole seconds and never in the future.
     #[serde(serialize_with = "whole_seconds")]
     pub iat: Timestamp,
     pub jti: &'a Jti,
@@ -34,7 +34,7 @@ pub struct SetClaims<'a> {
     pub events: EventsClaim<'a>,
 }
 
-/// The `events` claim: the type's URI and its payload.
+/// The `events` claim: the URI of one type and its payload.
 #[derive(Debug)]
 pub struct EventsClaim<'a> {
     pub event_type: &'a EventType,
@@ -42,7 +42,7 @@ pub struct EventsClaim<'a> {
 }
 
 impl SetClaims<'_> {
-    /// The JSON text that is stored, signed and sent, the same in every transmission.
+    /// Writes the JSON text that is stored, signed and sent. It is the same in every transmission.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("claims are strings, numbers and JSON values")
     }
@@ -67,7 +67,7 @@ impl Serialize for EventsClaim<'_> {
     }
 }
 
-/// What the claims of a SET say of its event.
+/// The event type and the subject of a SET, read from its claims.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClaimsHead {
     pub event_type: Option<EventType>,
@@ -75,7 +75,7 @@ pub struct ClaimsHead {
 }
 
 impl ClaimsHead {
-    /// `None` if these are no claims of ours.
+    /// Reads the claims of one of our SETs. Returns `None` for any other text.
     pub fn of(claims: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Head {
@@ -91,9 +91,10 @@ impl ClaimsHead {
     }
 }
 
-/// The claims of a SET as those of another about the same event: a new `jti`, and an `iat` that says
-/// when that one was issued (RFC 8417 §2.2). All else stays, `txn` above all, by which a Receiver
-/// knows what has the same cause (RFC 8417 §2.2). `None` if these are no claims of ours.
+/// Copies the claims of a SET for another SET about the same event. The copy has a new `jti`, and
+/// an `iat` with its own time of issue (RFC 8417 §2.2). All other claims stay, `txn` among them, by
+/// which a Receiver finds events with the same cause. Returns `None` if the text is not the claims
+/// of one of our SETs.
 pub fn reissued(claims: &str, jti: &Jti, iat: Timestamp) -> Option<String> {
     let mut claims: BTreeMap<&str, &RawValue> = serde_json::from_str(claims).ok()?;
     let (jti, iat) = (to_raw_value(jti).ok()?, to_raw_value(&iat.as_secs()).ok()?);
@@ -102,32 +103,34 @@ pub fn reissued(claims: &str, jti: &Jti, iat: Timestamp) -> Option<String> {
     serde_json::to_string(&claims).ok()
 }
 
-/// What makes an event one and the same, however often it is read: the place it was read from, or
-/// a number drawn for it. All its identifiers derive from this.
+/// Identifies one event however often it is read. It comes from the place where the event was read,
+/// or from a random number. All identifiers of the event derive from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     id: Uuid,
     place: Option<String>,
 }
 
-/// Fixed for good: another value would give other `jti`s to events that are read again.
+/// This value must never change, because the `jti` of an event that is read again would change with
+/// it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8f2b_61f4_7c0d_4d53_9f0e_5a1c_3e77_b1d6);
 
 impl Origin {
-    /// `place` is unique within the provider, such as partition and entry id of a Redis stream; `at`
-    /// is its time, the same whenever it is read.
+    /// Makes the origin of an event that can be read again. `place` is unique within the provider,
+    /// for example the partition and the entry id of a Redis stream. `at` is the time of the event
+    /// and must be the same at each reading.
     pub fn of_place(provider: &ProviderName, place: &str, at: Timestamp) -> Self {
-        // A provider's name has no slash, so no two pairs give the same text.
+        // The name of a provider has no slash, so two different pairs never give the same text.
         let id = Uuid::new_v5(&NAMESPACE, format!("{provider}/{place}").as_bytes());
         Self { id: with_time_prefix(time(at), id), place: Some(place.to_owned()) }
     }
 
-    /// Of an event that has no place to be read from again; `drawn` is random.
+    /// Makes the origin of an event that has no place to be read from again. `drawn` is random.
     pub fn drawn(drawn: Uuid, at: Timestamp) -> Self {
         Self { id: with_time_prefix(time(at), drawn), place: None }
     }
 
-    /// As it was recorded.
+    /// Restores an origin that was recorded.
     pub fn recorded(id: Uuid, place: Option<String>) -> Self {
         Self { id, place }
     }
@@ -136,31 +139,32 @@ impl Origin {
         self.id
     }
 
-    /// Where the event was read from; `None` if it was brought.
+    /// Returns the place where the event was read, or `None` if a publisher sent it over HTTP.
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
     }
 
-    /// One event becomes exactly one SET per stream: whoever reads it again derives the same `jti`.
+    /// Derives the `jti` of this event's SET for one stream. Each event has exactly one SET for
+    /// each stream, because every reader derives the same `jti`.
     pub fn jti(&self, stream: &StreamId) -> Jti {
         derived(&self.id, stream.as_str())
     }
 
-    /// The `txn` of an event whose publisher gave none (SSF §4.1.9).
+    /// Returns the `txn` of an event whose publisher gave none (SSF §4.1.9).
     pub fn txn(&self) -> String {
         self.id.simple().to_string()
     }
 }
 
-/// The `jti` of the SET that repeats another one in one replay: whoever repeats that replay derives
-/// the same.
+/// Derives the `jti` of the SET that repeats another one in a replay. Running the same replay again
+/// gives the same `jti`.
 pub fn repeated_jti(replay: &Uuid, stream: &StreamId, jti: &Jti) -> Jti {
-    // Neither has a slash.
+    // Neither part contains a slash.
     derived(replay, &format!("{stream}/{jti}"))
 }
 
-/// It begins as what it is derived from: `jti`s of events that come together lie together in an
-/// index, which is then written at its end and not all over.
+/// Derives an id that keeps the time prefix of `from`. The `jti`s of events that arrive together
+/// are therefore neighbours in an index, so new entries are written at the end of the index.
 fn derived(from: &Uuid, name: &str) -> Jti {
     let id = Uuid::new_v5(from, name.as_bytes());
     let [prefix @ .., _, _, _, _, _, _, _, _, _, _] = from.into_bytes();
@@ -168,7 +172,7 @@ fn derived(from: &Uuid, name: &str) -> Jti {
     id.simple().to_string().parse().expect("hexadecimal digits are a valid jti")
 }
 
-/// The bytes of an id that stand for its time, as in RFC 9562 §5.7: ids then sort by it.
+/// The bytes of an id that encode its time, as in RFC 9562 §5.7. Ids sort by time because of them.
 type TimePrefix = [u8; 6];
 
 fn time(at: Timestamp) -> TimePrefix {
@@ -176,7 +180,7 @@ fn time(at: Timestamp) -> TimePrefix {
     millis
 }
 
-/// RFC 9562 §5.8: what the other bytes are is our own matter.
+/// Sets the first bytes of an id. RFC 9562 §5.8 leaves the meaning of the other bytes to us.
 fn with_time_prefix(prefix: TimePrefix, id: Uuid) -> Uuid {
     let mut bytes = id.into_bytes();
     bytes[..prefix.len()].copy_from_slice(&prefix);
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_tell_of_their_event() {
+    fn claims_give_the_type_and_subject_of_their_event() {
         let claims = r#"{"events":{"urn:x:y":{"sub_id":1}},"sub_id":{"format":"opaque","id":"a"}}"#;
         let head = ClaimsHead::of(claims).expect("claims");
         assert_eq!(head.event_type.expect("a type").as_str(), "urn:x:y");
@@ -273,7 +277,7 @@ mod tests {
         assert_ne!(of(1), of(2));
     }
 
-    /// Members with any value that JSON has; numbers as far as 64 bits go.
+    /// Members with any JSON value, and with numbers of up to 64 bits.
     fn any_payload() -> impl Strategy<Value = Map<String, Value>> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -293,9 +297,9 @@ mod tests {
     }
 
     proptest! {
-        /// From the text that upstream publishes to the text that is signed.
+        /// From the published text to the text that is signed.
         #[test]
-        fn a_set_says_what_was_published(
+        fn a_set_carries_what_was_published(
             payload in any_payload(),
             subject in any_subject(),
             txn in ".{1,60}",

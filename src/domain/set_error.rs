@@ -1,6 +1,6 @@
-//! What a Receiver says of a SET that it refuses.
+//! The reasons that Receivers give when they refuse a SET.
 
-/// The `err` codes that RFC 8935 §2.4 registers and SSF §11 adds. The registry is open, so any
+/// The `err` codes that RFC 8935 §2.4 registers and that SSF §11 adds. The registry is open, so any
 /// other code is [`ErrCode::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrCode {
@@ -30,18 +30,19 @@ impl ErrCode {
         known.map_or(Self::Other, |(_, code)| *code)
     }
 
-    /// The registered name; one word for all others, so that a label has few values.
+    /// Returns the registered name, or one word for all other codes, so that the label has few
+    /// values.
     pub fn as_str(self) -> &'static str {
         let known = Self::REGISTERED.iter().find(|(_, code)| *code == self);
         known.map_or("other", |(name, _)| *name)
     }
 }
 
-/// The longest part of a Receiver's `err` and `description` that is kept, in characters.
+/// The number of characters that are kept of a Receiver's `err` and `description`.
 pub const EXCERPT_CHARS_MAX: usize = 256;
 
-/// A refusal: `{"err": …, "description": …}` (RFC 8935 §2.3, RFC 8936 §2.6). Both texts are a
-/// stranger's, and cut to [`EXCERPT_CHARS_MAX`].
+/// A refusal: `{"err": …, "description": …}` (RFC 8935 §2.3, RFC 8936 §2.6). Both texts come from
+/// outside and are truncated to [`EXCERPT_CHARS_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetError {
     pub code: ErrCode,
@@ -54,14 +55,16 @@ impl SetError {
         Self { code: ErrCode::parse(err), err: excerpt(err), description: excerpt(description) }
     }
 
-    /// Whether the SET's signature was refused rather than what it says: it may be good once it is
-    /// signed with the current key. The second code is of drafts, and Receivers still send it.
+    /// Tells whether the Receiver refused the signature and not the content, so that it may accept
+    /// the SET when it is signed with the current key. The second code appears only in drafts, but
+    /// Receivers still send it.
     pub fn blames_key(&self) -> bool {
         self.code == ErrCode::InvalidKey || self.err == "jws_signature_failed"
     }
 }
 
-/// The head of a stranger's text, without what would disturb a terminal or a log line.
+/// Returns the beginning of a text from outside, without control characters, which could disturb a
+/// terminal or a log line.
 pub fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(EXCERPT_CHARS_MAX).collect()
 }
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_text_is_cut() {
+    fn a_text_from_outside_is_truncated() {
         assert_eq!(SetError::new("x", &"y".repeat(10_000)).description.len(), EXCERPT_CHARS_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a stream delivers, and how its Receiver learns of a change (SSF §8.1.2, §8.1.5).
+//! The status of a stream, and whether its Receiver is told of a change (SSF §8.1.2, §8.1.5).
 
 use serde_json::{Map, Value};
 
@@ -6,27 +6,27 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamStatus {
     Enabled,
-    /// Holds its SETs and delivers them once enabled again.
+    /// The stream keeps its SETs and delivers them when it is enabled again.
     Paused,
-    /// Takes no SETs; what it had is discarded.
+    /// The stream takes no SETs, and SETs that it had are discarded.
     Disabled,
 }
 
-/// Who changes a status.
+/// The party that changes a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Initiator {
-    /// By the status endpoint (SSF §8.1.2.2).
+    /// The Receiver, through the status endpoint (SSF §8.1.2.2).
     Receiver,
-    /// An operator, or the daemon by itself.
+    /// An operator, or the daemon itself.
     Transmitter,
 }
 
-/// Whether a change of status is announced by a stream-updated event. An announcement of an earlier
-/// change that is still on its way gives way to the change: it is not true any more.
+/// Tells whether a stream-updated event announces a change of status. If the announcement of an
+/// earlier change is still unsettled, the new change withdraws it, because it is no longer true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Announce {
     Never,
-    /// Only in place of one that is still on its way.
+    /// Only if the change withdraws an earlier announcement.
     Instead,
     Always,
 }
@@ -34,7 +34,7 @@ pub enum Announce {
 impl StreamStatus {
     const ALL: [Self; 3] = [Self::Enabled, Self::Paused, Self::Disabled];
 
-    /// Whether a change to this status discards the SETs that wait (SSF §8.1.2.1).
+    /// Tells whether a change to this status discards the unsettled SETs (SSF §8.1.2.1).
     pub fn discards(self) -> bool {
         match self {
             Self::Disabled => true,
@@ -42,17 +42,18 @@ impl StreamStatus {
         }
     }
 
-    /// Whether a change from this status is announced (SSF §8.1.5).
+    /// Tells whether a change from this status to another one is announced (SSF §8.1.5).
     pub fn announced(self, to: Self, by: Initiator) -> Announce {
         use {Announce::*, Initiator::*, StreamStatus::*};
         match (self, to, by) {
-            // It asked for the change, and so it knows.
+            // The Receiver asked for the change and knows its result from the response.
             (_, _, Receiver) => Never,
             (Enabled, Paused | Disabled, Transmitter)
             | (Paused | Disabled, Enabled, Transmitter) => Always,
-            // The stream goes on as it does. SSF §8.1.2 wants paused ↔ disabled announced,
-            // §8.1.2.1 forbids sending meanwhile: we are silent. But what the Receiver has not
-            // heard yet, it hears as it now is.
+            // Whether the stream delivers does not change here. SSF §8.1.2 asks for an announcement
+            // of a change between paused and disabled, but §8.1.2.1 forbids to send while the
+            // stream is not enabled. So nothing is sent, unless an earlier announcement is
+            // unsettled: the Receiver then gets the current status in its place.
             (Enabled, Enabled, Transmitter)
             | (Paused | Disabled, Paused | Disabled, Transmitter) => Instead,
         }

@@ -26,51 +26,55 @@ const EVENT_TEXT_LENGTH_MAX: usize = 512;
 const ENDPOINT_LENGTH_MAX: usize = 2048;
 const AUTHORIZATION_LENGTH_MAX: usize = 8192;
 
-/// One stream, with all that is kept of it.
+/// The configuration and the status of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamConfig {
     pub id: StreamId,
     pub provider: ProviderName,
     pub receiver: ReceiverId,
-    /// Cannot be changed once the stream stands (SSF §8.1.1).
+    /// Fixed when the stream is created (SSF §8.1.1).
     pub audience: Audience,
-    /// As the Receiver gave it, values unknown to us included; `None` when it gave none.
+    /// The Receiver's own list, with values that we do not know. `None` if the Receiver gave none.
     pub events_requested: Option<Vec<String>>,
     pub delivery: Delivery,
     pub description: Option<String>,
-    /// Cannot be changed once the stream stands: its list of subjects has a meaning by it.
+    /// Fixed when the stream is created, because the stream's list of subjects depends on it.
     pub default_subjects: DefaultSubjects,
-    /// Which identifier its SETs carry; the provider's at its creation, and then the operator's.
+    /// The identifier that SETs carry. The provider sets it at creation, and an operator may change
+    /// it.
     pub subject_format: SubjectFormat,
     pub status: StreamStatus,
-    /// Why the stream has its status.
+    /// The reason for the current status.
     pub reason: Option<String>,
-    /// Grows by one with each change; a change made from an older version is refused.
+    /// Rises by one with each change. The store refuses a change that was made from an older
+    /// version.
     pub version: u64,
     pub created_at: Timestamp,
 }
 
-/// How SETs get across (SSF §6.1).
+/// The method by which SETs are delivered (SSF §6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     Push(PushEndpoint),
     Poll,
 }
 
-/// Where a push stream's SETs go.
+/// The address to which the SETs of a push stream are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushEndpoint {
-    /// As the Receiver wrote it, and is shown it: what parsing makes of it may look different.
+    /// The text that the Receiver gave. It is shown to the Receiver, because the parsed form may
+    /// look different.
     given: String,
-    /// Invariant: https, or http where the provider allows it; a host, no user, no fragment.
+    /// Invariant: https, or http if the provider allows it; with a host and without user or
+    /// fragment.
     url: Url,
-    /// The value of `Authorization` on every push, verbatim (SSF §6.1.1).
+    /// The value of `Authorization` on every push, unchanged (SSF §6.1.1).
     ///
-    /// Invariant: visible ASCII and spaces only, so that it cannot add a header of its own.
+    /// Invariant: only visible ASCII and spaces, so that the value cannot add another header.
     authorization_header: Option<Secret>,
 }
 
-/// What a Receiver may say of a stream: the members of a create, PATCH or PUT body.
+/// The members that a Receiver may set in the body of a create, PATCH or PUT request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceiverMembers {
     pub events_requested: Option<Vec<String>>,
@@ -104,7 +108,7 @@ impl PushEndpoint {
             Ok(url) => url,
             Err(error) => return invalid(MEMBER, format!("must be an https URL: {error}")),
         };
-        // The parser would pass over it.
+        // The parser would ignore white space and control characters.
         if endpoint_url.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return invalid(MEMBER, "must be an https URL without white space");
         }
@@ -142,7 +146,7 @@ impl PushEndpoint {
         &self.url
     }
 
-    /// Scheme, host and port: who is meant by "the endpoint's host".
+    /// Returns scheme, host and port. Limits for a host apply to this value.
     pub fn origin(&self) -> Arc<str> {
         self.url.origin().ascii_serialization().into()
     }
@@ -153,8 +157,8 @@ impl PushEndpoint {
 }
 
 impl ReceiverMembers {
-    /// Brings the members into bounds: a list too long is refused, a description is truncated
-    /// (SSF §8.1.1).
+    /// Applies the limits: refuses a list that is too long, and truncates the description (SSF
+    /// §8.1.1).
     pub fn bounded(mut self) -> Result<Self, InvalidMember> {
         if let Some(requested) = &self.events_requested {
             let short = requested.iter().all(|uri| uri.len() <= EVENT_TEXT_LENGTH_MAX);
@@ -175,7 +179,7 @@ impl ReceiverMembers {
 }
 
 impl StreamConfig {
-    /// PATCH: what is given is set, what is absent stays (SSF §8.1.1.3).
+    /// Applies a PATCH: sets the members that are given and keeps the others (SSF §8.1.1.3).
     #[must_use]
     pub fn patched(&self, given: ReceiverMembers) -> Self {
         Self {
@@ -186,7 +190,8 @@ impl StreamConfig {
         }
     }
 
-    /// PUT: what is absent is deleted, and delivery is by poll again (SSF §8.1.1.4).
+    /// Applies a PUT: deletes the members that are absent. Without `delivery` the method becomes
+    /// poll (SSF §8.1.1.4).
     #[must_use]
     pub fn replaced(&self, given: ReceiverMembers) -> Self {
         Self {
@@ -211,8 +216,9 @@ impl StreamConfig {
         Self { version: self.version + 1, ..self.clone() }
     }
 
-    /// What the Transmitter can send on this stream (SSF §8.1.1): what its provider offers, and,
-    /// where that carries types of any kind, what the Receiver asks for beyond it.
+    /// Returns the types that the Transmitter can send on this stream (SSF §8.1.1): the types that
+    /// the provider offers and, if the provider takes custom types, the other types that the
+    /// Receiver asks for.
     pub fn events_supported(&self, provider: &Provider) -> Vec<EventType> {
         let requested = self.events_requested.as_deref().unwrap_or_default();
         let custom = requested.iter().filter(|_| provider.custom_event_types);
@@ -226,8 +232,9 @@ impl StreamConfig {
         supported
     }
 
-    /// What will come on this stream beside control events: requested and supported, in the
-    /// provider's order. A stream that requested nothing gets nothing (SSF §8.1.1).
+    /// Returns the types of the events that this stream gets besides control events: types that are
+    /// requested and supported, in the provider's order. A stream that requested nothing gets
+    /// nothing (SSF §8.1.1).
     pub fn events_delivered(&self, provider: &Provider) -> Vec<EventType> {
         let requested = self.events_requested.as_deref().unwrap_or_default();
         let mut delivered = self.events_supported(provider);
@@ -235,7 +242,7 @@ impl StreamConfig {
         delivered
     }
 
-    /// Where the daemon itself carries this stream's SETs, if it does.
+    /// Returns the push endpoint, or `None` for a poll stream.
     pub fn endpoint(&self) -> Option<&PushEndpoint> {
         match &self.delivery {
             Delivery::Push(endpoint) => Some(endpoint),
@@ -246,7 +253,7 @@ impl StreamConfig {
 
 #[cfg(test)]
 impl StreamConfig {
-    /// An enabled poll stream of the provider `acme`.
+    /// Returns an enabled poll stream of the provider `acme`.
     pub(crate) fn example(id: &str) -> Self {
         Self {
             id: id.parse().expect("a valid id"),

@@ -1,4 +1,9 @@
-//! Whom or what an event is about (RFC 9493, SSF §3).
+//! The user, device, session or other party that an event is about (RFC 9493, SSF §3).
+//!
+//! [`SubjectId`] is one identifier, and [`Subject`] is all identifiers by which an event names its
+//! subject. [`format`] chooses the identifier that a SET carries. [`list`] is the list of subjects
+//! of a stream. Subjects match by the rule in `matching`; [`keys`] finds the same matches by
+//! look-up, and only saves comparisons.
 
 pub mod format;
 mod forms;
@@ -21,18 +26,18 @@ pub use self::forms::{FURTHER_MAX, Subject};
 
 /// A subject identifier: simple (RFC 9493 §3.2, SSF §3.5) or complex (SSF §3.3).
 ///
-/// Invariant: an object whose `format` is known and that has exactly the members of its format,
-/// none of them null or empty.
+/// Invariant: an object with a known `format` and with exactly the members of that format, none of
+/// them null or empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct SubjectId(Value);
 
-/// The members of a simple format and the rule that each value follows.
+/// A simple format: its members and the rule for the value of each.
 struct Format {
     name: &'static str,
     members: &'static [(&'static str, MemberRule)],
-    /// The prefix of the event types that it was made for, if it is neither registered nor SSF's own:
-    /// it is for those who agreed on it (SSF §3.4).
+    /// The prefix of the event types that the format was made for, if the format is neither
+    /// registered nor defined by SSF. Only parties that agreed on such a format use it (SSF §3.4).
     made_for: Option<&'static str>,
 }
 
@@ -86,17 +91,17 @@ const FORMATS: [Format; 13] = [
     },
 ];
 
-/// The format of a subject that is made of several (SSF §3.3).
+/// The format of a subject that consists of several identifiers (SSF §3.3).
 const COMPLEX: &str = "complex";
 
 /// The format of several identifiers of one subject (RFC 9493 §3.2.8).
 const ALIASES: &str = "aliases";
 
-/// The most identifiers that `aliases`, the most addresses that `ip-addresses`, and the most
-/// members that a complex subject may have.
+/// The largest number of identifiers in `aliases`, of addresses in `ip-addresses`, and of members
+/// in a complex subject.
 const PARTS_MAX: usize = 64;
 
-/// An identifier that breaks a rule, with the member it concerns.
+/// An identifier that breaks a rule, and the member that breaks it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{member}` {rule}")]
 pub struct InvalidSubject {
@@ -105,7 +110,7 @@ pub struct InvalidSubject {
 }
 
 impl InvalidSubject {
-    /// Of a format that is not taken.
+    /// Makes the error for a format that the provider does not take.
     pub(super) fn of_format(rule: String) -> Self {
         Self { member: "format".to_owned(), rule }
     }
@@ -116,12 +121,13 @@ fn invalid<T>(member: &str, rule: impl Into<String>) -> Result<T, InvalidSubject
 }
 
 impl SubjectId {
-    /// The stream's own subject, of its control events (SSF §8.1.4.1, §8.1.5).
+    /// Returns the subject of a stream's control events, which is the stream itself (SSF §8.1.4.1,
+    /// §8.1.5).
     pub fn of_stream(id: &super::id::StreamId) -> Self {
         Self(serde_json::json!({"format": "opaque", "id": id.as_str()}))
     }
 
-    /// The stream that this may be the own subject of, if there is one with this id.
+    /// Returns the stream that this identifier would name, if a stream with that id exists.
     pub fn stream(&self) -> Option<super::id::StreamId> {
         self.0.get("id").filter(|_| self.format() == "opaque")?.as_str()?.parse().ok()
     }
@@ -130,13 +136,13 @@ impl SubjectId {
         format_of(&self.0)
     }
 
-    /// The prefix of the event types that one of its formats was made for, and that format, if it is
-    /// not for every Receiver (SSF §3.4).
+    /// Returns a format in this identifier that is not for every Receiver, together with the prefix
+    /// of the event types that the format was made for (SSF §3.4).
     pub fn made_for(&self) -> Option<(&'static str, &'static str)> {
         made_for(&self.0)
     }
 
-    /// The same text for the same identifier, whatever the order of its members.
+    /// Returns the same text for equal identifiers, whatever the order of their members.
     pub fn canonical(&self) -> String {
         let mut text = String::new();
         write_sorted(&self.0, &mut text);
@@ -159,7 +165,7 @@ fn made_for(identifier: &Value) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// `serde_json` may keep members in the order they came, so order is made here.
+/// Sorts the members here, because `serde_json` may keep the order in which they came.
 fn write_sorted(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => {
@@ -283,7 +289,7 @@ fn check_member(member: &str, value: &Value, rule: MemberRule) -> Result<(), Inv
     if valid { Ok(()) } else { invalid(member, rule) }
 }
 
-/// An addr-spec in outline: mailbox names are the Receiver's to judge (RFC 9493 §3.2.2).
+/// Checks the outline of an addr-spec. Only the Receiver can judge mailbox names (RFC 9493 §3.2.2).
 fn is_email(text: &str) -> bool {
     let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
     let parts = text.rsplit_once('@');
@@ -414,7 +420,7 @@ mod tests {
     }
 
     proptest! {
-        /// SID-01: what is parsed prints back the same.
+        /// SID-01: an identifier prints the JSON that it was parsed from.
         #[test]
         fn an_identifier_prints_back_as_it_was(subject in any_subject()) {
             let text = serde_json::to_string(&subject).expect("a subject is JSON");

@@ -1,4 +1,4 @@
-//! Points in time, as numbers that go into a store and onto the wire.
+//! Points in time, as numbers for the store and for the wire.
 
 use std::{
     fmt,
@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Read from [`crate::clock`] at the edge and handed down
-/// as an argument.
+/// Milliseconds since 1970-01-01T00:00:00Z. The edge reads it from [`crate::clock`] and passes it
+/// down as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -22,12 +22,14 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole seconds, rounded down: an `iat` must never lie in the future (RFC 8417 §2.2).
+    /// Returns whole seconds, rounded down, because an `iat` must never lie in the future (RFC 8417
+    /// §2.2).
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// How long after `earlier` this is; zero if it is not after, as when a clock was set back.
+    /// Returns the time since `earlier`, or zero if `earlier` is later, as after a clock was set
+    /// back.
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
         Duration::from_millis(u64::try_from(millis).unwrap_or(0))

@@ -1,4 +1,4 @@
-//! The event that shows a stream to work (SSF §8.1.4).
+//! The verification event, which shows that a stream works (SSF §8.1.4).
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use serde_json::{Map, Value};
 
 use super::time::Timestamp;
 
-/// The longest `state` that is taken, in bytes.
+/// The longest `state` that a Receiver may send, in bytes.
 pub const STATE_LENGTH_MAX: usize = 1024;
 
-/// The payload of a verification event: an exact echo of the `state` that was asked with, and no
-/// such member where none was (SSF §8.1.4.1).
+/// Makes the payload of a verification event. It repeats the `state` of the request exactly, and
+/// has no `state` if the request had none (SSF §8.1.4.1).
 pub fn payload(state: Option<&str>) -> Map<String, Value> {
     state.map(|state| ("state".to_owned(), Value::from(state))).into_iter().collect()
 }
 
-/// An interval as it is shown and told: in whole seconds, and rounded up, so that a Receiver that
-/// keeps to them is never too soon.
+/// Returns an interval in whole seconds for a configuration or a response. It is rounded up, so
+/// that a Receiver that keeps the interval is never too early.
 pub fn whole_secs(interval: Duration) -> u64 {
     interval.as_secs() + u64::from(0 < interval.subsec_nanos())
 }
 
-/// How long a Receiver that asks now has to wait, if it asks sooner than
-/// `min_verification_interval` after its last request (SSF §8.1.1). Never before its first.
+/// Returns how long a Receiver must wait that asks again before `min_verification_interval` is over
+/// (SSF §8.1.1). The first request never waits.
 pub fn wait_before(
     last: Option<Timestamp>,
     now: Timestamp,

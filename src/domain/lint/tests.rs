@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Findings as `MUST member`, of an event about an e-mail address.
+/// Returns findings such as `MUST member` for an event about an e-mail address.
 fn found(event_type: &str, payload: Value, provider: &Provider) -> Vec<String> {
     let subject = json!({"format": "email", "email": "kim@example.com"});
     found_about(subject, event_type, payload, provider)
@@ -26,7 +26,7 @@ fn event(subject: Value, event_type: &str, payload: Value) -> Event {
     Event::from_json(json, &anything).expect("a valid envelope")
 }
 
-/// The payload is as its definition says, and with each change to it is no more.
+/// Checks that the payload is valid, and that each change of it has the expected findings.
 #[track_caller]
 fn check(event_type: &str, valid: Value, changes: &[(Value, &[&str])]) {
     let provider = Provider::example();
@@ -35,7 +35,7 @@ fn check(event_type: &str, valid: Value, changes: &[(Value, &[&str])]) {
         let mut payload = valid.clone();
         for (name, value) in change.as_object().expect("members") {
             let members = payload.as_object_mut().expect("members");
-            // What nobody may have stands for absence, as null is a value to be judged.
+            // This value stands for absence, because null is itself a value to judge.
             if value == "(absent)" {
                 members.remove(name);
             } else {
@@ -48,7 +48,7 @@ fn check(event_type: &str, valid: Value, changes: &[(Value, &[&str])]) {
 
 /// CAEP-02, CAEP-03, CAEP-04 (CAEP §2).
 #[test]
-fn members_that_all_of_caep_has_are_held_to_their_types() {
+fn the_common_members_of_caep_are_checked() {
     check("caep:session-revoked", json!({}), &[]);
     let all = json!({
         "event_timestamp": 1_775_000_099, "initiating_entity": "policy",
@@ -72,7 +72,7 @@ fn members_that_all_of_caep_has_are_held_to_their_types() {
 
 /// CAEP-05 (CAEP §3.2).
 #[test]
-fn changed_claims_are_named() {
+fn a_token_claims_change_names_its_claims() {
     check(
         "caep:token-claims-change",
         json!({"claims": {"role": "viewer"}}),
@@ -97,7 +97,7 @@ fn a_changed_credential_says_which_and_how() {
         &[
             (json!({"credential_type": null}), &["MUST credential_type"]),
             (json!({"credential_type": "(absent)"}), &["MUST credential_type"]),
-            // An open list: whoever agreed on it may send it.
+            // The list is open, so parties that agreed on another value may send it.
             (json!({"credential_type": "palm"}), &["SHOULD credential_type"]),
             (json!({"change_type": "deleted"}), &["MUST change_type"]),
             (json!({"change_type": "(absent)"}), &["MUST change_type"]),
@@ -169,7 +169,7 @@ fn a_session_has_its_methods_in_an_array() {
 
 /// CAEP-10 (CAEP §3.8).
 #[test]
-fn a_risk_level_is_upper_case_and_somebodys() {
+fn a_risk_level_is_upper_case_and_has_a_principal() {
     check(
         "caep:risk-level-change",
         json!({
@@ -190,7 +190,7 @@ fn a_risk_level_is_upper_case_and_somebodys() {
 
 /// RISC-01 (RISC §2).
 #[test]
-fn most_of_risc_has_no_members_and_bears_any() {
+fn most_risc_types_have_no_members_and_accept_any() {
     for schema in FAMILIES.iter().find(|f| f.prefix == "risc:").expect("RISC").types {
         if schema.replaced_by.is_none() && schema.name != "credential-compromise" {
             let extended = json!({"x_ours": [null], "reason_admin": "ours, too"});
@@ -261,7 +261,7 @@ fn the_deprecated_type_is_for_providers_that_list_it() {
 
 /// OET-01, SET-14 (OET §3, SSF §3.1.2).
 #[test]
-fn oauth_events_have_their_subject_outside_and_the_rest_is_advice() {
+fn rules_for_oauth_events_are_advice_except_for_the_subject() {
     let token = json!({"format": "opaque", "id": "t-1"});
     check(
         "oauth:token-revoked",
@@ -277,7 +277,7 @@ fn oauth_events_have_their_subject_outside_and_the_rest_is_advice() {
 
 /// SET-14 (SSF §3.1.1, §3.1.2), SET-16 (SSF §4.2.3).
 #[test]
-fn a_subject_in_the_event_is_for_nobody_and_other_members_are_for_whoever_knows_them() {
+fn a_subject_in_the_event_is_a_finding_and_an_unknown_member_is_not() {
     let subject = json!({"subject": {"format": "opaque", "id": "u-1"}});
     check("caep:session-revoked", json!({"x": 1}), &[(subject.clone(), &["SHOULD subject"])]);
     check("risc:account-enabled", json!({"x": 1}), &[(subject.clone(), &["SHOULD subject"])]);
@@ -287,7 +287,7 @@ fn a_subject_in_the_event_is_for_nobody_and_other_members_are_for_whoever_knows_
 }
 
 #[test]
-fn a_whole_events_claim_and_another_spelling_are_seen() {
+fn a_nested_events_claim_and_a_misspelt_member_are_found() {
     let nested = json!({"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}});
     check(
         "caep:session-revoked",
@@ -296,7 +296,7 @@ fn a_whole_events_claim_and_another_spelling_are_seen() {
             (nested, &["SHOULD event"]),
             (json!({"reasonAdmin": {"en": "x"}}), &["SHOULD reason_admin"]),
             (json!({"Event-Timestamp": 1}), &["SHOULD event_timestamp"]),
-            // Beside the right one, the other is an extension.
+            // Beside the right spelling, the other one is an extension.
             (json!({"event_timestamp": 1, "eventTimestamp": 1}), &[]),
         ],
     );
@@ -304,7 +304,7 @@ fn a_whole_events_claim_and_another_spelling_are_seen() {
 
 /// CAEP-11, IOP-04 (CAEP Interop §3).
 #[test]
-fn the_profiles_use_cases_say_why() {
+fn use_cases_of_the_profile_have_a_reason() {
     let credential = json!({"credential_type": "pin", "change_type": "create"});
     let compliance = json!({"previous_status": "compliant", "current_status": "compliant"});
     let profile = Provider { interop: true, ..Provider::example() };
@@ -317,7 +317,7 @@ fn the_profiles_use_cases_say_why() {
         assert_eq!(found(event_type, payload.clone(), &profile), ["MUST reason_admin"]);
         for (reason, findings) in [
             (json!({"en": "  "}), 1),
-            // Once, and not for either rule.
+            // There is one finding, although the value breaks two rules.
             (json!("rule 12"), 1),
             (json!({"en": "", "de": "Regel 12"}), 0),
         ] {
@@ -329,7 +329,7 @@ fn the_profiles_use_cases_say_why() {
 }
 
 #[test]
-fn a_provider_chooses_what_becomes_of_what_is_found() {
+fn a_provider_chooses_how_findings_are_treated() {
     let finding = |severity, member| Finding {
         severity,
         member,
@@ -382,7 +382,7 @@ fn a_finding_names_member_rule_and_section() {
     );
 }
 
-/// Any type that is known, and one that is not.
+/// Any known type, and one unknown type.
 fn any_type() -> impl Strategy<Value = String> {
     let known = FAMILIES.iter().filter(|family| family.origin != FamilyOrigin::Control);
     let known = known.flat_map(|family| {
@@ -391,7 +391,7 @@ fn any_type() -> impl Strategy<Value = String> {
     prop::sample::select(known.chain(["urn:example:badge-lost".to_owned()]).collect::<Vec<_>>())
 }
 
-/// A text that no rule has, so that it shows if a finding repeats what an event says.
+/// A text that no rule contains. It shows up if a finding repeats content of the event.
 const SECRET: &str = "kim-s-secret";
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -423,7 +423,7 @@ fn any_member() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_an_event_has_is_judged_and_not_repeated(
+    fn any_event_is_judged_and_its_content_is_not_repeated(
         event_type in any_type(),
         members in vec((any_member(), any_json()), 0..6),
         interop in any::<bool>(),

@@ -18,7 +18,7 @@ const COMMON: &[Member] = &[
     Member::optional("reason_user", ValueRule::Reasons).defined_in("CAEP §2"),
 ];
 
-/// Of `credential_type`, here and in RISC (RISC §2.7).
+/// The values of `credential_type` in CAEP and in RISC (RISC §2.7).
 pub(super) const CREDENTIALS: ValueRule = ValueRule::Known(&[
     "password",
     "pin",
@@ -35,7 +35,8 @@ const NAMESPACES: ValueRule =
     ValueRule::Known(&["RFC8176", "RFC6711", "ISO-IEC-29115", "NIST-IAL", "NIST-AAL", "NIST-FAL"]);
 const COMPLIANCE: ValueRule = ValueRule::OneOf(&["compliant", "not-compliant"]);
 const RISK: ValueRule = ValueRule::OneOf(&["LOW", "MEDIUM", "HIGH"]);
-/// In the profile's list and, as `APPLICATION`, among the entities of SSF §3.3 that it refers to.
+/// CAEP lists these values. `APPLICATION` comes from the entities of SSF §3.3, which CAEP refers
+/// to.
 const PRINCIPALS: ValueRule =
     ValueRule::Known(&["USER", "DEVICE", "SESSION", "TENANT", "ORG_UNIT", "GROUP", "APPLICATION"]);
 
@@ -73,7 +74,8 @@ const TYPES: &[Schema] = &[
                 .recommended_with("previous_level"),
         ],
     ),
-    // A use case of the profile's later text only, which numbers its sections anew.
+    // Only the later text of the profile has this use case, and it numbers its sections
+    // differently.
     Schema::new(
         "device-compliance-change",
         "CAEP §3.5",

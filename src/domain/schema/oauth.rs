@@ -1,5 +1,6 @@
-//! OAuth Event Types, a draft of 2018 that was never finished: its rules are advice. Its subject
-//! formats are in `domain::subject`; they go into `sub_id` (SSF §3.1.2), as a registered one may.
+//! The OAuth Event Types, a draft of 2018 that was never finished, so its rules are only advice.
+//! Its subject formats are in `domain::subject`. A `sub_id` may have such a format (SSF §3.1.2),
+//! like a registered one.
 
 use super::{Family, FamilyOrigin, Member, Schema, ValueRule};
 

@@ -35,7 +35,7 @@ const TYPES: &[Schema] = &[
         &[
             Member::required("credential_type", CREDENTIALS),
             Member::optional("event_timestamp", ValueRule::Seconds),
-            // RISC gives no type for these two; Receivers know that of CAEP §2.
+            // RISC gives no type for these two members; Receivers know the type that CAEP §2 gives.
             Member::optional("reason_admin", ValueRule::Reasons).advised(),
             Member::optional("reason_user", ValueRule::Reasons).advised(),
         ],
@@ -46,6 +46,6 @@ const TYPES: &[Schema] = &[
     Schema::new("opt-out-effective", "RISC §2.8.4", &[]),
     Schema::new("recovery-activated", "RISC §2.9", &[]),
     Schema::new("recovery-information-changed", "RISC §2.10", &[]),
-    // Receivers still ask for it, so that it is known.
+    // The type is deprecated, but Receivers still ask for it.
     Schema::new("sessions-revoked", "RISC §2.11", &[]).replaced_by("caep:session-revoked"),
 ];

@@ -1,4 +1,4 @@
-//! SCIM's events (RFC 9967 §2): their names. Their members are the resource's own.
+//! The names of SCIM's events (RFC 9967 §2). Their members depend on the resource.
 
 use super::{Family, FamilyOrigin, Schema};
 

@@ -1,4 +1,4 @@
-//! SSF's own events, which the Transmitter alone issues.
+//! The events of SSF itself, which only the Transmitter issues.
 
 use super::{Family, FamilyOrigin, Member, Schema, ValueRule};
 
@@ -10,7 +10,7 @@ pub(super) const FAMILY: Family = Family {
     types: TYPES,
 };
 
-/// About the stream itself.
+/// The subject of these events is the stream.
 const STREAM: &[&str] = &["opaque"];
 
 const TYPES: &[Schema] = &[

@@ -1,5 +1,5 @@
-//! The form in which a stream's Receiver knows subjects: of all that an event names its subject by,
-//! a SET carries one identifier (SSF §10.1).
+//! The choice of one identifier for a SET. An event may name its subject by several identifiers,
+//! and a SET carries the one that the stream's Receiver knows (SSF §10.1).
 
 use std::borrow::Cow;
 
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{COMPLEX, Subject, SubjectId};
 
-/// Which identifier the SETs of a stream carry.
+/// The identifier that the SETs of a stream carry.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectFormat {
-    /// The event's `sub_id`, whatever it is.
+    /// The `sub_id` of the event, in any format.
     AsPublished,
     IssSub,
     Email,
     Opaque,
     PhoneNumber,
-    /// A complex subject, whatever its members are.
+    /// A complex subject with any members.
     Complex,
 }
 
@@ -45,13 +45,13 @@ impl SubjectFormat {
         }
     }
 
-    /// The identifier of this subject that a SET carries; `None` if the event has none in this
-    /// form. It is one of those that the event names its subject by: a complex subject keeps its
-    /// members, since without them it would be another, and only its `user` has to have the format.
-    /// Of several, the first counts, a simple one before a complex one.
+    /// Chooses one of the identifiers by which the event names its subject, or returns `None` if
+    /// none has this format. A complex subject keeps all its members, because without them it would
+    /// be another subject; only its `user` must have the format. The first match counts, and simple
+    /// identifiers come before complex ones.
     ///
-    /// `fixed`: the event is about the identifier itself, which none other stands for (RISC §2.5,
-    /// §2.6).
+    /// `fixed` means that the event is about the identifier itself, so that no other identifier can
+    /// replace it (RISC §2.5, §2.6).
     pub fn choose(self, subject: &Subject, fixed: bool) -> Option<Cow<'_, SubjectId>> {
         let id = subject.id();
         match self {
@@ -110,7 +110,7 @@ mod tests {
 
     /// SEC-03 (SSF §10.1)
     #[test]
-    fn a_simple_subject_goes_by_the_identifier_that_the_receiver_knows() {
+    fn a_simple_subject_gets_the_identifier_that_the_receiver_knows() {
         use SubjectFormat::*;
         let both = [iss_sub(), email()];
         check(&both, AsPublished, Some(iss_sub()));
@@ -127,17 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_complex_subject_keeps_its_members_and_its_user_is_as_the_receiver_knows_it() {
+    fn a_complex_subject_keeps_its_members_and_its_user_has_the_format() {
         use SubjectFormat::*;
         let session = |user: Value| json!({"format": "complex", "user": user, "session": opaque()});
         let both = json!({"format": "aliases", "identifiers": [iss_sub(), email()]});
         check(&[session(both.clone())], Email, Some(session(email())));
         check(&[session(both.clone())], Complex, Some(session(iss_sub())));
         check(&[session(both.clone())], AsPublished, Some(session(both)));
-        // Of the session, not of the user.
+        // The identifier names the session and not its user.
         check(&[session(email())], Opaque, None);
         check(&[json!({"format": "complex", "device": email()})], Email, None);
-        // Whoever publishes may say what stands for the whole.
+        // The publisher may give another identifier for the whole subject.
         check(&[session(email()), opaque()], Opaque, Some(opaque()));
         check(&[session(email()), email()], Email, Some(email()));
         check(&[email(), session(email())], Complex, Some(session(email())));
@@ -145,7 +145,7 @@ mod tests {
 
     /// RISC-02 (RISC §2.5, §2.6)
     #[test]
-    fn an_identifier_that_the_event_is_about_is_not_exchanged() {
+    fn an_identifier_that_the_event_is_about_is_not_replaced() {
         use SubjectFormat::*;
         let phone = json!({"format": "phone_number", "phone_number": "+12065550100"});
         let subject = named(&[email(), phone, iss_sub()]);
@@ -167,8 +167,8 @@ mod tests {
     }
 
     proptest! {
-        /// What a SET carries is one of the names that the event has for its subject, in the form
-        /// asked for; and if there is any such name, one is found.
+        /// A chosen identifier is one that the event has, in the format that was asked for. If the
+        /// event has such an identifier, one is chosen.
         #[test]
         fn no_identifier_is_invented_and_none_that_fits_is_missed(
             subject in any_named_subject(),
@@ -191,7 +191,7 @@ mod tests {
                 None if fixed => prop_assert!(subject.id().format() != format.as_str()),
                 None => prop_assert!(!subject.plain().iter().any(fits)),
             }
-            // It matches whatever the subject is matched by.
+            // The chosen identifier matches everything that the subject is matched by.
             if let Some(chosen) = chosen {
                 prop_assert!(subject.forms().contains(&chosen));
             }

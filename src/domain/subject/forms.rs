@@ -1,5 +1,6 @@
-//! The ways in which one subject is named. `aliases` stands for each identifier in it, and an event
-//! may bring further identifiers beside its `sub_id`: it is about its subject under each of them.
+//! The identifiers of one subject. `aliases` stands for each identifier in it, and an event may
+//! have further identifiers besides its `sub_id`. The event is about its subject under each of
+//! them.
 
 use std::{borrow::Cow, slice};
 
@@ -9,23 +10,24 @@ use serde_json::{Map, Value};
 use super::{ALIASES, COMPLEX, InvalidSubject, SubjectId, format_of, invalid};
 use crate::domain::id::StreamId;
 
-/// The most identifiers that an event may bring beside its `sub_id`.
+/// The largest number of identifiers that an event may have besides its `sub_id`.
 pub const FURTHER_MAX: usize = 16;
 
-/// The most ways in which a complex subject may be named by the `aliases` among its members.
-const WAYS_MAX: usize = 128;
+/// The largest number of combinations that the `aliases` among the members of a complex subject may
+/// give.
+const COMBINATIONS_MAX: usize = 128;
 
-/// Whom an event is about.
+/// The subject of an event with all its identifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     id: SubjectId,
-    /// Invariant: [`FURTHER_MAX`] at most, none of them `id` or twice, and no `aliases` in any.
+    /// Invariant: at most [`FURTHER_MAX`], no two equal, none equal to `id`, and without `aliases`.
     further: Vec<SubjectId>,
 }
 
 impl Subject {
-    /// `further` are identifiers of the same subject, each for itself. One that is given twice counts
-    /// once.
+    /// Makes a subject of its main identifier and further ones. An identifier that is given twice
+    /// counts once.
     pub fn new(id: SubjectId, further: Vec<SubjectId>) -> Result<Self, InvalidSubject> {
         let mut subject = Self::from(id);
         for identifier in further {
@@ -42,7 +44,7 @@ impl Subject {
         Ok(subject)
     }
 
-    /// The identifier that it is published under, `sub_id`.
+    /// Returns the identifier that the event was published under, `sub_id`.
     pub fn id(&self) -> &SubjectId {
         &self.id
     }
@@ -51,14 +53,14 @@ impl Subject {
         !self.further.is_empty()
     }
 
-    /// Each way in which it is named by one identifier: first those of [`Self::id`].
+    /// Returns every identifier without `aliases`. The identifiers of [`Self::id`] come first.
     pub fn plain(&self) -> Vec<SubjectId> {
         let mut plain = self.id.plain();
         plain.extend_from_slice(&self.further);
         plain
     }
 
-    /// All that it is matched by; see [`SubjectId::forms`].
+    /// Returns every identifier that the subject is matched by; see [`SubjectId::forms`].
     pub fn forms(&self) -> Cow<'_, [SubjectId]> {
         let mut forms = self.id.forms();
         if self.has_further() {
@@ -67,7 +69,7 @@ impl Subject {
         forms
     }
 
-    /// The streams that this may be the own subject of.
+    /// Returns the streams that the identifiers may name.
     pub fn streams(&self) -> Vec<StreamId> {
         self.forms().iter().filter_map(SubjectId::stream).collect()
     }
@@ -79,7 +81,7 @@ impl From<SubjectId> for Subject {
     }
 }
 
-/// As an array, `id` first.
+/// Writes an array, with `id` first.
 impl Serialize for Subject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq([&self.id].into_iter().chain(&self.further))
@@ -99,8 +101,8 @@ impl TryFrom<Vec<Value>> for Subject {
 }
 
 impl SubjectId {
-    /// Each way in which it names its subject by one identifier, without any `aliases`: those that
-    /// stand first in an `aliases` come first. Never empty.
+    /// Returns every combination without `aliases`, in the order of the identifiers in each
+    /// `aliases`. The result is never empty.
     pub fn plain(&self) -> Vec<Self> {
         let Some(members) = self.members() else {
             return ways(&self.0).iter().cloned().map(Self).collect();
@@ -120,7 +122,7 @@ impl SubjectId {
         plain.into_iter().map(|members| Self(Value::Object(members))).collect()
     }
 
-    /// The first of [`Self::plain`].
+    /// Returns the first value of [`Self::plain`].
     pub fn first_plain(&self) -> Cow<'_, Self> {
         if self.has_aliases() {
             Cow::Owned(self.plain().swap_remove(0))
@@ -129,7 +131,8 @@ impl SubjectId {
         }
     }
 
-    /// What it is matched by: itself, and where there are `aliases`, what they stand for.
+    /// Returns everything that the identifier is matched by: itself and, if it has `aliases`, each
+    /// identifier in them.
     pub fn forms(&self) -> Cow<'_, [Self]> {
         if !self.has_aliases() {
             return slice::from_ref(self).into();
@@ -139,7 +142,7 @@ impl SubjectId {
         forms.into()
     }
 
-    /// The format of the identifier itself; of a complex subject that of its `user`, if it has one.
+    /// Returns the format of a simple identifier, or of the `user` of a complex subject.
     pub(super) fn user_format(&self) -> Option<&str> {
         match self.members() {
             None => Some(self.format()),
@@ -159,22 +162,22 @@ fn is_aliases(part: &Value) -> bool {
     part.get("format").and_then(Value::as_str) == Some(ALIASES)
 }
 
-/// What a value stands for: each identifier of `aliases`, or itself.
+/// Returns the identifiers that a value stands for: those in `aliases`, or the value itself.
 fn ways(part: &Value) -> &[Value] {
     let identifiers = part.get("identifiers").filter(|_| is_aliases(part));
     identifiers.and_then(Value::as_array).map_or(slice::from_ref(part), Vec::as_slice)
 }
 
-/// Bounds the ways in which these members of a complex subject name it.
+/// Limits the number of combinations that the `aliases` in these members of a complex subject give.
 pub(super) fn check(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
     let product = members.values().try_fold(1_usize, |so_far, part| {
-        so_far.checked_mul(ways(part).len()).filter(|ways| *ways <= WAYS_MAX)
+        so_far.checked_mul(ways(part).len()).filter(|ways| *ways <= COMBINATIONS_MAX)
     });
     match product {
         Some(_) => Ok(()),
         None => invalid(
             COMPLEX,
-            format!("must not name its subject in more than {WAYS_MAX} ways by its `aliases`"),
+            format!("must not have more than {COMBINATIONS_MAX} combinations of its `aliases`"),
         ),
     }
 }
@@ -190,7 +193,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A simple identifier of any format but `aliases`, one of few values.
+    /// A simple identifier with few possible values, of any format except `aliases`.
     fn simple() -> impl Strategy<Value = Value> {
         let value = select(vec!["a", "b"]);
         (0..12_usize, value).prop_map(|(format, value)| match format {
@@ -230,12 +233,12 @@ pub(super) mod tests {
         SubjectId::try_from(value).expect("a valid subject")
     }
 
-    /// Subjects of every format, few enough that they meet.
+    /// Subjects of every format, with so few values that they often match.
     pub(in crate::domain) fn any_subject() -> impl Strategy<Value = SubjectId> {
         prop_oneof![simple_or_aliases(), complex(simple_or_aliases())].prop_map(parse)
     }
 
-    /// Events' subjects, some of them with further identifiers.
+    /// Subjects of events, some of them with further identifiers.
     pub(in crate::domain::subject) fn any_named_subject() -> impl Strategy<Value = Subject> {
         let further = vec(prop_oneof![simple(), complex(simple())].prop_map(parse), 0..4);
         let new = |(id, further)| Subject::new(id, further).expect("few and no aliases");
@@ -285,14 +288,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_complex_subject_is_not_named_in_any_number_of_ways() {
+    fn the_combinations_of_aliases_are_limited() {
         let of = |count: usize| {
             let part = aliases(&(0..count).map(|n| opaque(&n.to_string())).collect::<Vec<_>>());
             SubjectId::try_from(json!({"format": "complex", "user": part, "device": part}))
         };
         assert_eq!(of(11).expect("121 ways").plain().len(), 121);
         let error = of(12).expect_err("144 ways").to_string();
-        assert!(error.contains("more than 128 ways"), "{error}");
+        assert!(error.contains("more than 128 combinations"), "{error}");
     }
 
     proptest! {
@@ -303,7 +306,7 @@ pub(super) mod tests {
             prop_assert_eq!(Subject::try_from(values), Ok(subject));
         }
 
-        /// A plain form has of each member, or of the whole, what was given, and no `aliases`.
+        /// A plain form consists of the given identifiers, member by member, and has no `aliases`.
         #[test]
         fn plain_forms_are_made_of_what_was_given(subject in any_subject(), at in any::<Index>()) {
             let plain = subject.plain();

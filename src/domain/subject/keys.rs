@@ -1,5 +1,8 @@
-//! Subjects as keys: what an entry in a stream's list is filed under, and where an event looks. A
-//! look-up finds what [`SubjectId::matches`] says, without a test of every entry.
+//! Keys of subjects, for look-ups in the lists of streams. A look-up finds exactly the entries that
+//! [`SubjectId::matches`] finds, without a comparison with each entry.
+//!
+//! [`SubjectKeys`] computes everything from one subject: [`Filing`] is the set of keys under which
+//! an entry is stored, and [`Probe`] is a look-up for an event.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,45 +16,45 @@ use uuid::{Uuid, uuid};
 use super::{Subject, SubjectId, write_sorted};
 use crate::domain::id::ProviderName;
 
-/// Drawn once for this daemon.
+/// A random value, fixed for this daemon.
 const NAMESPACE: Uuid = uuid!("6b0f5a3c-6c1e-4f0e-9d5b-0a52b7f3a1de");
 
-/// What something about a subject is filed under at one provider: a hash of 122 bits, so that no
-/// two meet by chance. Nobody reads a subject from it, which the store need not know.
+/// A hash of a subject, or of a part of it, at one provider. It has 122 bits, so that collisions
+/// are practically impossible, and the subject cannot be read from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectKey(pub [u8; 16]);
 
-/// The names of a complex subject's members, in order: entries with the same names are looked up
-/// alike.
+/// The sorted names of a complex subject's members. Entries with the same names share a look-up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SubjectShape(Vec<String>);
 
-/// An entry of a list, and all that it is filed under.
+/// An entry of a list, with the keys under which it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filing {
-    /// Names the entry; the first of `under`.
+    /// The first key of `under`, which names the entry.
     pub entry: SubjectKey,
     pub under: Vec<SubjectKey>,
-    /// The shape of a complex subject and the key among `under` that stands for it. Whoever looks
-    /// up a complex subject has to know which shapes there are.
+    /// The shape of a complex subject, and the key in `under` that stands for the shape. A look-up
+    /// for a complex subject needs all shapes that exist.
     pub shape: Option<(SubjectKey, SubjectShape)>,
 }
 
-/// Where to look for entries.
+/// One look-up for entries.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Probe {
-    /// Each entry that is filed there matches.
+    /// Every entry that is stored under this key matches.
     Whole(SubjectKey),
-    /// Each entry that is filed under all of these matches. Never empty.
+    /// Every entry that is stored under all of these keys matches. Never empty.
     Members(Vec<SubjectKey>),
 }
 
-/// The keys of one subject at one provider, so that no provider's events meet another's entries.
+/// The keys of one subject at one provider. The provider is part of each key, so that events of one
+/// provider never match entries of another.
 #[derive(Debug, Clone)]
 pub struct SubjectKeys {
     namespace: Uuid,
-    /// One for each form of the subject; never empty.
+    /// One element for each form of the subject; never empty.
     forms: Vec<FormKeys>,
 }
 
@@ -59,7 +62,7 @@ pub struct SubjectKeys {
 #[derive(Debug, Clone)]
 struct FormKeys {
     whole: SubjectKey,
-    /// Of a complex subject, each member's own key by its name.
+    /// The key of each member of a complex subject, by the member's name.
     members: BTreeMap<String, SubjectKey>,
 }
 
@@ -81,12 +84,12 @@ impl FormKeys {
 }
 
 impl SubjectKeys {
-    /// Of a subject as a Receiver gives it.
+    /// Computes the keys of a subject that a Receiver gives.
     pub fn of(provider: &ProviderName, subject: &SubjectId) -> Self {
         Self::of_forms(provider, &subject.forms())
     }
 
-    /// Of the subject of an event, under all of its identifiers.
+    /// Computes the keys of an event's subject with all its identifiers.
     pub fn of_event(provider: &ProviderName, subject: &Subject) -> Self {
         Self::of_forms(provider, &subject.forms())
     }
@@ -101,11 +104,11 @@ impl SubjectKeys {
         self.forms.iter().any(|form| !form.members.is_empty())
     }
 
-    /// As an entry that stands for every subject that matches it.
+    /// Returns the entry that stands for every subject that matches this one.
     pub fn matching(&self) -> Filing {
         let mut under: Vec<_> = self.forms.iter().map(|form| form.whole).collect();
         let entry = under[0];
-        // All forms of what a Receiver gives have the same members.
+        // A Receiver gives one identifier, so all of its forms have the same members.
         let names = &self.forms[0].members;
         let mut shape = None;
         if !names.is_empty() {
@@ -120,21 +123,21 @@ impl SubjectKeys {
         Filing { entry, under: distinct(under), shape }
     }
 
-    /// As an entry that stands for the identical subject alone.
+    /// Returns the entry that stands only for the identical subject.
     pub fn identical(&self) -> Filing {
         let under = self.identities();
         Filing { entry: under[0], under, shape: None }
     }
 
-    /// Where those entries are filed that were made by [`Self::identical`] of the same subject, or of
-    /// one with an identifier in common.
+    /// Returns the keys of entries that [`Self::identical`] makes for the same subject, or for one
+    /// that shares an identifier with it.
     pub fn identities(&self) -> Vec<SubjectKey> {
         let identity = |form: &FormKeys| hash(self.namespace, "identical", [&form.whole.0[..]]);
         distinct(self.forms.iter().map(identity).collect())
     }
 
-    /// The account that the subject is (RISC §2.8), under each of its identifiers: a complex subject
-    /// of a `user` alone is that user.
+    /// Returns the keys of the account that the subject is (RISC §2.8), one for each identifier. A
+    /// complex subject with only a `user` is that user.
     pub fn account(&self) -> Vec<SubjectKey> {
         let account = |form: &FormKeys| match form.members.get("user") {
             Some(user) if form.members.len() == 1 => *user,
@@ -143,14 +146,15 @@ impl SubjectKeys {
         distinct(self.forms.iter().map(account).collect())
     }
 
-    /// The accounts that the subject is or belongs to: what else a complex one has is its user's.
+    /// Returns the keys of the accounts that the subject is or belongs to. A session, for example,
+    /// belongs to the account of its user.
     pub fn accounts(&self) -> Vec<SubjectKey> {
         let users = self.forms.iter().filter_map(|form| form.members.get("user")).copied();
         distinct(self.account().into_iter().chain(users).collect())
     }
 
-    /// Where those entries are filed that were made by [`Self::matching`] and match this subject.
-    /// `shapes` are those of all complex entries at this provider.
+    /// Returns the look-ups that find the entries made by [`Self::matching`] that match this
+    /// subject. `shapes` are the shapes of all complex entries of this provider.
     pub fn probes(&self, shapes: &[SubjectShape]) -> Vec<Probe> {
         let probes = self.forms.iter().flat_map(|form| {
             let complex = shapes.iter().filter(|_| !form.members.is_empty());
@@ -164,12 +168,14 @@ impl SubjectKeys {
         let shared: Vec<_> =
             shape.0.iter().filter_map(|name| form.members.get_key_value(name)).collect();
         if shared.len() == shape.0.len() {
-            // Whatever else the event has stands for anything: only one entry agrees.
+            // The event has all members of the shape. Its other members match anything, so exactly
+            // one entry can match.
             return Probe::Whole(complex(self.namespace, shared.into_iter()));
         }
         let key = self.shape_key(shape);
         if shared.is_empty() {
-            // No member in common, so none that differs.
+            // The event and the entries of this shape have no member in common, so no member
+            // differs.
             return Probe::Members(vec![key]);
         }
         Probe::Members(shared.iter().map(|(name, _)| self.member_key(key, form, name)).collect())
@@ -179,13 +185,13 @@ impl SubjectKeys {
         hash(self.namespace, "shape", shape.0.iter().map(String::as_bytes))
     }
 
-    /// One of the form's members, in entries of the shape.
+    /// Returns the key of one of the form's members for entries of this shape.
     fn member_key(&self, shape: SubjectKey, form: &FormKeys, name: &str) -> SubjectKey {
         hash(self.namespace, "member", [&shape.0[..], name.as_bytes(), &form.members[name].0[..]])
     }
 }
 
-/// Each once, where it stands first.
+/// Removes duplicates and keeps the first of each.
 fn distinct<T: Clone + Eq + Hash>(mut all: Vec<T>) -> Vec<T> {
     if 1 < all.len() {
         let mut seen = HashSet::new();
@@ -194,7 +200,7 @@ fn distinct<T: Clone + Eq + Hash>(mut all: Vec<T>) -> Vec<T> {
     all
 }
 
-/// The members are in the order of their names.
+/// Hashes the members, which must be sorted by name.
 fn complex<'a>(
     namespace: Uuid,
     members: impl Iterator<Item = (&'a String, &'a SubjectKey)>,
@@ -202,8 +208,8 @@ fn complex<'a>(
     hash(namespace, "complex", members.flat_map(|(name, key)| [name.as_bytes(), &key.0[..]]))
 }
 
-/// Stored, so it must stay the same from build to build. Lengths go in, so that other parts are
-/// another text.
+/// Computes a key. Keys are stored, so the result must stay the same from build to build. The
+/// length of each part is hashed as well, so that different parts never give the same text.
 fn hash<'a>(namespace: Uuid, kind: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> SubjectKey {
     let mut text = kind.as_bytes().to_vec();
     for part in parts {
@@ -237,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_same_in_every_build_and_another_at_another_provider() {
+    fn a_key_never_changes_and_differs_between_providers() {
         let opaque = subject(json!({"format": "opaque", "id": "s-88"}));
         let text = |key: SubjectKey| Uuid::from_bytes(key.0).to_string();
         assert_eq!(text(keys(&opaque).forms[0].whole), "02a7ac8e-b95f-5000-9f05-cb8b8024271a");
@@ -247,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_pass_for_another() {
+    fn different_member_names_never_give_the_same_key() {
         let part = json!({"format": "opaque", "id": "x"});
         let one = subject(json!({"format": "complex", "ab": part, "c": part}));
         let other = subject(json!({"format": "complex", "a": part, "bc": part}));
@@ -256,7 +262,8 @@ mod tests {
     }
 
     proptest! {
-        /// SID-08, SID-09: look-up and specification agree, for events under all of their identifiers.
+        /// SID-08, SID-09: the look-up agrees with the specification for all identifiers of an
+        /// event.
         #[test]
         fn a_look_up_finds_what_matches(
             entries in vec(subjects(), 0..12),
@@ -289,7 +296,7 @@ mod tests {
         }
 
         #[test]
-        fn subjects_share_an_identity_that_share_an_identifier(
+        fn subjects_with_a_common_identifier_share_an_identity(
             one in subjects(),
             other in any_named_subject(),
         ) {

@@ -1,5 +1,5 @@
-//! Which subjects are on a stream (SSF §7.1, §8.1.3). A stream keeps a list of exceptions from its
-//! default: for `NONE` the subjects that were added, for `ALL` those that were removed.
+//! The list of a stream's subjects (SSF §7.1, §8.1.3). It holds the exceptions from the stream's
+//! default: for `NONE` the subjects that were added, for `ALL` the subjects that were removed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Filing, SubjectKeys};
 use crate::domain::{id::StreamId, time::Timestamp};
 
-/// The subjects that a new stream has (SSF §7.1 `default_subjects`).
+/// The subjects of a new stream (SSF §7.1 `default_subjects`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DefaultSubjects {
@@ -17,21 +17,21 @@ pub enum DefaultSubjects {
     None,
 }
 
-/// What happens to an entry of a list.
+/// A change of one entry in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListChange {
-    /// It holds from then on.
+    /// The entry is valid from this time on.
     Enter { from: Timestamp },
-    /// It holds no longer than until then.
+    /// The entry is valid until this time.
     Leave { until: Timestamp },
 }
 
-/// The streams that have a subject on their list.
+/// The streams whose lists have a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed {
-    /// By an entry that matches it: of a `NONE` stream, which therefore gets it.
+    /// `NONE` streams with an entry that matches the subject. They get the event.
     pub added: BTreeSet<StreamId>,
-    /// By an entry that is identical: of an `ALL` stream, which therefore does not get it.
+    /// `ALL` streams with an entry that is identical to the subject. They do not get the event.
     pub removed: BTreeSet<StreamId>,
 }
 
@@ -44,8 +44,9 @@ impl DefaultSubjects {
         }
     }
 
-    /// Removes a subject, once `grace` is over: a thief of a credential may be noticed before what
-    /// it did takes effect (SSF §8.1.3.3, §9.3).
+    /// Removes a subject from a stream with this default when `grace` is over. During that time a
+    /// thief of the Receiver's credential may be noticed before the removal takes effect (SSF
+    /// §8.1.3.3, §9.3).
     pub fn remove(
         self,
         subject: &SubjectKeys,
@@ -70,9 +71,9 @@ impl DefaultSubjects {
 mod tests {
     use super::{super::matching::tests::subject, *};
 
-    /// SUBJ-05, SUBJ-08: the list holds exceptions, and only a removal has a grace.
+    /// SUBJ-05, SUBJ-08: the list has exceptions, and only a removal has a grace period.
     #[test]
-    fn a_change_enters_or_leaves_by_the_default() {
+    fn a_change_adds_or_removes_an_entry_depending_on_the_default() {
         let subject = subject(serde_json::json!({"format": "opaque", "id": "s-88"}));
         let keys = SubjectKeys::of(&"acme".parse().expect("a valid name"), &subject);
         let (now, grace) = (Timestamp::from_millis(1000), Duration::from_secs(9));

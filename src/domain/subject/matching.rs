@@ -1,20 +1,21 @@
-//! Which subjects a stream takes for each other (SSF §8.1.3.1), as the specification has it. The
-//! store finds the same by look-up, with the keys of [`super::keys`].
+//! The rule by which subjects match (SSF §8.1.3.1), written like the specification. The store finds
+//! the same matches by look-up, with the keys of [`super::keys`].
 
 use serde_json::{Map, Value};
 
 use super::{COMPLEX, SubjectId};
 
 impl SubjectId {
-    /// Simple subjects match if they are identical; complex ones if no member that both have
-    /// differs, since an absent member stands for any. A simple one never matches a complex one.
-    /// Where there are `aliases`, any of the identifiers that they stand for may match.
+    /// Tells whether two subjects match. Simple subjects match if they are identical. Complex
+    /// subjects match if all members that both have are equal, because an absent member matches
+    /// anything. A simple subject never matches a complex one. Each identifier in `aliases` may
+    /// match.
     pub fn matches(&self, other: &Self) -> bool {
         let others = other.forms();
         self.forms().iter().any(|form| others.iter().any(|other| form.agrees_with(other)))
     }
 
-    /// As [`Self::matches`], with `aliases` for no more than themselves.
+    /// Matches like [`Self::matches`], but treats `aliases` as one identifier.
     fn agrees_with(&self, other: &Self) -> bool {
         match (self.members(), other.members()) {
             (Some(ours), Some(theirs)) => {
@@ -24,7 +25,8 @@ impl SubjectId {
         }
     }
 
-    /// The members of a complex subject, `format` among them; `None` for a simple one.
+    /// Returns the members of a complex subject, including `format`, or `None` for a simple
+    /// subject.
     pub(super) fn members(&self) -> Option<&Map<String, Value>> {
         self.0.as_object().filter(|_| self.format() == COMPLEX)
     }
@@ -45,14 +47,14 @@ pub(super) mod tests {
         json!({"format": "email", "email": format!("{local}@example.com")})
     }
 
-    /// A complex subject with these members, each an e-mail address.
+    /// Makes a complex subject; each member is an e-mail address.
     fn complex(members: &[(&str, &str)]) -> SubjectId {
         let members = members.iter().map(|(name, local)| ((*name).to_owned(), email(local)));
         let format = ("format".to_owned(), json!("complex"));
         subject(Value::Object(members.chain([format]).collect()))
     }
 
-    /// E-mail addresses and complex subjects of them, few enough that they often match.
+    /// E-mail addresses and complex subjects of them, with so few values that they often match.
     fn addresses() -> impl Strategy<Value = SubjectId> {
         let name = prop::sample::select(vec!["user", "device", "session", "tenant"]);
         let value = prop::sample::select(vec!["a", "b"]);
@@ -61,7 +63,7 @@ pub(super) mod tests {
         prop_oneof![1 => value.prop_map(|local| subject(email(local))), 4 => complex]
     }
 
-    /// Subjects of every format, half of them few enough that they often match.
+    /// Subjects of every format. Half of them have so few values that they often match.
     pub(in crate::domain::subject) fn subjects() -> impl Strategy<Value = SubjectId> {
         prop_oneof![addresses(), any_subject()]
     }
@@ -92,12 +94,12 @@ pub(super) mod tests {
 
     /// SID-08, SID-09, SSF §8.1.3.1
     #[test]
-    fn an_absent_member_stands_for_any_and_a_common_one_must_agree() {
+    fn an_absent_member_matches_anything_and_a_common_member_must_be_equal() {
         check(&complex(&[("tenant", "t")]), &complex(&[("tenant", "t"), ("user", "u")]), true);
         check(&complex(&[("user", "u"), ("device", "d")]), &complex(&[("user", "u")]), true);
         let in_group = |group| complex(&[("user", "u"), ("group", group)]);
         check(&in_group("g"), &in_group("h"), false);
-        // Nothing in common, so nothing differs.
+        // The two have no member in common, so no member differs.
         check(&complex(&[("user", "a")]), &complex(&[("device", "b")]), true);
     }
 
@@ -121,7 +123,7 @@ pub(super) mod tests {
         check(&of_user(aliases(&["kim", "k"])), &subject(email("k")), false);
     }
 
-    /// All that a value stands for, as RFC 9493 §3.2.8 words it.
+    /// Returns everything that a value stands for, in the words of RFC 9493 §3.2.8.
     fn meant(value: &Value) -> Vec<String> {
         let canonical = |value: &Value| subject(value.clone()).canonical();
         let within = value.get("identifiers").and_then(Value::as_array);
@@ -129,7 +131,7 @@ pub(super) mod tests {
     }
 
     proptest! {
-        /// Field by field, as SSF §8.1.3.1 words it.
+        /// Compares field by field, in the words of SSF §8.1.3.1.
         #[test]
         fn matching_is_what_the_specification_says(one in subjects(), other in subjects()) {
             let fields = ["user", "device", "session", "tenant"];

@@ -99,7 +99,7 @@ async fn each_event_of_a_file_is_answered_and_a_rejected_one_fails_the_command()
     let expected = "1  accepted, streams: 1\n\
                     2  rejected, invalid_subject: `sub_id`: `email` is required by format `email`\n\
                     3  duplicate, nothing was added\n\
-                    4  rejected, unknown_type: `type` `urn:x:unknown` is no event type";
+                    4  rejected, unknown_type: `type` `urn:x:unknown` is not an event type";
     assert!(ended.stdout.starts_with(expected), "{}", ended.stdout);
     assert_eq!(ended.stderr, "ssfd: 2 of 4 events were rejected\n");
     assert_eq!(upstream.arrived().await.len(), 1);

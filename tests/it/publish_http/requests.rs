@@ -59,7 +59,7 @@ async fn an_array_is_answered_event_by_event() {
     let expected = ["accepted", "rejected", "accepted", "duplicate", "rejected", "accepted"];
     assert_eq!(statuses, expected.map(Some));
     assert_eq!(events[1]["reason"], "invalid_field");
-    assert_eq!(events[1]["detail"], "`sub_id` is required: whom the event is about");
+    assert_eq!(events[1]["detail"], "`sub_id` is required: the subject of the event");
     assert_eq!(events[2], json!({"status": "accepted", "streams": 0}), "no stream wants it");
     assert_eq!(waiting_subjects(&scene).await, ["s-1", "s-2"]);
 }
