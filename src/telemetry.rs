@@ -1,4 +1,8 @@
-//! What the daemon tells of itself: metrics for machines, logs for people.
+//! What operators see of the daemon.
+//!
+//! - [`metrics`] names each metric once, in one table, and serves them to Prometheus.
+//! - [`logging`] writes structured logs, with [`causes`] for the text of an error and its causes.
+//! - [`readiness`] collects the parts that the daemon still waits for.
 
 pub mod causes;
 pub mod logging;

@@ -1,4 +1,4 @@
-//! Structured logs on standard error: text for a terminal, JSON for whatever collects them.
+//! Structured logs on standard error: text for a terminal, JSON for a log collector.
 
 use std::io::{self, IsTerminal};
 
@@ -11,20 +11,20 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// What is logged, and how it looks.
+/// The lines that are logged, and their format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
     pub format: LogFormat,
-    /// Which lines: a level, or levels by module as in `info,ssfd::push=debug`.
+    /// The level of the lines that are logged, or levels by module as in `info,ssfd::push=debug`.
     pub level: String,
 }
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Text if standard error is a terminal, else JSON.
+    /// Text if standard error is a terminal, otherwise JSON.
     #[default]
     Auto,
     Text,
@@ -37,7 +37,7 @@ impl Default for LogSettings {
     }
 }
 
-/// Why logging could not start.
+/// The reason why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("`log.level` {level:?} is neither a level nor a list of module=level")]
@@ -46,14 +46,14 @@ pub enum LogError {
     Started(#[source] TryInitError),
 }
 
-/// Starts logging to standard error, once in a process.
+/// Starts logging to standard error. A process can call it once.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     subscriber(settings, io::stderr().is_terminal(), io::stderr)?
         .try_init()
         .map_err(LogError::Started)
 }
 
-/// Which lines are written, if the level can be read.
+/// Returns the filter for the configured level, or an error if the level cannot be parsed.
 pub fn filter(settings: &LogSettings) -> Result<EnvFilter, LogError> {
     let level = &settings.level;
     EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.clone(), source })
@@ -72,7 +72,7 @@ where
         (LogFormat::Auto, false) | (LogFormat::Json, _) => {
             Box::new(builder.json().flatten_event(true).with_span_list(false).finish())
         }
-        // On a terminal the builder's default stands: colours, unless NO_COLOR is set.
+        // The builder uses colours on a terminal unless NO_COLOR is set.
         (LogFormat::Auto | LogFormat::Text, true) => Box::new(builder.finish()),
         (LogFormat::Text, false) => Box::new(builder.with_ansi(false).finish()),
     })
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// Where a test's log goes.
+    /// Collects the log of a test.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,5 @@
-//! The metrics, each named once: a line below is a function to call, its help text, and its labels.
+//! The table of metrics. Each entry names a metric and becomes a function that records it, with the
+//! metric's help text and labels.
 
 mod define;
 mod label;
@@ -20,48 +21,50 @@ use self::{
 };
 use crate::domain::{id::ProviderName, reason::Reason};
 
-// The help text is the comment: what operators read on `/metrics`.
+// The doc comment is the help text that operators read on `/metrics`.
 metrics! {
-    // In.
+    // Intake.
 
-    /// Events read from upstream, those that were then rejected or known already included.
+    /// Events that were read from publishers, including events that were then rejected or already
+    /// known.
     counter "ssfd_events_ingested_total" =
         events_ingested(provider: &ProviderName, source: SourceLabel) by count: usize;
-    /// Events that were no valid events, by what was wrong.
+    /// Entries that were not valid events, by what was wrong.
     counter "ssfd_events_rejected_total" =
         events_rejected(provider: &ProviderName, reason: &'static str);
-    /// What events have against the definition of their type, by what it goes against: a MUST or a
-    /// SHOULD.
+    /// Deviations of events from the definition of their type, by the strength of the requirement:
+    /// MUST or SHOULD.
     counter "ssfd_events_findings_total" =
         event_finding(provider: &ProviderName, severity: &'static str);
-    /// Events that were dropped because their publisher's id was known already.
+    /// Events that were dropped because their publisher's id was already known.
     counter "ssfd_events_duplicate_total" = events_duplicate(provider: &ProviderName);
     /// Events that no stream wanted.
     counter "ssfd_events_unmatched_total" = events_unmatched(provider: &ProviderName);
-    /// Events that a stream did not get though it asked for their type, one for each stream, by why.
+    /// Events that a stream did not get although it asked for their type, counted once for each
+    /// stream, by reason.
     counter "ssfd_events_suppressed_total" =
         events_suppressed(provider: &ProviderName, reason: Reason) by count: usize;
-    /// Whether a partition of an upstream can be read (1) or not (0).
+    /// 1 if the Redis stream that publishers write to can be read, 0 if not.
     gauge "ssfd_ingest_connected" = ingest_connected(partition: &str) is connected: bool;
 
-    // Kept.
+    // Store.
 
-    /// SETs that were made durable in an outbox.
+    /// SETs that became durable in an outbox.
     counter "ssfd_sets_appended_total" =
         sets_appended(provider: &ProviderName) by count: usize;
-    /// SETs that wait to be settled.
+    /// Unsettled SETs.
     gauge "ssfd_backlog_sets" = backlog_sets(provider: &ProviderName) is sets: u64;
-    /// Age of the oldest SET that waits to be settled, 0 if none does.
+    /// Age of the oldest unsettled SET, 0 if there is none.
     gauge "ssfd_backlog_oldest_seconds" =
         backlog_oldest(provider: &ProviderName) is age: Duration;
-    /// What is taken of publishers: 0 all, 1 nothing over HTTP, 2 nothing.
+    /// What publishers may send: 0 everything, 1 nothing over HTTP, 2 nothing.
     gauge "ssfd_backlog_pressure" = backlog_pressure(provider: &ProviderName) is level: u64;
-    /// Events that were refused over HTTP for the sake of the backlog.
+    /// Events over HTTP that were refused because of the backlog.
     counter "ssfd_events_refused_total" = events_refused(provider: &ProviderName) by count: usize;
     /// Calls of the store that failed.
     counter "ssfd_store_errors_total" = store_error(operation: &'static str);
 
-    // Signed.
+    // Signing.
 
     /// SETs that were signed.
     counter "ssfd_signatures_total" =
@@ -71,7 +74,7 @@ metrics! {
     /// SETs in one batch that was signed.
     histogram "ssfd_sign_batch_sets" = sign_batch_sets() of sets: usize;
 
-    // Out.
+    // Delivery.
 
     /// SETs that Receivers accepted.
     counter "ssfd_sets_delivered_total" =
@@ -79,28 +82,29 @@ metrics! {
     /// SETs that went to the dead letters, by reason.
     counter "ssfd_sets_dead_total" =
         sets_dead(provider: &ProviderName, reason: Reason) by count: usize;
-    /// Dead letters that there are, by reason.
+    /// Dead letters in the store, by reason.
     gauge "ssfd_dead_letters" = dead_letters(provider: &ProviderName, reason: &str) is sets: u64;
-    /// Dead letters that an operator put into their outboxes again.
+    /// Dead letters that an operator put back into their outbox.
     counter "ssfd_sets_redriven_total" = sets_redriven(provider: &ProviderName) by count: usize;
-    /// SETs, sent or dead, that an operator had a stream get again.
+    /// SETs, sent or dead, that an operator replayed.
     counter "ssfd_sets_replayed_total" = sets_replayed(provider: &ProviderName) by count: usize;
-    /// Push attempts by how they ended.
+    /// Push attempts, by outcome.
     counter "ssfd_push_attempts_total" =
         push_attempt(provider: &ProviderName, outcome: &'static str);
-    /// Pushes accepted with another 2xx than the 202 of RFC 8935 §2.2.
+    /// Pushes that were accepted with a 2xx other than the 202 of RFC 8935 §2.2.
     counter "ssfd_push_deviations_total" = push_deviation(provider: &ProviderName);
-    /// Time of one push attempt, from the request to the end of the answer or the failure.
+    /// Duration of one push attempt, from the request to the end of the response or the failure.
     histogram "ssfd_push_duration_seconds" =
         push_duration(provider: &ProviderName) of took: Duration;
     /// Age of a SET when its Receiver accepted it, counted from the acceptance of its event.
     histogram "ssfd_set_age_seconds" =
         set_age(provider: &ProviderName, method: MethodLabel) of age: Duration;
-    /// Streams with an actor: those with SETs to push.
+    /// Streams with an actor, which are those with SETs to push.
     held "ssfd_stream_actors" = stream_actor();
-    /// Streams whose endpoint is out of reach, so that it is only probed.
+    /// Streams whose endpoint cannot be reached, so that it is only probed.
     held "ssfd_endpoints_cut_off" = endpoint_cut_off();
-    /// Streams that were paused because their endpoint was at fault, by how its last attempt ended.
+    /// Streams that were paused because their endpoint was at fault, by the outcome of its last
+    /// attempt.
     counter "ssfd_streams_paused_total" =
         stream_paused(provider: &ProviderName, outcome: &'static str);
     /// Polls that wait for a SET.
@@ -108,48 +112,50 @@ metrics! {
 
     // Streams.
 
-    /// Changes of a stream's status, by the new one and by who made it: the Receiver or the
-    /// Transmitter.
+    /// Changes of a stream's status, by the new status and by who made the change: the Receiver or
+    /// the Transmitter.
     counter "ssfd_status_changes_total" =
         status_change(provider: &ProviderName, status: &'static str, by: &'static str);
 
-    // Among nodes.
+    // Cluster.
 
-    /// Nodes that live, as this one knows.
+    /// Live nodes that this node knows.
     gauge "ssfd_cluster_nodes" = cluster_nodes() is nodes: usize;
     /// Slots, of 256, whose streams this node delivers.
     gauge "ssfd_cluster_slots" = cluster_slots() is slots: usize;
-    /// Partitions of upstreams that this node reads, where there are several nodes.
+    /// Redis streams of publishers that this node reads, if there are several nodes.
     gauge "ssfd_cluster_partitions" = cluster_partitions() is partitions: usize;
     /// Time since the lease of this node was last confirmed, 0 if it has none.
     gauge "ssfd_cluster_lease_age_seconds" = cluster_lease_age() is age: Duration;
 
-    // Around.
+    // HTTP and process.
 
     /// HTTP requests answered, by listener and class of status.
     counter "ssfd_http_requests_total" = http_request(listener: ListenerLabel, status: StatusClass);
-    /// Always 1; the label tells what runs.
+    /// Always 1; the label has the version.
     gauge "ssfd_build_info" = build_info(version: &'static str) is running: bool;
 }
 
-/// From a push over loopback to a Receiver that is slow but within its deadline.
+/// The shortest bucket is a push over loopback, the longest a slow Receiver within its deadline.
 const DURATION_BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// From delivered at once, over each step of the retry schedule, to given up.
+/// The buckets go from immediate delivery over each step of the retry schedule to the age at which
+/// a SET is given up.
 const AGE_BUCKETS: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 21600.0,
     86400.0, 259_200.0,
 ];
 
-/// SETs in a batch: powers of two.
+/// Numbers of SETs in a batch, in powers of two.
 const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// How often [`keep_up`] moves what was recorded into the buckets.
+/// The interval at which [`keep_up`] moves recorded values into the buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Starts recording. The recorder is the process's: where several daemons run in one, as in tests,
-/// they share it, and each call returns the same handle. `render()` of it is what `/metrics` serves.
+/// Starts recording. The recorder belongs to the process: several daemons in one process, as in
+/// tests, share it, and each call returns the same handle. `/metrics` serves the handle's
+/// `render()`.
 pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
     static INSTALLED: OnceLock<Result<PrometheusHandle, BuildError>> = OnceLock::new();
     let installed = INSTALLED.get_or_init(|| {
@@ -163,8 +169,8 @@ pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
     installed.as_ref().cloned()
 }
 
-/// Never ends; to be spawned. What histograms record piles up until it is moved into buckets, and a
-/// scrape that would do so may never come.
+/// Moves recorded values into buckets, for ever, in a task of its own. Without it the values of
+/// histograms pile up if nobody scrapes `/metrics`.
 pub async fn keep_up(handle: PrometheusHandle) {
     let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
@@ -187,7 +193,7 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 mod tests {
     use super::*;
 
-    /// What `/metrics` would show after `record`, on a recorder of its own.
+    /// Returns the text of `/metrics` after `record`, on a separate recorder.
     fn rendered(record: impl FnOnce()) -> String {
         let recorder = recorder().unwrap();
         ::metrics::with_local_recorder(&recorder, || {

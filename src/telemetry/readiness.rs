@@ -1,11 +1,11 @@
-//! What the daemon still waits for.
+//! The parts that the daemon still waits for.
 
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The parts that are not there at present, by name. Empty: ready.
+/// The names of the parts that are missing. The daemon is ready when there are none.
 #[derive(Debug, Default)]
 pub struct Readiness {
     missing: Mutex<BTreeSet<String>>,
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_lost_is_waited_for_until_it_is_back() {
+    fn a_lost_part_is_missing_until_it_is_back() {
         let readiness = Readiness::default();
         readiness.lost("redis");
         readiness.lost("redis");

@@ -1,11 +1,13 @@
-//! How a line of the table in [`super`] becomes a function: the macro, and what may be a value.
+//! The macro that makes a function of each entry of the table in [`super`], and the types of
+//! values.
 
 use std::time::Duration;
 
 use metrics::{Gauge, Unit};
 
-/// Makes one function of each line, and `describe`, which tells the recorder of them all. The help
-/// text is the function's doc comment, the labels are named as its arguments.
+/// Makes one function for each entry, and `describe`, which registers all of them with the
+/// recorder. The help text is the doc comment of the function, and the labels have the names of its
+/// arguments.
 macro_rules! metrics {
     ($(
         $(#[doc = $help:literal])+
@@ -85,7 +87,7 @@ macro_rules! describe {
 
 pub(super) use {describe, metric, metrics};
 
-/// One of what a gauge counts, until it is dropped: so the gauge is right however a thing ends.
+/// Counts one in a gauge until it is dropped, so that the gauge is right on every path.
 #[must_use = "what is dropped is no longer counted"]
 #[derive(Debug)]
 pub struct GaugeGuard(Gauge);
@@ -103,7 +105,7 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// What a gauge or a histogram takes.
+/// A value that a gauge or a histogram records.
 pub(super) trait MetricValue {
     const UNIT: Unit;
 

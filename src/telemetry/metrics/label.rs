@@ -1,4 +1,4 @@
-//! What may be a label: only what has few values, since each of them is a time series.
+//! The types of labels. Each has few values, because each value makes a time series of its own.
 
 use metrics::SharedString;
 
@@ -26,7 +26,7 @@ impl Label for Reason {
     }
 }
 
-/// How an event came in.
+/// The way in which an event came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceLabel {
     Redis,
@@ -42,7 +42,7 @@ impl Label for SourceLabel {
     }
 }
 
-/// How a SET goes out (RFC 8935, RFC 8936).
+/// The delivery method of a SET (RFC 8935, RFC 8936).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MethodLabel {
     Push,
@@ -58,7 +58,7 @@ impl Label for MethodLabel {
     }
 }
 
-/// Which listener a request came to.
+/// The listener that got a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenerLabel {
     Public,
@@ -74,7 +74,7 @@ impl Label for ListenerLabel {
     }
 }
 
-/// The first digit of an HTTP status.
+/// The class of an HTTP status, which is its first digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StatusClass(u16);
 
