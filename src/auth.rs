@@ -1,4 +1,17 @@
-//! Who is asking. A credential becomes a [`Principal`], and only a principal opens anything.
+//! Authentication: turns a credential into a [`Principal`]. Only a principal opens anything.
+//!
+//! [`Authenticator`] is the entry. It reads the token from the header (`bearer`) and looks up
+//! tokens of this daemon in the store. All other tokens belong to the authorization server of the
+//! provider, a [`TokenIssuer`]:
+//!
+//! - [`token_endpoint`] is the built-in one. It issues tokens to clients, and its tokens are looked
+//!   up in the store as well.
+//! - [`external`] is one that the configuration names. Its tokens are JWTs (`access_token` judges
+//!   them, pure) whose keys come from a [`JwksSource`] (`key_cache` decides when to fetch, pure;
+//!   `verification_keys` are the keys), or it is asked about each token ([`Introspection`]).
+//!   `fetch` makes the requests.
+//!
+//! [`settings`] is the configuration of both.
 
 mod access_token;
 mod bearer;
@@ -38,36 +51,36 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// A Receiver that showed a valid credential.
+/// A Receiver that presented a valid credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     pub provider: ProviderName,
     pub receiver: ReceiverId,
-    /// The `aud` of the streams it creates (SSF §8).
+    /// The `aud` of the streams that the Receiver creates (SSF §8).
     pub audience: Audience,
     pub scopes: Vec<Scope>,
 }
 
-/// Why a request is refused before anything else is looked at (RFC 6750 §3.1).
+/// The reason why a request is refused before anything else is checked (RFC 6750 §3.1).
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     #[error("a bearer token is required")]
     NoCredential,
-    /// Which of them counted would be a matter of luck (RFC 6750 §3.1).
+    /// The request does not say which of them counts (RFC 6750 §3.1).
     #[error("there is more than one `Authorization` header")]
     SeveralCredentials,
     #[error("the bearer token is malformed, unknown, expired or of another kind or provider")]
     InvalidToken,
-    /// As [`Self::InvalidToken`], with the rule that a token of an authorization server breaks.
+    /// Like [`Self::InvalidToken`], with the rule that a token of an authorization server breaks.
     #[error("the access token is refused: {0}")]
     InvalidAccessToken(#[from] TokenFault),
-    /// 403 and not 401: the token is good, and a new one would open no more.
-    #[error("the client of this access token is no Receiver here")]
+    /// The answer is 403 and not 401, because the token is valid and a new one would not help.
+    #[error("the client of this access token is not a Receiver of this provider")]
     UnknownClient,
-    /// What it takes to ask for is named, which may be more than the one operation needs.
+    /// The text names the scope to ask for, which may allow more than this operation needs.
     #[error("the bearer token lacks the scope `{}`", .0.standard())]
     InsufficientScope(Scope),
-    /// Nobody can say at present whether the token is good.
+    /// Nobody can say at the moment whether the token is valid.
     #[error("the authorization server cannot be reached")]
     Unavailable { retry_after: Duration },
     #[error(transparent)]
@@ -81,32 +94,32 @@ impl Principal {
     }
 }
 
-/// What every token begins with that is ours.
+/// The beginning of every token that this daemon makes.
 const TOKEN_PREFIX: &str = "ssfd_";
 
-/// A new bearer token, or a client's secret, of 244 random bits. It is shown once; the store keeps its
-/// hash.
+/// Makes a bearer token or a client's secret of 244 random bits. It is shown once, and the store
+/// keeps only its hash.
 pub fn new_token() -> Secret {
     let (one, two) = (clock::random_uuid().simple(), clock::random_uuid().simple());
     Secret::new(format!("{TOKEN_PREFIX}{one}{two}"))
 }
 
-/// A plain hash is enough for a token: it is random, so there is nothing to guess.
+/// Hashes a token. A plain hash is enough, because tokens are random and cannot be guessed.
 pub fn hash(token: &Secret) -> TokenHash {
     let digest = digest(&SHA256, token.expose().as_bytes());
     let hex = digest.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     TokenHash::from_hex(hex)
 }
 
-/// Where the access tokens of a provider come from, besides those that operators make.
+/// The issuer of a provider's access tokens. Tokens that operators make are accepted besides.
 pub enum TokenIssuer {
-    /// The provider's own.
+    /// The provider's own token endpoint.
     BuiltIn(TokenEndpoint),
     External(Box<External>),
 }
 
-/// Turns the value of an `Authorization` header into a principal. Tokens of ours are looked up in the
-/// store at each request, so that a revoked one is refused from then on.
+/// Turns the value of an `Authorization` header into a principal. Tokens of this daemon are looked
+/// up in the store at each request, so that a revoked one is refused at once.
 #[derive(Clone)]
 pub struct Authenticator {
     store: Arc<dyn Store>,
@@ -118,18 +131,18 @@ impl Authenticator {
         Self { store, servers: Arc::new(servers) }
     }
 
-    /// Fetches what the first request would have to wait for.
+    /// Fetches keys in advance, so that the first request does not wait for them.
     pub fn warm_up(&self) {
         self.servers.values().filter_map(TokenIssuer::external).for_each(External::warm_up);
     }
 
-    /// The issuer of a provider's access tokens, if it is not the provider itself.
+    /// Returns the issuer of a provider's access tokens, if it is an external authorization server.
     pub fn external_issuer(&self, provider: &ProviderName) -> Option<&str> {
         let external = self.servers.get(provider)?.external()?;
         Some(&external.expected.issuer)
     }
 
-    /// A token of the provider's own token endpoint; `None` if it has none.
+    /// Issues a token at the provider's token endpoint, or returns `None` if the provider has none.
     pub async fn issue(
         &self,
         provider: &ProviderName,
@@ -144,7 +157,7 @@ impl Authenticator {
         }
     }
 
-    /// The Receiver that holds this credential, if it is one of this provider's.
+    /// Returns the Receiver that holds this credential, if the Receiver belongs to this provider.
     pub async fn receiver(
         &self,
         provider: &ProviderName,
@@ -167,7 +180,7 @@ impl Authenticator {
         }
     }
 
-    /// The provider for which the holder of this credential may publish.
+    /// Returns the provider for which the holder of this credential may publish.
     pub async fn publisher(
         &self,
         authorization: Option<&[u8]>,
@@ -179,7 +192,7 @@ impl Authenticator {
         }
     }
 
-    /// Whether an operator holds this credential.
+    /// Checks that an operator holds this credential.
     pub async fn operator(
         &self,
         authorization: Option<&[u8]>,

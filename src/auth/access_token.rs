@@ -1,4 +1,4 @@
-//! JWT access tokens (RFC 9068): what must hold for one to be taken. Pure: keys and time come in.
+//! The rules for JWT access tokens (RFC 9068). Pure: keys and time are arguments.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use serde_json::{Map, Value};
 use super::verification_keys::VerificationKeys;
 use crate::domain::{grant::Scope, time::Timestamp};
 
-/// What an access token says of its bearer, once it was found to be valid.
+/// The statements of a valid access token about its bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bearer {
-    /// What the authorization server calls the client.
+    /// The name of the client at the authorization server.
     pub(super) client: String,
     pub(super) scopes: Vec<Scope>,
     pub(super) expires_at: Option<Timestamp>,
 }
 
-/// What an access token must hold to be taken.
+/// The requirements that an access token must meet.
 #[derive(Debug, Clone)]
 pub struct Expectations {
     pub issuer: String,
@@ -29,19 +29,19 @@ pub struct Expectations {
     pub client_claim: String,
 }
 
-/// Why an access token is refused, in the words of the rule that it breaks. Nothing of its content
-/// is repeated.
+/// The reason why an access token is refused. The text names the rule that the token breaks and
+/// never repeats content of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    #[error("it is no JWT of three parts in base64url")]
+    #[error("it is not a JWT of three parts in base64url")]
     NotCompact,
     #[error("its `typ` is not `at+jwt` (RFC 9068 §4)")]
     Type,
-    #[error("its `alg` is none of those that are taken")]
+    #[error("its `alg` is not accepted")]
     Algorithm,
-    #[error("it names no key by `kid`")]
+    #[error("it has no `kid`")]
     NoKeyId,
-    #[error("it asks for extensions by `crit`, and we know none (RFC 7515 §4.1.11)")]
+    #[error("its `crit` requires extensions, and none is supported (RFC 7515 §4.1.11)")]
     Critical,
     #[error("its `kid` names no key of the authorization server")]
     UnknownKey,
@@ -49,9 +49,9 @@ pub enum TokenFault {
     Signature,
     #[error("it has `events`, as a Security Event Token has (RFC 8417 §4.2)")]
     Events,
-    #[error("it is bound to a key by `cnf`, and so no bearer token")]
+    #[error("it is bound to a key by `cnf`, so it is not a bearer token")]
     Bound,
-    #[error("its `{0}` is not there, or not of its type (RFC 9068 §2.2)")]
+    #[error("its `{0}` is missing or has the wrong type (RFC 9068 §2.2)")]
     Claim(&'static str),
     #[error("it names no client")]
     NoClient,
@@ -63,13 +63,13 @@ pub enum TokenFault {
     Expired,
     #[error("it is not valid yet")]
     NotYet,
-    #[error("it lives longer than is taken here")]
+    #[error("its lifetime is longer than allowed")]
     TooLong,
     #[error("the authorization server says that it is not active")]
     Inactive,
 }
 
-/// A JWT whose header was read and nothing else of it believed.
+/// A JWT of which only the header was read. Nothing in it is trusted yet.
 #[derive(Debug)]
 pub(super) struct Unverified<'a> {
     pub(super) kid: String,
@@ -80,14 +80,14 @@ pub(super) struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// `alg` is held against the allowed ones before any key is looked for. Keys or their URLs in
-    /// the header are not looked at (RFC 8725 §3.10).
+    /// Reads the header. `alg` is compared with the allowed algorithms before any key is looked up.
+    /// Keys in the header, and URLs of keys, are ignored (RFC 8725 §3.10).
     pub(super) fn parse(token: &'a str, algorithms: &[Algorithm]) -> Result<Self, TokenFault> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::NotCompact)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenFault::NotCompact)?;
         let header = object(header)?;
         let text = |name| header.get(name).and_then(Value::as_str);
-        // A media type, whose case is of no meaning.
+        // Media types are not case-sensitive.
         let typed = |typ: &str| {
             ["at+jwt", "application/at+jwt"].iter().any(|ours| typ.eq_ignore_ascii_case(ours))
         };
@@ -108,7 +108,7 @@ impl<'a> Unverified<'a> {
         })
     }
 
-    /// The claims, if one of these keys has signed them.
+    /// Returns the claims if one of these keys signed them.
     pub(super) fn verify(&self, keys: &VerificationKeys) -> Result<Map<String, Value>, TokenFault> {
         if !keys.has(&self.kid) {
             return Err(TokenFault::UnknownKey);
@@ -144,8 +144,8 @@ impl Expectations {
         if expires_at + self.leeway <= now {
             return Err(TokenFault::Expired);
         }
-        // Its life begins when it is both made and valid: some backdate `nbf`, for clocks that are
-        // slow.
+        // The life of a token begins when it is both issued and valid. Some servers set `nbf` to an
+        // earlier time, for clocks that are slow.
         let begins_at = time(claims, "nbf")?.map_or(issued_at, |nbf| nbf.max(issued_at));
         if now + self.leeway < begins_at {
             return Err(TokenFault::NotYet);
@@ -156,8 +156,8 @@ impl Expectations {
         Ok(Bearer { expires_at: Some(expires_at), ..bearer })
     }
 
-    /// Judges what the server answers of a token (RFC 7662 §2.2). It knows best whether the token is
-    /// live; whether it is meant for us is ours to see.
+    /// Judges the response of an introspection endpoint (RFC 7662 §2.2). The server knows whether
+    /// the token is active. We check whether the token is meant for us.
     pub(super) fn judge_answer(
         &self,
         answer: &Map<String, Value>,
@@ -178,7 +178,8 @@ impl Expectations {
         Ok(Bearer { expires_at, ..bearer })
     }
 
-    /// What goes for either: no token of another kind, and one from there to here.
+    /// Checks the rules for both kinds of tokens: the kind of the token, its issuer and its
+    /// audience.
     fn common(&self, claims: &Map<String, Value>) -> Result<Bearer, TokenFault> {
         if claims.contains_key("events") {
             return Err(TokenFault::Events);
@@ -211,7 +212,7 @@ fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     claims.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// A `NumericDate` (RFC 7519 §2): seconds, and it may have a fraction, which is dropped.
+/// Reads a `NumericDate` (RFC 7519 §2) in seconds. A fraction is dropped.
 fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Timestamp>, TokenFault> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -285,7 +286,7 @@ mod tests {
 
     /// AUTH-03, AUTH-06
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn a_missing_or_wrong_claim_is_named() {
         for name in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
             let mut claims = claims();
             claims.as_object_mut().expect("an object").remove(name);
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leeway_is_that_of_clocks_and_no_more() {
+    fn the_leeway_covers_the_difference_of_clocks_and_no_more() {
         judges("exp", json!(NOW - 29), Ok(()));
         judges("exp", json!(NOW - 30), Err(TokenFault::Expired));
         judges("nbf", json!(NOW + 30), Ok(()));
@@ -342,7 +343,7 @@ mod tests {
 
     /// AUTH-08
     #[test]
-    fn of_an_answer_as_little_is_believed_as_of_a_token() {
+    fn an_introspection_answer_is_checked_like_a_token() {
         let active = |more: Value| {
             let mut answer = json!({
                 "active": true, "client_id": "rx", "aud": "https://tx.example", "scope": "ssf.read",
@@ -377,7 +378,7 @@ mod tests {
 
     /// AUTH-03, AUTH-06 (RFC 8725 §3.1, §3.11)
     #[test]
-    fn a_header_is_that_of_an_access_token_or_refused() {
+    fn only_the_header_of_an_access_token_is_accepted() {
         header(json!({"typ": "at+jwt", "alg": "RS256", "kid": "k"}), Ok(()));
         header(json!({"typ": "application/at+jwt", "alg": "ES256", "kid": "k"}), Ok(()));
         header(json!({"typ": "AT+JWT", "alg": "ES256", "kid": "k"}), Ok(()));

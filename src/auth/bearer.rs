@@ -1,13 +1,13 @@
-//! Where a bearer token stands.
+//! The bearer token in an `Authorization` header.
 
 use super::AuthError;
 use crate::domain::secret::Secret;
 
-/// The longest token that is looked at, in bytes; a longer one is invalid.
+/// The longest token that is accepted, in bytes. A longer one is invalid.
 const TOKEN_LENGTH_MAX: usize = 8192;
 
-/// The token of a bearer credential (RFC 6750 §2.1). Another scheme, or bytes that are no text, is
-/// a bad credential (401) and not a bad request.
+/// Reads the token of a bearer credential (RFC 6750 §2.1). Another scheme, or bytes that are not
+/// text, are an invalid credential (401) and not an invalid request.
 pub(super) fn token(authorization: Option<&[u8]>) -> Result<Secret, AuthError> {
     let value = authorization.ok_or(AuthError::NoCredential)?;
     let text = std::str::from_utf8(value).map_err(|_| AuthError::InvalidToken)?;

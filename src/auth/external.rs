@@ -1,4 +1,4 @@
-//! An authorization server that is not ours: what its access tokens open.
+//! Access tokens of an external authorization server, and the Receivers that they stand for.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,11 +17,11 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// How its tokens are found to be valid.
+/// The way in which the tokens are checked.
 pub enum TokenCheck {
-    /// They are JWTs, and its keys are known (RFC 9068).
+    /// The tokens are JWTs, and the keys of the server are known (RFC 9068).
     Keys(Arc<JwksSource>),
-    /// It is asked (RFC 7662).
+    /// The server is asked about each token (RFC 7662).
     Introspection(Arc<Introspection>),
 }
 
@@ -51,8 +51,8 @@ impl External {
         self.entitled(provider, bearer).ok_or(AuthError::UnknownClient)
     }
 
-    /// Who the bearer is to us (SSF §8). `None` if nobody: the token is good, and another one would
-    /// not help.
+    /// Returns the Receiver that the bearer stands for (SSF §8). `None` means that the token is
+    /// valid but its client is not a Receiver here, so another token would not help.
     fn entitled(&self, provider: &ProviderName, bearer: Bearer) -> Option<Principal> {
         let (receiver, audience, scopes) = match self.clients.get(&bearer.client) {
             Some(client) => {
@@ -67,7 +67,7 @@ impl External {
         Some(Principal { provider: provider.clone(), receiver, audience, scopes })
     }
 
-    /// Fetches the keys, so that they are there before the first token is.
+    /// Fetches the keys, so that they are known before the first token arrives.
     pub(super) fn warm_up(&self) {
         if let TokenCheck::Keys(keys) = &self.check {
             drop(keys.fetch());
@@ -75,13 +75,14 @@ impl External {
     }
 }
 
-/// The Receiver that an unlisted client is. Apart from those that operators name: whoever registers
-/// clients at the server chooses their ids, and must not choose whose streams they own.
+/// Returns the Receiver that an unlisted client becomes. Its name differs from all names that
+/// operators give, because anybody who can register a client at the server chooses the client's id
+/// and must not thereby choose whose streams it owns.
 fn unlisted(client: &str) -> Option<ReceiverId> {
     format!("client~{client}").parse().ok()
 }
 
-/// What both lists allow.
+/// Returns the scopes that both lists allow.
 fn narrowed(token: &[Scope], client: &[Scope]) -> Vec<Scope> {
     let allows = |list: &[Scope], needed| list.iter().any(|scope| scope.covers(needed));
     Scope::ALL.into_iter().filter(|scope| allows(token, *scope) && allows(client, *scope)).collect()
@@ -93,7 +94,7 @@ mod tests {
     use Scope::*;
 
     #[test]
-    fn a_scope_opens_what_both_the_token_and_the_client_may() {
+    fn a_scope_needs_both_the_token_and_the_client() {
         assert_eq!(narrowed(&[Manage], &[Read]), [Read]);
         assert_eq!(narrowed(&[Read], &[Manage]), [Read]);
         assert_eq!(narrowed(&[Manage], &[Manage]), Scope::ALL);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unlisted_client_is_no_receiver_that_an_operator_would_name() {
+    fn an_unlisted_client_never_gets_the_name_of_a_listed_receiver() {
         assert_eq!(unlisted("acme").expect("an id").as_str(), "client~acme");
         assert!(unlisted("https://rx.example").is_none());
     }

@@ -1,5 +1,5 @@
-//! Requests to an authorization server. Its URLs are the operator's word, so no address is refused
-//! that a Receiver's endpoint may not have; but TLS is a must, and a redirect is no answer.
+//! Requests to an authorization server. The operator configures its URLs, so the guard for
+//! Receivers' endpoints does not apply to them. TLS is required, and redirects are not followed.
 
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
@@ -15,37 +15,38 @@ use tokio::time::timeout;
 
 use crate::push::tls::{self, TrustedRootsError};
 
-/// The largest answer that is read, in bytes; a larger one is none.
+/// The largest response that is read, in bytes. A larger one counts as no response.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
-/// How long an exchange may take in all.
+/// The longest time for a whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Cheap to clone.
+/// Sends requests over TLS. A clone is cheap, because it shares the client.
 #[derive(Debug, Clone)]
 pub struct Fetcher(Arc<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>);
 
-/// No answer that can be used.
+/// The reason why there is no usable response.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("no answer")]
+    #[error("the server cannot be reached")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
     #[error("no answer within {TIMEOUT:?}")]
     Timeout,
-    #[error("an answer with status {0}")]
+    #[error("the server answered with status {0}")]
     Status(StatusCode),
-    #[error("an answer that is no JSON object")]
+    #[error("the answer is not a JSON object")]
     NotAnObject(#[source] serde_json::Error),
 }
 
 impl Fetcher {
-    /// Trusts the system's roots and those in the PEM file.
+    /// Makes a fetcher that trusts the roots of the system and the roots in the PEM file.
     pub fn new(trusted_roots: Option<&Path>) -> Result<Self, TrustedRootsError> {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(trusted_roots)?)
             .https_only()
             .enable_all_versions()
             .build();
-        // A server that is asked seldom has closed a connection before it is used again.
+        // An authorization server is asked so seldom that it closes the connection before the next
+        // request.
         let client =
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self(Arc::new(client)))
@@ -56,7 +57,7 @@ impl Fetcher {
         self.send(request).await
     }
 
-    /// The body of an answer with status 200.
+    /// Sends a request and returns the body of a response with status 200.
     pub(super) async fn send(
         &self,
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,

@@ -1,5 +1,5 @@
-//! Token introspection (RFC 7662): the authorization server is asked about each token, and its answer
-//! counts for a while.
+//! Token introspection (RFC 7662): asks the authorization server about each token and caches its
+//! answer for a short time.
 
 use std::{
     collections::HashMap,
@@ -29,14 +29,14 @@ use crate::{
     telemetry::causes::with_causes,
 };
 
-/// The most answers that are kept.
+/// The largest number of answers in the cache.
 const ANSWERS_MAX: usize = 10_000;
-/// The most questions that are open at a time: tokens that nobody ever issued cost as much as others.
+/// The largest number of open requests. A token that nobody issued costs as much as any other.
 const QUESTIONS_MAX: usize = 32;
-/// When to try again if the server does not answer.
+/// The time after which a client may try again if the server does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What was answered of a token.
+/// The judgement of a server's answer about a token.
 type Introspected = Result<Bearer, TokenFault>;
 
 /// The introspection endpoint of one authorization server.
@@ -45,13 +45,13 @@ pub struct Introspection {
     fetcher: Fetcher,
     authorization: Secret,
     cache_for: Duration,
-    /// By the token's hash: the tokens themselves are nobody's to keep.
+    /// The key is the hash of the token, because tokens themselves must not be kept.
     answers: Mutex<HashMap<TokenHash, (Introspected, Timestamp)>>,
     questions: Semaphore,
 }
 
 impl Introspection {
-    /// We show ourselves by HTTP Basic (RFC 6749 §2.3.1).
+    /// Makes the client of an endpoint. It authenticates itself by HTTP Basic (RFC 6749 §2.3.1).
     pub fn new(
         endpoint: Uri,
         fetcher: Fetcher,
@@ -72,7 +72,8 @@ impl Introspection {
         })
     }
 
-    /// Without an answer no token is taken (503).
+    /// Judges a token by the cached answer or by asking the server. Without an answer no token is
+    /// accepted (503).
     pub(super) async fn judge(
         &self,
         token: &Secret,
@@ -88,7 +89,7 @@ impl Introspection {
         let answer = match self.ask(token).await {
             Ok(answer) => expected.judge_answer(&answer, now),
             Err(error) => {
-                tracing::warn!(endpoint = %self.endpoint, error = with_causes(&error), "no introspection");
+                tracing::warn!(endpoint = %self.endpoint, error = with_causes(&error), "introspection failed");
                 return Err(unavailable());
             }
         };
@@ -116,8 +117,8 @@ impl Introspection {
         answers.get(hash).filter(|(_, until)| now < *until).map(|(answer, _)| answer.clone())
     }
 
-    /// An answer counts briefly, since a revocation must be noticed, and never past the token's end
-    /// (RFC 7662 §4).
+    /// Caches an answer. It is valid only for a short time, so that a revocation is noticed, and
+    /// never after the token expires (RFC 7662 §4).
     fn remember(&self, hash: TokenHash, answer: Introspected, now: Timestamp) {
         let until = now + self.cache_for;
         let expires_at = answer.as_ref().ok().and_then(|bearer| bearer.expires_at);
@@ -127,7 +128,7 @@ impl Introspection {
             answers.retain(|_, (_, until)| now < *until);
         }
         if ANSWERS_MAX <= answers.len() {
-            // To ask again is all that it costs.
+            // The only cost is to ask again.
             answers.clear();
         }
         answers.insert(hash, (answer, until));
@@ -154,7 +155,7 @@ mod tests {
 
     /// AUTH-08
     #[test]
-    fn an_answer_counts_briefly_and_never_past_the_tokens_end() {
+    fn a_cached_answer_ends_soon_and_never_after_the_token() {
         let introspection = introspection();
         let known = |token: &str, now| introspection.known(&hash(&Secret::new(token)), at(now));
         let remember = |token: &str, answer: Introspected| {

@@ -1,4 +1,4 @@
-//! Where the keys of an authorization server come from.
+//! The source of an authorization server's keys: a file, or a URL with a cache.
 
 use std::{
     fmt,
@@ -19,21 +19,21 @@ use super::{
 };
 use crate::{clock, telemetry::causes::with_causes};
 
-/// Where a JWK Set is.
+/// The location of a JWK Set.
 #[derive(Debug, Clone)]
 pub enum JwksLocation {
     File(PathBuf),
     Url(Uri, Fetcher),
 }
 
-/// Why there are no keys.
+/// The reason why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum JwksSourceError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("the server gave none")]
+    #[error("cannot fetch them from the server")]
     Fetch(#[from] FetchError),
-    #[error("that is no JWK Set")]
+    #[error("the document is not a JWK Set")]
     NotAJwkSet(#[from] serde_json::Error),
 }
 
@@ -54,7 +54,7 @@ pub struct JwksSource {
     fetching: tokio::sync::Mutex<()>,
 }
 
-/// The keys cannot be had, so that no token can be judged; the next try is so far away.
+/// No key can be fetched, so no token can be judged. The value is the time until the next attempt.
 #[derive(Debug)]
 pub(super) struct NoKeys(pub(super) Duration);
 
@@ -64,7 +64,7 @@ impl JwksSource {
         Arc::new(Self { location, cache, fetching: tokio::sync::Mutex::default() })
     }
 
-    /// A set that has the key of this name, or else is as new as can be had.
+    /// Returns a set that has the key of this name, or the newest set that can be fetched.
     pub(super) async fn keys_for(
         self: &Arc<Self>,
         kid: &str,
@@ -84,9 +84,9 @@ impl JwksSource {
         }
     }
 
-    /// Sees to it that a fetch which is due is made; ends with it, or with the one under way. It is
-    /// a task of its own, which goes on when the request that caused it goes away: otherwise
-    /// whoever asks and hangs up could keep the keys from ever being there.
+    /// Makes a fetch that is due, and ends with it or with the one under way. The fetch is a task
+    /// of its own and goes on when the request that caused it is cancelled. Otherwise anybody could
+    /// keep the keys away by sending requests and closing the connection.
     pub(super) fn fetch(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         let this = Arc::clone(self);
         tokio::spawn(async move {
@@ -97,13 +97,13 @@ impl JwksSource {
             let fetched = this.location.read().await;
             if let Err(error) = &fetched {
                 let (location, error) = (&this.location, with_causes(error));
-                tracing::warn!(%location, error, "no keys of an authorization server");
+                tracing::warn!(%location, error, "cannot read the keys of an authorization server");
             }
             this.cache().end(fetched.ok(), clock::instant());
         })
     }
 
-    // A panic leaves the cache as it was: each change of it is one assignment.
+    // A panic leaves the cache consistent, because each change of it is one assignment.
     fn cache(&self) -> MutexGuard<'_, KeyCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,8 +121,8 @@ impl JwksLocation {
         }
     }
 
-    /// That a file can be read and holds keys; what is behind a URL shows when it is needed, since
-    /// the server may start later than we do.
+    /// Checks that a file can be read and has keys. A URL is not checked, because the server may
+    /// start later than this daemon.
     pub fn check(&self) -> Result<(), JwksSourceError> {
         match self {
             Self::File(path) => read_file(path).map(drop),

@@ -1,7 +1,8 @@
-//! Whether the keys at hand will do, or are to be fetched. Decides only; `JwksSource` performs.
+//! The decision whether the cached keys are good enough or a fetch is due. Pure;
+//! [`super::JwksSource`] performs it.
 //!
-//! A token may name any `kid`, so a fetch can be had for the asking: whatever comes, there is at most
-//! one in each interval.
+//! Anybody can name an unknown `kid` in a token and so cause a fetch. Therefore at most one fetch
+//! begins in each interval.
 
 use std::{
     sync::Arc,
@@ -10,16 +11,16 @@ use std::{
 
 use super::verification_keys::VerificationKeys;
 
-/// How long keys count, and how often they are fetched.
+/// How long keys are used, and how often they are fetched.
 ///
-/// Invariant: `interval_min <= max_age <= keep`, which the configuration holds.
+/// Invariant: `interval_min <= max_age <= keep`, which the configuration checks.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyLimits {
-    /// The age at which they are fetched again.
+    /// The age at which the keys are fetched again.
     pub max_age: Duration,
-    /// How long they are used while they cannot be.
+    /// How long old keys are used while fetches fail.
     pub keep: Duration,
-    /// The least time between the beginnings of two fetches.
+    /// The shortest time between the beginnings of two fetches.
     pub interval_min: Duration,
 }
 
@@ -27,7 +28,7 @@ pub struct KeyLimits {
 pub(super) struct KeyCache {
     limits: KeyLimits,
     keys: Option<(Arc<VerificationKeys>, Instant)>,
-    /// When the last fetch began, and what became of it.
+    /// The beginning and the state of the last fetch.
     last: Option<(Instant, Fetch)>,
 }
 
@@ -38,16 +39,16 @@ enum Fetch {
     Done,
 }
 
-/// What to do about a token that names a key.
+/// The decision about a token that names a key.
 #[derive(Debug)]
 pub(super) enum Advice {
-    /// The set has the key, or is as new as any and has it not.
+    /// Use the set. It has the key, or it is up to date and does not have it.
     Use(Arc<VerificationKeys>),
-    /// The set has the key, and is to be fetched again in the meantime.
+    /// Use the set, which has the key, and fetch a new one in the background.
     UseAndFetch(Arc<VerificationKeys>),
     /// Wait for the fetch that is due or under way.
     Fetch,
-    /// There is no telling, and no further try for so long.
+    /// No judgement is possible, and no fetch begins before this time is over.
     Unavailable(Duration),
 }
 
@@ -71,8 +72,8 @@ impl KeyCache {
         self.without_fetch(kid, now).map_or_else(Advice::Unavailable, Advice::Use)
     }
 
-    /// For whoever has waited for a fetch, and waits for no other; an error is how long until the
-    /// next may be made.
+    /// Decides for a request that has already waited for a fetch and does not wait again. The error
+    /// is the time until the next fetch may begin.
     pub(super) fn without_fetch(
         &self,
         kid: &str,
@@ -82,8 +83,7 @@ impl KeyCache {
             (Some((keys, _)), last) if keys.has(kid) || matches!(last, Some((_, Fetch::Done))) => {
                 Ok(Arc::clone(keys))
             }
-            // Where the last fetch failed the key may well be a new one: that is no fault of the
-            // token's.
+            // After a failed fetch, the key may be a new one. The token is not at fault.
             (_, last) => {
                 let since =
                     last.map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(at));
@@ -92,7 +92,8 @@ impl KeyCache {
         }
     }
 
-    /// `false` if none is due: another has just begun one.
+    /// Begins a fetch. Returns `false` if none is due, for example because another one has just
+    /// begun.
     pub(super) fn begin(&mut self, now: Instant) -> bool {
         let due = self.is_due(now);
         if due {
@@ -101,7 +102,7 @@ impl KeyCache {
         due
     }
 
-    /// Records how the fetch ended that was under way; without keys it failed.
+    /// Records the end of the fetch that was under way. Without keys it failed.
     pub(super) fn end(&mut self, keys: Option<VerificationKeys>, now: Instant) {
         let outcome = if keys.is_some() { Fetch::Done } else { Fetch::Failed };
         self.last = self.last.map(|(at, _)| (at, outcome));
@@ -110,7 +111,7 @@ impl KeyCache {
         }
     }
 
-    /// One that never ended is given up once the next is due.
+    /// Tells whether a fetch may begin. A fetch that never ended does not prevent the next one.
     fn is_due(&self, now: Instant) -> bool {
         self.last
             .is_none_or(|(at, _)| self.limits.interval_min <= now.saturating_duration_since(at))
@@ -154,7 +155,7 @@ mod tests {
         (cache, kid)
     }
 
-    /// In a word, and how long to wait.
+    /// Returns the advice as a word, and the time to wait in seconds.
     fn said(advice: Advice) -> (&'static str, u64) {
         match advice {
             Advice::Use(_) => ("use", 0),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_used_then_renewed_in_passing_then_waited_for() {
+    fn keys_are_used_then_renewed_in_the_background_then_waited_for() {
         let start = clock::instant();
         let (cache, kid) = fetched(start);
         let at = |after| said(cache.advise(&kid, start + secs(after))).0;
@@ -190,14 +191,14 @@ mod tests {
         assert_eq!(said(cache.advise("new", later)).0, "fetch");
         assert!(cache.begin(later));
         assert!(!cache.begin(later), "one at a time");
-        // Others wait for the one that is under way.
+        // Other requests wait for the fetch that is under way.
         assert_eq!(said(cache.advise("new", later)).0, "fetch");
         cache.end(Some(one_key().0), later);
         assert_eq!(said(cache.advise("new", later + secs(9))).0, "use");
     }
 
     #[test]
-    fn while_the_server_is_down_known_keys_count_and_others_cannot_be_told() {
+    fn while_the_server_is_down_known_keys_are_used_and_others_are_unavailable() {
         let start = clock::instant();
         let (mut cache, kid) = fetched(start);
         let later = start + secs(700);
@@ -210,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn without_any_keys_there_is_nothing_but_to_fetch_or_wait() {
+    fn without_keys_the_advice_is_to_fetch_or_to_wait() {
         let start = clock::instant();
         let mut cache = KeyCache::new(LIMITS);
         assert_eq!(said(cache.advise("k", start)).0, "fetch");
         assert!(cache.begin(start));
-        // A fetch that never ended.
+        // This fetch never ended.
         assert_eq!(cache.without_fetch("k", start + secs(3)).err(), Some(secs(7)));
         assert!(!cache.begin(start + secs(9)));
         assert!(cache.begin(start + secs(10)));

@@ -1,4 +1,4 @@
-//! What an operator may set about who may ask.
+//! The configuration of authentication.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{audience::Audience, grant::Scope, id::ReceiverId};
 
-/// The built-in token endpoint.
+/// The built-in token endpoint of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenEndpointSettings {
-    /// How long its tokens live; an hour at most.
+    /// How long its tokens are valid; one hour at most.
     #[serde(with = "humantime_serde")]
     pub token_lifetime: Duration,
-    /// Live tokens of one client; one more ends the oldest.
+    /// The largest number of live tokens of one client. One more ends the oldest.
     pub tokens_per_client_max: usize,
-    /// Tokens that one client may ask for in a second, and wrong secrets that may be shown for it;
-    /// further requests are answered 429.
+    /// The largest number of tokens that one client may ask for in a second, and of wrong secrets
+    /// for it. Further requests are answered 429.
     pub requests_per_second_max: u32,
 }
 
@@ -31,41 +31,43 @@ impl Default for TokenEndpointSettings {
     }
 }
 
-/// An authorization server that is not ours, and what its access tokens are good for.
+/// An external authorization server, and the access that its tokens give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OauthSettings {
-    /// Its issuer, exactly as in `iss`. Without it the provider has its own token endpoint.
+    /// The issuer of the server, exactly as in `iss`. Without it the provider has its own token
+    /// endpoint.
     pub issuer: Option<String>,
-    /// What `aud` must hold; the provider's issuer unless given.
+    /// The value that `aud` must contain; by default the provider's issuer.
     pub audience: Option<String>,
-    /// Where its keys are: an https URL, or the path of a file.
+    /// The location of the server's keys: an https URL, or the path of a file.
     pub jwks: Option<String>,
-    /// The age at which its keys are fetched again.
+    /// The age at which the keys are fetched again.
     #[serde(with = "humantime_serde")]
     pub jwks_max_age: Duration,
-    /// How long its keys are used while it cannot be reached.
+    /// How long old keys are used while the server cannot be reached.
     #[serde(with = "humantime_serde")]
     pub jwks_keep: Duration,
-    /// The least time between two fetches, whatever tokens come.
+    /// The shortest time between two fetches, whichever tokens arrive.
     #[serde(with = "humantime_serde")]
     pub jwks_refresh_interval_min: Duration,
-    /// The signature algorithms that are taken; only asymmetric ones may be.
+    /// The signature algorithms that are accepted. Only asymmetric ones are allowed.
     pub algorithms: Vec<Algorithm>,
-    /// How far its clock may be from ours.
+    /// The largest difference between the server's clock and ours.
     #[serde(with = "humantime_serde")]
     pub leeway: Duration,
-    /// The longest life of a JWT that is taken.
+    /// The longest lifetime of a JWT that is accepted.
     #[serde(with = "humantime_serde")]
     pub token_lifetime_max: Duration,
     /// The claim that names the client.
     pub client_claim: String,
     pub unlisted_clients: UnlistedClients,
-    /// The Receivers, by what the server calls them.
+    /// The Receivers, by their names at the server.
     pub clients: BTreeMap<String, ClientSettings>,
-    /// A PEM file of certificates that are trusted for this server beside the system's.
+    /// A PEM file of certificates that are trusted for this server in addition to those of the
+    /// system.
     pub trusted_roots: Option<PathBuf>,
-    /// To ask the server about each token, in place of `jwks`.
+    /// Asks the server about each token, in place of `jwks`.
     pub introspection: IntrospectionSettings,
 }
 
@@ -96,25 +98,25 @@ impl Default for OauthSettings {
     }
 }
 
-/// What becomes of a valid token whose client is not listed.
+/// The treatment of a valid token whose client is not listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnlistedClients {
-    /// It is answered 403.
+    /// The request is answered 403.
     Refuse,
     /// The client is the Receiver `client~<its id>`, and its id is the `aud` of its streams.
     Admit,
 }
 
-/// One client of the server.
+/// A client at the external server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientSettings {
-    /// Who owns the streams that are made with its tokens.
+    /// The Receiver that owns the streams made with the client's tokens.
     pub receiver: ReceiverId,
-    /// The `aud` of those streams (SSF §8).
+    /// The `aud` of these streams (SSF §8).
     pub audience: Audience,
-    /// The most that its tokens may allow, whatever their `scope` says.
+    /// The scopes that the client's tokens may have at most, whatever their `scope` says.
     #[serde(default = "everything")]
     pub scopes: Vec<Scope>,
 }
@@ -127,13 +129,13 @@ fn everything() -> Vec<Scope> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IntrospectionSettings {
-    /// An https URL.
+    /// The https URL of the endpoint.
     pub endpoint: Option<String>,
-    /// How we are known there.
+    /// The client id of this daemon at the server.
     pub client_id: Option<String>,
-    /// The file of our secret there.
+    /// The file with the client secret of this daemon.
     pub client_secret: Option<PathBuf>,
-    /// How long an answer counts, and so how long a token outlives its revocation.
+    /// How long an answer is cached. A revoked token may be accepted for this time.
     #[serde(with = "humantime_serde")]
     pub cache_for: Duration,
 }

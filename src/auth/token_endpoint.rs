@@ -1,5 +1,5 @@
-//! The built-in authorization server: access tokens for client credentials (RFC 6749 §4.4), for
-//! those who have no other.
+//! The built-in authorization server. It issues access tokens for client credentials (RFC 6749
+//! §4.4), for providers without an external authorization server.
 
 use std::{
     collections::HashMap,
@@ -22,14 +22,14 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What a client shows for itself.
+/// The credentials that a client presents.
 #[derive(Debug)]
 pub struct Credentials {
     pub client_id: String,
     pub client_secret: Secret,
 }
 
-/// A request for a token, as it was read.
+/// The parameters of a token request.
 #[derive(Debug)]
 pub struct ClientCredentialsRequest {
     pub credentials: Credentials,
@@ -37,7 +37,7 @@ pub struct ClientCredentialsRequest {
     pub scope: Option<String>,
 }
 
-/// A token as its client is told of it.
+/// An issued token, as the response describes it.
 #[derive(Debug)]
 pub struct Issued {
     pub token: Secret,
@@ -45,10 +45,10 @@ pub struct Issued {
     pub scopes: Vec<Scope>,
 }
 
-/// Why there is no token (RFC 6749 §5.2).
+/// The reason why no token is issued (RFC 6749 §5.2).
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    #[error("the client is unknown, or its secret is another")]
+    #[error("the client is unknown, or its secret is wrong")]
     InvalidClient,
     #[error("`grant_type` is required")]
     NoGrantType,
@@ -69,8 +69,7 @@ pub struct TokenEndpoint {
     paces: Mutex<Paces>,
 }
 
-/// How often something was asked for. Only clients that exist are in it, so it is as bounded as they
-/// are.
+/// The request rates of clients. It has only clients that exist, so their number limits its size.
 #[derive(Debug, Default)]
 struct Paces {
     issued: HashMap<ClientId, Pace>,
@@ -82,7 +81,7 @@ impl TokenEndpoint {
         Self { settings, paces: Mutex::default() }
     }
 
-    /// Issues a token. Who asks is settled before what is asked for.
+    /// Issues a token. The client is authenticated before the request is checked.
     pub(super) async fn issue(
         &self,
         store: &dyn Store,
@@ -97,7 +96,7 @@ impl TokenEndpoint {
             None => return Err(TokenError::NoGrantType),
         }
         let scopes = granted(&client.scopes, request.scope.as_deref())?;
-        // A token costs a commit.
+        // Each token costs a commit, so their rate is limited.
         self.admit(|paces| paces.issued.entry(client.id.clone()).or_default(), now)?;
         let lifetime = self.settings.token_lifetime;
         let token = new_token();
@@ -115,13 +114,13 @@ impl TokenEndpoint {
         let live_max = self.settings.tokens_per_client_max;
         match store.issue_grant(&client.id, grant, live_max).await {
             Ok(()) => Ok(Issued { token, lifetime, scopes }),
-            // It was removed while we looked.
+            // The client was removed in the meantime.
             Err(StoreError::Conflict) => Err(TokenError::InvalidClient),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The client of this provider that has these credentials.
+    /// Returns the client of this provider that has these credentials.
     async fn client(
         &self,
         store: &dyn Store,
@@ -132,8 +131,9 @@ impl TokenEndpoint {
         let id = credentials.client_id.parse().map_err(|_| TokenError::InvalidClient)?;
         let found = store.client(&id).await?.filter(|client| client.provider == *provider);
         let client = found.ok_or(TokenError::InvalidClient)?;
-        // Guesses are paced for their cost alone: a secret has 244 random bits. Once there were too
-        // many in a second the right one has to wait as well, or the answers would tell it.
+        // Wrong secrets are limited only because of their cost: a secret has 244 random bits and
+        // cannot be guessed. After too many in a second the right secret must wait as well, because
+        // otherwise the answers would tell whether a secret is right.
         self.failures(&client.id, now)?;
         let shown = hash(&credentials.client_secret);
         let (shown, kept) = (shown.as_str().as_bytes(), client.secret.as_str().as_bytes());
@@ -146,7 +146,7 @@ impl TokenEndpoint {
 
     fn failures(&self, id: &ClientId, now: Timestamp) -> Result<(), TokenError> {
         let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        // A copy: to look is not to fail.
+        // Works on a copy, because a check must not count as a failure.
         let mut failed = paces.failed.get(id).copied().unwrap_or_default();
         let admitted = failed.admit(now, self.settings.requests_per_second_max);
         admitted.map_err(|wait| TokenError::TooMany { wait })
@@ -163,8 +163,8 @@ impl TokenEndpoint {
     }
 }
 
-/// The scopes of a token: those that were asked for, or else all that the client may have. One that
-/// it may not have is not passed over in silence (RFC 6749 §3.3).
+/// Returns the scopes of a token: the requested ones, or all that the client may have. A scope that
+/// the client may not have is an error (RFC 6749 §3.3).
 fn granted(allowed: &[Scope], asked: Option<&str>) -> Result<Vec<Scope>, TokenError> {
     let Some(asked) = asked else { return Ok(allowed.to_vec()) };
     let mut scopes = Vec::new();

@@ -1,4 +1,4 @@
-//! The keys of an authorization server (RFC 7517 §5), as far as they can verify an access token.
+//! The keys of an authorization server (RFC 7517 §5) that can verify access tokens.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -8,10 +8,10 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The most keys of a set that are looked at.
+/// The largest number of keys that are read from a set.
 const KEYS_MAX: usize = 64;
 
-/// What an RSA key may verify unless its `alg` says which of these (RFC 7518 §3.1).
+/// The algorithms that an RSA key may verify, unless its `alg` names one (RFC 7518 §3.1).
 const RSA: &[Algorithm] = &[
     Algorithm::RS256,
     Algorithm::RS384,
@@ -21,7 +21,9 @@ const RSA: &[Algorithm] = &[
     Algorithm::PS512,
 ];
 
-/// Invariant: asymmetric keys only, so that no published key can be taken for a shared secret.
+/// Keys by name.
+///
+/// Invariant: only asymmetric keys, so that a public key is never used as a shared secret.
 #[derive(Debug, Default)]
 pub(super) struct VerificationKeys(Vec<Key>);
 
@@ -33,8 +35,9 @@ struct Key {
 }
 
 impl VerificationKeys {
-    /// Keys for other uses, of other kinds, malformed or without a `kid` are passed over, as
-    /// RFC 7517 §5 advises: one odd key must not close the door to all tokens.
+    /// Reads a JWK Set. Keys that are malformed, of another kind, for another use or without a
+    /// `kid` are skipped, as RFC 7517 §5 advises, so that one unknown key does not make all tokens
+    /// invalid.
     pub(super) fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct RawJwkSet {
@@ -50,8 +53,8 @@ impl VerificationKeys {
         self.0.iter().any(|key| key.kid == kid)
     }
 
-    /// Whether a key of this name has made this signature, and is one for this algorithm: the key
-    /// says what it is for, not the token (RFC 8725 §3.1).
+    /// Tells whether a key of this name made the signature with this algorithm. The key and not the
+    /// token decides which algorithms are allowed (RFC 8725 §3.1).
     pub(super) fn verifies(
         &self,
         kid: &str,
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_for_verifying_are_passed_over() {
+    fn keys_that_are_not_for_verifying_are_skipped() {
         let passed_over = |change: &dyn Fn(&mut Value)| {
             let (_, mut jwk) = pair();
             let kid = jwk["kid"].as_str().expect("a name").to_owned();

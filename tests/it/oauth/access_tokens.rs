@@ -120,7 +120,7 @@ async fn a_client_that_is_not_listed_is_refused_or_a_receiver_of_its_own() {
     let answer = daemon.list_with(&stranger).await.expect(403);
     let challenge = answer.header(WWW_AUTHENTICATE);
     assert!(challenge.ends_with(r#", error="insufficient_scope""#), "{challenge}");
-    assert!(answer.text().contains("no Receiver here"), "{}", answer.text());
+    assert!(answer.text().contains("not a Receiver of this provider"), "{}", answer.text());
 
     let (daemon, _server) =
         trusting_with(&key, |settings| settings.unlisted_clients = UnlistedClients::Admit).await;
