@@ -36,7 +36,7 @@ use crate::{
     directory::Directory,
     http::{self, Services, connection},
     ingest::{self, IngestError},
-    push::client::{PushClient, PushClientError},
+    push::{clients::PushClients, tls::TrustedRootsError},
     store::{Store, StoreError},
     telemetry::{
         causes::with_causes,
@@ -75,7 +75,7 @@ pub enum StartError {
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
-    Push(#[from] PushClientError),
+    Push(#[from] TrustedRootsError),
     #[error(transparent)]
     Ingest(#[from] IngestError),
     #[error("cannot open the store: {}", with_causes(.0))]
@@ -121,7 +121,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let keys = Arc::new(load_keys(&config)?);
     let tls = server_config(&config.public)?;
     let authorization = load_authorization(&config)?;
-    let push = PushClient::new(&config.push)?;
+    let push = PushClients::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let lock = store::lock(&config.store)?;
     let (store, cluster) = store::open_to_serve(&config).await?;

@@ -1,7 +1,23 @@
-//! Getting SETs across by push (RFC 8935): one HTTP client for all streams.
+//! Push delivery (RFC 8935): carries one signed SET at a time to the endpoint of its stream.
+//!
+//! - [`client::PushClient`] makes an attempt: it opens or reuses a connection, sends the request and
+//!   judges the response. It is the only type here that the couriers call.
+//! - [`clients::PushClients`] holds one `PushClient` for each [`identity::Identity`]. An identity says
+//!   whom we trust, which client certificate we present and which version of HTTP we speak, so two
+//!   streams with different identities never share a connection.
+//! - `dial` opens connections, and [`guard::AddressGuard`] keeps them out of our own network. The
+//!   guard is needed for security; every other deadline and bound here protects our own resources.
+//! - `connection` tells the pool whether a connection has carried a response before.
+//! - `failure` and `retry_after` turn errors and headers into an `Outcome`.
+//!
+//! ```text
+//! PushClients ──identity──▶ PushClient ──▶ pool ──▶ Dialer ──▶ AddressGuard, TCP, TLS
+//! ```
 
 pub mod client;
+pub mod clients;
 pub mod guard;
+pub mod identity;
 pub mod settings;
 pub mod tls;
 

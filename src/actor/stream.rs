@@ -34,7 +34,7 @@ use crate::{
         stream::{PushEndpoint, StreamConfig},
         time::Timestamp,
     },
-    push::client::PushClient,
+    push::clients::PushClients,
     store::{Due, Store, StoreError},
     telemetry::{
         causes::with_causes,
@@ -51,7 +51,7 @@ pub struct Environment {
     pub directory: Arc<Directory>,
     pub lease: Arc<Lease>,
     pub signer: Signer,
-    pub push: PushClient,
+    pub push: PushClients,
     pub hosts: Arc<Hosts>,
     /// Where it is told that an endpoint is at fault.
     pub faults: mpsc::Sender<EndpointFault>,

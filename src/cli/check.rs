@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    app, cli::CliError, config::Config, ingest, push::client::PushClient, telemetry::logging,
+    app, cli::CliError, config::Config, ingest, push::clients::PushClients, telemetry::logging,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -22,7 +22,7 @@ impl Check {
         let keys = app::load_keys(config).map_err(CliError::new)?;
         app::server_config(&config.public).map_err(CliError::new)?;
         app::load_authorization(config).map_err(CliError::new)?;
-        PushClient::new(&config.push).map_err(CliError::new)?;
+        PushClients::new(&config.push).map_err(CliError::new)?;
         ingest::client(&config.ingest.redis).map_err(CliError::new)?;
         logging::filter(&config.log).map_err(CliError::new)?;
         let described = providers.iter().map(|provider| {

@@ -1,6 +1,6 @@
-//! The pooled HTTP client: one attempt at a time goes in, an [`Outcome`] comes out.
+//! The pooled HTTP client of one identity: makes an attempt and returns its [`Outcome`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -13,14 +13,17 @@ use hyper_util::{
     client::legacy::{Builder, Client, connect::capture_connection},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     connection::{self, Served},
     dial::Dialer,
-    failure, retry_after,
+    failure,
+    identity::{HttpVersion, Identity},
+    retry_after,
     settings::PushSettings,
-    tls::{self, TrustedRootsError},
+    tls,
 };
 use crate::{
     clock,
@@ -33,46 +36,49 @@ use crate::{
 
 /// The longest head of a response, in bytes.
 const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
-/// The most connections to one host that are kept without a request.
+/// The number of idle connections that are kept to one host.
 const IDLE_CONNECTIONS_MAX: usize = 64;
 
 type Transport = Client<Dialer, Full<Bytes>>;
 
-/// Carries SETs to push endpoints (RFC 8935). Cheap to clone; all clones share their connections.
+/// Carries SETs to push endpoints (RFC 8935). A clone costs one reference count, and all clones share
+/// their connections.
 ///
-/// Redirects are not followed: that would take SET and credential to where the Receiver's owner did
-/// not send them.
+/// Redirects are not followed, because a redirect would take the SET and the credential to a place
+/// that the owner of the stream did not name.
 #[derive(Clone)]
-pub struct PushClient {
+pub struct PushClient(Arc<Inner>);
+
+struct Inner {
     pooled: Transport,
-    /// Keeps no connection, so that each of its requests opens one.
+    /// Keeps no idle connection, so each request opens a new one.
     unpooled: Transport,
     attempt_timeout: Duration,
     response_bytes_max: usize,
 }
 
-/// Why no client can be made of the settings.
-#[derive(Debug, thiserror::Error)]
-pub enum PushClientError {
-    #[error(transparent)]
-    TrustedRoots(#[from] TrustedRootsError),
-}
-
-/// The connection failed before its response was there.
-struct Lost {
-    /// It had carried a response before.
+/// The connection failed before the response arrived.
+struct ConnectionLost {
+    /// The connection had carried an earlier response.
     had_served: bool,
     outcome: Outcome,
 }
 
 impl PushClient {
-    pub fn new(settings: &PushSettings) -> Result<Self, PushClientError> {
-        let dialer = Dialer::new(settings, tls::client_config(settings.trusted_roots.as_deref())?);
+    pub(super) fn new(
+        settings: &PushSettings,
+        system_roots: &Arc<RootCertStore>,
+        identity: &Identity,
+    ) -> Self {
+        let mut tls = tls::config_of(identity, system_roots);
+        tls.alpn_protocols = identity.http_version.alpn();
+        let dialer = Dialer::new(settings, tls);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(settings.pool_idle_timeout)
+            .http2_only(identity.http_version == HttpVersion::Http2)
             .http1_max_buf_size(RESPONSE_HEAD_BYTES_MAX)
             .http2_max_header_list_size(
                 u32::try_from(RESPONSE_HEAD_BYTES_MAX).expect("a small constant"),
@@ -80,29 +86,32 @@ impl PushClient {
         let client = |builder: &mut Builder, idle_connections_max| {
             builder.pool_max_idle_per_host(idle_connections_max).build(dialer.clone())
         };
-        Ok(Self {
+        Self(Arc::new(Inner {
             pooled: client(&mut builder, IDLE_CONNECTIONS_MAX),
             unpooled: client(&mut builder, 0),
             attempt_timeout: settings.attempt_timeout,
             response_bytes_max: settings.response_bytes_max,
-        })
+        }))
     }
 
-    /// Makes one attempt to get `set`, a compact JWS, across.
+    /// Makes one attempt to deliver `set`, a compact JWS.
     ///
-    /// A pooled connection may have been closed by the Receiver without our knowing. There are two
-    /// cases, and both are safe with a SET: a Receiver knows it by its `jti` (RFC 8935 §2).
-    /// - The request was not begun: the pool gives it back and takes the next connection, by itself
+    /// The Receiver may have closed a pooled connection without our noticing. There are two cases.
+    /// Sending the SET again is safe in both, because a Receiver recognizes a SET by its `jti`
+    /// (RFC 8935 §2).
+    /// - The request was not begun. The pool takes the request back and uses the next connection
     ///   (`retry_canceled_requests`).
-    /// - The request was written, wholly or in part, and the connection then failed without a
-    ///   response. The pool cannot know whether that may be sent twice. We do, and try once more
-    ///   over a new connection, since others of the pool may have died with this one. A connection
-    ///   that never worked is no such case: that endpoint waits for its regular retry.
+    /// - The request was written in full or in part, and the connection then failed without a
+    ///   response. The pool cannot know whether such a request may be sent twice. We know that it may,
+    ///   and try once more over a new connection, because other connections of the pool may have died
+    ///   together with this one. A connection that never carried a response does not count: its
+    ///   endpoint waits for the regular retry.
     pub async fn push(&self, endpoint: &PushEndpoint, set: Bytes) -> Outcome {
-        let deadline = Instant::now() + self.attempt_timeout;
-        match self.exchange(&self.pooled, endpoint, set.clone(), deadline).await {
-            Err(Lost { had_served: true, .. }) => {
-                let again = self.exchange(&self.unpooled, endpoint, set, deadline).await;
+        let inner = &*self.0;
+        let deadline = Instant::now() + inner.attempt_timeout;
+        match inner.exchange(&inner.pooled, endpoint, set.clone(), deadline).await {
+            Err(ConnectionLost { had_served: true, .. }) => {
+                let again = inner.exchange(&inner.unpooled, endpoint, set, deadline).await;
                 again.unwrap_or_else(|lost| lost.outcome)
             }
             Err(lost) => lost.outcome,
@@ -110,17 +119,30 @@ impl PushClient {
         }
     }
 
+    /// Whether both share their connections.
+    #[cfg(test)]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether there is another clone.
+    pub(super) fn is_shared(&self) -> bool {
+        1 < Arc::strong_count(&self.0)
+    }
+}
+
+impl Inner {
     async fn exchange(
         &self,
         transport: &Transport,
         endpoint: &PushEndpoint,
         set: Bytes,
         deadline: Instant,
-    ) -> Result<Outcome, Lost> {
+    ) -> Result<Outcome, ConnectionLost> {
         let mut request = match request(endpoint, set) {
             Ok(request) => request,
             Err(error) => {
-                let detail = format!("no request can be made for this endpoint: {error}");
+                let detail = format!("no request can be built for this endpoint: {error}");
                 return Ok(Outcome::failed(FailureClass::Misconfigured, detail));
             }
         };
@@ -129,11 +151,11 @@ impl PushClient {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let had_served = connection::had_served(&captured);
-                return Err(Lost { had_served, outcome: failure::outcome_of(&error) });
+                return Err(ConnectionLost { had_served, outcome: failure::outcome_of(&error) });
             }
             Err(_elapsed) => {
-                // It may be dead. HTTP/2 would go on to share it, until the kernel gives it up
-                // after a quarter of an hour.
+                // The connection may be dead. With HTTP/2, further requests would share it until the
+                // kernel gives up after a quarter of an hour.
                 connection::retire(&captured);
                 return Ok(self.timed_out());
             }
@@ -150,7 +172,7 @@ impl PushClient {
         let read = timeout_at(deadline, read_head(body, self.response_bytes_max)).await;
         let body = match read {
             Ok(Ok(body)) => body,
-            // The Receiver has the SET already; what else it meant to say does not matter.
+            // The status says that the Receiver has the SET, so the body does not matter.
             _ if head.status.is_success() => Vec::new(),
             Ok(Err(error)) => return failure::outcome_of(&error),
             Err(_elapsed) => return self.timed_out(),
@@ -164,7 +186,7 @@ impl PushClient {
     }
 }
 
-/// The request of RFC 8935 §2.1: the compact JWS is the whole body.
+/// Builds the request of RFC 8935 §2.1, whose whole body is the compact JWS.
 fn request(
     endpoint: &PushEndpoint,
     set: Bytes,
@@ -176,14 +198,14 @@ fn request(
         .body(Full::new(set))?;
     if let Some(secret) = endpoint.authorization_header() {
         let mut value = HeaderValue::from_str(secret.expose())?;
-        // It is neither printed nor kept in the table of an HTTP/2 connection.
+        // A sensitive value is never printed, and never enters the header table of HTTP/2.
         value.set_sensitive(true);
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
     Ok(request)
 }
 
-/// The first `bytes_max` of a body. What follows is dropped, and its connection with it.
+/// Reads the first `bytes_max` of a body. The rest is dropped together with its connection.
 async fn read_head(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, hyper::Error> {
     let mut head = Vec::new();
     while head.len() < bytes_max

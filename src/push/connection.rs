@@ -1,4 +1,4 @@
-//! One connection to an endpoint, and what the pool should know of it.
+//! One connection to an endpoint, and whether it has carried a response before.
 
 use std::{
     io,
@@ -21,8 +21,8 @@ use hyper_util::{
 };
 use tokio::net::TcpStream;
 
-/// Whether a connection has carried a response. Shared by the connection and by whatever goes over
-/// it.
+/// Records whether a connection has carried a response. The connection and the responses that arrive
+/// over it share this flag.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Served(Arc<AtomicBool>);
 
@@ -32,14 +32,14 @@ impl Served {
     }
 }
 
-/// A TCP connection, with TLS or without, that remembers whether it has served.
+/// A TCP connection, with or without TLS, and its [`Served`] flag.
 pub(super) struct Dialled {
     pub(super) io: MaybeHttpsStream<TokioIo<TcpStream>>,
     pub(super) served: Served,
 }
 
-/// Whether the connection that `captured` a request had carried a response before, so that it was
-/// good once and may merely have been closed meanwhile.
+/// Returns whether the connection that `captured` a request had carried a response before. Such a
+/// connection worked once, and was probably closed in the meantime.
 pub(super) fn had_served(captured: &CaptureConnection) -> bool {
     let mut extras = Extensions::new();
     if let Some(connected) = captured.connection_metadata().as_ref() {
@@ -48,7 +48,7 @@ pub(super) fn had_served(captured: &CaptureConnection) -> bool {
     extras.get::<Served>().is_some_and(|served| served.0.load(Ordering::Relaxed))
 }
 
-/// Keeps further requests from the connection that `captured` this one.
+/// Keeps further requests away from the connection that `captured` this one.
 pub(super) fn retire(captured: &CaptureConnection) {
     if let Some(connected) = captured.connection_metadata().as_ref() {
         connected.poison();

@@ -1,4 +1,5 @@
-//! Opening a connection: address, TCP, TLS, each within its deadline.
+//! Opens connections: checks the address, connects, and performs the TLS handshake, each within a
+//! deadline.
 
 use std::{
     error::Error,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::delivery::outcome::FailureClass;
 
-/// What the pool opens its connections with. Cheap to clone.
+/// Opens the connections of a pool. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Dialer {
     tcp: HttpConnector<GuardedResolver>,
@@ -34,7 +35,7 @@ pub(super) struct Dialer {
     tls_timeout: Duration,
 }
 
-/// Why there is no connection.
+/// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error(transparent)]
@@ -50,27 +51,27 @@ pub(super) enum DialError {
 }
 
 impl DialError {
-    /// What it is as far as it knows: behind a failed connection there may be a refused address,
-    /// behind a failed session an error of TLS.
+    /// Classifies the error by its variant alone. The cause of `Connect` may be a refused address,
+    /// and the cause of `Tls` a TLS error; `failure` looks at those first.
     pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::AddressRefused(_) => FailureClass::AddressRefused,
             Self::Connect(_) | Self::ConnectTimeout(_) | Self::Tls(_) => FailureClass::Connect,
-            // Silence says nothing of the certificate.
+            // Silence tells nothing about the certificate.
             Self::TlsTimeout(_) => FailureClass::Timeout,
         }
     }
 }
 
 impl Dialer {
-    pub(super) fn new(settings: &PushSettings, mut tls: rustls::ClientConfig) -> Self {
+    pub(super) fn new(settings: &PushSettings, tls: rustls::ClientConfig) -> Self {
         let guard = AddressGuard::new(settings.allow_networks.clone());
         let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Shared out among a name's addresses, so that a dead one leaves time for the next.
+        // The connector divides this time among the addresses of a name, so that a dead address
+        // leaves time for the next one.
         tcp.set_connect_timeout(Some(settings.connect_timeout));
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self {
             tcp,
             tls: TlsConnector::from(Arc::new(tls)),
@@ -82,12 +83,12 @@ impl Dialer {
 
     async fn dial(mut self, uri: Uri) -> Result<Dialled, DialError> {
         let host = uri.host().unwrap_or_default();
-        // The connector dials an address without asking its resolver.
+        // The connector does not ask its resolver about a literal address.
         self.guard.check_literal(host)?;
         let server_name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
         let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
 
-        // The name's look-up counts too.
+        // This deadline includes the look-up of the name.
         let tcp = match timeout(self.connect_timeout, self.tcp.call(uri)).await {
             Ok(connected) => connected.map_err(|error| DialError::Connect(error.into()))?,
             Err(_elapsed) => return Err(DialError::ConnectTimeout(self.connect_timeout)),

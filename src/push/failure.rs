@@ -1,4 +1,4 @@
-//! What an attempt that ended without a response came to.
+//! Turns the error of an attempt that got no response into an outcome.
 
 use std::{error::Error, fmt::Write, io};
 
@@ -8,7 +8,8 @@ use crate::{
     domain::set_error::excerpt,
 };
 
-/// Judges an error by the types among its causes: the innermost one knows best.
+/// Classifies an error by the types of its causes. The innermost cause decides, because it is the
+/// most specific one.
 pub(super) fn outcome_of(error: &(dyn Error + 'static)) -> Outcome {
     let class = causes(error).filter_map(class_of).last().unwrap_or(FailureClass::Connect);
     Outcome::failed(class, describe(error))
@@ -41,13 +42,14 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>() {
-        // As its source it names the source of what it wraps, and so leaves that out.
+        // `source()` of an `io::Error` skips the error that it wraps.
         Some(io) => io.get_ref().map(|wrapped| wrapped as _),
         None => error.source(),
     }
 }
 
-/// The causes in one line, each once. A certificate's text is a stranger's, hence the excerpt.
+/// Writes the causes in one line, each text once. An excerpt, because the text of a certificate comes
+/// from a stranger.
 fn describe(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     let mut last = String::new();
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_judged_by_the_types_of_its_causes() {
+    fn a_failure_is_classified_by_the_types_of_its_causes() {
         let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         check(
             DialError::Tls(io::Error::other(untrusted.clone())),

@@ -1,5 +1,5 @@
-//! Which addresses may be dialled. A Receiver names its endpoint, so without this it could have us
-//! call whatever our own network lets us reach.
+//! Decides which addresses may be dialled. The owner of a stream chooses its endpoint, so without this
+//! check any Receiver could make us send requests into our own network.
 
 use std::{
     error::Error,
@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tower_service::Service;
 
-/// The networks of IPv4 that are not public (RFC 6890 and its registry).
+/// The IPv4 networks that are not public (RFC 6890 and its registry).
 const REFUSED_V4: [Ipv4Net; 15] = [
     v4([0, 0, 0, 0], 8),       // this network, unspecified
     v4([10, 0, 0, 0], 8),      // private
@@ -32,7 +32,8 @@ const REFUSED_V4: [Ipv4Net; 15] = [
     v4([240, 0, 0, 0], 4),     // reserved, broadcast
 ];
 
-/// Only these are public in IPv6. Loopback, unique local, link-local and multicast lie outside.
+/// The only IPv6 network that is public. Loopback, unique local, link-local and multicast addresses
+/// lie outside of it.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0], 3);
 /// The parts of [`GLOBAL_V6`] that are not public.
 const REFUSED_V6: [Ipv6Net; 3] = [
@@ -40,9 +41,9 @@ const REFUSED_V6: [Ipv6Net; 3] = [
     v6([0x2001, 0xdb8, 0], 32), // documentation
     v6([0x3fff, 0, 0], 20), // documentation
 ];
-/// Carries an IPv4 address in its second and third group.
+/// 6to4 (RFC 3056), which carries an IPv4 address in the second and third group.
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0], 16);
-/// Carries an IPv4 address at its end.
+/// NAT64 (RFC 6052), which carries an IPv4 address at the end.
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0], 96);
 
 const fn v4(address: [u8; 4], prefix: u8) -> Ipv4Net {
@@ -55,13 +56,13 @@ const fn v6(head: [u16; 3], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Permits public addresses, and the networks that the operator allows. Cheap to clone.
+/// Permits public addresses and the networks that the operator allows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AddressGuard {
     allow: Arc<[IpNet]>,
 }
 
-/// A host that must not be dialled.
+/// A host has an address that must not be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} is not a public address, and in none of the allowed networks")]
 pub struct AddressRefused {
@@ -80,7 +81,7 @@ impl AddressGuard {
         match address {
             IpAddr::V4(v4) => !REFUSED_V4.iter().any(|network| network.contains(&v4)),
             IpAddr::V6(v6) => match embedded(v6) {
-                // It is the IPv4 address that answers in the end.
+                // The packets reach the IPv4 address in the end.
                 Some(v4) => self.permits(IpAddr::V4(v4)),
                 None => {
                     GLOBAL_V6.contains(&v6)
@@ -90,7 +91,7 @@ impl AddressGuard {
         }
     }
 
-    /// Checks a host that is an address already, which no resolver gets to see.
+    /// Checks a host that is a literal address, which no resolver gets to see.
     pub(super) fn check_literal(&self, host: &str) -> Result<(), AddressRefused> {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         match bare.parse() {
@@ -100,7 +101,7 @@ impl AddressGuard {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped, 6to4 (RFC 3056) or NAT64 (RFC 6052).
+/// Returns the IPv4 address that an IPv6 address stands for: mapped, 6to4 or NAT64.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
     let at = |start: usize| {
@@ -116,8 +117,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Looks a name up and drops every address that must not be dialled. This happens for each
-/// connection anew: a name that was harmless when its stream was made may point elsewhere now.
+/// Looks up a name and drops every address that must not be dialled. Each connection looks up its
+/// name again, because a name that was harmless when its stream was created may point elsewhere now.
 #[derive(Debug, Clone)]
 pub(super) struct GuardedResolver(pub(super) AddressGuard);
 
@@ -133,7 +134,7 @@ impl Service<Name> for GuardedResolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.0.clone();
         Box::pin(async move {
-            // The connector puts its own port in.
+            // The connector replaces the port.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let (permitted, refused): (Vec<_>, Vec<_>) =
                 found?.partition(|address| guard.permits(address.ip()));

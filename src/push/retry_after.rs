@@ -1,11 +1,11 @@
-//! `Retry-After`, in both its forms (RFC 9110 §10.2.3).
+//! Reads `Retry-After` in both its forms (RFC 9110 §10.2.3).
 
 use std::time::{Duration, SystemTime};
 
 use crate::domain::time::Timestamp;
 
-/// How long to wait, as a Receiver asks: a number of seconds, or a date, which is no wait at all
-/// once it is past. Anything else is as if nothing was asked.
+/// Returns how long a Receiver asks us to wait. The value is a number of seconds or a date; a date in
+/// the past asks for no wait at all. Any other value is ignored, and the result is `None`.
 pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_ignored() {
+    fn a_value_that_is_neither_seconds_nor_a_date_is_ignored() {
         for value in ["", "-1", "1.5", "soon", "18446744073709551616", "06 Nov 1994"] {
             check(value, None);
         }

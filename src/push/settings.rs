@@ -1,32 +1,32 @@
-//! What an operator may set about pushing.
+//! The settings of push delivery.
 
 use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// How endpoints are dialled, and how long they may take.
+/// Deadlines and bounds of an attempt, and the endpoints that may be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PushSettings {
-    /// From the look-up of the host's name to an open TCP connection.
+    /// Bounds the look-up of the host's name and the TCP connection together.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// The TLS handshake.
+    /// Bounds the TLS handshake.
     #[serde(with = "humantime_serde")]
     pub tls_timeout: Duration,
-    /// The whole attempt, from the look-up of the name to the end of the response.
+    /// Bounds the whole attempt, from the look-up of the name to the end of the response.
     #[serde(with = "humantime_serde")]
     pub attempt_timeout: Duration,
-    /// How long a connection without a request is kept. Receivers close theirs after 5 s and more,
-    /// and a SET must not run into that.
+    /// How long an idle connection is kept. Receivers close idle connections after 5 s or more, and a
+    /// SET must not be sent over a connection that is just being closed.
     #[serde(with = "humantime_serde")]
     pub pool_idle_timeout: Duration,
-    /// How much of a response's body is read; the rest is dropped.
+    /// How many bytes of a response's body are read. The rest is dropped.
     pub response_bytes_max: usize,
-    /// A PEM file of certificates that are trusted beside the system's.
+    /// A PEM file of certificates that are trusted in addition to the system's.
     pub trusted_roots: Option<PathBuf>,
-    /// Networks that may be dialled though they are not public, such as `10.0.0.0/8`.
+    /// Networks that may be dialled although they are not public, such as `10.0.0.0/8`.
     pub allow_networks: Vec<IpNet>,
 }
 

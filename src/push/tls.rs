@@ -1,4 +1,4 @@
-//! TLS as a client: whose certificates are trusted.
+//! TLS as a client: whose certificates we trust, and which one we present.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,15 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
-/// A file of trusted certificates that cannot be used.
+use super::identity::Identity;
+
+/// Certificates that are trusted in addition to the system's roots. Cheap to clone.
+///
+/// Invariant: each of them can serve as a trusted root. [`TrustedRoots::read`] checks that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct TrustedRoots(Arc<[CertificateDer<'static>]>);
+
+/// Why a file of trusted certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustedRootsError {
     #[error("cannot read trusted roots from {}", path.display())]
@@ -22,48 +30,70 @@ pub enum TrustedRootsError {
     Unusable { path: PathBuf, source: rustls::Error },
 }
 
-/// TLS 1.2 and 1.3, trusting the system's roots and those in `trusted_roots`. Certificate and name
-/// are always checked (RFC 8935 §3, §5.3).
-pub fn client_config(trusted_roots: Option<&Path>) -> Result<ClientConfig, TrustedRootsError> {
-    let mut roots = system_roots();
-    match trusted_roots {
-        Some(path) => add_roots(&mut roots, path)?,
-        None if roots.is_empty() => {
-            tracing::warn!("the system has no trusted roots: every https endpoint will be refused");
+impl TrustedRoots {
+    /// Reads a PEM file with at least one certificate.
+    pub fn read(path: &Path) -> Result<Self, TrustedRootsError> {
+        let unreadable = |source| TrustedRootsError::Unreadable { path: path.into(), source };
+        let certificates: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(unreadable)?;
+        if certificates.is_empty() {
+            return Err(TrustedRootsError::Empty { path: path.into() });
         }
-        None => {}
+        let mut checked = RootCertStore::empty();
+        for certificate in &certificates {
+            let unusable = |source| TrustedRootsError::Unusable { path: path.into(), source };
+            checked.add(certificate.clone()).map_err(unusable)?;
+        }
+        Ok(Self(certificates.into()))
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has ciphers for TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+
+    /// Returns the system's roots together with these.
+    fn beside(&self, system: &Arc<RootCertStore>) -> Arc<RootCertStore> {
+        if self.0.is_empty() {
+            return Arc::clone(system);
+        }
+        let mut roots = RootCertStore::clone(system);
+        roots.add_parsable_certificates(self.0.iter().cloned());
+        Arc::new(roots)
+    }
 }
 
-fn system_roots() -> RootCertStore {
+/// Returns the configuration of a client that trusts the system's roots and those in a PEM file, and
+/// presents no certificate.
+pub fn client_config(trusted_roots: Option<&Path>) -> Result<ClientConfig, TrustedRootsError> {
+    let trusted_roots = trusted_roots.map(TrustedRoots::read).transpose()?.unwrap_or_default();
+    let identity = Identity { trusted_roots, ..Identity::default() };
+    Ok(config_of(&identity, &Arc::new(system_roots())))
+}
+
+/// Returns the configuration of an identity, without ALPN. TLS is 1.2 or 1.3, and the certificate
+/// and the name of the server are always checked (RFC 8935 §3, §5.3).
+pub(super) fn config_of(identity: &Identity, system_roots: &Arc<RootCertStore>) -> ClientConfig {
+    let roots = identity.trusted_roots.beside(system_roots);
+    if roots.is_empty() {
+        tracing::warn!("no root certificate is trusted, so every https endpoint will be refused");
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has ciphers for TLS 1.2 and 1.3")
+        .with_root_certificates(roots);
+    match &identity.client_certificate {
+        Some(certificate) => builder.with_client_cert_resolver(certificate.resolver()),
+        None => builder.with_no_client_auth(),
+    }
+}
+
+/// Reads the roots that the operating system trusts.
+pub(super) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!(%error, "some of the system's trusted roots cannot be read");
     }
     let mut roots = RootCertStore::empty();
-    // Systems carry some certificates that no longer qualify; the others count.
+    // Operating systems carry some certificates that no longer qualify. They are skipped.
     roots.add_parsable_certificates(found.certs);
     roots
-}
-
-fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustedRootsError> {
-    let unreadable = |source| TrustedRootsError::Unreadable { path: path.into(), source };
-    let certificates: Vec<CertificateDer<'_>> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(unreadable)?;
-    if certificates.is_empty() {
-        return Err(TrustedRootsError::Empty { path: path.into() });
-    }
-    for certificate in certificates {
-        let unusable = |source| TrustedRootsError::Unusable { path: path.into(), source };
-        roots.add(certificate).map_err(unusable)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -82,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_of_roots_is_named() {
+    fn an_unusable_file_of_roots_is_refused_by_its_name() {
         refuses(None, "cannot read");
         refuses(Some(""), "no certificate");
         refuses(Some("not PEM"), "no certificate");

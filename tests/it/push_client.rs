@@ -1,20 +1,31 @@
 //! The push client against real servers on loopback (RFC 8935).
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Method, Version};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use ssfd::{
+    cli::receive::certificate::make_certificate,
     clock,
     delivery::outcome::{FailureClass, Outcome},
     domain::{secret::Secret, set_error::ErrCode, stream::PushEndpoint},
-    push::{client::PushClient, settings::PushSettings},
+    push::{
+        client::PushClient,
+        clients::PushClients,
+        identity::{ClientCertificate, HttpVersion, Identity},
+        settings::PushSettings,
+        tls::TrustedRoots,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::scripted_server::{Endpoint, Reply};
 
@@ -33,8 +44,12 @@ fn settings(roots: Option<PathBuf>) -> PushSettings {
     }
 }
 
+fn client_with(settings: &PushSettings) -> PushClient {
+    PushClients::new(settings).unwrap().default_client().clone()
+}
+
 fn client_for(endpoint: &Endpoint) -> PushClient {
-    PushClient::new(&settings(Some(endpoint.roots()))).unwrap()
+    client_with(&settings(Some(endpoint.roots())))
 }
 
 fn to(url: &str) -> PushEndpoint {
@@ -74,7 +89,7 @@ async fn the_request_is_that_of_rfc_8935_over_either_version() {
         assert_eq!(header("accept"), Some("application/json"));
         assert_eq!(header("content-length"), Some("22"));
         assert_eq!(header("authorization"), Some("Bearer rx secret=7"));
-        // Nothing that was not asked for: `host` is `:authority` in HTTP/2.
+        // No further header is sent. In HTTP/2, `host` is `:authority`.
         let hosts = usize::from(version == Version::HTTP_11);
         assert_eq!(seen[0].headers.len(), 4 + hosts, "{:?}", seen[0].headers);
         assert!(!seen[1].headers.contains_key("authorization"));
@@ -151,10 +166,10 @@ async fn a_certificate_for_another_name_is_a_tls_failure() {
     assert!(endpoint.seen().is_empty());
 }
 
-/// RFC 8935 §5.3: a Receiver that has TLS 1.1 alone chooses it, and one that knows
-/// better says that there is no version in common. Neither gets to see a SET.
+/// RFC 8935 §5.3: a Receiver that only has TLS 1.1 either chooses it, or answers that there is no
+/// version in common. Neither gets to see a SET.
 #[tokio::test]
-async fn a_receiver_with_older_versions_of_tls_alone_gets_nothing() {
+async fn a_receiver_that_only_has_older_versions_of_tls_gets_nothing() {
     // Records of a handshake (22) and of an alert (21): `ServerHello` in version 1.0 or 1.1, with
     // ECDHE-RSA-AES128-SHA, and `protocol_version`.
     let server_hello = |minor: u8| {
@@ -177,12 +192,12 @@ async fn a_receiver_with_older_versions_of_tls_alone_gets_nothing() {
             tcp.read_to_end(&mut rest).await.ok();
             (hello, rest)
         });
-        let client = PushClient::new(&settings(None)).unwrap();
+        let client = client_with(&settings(None));
         let outcome = client.push(&to(&format!("https://localhost:{port}/in")), SET).await;
         assert_eq!(outcome.class(), FailureClass::TlsIncompatible.as_str(), "{outcome:?}");
         let (hello, rest) = receiver.await.unwrap();
         assert_eq!(hello[0], 22, "a handshake");
-        // An alert at most: nothing of the request.
+        // The client sends an alert at most, and nothing of the request.
         assert!(rest.is_empty() || (rest[0] == 21 && rest.len() == 7), "{rest:?}");
     }
 }
@@ -193,7 +208,7 @@ async fn a_refused_connection_is_a_connect_failure() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("https://{}/in", listener.local_addr().unwrap());
     drop(listener);
-    let client = PushClient::new(&settings(None)).unwrap();
+    let client = client_with(&settings(None));
     assert_failed(&client.push(&to(&url), SET).await, FailureClass::Connect);
     let nowhere = to("https://nowhere.invalid/in");
     assert_failed(&client.push(&nowhere, SET).await, FailureClass::Connect);
@@ -205,7 +220,7 @@ async fn silence_is_a_timeout() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("https://{}/in", listener.local_addr().unwrap());
     let tls_timeout = Duration::from_millis(50);
-    let client = PushClient::new(&PushSettings { tls_timeout, ..settings(None) }).unwrap();
+    let client = client_with(&PushSettings { tls_timeout, ..settings(None) });
     assert_failed(&client.push(&to(&url), SET).await, FailureClass::Timeout);
 
     for protocols in [H1, H2] {
@@ -214,13 +229,13 @@ async fn silence_is_a_timeout() {
             attempt_timeout: Duration::from_millis(300),
             ..settings(Some(endpoint.roots()))
         };
-        let client = PushClient::new(&hasty).unwrap();
+        let client = client_with(&hasty);
         let outcome = client.push(&to(&endpoint.url("/in")), SET).await;
         assert_failed(&outcome, FailureClass::Timeout);
     }
 }
 
-/// A dead HTTP/2 connection would otherwise take every SET of its endpoint with it.
+/// Otherwise every SET of the endpoint would be sent over the dead HTTP/2 connection.
 #[tokio::test]
 async fn a_connection_that_timed_out_is_not_used_again() {
     let endpoint = Endpoint::start(H2, |n| match n {
@@ -232,7 +247,7 @@ async fn a_connection_that_timed_out_is_not_used_again() {
         attempt_timeout: Duration::from_millis(300),
         ..settings(Some(endpoint.roots()))
     };
-    let client = PushClient::new(&hasty).unwrap();
+    let client = client_with(&hasty);
     let target = to(&endpoint.url("/in"));
     assert_eq!(client.push(&target, SET).await.class(), "accepted");
     assert_failed(&client.push(&target, SET).await, FailureClass::Timeout);
@@ -241,7 +256,7 @@ async fn a_connection_that_timed_out_is_not_used_again() {
     assert_eq!(connections, [0, 0, 1]);
 }
 
-/// Serves one connection with `head` and then body without end, over plain HTTP.
+/// Answers one connection with `head` and an endless body, over plain HTTP.
 async fn endless(head: &'static str) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/in", listener.local_addr().unwrap());
@@ -250,7 +265,7 @@ async fn endless(head: &'static str) -> String {
         let mut request = [0; 1024];
         assert_ne!(tcp.read(&mut request).await.unwrap(), 0);
         tcp.write_all(head.as_bytes()).await.unwrap();
-        // Ends when the client hangs up.
+        // This ends when the client closes the connection.
         while tcp.write_all(&[b' '; 4096]).await.is_ok() {}
     });
     url
@@ -258,7 +273,7 @@ async fn endless(head: &'static str) -> String {
 
 #[tokio::test]
 async fn an_endless_body_is_cut() {
-    let client = PushClient::new(&settings(None)).unwrap();
+    let client = client_with(&settings(None));
     let url = endless("HTTP/1.1 202 Accepted\r\ncontent-length: 1000000000000\r\n\r\n").await;
     assert_eq!(client.push(&to(&url), SET).await, Outcome::Accepted { status: 202 });
     let url = endless("HTTP/1.1 503 Busy\r\nretry-after: 9\r\n\r\n").await;
@@ -270,7 +285,7 @@ async fn an_endless_body_is_cut() {
 
 #[tokio::test]
 async fn an_endless_head_is_cut() {
-    let client = PushClient::new(&settings(None)).unwrap();
+    let client = client_with(&settings(None));
     let url = endless("HTTP/1.1 202 Accepted\r\nx: ").await;
     assert_failed(&client.push(&to(&url), SET).await, FailureClass::Connect);
 }
@@ -280,16 +295,16 @@ async fn an_endless_head_is_cut() {
 async fn loopback_is_refused_unless_allowed() {
     let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
     let strict = PushSettings { allow_networks: Vec::new(), ..settings(Some(endpoint.roots())) };
-    let client = PushClient::new(&strict).unwrap();
+    let client = client_with(&strict);
     for url in [endpoint.url("/in"), endpoint.url_by_address("/in"), "https://[::1]/".to_owned()] {
         assert_failed(&client.push(&to(&url), SET).await, FailureClass::AddressRefused);
     }
     assert_eq!(endpoint.accepted(), 0);
 }
 
-/// Pushes until a request has gone over a connection that had served one before.
+/// Pushes until a request went over a connection that had carried an earlier one.
 async fn warm_up(client: &PushClient, endpoint: &Endpoint, target: &PushEndpoint) {
-    // A connection goes back to the pool only once its task has run, which may be a push later.
+    // A connection returns to the pool when its task has run, which may be one push later.
     for _ in 0..100 {
         assert_eq!(client.push(target, SET).await.class(), "accepted");
         let seen = endpoint.seen();
@@ -322,7 +337,7 @@ async fn a_reused_connection_that_is_closed_meanwhile_costs_no_attempt() {
     }
 }
 
-/// PUSH-07: what goes out again are the same bytes.
+/// PUSH-07: the same bytes are sent again.
 #[tokio::test]
 async fn a_reused_connection_that_fails_under_a_request_is_replaced_once() {
     let endpoint = Endpoint::start(H1, |n| match n {
@@ -352,6 +367,120 @@ async fn a_new_connection_that_fails_is_not_replaced() {
 #[tokio::test]
 async fn roots_that_cannot_be_read_stop_the_start() {
     let missing = settings(Some("/nonexistent/roots.pem".into()));
-    let error = PushClient::new(&missing).err().unwrap().to_string();
+    let error = PushClients::new(&missing).err().unwrap().to_string();
     assert!(error.contains("/nonexistent/roots.pem"), "{error}");
+}
+
+/// The connections that the requests of `endpoint` came over, in the order of arrival.
+fn connections(endpoint: &Endpoint) -> Vec<usize> {
+    endpoint.seen().iter().map(|seen| seen.connection).collect()
+}
+
+#[tokio::test]
+async fn equal_identities_share_connections_and_different_ones_do_not() {
+    let endpoint = Endpoint::start(H2, |_| Reply::status(202)).await;
+    let clients = PushClients::new(&settings(None)).unwrap();
+    let trusting = || Identity {
+        trusted_roots: TrustedRoots::read(&endpoint.roots()).unwrap(),
+        ..Identity::default()
+    };
+    let explicit = Identity { http_version: HttpVersion::Http2, ..trusting() };
+    let target = to(&endpoint.url("/in"));
+    for identity in [trusting(), trusting(), explicit] {
+        assert_eq!(clients.get(&identity).push(&target, SET).await.class(), "accepted");
+    }
+    assert_eq!(connections(&endpoint), [0, 0, 1]);
+    // The default identity does not trust what another one does.
+    let outcome = clients.default_client().push(&target, SET).await;
+    assert_failed(&outcome, FailureClass::TlsUntrusted);
+}
+
+#[tokio::test]
+async fn an_identity_speaks_the_version_of_http_that_it_names() {
+    let endpoint = Endpoint::start(BOTH, |_| Reply::status(202)).await;
+    let clients = PushClients::new(&settings(Some(endpoint.roots()))).unwrap();
+    let trusted_roots = TrustedRoots::read(&endpoint.roots()).unwrap();
+    for (http_version, version) in [
+        (HttpVersion::Negotiated, Version::HTTP_2),
+        (HttpVersion::Http1, Version::HTTP_11),
+        (HttpVersion::Http2, Version::HTTP_2),
+    ] {
+        let trusted_roots = trusted_roots.clone();
+        let identity = Identity { trusted_roots, client_certificate: None, http_version };
+        let outcome = clients.get(&identity).push(&to(&endpoint.url("/in")), SET).await;
+        assert_eq!(outcome.class(), "accepted");
+        assert_eq!(endpoint.seen().last().unwrap().version, version);
+    }
+    let h1 = Endpoint::start(H1, |_| Reply::status(202)).await;
+    let identity = Identity {
+        trusted_roots: TrustedRoots::read(&h1.roots()).unwrap(),
+        http_version: HttpVersion::Http2,
+        ..Identity::default()
+    };
+    let outcome = clients.get(&identity).push(&to(&h1.url("/in")), SET).await;
+    assert_failed(&outcome, FailureClass::TlsIncompatible);
+}
+
+/// A client certificate that signs itself, and its key, in PEM.
+fn client_certificate() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["tx.example".to_owned()]).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+/// RFC 8935 §3.
+#[tokio::test]
+async fn an_identity_presents_its_client_certificate_and_others_do_not() {
+    let (certificate, key) = client_certificate();
+    let mut trusted_clients = RootCertStore::empty();
+    trusted_clients.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
+    let made = make_certificate(&["localhost"]).unwrap();
+    let chain = CertificateDer::pem_slice_iter(made.certificate_pem.as_bytes());
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(
+        Arc::new(trusted_clients),
+        Arc::clone(&provider),
+    );
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            chain.collect::<Result<_, _>>().unwrap(),
+            PrivateKeyDer::from_pem_slice(made.key_pem.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let target = format!("https://localhost:{}/in", listener.local_addr().unwrap().port());
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let Ok(mut session) = acceptor.accept(tcp).await else { continue };
+            let mut request = [0; 1024];
+            let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            if session.read(&mut request).await.is_ok_and(|read| read != 0) {
+                session.write_all(answer).await.ok();
+            }
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    fs::write(&roots, made.authority_pem).unwrap();
+    let clients = PushClients::new(&settings(Some(roots.clone()))).unwrap();
+    let trusted_roots = TrustedRoots::read(&roots).unwrap();
+    let presenting = |(certificate, key): (String, String)| Identity {
+        trusted_roots: trusted_roots.clone(),
+        client_certificate: Some(
+            ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap(),
+        ),
+        ..Identity::default()
+    };
+
+    let outcome = clients.get(&presenting((certificate, key))).push(&to(&target), SET).await;
+    assert_eq!(outcome, Outcome::Accepted { status: 202 });
+    for client in [clients.default_client(), &clients.get(&presenting(client_certificate()))] {
+        let outcome = client.push(&to(&target), SET).await;
+        assert_ne!(outcome.class(), "accepted", "{outcome:?}");
+    }
 }

@@ -21,7 +21,7 @@ use ssfd::{
     },
     delivery::outcome::{FailureClass, Outcome},
     domain::{issuer::Issuer, secret::Secret, set_error::ErrCode, stream::PushEndpoint},
-    push::{client::PushClient, settings::PushSettings},
+    push::{client::PushClient, clients::PushClients, settings::PushSettings},
     signing::{
         algorithm::Algorithm, generate::generate, key_ring::KeyRing, keys::SigningKey,
         verify::Verifier,
@@ -74,7 +74,8 @@ async fn listen(
 
 fn client(settings: PushSettings) -> PushClient {
     let allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
-    PushClient::new(&PushSettings { allow_networks, ..settings }).unwrap()
+    let clients = PushClients::new(&PushSettings { allow_networks, ..settings }).unwrap();
+    clients.default_client().clone()
 }
 
 fn to(receiver: &PushReceiver, authorization: Option<&str>) -> PushEndpoint {

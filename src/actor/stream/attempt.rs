@@ -81,7 +81,8 @@ impl StreamActor {
 
     /// A task of its own: a context looks at all that runs within it whenever something of it moves.
     fn push(&self, set: PendingSet, room: Room, destination: Destination, body: Bytes) {
-        let (client, tell_ended) = (self.environment.push.clone(), self.tell_ended.clone());
+        let client = self.environment.push.for_stream(&destination.stream);
+        let tell_ended = self.tell_ended.clone();
         actix::spawn(async move {
             let began = clock::instant();
             let outcome = client.push(destination.endpoint(), body.clone()).await;

@@ -1,0 +1,171 @@
+//! One pooled client for each identity.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::RootCertStore;
+
+use super::{
+    client::PushClient,
+    identity::Identity,
+    settings::PushSettings,
+    tls::{self, TrustedRoots, TrustedRootsError},
+};
+use crate::domain::stream::StreamConfig;
+
+/// The number of clients that are kept besides the default one.
+const CLIENTS_MAX: usize = 64;
+
+/// The clients of all identities in use. Cheap to clone; all clones share their clients.
+///
+/// The client of the default identity always exists. The others are built when they are first asked
+/// for, and at most [`CLIENTS_MAX`] of them are kept. A client that is dropped from here goes on
+/// working for whoever holds it.
+#[derive(Clone)]
+pub struct PushClients(Arc<Inner>);
+
+struct Inner {
+    settings: PushSettings,
+    /// Read once, because reading the system's roots takes milliseconds.
+    system_roots: Arc<RootCertStore>,
+    default_identity: Identity,
+    default_client: PushClient,
+    /// No await happens under this lock, and no push takes it: a courier asks for the client when
+    /// its stream changes, and keeps it.
+    others: Mutex<Others>,
+}
+
+#[derive(Default)]
+struct Others {
+    clients: HashMap<Identity, Kept>,
+    /// Counts the requests, so that the client that was asked for longest ago can be told.
+    asked: u64,
+}
+
+struct Kept {
+    client: PushClient,
+    asked: u64,
+}
+
+impl PushClients {
+    /// Reads the trusted roots and builds the client of the default identity, which trusts the
+    /// system's roots and those of the settings, presents no certificate, and speaks HTTP/2 or
+    /// HTTP/1.1.
+    pub fn new(settings: &PushSettings) -> Result<Self, TrustedRootsError> {
+        let trusted_roots = match &settings.trusted_roots {
+            Some(path) => TrustedRoots::read(path)?,
+            None => TrustedRoots::default(),
+        };
+        let system_roots = Arc::new(tls::system_roots());
+        let default_identity = Identity { trusted_roots, ..Identity::default() };
+        let default_client = PushClient::new(settings, &system_roots, &default_identity);
+        Ok(Self(Arc::new(Inner {
+            settings: settings.clone(),
+            system_roots,
+            default_identity,
+            default_client,
+            others: Mutex::default(),
+        })))
+    }
+
+    /// Returns the client for the SETs of a stream. Today every stream has the default identity.
+    pub fn for_stream(&self, _stream: &StreamConfig) -> PushClient {
+        self.default_client().clone()
+    }
+
+    /// Returns the client of the default identity, which needs no look-up.
+    pub fn default_client(&self) -> &PushClient {
+        &self.0.default_client
+    }
+
+    /// Returns the client of an identity, and builds it if there is none.
+    ///
+    /// This takes a lock and compares certificates. A caller keeps the client for as long as the
+    /// identity stays the same, and does not ask again for each push.
+    pub fn get(&self, identity: &Identity) -> PushClient {
+        let Inner { settings, system_roots, default_identity, default_client, others } = &*self.0;
+        if identity == default_identity {
+            return default_client.clone();
+        }
+        let mut others = others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.asked += 1;
+        let asked = others.asked;
+        if let Some(kept) = others.clients.get_mut(identity) {
+            kept.asked = asked;
+            return kept.client.clone();
+        }
+        if CLIENTS_MAX <= others.clients.len() {
+            others.drop_one();
+        }
+        let client = PushClient::new(settings, system_roots, identity);
+        others.clients.insert(identity.clone(), Kept { client: client.clone(), asked });
+        client
+    }
+}
+
+impl Others {
+    /// Drops the client that was asked for longest ago, of those that nobody uses if there are any.
+    fn drop_one(&mut self) {
+        let order = |kept: &Kept| (kept.client.is_shared(), kept.asked);
+        let oldest = self.clients.iter().min_by_key(|(_, kept)| order(kept));
+        if let Some(identity) = oldest.map(|(identity, _)| identity.clone()) {
+            self.clients.remove(&identity);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::push::identity::{ClientCertificate, HttpVersion};
+
+    fn clients() -> PushClients {
+        PushClients::new(&PushSettings::default()).expect("the settings name no file")
+    }
+
+    fn identity(http_version: HttpVersion) -> Identity {
+        Identity { http_version, ..Identity::default() }
+    }
+
+    #[test]
+    fn equal_identities_share_a_client_and_others_do_not() {
+        let clients = clients();
+        let [one, again, other] = [HttpVersion::Http1, HttpVersion::Http1, HttpVersion::Http2]
+            .map(|version| clients.get(&identity(version)));
+        assert!(one.is_same(&again) && !one.is_same(&other));
+        assert!(clients.get(&Identity::default()).is_same(clients.default_client()));
+        assert!(!one.is_same(clients.default_client()));
+    }
+
+    /// An identity for each `n`: a client certificate of its own.
+    fn numbered(key: &KeyPair, n: usize) -> Identity {
+        let name = format!("tx-{n}.example");
+        let params = CertificateParams::new(vec![name]).expect("a valid name");
+        let certificate = params.self_signed(key).expect("a certificate").pem();
+        let key = key.serialize_pem();
+        let certificate = ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes());
+        Identity { client_certificate: Some(certificate.expect("usable")), ..Identity::default() }
+    }
+
+    #[test]
+    fn clients_that_nobody_uses_make_room_and_those_in_use_stay() {
+        let (clients, key) = (clients(), KeyPair::generate().expect("a key"));
+        let identities: Vec<_> = (0..CLIENTS_MAX).map(|n| numbered(&key, n)).collect();
+        let in_use = clients.get(&identities[0]);
+        for identity in &identities[1..] {
+            clients.get(identity);
+        }
+        for n in CLIENTS_MAX..CLIENTS_MAX + 3 {
+            clients.get(&numbered(&key, n));
+        }
+        let others = clients.0.others.lock().expect("not poisoned");
+        assert_eq!(others.clients.len(), CLIENTS_MAX);
+        let kept = |n: usize| others.clients.contains_key(&identities[n]);
+        assert_eq!([0, 1, 2, 3, 4].map(kept), [true, false, false, false, true]);
+        assert!(others.clients[&identities[0]].client.is_same(&in_use));
+    }
+}
