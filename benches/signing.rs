@@ -1,4 +1,4 @@
-//! What signing costs beyond the signature itself, per SET and on one thread:
+//! Measures how much signing costs beyond the signature itself, per SET and on one thread:
 //!
 //! - `floor`: the bare aws-lc signature over the same bytes, with a parsed key;
 //! - `ours`: `SigningKey::sign_batch`;
@@ -20,7 +20,7 @@ use self::support::{
     sample,
 };
 
-/// As many SETs as a signing thread would take at a time.
+/// The number of SETs that are signed in one call.
 const BATCH: usize = 16;
 
 fn main() {
@@ -29,7 +29,7 @@ fn main() {
         measure(&mut criterion, algorithm);
     }
     criterion.final_summary();
-    // `cargo test --all-targets` runs this too, and measures nothing.
+    // `cargo test --all-targets` runs this program without measuring anything.
     if is_measured() {
         let section = section();
         section.save();
@@ -67,7 +67,8 @@ fn measure(criterion: &mut Criterion, algorithm: Algorithm) {
     group.finish();
 }
 
-/// `None` for ES512, which it does not know.
+/// Returns the algorithm and the key as `jsonwebtoken` has them. `None` for ES512, which it does not
+/// support.
 fn theirs(algorithm: Algorithm, pem: &[u8]) -> Option<(jsonwebtoken::Algorithm, EncodingKey)> {
     use jsonwebtoken::Algorithm as Theirs;
     let (algorithm, key) = match algorithm {
@@ -80,7 +81,7 @@ fn theirs(algorithm: Algorithm, pem: &[u8]) -> Option<(jsonwebtoken::Algorithm, 
     Some((algorithm, key.expect("a usable key")))
 }
 
-/// The medians side by side. On a busy machine only their ratios mean something.
+/// Puts the medians side by side. On a busy machine only their ratios mean something.
 #[expect(clippy::cast_precision_loss, reason = "a small number")]
 fn section() -> Section {
     let columns = ["floor µs", "ours µs", "÷ floor", "jwt µs", "jwt ÷ ours"];

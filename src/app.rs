@@ -5,6 +5,7 @@ mod background;
 mod clock_steps;
 mod keys;
 mod lock;
+mod material;
 mod pressure;
 mod store;
 mod tls;
@@ -37,6 +38,7 @@ use crate::{
     http::{self, Services, connection},
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
+    signing,
     store::{Store, StoreError},
     telemetry::{
         causes::with_causes,
@@ -49,13 +51,14 @@ use crate::{
 use self::background::Background;
 pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
-    keys::{KeyFileError, load as load_keys},
+    keys::KeyFileError,
     lock::LockError,
+    material::{MaterialError, MaterialSwitch, load as load_material},
     store::{
         ReserveError, Reserved, open as open_store, open_to_read as open_store_to_read,
         reserve_to_fill, reserve_to_read,
     },
-    tls::{TlsFileError, server_config},
+    tls::TlsFileError,
 };
 
 /// Endpoints at fault that wait to be looked at; the actors of further ones wait for a place.
@@ -67,9 +70,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Keys(#[from] KeyFileError),
-    #[error(transparent)]
-    Tls(#[from] TlsFileError),
+    Material(#[from] MaterialError),
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
     #[error(transparent)]
@@ -103,7 +104,7 @@ pub struct App {
     cluster: Option<Arc<Cluster>>,
     faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
-    tls: Option<rustls::ServerConfig>,
+    material: MaterialSwitch,
     lock: Option<lock::StoreLock>,
 }
 
@@ -118,8 +119,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
 /// As [`build`], on listeners that were bound before.
 pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, StartError> {
     config.validate()?;
-    let keys = Arc::new(load_keys(&config)?);
-    let tls = server_config(&config.public)?;
+    let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
     let push = PushClients::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
@@ -131,7 +131,8 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     }
     let sharing = sharing(&config, cluster.as_deref());
     let lease = Arc::clone(&sharing.lease);
-    let signer = Signer::start(&config.signer, Arc::clone(&keys))?;
+    let signer = Signer::start(&config.signer, material.clone())?;
+    let switch = MaterialSwitch { sender, directory: Arc::clone(&directory) };
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::clone(&store),
@@ -156,7 +157,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let services = Services {
         transmitter,
         authenticator: Authenticator::new(Arc::clone(&store), authorization),
-        keys,
+        material,
         store,
         lease,
         readiness: Arc::default(),
@@ -164,7 +165,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         public: config.public.clone(),
         internal: config.internal.clone(),
     };
-    Ok(App { config, services, registry, cluster, faults, listeners, tls, lock })
+    Ok(App { config, services, registry, cluster, faults, listeners, material: switch, lock })
 }
 
 /// How this node lives with others, or that it is alone.
@@ -226,6 +227,11 @@ impl App {
         &self.services.store
     }
 
+    /// Returns what replaces the signing keys and the certificate, also while the daemon serves.
+    pub fn material(&self) -> &MaterialSwitch {
+        &self.material
+    }
+
     pub fn readiness(&self) -> &Arc<Readiness> {
         &self.services.readiness
     }
@@ -243,7 +249,7 @@ impl App {
             cluster,
             faults,
             listeners,
-            tls,
+            material: _,
             lock: _until_the_end,
         } = self;
         let (stopping, stopped) = watch::channel(false);
@@ -266,6 +272,7 @@ impl App {
         let gauge = ingest::gauge(&config.ingest.redis)?;
         let background = Background::start(&config, &services, &registry, gauge, faults);
         let workers = or_cores(config.public.workers);
+        let tls = tls::server_config(&services.material);
         let public = server(ListenerLabel::Public, &services, listeners.public, tls, workers)?;
         // Few clients, and each of them quick.
         let internal = server(ListenerLabel::Internal, &services, listeners.internal, None, 1)?;

@@ -67,6 +67,8 @@ struct Index {
     removals: HashMap<StreamId, u64>,
     /// How often subjects were removed from streams that are not known.
     removals_anywhere: u64,
+    /// How often signing keys were replaced.
+    key_changes: u64,
 }
 
 /// Streams that get an event type, apart by what they do with a subject that is on no list.
@@ -169,7 +171,7 @@ impl Directory {
         let index = self.read();
         let version = index.streams.get(id).map_or(0, |stream| stream.version);
         let removals = index.removals.get(id).copied().unwrap_or_default();
-        Revision { version, removals: removals + index.removals_anywhere }
+        Revision { version, removals: removals + index.removals_anywhere + index.key_changes }
     }
 
     /// A subject was removed from this stream, now or before this process began.
@@ -183,6 +185,11 @@ impl Directory {
     /// Subjects were removed, and it is not known from which streams.
     pub fn subjects_removed_anywhere(&self) {
         self.write().removals_anywhere += 1;
+    }
+
+    /// Changes the revision of every stream, so that no courier sends a signature by an earlier key.
+    pub fn keys_changed(&self) {
+        self.write().key_changes += 1;
     }
 
     /// Takes in a stream as it now stands in the store.

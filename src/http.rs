@@ -41,7 +41,7 @@ use crate::{
         connection::{Connection, UnderWay},
         settings::{InternalSettings, PublicSettings},
     },
-    signing::key_ring::KeyRings,
+    signing::material::CurrentMaterial,
     store::Store,
     telemetry::{
         metrics::{self, ListenerLabel},
@@ -55,7 +55,7 @@ use crate::{
 pub struct Services {
     pub transmitter: Arc<Transmitter>,
     pub authenticator: Authenticator,
-    pub keys: Arc<KeyRings>,
+    pub material: CurrentMaterial,
     pub store: Arc<dyn Store>,
     pub lease: Arc<Lease>,
     pub readiness: Arc<Readiness>,
@@ -69,7 +69,7 @@ impl Services {
         config
             .app_data(web::Data::from(Arc::clone(&self.transmitter)))
             .app_data(web::Data::new(self.authenticator.clone()))
-            .app_data(web::Data::from(Arc::clone(&self.keys)))
+            .app_data(web::Data::new(self.material.clone()))
             .app_data(web::Data::new(Arc::clone(&self.store)))
             .app_data(web::Data::from(Arc::clone(&self.lease)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))

@@ -14,7 +14,15 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::{clock, domain::id::ProviderName, signing::key_ring::KeyRings, telemetry::metrics};
+use crate::{
+    clock,
+    domain::id::ProviderName,
+    signing::{
+        key_ring::{KeyRing, KeyRings},
+        material::CurrentMaterial,
+    },
+    telemetry::metrics,
+};
 
 /// How SETs are signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +50,7 @@ pub struct SigningFailed(String);
 /// The way to the signing threads, which end once the last of these is dropped.
 #[derive(Clone)]
 pub struct Signer {
-    keys: Arc<KeyRings>,
+    material: CurrentMaterial,
     requests: Sender<Request>,
 }
 
@@ -54,22 +62,22 @@ struct Request {
 }
 
 impl Signer {
-    pub fn start(settings: &SignerSettings, keys: Arc<KeyRings>) -> std::io::Result<Self> {
+    pub fn start(settings: &SignerSettings, material: CurrentMaterial) -> std::io::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = if settings.threads == 0 { cores() } else { settings.threads };
         let (requests, queue) = mpsc::channel(settings.queue_max.max(1));
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads {
-            let (keys, queue) = (Arc::clone(&keys), Arc::clone(&queue));
+            let (material, queue) = (material.clone(), Arc::clone(&queue));
             let batch_max = settings.batch_max;
             let serve = move || {
                 while let Some(batch) = next_batch(&queue, batch_max, threads) {
-                    sign(&keys, batch);
+                    sign(&material.get().key_rings, batch);
                 }
             };
             thread::Builder::new().name("signer".into()).spawn(serve)?;
         }
-        Ok(Self { keys, requests })
+        Ok(Self { material, requests })
     }
 
     /// Signs a batch; the results are in the order of the claims.
@@ -81,19 +89,19 @@ impl Signer {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
-        if claims.len() == 1 && self.is_quick(provider) {
-            // To wake a thread for it would take longer, for us and for the SET.
-            return sign_all(&self.keys, provider, &claims)?.into_iter().collect();
+        if claims.len() == 1 {
+            let material = self.material.get();
+            let quick = |ring: &KeyRing| ring.signer().algorithm().is_quick();
+            if material.key_rings.get(provider).is_some_and(quick) {
+                // To wake a thread for it would take longer, for us and for the SET.
+                return sign_all(&material.key_rings, provider, &claims)?.into_iter().collect();
+            }
         }
         let gone = || SigningFailed("the signing threads are gone".into());
         let (answer, signed) = oneshot::channel();
         let request = Request { provider: provider.clone(), claims, answer };
         self.requests.send(request).await.map_err(|_| gone())?;
         signed.await.map_err(|_| gone())?
-    }
-
-    fn is_quick(&self, provider: &ProviderName) -> bool {
-        self.keys.get(provider).is_some_and(|ring| ring.signer().algorithm().is_quick())
     }
 }
 
@@ -168,7 +176,11 @@ mod tests {
     use super::*;
     use crate::{
         domain::provider::Provider,
-        signing::{algorithm::Algorithm, key_ring::KeyRing, keys::SigningKey},
+        signing::{
+            algorithm::Algorithm,
+            keys::SigningKey,
+            material::{self, Material},
+        },
     };
 
     fn key() -> SigningKey {
@@ -177,9 +189,10 @@ mod tests {
 
     fn start(settings: &SignerSettings) -> (Signer, ProviderName) {
         let provider = Provider::example().name;
-        let ring = Arc::new(KeyRing::new(vec![key()]).expect("one key"));
-        let keys = [(provider.clone(), ring)].into_iter().collect();
-        (Signer::start(settings, Arc::new(keys)).expect("starts"), provider)
+        let ring = KeyRing::new(vec![key()]).expect("one key");
+        let key_rings = [(provider.clone(), ring)].into_iter().collect();
+        let (_, current) = material::channel(Material { key_rings, certificate: None });
+        (Signer::start(settings, current).expect("starts"), provider)
     }
 
     fn claims(n: usize) -> Vec<Arc<str>> {

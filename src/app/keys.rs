@@ -1,9 +1,6 @@
-//! Signing keys from their files.
+//! Reads the signing keys of all providers from their files.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     config::Config,
@@ -15,11 +12,11 @@ use crate::{
     },
 };
 
-/// A key file that cannot be used.
+/// Why the files of signing keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     #[error(
-        "provider `{provider}` has no signing key: {path} is not there; make one with `ssfd keys \
+        "provider `{provider}` has no signing key: {path} does not exist; make one with `ssfd keys \
          generate --out {path}`, or name another in `providers.{provider}.signing_keys`"
     )]
     Missing { provider: ProviderName, path: String },
@@ -31,15 +28,15 @@ pub enum KeyFileError {
     Ring { provider: ProviderName, source: KeyError },
     #[error(
         "the first of `providers.{provider}.signing_keys` signs {algorithm}, and the profile that \
-         `providers.{provider}.interop` asks for takes RS256 alone (CAEP Interop §2.6)"
+         `providers.{provider}.interop` asks for allows only RS256 (CAEP Interop §2.6)"
     )]
     Interop { provider: ProviderName, algorithm: Algorithm },
 }
 
-/// A path of this form names a systemd credential.
+/// The prefix of a path that names a systemd credential.
 const CREDENTIAL: &str = "credential:";
 
-/// Where a file is. systemd gives each service a folder of its own for credentials.
+/// Returns where a file is. systemd gives each service its own folder for credentials.
 pub(super) fn resolve(path: &Path) -> PathBuf {
     match path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) {
         Some(name) => {
@@ -50,8 +47,8 @@ pub(super) fn resolve(path: &Path) -> PathBuf {
     }
 }
 
-/// Reads and parses every key of every provider, once.
-pub fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
+/// Reads and checks every key of every provider.
+pub(super) fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
     let rings = config.signing_keys().into_iter().map(|(provider, files)| {
         let keys = files.iter().map(|file| read(&provider, file)).collect::<Result<Vec<_>, _>>()?;
         let ring = KeyRing::new(keys)
@@ -60,7 +57,7 @@ pub fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
         if config.interop(&provider) && algorithm != Algorithm::Rs256 {
             return Err(KeyFileError::Interop { provider, algorithm });
         }
-        Ok((provider, Arc::new(ring)))
+        Ok((provider, ring))
     });
     rings.collect()
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    app, cli::CliError, config::Config, ingest, push::clients::PushClients, telemetry::logging,
+    app, cli::CliError, config::Config, ingest, push::clients::PushClients,
+    signing::key_ring::KeyRing, telemetry::logging,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -19,14 +20,13 @@ pub struct Check {}
 impl Check {
     pub fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let providers = config.providers().map_err(CliError::new)?;
-        let keys = app::load_keys(config).map_err(CliError::new)?;
-        app::server_config(&config.public).map_err(CliError::new)?;
+        let keys = app::load_material(config).map_err(CliError::new)?.key_rings;
         app::load_authorization(config).map_err(CliError::new)?;
         PushClients::new(&config.push).map_err(CliError::new)?;
         ingest::client(&config.ingest.redis).map_err(CliError::new)?;
         logging::filter(&config.log).map_err(CliError::new)?;
         let described = providers.iter().map(|provider| {
-            let signer = keys.get(&provider.name).map(|ring| ring.signer());
+            let signer = keys.get(&provider.name).map(KeyRing::signer);
             let algorithm = signer.map(|key| key.algorithm().as_str()).unwrap_or_default();
             let kid = signer.map(|key| key.kid().to_string()).unwrap_or_default();
             (provider.name.as_str(), provider.issuer.as_str(), algorithm, kid)

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     http::{Of, error::not_found},
-    signing::key_ring::KeyRings,
+    signing::material::CurrentMaterial,
 };
 
 /// How long a Receiver may rely on the keys it read, in seconds: short, so that a new key is soon
@@ -20,9 +20,9 @@ const MAX_AGE_SECS: u32 = 300;
 pub(super) async fn key_set(
     request: HttpRequest,
     provider: Of,
-    keys: web::Data<KeyRings>,
+    material: web::Data<CurrentMaterial>,
 ) -> HttpResponse {
-    match keys.get(&provider.name) {
+    match material.get().key_rings.get(&provider.name) {
         Some(ring) => cacheable(&request, ring.jwks_json().to_owned(), MAX_AGE_SECS),
         None => not_found().await,
     }

@@ -1,6 +1,6 @@
-//! As much DER as it takes to see what a private key is before aws-lc reads it. It would refuse a
-//! short or foreign key without saying which of the two it was, and has no way to hand out the
-//! numbers that a JWK is made of.
+//! Reads as much DER as is needed to recognize a private key before aws-lc parses it. aws-lc refuses a
+//! key that is too short or of an unknown kind without saying which, and cannot hand out the numbers
+//! that a JWK consists of.
 
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
@@ -9,7 +9,7 @@ const SEQUENCE: u8 = 0x30;
 /// The `parameters [0]` of an `ECPrivateKey` (RFC 5915 §3).
 const EC_PARAMETERS: u8 = 0xa0;
 
-/// What a PKCS#8 `PrivateKeyInfo` holds (RFC 5208 §5).
+/// The content of a PKCS#8 `PrivateKeyInfo` (RFC 5208 §5).
 pub(super) struct Pkcs8<'a> {
     pub(super) kind: ObjectId<'a>,
     /// The curve, if the key is of kind `ecPublicKey`.
@@ -26,7 +26,7 @@ pub(super) fn pkcs8(der: &[u8]) -> Option<Pkcs8<'_>> {
     Some(Pkcs8 { kind, curve, key: info.value(OCTET_STRING)? })
 }
 
-/// The curve that an `ECPrivateKey` names (RFC 5915 §3).
+/// Returns the curve that an `ECPrivateKey` names (RFC 5915 §3).
 pub(super) fn sec1_curve(der: &[u8]) -> Option<ObjectId<'_>> {
     let mut key = Reader(Reader(der).value(SEQUENCE)?);
     key.value(INTEGER)?;
@@ -40,7 +40,7 @@ pub(super) struct RsaPublic<'a> {
     pub(super) exponent: &'a [u8],
 }
 
-/// Reads them from an `RSAPrivateKey` (RFC 8017 §A.1.2).
+/// Reads the public numbers from an `RSAPrivateKey` (RFC 8017 §A.1.2).
 pub(super) fn rsa_public(der: &[u8]) -> Option<RsaPublic<'_>> {
     let mut key = Reader(Reader(der).value(SEQUENCE)?);
     key.value(INTEGER)?;
@@ -48,7 +48,7 @@ pub(super) fn rsa_public(der: &[u8]) -> Option<RsaPublic<'_>> {
     Some(RsaPublic { modulus: without_zeros(modulus), exponent: without_zeros(exponent) })
 }
 
-/// The length of a big-endian number in bits.
+/// Returns the length of a big-endian number in bits.
 pub(super) fn bits(number: &[u8]) -> usize {
     let number = without_zeros(number);
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
@@ -72,11 +72,11 @@ impl ObjectId<'_> {
     pub(super) const ED25519: Self = Self(&[0x2b, 0x65, 0x70]);
 }
 
-/// Dotted, as one looks it up: `1.3.132.0.10`.
+/// Writes the dotted form, such as `1.3.132.0.10`.
 impl std::fmt::Display for ObjectId<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Some((first, rest)) = self.0.split_first() else { return f.write_str("(empty)") };
-        // The first byte holds two arcs; no key is of the rare kind that would need more.
+        // The first byte holds two arcs. The object ids of keys never need a second byte for them.
         write!(f, "{}.{}", first / 40, first % 40)?;
         let mut arc = 0_u64;
         for byte in rest {
@@ -94,7 +94,7 @@ impl std::fmt::Display for ObjectId<'_> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The content of the next element, if it is of this kind; else nothing is consumed.
+    /// Returns the content of the next element if it has this tag. Otherwise consumes nothing.
     fn value(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (&[found, length], mut rest) = self.0.split_first_chunk()?;
         if found != tag {
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         let length = if length < 0x80 {
             usize::from(length)
         } else {
-            // Two bytes are enough for 64 KiB; no key comes near.
+            // Two bytes are enough for 64 KiB, and no key is as long as that.
             let (bytes, behind) = rest.split_at_checked(usize::from(length & 0x7f))?;
             rest = behind;
             match *bytes {
@@ -139,7 +139,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_input_makes_it_panic(der: Vec<u8>) {
+        fn no_input_causes_a_panic(der: Vec<u8>) {
             pkcs8(&der);
             sec1_curve(&der);
             rsa_public(&der);

@@ -1,4 +1,4 @@
-//! New keys, as PKCS#8 in PEM: the form that every tool reads.
+//! Generates keys as PKCS#8 in PEM, which is the form that every tool reads.
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::signing::algorithm::Algorithm;
 
-/// The size of a new RSA key. Twice the bits make signing several times as slow.
+/// The size of a new RSA key. A key of twice the size signs several times as slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RsaBits {
     #[default]
@@ -23,9 +23,10 @@ pub enum RsaBits {
     B4096,
 }
 
+/// Why no key was generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    #[error("{0} is no size for a new RSA key; 2048, 3072 and 4096 bits are")]
+    #[error("a new RSA key has 2048, 3072 or 4096 bits, and not {0}")]
     Bits(u32),
     #[error("no key could be generated")]
     Failed(#[from] Unspecified),
@@ -44,19 +45,19 @@ impl TryFrom<u32> for RsaBits {
     }
 }
 
-/// A new private key, in PEM. One for RS256 has the default size.
+/// Generates a private key, in PEM. A key for RS256 has the default size.
 pub fn generate(algorithm: Algorithm) -> Result<String, GenerateError> {
     match algorithm {
         Algorithm::Rs256 => generate_rsa(RsaBits::default()),
         Algorithm::Es256 => generate_ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
         Algorithm::Es384 => generate_ec(&ECDSA_P384_SHA384_FIXED_SIGNING),
         Algorithm::Es512 => generate_ec(&ECDSA_P521_SHA512_FIXED_SIGNING),
-        // Version 1 of PKCS#8: many tools do not read version 2.
+        // Version 1 of PKCS#8, because many tools do not read version 2.
         Algorithm::EdDsa => Ok(pem(Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref())),
     }
 }
 
-/// A new private key for RS256, in PEM.
+/// Generates a private key for RS256, in PEM.
 pub fn generate_rsa(bits: RsaBits) -> Result<String, GenerateError> {
     let key = RsaKeyPair::generate(match bits {
         RsaBits::B2048 => KeySize::Rsa2048,
@@ -71,9 +72,9 @@ fn generate_ec(curve: &'static EcdsaSigningAlgorithm) -> Result<String, Generate
     Ok(pem(EcdsaKeyPair::generate(curve)?.to_pkcs8v1()?.as_ref()))
 }
 
-/// RFC 7468 §10.
+/// Encodes a key as PEM (RFC 7468 §10).
 fn pem(pkcs8: &[u8]) -> String {
-    /// RFC 7468 §2: every line but the last is this long.
+    /// The length of every line but the last (RFC 7468 §2).
     const LINE_CHARS: usize = 64;
     let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
     for (index, digit) in STANDARD.encode(pkcs8).chars().enumerate() {
@@ -91,7 +92,7 @@ mod tests {
     use crate::signing::keys::SigningKey;
 
     #[test]
-    fn a_generated_key_can_be_read_and_differs_from_the_last() {
+    fn a_generated_key_is_readable_and_differs_from_the_one_before() {
         for algorithm in Algorithm::ALL {
             let [one, two] = [(); 2].map(|()| {
                 let pem = generate(algorithm).expect("a key");
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rsa_key_has_the_bits_asked_for() {
+    fn an_rsa_key_has_the_size_that_was_asked_for() {
         let pem = generate_rsa(RsaBits::try_from(3072).expect("a size")).expect("a key");
         let key = SigningKey::from_pem(pem.as_bytes()).expect("a usable key");
         assert_eq!(key.sign(b"x").expect("signed").len() * 8, 3072);

@@ -1,4 +1,4 @@
-//! The public view of keys, as Receivers read it.
+//! The JWK Set, in which Receivers find the public keys.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{
@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::{domain::id::KeyId, signing::algorithm::Algorithm};
 
-/// One public key (RFC 7517 §4). Its parameters are those of `jsonwebtoken`; `kid`, `use` and
-/// `alg` are our own, since its `KeyAlgorithm` does not know ES512.
+/// One public key (RFC 7517 §4). The type of the parameters is that of `jsonwebtoken`. The members
+/// `kid`, `use` and `alg` are our own, because its `KeyAlgorithm` does not know ES512.
 ///
-/// Invariant: the parameters are those of a public key. Its constructors take nothing else, so
-/// that no private member can ever be published.
+/// Invariant: the parameters are those of a public key. The constructors take nothing else, so that
+/// no private member can ever be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublicJwk {
     #[serde(flatten)]
@@ -24,29 +24,29 @@ pub struct PublicJwk {
 }
 
 impl PublicJwk {
-    /// Of the modulus and the exponent, big-endian and without leading zeros (RFC 7518 §6.3.1).
+    /// Takes the modulus and the exponent, big-endian and without leading zeros (RFC 7518 §6.3.1).
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Self {
         let (n, e) = (URL_SAFE_NO_PAD.encode(modulus), URL_SAFE_NO_PAD.encode(exponent));
         let parameters = RSAKeyParameters { n, e, ..Default::default() };
         Self::new(Algorithm::Rs256, AlgorithmParameters::RSA(parameters))
     }
 
-    /// Of the coordinates on the curve, each as long as the field (RFC 7518 §6.2.1).
+    /// Takes the coordinates on the curve, each as long as the field (RFC 7518 §6.2.1).
     pub(super) fn ec(algorithm: Algorithm, curve: EllipticCurve, x: &[u8], y: &[u8]) -> Self {
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         let parameters = EllipticCurveKeyParameters { curve, x, y, ..Default::default() };
         Self::new(algorithm, AlgorithmParameters::EllipticCurve(parameters))
     }
 
-    /// RFC 8037 §2.
+    /// Takes the public key of Ed25519 (RFC 8037 §2).
     pub(super) fn ed25519(x: &[u8]) -> Self {
         let (curve, x) = (EllipticCurve::Ed25519, URL_SAFE_NO_PAD.encode(x));
         let parameters = OctetKeyPairParameters { curve, x, ..Default::default() };
         Self::new(Algorithm::EdDsa, AlgorithmParameters::OctetKeyPair(parameters))
     }
 
-    /// The `kid` is the key's thumbprint (RFC 7638), so that it needs no configuration and no key
-    /// can take the name of another.
+    /// Uses the thumbprint of the key (RFC 7638) as its `kid`, so that a `kid` needs no configuration
+    /// and no key can have the `kid` of another.
     fn new(alg: Algorithm, parameters: AlgorithmParameters) -> Self {
         let jwk = Jwk { common: CommonParameters::default(), algorithm: parameters };
         let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).expect("a kind with a thumbprint");
@@ -63,7 +63,7 @@ impl PublicJwk {
     }
 }
 
-/// The document behind `jwks_uri` (RFC 7517 §5).
+/// Writes the document behind `jwks_uri` (RFC 7517 §5).
 pub(super) fn set_of<'a>(keys: impl Iterator<Item = &'a PublicJwk>) -> String {
     #[derive(Serialize)]
     struct JwkSet<'a> {

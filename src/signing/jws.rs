@@ -1,4 +1,4 @@
-//! Claims → compact JWS (RFC 7515 §7.1).
+//! Turns claims into a compact JWS (RFC 7515 §7.1).
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::signing::{
     keys::{SignError, SigningKey},
 };
 
-/// The same for every SET of a key, so it is made once. It says how to verify and nothing else: no
-/// `jku`, `jwk` or `crit`, which a Receiver must not follow or could not understand (RFC 8725
-/// §3.10).
+/// Encodes the JOSE header of a key's SETs. The header is the same for every SET of the key, so it is
+/// made once. It holds no `jku`, `jwk` or `crit`, because a Receiver must not follow such members, or
+/// could not understand them (RFC 8725 §3.10).
 pub(super) fn encoded_header(key: &PublicJwk) -> String {
-    // None of the three values has a character that JSON would escape.
+    // None of the three values has a character that JSON escapes.
     let (alg, kid) = (key.algorithm(), key.kid());
     URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{SET_TYPE}","alg":"{alg}","kid":"{kid}"}}"#))
 }
@@ -24,7 +24,8 @@ impl SigningKey {
     /// Signs one SET, given as the JSON text of its claims.
     pub fn sign_set(&self, claims: &str) -> Result<Bytes, SignError> {
         let parts = [self.header().len(), encoded(claims.len()), encoded(self.signature_len())];
-        // One buffer for all three parts, never moved: what it holds so far is what is signed.
+        // One buffer holds all three parts and never grows. Its content after two parts is what is
+        // signed.
         let mut jws = String::with_capacity(parts.iter().sum::<usize>() + 2);
         jws.push_str(self.header());
         jws.push('.');
@@ -35,8 +36,8 @@ impl SigningKey {
         Ok(Bytes::from(jws))
     }
 
-    /// Signs many, with a result for each. One call, so that an engine which signs several inputs
-    /// at a time can take the place of the loop.
+    /// Signs many SETs, with a result for each. This is one call, so that an engine that signs several
+    /// inputs at a time can replace the loop.
     pub fn sign_batch(&self, claims: &[Arc<str>]) -> Vec<Result<Bytes, SignError>> {
         claims.iter().map(|claims| self.sign_set(claims)).collect()
     }
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_answers_in_its_order() {
+    fn the_results_of_a_batch_are_in_the_order_of_the_claims() {
         let key = SigningKey::example(Algorithm::EdDsa);
         let batch: Vec<Arc<str>> = vec![r#"{"jti":"a"}"#.into(), r#"{"jti":"b"}"#.into()];
         let signed = key.sign_batch(&batch);

@@ -1,6 +1,6 @@
-//! The keys of a provider, and of all providers.
+//! The signing keys of a provider, and of all providers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use crate::{
     domain::id::ProviderName,
@@ -10,11 +10,11 @@ use crate::{
     },
 };
 
-/// The keys of one provider. The first signs, all are published: those behind it are the next one,
-/// so that Receivers know it before it signs, and earlier ones, as long as a SET that they signed
-/// may still be verified.
+/// The keys of one provider. The first key signs, and all keys are published. The other keys are the
+/// next one, which Receivers have to know before it signs, and earlier ones, as long as a Receiver may
+/// still verify a SET that they signed.
 ///
-/// Invariant: at least one key, and no two with the same `kid`.
+/// Invariant: there is at least one key, and no two keys have the same `kid`.
 #[derive(Debug)]
 pub struct KeyRing {
     keys: Vec<SigningKey>,
@@ -35,12 +35,12 @@ impl KeyRing {
         Ok(Self { keys, jwks_json })
     }
 
-    /// The key that signs.
+    /// Returns the key that signs.
     pub fn signer(&self) -> &SigningKey {
         &self.keys[0]
     }
 
-    /// The document behind `jwks_uri`, made once.
+    /// Returns the document behind `jwks_uri`, which is made once.
     pub fn jwks_json(&self) -> &str {
         &self.jwks_json
     }
@@ -48,16 +48,21 @@ impl KeyRing {
 
 /// The key rings of all providers.
 #[derive(Debug, Default)]
-pub struct KeyRings(HashMap<ProviderName, Arc<KeyRing>>);
+pub struct KeyRings(HashMap<ProviderName, KeyRing>);
 
 impl KeyRings {
-    pub fn get(&self, provider: &ProviderName) -> Option<&Arc<KeyRing>> {
+    pub fn get(&self, provider: &ProviderName) -> Option<&KeyRing> {
         self.0.get(provider)
+    }
+
+    /// Returns the providers that have keys, in no order.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderName> {
+        self.0.keys()
     }
 }
 
-impl FromIterator<(ProviderName, Arc<KeyRing>)> for KeyRings {
-    fn from_iter<T: IntoIterator<Item = (ProviderName, Arc<KeyRing>)>>(rings: T) -> Self {
+impl FromIterator<(ProviderName, KeyRing)> for KeyRings {
+    fn from_iter<T: IntoIterator<Item = (ProviderName, KeyRing)>>(rings: T) -> Self {
         Self(rings.into_iter().collect())
     }
 }
@@ -72,7 +77,7 @@ mod tests {
     use crate::signing::algorithm::Algorithm;
 
     #[test]
-    fn a_ring_has_at_least_one_key_and_none_twice() {
+    fn a_key_ring_has_at_least_one_key_and_no_key_twice() {
         let error = KeyRing::new(Vec::new()).expect_err("no key");
         assert_eq!(error.to_string(), "an issuer needs at least one key");
         let keys = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Es256].map(SigningKey::example);
@@ -80,7 +85,7 @@ mod tests {
         assert!(matches!(error, KeyError::Repeated(_)), "{error}");
     }
 
-    /// KEY-01, KEY-02: all keys are published, with their public members alone.
+    /// KEY-01, KEY-02: all keys are published, with their public members only.
     #[test]
     fn the_first_key_signs_and_all_are_published() {
         let ring = KeyRing::new(Algorithm::ALL.map(SigningKey::example).into()).expect("valid");

@@ -28,19 +28,19 @@ use crate::{
     },
 };
 
-/// RFC 8032 §5.1.6.
+/// The length of an Ed25519 signature (RFC 8032 §5.1.6).
 const ED25519_SIGNATURE_BYTES: usize = 64;
 
-/// Why a key cannot be used, as its operator should read it.
+/// Why a key cannot be used. The texts are for the operator who configured it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("no private key: a PEM file with a line `-----BEGIN PRIVATE KEY-----` is expected")]
     NotPem,
     #[error("the PEM text is damaged")]
     DamagedPem(#[source] pem::Error),
-    #[error("this is a public key; signing takes the private one")]
+    #[error("this is a public key; signing needs the private key")]
     PublicKey,
-    #[error("this is a certificate; signing takes the private key it was made for")]
+    #[error("this is a certificate; signing needs the private key that belongs to it")]
     Certificate,
     #[error("the private key is encrypted; decrypt it first, as with `openssl pkey -in … -out …`")]
     Encrypted,
@@ -48,7 +48,7 @@ pub enum KeyError {
     SeveralKeys,
     #[error("a key of kind {0} cannot sign; RSA, P-256, P-384, P-521 and Ed25519 keys can")]
     Unsupported(String),
-    #[error("the RSA key has {bits} bits; RS256 takes at least {RSA_BITS_MIN} (RFC 7518 §3.3)")]
+    #[error("the RSA key has {bits} bits; RS256 needs at least {RSA_BITS_MIN} (RFC 7518 §3.3)")]
     RsaTooSmall { bits: usize },
     #[error("the key is damaged or contradicts itself")]
     Damaged,
@@ -64,7 +64,7 @@ pub enum KeyError {
     Repeated(KeyId),
 }
 
-/// The crypto library failed to sign. No input is known to cause it; another try may help.
+/// The crypto library failed to sign. No input is known to cause this, and another try may help.
 #[derive(Debug, thiserror::Error)]
 #[error("the key {kid} failed to sign")]
 pub struct SignError {
@@ -73,12 +73,12 @@ pub struct SignError {
     source: Unspecified,
 }
 
-/// A private key, read once, and what of it is public. Its algorithm follows from the kind of the
-/// key and its curve, so that the two cannot disagree.
+/// A private key, parsed once, and its public JWK. The algorithm follows from the kind and the curve
+/// of the key, so that key and algorithm cannot disagree.
 pub struct SigningKey {
     jwk: PublicJwk,
     private: PrivateKey,
-    /// The JOSE header of every SET that it signs, base64url-encoded.
+    /// The JOSE header of every SET that this key signs, base64url-encoded.
     header: String,
 }
 
@@ -90,7 +90,7 @@ enum PrivateKey {
 
 impl SigningKey {
     /// Reads PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`). Other
-    /// sections, such as a certificate in the same file, are passed over.
+    /// sections, such as a certificate in the same file, are ignored.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
         let mut keys = PrivateKeyDer::pem_slice_iter(pem);
         let key = match keys.next() {
@@ -132,19 +132,20 @@ impl SigningKey {
         &self.header
     }
 
-    /// How many bytes a signature takes.
+    /// Returns the length of a signature in bytes.
     pub(super) fn signature_len(&self) -> usize {
         match &self.private {
             PrivateKey::Rsa(key) => key.public_modulus_len(),
-            // Two numbers as long as the field, and those have the length of the coordinates.
+            // A signature is two numbers, and each is as long as a coordinate of the point.
             PrivateKey::Ec(key) => key.public_key().as_ref().len() - 1,
             PrivateKey::Ed25519(_) => ED25519_SIGNATURE_BYTES,
         }
     }
 
-    /// The signature as JWS wants it: for ECDSA both numbers at full length (RFC 7518 §3.4).
+    /// Signs in the form that JWS asks for. For ECDSA, both numbers have their full length (RFC 7518
+    /// §3.4).
     pub fn sign(&self, input: &[u8]) -> Result<Vec<u8>, SignError> {
-        // The library asks for a source of randomness and uses its own.
+        // The library asks for a source of randomness, and uses its own.
         let random = SystemRandom::new();
         let signature = match &self.private {
             PrivateKey::Rsa(key) => {
@@ -158,7 +159,7 @@ impl SigningKey {
     }
 }
 
-/// Shows nothing of the private key.
+/// Prints nothing of the private key.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("SigningKey");
@@ -180,7 +181,7 @@ fn from_pkcs8(der: &[u8]) -> Result<(PublicJwk, PrivateKey), KeyError> {
     }
 }
 
-/// `der` is the key's `RSAPrivateKey`.
+/// Reads an RSA key. `der` is its `RSAPrivateKey`.
 fn rsa(
     der: &[u8],
     read: impl FnOnce() -> Result<RsaKeyPair, KeyRejected>,
@@ -194,7 +195,7 @@ fn rsa(
     Ok((PublicJwk::rsa(public.modulus, public.exponent), PrivateKey::Rsa(key)))
 }
 
-/// `der` is the key in PKCS#8 or SEC1.
+/// Reads an EC key. `der` is the key in PKCS#8 or SEC1.
 fn ec(der: &[u8], curve: Option<ObjectId<'_>>) -> Result<(PublicJwk, PrivateKey), KeyError> {
     let Some(named) = curve else {
         return Err(KeyError::Unsupported("EC without a named curve".to_owned()));
@@ -206,7 +207,7 @@ fn ec(der: &[u8], curve: Option<ObjectId<'_>>) -> Result<(PublicJwk, PrivateKey)
         other => return Err(KeyError::Unsupported(format!("EC on the curve {other}"))),
     };
     let key = EcdsaKeyPair::from_private_key_der(signing, der).map_err(rejected(algorithm))?;
-    // An uncompressed point: the byte 4, then both coordinates.
+    // The point is uncompressed: the byte 4, then both coordinates.
     let point = &key.public_key().as_ref()[1..];
     let (x, y) = point.split_at(point.len() / 2);
     Ok((PublicJwk::ec(algorithm, curve, x, y), PrivateKey::Ec(key)))
@@ -216,12 +217,13 @@ fn rejected(algorithm: Algorithm) -> impl FnOnce(KeyRejected) -> KeyError {
     move |source| KeyError::Rejected { algorithm, source }
 }
 
-/// The form of `openssl` before PKCS#8 marks encryption by a line inside the section, which then
-/// reads as damaged.
+/// Explains a section that cannot be decoded. The encrypted form that `openssl` used before PKCS#8 is
+/// such a section, because it has header lines inside.
 fn why_damaged(pem: &[u8], error: pem::Error) -> KeyError {
     if says_encrypted(pem) { KeyError::Encrypted } else { KeyError::DamagedPem(error) }
 }
 
+/// Explains why a file holds no private key.
 fn why_no_key(pem: &[u8]) -> KeyError {
     if says_encrypted(pem) {
         return KeyError::Encrypted;
@@ -263,7 +265,7 @@ impl SigningKey {
 mod tests {
     use super::*;
 
-    /// A key made by openssl, see `tests/data/keys/README.md`.
+    /// A key that openssl made, see `tests/data/keys/README.md`.
     macro_rules! pem {
         ($name:literal) => {
             include_bytes!(concat!("../../tests/data/keys/test-", $name, ".pem"))
@@ -299,13 +301,13 @@ mod tests {
 
     /// KEY-04, RFC 7518 §3.3.
     #[test]
-    fn a_short_rsa_key_is_refused_by_its_size() {
-        check_refused(pem!("rsa-1024-pkcs8"), "has 1024 bits; RS256 takes at least 2048");
-        check_refused(pem!("rsa-1024-pkcs1"), "has 1024 bits; RS256 takes at least 2048");
+    fn a_short_rsa_key_is_refused_with_its_size() {
+        check_refused(pem!("rsa-1024-pkcs8"), "has 1024 bits; RS256 needs at least 2048");
+        check_refused(pem!("rsa-1024-pkcs1"), "has 1024 bits; RS256 needs at least 2048");
     }
 
     #[test]
-    fn what_is_no_private_key_is_named() {
+    fn a_file_without_a_private_key_is_refused_with_what_it_holds() {
         check_refused(b"", "no private key");
         check_refused(b"{\"kty\":\"RSA\"}", "no private key");
         check_refused(pem!("p256-public"), "a public key");
@@ -316,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_kind_is_named() {
+    fn a_key_of_an_unsupported_kind_is_refused_with_its_kind() {
         check_refused(pem!("secp256k1-pkcs8"), "EC on the curve 1.3.132.0.10");
         check_refused(pem!("ed448-pkcs8"), "1.3.101.113");
     }
@@ -327,7 +329,7 @@ mod tests {
         check_refused(&pem[..pem.len() / 2], "damaged");
         check_refused(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "damaged");
         check_refused(b"-----BEGIN PRIVATE KEY-----\n%\n-----END PRIVATE KEY-----\n", "damaged");
-        // A digit within the private exponent.
+        // This digit belongs to the private exponent.
         let mut pem = pem.to_vec();
         pem[1000] = if pem[1000] == b'A' { b'B' } else { b'A' };
         check_refused(&pem, "the key for RS256 was rejected");

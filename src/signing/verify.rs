@@ -1,4 +1,4 @@
-//! What a Receiver does with a SET: verify it, and see that it is one.
+//! Verifies a SET as a Receiver does: its signature, its header and its claims.
 
 mod keys;
 
@@ -12,14 +12,14 @@ use crate::{
     signing::{SET_TYPE, algorithm::Algorithm},
 };
 
-/// Verifies SETs with the keys of one Transmitter. It calls aws-lc itself, since `jsonwebtoken`
-/// does not know ES512.
+/// Verifies SETs with the keys of one Transmitter. It calls aws-lc directly, because `jsonwebtoken` does
+/// not know ES512.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerifyingKey>,
 }
 
-/// A SET that its Transmitter has signed.
+/// A SET whose signature, header and claims are valid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedSet {
     pub algorithm: Algorithm,
@@ -27,7 +27,7 @@ pub struct VerifiedSet {
     pub claims: Map<String, Value>,
 }
 
-/// Why a SET is refused. Texts taken from the SET are excerpts.
+/// Why a SET is refused. Texts that come from the SET are cut to excerpts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     #[error("not a compact JWS: three parts in base64url, separated by dots")]
@@ -36,11 +36,11 @@ pub enum VerifyError {
     NotAnObject(&'static str),
     #[error("`typ` must be `{SET_TYPE}`, not {0} (SSF §4.1.1)")]
     Type(String),
-    #[error("`alg` must be an asymmetric algorithm that we know, not {0}")]
+    #[error("`alg` must be a supported asymmetric algorithm, not {0}")]
     Algorithm(String),
     #[error("the header has no `kid`")]
     NoKeyId,
-    #[error("the header asks for extensions by `crit`, and we know none (RFC 7515 §4.1.11)")]
+    #[error("the header asks for extensions in `crit`, and none is supported (RFC 7515 §4.1.11)")]
     Critical,
     #[error("no key {0} for SETs in the JWK Set")]
     UnknownKey(String),
@@ -50,16 +50,16 @@ pub enum VerifyError {
     AlgorithmMismatch { named: Algorithm, key: Algorithm },
     #[error("the signature does not verify with the key {0}")]
     BadSignature(String),
-    #[error("the claim `{0}` must not be there (SSF §4.1)")]
+    #[error("the claim `{0}` is forbidden (SSF §4.1)")]
     ForbiddenClaim(&'static str),
-    #[error("the claim `{0}` is not there, or not of its type")]
+    #[error("the claim `{0}` is missing, or is not of its type")]
     BadClaim(&'static str),
     #[error("`events` must have one member, not {0} (SSF §4.2.1)")]
     EventCount(usize),
 }
 
 impl VerifyError {
-    /// What a Receiver answers (RFC 8935 §2.4).
+    /// Returns the error code that a Receiver answers with (RFC 8935 §2.4).
     pub fn err_code(&self) -> ErrCode {
         match self {
             Self::UnknownKey(_) | Self::AmbiguousKey(_) | Self::BadSignature(_) => {
@@ -71,7 +71,7 @@ impl VerifyError {
 }
 
 impl Verifier {
-    /// `json` is the document behind the Transmitter's `jwks_uri`.
+    /// Reads the keys. `json` is the document behind the Transmitter's `jwks_uri`.
     pub fn from_jwks(json: &[u8]) -> Result<Self, JwksError> {
         Ok(Self { keys: keys::read(json)? })
     }
@@ -84,7 +84,7 @@ impl Verifier {
         let header = object(&header).ok_or(VerifyError::NotAnObject("header"))?;
         let (algorithm, kid) = read_header(&header)?;
         let key = self.key(kid)?;
-        // The key says which algorithm is used, not the SET (RFC 8725 §3.1).
+        // The key decides which algorithm is used, and not the SET (RFC 8725 §3.1).
         if key.algorithm != algorithm {
             return Err(VerifyError::AlgorithmMismatch { named: algorithm, key: key.algorithm });
         }
@@ -97,7 +97,7 @@ impl Verifier {
         Ok(VerifiedSet { algorithm, kid: kid.to_owned(), claims })
     }
 
-    /// SET-03: the `kid` resolves to exactly one key.
+    /// Finds the one key that a `kid` names (SET-03).
     fn key(&self, kid: &str) -> Result<&VerifyingKey, VerifyError> {
         let mut named = self.keys.iter().filter(|key| key.kid == kid);
         match (named.next(), named.next()) {
@@ -123,7 +123,8 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, &str), VerifyE
     Ok((algorithm, kid))
 }
 
-/// What every SET of this framework has and has not (SSF §4.1, RFC 8417 §2.2).
+/// Checks the claims that every SET must have and those that no SET may have (SSF §4.1, RFC 8417
+/// §2.2).
 fn check_claims(claims: &Map<String, Value>) -> Result<(), VerifyError> {
     for forbidden in ["sub", "exp"] {
         if claims.contains_key(forbidden) {
@@ -191,7 +192,7 @@ mod tests {
 
     /// SET-01, SET-03.
     #[test]
-    fn what_we_sign_verifies_with_what_we_publish() {
+    fn a_set_that_we_sign_verifies_with_the_keys_that_we_publish() {
         for algorithm in Algorithm::ALL {
             let ring = ring(algorithm);
             let set = verify(&ring, &sign(&ring, &claims())).expect("valid");
@@ -202,9 +203,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever bytes a claim has, base64url and back leave them as they are.
+        /// Encoding and decoding leave the bytes of every claim as they are.
         #[test]
-        fn a_set_reads_as_it_was_signed(
+        fn a_set_has_the_claims_that_were_signed(
             id in any::<String>(), txn in any::<String>(), number in any::<f64>(),
         ) {
             let ring = ring(Algorithm::EdDsa);
@@ -217,7 +218,7 @@ mod tests {
         }
     }
 
-    /// A verifier that is not our own takes our SETs and reads our JWKs. ES512 it does not know.
+    /// An independent verifier accepts our SETs and reads our JWKs. It does not know ES512.
     #[test]
     fn jsonwebtoken_verifies_what_we_sign() {
         for (ours, theirs) in [
@@ -264,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Signs with another header, as a Transmitter gone wrong would.
+    /// Signs with another header, as a faulty Transmitter would.
     #[track_caller]
     fn check_header(header: &Value, reason: &str, code: ErrCode) {
         let ring = ring(Algorithm::Es256);
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_compact_jws_is_refused() {
+    fn a_text_that_is_not_a_compact_jws_is_refused() {
         let ring = ring(Algorithm::EdDsa);
         let jws = sign(&ring, &claims());
         for text in ["", ".", "..", "a.b", "a.b.c.d", &format!("{jws}="), &format!("{jws}\n")] {

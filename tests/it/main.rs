@@ -19,6 +19,7 @@ mod harness;
 mod http;
 mod ingest;
 mod instructions;
+mod key_material;
 mod layers;
 mod oauth;
 mod openapi;

@@ -1,4 +1,4 @@
-//! A Transmitter's JWK Set, read as its Receivers read it.
+//! Reads the JWK Set of a Transmitter, as its Receivers do.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
@@ -19,14 +19,14 @@ use crate::{
 pub enum JwksError {
     #[error("not a JWK Set")]
     NotAJwkSet(#[source] serde_json::Error),
-    /// Whoever reads the set could sign in the Transmitter's name.
+    /// Anybody who reads the set could sign in the name of the Transmitter.
     #[error("the JWK Set exposes a secret: the member `{0}` of a private or symmetric key")]
     Secret(&'static str),
     #[error("the key {kid} cannot verify: {reason}")]
     BadKey { kid: String, reason: &'static str },
 }
 
-/// Members that private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
+/// The members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const SECRETS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// One key of the set that can verify a SET.
@@ -43,8 +43,8 @@ impl VerifyingKey {
     }
 }
 
-/// The keys that can verify a SET. Those of other kinds or for other uses are passed over, as
-/// RFC 7517 §5 advises, and so are those without a `kid`, which no SET could refer to.
+/// Reads the keys that can verify a SET. Keys of other kinds or for other uses are ignored, as
+/// RFC 7517 §5 advises. Keys without a `kid` are ignored too, because no SET could name them.
 pub(super) fn read(json: &[u8]) -> Result<Vec<VerifyingKey>, JwksError> {
     #[derive(Deserialize)]
     struct JwkSet {
@@ -85,7 +85,7 @@ fn verifying_key(jwk: Jwk) -> Result<Option<VerifyingKey>, JwksError> {
     }
 }
 
-/// The one algorithm that a key of this kind and curve is for.
+/// Returns the one algorithm that a key of this kind and curve is for.
 fn algorithm_of(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     match parameters {
         AlgorithmParameters::RSA(_) => Some(Algorithm::Rs256),
@@ -115,7 +115,7 @@ fn parse(parameters: &AlgorithmParameters) -> Result<ParsedPublicKey, &'static s
             if x.len() != field_bytes || y.len() != field_bytes {
                 return Err("a coordinate is not as long as the field (RFC 7518 §6.2.1.2)");
             }
-            // An uncompressed point: the byte 4, then both coordinates.
+            // The point is uncompressed: the byte 4, then both coordinates.
             parse_point(algorithm, &[&[4], &*x, &*y].concat())
         }
         AlgorithmParameters::OctetKeyPair(key) => parse_point(&ED25519, &decode(&key.x)?),
@@ -127,12 +127,12 @@ fn parse_point(
     algorithm: &'static dyn VerificationAlgorithm,
     point: &[u8],
 ) -> Result<ParsedPublicKey, &'static str> {
-    ParsedPublicKey::new(algorithm, point).map_err(|_| "it is not a point on the curve")
+    ParsedPublicKey::new(algorithm, point).map_err(|_| "the key is not a point on the curve")
 }
 
 fn parse_rsa(key: &RSAKeyParameters) -> Result<ParsedPublicKey, &'static str> {
     let (n, e) = (decode(&key.n)?, decode(&key.e)?);
-    // RFC 7518 §2 wants none, but many write a leading zero.
+    // RFC 7518 §2 forbids leading zeros, but many implementations write one.
     let (n, e) = (der::without_zeros(&n), der::without_zeros(&e));
     if der::bits(n) < RSA_BITS_MIN {
         return Err("an RSA key needs at least 2048 bits (RFC 7518 §3.3)");
@@ -199,7 +199,7 @@ mod tests {
 
     /// RFC 7517 §5.
     #[test]
-    fn keys_of_other_kinds_and_uses_are_passed_over() {
+    fn keys_of_other_kinds_and_for_other_uses_are_ignored() {
         check_passed_over("kid", Value::Null, Algorithm::Rs256);
         check_passed_over("use", json!("enc"), Algorithm::Rs256);
         check_passed_over("alg", json!("PS256"), Algorithm::Rs256);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_leave_out_what_it_is_for() {
+    fn a_key_may_leave_out_its_algorithm_and_its_use() {
         for algorithm in Algorithm::ALL {
             let mut jwk = jwk(algorithm);
             let members = jwk.as_object_mut().expect("an object");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ssfd::{
-    app::{self, StartError},
+    app::{self, MaterialSwitch, StartError},
     auth, clock,
     config::{Config, ProviderSettings},
     domain::{
@@ -49,6 +49,7 @@ struct Running {
     public: SocketAddr,
     internal: SocketAddr,
     store: Arc<dyn Store>,
+    material: MaterialSwitch,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<Result<(), StartError>>,
 }
@@ -170,7 +171,8 @@ impl Daemon {
         thread::spawn(move || {
             let result = actix_web::rt::System::new().block_on(async move {
                 let app = app::build(config).await?;
-                let facts = (app.public_addr()?, app.internal_addr()?, Arc::clone(app.store()));
+                let (store, material) = (Arc::clone(app.store()), app.material().clone());
+                let facts = (app.public_addr()?, app.internal_addr()?, store, material);
                 let ready = || drop(started.send(facts));
                 app.serve(async { stopping.await.unwrap_or_default() }, ready).await
             });
@@ -178,8 +180,8 @@ impl Daemon {
             end.send(result).ok();
         });
         match within("the daemon starts", starting).await {
-            Ok((public, internal, store)) => {
-                self.running = Some(Running { public, internal, store, stop, ended });
+            Ok((public, internal, store, material)) => {
+                self.running = Some(Running { public, internal, store, material, stop, ended });
                 Ok(())
             }
             Err(_) => Err((&mut ended)
@@ -200,6 +202,11 @@ impl Daemon {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.running().store
+    }
+
+    /// Returns what replaces the signing keys and the certificate while the daemon runs.
+    pub(crate) fn material(&self) -> &MaterialSwitch {
+        &self.running().material
     }
 
     /// Returns a URL of the listener for Receivers.

@@ -28,7 +28,7 @@ fn keys(answer: &Answer) -> Vec<Value> {
     answer.json()["keys"].as_array().expect("an array").clone()
 }
 
-/// Signs with the first of these files of `tests/data/keys`.
+/// Configures these files of `tests/data/keys`. The first one signs.
 fn signing_with<const N: usize>(files: [&'static str; N]) -> impl Fn(&mut Config) {
     move |config| {
         let keys = files.iter().map(|file| test_key(file)).collect();
@@ -36,7 +36,7 @@ fn signing_with<const N: usize>(files: [&'static str; N]) -> impl Fn(&mut Config
     }
 }
 
-/// The `jwks_uri` is https; the listener is so where it has a certificate, as SEC-01 shows.
+/// The `jwks_uri` is https. The listener speaks TLS if it has a certificate, as SEC-01 shows.
 #[actix_web::test]
 async fn key_01_the_key_that_signs_is_published_over_https() {
     let sample = Sample::take().await;
@@ -53,7 +53,7 @@ async fn key_01_the_key_that_signs_is_published_over_https() {
     }
 }
 
-/// Of each kind of key, those that are public and no others.
+/// Each kind of key has its public members and no others.
 #[actix_web::test]
 async fn key_02_nothing_private_is_published() {
     let daemon = Daemon::with(signing_with(KEYS.map(|(_, file)| file))).await;
@@ -69,7 +69,7 @@ async fn key_02_nothing_private_is_published() {
     }
 }
 
-/// A SET that `scene` sends now; its keys are those in `tests/data/keys` from here on.
+/// Restarts the daemon with these files of `tests/data/keys`, and returns a SET that it signs then.
 async fn rotated<const N: usize>(scene: &mut Scene, files: [&'static str; N]) -> String {
     signing_with(files)(scene.daemon.config());
     scene.daemon.restart().await;
@@ -83,7 +83,7 @@ async fn next_set(scene: &Scene) -> String {
     set
 }
 
-/// How long each stage lasts is for the operator to say; the key set may be kept for five minutes.
+/// The operator decides how long each stage lasts. A Receiver may keep the key set for five minutes.
 #[actix_web::test]
 async fn key_03_a_key_is_published_before_it_signs_and_after() {
     let mut scene = Scene::polling().await;
@@ -98,7 +98,7 @@ async fn key_03_a_key_is_published_before_it_signs_and_after() {
     let by = |set: &str| verifier.verify(set).expect("a SET of ours").algorithm.as_str();
     assert_eq!([&before, &announced, &after].map(|set| by(set)), ["ES256", "ES256", "RS256"]);
 
-    // A SET is signed when it is sent, so none that waits needs the old key.
+    // A SET is signed when it is sent, so a SET that waits does not need the old key.
     scene.publish(&["waits"]).await;
     signing_with([RSA])(scene.daemon.config());
     scene.daemon.restart().await;
@@ -114,7 +114,7 @@ async fn key_04_each_key_has_a_kid_of_its_own_and_a_short_one_is_refused() {
     };
     let mut all = kids(&daemon).await;
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), KEYS.len());
-    // It is the key's own, wherever the key stands, so no other key can have it.
+    // A `kid` depends on nothing but its key, so it stays the same at another place of the list.
     let mut files = KEYS.map(|(_, file)| file);
     files.reverse();
     signing_with(files)(daemon.config());

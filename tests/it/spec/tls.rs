@@ -1,4 +1,4 @@
-//! TLS, as a server and as a client, read from the handshake itself (RFC 9325).
+//! TLS in both directions, as server and as client, read from the handshakes (RFC 9325).
 
 use std::{fs, sync::Arc};
 
@@ -18,20 +18,21 @@ use tokio_rustls::TlsConnector;
 
 use crate::harness::{daemon::Daemon, scene::Scene, streams::push_to, within};
 
-/// Forward secrecy and authenticated encryption (RFC 9325 §4.2), and the mark that stands for secure
-/// renegotiation among the suites (RFC 5746 §3.3).
+/// The suites with forward secrecy and authenticated encryption (RFC 9325 §4.2), and the value that
+/// signals secure renegotiation (RFC 5746 §3.3).
 const SUITES: [u16; 10] =
     [0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c, 0xc02f, 0xc030, 0xcca8, 0xcca9, 0x00ff];
 const CBC_SHA: u16 = 0xc013;
 const GCM: u16 = 0xc02f;
-/// Alerts: fatal, and why (RFC 5246 §7.2).
+/// Fatal alerts: the level, then the description (RFC 5246 §7.2).
 const PROTOCOL_VERSION: [u8; 2] = [2, 70];
 const HANDSHAKE_FAILURE: [u8; 2] = [2, 40];
 const V1_1: u16 = 0x0302;
 const V1_2: u16 = 0x0303;
 const V1_3: u16 = 0x0304;
 
-/// A daemon whose public listener has a certificate; its authority, and the folder it lies in.
+/// Starts a daemon whose public listener has a certificate. Returns its authority and the folder of the
+/// files too.
 async fn with_a_certificate() -> (Daemon, RootCertStore, TempDir) {
     let made = make_certificate(&["localhost"]).expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
@@ -58,7 +59,7 @@ async fn connect(daemon: &Daemon) -> TcpStream {
     TcpStream::connect(url.trim_start_matches("http://")).await.expect("it listens")
 }
 
-/// The version that is agreed on, and what the metadata is answered with.
+/// Returns the version that both sides agree on, and the answer to a request for the metadata.
 async fn agreed(
     daemon: &Daemon,
     roots: &RootCertStore,
@@ -78,12 +79,12 @@ async fn agreed(
                    connection: close\r\n\r\n";
     tls.write_all(request.as_bytes()).await.expect("it reads");
     let mut response = String::new();
-    // How the connection is closed is of no interest here.
+    // The way in which the connection is closed does not matter here.
     tls.read_to_string(&mut response).await.ok();
     (version, response)
 }
 
-/// What a client says that knows this version at most and one suite (RFC 5246 §7.4.1.2).
+/// Builds the hello of a client that knows this version at most, and one suite (RFC 5246 §7.4.1.2).
 fn client_hello(version: u16, suite: u16) -> Vec<u8> {
     let sized = |body: &[u8]| {
         let length = u16::try_from(body.len()).expect("short");
@@ -95,7 +96,7 @@ fn client_hello(version: u16, suite: u16) -> Vec<u8> {
     let signatures = [4, 3, 8, 4, 4, 1, 2, 1];
     let signatures = [&[0, 13][..], &sized(&sized(&signatures))].concat();
     let extensions = sized(&[groups, points, signatures].concat());
-    // Its random bytes, no session, the suite, no compression.
+    // The hello holds random bytes, no session, the suite and no compression.
     let suites = sized(&suite.to_be_bytes());
     let hello =
         [&version.to_be_bytes()[..], &[7; 32], &[0], &suites, &[1, 0], &extensions].concat();
@@ -103,17 +104,17 @@ fn client_hello(version: u16, suite: u16) -> Vec<u8> {
     [&[22, 3, 1][..], &sized(&hello)].concat()
 }
 
-/// The alert that ends a handshake.
+/// Returns the alert that ends a handshake.
 async fn alert(daemon: &Daemon, hello: &[u8]) -> [u8; 2] {
     let mut tcp = connect(daemon).await;
     tcp.write_all(hello).await.expect("it reads");
     let mut answer = Vec::new();
     tcp.read_to_end(&mut answer).await.expect("it answers, and closes");
-    assert_eq!((answer[0], answer.len()), (21, 7), "an alert and nothing else");
+    assert_eq!((answer[0], answer.len()), (21, 7), "one alert, and nothing else");
     [answer[5], answer[6]]
 }
 
-/// The suites and the versions that a client offers in its first record.
+/// Returns the suites and the versions that a client offers in its first record.
 async fn offered(listener: TcpListener) -> (Vec<u16>, Vec<u16>) {
     let (mut tcp, _) = listener.accept().await.expect("it connects");
     let mut head = [0; 5];
@@ -124,7 +125,7 @@ async fn offered(listener: TcpListener) -> (Vec<u16>, Vec<u16>) {
         bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
     };
     let length = |at: usize| usize::from(u16::from_be_bytes([record[at], record[at + 1]]));
-    // Behind the type, the length, the version, the random bytes and the session.
+    // The suites follow the type, the length, the version, the random bytes and the session.
     let suites_at = 39 + usize::from(record[38]);
     let suites_end = suites_at + 2 + length(suites_at);
     let suites = numbers(&record[suites_at + 2..suites_end]);
@@ -135,9 +136,10 @@ async fn offered(listener: TcpListener) -> (Vec<u16>, Vec<u16>) {
     (suites, numbers(&record[at + 5..at + 4 + length(at + 2)]))
 }
 
-/// In: 1.2 at least, and the newest that both have. Out: nothing else is offered.
+/// As server, the daemon chooses the newest version that both sides have, and 1.2 at least. As client,
+/// it offers nothing older.
 #[actix_web::test]
-async fn sec_01_tls_is_1_2_at_least_both_ways_with_the_suites_of_rfc_9325() {
+async fn sec_01_tls_is_at_least_1_2_in_both_directions_with_the_suites_of_rfc_9325() {
     let (daemon, roots, _folder) = with_a_certificate().await;
     for (versions, expected) in [
         (&[&TLS12][..], ProtocolVersion::TLSv1_2),
@@ -160,5 +162,5 @@ async fn sec_01_tls_is_1_2_at_least_both_ways_with_the_suites_of_rfc_9325() {
     let (suites, versions) = within("the daemon says hello", offered(listener)).await;
     assert!(suites.iter().all(|suite| SUITES.contains(suite)), "{suites:04x?}");
     assert!(versions.iter().all(|version| [V1_2, V1_3].contains(version)), "{versions:04x?}");
-    assert!(suites.contains(&GCM) && versions.contains(&V1_3), "both were read");
+    assert!(suites.contains(&GCM) && versions.contains(&V1_3), "both lists were read");
 }
