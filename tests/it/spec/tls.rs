@@ -136,7 +136,7 @@ async fn offered(listener: TcpListener) -> (Vec<u16>, Vec<u16>) {
     (suites, numbers(&record[at + 5..at + 4 + length(at + 2)]))
 }
 
-/// As server, the daemon chooses the newest version that both sides have, and 1.2 at least. As client,
+/// The daemon as server chooses the newest version that both sides have, and 1.2 at least. As client,
 /// it offers nothing older.
 #[actix_web::test]
 async fn sec_01_tls_is_at_least_1_2_in_both_directions_with_the_suites_of_rfc_9325() {
