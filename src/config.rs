@@ -22,7 +22,7 @@ use crate::{
     http::settings::{InternalSettings, PublicSettings},
     ingest::settings::RedisIngestSettings,
     push::settings::PushSettings,
-    store::{kept::Expiry, redis::RedisSettings, sqlite::SqliteSettings},
+    store::{Expiry, redis::RedisSettings, sqlite::SqliteSettings},
     telemetry::logging::LogSettings,
 };
 

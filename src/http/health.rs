@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     clock,
     cluster::lease::Lease,
-    store::{Store, kept::DeadCount},
+    store::{Store, archive::DeadCount},
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
 
@@ -35,8 +35,7 @@ pub(super) async fn ready(
     store: web::Data<Arc<dyn Store>>,
 ) -> HttpResponse {
     let mut waiting = readiness.waiting_for();
-    // The cheapest question there is.
-    if store.position("").await.is_err() {
+    if store.ping().await.is_err() {
         waiting.push("store".into());
     }
     let ready = waiting.is_empty();

@@ -1,15 +1,43 @@
 //! What comes in: events with the SETs that they become, and how far their upstream was read.
 
+use async_trait::async_trait;
+
+use super::StoreError;
 use crate::{
     delivery::outbox::NewSet,
     domain::{
         id::{ProviderName, StreamId},
         opt_out::OptOut,
         set::Origin,
+        subject::keys::SubjectKey,
         time::Timestamp,
     },
     store::ledger::EventRecord,
 };
+
+/// Events that come in.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// Makes a batch durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
+    /// event goes into a stream that is enabled or paused, judged in the same step; for any other
+    /// it is left out. Accounts opt out and in as the batch has it, each event judged by those
+    /// before it. The position is behind the batch once all else of it is durable. An event whose
+    /// append broke off is none that was: it is appended again, under whichever origin it comes.
+    ///
+    /// A batch for many streams is several steps, between which other calls have their turn. Of each
+    /// stream `durable` is told once its step is done, whether or not those behind it fail.
+    async fn append(
+        &self,
+        batch: AppendBatch,
+        durable: Durable<'_>,
+    ) -> Result<Vec<Appended>, StoreError>;
+
+    /// Whether one of these accounts is opted out (RISC §2.8).
+    async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError>;
+
+    /// Where the reader of a partition stands; `None` if it never read.
+    async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError>;
+}
 
 /// How far a partition of an upstream was read. Entries up to it were appended or rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]

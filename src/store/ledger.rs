@@ -1,5 +1,8 @@
 //! What is recorded of each accepted event, so that it can be told what became of it.
 
+use async_trait::async_trait;
+
+use super::StoreError;
 use crate::domain::{
     event_type::EventType,
     id::{ProviderName, StreamId},
@@ -7,6 +10,25 @@ use crate::domain::{
     set::Origin,
     time::Timestamp,
 };
+
+/// The records of accepted events.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Looks up the last recorded event with this id of its publisher. An id may be used again after a
+    /// while.
+    async fn event_with_id(
+        &self,
+        provider: &ProviderName,
+        event_id: &str,
+    ) -> Result<Option<RecordedEvent>, StoreError>;
+
+    /// Looks up the recorded events that were accepted at exactly this time, in one batch or a few.
+    async fn events_accepted_at(
+        &self,
+        provider: &ProviderName,
+        accepted_at: Timestamp,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
+}
 
 /// The most streams of which it is recorded that an event was withheld from them, and why; the
 /// others are counted only.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Position, Store, StoreError,
-    kept::{PageToken, SetState},
+    Activity, Position, StoreError, Streams,
+    archive::{PageToken, SetState},
     ledger::RecordedEvent,
 };
 use crate::{
@@ -223,7 +223,7 @@ impl Record {
 /// A store whose contents can be read and written as they are. Nobody else writes into it meanwhile:
 /// no daemon serves from it.
 #[async_trait]
-pub trait Portable: Store {
+pub trait Portable: Activity + Streams {
     /// Records of a kind, about `limit` of them and each once, in an order of the store's own.
     async fn records(
         &self,

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         StoreError,
-        kept::{DeadCount, DeadFilter, KeptSet, Page, PageToken, Requeue, SetState},
+        archive::{DeadCount, DeadFilter, KeptSet, Page, PageToken, Requeue, SetState},
     },
     telemetry::metrics,
 };

@@ -12,7 +12,7 @@ use crate::{
         set::{reissued, repeated_jti},
         time::Timestamp,
     },
-    store::kept::{KeptSet, Page, PageToken, Requeue, Since},
+    store::archive::{KeptSet, Page, PageToken, Requeue, Since},
     telemetry::metrics,
 };
 

@@ -11,7 +11,7 @@ use crate::{
         subject::list::DefaultSubjects,
     },
     store::{
-        kept::KeptSet,
+        archive::KeptSet,
         ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
     },
 };

@@ -36,8 +36,8 @@ use ssfd::{
         time::Timestamp,
     },
     store::{
-        Announcement, Append, AppendBatch, Appended, Store, StoreError, kept::Expiry,
-        portable::Portable, slot::SlotSet,
+        Activity as _, Announcement, Append, AppendBatch, Appended, Archive as _, Expiry,
+        Intake as _, Maintenance as _, Outbox as _, Store, StoreError, Streams as _, slot::SlotSet,
     },
 };
 use uuid::Uuid;
@@ -45,14 +45,14 @@ use uuid::Uuid;
 /// A place where a backend keeps things, for one test alone.
 trait Backend {
     /// Opens the store there: the same one again once the one before was dropped.
-    async fn open(&self) -> Arc<dyn Portable> {
+    async fn open(&self) -> Arc<dyn Store> {
         self.try_open().await.expect("opens")
     }
 
-    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError>;
+    async fn try_open(&self) -> Result<Arc<dyn Store>, StoreError>;
 
     /// The same though it lacks something.
-    async fn open_to_fill(&self) -> Arc<dyn Portable>;
+    async fn open_to_fill(&self) -> Arc<dyn Store>;
 }
 
 /// Runs every case of the suite on a backend, made anew for each.

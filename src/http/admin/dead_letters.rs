@@ -15,7 +15,7 @@ use crate::{
         time::Timestamp,
     },
     http::{api::shape, auth::Operator, body::Body, error::ApiError},
-    store::kept::{DeadFilter, KeptSet, Page, SetState},
+    store::archive::{DeadFilter, KeptSet, Page, SetState},
     transmitter::{
         Transmitter,
         dead_letters::{Handled, Selection},

@@ -14,7 +14,7 @@ use crate::{
     },
     http::{api::shape, auth::Operator, error::ApiError},
     store::{
-        kept::{KeptSet, SetState},
+        archive::{KeptSet, SetState},
         ledger::RecordedEvent,
     },
     transmitter::{

@@ -8,7 +8,7 @@ use crate::{
     domain::{id::StreamId, reason::Reason},
     store::{
         StoreError,
-        kept::{PageToken, SetState},
+        archive::{PageToken, SetState},
         portable::{Apart, Portable, Record, SetRecord, StreamRecord},
     },
 };

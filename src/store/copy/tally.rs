@@ -15,7 +15,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        kept::SetState,
+        archive::SetState,
         ledger::RecordedEvent,
         portable::{EventId, Kind, ListRow, Marks, Record, SetRecord, StreamRecord},
     },

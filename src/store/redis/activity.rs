@@ -3,17 +3,33 @@
 use std::collections::BTreeMap;
 
 use super::{
-    codec, script,
+    RedisStore, codec, script,
     slot::Slot,
     slots::{Slots, together},
 };
 use crate::{
     domain::{id::StreamId, time::Timestamp},
-    store::{ActivityRecord, StoreError},
+    store::{Activity, ActivityRecord, StoreError},
 };
+use async_trait::async_trait;
 
 /// The end of time, as far as records know of it.
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+
+#[async_trait]
+impl Activity for RedisStore {
+    async fn record_activity(
+        &self,
+        last: Vec<(StreamId, Timestamp)>,
+        recorded_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        record(&self.slots, &last, recorded_at).await
+    }
+
+    async fn activity(&self) -> Result<ActivityRecord, StoreError> {
+        all(&self.slots).await
+    }
+}
 
 pub(super) async fn record(
     slots: &Slots,

@@ -19,10 +19,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    accounts,
+    RedisStore, accounts,
     codec::{self, Parts, set::SetRecord},
     ledger, script,
     slot::Slot,
@@ -30,8 +31,13 @@ use super::{
 };
 use crate::{
     delivery::outbox::NewSet,
-    domain::{id::StreamId, opt_out::OptOut, reason::Reason, set::Origin, time::Timestamp},
-    store::{Append, AppendBatch, Appended, Durable, EntryId, Position, STEP_MAX, StoreError},
+    domain::{
+        id::StreamId, opt_out::OptOut, reason::Reason, set::Origin, subject::keys::SubjectKey,
+        time::Timestamp,
+    },
+    store::{
+        Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, STEP_MAX, StoreError,
+    },
 };
 
 /// The most SETs that one script appends.
@@ -54,6 +60,25 @@ struct Entry<'a> {
     fate: Fate,
     /// Whether each of its SETs found its stream open.
     open: Vec<bool>,
+}
+
+#[async_trait]
+impl Intake for RedisStore {
+    async fn append(
+        &self,
+        batch: AppendBatch,
+        durable: Durable<'_>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        append(&self.slots, &batch, durable).await
+    }
+
+    async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {
+        accounts::is_any_opted_out(&self.slots, &accounts).await
+    }
+
+    async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError> {
+        position(&self.slots, partition).await
+    }
 }
 
 pub(super) async fn append(

@@ -1,9 +1,10 @@
 //! Tokens, and clients of the built-in authorization server. There are few, and a client goes with
 //! its tokens in one step: so all are in one place.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{codec, script, slots::Slots};
+use super::{RedisStore, codec, script, slots::Slots};
 use crate::{
     domain::{
         audience::Audience,
@@ -12,7 +13,7 @@ use crate::{
         id::{ClientId, ProviderName, ReceiverId},
         time::Timestamp,
     },
-    store::StoreError,
+    store::{Credentials, StoreError},
 };
 
 /// The most tokens that go in one call.
@@ -34,6 +35,54 @@ struct ClientRecord {
     audience: Audience,
     scopes: Vec<Scope>,
     created_at: i64,
+}
+
+#[async_trait]
+impl Credentials for RedisStore {
+    async fn put_grant(&self, grant: Grant) -> Result<(), StoreError> {
+        put_grant(&self.slots, &grant).await
+    }
+
+    async fn grant(&self, hash: &TokenHash) -> Result<Option<Grant>, StoreError> {
+        grant(&self.slots, hash).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        grants(&self.slots).await
+    }
+
+    async fn revoke_grant(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        revoke(&self.slots, hash).await
+    }
+
+    async fn expire_grants(&self, now: Timestamp) -> Result<bool, StoreError> {
+        expire(&self.slots, now).await
+    }
+
+    async fn create_client(&self, client: Client) -> Result<(), StoreError> {
+        create_client(&self.slots, &client).await
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        client(&self.slots, id).await
+    }
+
+    async fn clients(&self) -> Result<Vec<Client>, StoreError> {
+        clients(&self.slots).await
+    }
+
+    async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
+        delete_client(&self.slots, id).await
+    }
+
+    async fn issue_grant(
+        &self,
+        client: &ClientId,
+        grant: Grant,
+        live_max: usize,
+    ) -> Result<(), StoreError> {
+        issue(&self.slots, client, &grant, live_max).await
+    }
 }
 
 pub(super) async fn put_grant(slots: &Slots, grant: &Grant) -> Result<(), StoreError> {

@@ -1,9 +1,11 @@
 //! What is recorded of accepted events.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
+    RedisStore,
     codec::{self, Parts},
     script,
     slot::Slot,
@@ -18,7 +20,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Append, StoreError,
+        Append, Ledger, StoreError,
         ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
     },
 };
@@ -38,6 +40,25 @@ struct Record {
     stream_ids: Option<Vec<StreamId>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     withheld: Vec<(StreamId, StoredReason)>,
+}
+
+#[async_trait]
+impl Ledger for RedisStore {
+    async fn event_with_id(
+        &self,
+        provider: &ProviderName,
+        event_id: &str,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        with_id(&self.slots, provider, event_id).await
+    }
+
+    async fn events_accepted_at(
+        &self,
+        provider: &ProviderName,
+        accepted_at: Timestamp,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self::accepted_at(&self.slots, provider, accepted_at).await
+    }
 }
 
 /// The slot in which a publisher's id is known, and its name there.

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{codec, script, slot::Slot, slots::Slots, streams};
+use super::{RedisStore, codec, script, slot::Slot, slots::Slots, streams};
 use crate::{
     domain::{
         id::{ProviderName, StreamId},
@@ -16,7 +17,7 @@ use crate::{
         },
         time::Timestamp,
     },
-    store::{SHAPES_PER_STREAM_MAX, StoreError},
+    store::{SHAPES_PER_STREAM_MAX, StoreError, SubjectLists},
 };
 
 /// The most rows that one script removes.
@@ -27,6 +28,33 @@ pub(super) const NEVER: &str = "9999999999999999";
 
 /// The most subjects that one script looks up.
 const SUBJECTS_MAX: usize = 100;
+
+#[async_trait]
+impl SubjectLists for RedisStore {
+    async fn change_list(
+        &self,
+        stream: &StreamId,
+        entry: Filing,
+        change: ListChange,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self::change(&self.slots, stream, &entry, change, limit, now).await
+    }
+
+    async fn listed(
+        &self,
+        provider: &ProviderName,
+        subjects: Vec<SubjectKeys>,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        listed(&self.slots, provider, &subjects, now).await
+    }
+
+    async fn streams_with_list(&self) -> Result<Vec<StreamId>, StoreError> {
+        streams_with_list(&self.slots).await
+    }
+}
 
 pub(super) fn slot_of(provider: &ProviderName) -> Slot {
     Slot::of(&["lists", provider.as_str()])

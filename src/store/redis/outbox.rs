@@ -1,15 +1,21 @@
 //! SETs out, by push; and what waits.
 
+use async_trait::async_trait;
+
 use super::{
+    RedisStore,
     codec::{self, set::SetRecord, state::StateRecord},
     judge::Judge,
-    script,
+    poll, script,
     slots::Slots,
 };
 use crate::{
     delivery::outbox::{Cursor, Disposition, OutboxQuery, PendingSet, Seq, Settlement},
     domain::{id::StreamId, reason::Reason, time::Timestamp},
-    store::{Backlog, Due, StoreError, Waiting, kept::SetState, slot::SlotSet},
+    store::{
+        Acknowledged, Acknowledgement, Backlog, Due, Outbox, Polled, StoreError, Waiting,
+        archive::SetState, slot::SlotSet,
+    },
 };
 
 /// A SET as scripts return it: its number, its record, and its state.
@@ -47,6 +53,75 @@ impl Found {
             }),
             _ => Err(codec::unreadable("a SET that waits")),
         }
+    }
+}
+
+#[async_trait]
+impl Outbox for RedisStore {
+    async fn read_due(
+        &self,
+        stream: &StreamId,
+        query: OutboxQuery,
+        now: Timestamp,
+    ) -> Result<Due, StoreError> {
+        read_due(&self.slots, stream, &query, now).await
+    }
+
+    async fn settle(
+        &self,
+        stream: &StreamId,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        settle(&self.slots, stream, &settlements, now).await
+    }
+
+    async fn acknowledge(
+        &self,
+        stream: &StreamId,
+        acknowledgement: Acknowledgement,
+        now: Timestamp,
+    ) -> Result<Acknowledged, StoreError> {
+        poll::acknowledge(&self.slots, stream, &acknowledgement, now).await
+    }
+
+    async fn take_for_poll(
+        &self,
+        stream: &StreamId,
+        limit: usize,
+        now: Timestamp,
+        hidden_until: Timestamp,
+    ) -> Result<Polled, StoreError> {
+        poll::take(&self.slots, stream, limit, now, hidden_until).await
+    }
+
+    async fn next_due(
+        &self,
+        stream: &StreamId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        next_due(&self.slots, stream, now).await
+    }
+
+    async fn streams_with_work(
+        &self,
+        now: Timestamp,
+        slots: SlotSet,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        streams_with_work(&self.slots, now, slots).await
+    }
+
+    async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError> {
+        waiting(&self.slots, stream).await
+    }
+
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError> {
+        read_pending(&self.slots, stream, after, limit).await
     }
 }
 

@@ -49,6 +49,7 @@ macro_rules! scripts {
 
 scripts! {
     OPEN: Write, "slot" "open";
+    PING: Read, "slot" "ping";
 
     CREATE: Write, "slot" "changed" "create";
     OWN: Write, "slot" "own";

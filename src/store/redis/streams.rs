@@ -4,13 +4,16 @@
 //! after that, a bounded number of SETs in each further step, so that nobody else waits: to discard
 //! what a disabled stream had waiting, and to make due what was put off. Nothing goes out of a
 //! disabled stream, nor is it changed again before all is discarded; a call that breaks off is
-//! completed by the next change or by [`retention`](super::retention).
+//! completed by the next change or by [`maintenance`](super::maintenance).
 //!
 //! What is kept of a stream elsewhere, the mark that its Receiver owns it and its list of subjects,
 //! is written before it is created and removed after it is gone. `leaving` of its slot names streams
 //! of which that is not done.
 
+use async_trait::async_trait;
+
 use super::{
+    RedisStore,
     codec::{self, set::SetRecord, stream},
     lists, script,
     slot::Slot,
@@ -24,11 +27,43 @@ use crate::{
         stream::StreamConfig,
         time::Timestamp,
     },
-    store::{Announcement, StoreError},
+    store::{Announcement, StoreError, Streams},
 };
 
 /// The most SETs that one script discards or makes due.
 const CHUNK: usize = 500;
+
+#[async_trait]
+impl Streams for RedisStore {
+    async fn create_stream(&self, stream: StreamConfig, limit: usize) -> Result<(), StoreError> {
+        create(&self.slots, &stream, limit).await
+    }
+
+    async fn update_stream(&self, stream: StreamConfig) -> Result<(), StoreError> {
+        update(&self.slots, &stream).await
+    }
+
+    async fn change_status(
+        &self,
+        stream: StreamConfig,
+        announcement: Announcement,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        change_status(&self.slots, &stream, &announcement, now).await
+    }
+
+    async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError> {
+        delete(&self.slots, id).await
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError> {
+        all(&self.slots).await
+    }
+
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+        find(&self.slots, id).await
+    }
+}
 
 pub(super) async fn create(
     slots: &Slots,

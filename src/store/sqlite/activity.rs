@@ -1,11 +1,12 @@
 //! When streams were last active.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row;
+use super::{SqliteStore, row};
 use crate::{
     domain::{id::StreamId, time::Timestamp},
-    store::ActivityRecord,
+    store::{Activity, ActivityRecord, StoreError},
 };
 
 const ACTIVE: &str = "INSERT INTO activity (stream, at)
@@ -16,6 +17,21 @@ const RECORDED: &str = "INSERT INTO activity_recorded (one, at) VALUES (1, ?1)
     ON CONFLICT (one) DO UPDATE SET at = excluded.at";
 
 const ALL: &str = "SELECT id, at FROM activity JOIN streams ON key = stream";
+
+#[async_trait]
+impl Activity for SqliteStore {
+    async fn record_activity(
+        &self,
+        last: Vec<(StreamId, Timestamp)>,
+        recorded_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.writer.run(move |db| record(db, &last, recorded_at)).await
+    }
+
+    async fn activity(&self) -> Result<ActivityRecord, StoreError> {
+        self.readers.run(all).await
+    }
+}
 
 pub(super) fn record(
     db: &Connection,

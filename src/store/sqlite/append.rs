@@ -10,19 +10,21 @@
 
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
-use super::{ledger, opt_out, row};
+use super::{SqliteStore, ledger, opt_out, row};
 use crate::{
     delivery::outbox::NewSet,
     domain::{
         id::{ProviderName, StreamId},
         reason::Reason,
         set::Origin,
+        subject::keys::SubjectKey,
         time::Timestamp,
     },
-    store::{Append, AppendBatch, Appended, Position, STEP_MAX},
+    store::{Append, AppendBatch, Appended, Durable, Intake, Position, STEP_MAX, StoreError},
 };
 
 const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotten";
@@ -238,6 +240,38 @@ impl Part<'_> {
     /// That have something of it.
     fn streams(self) -> Vec<StreamId> {
         self.outboxes.into_iter().filter_map(|(stream, open)| open.map(|_| stream)).collect()
+    }
+}
+
+#[async_trait]
+impl Intake for SqliteStore {
+    async fn append(
+        &self,
+        batch: AppendBatch,
+        durable: Durable<'_>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let mut appending = Appending::new(batch);
+        loop {
+            let part = move |db: &_| {
+                let streams = appending.append_part(db)?;
+                Ok((appending, streams))
+            };
+            let (rest, streams) = self.writer.run_often(part).await?;
+            durable(&streams);
+            if rest.is_done() {
+                return Ok(rest.into_appended());
+            }
+            appending = rest;
+        }
+    }
+
+    async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {
+        self.readers.run(move |db| opt_out::is_any(db, &accounts)).await
+    }
+
+    async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError> {
+        let partition = partition.to_owned();
+        self.readers.run(move |db| position(db, &partition)).await
     }
 }
 

@@ -1,15 +1,17 @@
 //! Clients of the built-in authorization server as rows, and the tokens they are given.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{grants, row};
+use super::{SqliteStore, grants, row};
 use crate::{
     domain::{
         client::Client,
         grant::{Grant, TokenHash},
         id::ClientId,
+        time::Timestamp,
     },
-    store::StoreError,
+    store::{Credentials, StoreError},
 };
 
 const CREATE: &str = "INSERT INTO clients
@@ -30,6 +32,59 @@ const END_OLDEST: &str = "DELETE FROM grants WHERE hash IN (
         SELECT hash FROM grants INDEXED BY grants_of_client WHERE client = ?1
         ORDER BY created_at DESC, hash LIMIT -1 OFFSET ?2
     )";
+
+#[async_trait]
+impl Credentials for SqliteStore {
+    async fn put_grant(&self, grant: Grant) -> Result<(), StoreError> {
+        self.writer.run(move |db| grants::put(db, &grant)).await
+    }
+
+    async fn grant(&self, hash: &TokenHash) -> Result<Option<Grant>, StoreError> {
+        let hash = hash.clone();
+        self.readers.run(move |db| grants::find(db, &hash)).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        self.readers.run(grants::all).await
+    }
+
+    async fn revoke_grant(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        let hash = hash.clone();
+        self.writer.run(move |db| grants::revoke(db, &hash)).await
+    }
+
+    async fn expire_grants(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(move |db| grants::expire(db, now)).await
+    }
+
+    async fn create_client(&self, client: Client) -> Result<(), StoreError> {
+        self.writer.run(move |db| create(db, &client)).await
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let id = id.clone();
+        self.readers.run(move |db| find(db, &id)).await
+    }
+
+    async fn clients(&self) -> Result<Vec<Client>, StoreError> {
+        self.readers.run(all).await
+    }
+
+    async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.writer.run(move |db| delete(db, &id)).await
+    }
+
+    async fn issue_grant(
+        &self,
+        client: &ClientId,
+        grant: Grant,
+        live_max: usize,
+    ) -> Result<(), StoreError> {
+        let client = client.clone();
+        self.writer.run(move |db| issue(db, &client, &grant, live_max)).await
+    }
+}
 
 pub(super) fn create(db: &Connection, client: &Client) -> Result<(), StoreError> {
     let audience = serde_json::to_string(&client.audience).expect("an audience is JSON");

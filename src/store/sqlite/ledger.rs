@@ -1,10 +1,11 @@
 //! What is recorded of accepted events.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::row;
+use super::{SqliteStore, row};
 use crate::{
     domain::{
         id::{ProviderName, StreamId},
@@ -13,7 +14,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Append,
+        Append, Ledger, StoreError,
         ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
     },
 };
@@ -32,6 +33,27 @@ const WITH_ID: &str = "SELECT e.provider, accepted_at, origin, e.event_id, type,
 const ACCEPTED_AT: &str = "SELECT provider, accepted_at, origin, event_id, type, txn, place,
         stream_ids, withheld
     FROM events WHERE provider = ?1 AND accepted_at = ?2";
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn event_with_id(
+        &self,
+        provider: &ProviderName,
+        event_id: &str,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        let (provider, event_id) = (provider.clone(), event_id.to_owned());
+        self.readers.run(move |db| with_id(db, &provider, &event_id)).await
+    }
+
+    async fn events_accepted_at(
+        &self,
+        provider: &ProviderName,
+        accepted_at: Timestamp,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let provider = provider.clone();
+        self.readers.run(move |db| self::accepted_at(db, &provider, accepted_at)).await
+    }
+}
 
 /// `first` is the origin that it goes by, if that is not its own; `also` are streams that do not get it
 /// as far as the store can tell, and why.

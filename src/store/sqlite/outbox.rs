@@ -1,15 +1,19 @@
 //! SETs out.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{lookup::Judge, row, streams};
+use super::{SqliteStore, due, lookup::Judge, row, streams};
 use crate::{
     delivery::{
         lane::Lane,
-        outbox::{Cursor, Disposition, PendingSet, Seq, SetKind, Settlement},
+        outbox::{Cursor, Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
     },
     domain::{id::StreamId, reason::Reason, time::Timestamp},
-    store::{Acknowledged, Acknowledgement, Backlog, Polled, Waiting},
+    store::{
+        Acknowledged, Acknowledgement, Backlog, Due, Outbox, Polled, StoreError, Waiting,
+        slot::SlotSet,
+    },
 };
 
 // `INDEXED BY` fails where the index does not serve, so that no later version of a statement goes
@@ -100,6 +104,93 @@ const BACKLOG: &str = "SELECT provider, sum(sets), min(oldest) FROM (
         FROM outbox INDEXED BY outbox_waiting WHERE settled_at IS NULL GROUP BY stream
     ) CROSS JOIN streams ON key = stream
     GROUP BY provider";
+
+#[async_trait]
+impl Outbox for SqliteStore {
+    async fn read_due(
+        &self,
+        stream: &StreamId,
+        query: OutboxQuery,
+        now: Timestamp,
+    ) -> Result<Due, StoreError> {
+        let mut discarded = 0;
+        loop {
+            let (id, query) = (stream.clone(), query.clone());
+            let read = move |db: &_| due::read(db, &id, &query, now);
+            let due::Read { sets, next_retry, unwanted } = self.readers.run(read).await?;
+            if unwanted.is_empty() {
+                return Ok(Due { sets, next_retry, discarded });
+            }
+            // In their place there may be others to read.
+            let id = stream.clone();
+            let discard = move |db: &_| due::discard_unwanted(db, &id, &unwanted, now);
+            discarded += self.writer.run_often(discard).await?;
+        }
+    }
+
+    async fn settle(
+        &self,
+        stream: &StreamId,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let stream = stream.clone();
+        self.writer.run_patiently(move |db| settle(db, &stream, &settlements, now)).await
+    }
+
+    async fn acknowledge(
+        &self,
+        stream: &StreamId,
+        acknowledgement: Acknowledgement,
+        now: Timestamp,
+    ) -> Result<Acknowledged, StoreError> {
+        let stream = stream.clone();
+        self.writer.run_often(move |db| acknowledge(db, &stream, &acknowledgement, now)).await
+    }
+
+    async fn take_for_poll(
+        &self,
+        stream: &StreamId,
+        limit: usize,
+        now: Timestamp,
+        hidden_until: Timestamp,
+    ) -> Result<Polled, StoreError> {
+        let stream = stream.clone();
+        self.writer.run_often(move |db| take(db, &stream, limit, now, hidden_until)).await
+    }
+
+    async fn next_due(
+        &self,
+        stream: &StreamId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| next_due(db, &stream, now)).await
+    }
+
+    async fn streams_with_work(
+        &self,
+        now: Timestamp,
+        _: SlotSet,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        self.readers.run(move |db| streams_with_work(db, now)).await
+    }
+
+    async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| waiting(db, &stream)).await
+    }
+
+    async fn read_pending(
+        &self,
+        stream: &StreamId,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<PendingSet>, StoreError> {
+        let stream = stream.clone();
+        self.readers.run(move |db| read_pending(db, &stream, after, limit)).await
+    }
+}
 
 pub(super) fn read_pending(
     db: &Connection,

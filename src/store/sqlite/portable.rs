@@ -12,7 +12,7 @@ use crate::{
     domain::{id::StreamId, stream::StreamConfig},
     store::{
         StoreError,
-        kept::PageToken,
+        archive::PageToken,
         portable::{Apart, Portable, Record, RecordPage, SetRecord},
     },
 };

@@ -1,9 +1,11 @@
 //! Streams as rows.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
 use super::{
+    SqliteStore,
     append::{self, Outbox},
     row,
 };
@@ -17,7 +19,7 @@ use crate::{
         subject::{format::SubjectFormat, list::DefaultSubjects},
         time::Timestamp,
     },
-    store::{Announcement, StoreError},
+    store::{Announcement, StoreError, Streams},
 };
 
 const OWNED: &str = "SELECT count(*) FROM streams WHERE provider = ?1 AND receiver = ?2";
@@ -73,6 +75,40 @@ macro_rules! select_streams {
 const ALL: &str = select_streams!("ORDER BY key");
 
 const FIND: &str = select_streams!("WHERE id = ?1");
+
+#[async_trait]
+impl Streams for SqliteStore {
+    async fn create_stream(&self, stream: StreamConfig, limit: usize) -> Result<(), StoreError> {
+        self.writer.run(move |db| create(db, &stream, limit)).await
+    }
+
+    async fn update_stream(&self, stream: StreamConfig) -> Result<(), StoreError> {
+        self.writer.run(move |db| update(db, &stream)).await
+    }
+
+    async fn change_status(
+        &self,
+        stream: StreamConfig,
+        announcement: Announcement,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.writer.run(move |db| change_status(db, &stream, &announcement, now)).await
+    }
+
+    async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.writer.run(move |db| delete(db, &id)).await
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError> {
+        self.readers.run(all).await
+    }
+
+    async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
+        let id = id.clone();
+        self.readers.run(move |db| find(db, &id)).await
+    }
+}
 
 pub(super) fn create(
     db: &Connection,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{lookup::Lookup, row};
+use super::{SqliteStore, lookup::Lookup, row};
 use crate::{
     domain::{
         id::{ProviderName, StreamId},
@@ -14,10 +15,10 @@ use crate::{
         },
         time::Timestamp,
     },
-    store::{SHAPES_PER_STREAM_MAX, StoreError},
+    store::{SHAPES_PER_STREAM_MAX, StoreError, SubjectLists},
 };
 
-/// The most rows that go in one call, as in `retention`.
+/// The most rows that go in one call, as in `maintenance`.
 const CHUNK: u32 = 1000;
 
 const STREAM: &str = "SELECT key, provider, listed FROM streams WHERE id = ?1";
@@ -60,6 +61,35 @@ const MORE: &str =
     "SELECT EXISTS (SELECT 1 FROM subjects INDEXED BY subjects_until WHERE until <= ?1)";
 
 const WITH_LIST: &str = "SELECT id FROM streams WHERE 0 < listed";
+
+#[async_trait]
+impl SubjectLists for SqliteStore {
+    async fn change_list(
+        &self,
+        stream: &StreamId,
+        entry: Filing,
+        change: ListChange,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| self::change(db, &stream, &entry, change, limit, now)).await
+    }
+
+    async fn listed(
+        &self,
+        provider: &ProviderName,
+        subjects: Vec<SubjectKeys>,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let provider = provider.clone();
+        self.readers.run(move |db| listed(db, &provider, &subjects, now)).await
+    }
+
+    async fn streams_with_list(&self) -> Result<Vec<StreamId>, StoreError> {
+        self.readers.run(streams_with_list).await
+    }
+}
 
 pub(super) fn change(
     db: &Connection,

@@ -6,7 +6,7 @@ use serde_json::json;
 use ssfd::{
     domain::id::StreamId,
     store::{
-        Store as _,
+        Streams as _,
         redis::{Checks, Epochs, RedisSettings, RedisStore},
     },
 };

@@ -10,8 +10,8 @@ use ssfd::{
     domain::grant::TokenHash,
     store::{
         Acknowledgement, EntryId, Position,
+        archive::{DeadFilter, Requeue, SetState, Since},
         copy::{Comparison, CopyError, Progress, Step, compare},
-        kept::{DeadFilter, Requeue, SetState, Since},
         portable::Kind,
         slot::Slot,
     },
@@ -27,22 +27,22 @@ use super::{
 
 fn untold(_: Progress) {}
 
-async fn copy(source: &dyn Portable, target: &dyn Portable) -> Result<Comparison, CopyError> {
+async fn copy(source: &dyn Store, target: &dyn Store) -> Result<Comparison, CopyError> {
     ssfd::store::copy::copy(source, target, false, &untold).await
 }
 
-async fn compared(source: &dyn Portable, target: &dyn Portable) -> Comparison {
+async fn compared(source: &dyn Store, target: &dyn Store) -> Comparison {
     compare(source, target, Step::Compare, &untold).await.expect("readable")
 }
 
 /// Both hold the same, by their digests and by what they answer.
-async fn assert_same(source: &dyn Portable, target: &dyn Portable) {
+async fn assert_same(source: &dyn Store, target: &dyn Store) {
     let comparison = compared(source, target).await;
     assert_eq!(comparison.difference(), None);
     assert_alike(source, target).await;
 }
 
-async fn assert_alike(source: &dyn Portable, target: &dyn Portable) {
+async fn assert_alike(source: &dyn Store, target: &dyn Store) {
     let (here, there) = (answers(source).await, answers(target).await);
     for (here, there) in here.iter().zip(&there) {
         assert_eq!(there, here);

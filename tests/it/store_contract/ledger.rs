@@ -3,7 +3,7 @@
 use ssfd::{
     domain::set::Origin,
     store::{
-        kept::SetState,
+        archive::SetState,
         ledger::{EventRecord, RecordedEvent, WITHHELD_MAX},
     },
 };

@@ -33,12 +33,12 @@ impl Standalone {
 }
 
 impl Backend for Standalone {
-    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Store>, StoreError> {
         let store = RedisStore::open(&self.settings().await, Arc::new(Epochs::default())).await;
         Ok(Arc::new(store?))
     }
 
-    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+    async fn open_to_fill(&self) -> Arc<dyn Store> {
         let store = RedisStore::open_to_fill(&self.settings().await).await;
         Arc::new(store.expect("opens"))
     }
@@ -74,12 +74,12 @@ impl Clustered {
 }
 
 impl Backend for Clustered {
-    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Store>, StoreError> {
         let store = RedisStore::open(&self.settings().await, Arc::new(Epochs::default())).await;
         Ok(Arc::new(store?))
     }
 
-    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+    async fn open_to_fill(&self) -> Arc<dyn Store> {
         let store = RedisStore::open_to_fill(&self.settings().await).await;
         Arc::new(store.expect("opens"))
     }

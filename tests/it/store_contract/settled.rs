@@ -7,7 +7,7 @@ use ssfd::{
     domain::{reason::StoredReason, set_error::SetError},
     store::{
         Acknowledgement, StoreError,
-        kept::{DeadCount, DeadFilter, KeptSet, Page, Requeue, SetState, Since},
+        archive::{DeadCount, DeadFilter, KeptSet, Page, Requeue, SetState, Since},
     },
 };
 

@@ -45,11 +45,11 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
-    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(Arc::new(SqliteStore::open(&self.settings())?))
     }
 
-    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+    async fn open_to_fill(&self) -> Arc<dyn Store> {
         Arc::new(SqliteStore::open_to_fill(&self.settings()).expect("opens"))
     }
 }

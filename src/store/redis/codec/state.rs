@@ -11,7 +11,7 @@
 use super::{Parts, time, unreadable};
 use crate::{
     domain::time::Timestamp,
-    store::{StoreError, kept::SetState},
+    store::{StoreError, archive::SetState},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]

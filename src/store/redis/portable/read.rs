@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         StoreError,
-        kept::PageToken,
+        archive::PageToken,
         portable::{Apart, EventId, ListRow, Marks, Record, RecordPage, SetRecord},
         redis::{
             activity, append,

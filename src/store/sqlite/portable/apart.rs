@@ -8,7 +8,7 @@ use crate::{
     domain::subject::keys::SubjectKey,
     store::{
         StoreError,
-        kept::PageToken,
+        archive::PageToken,
         portable::{Apart, EventId, Marks, Record, RecordPage},
         sqlite::{activity, append, clients, grants, ledger, row},
     },

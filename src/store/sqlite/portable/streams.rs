@@ -11,9 +11,9 @@ use crate::{
     },
     store::{
         StoreError,
-        kept::{PageToken, SetState},
+        archive::{PageToken, SetState},
         portable::{ListRow, Record, RecordPage, SetRecord, StreamRecord},
-        sqlite::{activity, kept, row, streams},
+        sqlite::{activity, archive, row, streams},
     },
 };
 
@@ -158,7 +158,7 @@ fn set(found: &Row<'_>, stream: &StreamId) -> rusqlite::Result<SetRecord> {
         accepted_at: accepted_at.map_or(appended_at, Timestamp::from_millis),
         appended_at,
         attempts: found.get(8)?,
-        state: kept::state(found, 9)?,
+        state: archive::state(found, 9)?,
     })
 }
 

@@ -16,7 +16,7 @@ struct Moving {
 }
 
 impl Backend for Moving {
-    async fn try_open(&self) -> Result<Arc<dyn Portable>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Store>, StoreError> {
         let (sqlite, redis) = (self.sqlite.open().await, self.redis.open().await);
         let opened = self.opened.replace(self.opened.get() + 1);
         let (source, target) =
@@ -29,7 +29,7 @@ impl Backend for Moving {
         Ok(target)
     }
 
-    async fn open_to_fill(&self) -> Arc<dyn Portable> {
+    async fn open_to_fill(&self) -> Arc<dyn Store> {
         self.open().await
     }
 }

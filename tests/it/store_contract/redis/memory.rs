@@ -6,7 +6,7 @@ use ssfd::{
     domain::set_error::SetError,
     store::{
         Acknowledgement,
-        kept::{DeadFilter, Requeue, Since},
+        archive::{DeadFilter, Requeue, Since},
         ledger::EventRecord,
     },
 };

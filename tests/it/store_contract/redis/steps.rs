@@ -6,7 +6,7 @@ use ssfd::{
         opt_out::OptOut,
         subject::{Subject, SubjectId, keys::SubjectKeys},
     },
-    store::{EntryId, Position, StoreError, kept::SetState, slot::Slot},
+    store::{EntryId, Position, StoreError, archive::SetState, slot::Slot},
 };
 
 use super::*;

@@ -1,8 +1,10 @@
-//! What is kept of SETs after they are settled, as operators look at it: dead letters, and what was
-//! sent.
+//! SETs that are kept after they were settled: dead letters, sent SETs and discarded SETs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use super::StoreError;
 use crate::{
     delivery::outbox::{Seq, SetKind},
     domain::{
@@ -14,6 +16,55 @@ use crate::{
         time::Timestamp,
     },
 };
+
+/// Settled SETs, for operators. Operators drive the pages: each call looks through a bounded number of
+/// SETs and is one step.
+#[async_trait]
+pub trait Archive: Send + Sync {
+    /// Returns the dead letters that match the filter, stream by stream and in the order of their
+    /// outboxes, `limit` at most.
+    async fn dead_letters(
+        &self,
+        filter: DeadFilter,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// Returns SETs of one stream that were sent or are dead letters, in the order of the outbox,
+    /// `limit` at most. Control events are left out, and so are copies, because an operator who goes
+    /// back to a time twice should not find them twice.
+    async fn retained(
+        &self,
+        stream: &StreamId,
+        since: Since,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// Puts sent SETs and dead letters into the outbox of their stream again, in this order and behind
+    /// all that waits, as if they were appended now. Returns how many. A SET that already waits or is
+    /// gone is left out, and so is a control event; all are left out if the stream is disabled or gone.
+    async fn requeue(
+        &self,
+        stream: &StreamId,
+        sets: Vec<Requeue>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// Removes dead letters of one stream. Returns how many there were.
+    async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError>;
+
+    /// Counts the dead letters. The cost grows with their number.
+    async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError>;
+
+    /// Looks up the SETs of this `jti`, in any state. There is one, unless a `jti` was made elsewhere.
+    /// Costs a look-up for each stream.
+    async fn sets_of_jti(&self, jti: &Jti) -> Result<Vec<KeptSet>, StoreError>;
+
+    /// Looks up SETs by stream and `jti`, in any state, together with the copies that repeat them under
+    /// another `jti`. Does not load claims.
+    async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError>;
+}
 
 /// One SET in whatever state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,42 +194,4 @@ pub struct DeadCount {
     pub provider: ProviderName,
     pub reason: StoredReason,
     pub sets: u64,
-}
-
-/// What is old enough to go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expiry {
-    /// Settled SETs go that were settled before; and before another time those of some providers.
-    pub settled_before: Timestamp,
-    pub settled_before_of: BTreeMap<ProviderName, Timestamp>,
-    /// Publishers' ids that are older may come again, and from another time on lead to no event.
-    pub ids_before: Timestamp,
-    pub ids_lead_nowhere_before: Timestamp,
-    /// How much longer than the SETs the records of events stay: an event is older than what was
-    /// settled of it late.
-    pub records_stay: Duration,
-}
-
-impl Expiry {
-    /// The same for all providers.
-    pub fn of_all(settled_before: Timestamp, ids_before: Timestamp) -> Self {
-        let (settled_before_of, records_stay) = (BTreeMap::new(), Duration::ZERO);
-        let ids_lead_nowhere_before = ids_before.min(settled_before);
-        Self {
-            settled_before,
-            settled_before_of,
-            ids_before,
-            ids_lead_nowhere_before,
-            records_stay,
-        }
-    }
-
-    pub(super) fn settled_before(&self, provider: &str) -> Timestamp {
-        let own = self.settled_before_of.iter().find(|(name, _)| name.as_str() == provider);
-        own.map_or(self.settled_before, |(_, at)| *at)
-    }
-
-    pub(super) fn recorded_before(&self, provider: &str) -> Timestamp {
-        self.settled_before(provider) - self.records_stay
-    }
 }

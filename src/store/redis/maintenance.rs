@@ -1,7 +1,9 @@
 //! What is kept for a while goes; and what calls that broke off have left is completed.
 
+use async_trait::async_trait;
+
 use super::{
-    codec, script,
+    RedisStore, codec, lists, outbox, script,
     slot::Slot,
     slots::{Slots, together},
     streams,
@@ -12,7 +14,7 @@ use crate::{
         reason::Reason,
         time::Timestamp,
     },
-    store::{StoreError, kept::Expiry},
+    store::{Backlog, Expiry, Maintenance, StoreError},
 };
 
 /// The most of a kind that one script removes: few enough that an append behind it hardly waits, and
@@ -21,6 +23,42 @@ const CHUNK: usize = 32;
 
 /// The most SETs of a stream that one script drops.
 const HELD_CHUNK: usize = 200;
+
+#[async_trait]
+impl Maintenance for RedisStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.slots.run(self.slots.call_shared(&script::PING)).await
+    }
+
+    async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError> {
+        expire(&self.slots, &expiry).await
+    }
+
+    async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError> {
+        lists::expire(&self.slots, now).await
+    }
+
+    async fn limit_held(
+        &self,
+        held_max: usize,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+        limit_held(&self.slots, held_max, appended_before, now).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        outbox::backlog(&self.slots).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        outbox::newest(&self.slots).await
+    }
+
+    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError> {
+        outbox::forget_waits(&self.slots, now).await
+    }
+}
 
 pub(super) async fn expire(slots: &Slots, expiry: &Expiry) -> Result<bool, StoreError> {
     let general = [

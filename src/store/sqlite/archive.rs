@@ -1,8 +1,9 @@
 //! Settled SETs: dead letters, what was sent, and how either goes out again.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
-use super::{row, streams};
+use super::{SqliteStore, row, streams};
 use crate::{
     delivery::outbox::Seq,
     domain::{
@@ -11,7 +12,9 @@ use crate::{
     },
     store::{
         StoreError,
-        kept::{DeadCount, DeadFilter, KeptSet, Page, PageToken, Requeue, SetState, Since},
+        archive::{
+            Archive, DeadCount, DeadFilter, KeptSet, Page, PageToken, Requeue, SetState, Since,
+        },
     },
 };
 
@@ -208,6 +211,58 @@ impl<'a> Paging<'a> {
     fn end(self) -> Page {
         let next = self.is_over().then(|| self.place.token());
         Page { sets: self.sets, next }
+    }
+}
+
+#[async_trait]
+impl Archive for SqliteStore {
+    async fn dead_letters(
+        &self,
+        filter: DeadFilter,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.readers.run(move |db| dead_letters(db, &filter, after.as_ref(), limit)).await
+    }
+
+    async fn retained(
+        &self,
+        stream: &StreamId,
+        since: Since,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let stream = stream.clone();
+        let read = move |db: &_| retained(db, &stream, since, after.as_ref(), limit);
+        self.readers.run(read).await
+    }
+
+    async fn requeue(
+        &self,
+        stream: &StreamId,
+        sets: Vec<Requeue>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| requeue(db, &stream, &sets, now)).await
+    }
+
+    async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError> {
+        let stream = stream.clone();
+        self.writer.run(move |db| purge(db, &stream, &sets)).await
+    }
+
+    async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError> {
+        self.readers.run(counts).await
+    }
+
+    async fn sets_of_jti(&self, jti: &Jti) -> Result<Vec<KeptSet>, StoreError> {
+        let jti = jti.clone();
+        self.readers.run(move |db| of_jti(db, &jti)).await
+    }
+
+    async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError> {
+        self.readers.run(move |db| of_jtis(db, &sets)).await
     }
 }
 

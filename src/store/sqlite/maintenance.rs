@@ -1,11 +1,12 @@
 //! What is kept for a while goes.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use super::row;
+use super::{SqliteStore, outbox, row, subjects};
 use crate::{
     domain::{id::ProviderName, reason::Reason, time::Timestamp},
-    store::kept::Expiry,
+    store::{Backlog, Expiry, Maintenance, StoreError},
 };
 
 /// The most rows of a kind that go in one call: few enough that an append behind it hardly waits.
@@ -34,6 +35,48 @@ const EXPIRE_IDS: &str = "DELETE FROM event_ids WHERE (provider, event_id) IN (
 
 const FORGET_IDS: &str = "INSERT INTO event_ids_forgotten (one, before) VALUES (1, ?1)
     ON CONFLICT (one) DO UPDATE SET before = excluded.before WHERE before < excluded.before";
+
+#[async_trait]
+impl Maintenance for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.readers.run(ping).await
+    }
+
+    async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError> {
+        self.writer.run(move |db| expire(db, &expiry)).await
+    }
+
+    async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(move |db| subjects::expire(db, now)).await
+    }
+
+    async fn limit_held(
+        &self,
+        held_max: usize,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+        let limit = move |db: &_| limit_held(db, held_max, appended_before, now);
+        self.writer.run(limit).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.readers.run(outbox::backlog).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.run(outbox::newest).await
+    }
+
+    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.writer.run(move |db| outbox::forget_waits(db, now)).await
+    }
+}
+
+/// Asks for one row of the schema, which the database has in memory.
+fn ping(db: &Connection) -> rusqlite::Result<()> {
+    db.prepare_cached("SELECT 1 FROM sqlite_schema LIMIT 1")?.query_row([], |_| Ok(()))
+}
 
 pub(super) fn expire(db: &Connection, expiry: &Expiry) -> rusqlite::Result<bool> {
     let limit = row::limit(CHUNK);

@@ -1,6 +1,9 @@
 //! Settled SETs: dead letters, what was sent, and how either goes out again.
 
+use async_trait::async_trait;
+
 use super::{
+    RedisStore,
     codec::{self, set::SetRecord},
     outbox::Found,
     script,
@@ -14,7 +17,7 @@ use crate::{
     },
     store::{
         StoreError,
-        kept::{DeadCount, DeadFilter, KeptSet, Page, PageToken, Requeue, Since},
+        archive::{Archive, DeadCount, DeadFilter, KeptSet, Page, PageToken, Requeue, Since},
     },
 };
 
@@ -147,6 +150,53 @@ fn kept(found: Found, stream: &StreamId, provider: &ProviderName) -> KeptSet {
         kind,
         attempts: found.state.attempts,
         state: found.state.state,
+    }
+}
+
+#[async_trait]
+impl Archive for RedisStore {
+    async fn dead_letters(
+        &self,
+        filter: DeadFilter,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        dead_letters(&self.slots, &filter, after.as_ref(), limit).await
+    }
+
+    async fn retained(
+        &self,
+        stream: &StreamId,
+        since: Since,
+        after: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        retained(&self.slots, stream, since, after.as_ref(), limit).await
+    }
+
+    async fn requeue(
+        &self,
+        stream: &StreamId,
+        sets: Vec<Requeue>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        requeue(&self.slots, stream, &sets, now).await
+    }
+
+    async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError> {
+        purge(&self.slots, stream, &sets).await
+    }
+
+    async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError> {
+        counts(&self.slots).await
+    }
+
+    async fn sets_of_jti(&self, jti: &Jti) -> Result<Vec<KeptSet>, StoreError> {
+        of_jti(&self.slots, jti).await
+    }
+
+    async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError> {
+        of_jtis(&self.slots, &sets).await
     }
 }
 

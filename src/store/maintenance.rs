@@ -1,0 +1,94 @@
+//! Recurring work on the whole store.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::{id::ProviderName, time::Timestamp};
+
+/// Bounds and counts what the store holds, for the daemon's maintenance jobs.
+#[async_trait]
+pub trait Maintenance: Send + Sync {
+    /// Asks the store for an answer, without reading anything. Readiness is judged by this call.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Counts the SETs that wait, held or not, by provider.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// Bounds what paused streams hold. Of each stream, events that were appended before
+    /// `appended_before` become dead letters, and so do the oldest beyond the `held_max` newest, with
+    /// the reason [`Reason::HoldLimit`]. Returns how many, by provider.
+    ///
+    /// [`Reason::HoldLimit`]: crate::domain::reason::Reason::HoldLimit
+    async fn limit_held(
+        &self,
+        held_max: usize,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError>;
+
+    /// Removes settled SETs, ids and records of events that are old enough, a bounded number in one
+    /// call. Returns `true` if there are more. SETs that wait do not expire.
+    async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError>;
+
+    /// Removes entries of subject lists that no longer hold, a bounded number in one call. Returns
+    /// `true` if there are more.
+    async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Returns when the newest of the kept events was appended. A clock behind that time was set
+    /// back.
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Makes due all SETs that wait for a time after `now`, which was read from a clock that was set
+    /// back since. Returns how many SETs there were.
+    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError>;
+}
+
+/// The SETs that wait for the Receivers of one provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    pub provider: ProviderName,
+    pub sets: u64,
+    pub oldest: Option<Timestamp>,
+}
+
+/// Which settled SETs, ids and records of events are old enough to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// SETs that were settled before this time are removed.
+    pub settled_before: Timestamp,
+    /// Providers whose SETs have another time.
+    pub settled_before_of: BTreeMap<ProviderName, Timestamp>,
+    /// A publisher's id that is older than this may be used again.
+    pub ids_before: Timestamp,
+    /// A publisher's id that is older than this no longer leads to its event, and is removed.
+    pub ids_lead_nowhere_before: Timestamp,
+    /// How much longer than SETs the records of events stay. An event is older than the SETs of it
+    /// that were settled late.
+    pub records_stay: Duration,
+}
+
+impl Expiry {
+    /// Returns an expiry that is the same for all providers.
+    pub fn of_all(settled_before: Timestamp, ids_before: Timestamp) -> Self {
+        let (settled_before_of, records_stay) = (BTreeMap::new(), Duration::ZERO);
+        let ids_lead_nowhere_before = ids_before.min(settled_before);
+        Self {
+            settled_before,
+            settled_before_of,
+            ids_before,
+            ids_lead_nowhere_before,
+            records_stay,
+        }
+    }
+
+    pub(super) fn settled_before(&self, provider: &str) -> Timestamp {
+        let own = self.settled_before_of.iter().find(|(name, _)| name.as_str() == provider);
+        own.map_or(self.settled_before, |(_, at)| *at)
+    }
+
+    pub(super) fn recorded_before(&self, provider: &str) -> Timestamp {
+        self.settled_before(provider) - self.records_stay
+    }
+}

@@ -1,0 +1,2 @@
+-- Answers, and does nothing.
+return true
