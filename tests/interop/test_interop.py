@@ -1,4 +1,4 @@
-"""SSF 1.0 as a Receiver written in another language meets it, with libraries that are not ours."""
+"""SSF 1.0 from the side of a Receiver in another language, with independent libraries."""
 
 import json
 import uuid
@@ -19,7 +19,7 @@ def publish(redis_server, provider, subject, **members):
 
 
 def verified(provider, compact):
-    """The claims of a SET, by the keys that its issuer publishes and no others."""
+    """Verifies a SET with the published keys of its issuer and returns its claims."""
     keys = provider.client.get(provider.metadata()["jwks_uri"]).raise_for_status().json()
     token = jws.deserialize_compact(compact, KeySet.import_key_set(keys), [provider.algorithm])
     header = token.headers()
@@ -31,7 +31,7 @@ def verified(provider, compact):
     return claims
 
 
-def someone():
+def new_subject():
     return {"format": "opaque", "id": f"u-{uuid.uuid4()}"}
 
 
@@ -44,7 +44,7 @@ def test_a_pushed_set_verifies(provider, receiver, redis_server):
     }
     stream = provider.create_stream([REVOKED], delivery=delivery)
     assert stream["events_delivered"] == [REVOKED]
-    subject = someone()
+    subject = new_subject()
     publish(redis_server, provider, subject, event={"reason_admin": {"en": "lost laptop"}}, txn="c-1")
 
     request = receiver.next()
@@ -57,22 +57,22 @@ def test_a_pushed_set_verifies(provider, receiver, redis_server):
     assert claims["events"] == {REVOKED: {"reason_admin": {"en": "lost laptop"}}}
 
 
-def test_the_protocol_is_what_the_receiver_offers(daemon, receiver, redis_server, request):
+def test_the_daemon_speaks_the_protocol_of_the_receiver(daemon, receiver, redis_server, request):
     """PUSH-10: by ALPN (RFC 7301)."""
     provider = daemon.provider("ES256")
     delivery = {"method": "urn:ietf:rfc:8935", "endpoint_url": receiver.url}
     provider.create_stream([REVOKED], delivery=delivery)
-    publish(redis_server, provider, someone())
+    publish(redis_server, provider, new_subject())
     offered = request.node.callspec.params["receiver"]
     seen = receiver.next()
     assert seen.http_version == {"http/1.1": "1.1", "h2": "2"}[offered]
     assert "authorization" not in seen.headers
 
 
-def test_a_polled_set_verifies_and_is_gone_once_acknowledged(provider, redis_server):
+def test_a_polled_set_verifies_and_is_settled_once_acknowledged(provider, redis_server):
     """POLL-01, POLL-02, POLL-05, POLL-06."""
     stream = provider.create_stream([REVOKED])
-    subjects = [someone() for _ in range(3)]
+    subjects = [new_subject() for _ in range(3)]
     for subject in subjects:
         publish(redis_server, provider, subject)
     sets = {}
@@ -93,7 +93,7 @@ def test_a_verification_echoes_its_state(provider, receiver):
     pushed = provider.create_stream([REVOKED], delivery=delivery)
     polled = provider.create_stream([REVOKED])
 
-    def carried(stream):
+    def next_set(stream):
         if stream is pushed:
             return receiver.next().body.decode()
         (compact,) = provider.poll(stream)["sets"].values()
@@ -103,7 +103,7 @@ def test_a_verification_echoes_its_state(provider, receiver):
         ask = {"stream_id": stream["stream_id"], "state": "n-4411 \u00fc \"'"}
         answer = provider.client.post(provider.metadata()["verification_endpoint"], json=ask)
         assert (answer.status_code, answer.content) == (204, b"")
-        claims = verified(provider, carried(stream))
+        claims = verified(provider, next_set(stream))
         assert claims["sub_id"] == {"format": "opaque", "id": stream["stream_id"]}
         assert claims["events"] == {VERIFICATION: {"state": ask["state"]}}
 
@@ -111,7 +111,7 @@ def test_a_verification_echoes_its_state(provider, receiver):
 def test_a_changed_byte_does_not_verify(provider, redis_server):
     """SET-03: the signature covers the claims."""
     stream = provider.create_stream([REVOKED])
-    publish(redis_server, provider, someone())
+    publish(redis_server, provider, new_subject())
     (compact,) = provider.poll(stream)["sets"].values()
     header, payload, signature = compact.split(".")
     forged = ".".join([header, payload[:-2] + ("AA" if payload[-2:] != "AA" else "BB"), signature])
@@ -139,7 +139,7 @@ def test_a_stream_is_managed_by_standard_http(provider):
     assert client.post(metadata["status_endpoint"], json=paused).json() == paused
     assert client.get(metadata["status_endpoint"], params=chosen).json() == paused
 
-    subject = chosen | {"subject": someone()}
+    subject = chosen | {"subject": new_subject()}
     assert client.post(metadata["add_subject_endpoint"], json=subject).status_code == 200
     assert client.post(metadata["remove_subject_endpoint"], json=subject).status_code == 204
 
@@ -156,8 +156,8 @@ def test_a_document_is_cached_by_its_etag(provider):
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_a_stranger_is_challenged(provider):
-    """AUTH-02, AUTH-03: the library builds the request, the daemon the challenge."""
+def test_a_request_without_a_valid_token_is_challenged(provider):
+    """AUTH-02, AUTH-03."""
     streams = provider.metadata()["configuration_endpoint"]
     without = provider.client.get(streams, headers={"Authorization": ""})
     wrong = provider.client.get(streams, headers={"Authorization": "Bearer nobody"})

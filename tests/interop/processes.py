@@ -1,4 +1,4 @@
-"""Starts and stops what the tests speak to, and waits for it; judges nothing."""
+"""The processes and servers of the tests: how to start them, wait for them and stop them."""
 
 import asyncio
 import contextlib
@@ -18,10 +18,10 @@ import httpx
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-# In the names of providers; the last column of `ssfd keys generate`.
+# The signing algorithms, as `ssfd keys generate` takes them. Each has a provider named after it.
 ALGORITHMS = ["RS256", "ES256", "ES384", "ES512", "EdDSA"]
 BINARY = os.environ["INTEROP_BINARY"]
-# Far beyond what anything here takes: a test that waits this long has failed.
+# Seconds. A test that waits this long has failed, because nothing here takes nearly as long.
 PATIENCE = 30
 
 
@@ -32,6 +32,7 @@ def free_port():
 
 
 def wait_for(what, probe):
+    """Returns once `probe()` is true. Raises an error that names `what` if it never is."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, httpx.HTTPError):
@@ -43,7 +44,7 @@ def wait_for(what, probe):
 
 @contextlib.contextmanager
 def process(*command, **more):
-    """Runs until the block ends; told to stop, and killed only if it does not."""
+    """Runs a process until the block ends. Terminates it then, and kills it if it does not end."""
     running = subprocess.Popen(command, **more)
     try:
         yield running
@@ -67,7 +68,7 @@ def start_redis(folder, port):
 
 @dataclass
 class Provider:
-    """A Receiver's view of one issuer, over an HTTP client that is not ours."""
+    """A Receiver's view of one provider, through an independent HTTP client."""
 
     name: str
     algorithm: str
@@ -86,7 +87,7 @@ class Provider:
         return answer.json()
 
     def poll(self, stream, **body):
-        """Polls as RFC 8936 §2.2 says; the answer is a 200 with `sets`."""
+        """Polls by RFC 8936 §2.2 and returns the answer, which must be a 200."""
         answer = self.client.post(stream["delivery"]["endpoint_url"], json=body)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/json"
@@ -94,7 +95,7 @@ class Provider:
 
 
 class Daemon:
-    """The binary, its folder, and the addresses it was given."""
+    """The daemon's process, with its folder and its ports."""
 
     def __init__(self, folder: Path, authority):
         self.folder, self.authority = folder, authority
@@ -151,7 +152,7 @@ class Daemon:
         return subprocess.run(command, cwd=self.folder, check=True, text=True, capture_output=True)
 
     def provider(self, algorithm):
-        """With a Receiver of its own, so that tests do not see each other's streams."""
+        """Creates a Receiver of a provider, so that no test sees the streams of another."""
         name, receiver = algorithm.lower(), f"rx-{uuid.uuid4()}"
         options = ["--provider", name, "--receiver", receiver, "--audience", "https://rx.example"]
         made = self.ssfd("tokens", "create", "receiver", "--config", str(self.config), *options)
@@ -174,7 +175,7 @@ class Request:
 
 
 class Receiver:
-    """A push endpoint that accepts every SET with 202 and keeps the requests."""
+    """A push endpoint that accepts every SET with 202 and records the requests."""
 
     def __init__(self, url):
         self.url, self._seen = url, queue.Queue()
@@ -203,7 +204,7 @@ class Receiver:
         config = Config()
         config.bind, config.alpn_protocols = [f"127.0.0.1:{port}"], [protocol]
         config.create_ssl_context = lambda: _server_context(authority, protocol)
-        # Any value makes the server speak TLS; the context above is what it uses.
+        # Any value enables TLS. The server then uses the context above.
         config.certfile = config.keyfile = "unused"
         loop, stop = asyncio.new_event_loop(), asyncio.Event()
         work = serve(receiver._answer, config, shutdown_trigger=stop.wait)
