@@ -76,7 +76,7 @@ async fn soak(length: Duration) {
                 // the time.
                 let health = *pick(&Health::ALL).filter(|_| clock::dice() < 0.5)
                     .unwrap_or(&Health::Accepts);
-                pick(&receivers).expect("there are some").0.become_such(health);
+                pick(&receivers).expect("there are some").0.set_health(health);
                 if published % u64::from(60 * RATE) < u64::from(RATE) * CHANGE_EVERY.as_secs() {
                     tell(began, published, &receivers, &daemon);
                 }
@@ -87,7 +87,7 @@ async fn soak(length: Duration) {
         }
     }
     for (receiver, _) in &receivers {
-        receiver.become_such(Health::Accepts);
+        receiver.set_health(Health::Accepts);
     }
     let missing = || receivers.iter().map(|(_, arrived)| published - count(arrived)).sum::<u64>();
     let healed = Instant::now();

@@ -15,15 +15,15 @@ pub(crate) struct BareStore {
 }
 
 enum Engine {
-    Sqlite(sqlite::Bare),
-    Redis(redis::Bare),
+    Sqlite(sqlite::BareSqlite),
+    Redis(redis::BareRedis),
 }
 
 impl BareStore {
     pub(crate) fn new(backend: Backend) -> Self {
         let engine = match backend {
-            Backend::Sqlite => Engine::Sqlite(sqlite::Bare::new()),
-            Backend::Redis => Engine::Redis(redis::Bare::new()),
+            Backend::Sqlite => Engine::Sqlite(sqlite::BareSqlite::new()),
+            Backend::Redis => Engine::Redis(redis::BareRedis::new()),
         };
         Self { engine, claims: sample::claims().to_string(), kept: 0 }
     }

@@ -60,7 +60,7 @@ impl Receiver {
         receiver
     }
 
-    pub(crate) fn become_such(&self, health: Health) {
+    pub(crate) fn set_health(&self, health: Health) {
         self.health.store(health as u8, Ordering::Relaxed);
     }
 }

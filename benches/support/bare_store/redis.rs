@@ -9,7 +9,7 @@ use redis::{Commands as _, Connection, RedisResult};
 use super::jti;
 use crate::support::redis::Redis;
 
-pub(super) struct Bare {
+pub(super) struct BareRedis {
     connection: Connection,
     _server: Redis,
 }
@@ -19,7 +19,7 @@ const JTIS: &str = "bare:jtis";
 const WAITING: &str = "bare:waiting";
 const STATES: &str = "bare:states";
 
-impl Bare {
+impl BareRedis {
     pub(super) fn new() -> Self {
         let server = Redis::start();
         Self { connection: server.connection(), _server: server }

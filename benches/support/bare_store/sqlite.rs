@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::jti;
 use crate::support::TYPE;
 
-pub(super) struct Bare {
+pub(super) struct BareSqlite {
     db: Connection,
     _folder: TempDir,
 }
@@ -36,7 +36,7 @@ const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempt
 
 const SETTLE: &str = "UPDATE outbox SET settled_at = 1, attempts = attempts + 1 WHERE seq = ?1";
 
-impl Bare {
+impl BareSqlite {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let db = Connection::open(folder.path().join("bare.db")).expect("opens");
