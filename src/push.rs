@@ -2,7 +2,7 @@
 //!
 //! - [`client::PushClient`] makes an attempt: it opens or reuses a connection, sends the request and
 //!   judges the response. It is the only type here that the couriers call.
-//! - [`clients::PushClients`] holds one `PushClient` for each [`identity::Identity`]. An identity says
+//! - [`clients::PushClients`] holds one `PushClient` for each [`identity::PushIdentity`]. An identity says
 //!   whom we trust, which client certificate we present and which version of HTTP we speak, so two
 //!   streams with different identities never share a connection.
 //! - `dial` opens connections, and [`guard::AddressGuard`] keeps them out of our own network. The

@@ -20,7 +20,7 @@ use super::{
     connection::{self, Served},
     dial::Dialer,
     failure,
-    identity::{HttpVersion, Identity},
+    identity::{HttpVersion, PushIdentity},
     retry_after,
     settings::PushSettings,
     tls,
@@ -47,9 +47,9 @@ type Transport = Client<Dialer, Full<Bytes>>;
 /// Redirects are not followed, because a redirect would take the SET and the credential to a place
 /// that the owner of the stream did not name.
 #[derive(Clone)]
-pub struct PushClient(Arc<Inner>);
+pub struct PushClient(Arc<Transports>);
 
-struct Inner {
+struct Transports {
     pooled: Transport,
     /// Keeps no idle connection, so each request opens a new one.
     unpooled: Transport,
@@ -68,7 +68,7 @@ impl PushClient {
     pub(super) fn new(
         settings: &PushSettings,
         system_roots: &Arc<RootCertStore>,
-        identity: &Identity,
+        identity: &PushIdentity,
     ) -> Self {
         let mut tls = tls::config_of(identity, system_roots);
         tls.alpn_protocols = identity.http_version.alpn();
@@ -86,7 +86,7 @@ impl PushClient {
         let client = |builder: &mut Builder, idle_connections_max| {
             builder.pool_max_idle_per_host(idle_connections_max).build(dialer.clone())
         };
-        Self(Arc::new(Inner {
+        Self(Arc::new(Transports {
             pooled: client(&mut builder, IDLE_CONNECTIONS_MAX),
             unpooled: client(&mut builder, 0),
             attempt_timeout: settings.attempt_timeout,
@@ -131,7 +131,7 @@ impl PushClient {
     }
 }
 
-impl Inner {
+impl Transports {
     async fn exchange(
         &self,
         transport: &Transport,

@@ -9,7 +9,7 @@ use rustls::RootCertStore;
 
 use super::{
     client::PushClient,
-    identity::Identity,
+    identity::PushIdentity,
     settings::PushSettings,
     tls::{self, TrustedRoots, TrustedRootsError},
 };
@@ -24,13 +24,13 @@ const CLIENTS_MAX: usize = 64;
 /// for, and at most [`CLIENTS_MAX`] of them are kept. A client that is dropped from here goes on
 /// working for whoever holds it.
 #[derive(Clone)]
-pub struct PushClients(Arc<Inner>);
+pub struct PushClients(Arc<SharedClients>);
 
-struct Inner {
+struct SharedClients {
     settings: PushSettings,
     /// Read once, because reading the system's roots takes milliseconds.
     system_roots: Arc<RootCertStore>,
-    default_identity: Identity,
+    default_identity: PushIdentity,
     default_client: PushClient,
     /// No await happens under this lock, and no push takes it: a courier asks for the client when
     /// its stream changes, and keeps it.
@@ -39,7 +39,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Others {
-    clients: HashMap<Identity, Kept>,
+    clients: HashMap<PushIdentity, Kept>,
     /// Counts the requests, so that the client that was asked for longest ago can be told.
     asked: u64,
 }
@@ -59,9 +59,9 @@ impl PushClients {
             None => TrustedRoots::default(),
         };
         let system_roots = Arc::new(tls::system_roots());
-        let default_identity = Identity { trusted_roots, ..Identity::default() };
+        let default_identity = PushIdentity { trusted_roots, ..PushIdentity::default() };
         let default_client = PushClient::new(settings, &system_roots, &default_identity);
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(SharedClients {
             settings: settings.clone(),
             system_roots,
             default_identity,
@@ -84,8 +84,9 @@ impl PushClients {
     ///
     /// This takes a lock and compares certificates. A caller keeps the client for as long as the
     /// identity stays the same, and does not ask again for each push.
-    pub fn get(&self, identity: &Identity) -> PushClient {
-        let Inner { settings, system_roots, default_identity, default_client, others } = &*self.0;
+    pub fn get(&self, identity: &PushIdentity) -> PushClient {
+        let SharedClients { settings, system_roots, default_identity, default_client, others } =
+            &*self.0;
         if identity == default_identity {
             return default_client.clone();
         }
@@ -127,8 +128,8 @@ mod tests {
         PushClients::new(&PushSettings::default()).expect("the settings name no file")
     }
 
-    fn identity(http_version: HttpVersion) -> Identity {
-        Identity { http_version, ..Identity::default() }
+    fn identity(http_version: HttpVersion) -> PushIdentity {
+        PushIdentity { http_version, ..PushIdentity::default() }
     }
 
     #[test]
@@ -137,18 +138,21 @@ mod tests {
         let [one, again, other] = [HttpVersion::Http1, HttpVersion::Http1, HttpVersion::Http2]
             .map(|version| clients.get(&identity(version)));
         assert!(one.is_same(&again) && !one.is_same(&other));
-        assert!(clients.get(&Identity::default()).is_same(clients.default_client()));
+        assert!(clients.get(&PushIdentity::default()).is_same(clients.default_client()));
         assert!(!one.is_same(clients.default_client()));
     }
 
     /// An identity for each `n`: a client certificate of its own.
-    fn numbered(key: &KeyPair, n: usize) -> Identity {
+    fn numbered(key: &KeyPair, n: usize) -> PushIdentity {
         let name = format!("tx-{n}.example");
         let params = CertificateParams::new(vec![name]).expect("a valid name");
         let certificate = params.self_signed(key).expect("a certificate").pem();
         let key = key.serialize_pem();
         let certificate = ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes());
-        Identity { client_certificate: Some(certificate.expect("usable")), ..Identity::default() }
+        PushIdentity {
+            client_certificate: Some(certificate.expect("usable")),
+            ..PushIdentity::default()
+        }
     }
 
     #[test]

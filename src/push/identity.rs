@@ -22,7 +22,7 @@ use super::tls::TrustedRoots;
 /// All members are compared by content, so that a certificate that was renewed in place is another
 /// identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct PushIdentity {
     /// Trusted in addition to the system's roots.
     pub trusted_roots: TrustedRoots,
     /// Presented to a Receiver that asks for a certificate (RFC 8935 §3).

@@ -11,7 +11,7 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
-use super::identity::Identity;
+use super::identity::PushIdentity;
 
 /// Certificates that are trusted in addition to the system's roots. Cheap to clone.
 ///
@@ -62,13 +62,16 @@ impl TrustedRoots {
 /// presents no certificate.
 pub fn client_config(trusted_roots: Option<&Path>) -> Result<ClientConfig, TrustedRootsError> {
     let trusted_roots = trusted_roots.map(TrustedRoots::read).transpose()?.unwrap_or_default();
-    let identity = Identity { trusted_roots, ..Identity::default() };
+    let identity = PushIdentity { trusted_roots, ..PushIdentity::default() };
     Ok(config_of(&identity, &Arc::new(system_roots())))
 }
 
 /// Returns the configuration of an identity, without ALPN. TLS is 1.2 or 1.3, and the certificate
 /// and the name of the server are always checked (RFC 8935 §3, §5.3).
-pub(super) fn config_of(identity: &Identity, system_roots: &Arc<RootCertStore>) -> ClientConfig {
+pub(super) fn config_of(
+    identity: &PushIdentity,
+    system_roots: &Arc<RootCertStore>,
+) -> ClientConfig {
     let roots = identity.trusted_roots.beside(system_roots);
     if roots.is_empty() {
         tracing::warn!("no root certificate is trusted, so every https endpoint will be refused");

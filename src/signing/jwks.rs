@@ -66,10 +66,10 @@ impl PublicJwk {
 /// Writes the document behind `jwks_uri` (RFC 7517 §5).
 pub(super) fn set_of<'a>(keys: impl Iterator<Item = &'a PublicJwk>) -> String {
     #[derive(Serialize)]
-    struct JwkSet<'a> {
+    struct PublicJwkSet<'a> {
         keys: Vec<&'a PublicJwk>,
     }
-    serde_json::to_string(&JwkSet { keys: keys.collect() }).expect("a JWK is strings")
+    serde_json::to_string(&PublicJwkSet { keys: keys.collect() }).expect("a JWK is strings")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use ssfd::{
     push::{
         client::PushClient,
         clients::PushClients,
-        identity::{ClientCertificate, HttpVersion, Identity},
+        identity::{ClientCertificate, HttpVersion, PushIdentity},
         settings::PushSettings,
         tls::TrustedRoots,
     },
@@ -380,11 +380,11 @@ fn connections(endpoint: &Endpoint) -> Vec<usize> {
 async fn equal_identities_share_connections_and_different_ones_do_not() {
     let endpoint = Endpoint::start(H2, |_| Reply::status(202)).await;
     let clients = PushClients::new(&settings(None)).unwrap();
-    let trusting = || Identity {
+    let trusting = || PushIdentity {
         trusted_roots: TrustedRoots::read(&endpoint.roots()).unwrap(),
-        ..Identity::default()
+        ..PushIdentity::default()
     };
-    let explicit = Identity { http_version: HttpVersion::Http2, ..trusting() };
+    let explicit = PushIdentity { http_version: HttpVersion::Http2, ..trusting() };
     let target = to(&endpoint.url("/in"));
     for identity in [trusting(), trusting(), explicit] {
         assert_eq!(clients.get(&identity).push(&target, SET).await.class(), "accepted");
@@ -406,16 +406,16 @@ async fn an_identity_speaks_the_version_of_http_that_it_names() {
         (HttpVersion::Http2, Version::HTTP_2),
     ] {
         let trusted_roots = trusted_roots.clone();
-        let identity = Identity { trusted_roots, client_certificate: None, http_version };
+        let identity = PushIdentity { trusted_roots, client_certificate: None, http_version };
         let outcome = clients.get(&identity).push(&to(&endpoint.url("/in")), SET).await;
         assert_eq!(outcome.class(), "accepted");
         assert_eq!(endpoint.seen().last().unwrap().version, version);
     }
     let h1 = Endpoint::start(H1, |_| Reply::status(202)).await;
-    let identity = Identity {
+    let identity = PushIdentity {
         trusted_roots: TrustedRoots::read(&h1.roots()).unwrap(),
         http_version: HttpVersion::Http2,
-        ..Identity::default()
+        ..PushIdentity::default()
     };
     let outcome = clients.get(&identity).push(&to(&h1.url("/in")), SET).await;
     assert_failed(&outcome, FailureClass::TlsIncompatible);
@@ -469,12 +469,12 @@ async fn an_identity_presents_its_client_certificate_and_others_do_not() {
     fs::write(&roots, made.authority_pem).unwrap();
     let clients = PushClients::new(&settings(Some(roots.clone()))).unwrap();
     let trusted_roots = TrustedRoots::read(&roots).unwrap();
-    let presenting = |(certificate, key): (String, String)| Identity {
+    let presenting = |(certificate, key): (String, String)| PushIdentity {
         trusted_roots: trusted_roots.clone(),
         client_certificate: Some(
             ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap(),
         ),
-        ..Identity::default()
+        ..PushIdentity::default()
     };
 
     let outcome = clients.get(&presenting((certificate, key))).push(&to(&target), SET).await;

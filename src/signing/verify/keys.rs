@@ -47,10 +47,10 @@ impl VerifyingKey {
 /// RFC 7517 §5 advises. Keys without a `kid` are ignored too, because no SET could name them.
 pub(super) fn read(json: &[u8]) -> Result<Vec<VerifyingKey>, JwksError> {
     #[derive(Deserialize)]
-    struct JwkSet {
+    struct TransmitterJwks {
         keys: Vec<Map<String, Value>>,
     }
-    let set: JwkSet = serde_json::from_slice(json).map_err(JwksError::NotAJwkSet)?;
+    let set: TransmitterJwks = serde_json::from_slice(json).map_err(JwksError::NotAJwkSet)?;
     let mut keys = Vec::with_capacity(set.keys.len());
     for jwk in set.keys {
         if let Some(secret) = SECRETS.into_iter().find(|secret| jwk.contains_key(*secret)) {
@@ -63,7 +63,7 @@ pub(super) fn read(json: &[u8]) -> Result<Vec<VerifyingKey>, JwksError> {
 }
 
 #[derive(Deserialize)]
-struct Jwk {
+struct TransmitterJwk {
     kid: Option<String>,
     alg: Option<String>,
     r#use: Option<String>,
@@ -71,7 +71,7 @@ struct Jwk {
     parameters: AlgorithmParameters,
 }
 
-fn verifying_key(jwk: Jwk) -> Result<Option<VerifyingKey>, JwksError> {
+fn verifying_key(jwk: TransmitterJwk) -> Result<Option<VerifyingKey>, JwksError> {
     let Some(kid) = jwk.kid else { return Ok(None) };
     let Some(algorithm) = algorithm_of(&jwk.parameters) else { return Ok(None) };
     let for_sets = jwk.r#use.is_none_or(|purpose| purpose == "sig")
