@@ -148,8 +148,8 @@ async fn it_shows_the_form_of_a_stream_and_who_opted_out() {
     let members = json!({"events_requested": [uri]});
     place.daemon.update_stream(&place.token, &place.stream, members).await.expect(200);
     assert_eq!(place.fate(&risc("account-disabled")).0, "sent");
-    let upstream = place.daemon.publisher_token().await;
-    place.daemon.publish(&upstream, &risc("opt-out-effective")).await.expect(202);
+    let publisher = place.daemon.publisher_token().await;
+    place.daemon.publish(&publisher, &risc("opt-out-effective")).await.expect(202);
     let (fate, why) = place.fate(&risc("account-disabled"));
     assert_eq!(fate, "not_sent");
     assert_eq!(why, "the event's account has opted out of RISC events");

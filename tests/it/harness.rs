@@ -3,16 +3,15 @@
 //!
 //! - `daemon` builds the daemon as `main` does; `command` runs the command line; `operator` calls
 //!   the admin API.
-//! - `receiver` is a push endpoint that a test scripts; `caller` and `streams` are a Receiver's
+//! - `receiver` is a push endpoint that a test scripts; `receiver_client` and `streams` are a Receiver's
 //!   requests to the daemon; `polling` and `subjects` add polls and subjects.
 //! - `events` are the events that a publisher sends; `sample` collects SETs of every kind.
 //! - `redis`, `redis_cluster`, `redis_sentinel` and `authorization_server` are servers that the
 //!   daemon depends on; `proxy` stalls or cuts the connection to one.
-//! - `scene` combines a daemon, a Receiver, a publisher and one stream: most tests of delivery
+//! - `setup` combines a daemon, a Receiver, a publisher and one stream: most tests of delivery
 //!   start from it.
 
 pub(crate) mod authorization_server;
-pub(crate) mod caller;
 pub(crate) mod command;
 pub(crate) mod daemon;
 pub(crate) mod events;
@@ -21,11 +20,12 @@ pub(crate) mod operator;
 pub(crate) mod polling;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
+pub(crate) mod receiver_client;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
 pub(crate) mod redis_sentinel;
 pub(crate) mod sample;
-pub(crate) mod scene;
+pub(crate) mod setup;
 pub(crate) mod streams;
 pub(crate) mod subjects;
 

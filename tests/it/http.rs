@@ -10,4 +10,6 @@ mod status;
 mod streams;
 mod verification;
 
-use crate::harness::caller::{Caller, UNKNOWN, assert_refused, deletion, operations};
+use crate::harness::receiver_client::{
+    ReceiverClient, UNKNOWN, assert_refused, deletion, operations,
+};

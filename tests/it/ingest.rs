@@ -11,15 +11,15 @@ use redis::streams::StreamPendingReply;
 use serde_json::Value;
 use ssfd::config::Config;
 
-use crate::harness::{events::key, eventually, receiver::subject, redis::Redis, scene::Scene};
+use crate::harness::{events::key, eventually, receiver::subject, redis::Redis, setup::Setup};
 
 /// A daemon that reads from this server, with one poll stream.
-async fn reading(redis: &Redis) -> Scene {
+async fn reading(redis: &Redis) -> Setup {
     reading_with(redis, |_| {}).await
 }
 
-async fn reading_with(redis: &Redis, change: impl FnOnce(&mut Config)) -> Scene {
-    Scene::polling_with(|config| {
+async fn reading_with(redis: &Redis, change: impl FnOnce(&mut Config)) -> Setup {
+    Setup::polling_with(|config| {
         config.ingest.redis.url = Some(redis.url());
         change(config);
     })
@@ -27,9 +27,9 @@ async fn reading_with(redis: &Redis, change: impl FnOnce(&mut Config)) -> Scene 
 }
 
 /// The subjects of the SETs that wait, in the order of their events, once there are `count`.
-async fn arrived(scene: &Scene, count: usize) -> Vec<String> {
-    eventually("the events arrive", async || count <= scene.waiting().await.len()).await;
-    let waiting = scene.waiting().await;
+async fn arrived(setup: &Setup, count: usize) -> Vec<String> {
+    eventually("the events arrive", async || count <= setup.waiting().await.len()).await;
+    let waiting = setup.waiting().await;
     let claims = waiting.iter().map(|set| serde_json::from_str::<Value>(&set.claims));
     claims.map(|claims| subject(&claims.expect("claims are JSON"))).collect()
 }

@@ -23,7 +23,7 @@ use crate::{
         daemon::{Daemon, rename_provider, with_provider},
         eventually,
         receiver::{Receiver, header},
-        scene::Scene,
+        setup::Setup,
         test_key, within,
     },
     scripted_server::{Gate, Reply, Seen},
@@ -107,30 +107,30 @@ async fn keys_and_certificate_are_replaced_without_a_restart_and_no_set_is_lost(
     const SETS: usize = 50;
     let names = |prefix: &str| (0..SETS).map(|n| format!("{prefix}-{n}")).collect::<Vec<_>>();
     let (earlier, later) = (names("earlier"), names("later"));
-    let publish = async |scene: &Scene, names: &[String]| {
-        scene.publish(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let publish = async |setup: &Setup, names: &[String]| {
+        setup.publish(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     };
 
     let mut receiver = Receiver::accepting().await;
-    let mut scene = Scene::pushing_to(&receiver).await;
+    let mut setup = Setup::pushing_to(&receiver).await;
     let (old, new) = (Certificate::make(), Certificate::make());
-    configure(scene.daemon.config(), &[EC], Some(&old));
-    scene.daemon.restart().await;
-    let before = within("a session", tls_session(&scene.daemon, &old)).await.expect("trusted");
+    configure(setup.daemon.config(), &[EC], Some(&old));
+    setup.daemon.restart().await;
+    let before = within("a session", tls_session(&setup.daemon, &old)).await.expect("trusted");
 
-    publish(&scene, &earlier).await;
+    publish(&setup, &earlier).await;
     let first = receiver.next().await;
-    configure(scene.daemon.config(), &[RSA, EC], Some(&new));
-    replace_material(&mut scene.daemon);
-    publish(&scene, &later).await;
+    configure(setup.daemon.config(), &[RSA, EC], Some(&new));
+    replace_material(&mut setup.daemon);
+    publish(&setup, &later).await;
     let mut sets = receiver.next_few(2 * SETS - 1).await;
     sets.push(first);
-    scene.settled().await;
+    setup.settled().await;
 
-    let session = within("a session", tls_session(&scene.daemon, &new)).await.expect("trusted");
+    let session = within("a session", tls_session(&setup.daemon, &new)).await.expect("trusted");
     let published = within("an answer", key_set(session)).await;
     assert_eq!(key_count(&published), 2);
-    let refused = within("a handshake", tls_session(&scene.daemon, &old)).await;
+    let refused = within("a handshake", tls_session(&setup.daemon, &old)).await;
     assert!(refused.is_err(), "the earlier certificate is presented no more");
     // A session goes on with the certificate that it began with.
     assert_eq!(within("an answer", key_set(before)).await, published);
@@ -155,22 +155,22 @@ async fn a_signature_that_was_made_ahead_with_an_earlier_key_is_not_sent() {
     let gate = Gate::default();
     let closed = gate.clone();
     let mut receiver = Receiver::start(move |_, _| Reply::status(202).behind(&closed)).await;
-    let mut scene = Scene::pushing_with(&receiver, |config| {
+    let mut setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "material-ahead");
         config.delivery.in_flight_max = IN_FLIGHT;
         configure(config, &[EC], None);
     })
     .await;
     let subjects: Vec<_> = (0..40).map(|n| format!("s-{n}")).collect();
-    scene.publish(&subjects.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&subjects.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let under_way = receiver.next_few(IN_FLIGHT).await;
     let series = r#"ssfd_signatures_total{provider="material-ahead",algorithm="ES256"}"#;
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let ahead = async || (IN_FLIGHT as f64) < scene.daemon.metric(series).await;
+    let ahead = async || (IN_FLIGHT as f64) < setup.daemon.metric(series).await;
     eventually("SETs are signed ahead", ahead).await;
 
-    configure(scene.daemon.config(), &[RSA], None);
-    replace_material(&mut scene.daemon);
+    configure(setup.daemon.config(), &[RSA], None);
+    replace_material(&mut setup.daemon);
     gate.open();
     let rest = receiver.next_few(subjects.len() - IN_FLIGHT).await;
     let algorithms = |sets: &[Seen]| -> BTreeSet<String> {
@@ -178,5 +178,5 @@ async fn a_signature_that_was_made_ahead_with_an_earlier_key_is_not_sent() {
     };
     assert_eq!(algorithms(&under_way), BTreeSet::from([r#""ES256""#.to_owned()]));
     assert_eq!(algorithms(&rest), BTreeSet::from([r#""RS256""#.to_owned()]));
-    scene.settled().await;
+    setup.settled().await;
 }

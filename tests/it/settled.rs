@@ -14,7 +14,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{http_client::Answer, receiver::Receiver, scene::Scene},
+    harness::{http_client::Answer, receiver::Receiver, setup::Setup},
     scripted_server::Reply,
 };
 
@@ -30,7 +30,7 @@ async fn refusing(count: usize) -> Receiver {
     .await
 }
 
-impl Scene {
+impl Setup {
     /// Posts to the admin API.
     async fn post_as_operator(&self, path: &str, body: &Value) -> Answer {
         let token = self.daemon.operator_token().await;

@@ -10,31 +10,31 @@ use crate::harness::{
     events::{SESSION_REVOKED, about, about_with, key},
     receiver::claims,
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
 };
 
 /// A daemon with a poll stream, and a place to publish from.
-struct Upstream {
-    scene: Scene,
+struct TestPublisher {
+    setup: Setup,
     place: Workplace,
 }
 
-impl Upstream {
+impl TestPublisher {
     async fn new() -> Self {
-        Self { scene: Scene::polling().await, place: Workplace::new() }
+        Self { setup: Setup::polling().await, place: Workplace::new() }
     }
 
     /// Runs `ssfd publish` with the publisher's token in its environment.
     fn publishes(&self, args: &[&str]) -> Ended {
-        let url = self.scene.daemon.internal_url("");
+        let url = self.setup.daemon.internal_url("");
         let mut command = self.place.ssfd(&[&["publish", "--url", &url], args].concat());
-        command.env("SSFD_TOKEN", &self.scene.upstream);
+        command.env("SSFD_TOKEN", &self.setup.publisher);
         run(command)
     }
 
     /// The claims of what the stream now has.
     async fn arrived(&self) -> Vec<Value> {
-        let answer = self.scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+        let answer = self.setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
         let sets = answer["sets"].as_object().expect("SETs").values();
         sets.map(|set| claims(set.as_str().expect("a SET"))).collect()
     }
@@ -46,9 +46,9 @@ fn ndjson(events: &[Value]) -> String {
 
 #[tokio::test]
 async fn one_event_is_published_with_all_it_was_given() {
-    let upstream = Upstream::new().await;
+    let publisher = TestPublisher::new().await;
     let subject = json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "kim"});
-    let ended = upstream.publishes(&[
+    let ended = publisher.publishes(&[
         "--type",
         "caep:session-revoked",
         "--sub-id",
@@ -60,12 +60,12 @@ async fn one_event_is_published_with_all_it_was_given() {
         "--txn",
         "c-991",
         "--stream-id",
-        &upstream.scene.stream,
+        &publisher.setup.stream,
     ]);
     assert!(ended.status.success(), "{}", ended.stderr);
     assert_eq!(ended.stdout, "1  accepted, streams: 1\n");
 
-    let arrived = upstream.arrived().await;
+    let arrived = publisher.arrived().await;
     let payload = json!({"initiating_entity": "user", "x_ours": [1]});
     assert_eq!(arrived.len(), 1);
     assert_eq!(arrived[0]["sub_id"], subject);
@@ -75,26 +75,26 @@ async fn one_event_is_published_with_all_it_was_given() {
 
 #[tokio::test]
 async fn an_address_is_enough_of_a_subject() {
-    let upstream = Upstream::new().await;
+    let publisher = TestPublisher::new().await;
     let ended =
-        upstream.publishes(&["--type", "caep:session-revoked", "--email", "kim@example.com"]);
+        publisher.publishes(&["--type", "caep:session-revoked", "--email", "kim@example.com"]);
     assert!(ended.status.success(), "{}", ended.stderr);
     let subject = json!({"format": "email", "email": "kim@example.com"});
-    assert_eq!(upstream.arrived().await[0]["sub_id"], subject);
+    assert_eq!(publisher.arrived().await[0]["sub_id"], subject);
 }
 
 #[tokio::test]
 async fn each_event_of_a_file_is_answered_and_a_rejected_one_fails_the_command() {
-    let upstream = Upstream::new().await;
+    let publisher = TestPublisher::new().await;
     let events = [
         about_with("one", json!({"id": "evt-1"})),
         about_with("two", json!({"sub_id": {"format": "email"}})),
         about_with("one", json!({"id": "evt-1"})),
         about_with("three", json!({"type": "urn:x:unknown"})),
     ];
-    fs::write(upstream.place.path("events.ndjson"), ndjson(&events)).expect("written");
+    fs::write(publisher.place.path("events.ndjson"), ndjson(&events)).expect("written");
 
-    let ended = upstream.publishes(&["events.ndjson"]);
+    let ended = publisher.publishes(&["events.ndjson"]);
     assert_eq!(ended.status.code(), Some(1));
     let expected = "1  accepted, streams: 1\n\
                     2  rejected, invalid_subject: `sub_id`: `email` is required by format `email`\n\
@@ -102,20 +102,21 @@ async fn each_event_of_a_file_is_answered_and_a_rejected_one_fails_the_command()
                     4  rejected, unknown_type: `type` `urn:x:unknown` is not an event type";
     assert!(ended.stdout.starts_with(expected), "{}", ended.stdout);
     assert_eq!(ended.stderr, "ssfd: 2 of 4 events were rejected\n");
-    assert_eq!(upstream.arrived().await.len(), 1);
+    assert_eq!(publisher.arrived().await.len(), 1);
 }
 
 #[tokio::test]
 async fn more_events_than_one_request_takes_keep_their_order() {
-    let upstream = Upstream::new().await;
+    let publisher = TestPublisher::new().await;
     let events: Vec<Value> = (0..1200).map(|n| about(&format!("s-{n}"))).collect();
-    let file = fs::File::create(upstream.place.path("events.json")).expect("a file");
+    let file = fs::File::create(publisher.place.path("events.json")).expect("a file");
     serde_json::to_writer(file, &events).expect("written");
-    let url = upstream.scene.daemon.internal_url("");
+    let url = publisher.setup.daemon.internal_url("");
     let args = ["publish", "-", "--json", "--token-file", "token", "--url", &url];
-    fs::write(upstream.place.path("token"), format!("{}\n", upstream.scene.upstream)).expect("ok");
-    let mut command = upstream.place.ssfd(&args);
-    let file = fs::File::open(upstream.place.path("events.json")).expect("the file");
+    fs::write(publisher.place.path("token"), format!("{}\n", publisher.setup.publisher))
+        .expect("ok");
+    let mut command = publisher.place.ssfd(&args);
+    let file = fs::File::open(publisher.place.path("events.json")).expect("the file");
     let ended = run({
         command.stdin(Stdio::from(file));
         command
@@ -125,7 +126,7 @@ async fn more_events_than_one_request_takes_keep_their_order() {
     assert_eq!((&answers["accepted"], &answers["rejected"]), (&json!(1200), &json!(0)));
     assert_eq!(answers["events"][1199], json!({"status": "accepted", "streams": 1}));
 
-    let waiting = upstream.scene.waiting().await;
+    let waiting = publisher.setup.waiting().await;
     let order: Vec<String> = waiting
         .iter()
         .map(|set| serde_json::from_str::<Value>(&set.claims).expect("claims"))
@@ -138,10 +139,10 @@ async fn more_events_than_one_request_takes_keep_their_order() {
 
 #[tokio::test]
 async fn a_refused_request_says_why() {
-    let upstream = Upstream::new().await;
-    let url = upstream.scene.daemon.internal_url("");
+    let publisher = TestPublisher::new().await;
+    let url = publisher.setup.daemon.internal_url("");
     let event = ["publish", "--type", "caep:session-revoked", "--email", "kim@example.com"];
-    let place = &upstream.place;
+    let place = &publisher.place;
     place.fails(&[&event[..], &["--url", &url]].concat(), &["no token", "SSFD_TOKEN"]);
     place.fails(
         &[&event[..], &["--url", &url, "--token", "ssfd_wrong"]].concat(),

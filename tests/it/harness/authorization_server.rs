@@ -19,9 +19,9 @@ use ssfd::{
 use tempfile::TempDir;
 
 use super::{
-    caller::assert_invalid_token,
     daemon::{Daemon, ISSUER, PROVIDER},
     http_client::{Answer, get, post},
+    receiver_client::assert_invalid_token,
     test_key,
 };
 use crate::scripted_server::{Endpoint, Reply, Seen};

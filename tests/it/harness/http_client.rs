@@ -98,7 +98,7 @@ impl Answer {
 
     /// Returns status, headers and body without `Date` and `Connection`, so that two answers can be
     /// compared.
-    pub(crate) fn told(&self) -> (StatusCode, HeaderMap, Bytes) {
+    pub(crate) fn comparable(&self) -> (StatusCode, HeaderMap, Bytes) {
         let mut headers = self.headers.clone();
         headers.remove(header::DATE);
         headers.remove(header::CONNECTION);

@@ -9,7 +9,7 @@ use super::{
     daemon::Daemon,
     events::STREAM_UPDATED,
     http_client::{Answer, Call},
-    scene::Scene,
+    setup::Setup,
 };
 
 impl Daemon {
@@ -19,8 +19,8 @@ impl Daemon {
     }
 }
 
-impl Scene {
-    /// Sends a request to the admin API about the stream of this scene.
+impl Setup {
+    /// Sends a request to the admin API about the stream of this setup.
     pub(crate) async fn operate(&self, method: Method, below: &str, body: &Value) -> Answer {
         let token = self.daemon.operator_token().await;
         let path = format!("/streams/{}{below}", self.stream);

@@ -1,4 +1,4 @@
-//! Polls of the one stream of a scene, and the SETs that they return.
+//! Polls of the one stream of a setup, and the SETs that they return.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use ssfd::config::Config;
 use super::{
     http_client::Answer,
     receiver::{claims, subject},
-    scene::Scene,
+    setup::Setup,
 };
 
 /// Makes each poll return all unsettled SETs, by a redelivery interval of zero.
@@ -37,34 +37,34 @@ pub(crate) fn subjects(answer: &Answer) -> Vec<String> {
 }
 
 /// Polls with these members and `returnImmediately`.
-pub(crate) async fn poll_now(scene: &Scene, mut members: Value) -> Answer {
+pub(crate) async fn poll_now(setup: &Setup, mut members: Value) -> Answer {
     members["returnImmediately"] = true.into();
-    scene.poll(members).await.expect(200)
+    setup.poll(members).await.expect(200)
 }
 
 /// Publishes one event about each subject and polls the SETs without acknowledging them. Returns
 /// their `jti`s in the order of the subjects.
-pub(crate) async fn handed_out(scene: &Scene, about: &[&str]) -> Vec<String> {
-    scene.publish(about).await;
-    let jtis = jtis(&poll_now(scene, json!({})).await);
+pub(crate) async fn handed_out(setup: &Setup, about: &[&str]) -> Vec<String> {
+    setup.publish(about).await;
+    let jtis = jtis(&poll_now(setup, json!({})).await);
     assert_eq!(jtis.len(), about.len());
     jtis
 }
 
 /// Starts a long poll and awaits `happens` while the poll waits. Returns the answer to the poll.
 pub(crate) async fn meanwhile(
-    scene: &Scene,
+    setup: &Setup,
     mut members: Value,
     happens: impl Future<Output = ()>,
 ) -> Answer {
     // A poll applies its acknowledgements first. Once this one takes effect, the poll is in
     // progress.
-    members["ack"] = json!(handed_out(scene, &["acknowledged"]).await);
+    members["ack"] = json!(handed_out(setup, &["acknowledged"]).await);
     let happens = async {
-        scene.settled().await;
+        setup.settled().await;
         happens.await;
     };
-    tokio::join!(scene.poll(members), happens).0
+    tokio::join!(setup.poll(members), happens).0
 }
 
 /// Makes long polls wait longer than any test runs.

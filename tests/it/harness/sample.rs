@@ -9,10 +9,10 @@ use ssfd::{
 
 use super::{
     KEYS,
-    caller::Caller,
     daemon::{Daemon, holder_at, provider},
     events::{ACCOUNT_PURGED, CREDENTIAL_CHANGE, SESSION_REVOKED, about_with},
     receiver::{Receiver, claims, header},
+    receiver_client::ReceiverClient,
     streams::{by_poll, id_of, push_to},
     test_key,
 };
@@ -121,23 +121,23 @@ async fn exchange(
     arrived(pushed, by_push).chain(arrived(polled, by_poll)).collect()
 }
 
-/// Returns a Receiver whose new streams get this `aud`.
+/// Returns the client of a Receiver whose new streams get this `aud`.
 async fn subscriber<'a>(
     daemon: &'a Daemon,
     provider: &'a str,
     receiver: &str,
     aud: &[&str],
-) -> Caller<'a> {
+) -> ReceiverClient<'a> {
     let holder = holder_at(provider, receiver, aud, &[Scope::Manage]);
-    daemon.caller_with(provider, &daemon.token(holder).await)
+    daemon.client_with(provider, &daemon.token(holder).await)
 }
 
 /// Creates a stream, asks for two verifications, and returns the stream as the daemon shows it.
-async fn subscribe(caller: &Caller<'_>, delivery: Value) -> Value {
-    let stream = caller.create(&json!({"delivery": delivery, "events_requested": ASKED_FOR})).await;
+async fn subscribe(client: &ReceiverClient<'_>, delivery: Value) -> Value {
+    let stream = client.create(&json!({"delivery": delivery, "events_requested": ASKED_FOR})).await;
     let id = &stream["stream_id"];
     for body in [json!({"stream_id": id}), json!({"stream_id": id, "state": "n-4411"})] {
-        caller.send("POST", "/ssf/verify", &body).await.expect(204);
+        client.send("POST", "/ssf/verify", &body).await.expect(204);
     }
     stream
 }

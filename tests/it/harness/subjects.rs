@@ -1,4 +1,4 @@
-//! The subjects of the one stream of a scene.
+//! The subjects of the one stream of a setup.
 
 use serde_json::{Value, json};
 use ssfd::{config::Config, domain::subject::list::DefaultSubjects};
@@ -7,7 +7,7 @@ use super::{
     daemon::{PROVIDER, with_provider},
     events::about_with,
     http_client::{Answer, post},
-    scene::Scene,
+    setup::Setup,
 };
 
 /// Makes new streams start without subjects.
@@ -28,7 +28,7 @@ pub(crate) fn complex(members: &[(&str, &str)]) -> Value {
     subject
 }
 
-impl Scene {
+impl Setup {
     /// Sends a request about a subject of the stream. `operation` is `add` or `remove`.
     pub(crate) async fn subject_request(&self, operation: &str, body: &Value) -> Answer {
         self.subject_request_by(&self.token, operation, body).await
@@ -58,10 +58,10 @@ impl Scene {
     /// Publishes an event about a subject. Returns whether the stream got a SET.
     pub(crate) async fn reaches(&self, subject: &Value) -> bool {
         let event = about_with("", json!({"sub_id": subject}));
-        let answer = self.daemon.publish(&self.upstream, &event).await.expect(202);
+        let answer = self.daemon.publish(&self.publisher, &event).await.expect(202);
         match answer.json()["events"][0]["streams"].as_u64() {
             Some(streams @ (0 | 1)) => streams == 1,
-            _ => panic!("the scene has one stream: {}", answer.text()),
+            _ => panic!("the setup has one stream: {}", answer.text()),
         }
     }
 }

@@ -13,9 +13,9 @@ use ssfd::{
 
 use super::{assert_refused, operations};
 use crate::harness::{
-    caller::{CHALLENGE, assert_challenged, assert_invalid_token, every_operation},
     daemon::{Daemon, holder, provider},
     http_client::post,
+    receiver_client::{CHALLENGE, assert_challenged, assert_invalid_token, every_operation},
 };
 
 /// What whoever publishes is challenged with.
@@ -35,7 +35,7 @@ async fn a_credential_that_is_not_valid_is_an_invalid_token() {
         config.providers.insert(other, provider("https://tx.example/t/other"));
     })
     .await;
-    let id = daemon.caller("rx").await.new_stream().await;
+    let id = daemon.client("rx").await.new_stream().await;
     let expired = auth::new_token();
     let past = clock::now() - Duration::from_secs(1);
     daemon.store().put_grant(grant(&expired, Some(past))).await.expect("kept");

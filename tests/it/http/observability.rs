@@ -91,21 +91,21 @@ async fn the_listeners_share_nothing() {
 async fn a_delivery_is_counted_at_each_step() {
     const P: &str = r#"provider="delivers""#;
     let daemon = serving("delivers").await;
-    let caller = daemon.caller_at("delivers", "rx").await;
+    let client = daemon.client_at("delivers", "rx").await;
     let mut receiver = Receiver::answering([500, 200]).await;
     let push = push_to(&receiver.url("/in"));
-    daemon.create_stream_at("delivers", &caller.token, push).await;
-    let poll = daemon.create_stream_at("delivers", &caller.token, by_poll()).await;
+    daemon.create_stream_at("delivers", &client.token, push).await;
+    let poll = daemon.create_stream_at("delivers", &client.token, by_poll()).await;
     let publisher = publisher(&daemon, "delivers").await;
     let event = json!({"id": "e-1", "type": "caep:session-revoked",
         "sub_id": {"format": "opaque", "id": "s-88"}});
     let events = json!([event, event, about("s-89"), {"type": "caep:session-revoked"}]);
     daemon.publish(&publisher, &events).await.expect(202);
     receiver.next_few(3).await;
-    let polled = daemon.poll_at("delivers", &caller.token, &poll, &json!({})).await.expect(200);
+    let polled = daemon.poll_at("delivers", &client.token, &poll, &json!({})).await.expect(200);
     let jtis: Vec<_> = polled.json()["sets"].as_object().expect("SETs").keys().cloned().collect();
     let ack = json!({"ack": jtis, "returnImmediately": true});
-    daemon.poll_at("delivers", &caller.token, &poll, &ack).await.expect(200);
+    daemon.poll_at("delivers", &client.token, &poll, &ack).await.expect(200);
     eventually("all is settled", async || daemon.backlog().await == 0).await;
 
     for (series, value) in [
@@ -131,22 +131,22 @@ async fn a_delivery_is_counted_at_each_step() {
 async fn a_dead_letter_and_an_event_that_nobody_wants_are_counted() {
     const P: &str = r#"provider="refuses""#;
     let daemon = serving("refuses").await;
-    let caller = daemon.caller_at("refuses", "rx").await;
+    let client = daemon.client_at("refuses", "rx").await;
     let publisher = publisher(&daemon, "refuses").await;
     daemon.publish_about(&publisher, &["s-1"]).await;
     let refusal = "{\"err\": \"invalid_request\"}";
     let json = [("content-type", "application/json")];
     let mut receiver = Receiver::start(move |_, _| Reply::full(400, &json, refusal)).await;
     let push = push_to(&receiver.url("/in"));
-    daemon.create_stream_at("refuses", &caller.token, push).await;
-    let poll = daemon.create_stream_at("refuses", &caller.token, by_poll()).await;
+    daemon.create_stream_at("refuses", &client.token, push).await;
+    let poll = daemon.create_stream_at("refuses", &client.token, by_poll()).await;
     daemon.publish_about(&publisher, &["s-2"]).await;
     receiver.next().await;
-    let polled = daemon.poll_at("refuses", &caller.token, &poll, &json!({})).await.expect(200);
+    let polled = daemon.poll_at("refuses", &client.token, &poll, &json!({})).await.expect(200);
     let sets = polled.json()["sets"].clone();
     let (jti, _) = sets.as_object().and_then(|sets| sets.iter().next()).expect("a SET");
     let errors = json!({"setErrs": {jti: {"err": "invalid_request"}}, "returnImmediately": true});
-    daemon.poll_at("refuses", &caller.token, &poll, &errors).await.expect(200);
+    daemon.poll_at("refuses", &client.token, &poll, &errors).await.expect(200);
     eventually("all is settled", async || daemon.backlog().await == 0).await;
 
     let unmatched = daemon.metric(&format!("ssfd_events_unmatched_total{{{P}}}")).await;
@@ -163,7 +163,7 @@ async fn the_backlog_rises_and_falls_to_zero() {
     let sets = async || daemon.metric(r#"ssfd_backlog_sets{provider="waits"}"#).await;
     let oldest = async || daemon.metric(r#"ssfd_backlog_oldest_seconds{provider="waits"}"#).await;
     assert!(sets().await < 0.5 && oldest().await <= 0.0);
-    let token = daemon.caller_at("waits", "rx").await.token;
+    let token = daemon.client_at("waits", "rx").await.token;
     let id = daemon.create_stream_at("waits", &token, by_poll()).await;
     let publisher = publisher(&daemon, "waits").await;
     daemon.publish_about(&publisher, &["s-1", "s-2"]).await;

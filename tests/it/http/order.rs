@@ -59,23 +59,23 @@ async fn whoever_shows_no_credential_is_told_nothing_else() {
 #[actix_web::test]
 async fn a_malformed_body_is_refused_before_its_stream_is_looked_for() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
+    let client = daemon.client("rx").await;
     for (method, path) in with_a_body() {
         for (body, rule) in NO_OBJECTS {
-            let answer = caller.call(method, &path).body(body).send().await;
+            let answer = client.call(method, &path).body(body).send().await;
             assert_refused(&answer, 400, &format!("`body` {rule}"));
         }
     }
-    assert_eq!(caller.list().await, json!([]));
+    assert_eq!(client.list().await, json!([]));
 }
 
 /// A body may be announced as anything, or as nothing: SSF's own samples say no type.
 #[actix_web::test]
 async fn a_body_needs_no_content_type() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    caller.call("POST", "/ssf/streams").body("{}").send().await.expect(201);
-    let typed = caller.call("POST", "/ssf/streams").header("content-type", "text/plain");
+    let client = daemon.client("rx").await;
+    client.call("POST", "/ssf/streams").body("{}").send().await.expect(201);
+    let typed = client.call("POST", "/ssf/streams").header("content-type", "text/plain");
     typed.body("{}").send().await.expect(201);
 }
 
@@ -84,9 +84,9 @@ async fn a_body_needs_no_content_type() {
 async fn a_body_too_large_or_too_deep_is_refused() {
     const BYTES_MAX: usize = 1000;
     let daemon = Daemon::with(|config| config.public.body_bytes_max = BYTES_MAX).await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
-    let before = caller.list().await;
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
+    let before = client.list().await;
     // An unknown member makes up the length.
     let of_length = |length: usize| {
         let mut body = json!({"stream_id": id, "returnImmediately": true, "status": "enabled",
@@ -98,28 +98,28 @@ async fn a_body_too_large_or_too_deep_is_refused() {
     let deep = |depth: usize| format!("{{\"x\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
     for (method, path) in with_a_body() {
         let path = path.replace(UNKNOWN, &id);
-        let too_large = caller.send(method, &path, &of_length(BYTES_MAX + 1)).await;
+        let too_large = client.send(method, &path, &of_length(BYTES_MAX + 1)).await;
         assert_refused(&too_large, 413, "larger than 1000 bytes");
         for too_deep in [deep(32), deep(400)] {
-            let answer = caller.call(method, &path).body(too_deep).send().await;
+            let answer = client.call(method, &path).body(too_deep).send().await;
             assert_refused(&answer, 400, "`body` must not be nested more than 32 deep");
         }
         // A create takes no `stream_id`.
         if path != "/ssf/streams" || method != "POST" {
-            let fits = caller.send(method, &path, &of_length(BYTES_MAX)).await;
+            let fits = client.send(method, &path, &of_length(BYTES_MAX)).await;
             assert!(fits.status.is_success(), "{method} {path}: {}", fits.text());
-            let just_so = caller.call(method, &path).body(deep(31)).send().await;
+            let just_so = client.call(method, &path).body(deep(31)).send().await;
             assert!(!just_so.text().contains("nested"), "{method} {path}: {}", just_so.text());
         }
     }
-    assert_eq!(caller.list().await, before);
+    assert_eq!(client.list().await, before);
 }
 
 /// RFC 9110 §15.5.6.
 #[actix_web::test]
 async fn another_method_is_answered_with_those_there_are() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
+    let client = daemon.client("rx").await;
     for (path, allowed) in [
         ("/ssf/streams", "GET, POST, PATCH, PUT, DELETE"),
         ("/ssf/status", "GET, POST"),
@@ -128,13 +128,13 @@ async fn another_method_is_answered_with_those_there_are() {
     ] {
         for method in ["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE"] {
             if !allowed.contains(method) {
-                let answer = caller.call(method, path).send().await;
+                let answer = client.call(method, path).send().await;
                 assert_refused(&answer, 405, "");
                 assert_eq!(answer.header(hyper::header::ALLOW), allowed);
             }
         }
     }
     for path in ["/ssf", "/ssf/", "/ssf/streams/", "/ssf/streams/st_1", "/ssf/poll", "/ssf/poll/"] {
-        assert_refused(&caller.get(path).await, 404, "");
+        assert_refused(&client.get(path).await, 404, "");
     }
 }

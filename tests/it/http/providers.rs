@@ -5,11 +5,11 @@ use ssfd::domain::grant::Holder;
 
 use super::assert_refused;
 use crate::harness::{
-    caller::{every_operation, operations_on},
     daemon::{Daemon, provider},
     events::about_with,
     http_client::get,
     receiver::claims,
+    receiver_client::{every_operation, operations_on},
     streams::by_poll,
 };
 
@@ -36,7 +36,7 @@ async fn each_speaks_for_its_own_issuer() {
     for (name, issuer) in ISSUERS {
         let url = daemon.provider_url(name, "/.well-known/ssf-configuration");
         assert_eq!(get(&url).send().await.expect(200).json()["issuer"], issuer);
-        let stream = daemon.caller_at(name, "rx").await.create(&json!({})).await;
+        let stream = daemon.client_at(name, "rx").await.create(&json!({})).await;
         let id = stream["stream_id"].as_str().expect("a string");
         assert_eq!(stream["iss"], issuer);
         assert_eq!(stream["delivery"]["endpoint_url"], format!("{issuer}/ssf/poll/{id}"));
@@ -48,11 +48,11 @@ async fn each_speaks_for_its_own_issuer() {
 async fn streams_of_one_are_none_of_anothers() {
     let daemon = start().await;
     for (name, _) in ISSUERS {
-        let owner = daemon.caller_at(name, "rx").await;
+        let owner = daemon.client_at(name, "rx").await;
         let id = owner.new_stream().await;
         let before = owner.list().await;
         for (other, _) in ISSUERS.into_iter().filter(|(other, _)| *other != name) {
-            let foreign = daemon.caller_at(other, "rx").await;
+            let foreign = daemon.client_at(other, "rx").await;
             for (method, path, body) in operations_on(&id) {
                 assert_refused(&foreign.send(method, &path, &body).await, 404, "no such stream");
             }
@@ -67,10 +67,10 @@ async fn streams_of_one_are_none_of_anothers() {
 async fn a_token_of_one_opens_nothing_at_another() {
     let daemon = start().await;
     for (name, _) in ISSUERS {
-        let owner = daemon.caller_at(name, "rx").await;
+        let owner = daemon.client_at(name, "rx").await;
         let id = owner.new_stream().await;
         for (other, _) in ISSUERS.into_iter().filter(|(other, _)| *other != name) {
-            let astray = daemon.caller_with(other, &owner.token);
+            let astray = daemon.client_with(other, &owner.token);
             for (method, path, body) in every_operation(&id) {
                 assert_refused(&astray.send(method, &path, &body).await, 401, "token");
             }
@@ -84,7 +84,7 @@ async fn an_event_reaches_the_streams_of_its_provider_alone() {
     let daemon = start().await;
     let mut streams = Vec::new();
     for (name, issuer) in ISSUERS {
-        let token = daemon.caller_at(name, "rx").await.token;
+        let token = daemon.client_at(name, "rx").await.token;
         let id = daemon.create_stream_at(name, &token, by_poll()).await;
         streams.push((name, issuer, token, id));
     }
@@ -114,12 +114,12 @@ async fn an_event_reaches_the_streams_of_its_provider_alone() {
 #[actix_web::test]
 async fn streams_of_a_provider_that_is_away_wait_for_it() {
     let mut daemon = start().await;
-    let token = daemon.caller_at("acme", "rx").await.token;
+    let token = daemon.client_at("acme", "rx").await.token;
     let id = daemon.create_stream_at("acme", &token, by_poll()).await;
     let publisher =
         daemon.token(Holder::Publisher { provider: "acme".parse().expect("a name") }).await;
     daemon.publish_about(&publisher, &["s-1"]).await;
-    let before = daemon.caller_with("acme", &token).list().await;
+    let before = daemon.client_with("acme", &token).list().await;
 
     let taken = daemon.config().providers.remove(&"acme".parse().expect("a name"));
     daemon.restart().await;
@@ -129,7 +129,7 @@ async fn streams_of_a_provider_that_is_away_wait_for_it() {
 
     daemon.config().providers.insert("acme".parse().expect("a name"), taken.expect("it was there"));
     daemon.restart().await;
-    assert_eq!(daemon.caller_with("acme", &token).list().await, before);
+    assert_eq!(daemon.client_with("acme", &token).list().await, before);
     let polled = daemon.poll_at("acme", &token, &id, &json!({})).await.expect(200).json();
     assert_eq!(polled["sets"].as_object().map(serde_json::Map::len), Some(1));
 }

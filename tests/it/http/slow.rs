@@ -68,7 +68,7 @@ async fn a_head_that_does_not_arrive_is_answered_408() {
 #[actix_web::test]
 async fn a_body_that_does_not_arrive_is_answered_408() {
     let daemon = Daemon::with(quick).await;
-    let receiver = daemon.caller("rx").await.token;
+    let receiver = daemon.client("rx").await.token;
     let publisher = daemon.publisher_token().await;
     for (url, token) in [
         (daemon.provider_url(PROVIDER, "/ssf/streams"), receiver),
@@ -92,7 +92,7 @@ async fn a_body_that_does_not_arrive_is_answered_408() {
         }
     }
     // Nothing of what had begun was done.
-    assert_eq!(daemon.caller("rx").await.list().await, json!([]));
+    assert_eq!(daemon.client("rx").await.list().await, json!([]));
 }
 
 /// Nobody reads the body of a request that is refused by its head.
@@ -128,9 +128,9 @@ async fn a_long_poll_outlasts_what_bounds_an_idle_connection() {
         config.poll.wait = Duration::from_secs(5);
     })
     .await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
-    let polled = caller.send("POST", &format!("/ssf/poll/{id}"), &json!({})).await.expect(200);
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
+    let polled = client.send("POST", &format!("/ssf/poll/{id}"), &json!({})).await.expect(200);
     assert_eq!(polled.json(), json!({"sets": {}}));
 }
 

@@ -2,41 +2,41 @@
 
 use serde_json::{Value, json};
 
-use super::Caller;
+use super::ReceiverClient;
 use crate::harness::daemon::{Daemon, PROVIDER};
 
-async fn change(caller: &Caller<'_>, members: &Value) -> Value {
-    caller.send("POST", "/ssf/status", members).await.expect(200).json()
+async fn change(client: &ReceiverClient<'_>, members: &Value) -> Value {
+    client.send("POST", "/ssf/status", members).await.expect(200).json()
 }
 
 /// STAT-02: `reason` belongs to the status that it was given with.
 #[actix_web::test]
 async fn a_reason_is_kept_over_a_restart_until_the_status_is_set_again() {
     let mut daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let (id, token) = (caller.new_stream().await, caller.token.clone());
+    let client = daemon.client("rx").await;
+    let (id, token) = (client.new_stream().await, client.token.clone());
     let said = json!({"stream_id": id, "status": "paused", "reason": "Wartung \u{1f6e0} bis 4"});
-    change(&caller, &said).await;
+    change(&client, &said).await;
     daemon.restart().await;
-    let caller = daemon.caller_with(PROVIDER, &token);
-    assert_eq!(caller.status(&id).await, said);
+    let client = daemon.client_with(PROVIDER, &token);
+    assert_eq!(client.status(&id).await, said);
     // Neither a change of the configuration nor a refused one touches it.
-    caller.send("PATCH", "/ssf/streams", &json!({"stream_id": id, "description": "d"})).await;
-    caller.send("POST", "/ssf/status", &json!({"stream_id": id, "status": "gone"})).await;
-    assert_eq!(caller.status(&id).await, said);
+    client.send("PATCH", "/ssf/streams", &json!({"stream_id": id, "description": "d"})).await;
+    client.send("POST", "/ssf/status", &json!({"stream_id": id, "status": "gone"})).await;
+    assert_eq!(client.status(&id).await, said);
     let plain = json!({"stream_id": id, "status": "paused"});
-    assert_eq!(change(&caller, &plain).await, plain);
-    assert_eq!(caller.status(&id).await, plain);
+    assert_eq!(change(&client, &plain).await, plain);
+    assert_eq!(client.status(&id).await, plain);
 }
 
 /// A Receiver's text is bounded, and carries nothing that would disturb a terminal.
 #[actix_web::test]
 async fn a_long_reason_is_cut() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
     let reason = format!("\u{1b}[31m{}", "ü".repeat(10_000));
     let said = json!({"stream_id": id, "status": "paused", "reason": reason});
-    let kept = change(&caller, &said).await["reason"].as_str().map(str::to_owned);
+    let kept = change(&client, &said).await["reason"].as_str().map(str::to_owned);
     assert_eq!(kept, Some(format!("[31m{}", "ü".repeat(252))));
 }

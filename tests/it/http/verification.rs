@@ -14,7 +14,7 @@ async fn an_interval_of_part_of_a_second_is_shown_as_the_next_second() {
             provider.min_verification_interval = Duration::from_millis(millis);
         }))
         .await;
-        let stream = daemon.caller("rx").await.create(&json!({})).await;
+        let stream = daemon.client("rx").await.create(&json!({})).await;
         assert_eq!(stream["min_verification_interval"], shown);
     }
 }

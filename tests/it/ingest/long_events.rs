@@ -14,26 +14,26 @@ use crate::harness::{
     events::{about, about_with, key},
     eventually,
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
 };
 
 /// More than are appended in one step.
 const STREAMS: usize = 1200;
 
-/// What came to the stream of the scene, as `txn`s in the order of appending.
-async fn txns(scene: &Scene) -> Vec<String> {
-    let claims = scene.waiting().await.into_iter().map(|set| set.claims);
+/// What came to the stream of the setup, as `txn`s in the order of appending.
+async fn txns(setup: &Setup) -> Vec<String> {
+    let claims = setup.waiting().await.into_iter().map(|set| set.claims);
     let claims = claims.map(|claims| serde_json::from_str::<Value>(&claims).expect("JSON"));
     claims.map(|claims| claims["txn"].as_str().expect("a text").to_owned()).collect()
 }
 
-async fn position(scene: &Scene) -> Option<Position> {
-    scene.daemon.store().position(&key()).await.expect("the store answers")
+async fn position(setup: &Setup) -> Option<Position> {
+    setup.daemon.store().position(&key()).await.expect("the store answers")
 }
 
-/// Streams beside that of the scene, and like it.
-async fn add_streams(scene: &mut Scene) -> Vec<StreamConfig> {
-    let all = scene.daemon.store().streams().await.expect("readable");
+/// Streams beside that of the setup, and like it.
+async fn add_streams(setup: &mut Setup) -> Vec<StreamConfig> {
+    let all = setup.daemon.store().streams().await.expect("readable");
     let beside = |n| StreamConfig {
         id: format!("st_beside_{n}").parse().expect("valid"),
         delivery: Delivery::Poll,
@@ -41,9 +41,9 @@ async fn add_streams(scene: &mut Scene) -> Vec<StreamConfig> {
     };
     let beside: Vec<_> = (1..STREAMS).map(beside).collect();
     for stream in beside.clone() {
-        scene.daemon.store().create_stream(stream, STREAMS).await.expect("created");
+        setup.daemon.store().create_stream(stream, STREAMS).await.expect("created");
     }
-    scene.daemon.restart().await;
+    setup.daemon.restart().await;
     beside
 }
 
@@ -53,10 +53,10 @@ async fn a_long_event_holds_up_those_about_its_subject_alone() {
     let redis = Redis::start().await;
     let soon = Duration::from_millis(20);
     let change = |config: &mut ssfd::config::Config| config.ingest.redis.reconnect_max = soon;
-    let mut scene = reading_with(&redis, change).await;
-    let beside = add_streams(&mut scene).await;
+    let mut setup = reading_with(&redis, change).await;
+    let beside = add_streams(&mut setup).await;
     let last = &beside[STREAMS - 2].id;
-    let database = scene.daemon.config().store.sqlite.path.clone();
+    let database = setup.daemon.config().store.sqlite.path.clone();
     let database = Connection::open(database).expect("opens");
     let refuse = format!(
         "CREATE TRIGGER broken BEFORE INSERT ON outbox
@@ -65,29 +65,29 @@ async fn a_long_event_holds_up_those_about_its_subject_alone() {
     );
     database.execute_batch(&refuse).expect("runs");
     let narrow = |subject: &str, txn: &str| {
-        about_with(subject, json!({"txn": txn, "stream_ids": [scene.stream]}))
+        about_with(subject, json!({"txn": txn, "stream_ids": [setup.stream]}))
     };
-    let before = position(&scene).await;
+    let before = position(&setup).await;
 
     redis.publish(&key(), &about_with("kim", json!({"txn": "long"}))).await;
     redis.publish(&key(), &narrow("lee", "other subject")).await;
     redis.publish(&key(), &narrow("kim", "same subject")).await;
 
-    let passes = async || txns(&scene).await.iter().any(|txn| txn == "other subject");
+    let passes = async || txns(&setup).await.iter().any(|txn| txn == "other subject");
     eventually("another subject goes on", passes).await;
-    assert!(!txns(&scene).await.iter().any(|txn| txn == "same subject"));
-    assert_eq!(position(&scene).await, before, "not all is kept");
+    assert!(!txns(&setup).await.iter().any(|txn| txn == "same subject"));
+    assert_eq!(position(&setup).await, before, "not all is kept");
 
     database.execute_batch("DROP TRIGGER broken").expect("runs");
-    eventually("all of it arrives", async || txns(&scene).await.len() == 3).await;
-    let mut of_kim = txns(&scene).await;
+    eventually("all of it arrives", async || txns(&setup).await.len() == 3).await;
+    let mut of_kim = txns(&setup).await;
     of_kim.retain(|txn| txn != "other subject");
     assert_eq!(of_kim, ["long", "same subject"]);
     for stream in [&beside[0], &beside[STREAMS - 2]] {
-        let waiting = scene.daemon.store().waiting(&stream.id).await.expect("readable");
+        let waiting = setup.daemon.store().waiting(&stream.id).await.expect("readable");
         assert_eq!(waiting.sets, 1);
     }
-    let moved = async || position(&scene).await != before;
+    let moved = async || position(&setup).await != before;
     eventually("the position moves behind all of it", moved).await;
 }
 
@@ -96,19 +96,19 @@ async fn a_long_event_holds_up_those_about_its_subject_alone() {
 async fn long_events_keep_their_order_among_others() {
     const EVENTS: usize = 12;
     let redis = Redis::start().await;
-    let mut scene = reading_with(&redis, |config| config.ingest.redis.batch_max = 5).await;
-    let beside = add_streams(&mut scene).await;
+    let mut setup = reading_with(&redis, |config| config.ingest.redis.batch_max = 5).await;
+    let beside = add_streams(&mut setup).await;
     for n in 0..EVENTS {
         let subject = ["kim", "lee", "max"][n % 3];
         let event = if n % 4 == 0 {
             about_with(subject, json!({"txn": n.to_string()}))
         } else {
-            about_with(subject, json!({"txn": n.to_string(), "stream_ids": [scene.stream]}))
+            about_with(subject, json!({"txn": n.to_string(), "stream_ids": [setup.stream]}))
         };
         redis.publish(&key(), &event).await;
     }
-    eventually("all of it arrives", async || EVENTS <= txns(&scene).await.len()).await;
-    let all = txns(&scene).await;
+    eventually("all of it arrives", async || EVENTS <= txns(&setup).await.len()).await;
+    let all = txns(&setup).await;
     let numbers: Vec<usize> = all.iter().map(|txn| txn.parse().expect("a number")).collect();
     assert_eq!(numbers.len(), EVENTS);
     for subject in 0..3 {
@@ -116,12 +116,12 @@ async fn long_events_keep_their_order_among_others() {
         assert!(of_subject.is_sorted(), "{numbers:?}");
     }
     let last = &beside[STREAMS - 2].id;
-    let long = async || scene.daemon.store().waiting(last).await.expect("readable").sets == 3;
+    let long = async || setup.daemon.store().waiting(last).await.expect("readable").sets == 3;
     eventually("each long event reaches the last stream", long).await;
 
     // The position is behind all of them: a restart reads none again.
     redis.publish(&key(), &about("after")).await;
-    scene.daemon.restart().await;
-    eventually("reading goes on", async || EVENTS < scene.waiting().await.len()).await;
-    assert_eq!(scene.waiting().await.len(), EVENTS + 1);
+    setup.daemon.restart().await;
+    eventually("reading goes on", async || EVENTS < setup.waiting().await.len()).await;
+    assert_eq!(setup.waiting().await.len(), EVENTS + 1);
 }

@@ -7,99 +7,99 @@ use crate::harness::{
     events::{about, key},
     eventually,
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
 };
 
-async fn ready(scene: &Scene) {
-    let answers = async || scene.daemon.readiness().await.status == 200;
+async fn ready(setup: &Setup) {
+    let answers = async || setup.daemon.readiness().await.status == 200;
     eventually("the daemon is ready", answers).await;
 }
 
 /// Returns once `/readyz` says that the partition is missing.
-async fn not_ready(scene: &Scene) {
-    let answers = async || scene.daemon.readiness().await.status == 503;
+async fn not_ready(setup: &Setup) {
+    let answers = async || setup.daemon.readiness().await.status == 503;
     eventually("the daemon is not ready", answers).await;
-    let answer = scene.daemon.readiness().await.expect(503).json();
+    let answer = setup.daemon.readiness().await.expect(503).json();
     assert_eq!(answer, json!({"ready": false, "waiting_for": [key()]}));
 }
 
 #[actix_web::test]
 async fn a_redis_that_is_down_at_start_is_waited_for() {
     let mut redis = Redis::down(false);
-    let scene = reading(&redis).await;
-    not_ready(&scene).await;
+    let setup = reading(&redis).await;
+    not_ready(&setup).await;
 
     redis.start_again().await;
 
-    ready(&scene).await;
+    ready(&setup).await;
     redis.publish(&key(), &about("s-1")).await;
-    assert_eq!(arrived(&scene, 1).await, ["s-1"]);
+    assert_eq!(arrived(&setup, 1).await, ["s-1"]);
 }
 
 #[actix_web::test]
 async fn a_redis_that_goes_away_is_read_on_once_it_is_back() {
     let mut redis = Redis::down(true);
     redis.start_again().await;
-    let scene = reading(&redis).await;
+    let setup = reading(&redis).await;
     redis.publish(&key(), &about("before")).await;
-    arrived(&scene, 1).await;
+    arrived(&setup, 1).await;
 
     redis.kill();
-    not_ready(&scene).await;
+    not_ready(&setup).await;
     // What comes in over HTTP does not need Redis.
-    scene.publish(&["meanwhile"]).await;
+    setup.publish(&["meanwhile"]).await;
     redis.start_again().await;
 
     redis.publish(&key(), &about("after")).await;
-    assert_eq!(arrived(&scene, 3).await, ["before", "meanwhile", "after"]);
-    ready(&scene).await;
+    assert_eq!(arrived(&setup, 3).await, ["before", "meanwhile", "after"]);
+    ready(&setup).await;
     all_acknowledged(&redis).await;
 }
 
 #[actix_web::test]
 async fn a_redis_that_comes_back_empty_is_read_on() {
     let mut redis = Redis::start().await;
-    let scene = reading(&redis).await;
+    let setup = reading(&redis).await;
     redis.publish(&key(), &about("before")).await;
-    arrived(&scene, 1).await;
+    arrived(&setup, 1).await;
 
     redis.kill();
     redis.start_again().await;
 
     redis.publish(&key(), &about("after")).await;
-    assert_eq!(arrived(&scene, 2).await, ["before", "after"]);
+    assert_eq!(arrived(&setup, 2).await, ["before", "after"]);
 }
 
 #[actix_web::test]
 async fn a_group_that_is_gone_is_made_again_at_our_position() {
     let redis = Redis::start().await;
-    let scene = reading(&redis).await;
+    let setup = reading(&redis).await;
     redis.publish(&key(), &about("before")).await;
-    arrived(&scene, 1).await;
+    arrived(&setup, 1).await;
 
     let _: usize = redis.run(&["XGROUP", "DESTROY", &key(), "ssfd"]).await;
     redis.publish(&key(), &about("after")).await;
 
-    assert_eq!(arrived(&scene, 2).await, ["before", "after"]);
+    assert_eq!(arrived(&setup, 2).await, ["before", "after"]);
     redis.publish(&key(), &about("last")).await;
-    assert_eq!(arrived(&scene, 3).await, ["before", "after", "last"]);
+    assert_eq!(arrived(&setup, 3).await, ["before", "after", "last"]);
     all_acknowledged(&redis).await;
 }
 
 #[actix_web::test]
 async fn a_stream_that_is_deleted_or_flushed_is_read_on() {
     let redis = Redis::start().await;
-    let scene = reading(&redis).await;
+    let setup = reading(&redis).await;
     redis.publish(&key(), &about("before")).await;
-    arrived(&scene, 1).await;
+    arrived(&setup, 1).await;
 
     let _: usize = redis.run(&["DEL", &key()]).await;
     redis.publish(&key(), &about("deleted")).await;
-    assert_eq!(arrived(&scene, 2).await, ["before", "deleted"]);
+    assert_eq!(arrived(&setup, 2).await, ["before", "deleted"]);
 
     let _: () = redis.run(&["FLUSHALL"]).await;
     redis.publish(&key(), &about("flushed")).await;
-    assert_eq!(arrived(&scene, 3).await, ["before", "deleted", "flushed"]);
+    assert_eq!(arrived(&setup, 3).await, ["before", "deleted", "flushed"]);
     all_acknowledged(&redis).await;
 }
 
@@ -107,25 +107,25 @@ async fn a_stream_that_is_deleted_or_flushed_is_read_on() {
 #[actix_web::test]
 async fn a_stream_that_starts_over_with_lower_ids_is_read_from_its_start() {
     let redis = Redis::start().await;
-    let mut scene = reading(&redis).await;
+    let mut setup = reading(&redis).await;
     redis.publish(&key(), &about("before")).await;
-    arrived(&scene, 1).await;
+    arrived(&setup, 1).await;
 
-    scene.daemon.stop().await;
+    setup.daemon.stop().await;
     let _: () = redis.run(&["FLUSHALL"]).await;
     let add = async |id: &str| {
         let event = about(id).to_string();
         let _: String = redis.run(&["XADD", &key(), id, "event", &event]).await;
     };
     add("1-1").await;
-    scene.daemon.start_again().await;
-    assert_eq!(arrived(&scene, 2).await, ["before", "1-1"]);
+    setup.daemon.start_again().await;
+    assert_eq!(arrived(&setup, 2).await, ["before", "1-1"]);
 
     add("1-2").await;
-    assert_eq!(arrived(&scene, 3).await, ["before", "1-1", "1-2"]);
-    scene.daemon.restart().await;
+    assert_eq!(arrived(&setup, 3).await, ["before", "1-1", "1-2"]);
+    setup.daemon.restart().await;
     add("1-3").await;
-    assert_eq!(arrived(&scene, 4).await, ["before", "1-1", "1-2", "1-3"]);
+    assert_eq!(arrived(&setup, 4).await, ["before", "1-1", "1-2", "1-3"]);
     all_acknowledged(&redis).await;
 }
 
@@ -133,19 +133,19 @@ async fn a_stream_that_starts_over_with_lower_ids_is_read_from_its_start() {
 #[actix_web::test]
 async fn a_redis_that_has_lost_its_newest_entries_is_read_on() {
     let redis = Redis::start().await;
-    let mut scene = reading(&redis).await;
+    let mut setup = reading(&redis).await;
     for name in ["s-1", "s-2"] {
         redis.publish(&key(), &about(name)).await;
     }
-    arrived(&scene, 2).await;
+    arrived(&setup, 2).await;
     all_acknowledged(&redis).await;
-    scene.daemon.stop().await;
+    setup.daemon.stop().await;
     let entries: Vec<(String, Vec<String>)> = redis.run(&["XRANGE", &key(), "-", "+"]).await;
     let _: usize = redis.run(&["XDEL", &key(), &entries[1].0]).await;
     let _: () = redis.run(&["XSETID", &key(), &entries[0].0]).await;
 
-    scene.daemon.start_again().await;
+    setup.daemon.start_again().await;
     redis.publish(&key(), &about("s-3")).await;
 
-    assert_eq!(arrived(&scene, 3).await, ["s-1", "s-2", "s-3"]);
+    assert_eq!(arrived(&setup, 3).await, ["s-1", "s-2", "s-3"]);
 }

@@ -4,22 +4,22 @@ use super::{all_acknowledged, arrived, reading, reading_with};
 use crate::harness::{
     events::{about, key},
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
 };
 
 #[actix_web::test]
 async fn events_are_read_in_their_order_over_many_batches() {
     let redis = Redis::start().await;
-    let mut scene = reading_with(&redis, |config| config.ingest.redis.batch_max = 7).await;
-    scene.daemon.stop().await;
+    let mut setup = reading_with(&redis, |config| config.ingest.redis.batch_max = 7).await;
+    setup.daemon.stop().await;
     let names: Vec<String> = (0..100).map(|n| format!("s-{n}")).collect();
     for name in &names {
         redis.publish(&key(), &about(name)).await;
     }
 
-    scene.daemon.start_again().await;
+    setup.daemon.start_again().await;
 
-    assert_eq!(arrived(&scene, names.len()).await, names);
+    assert_eq!(arrived(&setup, names.len()).await, names);
     all_acknowledged(&redis).await;
 }
 
@@ -27,35 +27,35 @@ async fn events_are_read_in_their_order_over_many_batches() {
 async fn events_that_were_added_before_the_daemon_was_first_told_to_read_are_read() {
     let redis = Redis::start().await;
     redis.publish(&key(), &about("s-1")).await;
-    let mut scene = Scene::polling().await;
+    let mut setup = Setup::polling().await;
 
-    scene.daemon.config().ingest.redis.url = Some(redis.url());
-    scene.daemon.restart().await;
+    setup.daemon.config().ingest.redis.url = Some(redis.url());
+    setup.daemon.restart().await;
 
-    assert_eq!(arrived(&scene, 1).await, ["s-1"]);
+    assert_eq!(arrived(&setup, 1).await, ["s-1"]);
 }
 
 /// P1, P2 of the design.
 #[actix_web::test]
 async fn a_restart_goes_on_where_reading_ended() {
     let redis = Redis::start().await;
-    let mut scene = reading(&redis).await;
+    let mut setup = reading(&redis).await;
     redis.publish(&key(), &about("before")).await;
-    arrived(&scene, 1).await;
+    arrived(&setup, 1).await;
 
-    scene.daemon.stop().await;
+    setup.daemon.stop().await;
     redis.publish(&key(), &about("meanwhile")).await;
-    scene.daemon.start_again().await;
+    setup.daemon.start_again().await;
     redis.publish(&key(), &about("after")).await;
 
-    assert_eq!(arrived(&scene, 3).await, ["before", "meanwhile", "after"]);
+    assert_eq!(arrived(&setup, 3).await, ["before", "meanwhile", "after"]);
     all_acknowledged(&redis).await;
 }
 
 #[actix_web::test]
 async fn each_partition_is_read_in_its_own_order() {
     let redis = Redis::start().await;
-    let scene = reading_with(&redis, |config| config.ingest.redis.partitions = 2).await;
+    let setup = reading_with(&redis, |config| config.ingest.redis.partitions = 2).await;
     for n in 0..4 {
         for partition in 0..2 {
             let key = format!("{}:{partition}", key());
@@ -65,7 +65,7 @@ async fn each_partition_is_read_in_its_own_order() {
     // The stream without a number is not one of them.
     redis.publish(&key(), &about("elsewhere")).await;
 
-    let all = arrived(&scene, 8).await;
+    let all = arrived(&setup, 8).await;
     let of = |partition: &str| -> Vec<_> {
         all.iter().filter_map(|name| name.strip_prefix(partition)).collect()
     };
@@ -76,10 +76,10 @@ async fn each_partition_is_read_in_its_own_order() {
 #[actix_web::test]
 async fn other_fields_of_an_entry_are_left_alone() {
     let redis = Redis::start().await;
-    let scene = reading(&redis).await;
+    let setup = reading(&redis).await;
     let event = about("s-1").to_string();
     let _: String =
         redis.run(&["XADD", &key(), "*", "v", "1", "event", &event, "source", "idp-7"]).await;
 
-    assert_eq!(arrived(&scene, 1).await, ["s-1"]);
+    assert_eq!(arrived(&setup, 1).await, ["s-1"]);
 }

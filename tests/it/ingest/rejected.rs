@@ -8,7 +8,7 @@ use crate::harness::{
     events::{SESSION_REVOKED, about, about_with, key},
     eventually,
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
 };
 
 const CUSTOM: &str = "https://schemas.example.com/event-type/badge-lost";
@@ -47,7 +47,7 @@ async fn add(redis: &Redis, event: &str) -> String {
 #[actix_web::test]
 async fn an_entry_that_is_no_event_is_rejected_with_the_reason_and_holds_up_none() {
     let redis = Redis::start().await;
-    let scene = reading_with(&redis, |config| config.ingest.redis.event_bytes_max = 2000).await;
+    let setup = reading_with(&redis, |config| config.ingest.redis.event_bytes_max = 2000).await;
     let mut without_subject = about("s-1");
     without_subject.as_object_mut().expect("an object").remove("sub_id");
     let cases = [
@@ -75,7 +75,7 @@ async fn an_entry_that_is_no_event_is_rejected_with_the_reason_and_holds_up_none
         redis.publish(&key(), &about("behind")).await;
     }
 
-    assert_eq!(arrived(&scene, cases.len()).await, vec!["behind"; cases.len()]);
+    assert_eq!(arrived(&setup, cases.len()).await, vec!["behind"; cases.len()]);
     let rejected = rejected(&redis, cases.len()).await;
     assert_eq!(rejected.len(), cases.len());
     for ((found, entry), (event, reason, detail)) in rejected.iter().zip(&entries).zip(&cases) {
@@ -89,14 +89,14 @@ async fn an_entry_that_is_no_event_is_rejected_with_the_reason_and_holds_up_none
 #[actix_web::test]
 async fn an_entry_without_an_event_and_one_that_is_no_text_are_rejected() {
     let redis = Redis::start().await;
-    let scene = reading(&redis).await;
+    let setup = reading(&redis).await;
     let entry: String = redis.run(&["XADD", &key(), "*", "evnet", "{}"]).await;
     let mut connection = redis.connection().await;
     let add = redis::cmd("XADD").arg(key()).arg("*").arg("event").arg(b"{\"\xff\"}").to_owned();
     let _: String = add.query_async(&mut connection).await.expect("added");
     redis.publish(&key(), &about("behind")).await;
 
-    assert_eq!(arrived(&scene, 1).await, ["behind"]);
+    assert_eq!(arrived(&setup, 1).await, ["behind"]);
     let rejected = rejected(&redis, 2).await;
     assert_eq!(
         rejected[0],
@@ -122,8 +122,8 @@ async fn a_rejected_event_that_is_large_is_kept_by_its_head() {
 }
 
 /// An event of a custom type, to a stream that has asked for it.
-async fn publish_custom(redis: &Redis, scene: &Scene) {
-    scene.update(json!({"events_requested": [SESSION_REVOKED, CUSTOM]})).await;
+async fn publish_custom(redis: &Redis, setup: &Setup) {
+    setup.update(json!({"events_requested": [SESSION_REVOKED, CUSTOM]})).await;
     redis.publish(&key(), &about_with("custom", json!({"type": CUSTOM}))).await;
     redis.publish(&key(), &about("behind")).await;
 }
@@ -131,27 +131,27 @@ async fn publish_custom(redis: &Redis, scene: &Scene) {
 #[actix_web::test]
 async fn a_custom_type_that_the_provider_supports_is_carried() {
     let redis = Redis::start().await;
-    let scene = reading_with(&redis, |config| {
+    let setup = reading_with(&redis, |config| {
         for provider in config.providers.values_mut() {
             provider.events_supported = vec![SESSION_REVOKED.into(), CUSTOM.into()];
         }
     })
     .await;
-    publish_custom(&redis, &scene).await;
-    assert_eq!(arrived(&scene, 2).await, ["custom", "behind"]);
-    let claims: Value = serde_json::from_str(&scene.waiting().await[0].claims).expect("JSON");
+    publish_custom(&redis, &setup).await;
+    assert_eq!(arrived(&setup, 2).await, ["custom", "behind"]);
+    let claims: Value = serde_json::from_str(&setup.waiting().await[0].claims).expect("JSON");
     assert_eq!(claims["events"], json!({CUSTOM: {"event_timestamp": 1_775_000_099}}));
 }
 
 #[actix_web::test]
 async fn a_custom_type_is_carried_where_the_provider_allows_any() {
     let redis = Redis::start().await;
-    let scene = reading_with(&redis, |config| {
+    let setup = reading_with(&redis, |config| {
         config.providers.values_mut().for_each(|provider| provider.custom_event_types = true);
     })
     .await;
-    publish_custom(&redis, &scene).await;
-    assert_eq!(arrived(&scene, 2).await, ["custom", "behind"]);
+    publish_custom(&redis, &setup).await;
+    assert_eq!(arrived(&setup, 2).await, ["custom", "behind"]);
     let exists: usize = redis.run(&["EXISTS", &format!("{}:rejected", key())]).await;
     assert_eq!(exists, 0);
 }

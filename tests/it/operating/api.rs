@@ -12,7 +12,7 @@ use crate::harness::{
     events::{SESSION_REVOKED, VERIFICATION},
     http_client::{Answer, Call, post},
     receiver::Receiver,
-    scene::Scene,
+    setup::Setup,
     streams::{by_poll, push_to},
 };
 
@@ -40,19 +40,19 @@ fn operations(id: &str) -> Vec<(Method, String, Value)> {
 
 #[actix_web::test]
 async fn only_an_operator_may_use_it() {
-    let scene = Scene::polling().await;
-    let daemon = &scene.daemon;
-    for (method, path, body) in operations(&scene.stream) {
+    let setup = Setup::polling().await;
+    let daemon = &setup.daemon;
+    for (method, path, body) in operations(&setup.stream) {
         let url = daemon.internal_url(&format!("/admin/v1{path}"));
         let nobody = Call::new(method.clone(), &url).json(&body).send().await;
         assert_refused(&nobody, 401, "a bearer token is required");
         assert_eq!(nobody.header(WWW_AUTHENTICATE), r#"Bearer realm="ssf""#);
-        for token in [&scene.token, &scene.upstream, "ssfd_unknown"] {
+        for token in [&setup.token, &setup.publisher, "ssfd_unknown"] {
             let answer = daemon.admin(token, method.clone(), &path).json(&body).send().await;
             assert_refused(&answer, 401, "of another kind");
         }
     }
-    assert_eq!(scene.shown().await["status"], "enabled");
+    assert_eq!(setup.shown().await["status"], "enabled");
     // It stands above Receivers and upstream, and is none.
     let operator = daemon.operator_token().await;
     assert_refused(&daemon.publish(&operator, &json!([])).await, 401, "of another kind");
@@ -68,18 +68,18 @@ async fn a_stream_is_shown_whole_but_without_its_secret() {
     let receiver = Receiver::accepting().await;
     let mut delivery = push_to(&receiver.url("/in"));
     delivery["authorization_header"] = "Bearer s3cret".into();
-    let scene = Scene::new(delivery, |_| {}).await;
-    scene.update(json!({"description": "prod"})).await;
-    scene.change_status("paused").await;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::new(delivery, |_| {}).await;
+    setup.update(json!({"description": "prod"})).await;
+    setup.change_status("paused").await;
+    setup.publish(&["s-1"]).await;
 
-    let answer = scene.operate(Method::GET, "", &Value::Null).await.expect(200);
+    let answer = setup.operate(Method::GET, "", &Value::Null).await.expect(200);
     assert!(!answer.text().contains("s3cret"), "{}", answer.text());
     let mut stream = answer.json();
     assert!(stream["created_at"].take().as_i64().expect("a time") > 1_700_000_000);
     assert!(stream["waiting"]["oldest_at"].take().as_i64().expect("a time") > 1_700_000_000);
     let expected = json!({
-        "stream_id": scene.stream, "provider": PROVIDER, "receiver": "rx",
+        "stream_id": setup.stream, "provider": PROVIDER, "receiver": "rx",
         "aud": "https://rx.example", "status": "paused", "version": 3, "description": "prod",
         "delivery": {
             "method": "urn:ietf:rfc:8935", "endpoint_url": receiver.url("/in"),
@@ -149,8 +149,8 @@ async fn streams_are_listed_by_id_filtered_and_in_pages() {
 
 #[actix_web::test]
 async fn a_request_that_breaks_a_rule_names_it() {
-    let scene = Scene::polling().await;
-    let token = scene.daemon.operator_token().await;
+    let setup = Setup::polling().await;
+    let token = setup.daemon.operator_token().await;
     for (query, detail) in [
         ("limit=0", "`limit` must be a number from 1 to 1000"),
         ("limit=1001", "`limit` must be"),
@@ -161,7 +161,7 @@ async fn a_request_that_breaks_a_rule_names_it() {
         ("statu=paused", "`statu` is none of provider, receiver, status"),
     ] {
         let path = format!("/streams?{query}");
-        let answer = scene.daemon.admin(&token, Method::GET, &path).send().await;
+        let answer = setup.daemon.admin(&token, Method::GET, &path).send().await;
         assert_refused(&answer, 400, detail);
     }
     for (body, detail) in [
@@ -170,25 +170,25 @@ async fn a_request_that_breaks_a_rule_names_it() {
         (json!({"status": "paused", "reason": 7}), "`reason` must be a string"),
         (json!([]), "`body` must be a JSON object"),
     ] {
-        assert_refused(&scene.operate(Method::POST, "/status", &body).await, 400, detail);
+        assert_refused(&setup.operate(Method::POST, "/status", &body).await, 400, detail);
     }
     let long = json!({"status": "paused", "reason": "x".repeat(70_000)});
-    let answer = scene.operate(Method::POST, "/status", &long).await;
+    let answer = setup.operate(Method::POST, "/status", &long).await;
     assert_refused(&answer, 413, "65536 bytes");
-    assert_eq!(scene.shown().await["version"], 1);
+    assert_eq!(setup.shown().await["version"], 1);
 }
 
 #[actix_web::test]
 async fn what_is_not_there_is_not_found_and_what_cannot_be_done_is_named() {
-    let scene = Scene::polling().await;
-    let token = scene.daemon.operator_token().await;
+    let setup = Setup::polling().await;
+    let token = setup.daemon.operator_token().await;
     for id in ["st_unknown", "a%20b"] {
         for (method, path, body) in operations(id).into_iter().skip(1) {
-            let answer = scene.daemon.admin(&token, method, &path).json(&body).send().await;
+            let answer = setup.daemon.admin(&token, method, &path).json(&body).send().await;
             assert_refused(&answer, 404, "no such stream");
         }
     }
-    let call = async |method, path: &str| scene.daemon.admin(&token, method, path).send().await;
+    let call = async |method, path: &str| setup.daemon.admin(&token, method, path).send().await;
     assert_refused(&call(Method::GET, "").await, 404, "");
     assert_refused(&call(Method::GET, "/stream").await, 404, "");
     for (path, allowed) in [
@@ -205,8 +205,8 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_done_is_named() {
 
 #[actix_web::test]
 async fn the_form_of_a_stream_is_changed_and_nothing_else() {
-    let scene = Scene::polling().await;
-    let change = async |body: Value| scene.operate(Method::PATCH, "", &body).await;
+    let setup = Setup::polling().await;
+    let change = async |body: Value| setup.operate(Method::PATCH, "", &body).await;
     for (body, detail) in [
         (json!({}), "`subject_format` is required"),
         (json!({"subject_format": null}), "`subject_format` must be a string"),
@@ -215,7 +215,7 @@ async fn the_form_of_a_stream_is_changed_and_nothing_else() {
     ] {
         assert_refused(&change(body).await, 400, detail);
     }
-    assert_eq!(scene.shown().await["version"], 1);
+    assert_eq!(setup.shown().await["version"], 1);
     for version in [2, 2] {
         let stream = change(json!({"subject_format": "email"})).await.expect(200).json();
         assert_eq!(stream["subject_format"], "email");
@@ -225,14 +225,14 @@ async fn the_form_of_a_stream_is_changed_and_nothing_else() {
 
 #[actix_web::test]
 async fn a_stream_is_deleted_and_verified() {
-    let scene = Scene::polling().await;
-    scene.operate(Method::POST, "/verify", &Value::Null).await.expect(204);
-    let set = &scene.waiting().await[0];
+    let setup = Setup::polling().await;
+    setup.operate(Method::POST, "/verify", &Value::Null).await.expect(204);
+    let set = &setup.waiting().await[0];
     let claims: Value = serde_json::from_str(&set.claims).expect("claims");
     assert_eq!(claims["events"], json!({VERIFICATION: {}}));
 
-    scene.operate(Method::DELETE, "", &Value::Null).await.expect(204);
-    assert_refused(&scene.operate(Method::GET, "", &Value::Null).await, 404, "no such stream");
-    assert_refused(&scene.poll(json!({})).await, 404, "no such stream");
-    assert_eq!(scene.daemon.backlog().await, 0);
+    setup.operate(Method::DELETE, "", &Value::Null).await.expect(204);
+    assert_refused(&setup.operate(Method::GET, "", &Value::Null).await, 404, "no such stream");
+    assert_refused(&setup.poll(json!({})).await, 404, "no such stream");
+    assert_eq!(setup.daemon.backlog().await, 0);
 }

@@ -10,7 +10,7 @@ use crate::harness::{
     eventually,
     http_client::{Call, get},
     receiver::{Receiver, claims},
-    scene::Scene,
+    setup::Setup,
 };
 
 /// Pauses streams after this time, and looks often.
@@ -22,7 +22,7 @@ pub(crate) fn after(timeout: Duration) -> impl FnOnce(&mut Config) {
     }
 }
 
-impl Scene {
+impl Setup {
     pub(crate) async fn is_paused(&self) -> bool {
         let stream = self.shown().await;
         if stream["status"] == "enabled" {
@@ -54,51 +54,51 @@ impl Scene {
 
 #[actix_web::test]
 async fn a_poll_stream_that_is_not_polled_is_paused_and_says_so() {
-    let scene = Scene::polling_with(after(Duration::from_secs(1))).await;
-    scene.is_paused_eventually().await;
-    let answer = scene.poll(json!({})).await.expect(200).json();
+    let setup = Setup::polling_with(after(Duration::from_secs(1))).await;
+    setup.is_paused_eventually().await;
+    let answer = setup.poll(json!({})).await.expect(200).json();
     let sets = answer["sets"].as_object().expect("SETs");
     let said = claims(sets.values().next().expect("one").as_str().expect("a SET"));
-    let reason = scene.shown().await["reason"].clone();
-    scene.assert_announced(&said, "paused", reason.as_str().expect("a reason"));
+    let reason = setup.shown().await["reason"].clone();
+    setup.assert_announced(&said, "paused", reason.as_str().expect("a reason"));
     // Once somebody wants it again, its time begins anew, and ends anew.
-    scene.set_status("enabled", "asked for on the telephone").await;
-    scene.is_paused_eventually().await;
+    setup.set_status("enabled", "asked for on the telephone").await;
+    setup.is_paused_eventually().await;
 }
 
 /// What is pushed is no request of the Receiver.
 #[actix_web::test]
 async fn a_push_stream_that_nobody_manages_is_paused_and_says_so() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_with(&receiver, after(Duration::from_secs(1))).await;
+    let setup = Setup::pushing_with(&receiver, after(Duration::from_secs(1))).await;
     eventually("it is paused", async || {
-        scene.publish(&["s-1"]).await;
-        scene.is_paused().await
+        setup.publish(&["s-1"]).await;
+        setup.is_paused().await
     })
     .await;
     let said = loop {
         let claims = receiver.next().await.claims();
-        if claims["sub_id"]["id"] == scene.stream {
+        if claims["sub_id"]["id"] == setup.stream {
             break claims;
         }
     };
-    let reason = scene.shown().await["reason"].clone();
-    scene.assert_announced(&said, "paused", reason.as_str().expect("a reason"));
+    let reason = setup.shown().await["reason"].clone();
+    setup.assert_announced(&said, "paused", reason.as_str().expect("a reason"));
 }
 
 #[actix_web::test]
 async fn a_receiver_is_told_of_the_time_it_has() {
     for (timeout, shown) in [(Duration::ZERO, Value::Null), (Duration::from_mins(5), json!(300))] {
-        let scene = Scene::polling_with(after(timeout)).await;
-        let path = format!("/ssf/streams?stream_id={}", scene.stream);
-        let url = scene.daemon.provider_url(scene.daemon.provider(), &path);
-        let stream = get(&url).bearer(&scene.token).send().await.expect(200).json();
+        let setup = Setup::polling_with(after(timeout)).await;
+        let path = format!("/ssf/streams?stream_id={}", setup.stream);
+        let url = setup.daemon.provider_url(setup.daemon.provider(), &path);
+        let stream = get(&url).bearer(&setup.token).send().await.expect(200).json();
         assert_eq!(stream["inactivity_timeout"], shown);
         // It may send it back as it was read, and no other way.
         if let Some(members) = stream.get("inactivity_timeout") {
-            scene.update(json!({"inactivity_timeout": members})).await;
-            let other = json!({"stream_id": scene.stream, "inactivity_timeout": 1});
-            let call = Call::new(Method::PATCH, &url).bearer(&scene.token).json(&other);
+            setup.update(json!({"inactivity_timeout": members})).await;
+            let other = json!({"stream_id": setup.stream, "inactivity_timeout": 1});
+            let call = Call::new(Method::PATCH, &url).bearer(&setup.token).json(&other);
             call.send().await.expect(400);
         }
     }

@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     receiver::{claims, subject},
-    scene::Scene,
+    setup::Setup,
 };
 
 /// Longer than any test.
 const FOR_GOOD: Duration = Duration::from_hours(1);
 
 /// A stream whose SETs are handed out once.
-async fn polled() -> Scene {
-    Scene::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await
+async fn polled() -> Setup {
+    Setup::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await
 }
 
-impl Scene {
+impl Setup {
     /// The claims of what a poll brings at once, and whether there is more.
     async fn brings(&self, mut request: Value) -> (Vec<Value>, bool) {
         request["returnImmediately"] = true.into();
@@ -44,58 +44,58 @@ impl Scene {
 /// STAT-08: it stays to be polled until it is acknowledged.
 #[actix_web::test]
 async fn the_last_word_is_handed_out_until_it_is_acknowledged() {
-    let scene =
-        Scene::polling_with(|config| config.poll.redelivery_interval = Duration::ZERO).await;
-    scene.publish(&["s-1"]).await;
-    scene.set_status("paused", "moving").await;
+    let setup =
+        Setup::polling_with(|config| config.poll.redelivery_interval = Duration::ZERO).await;
+    setup.publish(&["s-1"]).await;
+    setup.set_status("paused", "moving").await;
     for _ in 0..3 {
-        let (said, _) = scene.brings(json!({})).await;
+        let (said, _) = setup.brings(json!({})).await;
         assert_eq!(said.len(), 1);
-        scene.assert_announced(&said[0], "paused", "moving");
+        setup.assert_announced(&said[0], "paused", "moving");
     }
-    let (_, more) = scene.brings(json!({"maxEvents": 0})).await;
+    let (_, more) = setup.brings(json!({"maxEvents": 0})).await;
     assert!(more);
 }
 
 /// A long poll is where most Receivers hear of it.
 #[actix_web::test]
 async fn a_poll_that_waits_is_answered_with_the_word() {
-    let scene = polled().await;
+    let setup = polled().await;
     let (answer, ()) =
-        tokio::join!(scene.poll(json!({})), scene.set_status("disabled", "contract ended"));
+        tokio::join!(setup.poll(json!({})), setup.set_status("disabled", "contract ended"));
     let answer = answer.expect(200).json();
     let sets = answer["sets"].as_object().expect("SETs");
     let set = sets.values().next().expect("one").as_str().expect("a SET");
-    scene.assert_announced(&claims(set), "disabled", "contract ended");
+    setup.assert_announced(&claims(set), "disabled", "contract ended");
 }
 
 /// STAT-07, STAT-08, POLL-14: the word is not among what is discarded.
 #[actix_web::test]
 async fn a_disabled_stream_says_so_and_discards_all_else() {
-    let scene = polled().await;
-    scene.publish(&["s-1", "s-2"]).await;
-    let (sets, _) = scene.brings(json!({"maxEvents": 1})).await;
-    scene.set_status("disabled", "contract ended").await;
-    scene.publish(&["s-3"]).await;
+    let setup = polled().await;
+    setup.publish(&["s-1", "s-2"]).await;
+    let (sets, _) = setup.brings(json!({"maxEvents": 1})).await;
+    setup.set_status("disabled", "contract ended").await;
+    setup.publish(&["s-3"]).await;
     // It is too late for that, and no harm.
-    scene.acknowledges(&sets[0]).await;
-    scene.assert_announced(&scene.takes().await, "disabled", "contract ended");
-    assert_eq!(scene.brings(json!({})).await, (vec![], false));
+    setup.acknowledges(&sets[0]).await;
+    setup.assert_announced(&setup.takes().await, "disabled", "contract ended");
+    assert_eq!(setup.brings(json!({})).await, (vec![], false));
 
-    scene.set_status("enabled", "a new one").await;
-    scene.publish(&["s-4"]).await;
-    scene.assert_announced(&scene.takes().await, "enabled", "a new one");
-    assert_eq!(subject(&scene.takes().await), "s-4");
-    assert_eq!(scene.brings(json!({})).await, (vec![], false));
+    setup.set_status("enabled", "a new one").await;
+    setup.publish(&["s-4"]).await;
+    setup.assert_announced(&setup.takes().await, "enabled", "a new one");
+    assert_eq!(subject(&setup.takes().await), "s-4");
+    assert_eq!(setup.brings(json!({})).await, (vec![], false));
 }
 
 /// STAT-11: a word that was not polled yet is taken back once the Receiver decides for itself.
 #[actix_web::test]
 async fn what_the_receiver_asks_for_is_not_announced() {
-    let scene = polled().await;
-    scene.set_status("paused", "moving").await;
+    let setup = polled().await;
+    setup.set_status("paused", "moving").await;
     for status in ["paused", "enabled", "disabled", "enabled"] {
-        scene.change_status(status).await;
-        assert_eq!(scene.brings(json!({})).await, (vec![], false));
+        setup.change_status(status).await;
+        assert_eq!(setup.brings(json!({})).await, (vec![], false));
     }
 }

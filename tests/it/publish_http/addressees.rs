@@ -4,23 +4,23 @@ use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
 use super::waiting_subjects;
-use crate::harness::{events::about_with, receiver::claims, scene::Scene, streams::by_poll};
+use crate::harness::{events::about_with, receiver::claims, setup::Setup, streams::by_poll};
 
-/// A scene with a second stream, of another Receiver; returns the two streams' ids and tokens.
-async fn two_streams() -> (Scene, [(String, String); 2]) {
-    let scene = Scene::polling().await;
-    let token = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
-    let stream = scene.daemon.create_stream(&token, by_poll()).await;
-    let streams = [(scene.stream.clone(), scene.token.clone()), (stream, token)];
-    (scene, streams)
+/// A setup with a second stream, of another Receiver; returns the two streams' ids and tokens.
+async fn two_streams() -> (Setup, [(String, String); 2]) {
+    let setup = Setup::polling().await;
+    let token = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
+    let stream = setup.daemon.create_stream(&token, by_poll()).await;
+    let streams = [(setup.stream.clone(), setup.token.clone()), (stream, token)];
+    (setup, streams)
 }
 
 /// The claims of the SETs that each of the streams hands out.
-async fn handed_out(scene: &Scene, streams: &[(String, String)]) -> Vec<Vec<Value>> {
+async fn handed_out(setup: &Setup, streams: &[(String, String)]) -> Vec<Vec<Value>> {
     let mut all = Vec::new();
     for (stream, token) in streams {
         let body = json!({"returnImmediately": true});
-        let answer = scene.daemon.poll(token, stream, &body).await.expect(200).json();
+        let answer = setup.daemon.poll(token, stream, &body).await.expect(200).json();
         let sets = answer["sets"].as_object().expect("an object of SETs").values();
         all.push(sets.map(|set| claims(set.as_str().expect("a compact JWS"))).collect());
     }
@@ -29,7 +29,7 @@ async fn handed_out(scene: &Scene, streams: &[(String, String)]) -> Vec<Vec<Valu
 
 #[actix_web::test]
 async fn stream_ids_narrow_an_event_and_never_widen_it() {
-    let (scene, streams) = two_streams().await;
+    let (setup, streams) = two_streams().await;
     let [(one, _), (two, _)] = &streams;
     let named = |subject: &str, ids: Value| about_with(subject, json!({"stream_ids": ids}));
     let mut unwanted = named("unwanted", json!([one]));
@@ -42,13 +42,13 @@ async fn stream_ids_narrow_an_event_and_never_widen_it() {
         named("not a stream", json!(["no such stream"])),
     ]);
 
-    let answer = scene.daemon.publish(&scene.upstream, &events).await.expect(202).json();
+    let answer = setup.daemon.publish(&setup.publisher, &events).await.expect(202).json();
 
     let streams_of = |n: usize| answer["events"][n]["streams"].as_u64();
     assert_eq!([0, 1, 2, 3].map(streams_of), [1, 2, 0, 0].map(Some));
     assert_eq!(answer["events"][4]["status"], "rejected", "it must not pass unseen");
-    assert_eq!(waiting_subjects(&scene).await, ["one", "both"]);
-    let other = handed_out(&scene, &streams[1..]).await.concat();
+    assert_eq!(waiting_subjects(&setup).await, ["one", "both"]);
+    let other = handed_out(&setup, &streams[1..]).await.concat();
     assert_eq!(other.len(), 1);
     assert_eq!(other[0]["sub_id"]["id"], "both");
 }

@@ -8,36 +8,36 @@ use super::waiting_subjects;
 use crate::harness::{
     events::{about, about_with},
     http_client::{Answer, Call, post},
-    scene::Scene,
+    setup::Setup,
 };
 
-fn call(scene: &Scene) -> Call {
-    post(&scene.daemon.internal_url("/events")).bearer(&scene.upstream)
+fn call(setup: &Setup) -> Call {
+    post(&setup.daemon.internal_url("/events")).bearer(&setup.publisher)
 }
 
-async fn send(scene: &Scene, body: impl Into<Bytes>) -> Answer {
-    call(scene).body(body).send().await
+async fn send(setup: &Setup, body: impl Into<Bytes>) -> Answer {
+    call(setup).body(body).send().await
 }
 
 /// P1 of the design: durable before it is accepted, so nothing is waited for here.
 #[actix_web::test]
 async fn an_accepted_event_is_kept() {
-    let mut scene = Scene::polling().await;
+    let mut setup = Setup::polling().await;
 
-    let answer = scene.daemon.publish(&scene.upstream, &about("s-1")).await.expect(202);
+    let answer = setup.daemon.publish(&setup.publisher, &about("s-1")).await.expect(202);
 
     let expected = json!({"accepted": 1, "duplicate": 0, "rejected": 0,
         "events": [{"status": "accepted", "streams": 1}]});
     assert_eq!(answer.json(), expected);
     assert_eq!(answer.header(CACHE_CONTROL), "no-store");
-    assert_eq!(waiting_subjects(&scene).await, ["s-1"]);
-    scene.daemon.restart().await;
-    assert_eq!(waiting_subjects(&scene).await, ["s-1"]);
+    assert_eq!(waiting_subjects(&setup).await, ["s-1"]);
+    setup.daemon.restart().await;
+    assert_eq!(waiting_subjects(&setup).await, ["s-1"]);
 }
 
 #[actix_web::test]
 async fn an_array_is_answered_event_by_event() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let twice = about_with("s-1", json!({"id": "evt-8841"}));
     let events = json!([
         twice,
@@ -48,7 +48,7 @@ async fn an_array_is_answered_event_by_event() {
         about("s-2"),
     ]);
 
-    let answer = scene.daemon.publish(&scene.upstream, &events).await.expect(202).json();
+    let answer = setup.daemon.publish(&setup.publisher, &events).await.expect(202).json();
 
     assert_eq!(
         (&answer["accepted"], &answer["duplicate"], &answer["rejected"]),
@@ -61,37 +61,37 @@ async fn an_array_is_answered_event_by_event() {
     assert_eq!(events[1]["reason"], "invalid_field");
     assert_eq!(events[1]["detail"], "`sub_id` is required: the subject of the event");
     assert_eq!(events[2], json!({"status": "accepted", "streams": 0}), "no stream wants it");
-    assert_eq!(waiting_subjects(&scene).await, ["s-1", "s-2"]);
+    assert_eq!(waiting_subjects(&setup).await, ["s-1", "s-2"]);
 }
 
 #[actix_web::test]
 async fn lines_are_answered_one_by_one_whether_they_are_announced_or_not() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let lines = format!("{}\r\n\n{{broken\n{}\n", about("s-1"), about("s-2"));
 
     for content_type in ["application/x-ndjson", "application/jsonl", "application/json"] {
-        let call = call(&scene).header("content-type", content_type);
+        let call = call(&setup).header("content-type", content_type);
         let answer = call.body(lines.clone()).send().await.expect(202).json();
         let statuses: Vec<_> =
             answer["events"].as_array().into_iter().flatten().map(|e| &e["status"]).collect();
         assert_eq!(statuses, ["accepted", "rejected", "accepted"], "{content_type}");
         assert_eq!(answer["events"][1]["reason"], "malformed");
     }
-    assert_eq!(waiting_subjects(&scene).await, ["s-1", "s-2"].repeat(3));
+    assert_eq!(waiting_subjects(&setup).await, ["s-1", "s-2"].repeat(3));
 }
 
 #[actix_web::test]
 async fn a_request_without_a_valid_event_is_answered_400_event_by_event() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let events = json!([about_with("s-1", json!({"type": "caep:nope"})), "no event"]);
-    let answer = scene.daemon.publish(&scene.upstream, &events).await.expect(400).json();
+    let answer = setup.daemon.publish(&setup.publisher, &events).await.expect(400).json();
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(0), &json!(2)));
     assert!(answer["events"][0]["detail"].as_str().unwrap_or_default().contains("caep:nope"));
 }
 
 #[actix_web::test]
 async fn a_body_that_holds_no_events_is_refused_with_the_reason() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let truncated_array = format!("[\n{},\n{}\n", about("s-1"), about("s-2"));
     for (body, rule) in [
         ("", "must be JSON"),
@@ -100,57 +100,57 @@ async fn a_body_that_holds_no_events_is_refused_with_the_reason() {
         ("[]", "must hold at least one event"),
         (truncated_array.as_str(), "must be JSON"),
     ] {
-        let answer = send(&scene, body.to_owned()).await.expect(400);
+        let answer = send(&setup, body.to_owned()).await.expect(400);
         assert_eq!(answer.header(CONTENT_TYPE), "application/problem+json");
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
         assert!(detail.starts_with(&format!("`body` {rule}")), "{body}: {detail}");
     }
-    let call = call(&scene).header("content-type", "application/x-ndjson");
+    let call = call(&setup).header("content-type", "application/x-ndjson");
     call.body("\n\n").send().await.expect(400);
-    assert_eq!(scene.daemon.backlog().await, 0);
+    assert_eq!(setup.daemon.backlog().await, 0);
 }
 
 #[actix_web::test]
 async fn a_request_within_its_bounds_is_taken_and_one_beyond_is_refused_as_a_whole() {
     let event = about("s-1").to_string();
     let bytes_max = event.len() * 3 + 4;
-    let scene = Scene::polling_with(|config| {
+    let setup = Setup::polling_with(|config| {
         config.internal.events_max = 3;
         config.internal.events_bytes_max = bytes_max;
     })
     .await;
     let array = |count: usize| format!("[{}]", vec![event.as_str(); count].join(","));
 
-    send(&scene, array(4)).await.expect(413);
-    let many = send(&scene, ["{}"; 4].join("\n")).await.expect(400);
+    send(&setup, array(4)).await.expect(413);
+    let many = send(&setup, ["{}"; 4].join("\n")).await.expect(400);
     assert!(many.text().contains("at most 3 events"), "{}", many.text());
-    assert_eq!(scene.daemon.backlog().await, 0);
+    assert_eq!(setup.daemon.backlog().await, 0);
 
     let most = array(3);
     assert_eq!(most.len(), bytes_max);
-    assert_eq!(send(&scene, most.clone()).await.expect(202).json()["accepted"], 3);
-    send(&scene, most + " ").await.expect(413);
-    assert_eq!(scene.daemon.backlog().await, 3);
+    assert_eq!(send(&setup, most.clone()).await.expect(202).json()["accepted"], 3);
+    send(&setup, most + " ").await.expect(413);
+    assert_eq!(setup.daemon.backlog().await, 3);
 }
 
 /// Only a publisher publishes, and only for its provider.
 #[actix_web::test]
 async fn publishing_needs_a_publishers_token() {
-    let mut scene = Scene::polling().await;
-    let url = scene.daemon.internal_url("/events");
+    let mut setup = Setup::polling().await;
+    let url = setup.daemon.internal_url("/events");
     let answer = post(&url).json(&about("s-1")).send().await.expect(401);
     assert_eq!(answer.header(WWW_AUTHENTICATE), r#"Bearer realm="ssf""#);
-    for token in ["made-up", scene.token.as_str()] {
-        let answer = scene.daemon.publish(token, &about("s-1")).await.expect(401);
+    for token in ["made-up", setup.token.as_str()] {
+        let answer = setup.daemon.publish(token, &about("s-1")).await.expect(401);
         let challenge = answer.header(WWW_AUTHENTICATE);
         assert!(challenge.contains(r#"error="invalid_token""#), "{challenge}");
     }
-    assert_eq!(scene.daemon.backlog().await, 0);
+    assert_eq!(setup.daemon.backlog().await, 0);
 
-    let gone = scene.daemon.config().providers.pop_first().expect("there is one").1;
-    scene.daemon.config().providers.insert("other".parse().expect("a name"), gone);
-    scene.daemon.restart().await;
-    let answer = scene.daemon.publish(&scene.upstream, &about("s-1")).await.expect(400).json();
+    let gone = setup.daemon.config().providers.pop_first().expect("there is one").1;
+    setup.daemon.config().providers.insert("other".parse().expect("a name"), gone);
+    setup.daemon.restart().await;
+    let answer = setup.daemon.publish(&setup.publisher, &about("s-1")).await.expect(400).json();
     let detail = answer["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("provider") && detail.contains("not configured"), "{detail}");
 }
@@ -158,14 +158,14 @@ async fn publishing_needs_a_publishers_token() {
 /// The same id is the same event: over requests, and over a restart.
 #[actix_web::test]
 async fn a_publisher_may_repeat_a_request_that_it_saw_no_answer_to() {
-    let mut scene = Scene::polling().await;
+    let mut setup = Setup::polling().await;
     let events: Value =
         (1..=3).map(|n| about_with(&format!("s-{n}"), json!({"id": format!("evt-{n}")}))).collect();
-    scene.daemon.publish(&scene.upstream, &events).await.expect(202);
+    setup.daemon.publish(&setup.publisher, &events).await.expect(202);
 
-    scene.daemon.restart().await;
-    let answer = scene.daemon.publish(&scene.upstream, &events).await.expect(202).json();
+    setup.daemon.restart().await;
+    let answer = setup.daemon.publish(&setup.publisher, &events).await.expect(202).json();
 
     assert_eq!((&answer["accepted"], &answer["duplicate"]), (&json!(0), &json!(3)));
-    assert_eq!(waiting_subjects(&scene).await, ["s-1", "s-2", "s-3"]);
+    assert_eq!(waiting_subjects(&setup).await, ["s-1", "s-2", "s-3"]);
 }

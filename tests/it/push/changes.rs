@@ -9,7 +9,7 @@ use crate::{
     harness::{
         eventually,
         receiver::{Receiver, claims, subject},
-        scene::Scene,
+        setup::Setup,
         streams::{by_poll, push_to},
     },
     scripted_server::{Gate, Reply, Seen},
@@ -26,22 +26,22 @@ async fn receiver() -> Receiver {
 
 /// Returns a stream whose Receiver is down, with one SET about `s-1` that waits for its retry until
 /// the end of the test.
-async fn blocked(receiver: &mut Receiver) -> Scene {
-    let scene = Scene::new(push_to(&receiver.url("/down")), |config| {
+async fn blocked(receiver: &mut Receiver) -> Setup {
+    let setup = Setup::new(push_to(&receiver.url("/down")), |config| {
         config.delivery.retry.schedule = vec![FOR_GOOD];
     })
     .await;
-    scene.publish(&["s-1"]).await;
-    eventually("the failure is recorded", async || scene.waiting().await[0].attempts == 1).await;
+    setup.publish(&["s-1"]).await;
+    eventually("the failure is recorded", async || setup.waiting().await[0].attempts == 1).await;
     assert_eq!(receiver.next().await.target, "/down");
-    scene
+    setup
 }
 
 /// Adds a second stream to the path `/other`. Once a SET has arrived there, a SET of the first
 /// stream would have arrived too.
-async fn add_other(scene: &Scene, receiver: &Receiver) {
-    let token = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
-    scene.daemon.create_stream(&token, push_to(&receiver.url("/other"))).await;
+async fn add_other(setup: &Setup, receiver: &Receiver) {
+    let token = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
+    setup.daemon.create_stream(&token, push_to(&receiver.url("/other"))).await;
 }
 
 fn arrivals(requests: &[Seen]) -> Vec<(&str, String)> {
@@ -52,17 +52,17 @@ fn arrivals(requests: &[Seen]) -> Vec<(&str, String)> {
 #[actix_web::test]
 async fn a_disabled_stream_discards_its_sets() {
     let mut receiver = receiver().await;
-    let scene = blocked(&mut receiver).await;
+    let setup = blocked(&mut receiver).await;
 
-    scene.change_status("disabled").await;
-    scene.publish(&["s-2"]).await;
-    assert_eq!(scene.daemon.backlog().await, 0);
+    setup.change_status("disabled").await;
+    setup.publish(&["s-2"]).await;
+    assert_eq!(setup.daemon.backlog().await, 0);
 
-    scene.change_status("enabled").await;
-    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
-    scene.publish(&["s-3"]).await;
+    setup.change_status("enabled").await;
+    setup.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    setup.publish(&["s-3"]).await;
     assert_eq!(arrivals(&[receiver.next().await]), [("/in", "s-3".to_owned())]);
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -78,20 +78,20 @@ async fn an_attempt_in_flight_at_a_pause_ends_and_no_other_begins() {
             _ => Reply::status(202),
         })
         .await;
-        let scene = Scene::pushing_to(&receiver).await;
-        scene.publish(&["s-1", "s-1"]).await;
+        let setup = Setup::pushing_to(&receiver).await;
+        setup.publish(&["s-1", "s-1"]).await;
         let under_way = receiver.next().await;
-        scene.change_status("paused").await;
+        setup.change_status("paused").await;
         gate.open();
-        let ended = async || scene.in_outbox().await == again.len() as u64;
+        let ended = async || setup.in_outbox().await == again.len() as u64;
         eventually("the result is recorded", ended).await;
         assert!(receiver.rest().is_empty());
 
-        scene.change_status("enabled").await;
+        setup.change_status("enabled").await;
         let sent = receiver.next_few(again.len()).await;
         assert_eq!(sent.iter().map(Seen::subject).collect::<Vec<_>>(), again);
         assert_eq!(sent[0].jti() == under_way.jti(), status == 503);
-        scene.settled().await;
+        setup.settled().await;
         assert!(receiver.rest().is_empty());
     }
 }
@@ -100,18 +100,18 @@ async fn an_attempt_in_flight_at_a_pause_ends_and_no_other_begins() {
 #[actix_web::test]
 async fn a_deleted_stream_sends_no_more() {
     let mut receiver = receiver().await;
-    let scene = Scene::new(push_to(&receiver.url("/down")), |_| {}).await;
-    add_other(&scene, &receiver).await;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::new(push_to(&receiver.url("/down")), |_| {}).await;
+    add_other(&setup, &receiver).await;
+    setup.publish(&["s-1"]).await;
     eventually("the failure is recorded", async || {
-        scene.waiting().await.first().is_some_and(|set| 0 < set.attempts)
+        setup.waiting().await.first().is_some_and(|set| 0 < set.attempts)
     })
     .await;
 
-    scene.daemon.delete_stream(&scene.token, &scene.stream).await.expect(204);
+    setup.daemon.delete_stream(&setup.token, &setup.stream).await.expect(204);
 
-    assert!(scene.waiting().await.is_empty());
-    scene.publish(&["s-2"]).await;
+    assert!(setup.waiting().await.is_empty());
+    setup.publish(&["s-2"]).await;
     while receiver.next().await.subject() != "s-2" {}
     assert!(receiver.rest().is_empty());
 }
@@ -121,15 +121,15 @@ async fn a_deleted_stream_sends_no_more() {
 #[actix_web::test]
 async fn unsettled_sets_go_to_the_new_endpoint_and_none_to_the_old_one() {
     let mut receiver = receiver().await;
-    let scene = blocked(&mut receiver).await;
+    let setup = blocked(&mut receiver).await;
 
-    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    setup.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
 
     assert_eq!(arrivals(&[receiver.next().await]), [("/in", "s-1".to_owned())]);
-    scene.publish(&["s-1", "s-2"]).await;
+    setup.publish(&["s-1", "s-2"]).await;
     let then = receiver.next_few(2).await;
     assert!(then.iter().all(|set| set.target == "/in"), "{:?}", arrivals(&then));
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -143,31 +143,31 @@ async fn a_failed_attempt_at_the_old_endpoint_is_retried_at_the_new_one() {
         _ => Reply::status(202),
     })
     .await;
-    let scene = Scene::new(push_to(&receiver.url("/down")), |config| {
+    let setup = Setup::new(push_to(&receiver.url("/down")), |config| {
         config.delivery.retry.schedule = vec![FOR_GOOD];
     })
     .await;
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
     let failed = receiver.next().await;
 
-    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    setup.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
     gate.open();
 
     let then = receiver.next().await;
     assert_eq!((then.target.as_str(), then.jti()), ("/in", failed.jti()));
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// SSF §8.1.1.3.
 #[actix_web::test]
 async fn unsettled_sets_can_be_polled_once_a_push_stream_becomes_a_poll_stream() {
     let mut receiver = receiver().await;
-    let scene = blocked(&mut receiver).await;
-    let jti = scene.waiting().await[0].jti.to_string();
+    let setup = blocked(&mut receiver).await;
+    let jti = setup.waiting().await[0].jti.to_string();
 
-    scene.update(json!({"delivery": by_poll()})).await;
+    setup.update(json!({"delivery": by_poll()})).await;
 
-    let answer = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+    let answer = setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
     let set = answer["sets"][&jti].as_str().expect("the SET that waits");
     assert_eq!(subject(&claims(set)), "s-1");
     assert!(receiver.rest().is_empty());
@@ -177,14 +177,14 @@ async fn unsettled_sets_can_be_polled_once_a_push_stream_becomes_a_poll_stream()
 #[actix_web::test]
 async fn unsettled_sets_are_pushed_once_a_poll_stream_becomes_a_push_stream() {
     let mut receiver = receiver().await;
-    let scene = Scene::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await;
-    scene.publish(&["s-1"]).await;
-    let answer = scene.poll(json!({})).await.expect(200).json();
+    let setup = Setup::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await;
+    setup.publish(&["s-1"]).await;
+    let answer = setup.poll(json!({})).await.expect(200).json();
     assert_eq!(answer["sets"].as_object().map(Map::len), Some(1), "{answer}");
 
-    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    setup.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
 
     let set = receiver.next().await;
     assert_eq!(answer["sets"][set.jti()].as_str().map(claims), Some(set.claims()));
-    scene.settled().await;
+    setup.settled().await;
 }

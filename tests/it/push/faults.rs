@@ -12,7 +12,7 @@ use ssfd::config::Config;
 
 use crate::{
     harness::{
-        daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
+        daemon::rename_provider, eventually, receiver::Receiver, setup::Setup, streams::push_to,
     },
     scripted_server::{Gate, Reply},
 };
@@ -35,10 +35,10 @@ pub(crate) async fn changeable(status: &Arc<AtomicUsize>) -> Receiver {
     .await
 }
 
-pub(crate) async fn paused(scene: &Scene) -> String {
+pub(crate) async fn paused(setup: &Setup) -> String {
     let mut reason = String::new();
     eventually("the stream is paused", async || {
-        let (status, why) = scene.status().await;
+        let (status, why) = setup.status().await;
         reason = why;
         status == "paused"
     })
@@ -51,17 +51,17 @@ pub(crate) async fn paused(scene: &Scene) -> String {
 async fn a_stream_whose_endpoint_is_not_trusted_or_not_allowed_is_paused() {
     let receiver = Receiver::accepting_over_tls().await;
     for (label, allowed) in [("tls_untrusted", true), ("address_refused", false)] {
-        let scene = Scene::new(push_to(&receiver.url("/in")), |config| {
+        let setup = Setup::new(push_to(&receiver.url("/in")), |config| {
             impatient(config);
             if !allowed {
                 config.push.allow_networks.clear();
             }
         })
         .await;
-        scene.publish(&["s-1"]).await;
-        let reason = paused(&scene).await;
+        setup.publish(&["s-1"]).await;
+        let reason = paused(&setup).await;
         assert!(reason.contains(label), "{reason}");
-        assert!(1 <= scene.daemon.backlog().await, "the SET is held");
+        assert!(1 <= setup.daemon.backlog().await, "the SET is held");
     }
 }
 
@@ -72,16 +72,16 @@ async fn a_set_that_is_given_up_leaves_the_stream_enabled() {
         Reply::status(if request.subject() == "poison" { 500 } else { 202 })
     })
     .await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         impatient(config);
         config.delivery.retry.give_up_after = Duration::from_millis(200);
     })
     .await;
-    scene.publish(&["poison", "well"]).await;
-    scene.settled().await;
-    scene.publish(&["poison", "well"]).await;
-    scene.settled().await;
-    assert_eq!(scene.status().await.0, "enabled");
+    setup.publish(&["poison", "well"]).await;
+    setup.settled().await;
+    setup.publish(&["poison", "well"]).await;
+    setup.settled().await;
+    assert_eq!(setup.status().await.0, "enabled");
     let arrived = receiver.rest().iter().filter(|set| set.subject() == "well").count();
     assert_eq!(arrived, 2);
 }
@@ -90,11 +90,11 @@ async fn a_set_that_is_given_up_leaves_the_stream_enabled() {
 #[actix_web::test]
 async fn a_busy_endpoint_leaves_its_stream_enabled() {
     let mut receiver = Receiver::answering([503, 429, 500, 503, 408, 425, 500, 503]).await;
-    let scene = Scene::pushing_with(&receiver, impatient).await;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::pushing_with(&receiver, impatient).await;
+    setup.publish(&["s-1"]).await;
     receiver.next_few(9).await;
-    scene.settled().await;
-    assert_eq!(scene.status().await.0, "enabled");
+    setup.settled().await;
+    assert_eq!(setup.status().await.0, "enabled");
 }
 
 /// P4 of the design: an unreachable endpoint gets one attempt at a time, after a delay.
@@ -109,7 +109,7 @@ async fn an_unreachable_endpoint_is_only_probed() {
             },
         )
         .await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "out-of-reach");
         config.delivery.in_flight_max = 1;
         config.delivery.breaker.open_for = Duration::from_millis(100);
@@ -117,12 +117,12 @@ async fn an_unreachable_endpoint_is_only_probed() {
     })
     .await;
     let about: Vec<_> = (0..40).map(|n| format!("s-{n}")).collect();
-    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
     // The breaker opens after five failures in a row. The further attempts are probes.
     receiver.next_few(7).await;
-    assert!(1.0 <= scene.daemon.metric("ssfd_endpoints_cut_off").await);
-    let waiting = scene.waiting().await;
+    assert!(1.0 <= setup.daemon.metric("ssfd_endpoints_cut_off").await);
+    let waiting = setup.waiting().await;
     assert_eq!(waiting.len(), about.len());
     assert!(
         waiting.iter().filter(|set| set.attempts == 0).count() >= 30,
@@ -130,5 +130,5 @@ async fn an_unreachable_endpoint_is_only_probed() {
     );
 
     broken.open();
-    scene.settled().await;
+    setup.settled().await;
 }

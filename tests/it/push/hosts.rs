@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    harness::{receiver::Receiver, scene::Scene, streams::push_to},
+    harness::{receiver::Receiver, setup::Setup, streams::push_to},
     scripted_server::{Gate, Reply},
 };
 
@@ -17,9 +17,9 @@ async fn receiver(gate: &Gate) -> Receiver {
     .await
 }
 
-async fn publish_many(scene: &Scene, count: usize) {
+async fn publish_many(setup: &Setup, count: usize) {
     let about: Vec<String> = (0..count).map(|n| format!("s-{n}")).collect();
-    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 #[actix_web::test]
@@ -27,26 +27,26 @@ async fn streams_of_one_host_share_its_limit_of_attempts() {
     const CAP: usize = 6;
     let gate = Gate::default();
     let mut receiver = receiver(&gate).await;
-    let scene = Scene::new(push_to(&receiver.url("/slow")), |config| {
+    let setup = Setup::new(push_to(&receiver.url("/slow")), |config| {
         config.delivery.host_in_flight_max = CAP;
     })
     .await;
     for _ in 0..3 {
-        scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/slow"))).await;
+        setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/slow"))).await;
     }
-    publish_many(&scene, 20).await;
+    publish_many(&setup, 20).await;
 
     receiver.next_few(CAP).await;
     // The second Receiver is another host on the same machine. By the time its SETs have arrived,
     // any further SETs for the first host would have arrived too.
     let mut other = Receiver::accepting().await;
-    scene.daemon.create_stream(&scene.token, push_to(&other.url("/in"))).await;
-    publish_many(&scene, 20).await;
+    setup.daemon.create_stream(&setup.token, push_to(&other.url("/in"))).await;
+    publish_many(&setup, 20).await;
     other.next_few(20).await;
     assert!(receiver.rest().is_empty(), "no more attempts than allowed are in flight");
 
     gate.open();
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// A stream whose endpoint hangs uses its own limit of the host's attempts, and no more.
@@ -54,19 +54,19 @@ async fn streams_of_one_host_share_its_limit_of_attempts() {
 async fn a_slow_stream_leaves_room_for_another_of_its_host() {
     let gate = Gate::default();
     let mut receiver = receiver(&gate).await;
-    let scene = Scene::new(push_to(&receiver.url("/slow")), |config| {
+    let setup = Setup::new(push_to(&receiver.url("/slow")), |config| {
         config.delivery.in_flight_max = 3;
         config.delivery.host_in_flight_max = 4;
     })
     .await;
-    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
-    publish_many(&scene, 50).await;
+    setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/in"))).await;
+    publish_many(&setup, 50).await;
     let mut through = 0;
     while through < 50 {
         through += usize::from(receiver.next().await.target == "/in");
     }
     gate.open();
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// The host allows one attempt, so many streams must share it fairly.
@@ -74,15 +74,15 @@ async fn a_slow_stream_leaves_room_for_another_of_its_host() {
 async fn each_stream_of_one_host_makes_progress() {
     const STREAMS: usize = 8;
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::new(push_to(&receiver.url("/0")), |config| {
+    let setup = Setup::new(push_to(&receiver.url("/0")), |config| {
         config.delivery.host_in_flight_max = 1;
     })
     .await;
     for n in 1..STREAMS {
-        scene.daemon.create_stream(&scene.token, push_to(&receiver.url(&format!("/{n}")))).await;
+        setup.daemon.create_stream(&setup.token, push_to(&receiver.url(&format!("/{n}")))).await;
     }
-    publish_many(&scene, 10).await;
-    scene.settled().await;
+    publish_many(&setup, 10).await;
+    setup.settled().await;
     let arrived = receiver.rest();
     assert_eq!(arrived.len(), 10 * STREAMS);
     for n in 0..STREAMS {
@@ -97,21 +97,21 @@ async fn each_stream_of_one_host_makes_progress() {
 async fn a_stream_that_moves_away_from_a_full_host_is_delivered_at_once() {
     let gate = Gate::default();
     let mut full = receiver(&gate).await;
-    let scene = Scene::new(push_to(&full.url("/slow")), |config| {
+    let setup = Setup::new(push_to(&full.url("/slow")), |config| {
         config.delivery.host_in_flight_max = 1;
     })
     .await;
-    publish_many(&scene, 1).await;
+    publish_many(&setup, 1).await;
     full.next().await;
-    let waits = scene.daemon.create_stream(&scene.token, push_to(&full.url("/in"))).await;
-    publish_many(&scene, 3).await;
+    let waits = setup.daemon.create_stream(&setup.token, push_to(&full.url("/in"))).await;
+    publish_many(&setup, 3).await;
 
     let mut free = Receiver::accepting().await;
     let moved = json!({"delivery": push_to(&free.url("/in"))});
-    let answer = scene.daemon.update_stream(&scene.token, &waits, moved).await;
+    let answer = setup.daemon.update_stream(&setup.token, &waits, moved).await;
     assert_eq!(answer.status, 200);
     free.next_few(3).await;
     assert!(full.rest().is_empty(), "the first host has no room");
     gate.open();
-    scene.settled().await;
+    setup.settled().await;
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use serde_json::json;
 
 use crate::{
-    harness::{receiver::Receiver, scene::Scene},
+    harness::{receiver::Receiver, setup::Setup},
     scripted_server::{Gate, Reply, Seen},
 };
 
@@ -25,9 +25,9 @@ async fn sets_about_one_subject_keep_their_order_and_another_subject_overtakes()
         if first { Reply::status(500).behind(&held) } else { Reply::status(202) }
     })
     .await;
-    let scene = Scene::pushing_to(&receiver).await;
+    let setup = Setup::pushing_to(&receiver).await;
 
-    scene.publish(&["one", "one", "two", "two"]).await;
+    setup.publish(&["one", "one", "two", "two"]).await;
 
     // While the first SET is in flight, all SETs about the other subject are delivered.
     let mut first = subjects(&receiver.next_few(3).await);
@@ -40,7 +40,7 @@ async fn sets_about_one_subject_keep_their_order_and_another_subject_overtakes()
     assert_eq!(subjects(&then), ["one", "one", "one"]);
     assert_eq!(then[0].body, then[1].body, "the first SET is retried until it is accepted");
     assert_ne!(then[1].body, then[2].body);
-    scene.settled().await;
+    setup.settled().await;
 }
 
 #[actix_web::test]
@@ -50,13 +50,13 @@ async fn no_more_sets_are_in_flight_than_configured() {
     let gates: Arc<[Gate]> = (0..SETS).map(|_| Gate::default()).collect();
     let held = Arc::clone(&gates);
     let mut receiver = Receiver::start(move |n, _| Reply::status(202).behind(&held[n])).await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         config.delivery.in_flight_max = IN_FLIGHT_MAX;
     })
     .await;
 
     let about: Vec<String> = (0..SETS).map(|n| format!("s-{n}")).collect();
-    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
     receiver.next_few(IN_FLIGHT_MAX).await;
     for gate in &gates[..SETS - IN_FLIGHT_MAX] {
@@ -65,7 +65,7 @@ async fn no_more_sets_are_in_flight_than_configured() {
         receiver.next().await;
     }
     gates.iter().for_each(Gate::open);
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// A Receiver asks for a verification when the stream seems not to work, so the event must not wait
@@ -79,14 +79,14 @@ async fn a_verification_overtakes_other_sets() {
         _ => Reply::status(202),
     })
     .await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         (config.delivery.in_flight_max, config.delivery.window_max) = (1, 1);
     })
     .await;
-    scene.publish(&["blocked", "blocked", "free"]).await;
+    setup.publish(&["blocked", "blocked", "free"]).await;
     assert_eq!(receiver.next().await.subject(), "blocked");
 
-    scene.daemon.verify_stream(&scene.token, &scene.stream, "state-7").await.expect(204);
+    setup.daemon.verify_stream(&setup.token, &setup.stream, "state-7").await.expect(204);
 
     assert_eq!(receiver.next().await.payload(), json!({"state": "state-7"}));
     gate.open();

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     harness::{
-        daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
+        daemon::rename_provider, eventually, receiver::Receiver, setup::Setup, streams::push_to,
     },
     scripted_server::{Reply, Seen},
 };
@@ -17,15 +17,15 @@ use crate::{
 async fn a_retried_set_is_sent_as_the_same_bytes() {
     let failures = [401, 403, 302, 404];
     let mut receiver = Receiver::answering(failures).await;
-    let scene = Scene::pushing_to(&receiver).await;
+    let setup = Setup::pushing_to(&receiver).await;
 
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
 
     let attempts = receiver.next_few(failures.len() + 1).await;
     for attempt in &attempts {
         assert_eq!(attempt.body, attempts[0].body);
     }
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -40,9 +40,9 @@ async fn a_set_whose_signature_is_refused_is_signed_again_once() {
             _ => Reply::status(202),
         })
         .await;
-        let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+        let setup = Setup::pushing_with(&receiver, |config| rename_provider(config, name)).await;
 
-        scene.publish(&["s-1", "s-1", "s-1"]).await;
+        setup.publish(&["s-1", "s-1", "s-1"]).await;
 
         let sets = receiver.next_few(5).await;
         let claims: Vec<_> = sets.iter().map(Seen::claims).collect();
@@ -51,9 +51,9 @@ async fn a_set_whose_signature_is_refused_is_signed_again_once() {
         assert_eq!(claims[2], claims[3]);
         assert_ne!(claims[1], claims[2], "dead");
         assert_ne!(claims[3], claims[4]);
-        scene.settled().await;
+        setup.settled().await;
         assert!(receiver.rest().is_empty());
-        assert_eq!(scene.attempts("accepted").await, 2 * (round + 1));
+        assert_eq!(setup.attempts("accepted").await, 2 * (round + 1));
     }
 }
 
@@ -74,19 +74,19 @@ async fn each_http_answer_is_counted_under_its_outcome_label() {
         (202, "accepted"),
     ];
     let mut receiver = Receiver::answering(outcomes.map(|(status, _)| status)).await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "labels");
         config.delivery.breaker.failures = u32::MAX;
     })
     .await;
 
-    scene.publish(&["s-1", "s-1"]).await;
+    setup.publish(&["s-1", "s-1"]).await;
 
     receiver.next_few(outcomes.len()).await;
-    scene.settled().await;
+    setup.settled().await;
     for (_, label) in outcomes {
         let expected = outcomes.iter().filter(|(_, other)| *other == label).count();
-        assert_eq!(scene.attempts(label).await, expected, "{label}");
+        assert_eq!(setup.attempts(label).await, expected, "{label}");
     }
 }
 
@@ -108,14 +108,14 @@ async fn each_failure_without_an_answer_is_counted_under_its_outcome_label() {
         ("http://10.0.0.1/in".to_owned(), "address_refused"),
     ];
     for (url, label) in cases {
-        let scene = Scene::new(push_to(&url), |config| {
+        let setup = Setup::new(push_to(&url), |config| {
             rename_provider(config, "no-answer");
             config.push.attempt_timeout = Duration::from_millis(300);
         })
         .await;
-        scene.publish(&["s-1"]).await;
-        eventually(label, async || 0 < scene.attempts(label).await).await;
-        assert_eq!(scene.waiting().await.len(), 1, "the SET is retried");
+        setup.publish(&["s-1"]).await;
+        eventually(label, async || 0 < setup.attempts(label).await).await;
+        assert_eq!(setup.waiting().await.len(), 1, "the SET is retried");
     }
 }
 
@@ -127,7 +127,7 @@ async fn sets_that_wait_for_a_retry_block_no_other_lane() {
         Reply::status(if request.subject().starts_with("sick") { 500 } else { 202 })
     })
     .await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         (config.delivery.in_flight_max, config.delivery.window_max) = (4, 8);
         config.delivery.retry.schedule = vec![Duration::from_hours(1)];
     })
@@ -136,11 +136,11 @@ async fn sets_that_wait_for_a_retry_block_no_other_lane() {
     let mut about: Vec<_> = sick.iter().map(String::as_str).collect();
     about.extend(["well", "well"]);
 
-    scene.publish(&about).await;
+    setup.publish(&about).await;
 
     let attempts = receiver.next_few(SICK + 2).await;
     assert_eq!(attempts.iter().filter(|set| set.subject() == "well").count(), 2);
-    eventually("the results are recorded", async || scene.waiting().await.len() == SICK).await;
+    eventually("the results are recorded", async || setup.waiting().await.len() == SICK).await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -153,13 +153,13 @@ async fn a_set_survives_the_refusal_of_our_credentials() {
         None => Reply::status(202),
     };
     let mut receiver = Receiver::start(move |n, _| script(n)).await;
-    let scene = Scene::pushing_to(&receiver).await;
+    let setup = Setup::pushing_to(&receiver).await;
 
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
 
     let attempts = receiver.next_few(3).await;
     assert_eq!(attempts[0].body, attempts[2].body);
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// PUSH-11.
@@ -167,15 +167,15 @@ async fn a_set_survives_the_refusal_of_our_credentials() {
 async fn a_set_is_given_up_by_its_age() {
     let receiver = Receiver::start(|_, _| Reply::status(503)).await;
     let name = "given-up";
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, name);
         config.delivery.retry.give_up_after = Duration::from_millis(100);
     })
     .await;
 
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
 
-    scene.settled().await;
+    setup.settled().await;
     let dead = format!(r#"ssfd_sets_dead_total{{provider="{name}",reason="expired"}}"#);
-    assert_eq!(scene.daemon.metric(&dead).await.to_string(), "1");
+    assert_eq!(setup.daemon.metric(&dead).await.to_string(), "1");
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     http_client::{Answer, Call},
-    scene::Scene,
+    setup::Setup,
 };
 
 /// Asserts that a refusal is a problem document (RFC 9457) that contains `detail`.
@@ -18,7 +18,7 @@ fn assert_refused(answer: &Answer, status: u16, detail: &str) {
     assert!(said.contains(detail), "no `{detail}` in `{said}`");
 }
 
-impl Scene {
+impl Setup {
     async fn ask(&self, token: &str, method: Method, path: &str, body: &Value) -> Answer {
         self.daemon.admin(token, method, path).json(body).send().await
     }
@@ -26,34 +26,34 @@ impl Scene {
 
 #[actix_web::test]
 async fn only_an_operator_may_read_and_change_settled_sets() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let all = json!({"all": true});
     for (method, path, body) in [
         (Method::GET, "/dead-letters", Value::Null),
         (Method::GET, "/dead-letters/a", Value::Null),
         (Method::POST, "/dead-letters/redrive", all.clone()),
         (Method::POST, "/dead-letters/purge", all),
-        (Method::POST, &*format!("/streams/{}/replay", scene.stream), json!({"since": 0})),
+        (Method::POST, &*format!("/streams/{}/replay", setup.stream), json!({"since": 0})),
         (Method::GET, "/events?jti=a", Value::Null),
     ] {
-        for token in [&scene.token, &scene.upstream, "ssfd_unknown"] {
-            let answer = scene.ask(token, method.clone(), path, &body).await;
+        for token in [&setup.token, &setup.publisher, "ssfd_unknown"] {
+            let answer = setup.ask(token, method.clone(), path, &body).await;
             assert_refused(&answer, 401, "of another kind");
         }
-        let url = scene.daemon.internal_url(&format!("/admin/v1{path}"));
+        let url = setup.daemon.internal_url(&format!("/admin/v1{path}"));
         let nobody = Call::new(method.clone(), &url).json(&body).send().await;
         assert_refused(&nobody, 401, "a bearer token is required");
         // On the listener for Receivers, the admin API does not exist.
-        let url = scene.daemon.public_url(&format!("/admin/v1{path}"));
-        let public = Call::new(method, &url).bearer(&scene.token).json(&body).send().await;
+        let url = setup.daemon.public_url(&format!("/admin/v1{path}"));
+        let public = Call::new(method, &url).bearer(&setup.token).json(&body).send().await;
         assert_eq!(public.status, 404);
     }
 }
 
 #[actix_web::test]
 async fn an_invalid_request_is_refused_and_the_wrong_member_named() {
-    let scene = Scene::polling().await;
-    let operator = scene.daemon.operator_token().await;
+    let setup = Setup::polling().await;
+    let operator = setup.daemon.operator_token().await;
     for (path, detail) in [
         ("/dead-letters?strem_id=a", "`strem_id` is none of provider, stream_id"),
         ("/dead-letters?limit=0", "`limit` must be a number from 1 to 1000"),
@@ -63,10 +63,10 @@ async fn an_invalid_request_is_refused_and_the_wrong_member_named() {
         ("/events", "`jti` is required, or `provider` and `event_id`"),
         ("/events?jti=a&event_id=b", "`jti` is required, or"),
     ] {
-        let answer = scene.ask(&operator, Method::GET, path, &Value::Null).await;
+        let answer = setup.ask(&operator, Method::GET, path, &Value::Null).await;
         assert_refused(&answer, 400, detail);
     }
-    let replay = format!("/streams/{}/replay", scene.stream);
+    let replay = format!("/streams/{}/replay", setup.stream);
     for (path, body, detail) in [
         ("/dead-letters/redrive", json!({}), "`all` must be true"),
         ("/dead-letters/purge", json!({"all": true, "reason": "expired"}), "`all` must not"),
@@ -79,8 +79,8 @@ async fn an_invalid_request_is_refused_and_the_wrong_member_named() {
         (&replay, json!({"since": 0, "jti": "new", "after": "x"}), "`after` is no `next`"),
         (&replay, json!({"since": "0"}), "`since` must be a whole number"),
     ] {
-        assert_refused(&scene.ask(&operator, Method::POST, path, &body).await, 400, detail);
+        assert_refused(&setup.ask(&operator, Method::POST, path, &body).await, 400, detail);
     }
-    let unknown = scene.ask(&operator, Method::GET, "/dead-letters/never-was", &Value::Null).await;
+    let unknown = setup.ask(&operator, Method::GET, "/dead-letters/never-was", &Value::Null).await;
     assert_refused(&unknown, 404, "nothing of this name is kept");
 }

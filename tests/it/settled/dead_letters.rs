@@ -13,7 +13,7 @@ use serde_json::json;
 use super::refusing;
 use crate::{
     harness::{
-        daemon::rename_provider, events::SESSION_REVOKED, receiver::Receiver, scene::Scene,
+        daemon::rename_provider, events::SESSION_REVOKED, receiver::Receiver, setup::Setup,
         streams::push_to,
     },
     scripted_server::{Reply, Seen},
@@ -23,17 +23,17 @@ use crate::{
 async fn a_refused_set_is_listed_shown_and_redriven() {
     let mut receiver = refusing(1).await;
     let name = "redrives";
-    let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
-    let daemon = &scene.daemon;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+    let daemon = &setup.daemon;
+    setup.publish(&["s-1"]).await;
     let refused = receiver.next().await;
-    scene.settled().await;
+    setup.settled().await;
     let jti = refused.jti();
 
-    let letters = scene.dead_letters().await;
+    let letters = setup.dead_letters().await;
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
-    assert_eq!((&letter["jti"], &letter["stream_id"]), (&json!(jti), &json!(scene.stream)));
+    assert_eq!((&letter["jti"], &letter["stream_id"]), (&json!(jti), &json!(setup.stream)));
     assert_eq!(
         (&letter["provider"], &letter["event_type"]),
         (&json!(name), &json!(SESSION_REVOKED))
@@ -41,7 +41,7 @@ async fn a_refused_set_is_listed_shown_and_redriven() {
     assert_eq!((&letter["reason"], &letter["attempts"]), (&json!("invalid_audience"), &json!(1)));
     assert_eq!(letter["detail"], "invalid_audience: who?");
     assert!(letter.get("claims").is_none(), "a list does not show subjects");
-    let text = daemon.ssfd_says(&["dead", "list", "--stream", &scene.stream]).await;
+    let text = daemon.ssfd_says(&["dead", "list", "--stream", &setup.stream]).await;
     assert!(text.contains(&jti) && text.contains("caep:session-revoked"), "{text}");
 
     let shown = daemon.ssfd_json(&["dead", "show", &jti]).await;
@@ -51,17 +51,17 @@ async fn a_refused_set_is_listed_shown_and_redriven() {
 
     let gauge = format!(r#"ssfd_dead_letters{{provider="{name}",reason="invalid_audience"}}"#);
     assert_eq!(daemon.metric(&gauge).await.to_string(), "1");
-    let redrive = ["dead", "redrive", "--stream", &scene.stream, "--reason", "invalid_audience"];
+    let redrive = ["dead", "redrive", "--stream", &setup.stream, "--reason", "invalid_audience"];
     let counted = daemon.ssfd_says(&[&redrive[..], &["--dry-run"]].concat()).await;
     assert_eq!(counted, "1 would be redriven\n");
-    assert_eq!(scene.dead_letters().await.len(), 1);
+    assert_eq!(setup.dead_letters().await.len(), 1);
     assert!(receiver.rest().is_empty());
 
     assert_eq!(daemon.ssfd_says(&redrive).await, "1 redriven\n");
     let again = receiver.next().await;
     assert_eq!(again.claims(), refused.claims());
-    scene.settled().await;
-    assert!(scene.dead_letters().await.is_empty());
+    setup.settled().await;
+    assert!(setup.dead_letters().await.is_empty());
     assert_eq!(daemon.metric(&gauge).await.to_string(), "0");
     let redriven = format!(r#"ssfd_sets_redriven_total{{provider="{name}"}}"#);
     assert_eq!(daemon.metric(&redriven).await.to_string(), "1");
@@ -75,38 +75,38 @@ async fn a_redriven_set_has_the_whole_time_to_give_up_again() {
     let answers = Arc::clone(&works);
     let script = move |works: bool| Reply::status(if works { 202 } else { 503 });
     let mut receiver = Receiver::start(move |_, _| script(answers.load(Ordering::SeqCst))).await;
-    let mut scene = Scene::pushing_with(&receiver, |config| {
+    let mut setup = Setup::pushing_with(&receiver, |config| {
         config.delivery.retry.give_up_after = Duration::from_millis(100);
     })
     .await;
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
     let first = receiver.next().await;
-    scene.settled().await;
-    let letters = scene.dead_letters().await;
+    setup.settled().await;
+    let letters = setup.dead_letters().await;
     assert_eq!((&letters[0]["reason"], letters.len()), (&json!("expired"), 1));
     assert!(letters[0]["attempts"].as_u64() > Some(1), "{letters:?}");
     assert_eq!(letters[0]["detail"], "unavailable: status 503");
 
     // After the redrive the SET fails at least once more, which must not end it.
-    scene.daemon.config().delivery.retry.give_up_after = Duration::from_hours(72);
-    scene.daemon.restart().await;
+    setup.daemon.config().delivery.retry.give_up_after = Duration::from_hours(72);
+    setup.daemon.restart().await;
     receiver.rest();
-    assert_eq!(scene.daemon.ssfd_says(&["dead", "redrive", "--all"]).await, "1 redriven\n");
+    assert_eq!(setup.daemon.ssfd_says(&["dead", "redrive", "--all"]).await, "1 redriven\n");
     assert_eq!(receiver.next().await.claims(), first.claims());
     works.store(true, Ordering::SeqCst);
-    scene.settled().await;
-    assert!(scene.dead_letters().await.is_empty());
+    setup.settled().await;
+    assert!(setup.dead_letters().await.is_empty());
 }
 
 #[actix_web::test]
 async fn redriven_sets_of_one_subject_keep_their_order() {
     let mut receiver = refusing(6).await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1", "s-2", "s-1", "s-2", "s-1", "s-1"]).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1", "s-2", "s-1", "s-2", "s-1", "s-1"]).await;
     let mut refused = receiver.next_few(6).await;
-    scene.settled().await;
+    setup.settled().await;
 
-    let redriven = scene.daemon.ssfd_says(&["dead", "redrive", "--all"]).await;
+    let redriven = setup.daemon.ssfd_says(&["dead", "redrive", "--all"]).await;
     assert_eq!(redriven, "6 redriven\n");
 
     let mut again = receiver.next_few(6).await;
@@ -120,42 +120,42 @@ async fn redriven_sets_of_one_subject_keep_their_order() {
 /// A Receiver refuses a polled SET by `setErrs` (RFC 8936 §2.2).
 #[actix_web::test]
 async fn a_set_that_was_refused_by_poll_can_be_polled_again() {
-    let scene = Scene::polling().await;
-    scene.publish(&["s-1"]).await;
-    let polled = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+    let setup = Setup::polling().await;
+    setup.publish(&["s-1"]).await;
+    let polled = setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
     let jti = polled["sets"].as_object().expect("SETs").keys().next().expect("one").clone();
     let refusal = json!({&jti: {"err": "invalid_audience", "description": "not for us"}});
-    scene.poll(json!({"returnImmediately": true, "setErrs": refusal})).await.expect(200);
+    setup.poll(json!({"returnImmediately": true, "setErrs": refusal})).await.expect(200);
 
-    let letters = scene.dead_letters().await;
+    let letters = setup.dead_letters().await;
     assert_eq!(letters[0]["detail"], "invalid_audience: not for us");
-    let redriven = scene.daemon.ssfd_says(&["dead", "redrive", "--jti", &jti]).await;
+    let redriven = setup.daemon.ssfd_says(&["dead", "redrive", "--jti", &jti]).await;
     assert_eq!(redriven, "1 redriven\n");
-    let again = scene.take_by_poll().await;
+    let again = setup.take_by_poll().await;
     assert_eq!(again.keys().collect::<Vec<_>>(), [&jti]);
-    assert!(scene.dead_letters().await.is_empty());
+    assert!(setup.dead_letters().await.is_empty());
 }
 
 #[actix_web::test]
 async fn a_purge_removes_only_the_dead_letters_of_its_filter() {
     let receiver = refusing(usize::MAX).await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1", "s-1", "s-2"]).await;
-    scene.settled().await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1", "s-1", "s-2"]).await;
+    setup.settled().await;
     let subject = json!({"format": "opaque", "id": "s-1"}).to_string();
     let purge = ["dead", "purge", "--subject", &subject, "--type", "caep:session-revoked"];
 
-    let counted = scene.daemon.ssfd_json(&[&purge[..], &["--dry-run"]].concat()).await;
+    let counted = setup.daemon.ssfd_json(&[&purge[..], &["--dry-run"]].concat()).await;
     assert_eq!(counted, json!({"dry_run": true, "sets": 2, "left": 0}));
-    assert_eq!(scene.dead_letters().await.len(), 3);
-    assert_eq!(scene.daemon.ssfd_says(&purge).await, "2 purged\n");
-    assert_eq!(scene.dead_letters().await.len(), 1);
+    assert_eq!(setup.dead_letters().await.len(), 3);
+    assert_eq!(setup.daemon.ssfd_says(&purge).await, "2 purged\n");
+    assert_eq!(setup.dead_letters().await.len(), 1);
     // A mistyped filter must not select all dead letters, so `--all` is required to select them.
-    let refused = scene.daemon.ssfd_fails(&["dead", "purge"]).await;
+    let refused = setup.daemon.ssfd_fails(&["dead", "purge"]).await;
     assert!(refused.contains("`all` must be true"), "{refused}");
-    assert_eq!(scene.daemon.ssfd_says(&["dead", "purge", "--since", "1h"]).await, "1 purged\n");
-    assert_eq!(scene.daemon.ssfd_says(&["dead", "purge", "--all"]).await, "0 purged\n");
-    let misspelt = scene.daemon.ssfd_fails(&["dead", "list", "--stream", "st_x"]).await;
+    assert_eq!(setup.daemon.ssfd_says(&["dead", "purge", "--since", "1h"]).await, "1 purged\n");
+    assert_eq!(setup.daemon.ssfd_says(&["dead", "purge", "--all"]).await, "0 purged\n");
+    let misspelt = setup.daemon.ssfd_fails(&["dead", "list", "--stream", "st_x"]).await;
     assert!(misspelt.contains("no such stream"), "{misspelt}");
 }
 
@@ -163,26 +163,26 @@ async fn a_purge_removes_only_the_dead_letters_of_its_filter() {
 #[actix_web::test]
 async fn dead_letters_of_a_disabled_stream_stay_until_it_is_enabled() {
     let mut receiver = refusing(2).await;
-    let scene = Scene::pushing_to(&receiver).await;
-    let other = scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    let other = setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/other"))).await;
+    setup.publish(&["s-1"]).await;
     receiver.next_few(2).await;
-    scene.settled().await;
+    setup.settled().await;
 
-    scene.change_status("disabled").await;
+    setup.change_status("disabled").await;
     for (dry_run, said) in [(true, "1 would be redriven, 1 left"), (false, "1 redriven, 1 left")] {
         let flag: &[&str] = if dry_run { &["--dry-run"] } else { &[] };
-        let text = scene.daemon.ssfd_says(&[&["dead", "redrive", "--all"], flag].concat()).await;
+        let text = setup.daemon.ssfd_says(&[&["dead", "redrive", "--all"], flag].concat()).await;
         assert!(text.starts_with(said), "{text}");
     }
     assert_eq!(receiver.next().await.target, "/other");
-    scene.settled().await;
-    scene.change_status("enabled").await;
-    assert_eq!(scene.daemon.ssfd_says(&["dead", "redrive", "--all"]).await, "1 redriven\n");
+    setup.settled().await;
+    setup.change_status("enabled").await;
+    assert_eq!(setup.daemon.ssfd_says(&["dead", "redrive", "--all"]).await, "1 redriven\n");
     assert_eq!(receiver.next().await.target, "/in");
-    scene.settled().await;
+    setup.settled().await;
     assert_eq!(
-        scene.daemon.ssfd_says(&["dead", "redrive", "--stream", &other]).await,
+        setup.daemon.ssfd_says(&["dead", "redrive", "--stream", &other]).await,
         "0 redriven\n"
     );
 }

@@ -3,19 +3,19 @@
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{receiver::Receiver, scene::Scene},
+    harness::{receiver::Receiver, setup::Setup},
     scripted_server::Seen,
 };
 
 /// Returns a push stream that has been sent one SET about each of `s-1`, `s-2`, `s-1`.
-async fn delivered(receiver: &mut Receiver) -> (Scene, Vec<Seen>) {
-    let scene = Scene::pushing_to(receiver).await;
-    scene.publish(&["s-1", "s-2", "s-1"]).await;
+async fn delivered(receiver: &mut Receiver) -> (Setup, Vec<Seen>) {
+    let setup = Setup::pushing_to(receiver).await;
+    setup.publish(&["s-1", "s-2", "s-1"]).await;
     let mut sets = receiver.next_few(3).await;
-    scene.settled().await;
+    setup.settled().await;
     // SETs about different subjects may overtake each other.
     sets.sort_by_key(Seen::subject);
-    (scene, sets)
+    (setup, sets)
 }
 
 async fn next(receiver: &mut Receiver, count: usize) -> Vec<Seen> {
@@ -31,21 +31,21 @@ fn claims(sets: &[Seen]) -> Vec<Value> {
 #[actix_web::test]
 async fn a_replay_sends_the_same_sets_in_the_same_order() {
     let mut receiver = Receiver::accepting().await;
-    let (scene, first) = delivered(&mut receiver).await;
-    let replay = ["replay", &scene.stream, "--since", "1h"];
+    let (setup, first) = delivered(&mut receiver).await;
+    let replay = ["replay", &setup.stream, "--since", "1h"];
 
-    let counted = scene.daemon.ssfd_says(&[&replay[..], &["--dry-run"]].concat()).await;
-    assert_eq!(counted, format!("3 would be replayed to {}\n", scene.stream));
+    let counted = setup.daemon.ssfd_says(&[&replay[..], &["--dry-run"]].concat()).await;
+    assert_eq!(counted, format!("3 would be replayed to {}\n", setup.stream));
     assert!(receiver.rest().is_empty());
     // A replay can be repeated. The second one takes two pages.
     for rate in ["100", "2"] {
-        let replayed = scene.daemon.ssfd_json(&[&replay[..], &["--rate", rate]].concat()).await;
+        let replayed = setup.daemon.ssfd_json(&[&replay[..], &["--rate", rate]].concat()).await;
         assert_eq!(replayed, json!({"dry_run": false, "sets": 3, "left": 0}));
         assert_eq!(claims(&next(&mut receiver, 3).await), claims(&first));
-        scene.settled().await;
+        setup.settled().await;
     }
     let since = "2100-01-01T00:00:00Z";
-    let replayed = scene.daemon.ssfd_says(&["replay", &scene.stream, "--since", since]).await;
+    let replayed = setup.daemon.ssfd_says(&["replay", &setup.stream, "--since", since]).await;
     assert!(replayed.starts_with("0 replayed"), "{replayed}");
 }
 
@@ -54,13 +54,13 @@ async fn a_replay_sends_the_same_sets_in_the_same_order() {
 #[actix_web::test]
 async fn a_replay_with_new_jtis_sends_the_same_claims() {
     let mut receiver = Receiver::accepting().await;
-    let (scene, first) = delivered(&mut receiver).await;
+    let (setup, first) = delivered(&mut receiver).await;
     let mut seen: Vec<_> = first.iter().map(Seen::jti).collect();
     for _ in 0..2 {
-        let replay = ["replay", &scene.stream, "--since", "1h", "--new-jti"];
-        let replayed = scene.daemon.ssfd_says(&replay).await;
+        let replay = ["replay", &setup.stream, "--since", "1h", "--new-jti"];
+        let replayed = setup.daemon.ssfd_says(&replay).await;
         // The second replay does not copy the copies of the first.
-        assert_eq!(replayed, format!("3 replayed to {}\n", scene.stream));
+        assert_eq!(replayed, format!("3 replayed to {}\n", setup.stream));
         let again = next(&mut receiver, 3).await;
         for (again, first) in again.iter().zip(&first) {
             let (mut again, mut first) = (again.claims(), first.claims());
@@ -73,7 +73,7 @@ async fn a_replay_with_new_jtis_sends_the_same_claims() {
             }
             assert_eq!(again, first);
         }
-        scene.settled().await;
+        setup.settled().await;
     }
     seen.sort();
     seen.dedup();
@@ -82,14 +82,14 @@ async fn a_replay_with_new_jtis_sends_the_same_claims() {
 
 #[actix_web::test]
 async fn a_polling_receiver_gets_replayed_sets_with_its_next_poll() {
-    let scene = Scene::polling().await;
-    scene.publish(&["s-1", "s-2"]).await;
-    let first = scene.take_by_poll().await;
+    let setup = Setup::polling().await;
+    setup.publish(&["s-1", "s-2"]).await;
+    let first = setup.take_by_poll().await;
     assert_eq!(first.len(), 2);
     for (flag, kept) in [(&[][..], true), (&["--new-jti"], false)] {
-        let replay = ["replay", &scene.stream, "--since", "1h"];
-        scene.daemon.ssfd_says(&[&replay[..], flag].concat()).await;
-        let again = scene.take_by_poll().await;
+        let replay = ["replay", &setup.stream, "--since", "1h"];
+        setup.daemon.ssfd_says(&[&replay[..], flag].concat()).await;
+        let again = setup.take_by_poll().await;
         assert_eq!(again.len(), 2);
         assert!(again.keys().all(|jti| first.contains_key(jti) == kept), "{again:?}");
     }
@@ -98,20 +98,20 @@ async fn a_polling_receiver_gets_replayed_sets_with_its_next_poll() {
 #[actix_web::test]
 async fn a_replay_begins_at_a_jti_or_a_position() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1", "s-1", "s-1"]).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1", "s-1", "s-1"]).await;
     let first = receiver.next_few(3).await;
-    scene.settled().await;
+    setup.settled().await;
     let second = first[1].jti();
-    let trace = scene.daemon.ssfd_json(&["explain", "--jti", &second]).await;
+    let trace = setup.daemon.ssfd_json(&["explain", "--jti", &second]).await;
     let place = trace["streams"][0]["sets"][0]["position"].to_string();
 
     // The position is tried first, because a replay under the same `jti` moves a SET to the end.
     for from in [["--from-position", &place], ["--from-jti", &second]] {
-        let replay = ["replay", &scene.stream, from[0], from[1], "--dry-run"];
-        assert!(scene.daemon.ssfd_says(&replay).await.starts_with("2 "), "{from:?}");
+        let replay = ["replay", &setup.stream, from[0], from[1], "--dry-run"];
+        assert!(setup.daemon.ssfd_says(&replay).await.starts_with("2 "), "{from:?}");
     }
-    scene.daemon.ssfd_says(&["replay", &scene.stream, "--from-jti", &second]).await;
+    setup.daemon.ssfd_says(&["replay", &setup.stream, "--from-jti", &second]).await;
     assert_eq!(claims(&receiver.next_few(2).await), claims(&first[1..]));
 }
 
@@ -119,17 +119,17 @@ async fn a_replay_begins_at_a_jti_or_a_position() {
 #[actix_web::test]
 async fn a_replay_page_that_is_requested_twice_replays_each_set_once() {
     let mut receiver = Receiver::accepting().await;
-    let (scene, _) = delivered(&mut receiver).await;
-    let path = format!("/streams/{}/replay", scene.stream);
+    let (setup, _) = delivered(&mut receiver).await;
+    let path = format!("/streams/{}/replay", setup.stream);
     let mut body = json!({"since": 0, "jti": "new", "limit": 1});
-    let page = scene.post_as_operator(&path, &body).await.expect(200).json();
+    let page = setup.post_as_operator(&path, &body).await.expect(200).json();
     assert_eq!((&page["sets"], &page["left"]), (&json!(1), &json!(0)));
     body["after"] = page["next"].clone();
     for expected in [(1, 0), (0, 1)] {
-        let page = scene.post_as_operator(&path, &body).await.expect(200).json();
+        let page = setup.post_as_operator(&path, &body).await.expect(200).json();
         assert_eq!((&page["sets"], &page["left"]), (&json!(expected.0), &json!(expected.1)));
     }
-    scene.settled().await;
+    setup.settled().await;
     assert_eq!(receiver.next_few(2).await.len(), 2);
     assert!(receiver.rest().is_empty());
 }
@@ -137,21 +137,21 @@ async fn a_replay_page_that_is_requested_twice_replays_each_set_once() {
 #[actix_web::test]
 async fn a_disabled_stream_gets_no_replay() {
     let mut receiver = Receiver::accepting().await;
-    let (scene, first) = delivered(&mut receiver).await;
-    let replay = ["replay", &scene.stream, "--since", "1h"];
-    scene.change_status("disabled").await;
-    let refused = scene.daemon.ssfd_fails(&replay).await;
+    let (setup, first) = delivered(&mut receiver).await;
+    let replay = ["replay", &setup.stream, "--since", "1h"];
+    setup.change_status("disabled").await;
+    let refused = setup.daemon.ssfd_fails(&replay).await;
     assert!(refused.contains("409") && refused.contains("disabled"), "{refused}");
-    scene.change_status("paused").await;
-    scene.daemon.ssfd_says(&replay).await;
-    assert_eq!(scene.daemon.backlog().await, 3);
+    setup.change_status("paused").await;
+    setup.daemon.ssfd_says(&replay).await;
+    assert_eq!(setup.daemon.backlog().await, 3);
     assert!(receiver.rest().is_empty());
-    scene.change_status("enabled").await;
+    setup.change_status("enabled").await;
     assert_eq!(claims(&next(&mut receiver, 3).await), claims(&first));
 
-    let unknown = scene.daemon.ssfd_fails(&["replay", "st_x", "--since", "1h"]).await;
+    let unknown = setup.daemon.ssfd_fails(&["replay", "st_x", "--since", "1h"]).await;
     assert!(unknown.contains("404"), "{unknown}");
-    let jti = ["replay", &scene.stream, "--from-jti", "never-was"];
-    let unknown = scene.daemon.ssfd_fails(&jti).await;
+    let jti = ["replay", &setup.stream, "--from-jti", "never-was"];
+    let unknown = setup.daemon.ssfd_fails(&jti).await;
     assert!(unknown.contains("nothing of this name is kept"), "{unknown}");
 }

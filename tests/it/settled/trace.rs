@@ -12,16 +12,16 @@ use crate::harness::{
     http_client::post,
     receiver::Receiver,
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
     streams::{by_poll, push_to},
 };
 
-impl Scene {
+impl Setup {
     /// Publishes an event with this id about the opaque subject `s-1`, with the members of `more`.
     async fn publish_with_id(&self, id: &str, more: Value) {
         let mut event = about_with("s-1", more);
         event["id"] = id.into();
-        self.daemon.publish(&self.upstream, &event).await.expect(202);
+        self.daemon.publish(&self.publisher, &event).await.expect(202);
     }
 
     /// Explains the event with this id on one stream.
@@ -56,38 +56,38 @@ impl Scene {
 #[actix_web::test]
 async fn explain_tells_each_state_of_a_set() {
     let receiver = refusing(1).await;
-    let scene = Scene::pushing_to(&receiver).await;
-    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
-    scene.publish_with_id("e-1", json!({"txn": "c-991"})).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    let polled = setup.daemon.create_stream(&setup.token, by_poll()).await;
+    setup.publish_with_id("e-1", json!({"txn": "c-991"})).await;
 
-    assert_eq!(scene.state("e-1", &polled).await, ("pending".into(), json!(null)));
+    assert_eq!(setup.state("e-1", &polled).await, ("pending".into(), json!(null)));
     eventually("the SET is refused", async || {
-        scene.state("e-1", &scene.stream).await == ("dead".into(), json!("invalid_audience"))
+        setup.state("e-1", &setup.stream).await == ("dead".into(), json!("invalid_audience"))
     })
     .await;
-    scene.daemon.change_status(&scene.token, &polled, "paused").await.expect(200);
-    assert_eq!(scene.state("e-1", &polled).await.0, "held");
-    scene.daemon.change_status(&scene.token, &polled, "disabled").await.expect(200);
-    assert_eq!(scene.state("e-1", &polled).await, ("discarded".into(), json!("disabled")));
+    setup.daemon.change_status(&setup.token, &polled, "paused").await.expect(200);
+    assert_eq!(setup.state("e-1", &polled).await.0, "held");
+    setup.daemon.change_status(&setup.token, &polled, "disabled").await.expect(200);
+    assert_eq!(setup.state("e-1", &polled).await, ("discarded".into(), json!("disabled")));
 
-    scene.daemon.ssfd_says(&["dead", "redrive", "--all"]).await;
-    scene.settled().await;
-    assert_eq!(scene.state("e-1", &scene.stream).await.0, "sent");
-    scene.daemon.ssfd_says(&["replay", &scene.stream, "--since", "1h", "--new-jti"]).await;
-    scene.settled().await;
-    let became = scene.became("e-1", &scene.stream).await;
+    setup.daemon.ssfd_says(&["dead", "redrive", "--all"]).await;
+    setup.settled().await;
+    assert_eq!(setup.state("e-1", &setup.stream).await.0, "sent");
+    setup.daemon.ssfd_says(&["replay", &setup.stream, "--since", "1h", "--new-jti"]).await;
+    setup.settled().await;
+    let became = setup.became("e-1", &setup.stream).await;
     let [set, copy] = [0, 1].map(|n| became["sets"][n].clone());
     assert_eq!((&copy["state"], &copy["copy_of"]), (&json!("sent"), &set["jti"]));
 
     // Either SET leads to the event, and from there to the other streams.
     for set in [&set, &copy] {
         let jti = set["jti"].as_str().expect("a jti");
-        let trace = scene.daemon.ssfd_json(&["explain", "--jti", jti]).await;
+        let trace = setup.daemon.ssfd_json(&["explain", "--jti", jti]).await;
         let event = &trace["event"];
         assert_eq!((&event["id"], &event["txn"]), (&json!("e-1"), &json!("c-991")));
         assert_eq!(event["event_type"], SESSION_REVOKED);
         assert_eq!(trace["streams"].as_array().map(Vec::len), Some(2));
-        let text = scene.daemon.ssfd_says(&["explain", "--jti", jti]).await;
+        let text = setup.daemon.ssfd_says(&["explain", "--jti", jti]).await;
         assert!(text.contains("caep:session-revoked of provider acme, accepted 20"), "{text}");
         assert!(text.contains("discarded") && text.contains("replayed"), "{text}");
     }
@@ -95,22 +95,22 @@ async fn explain_tells_each_state_of_a_set() {
 
 #[actix_web::test]
 async fn explain_tells_each_reason_for_no_set() {
-    let scene = Scene::polling().await;
-    let daemon = &scene.daemon;
-    let narrowed = daemon.create_stream(&scene.token, by_poll()).await;
-    let deaf = scene.stream_requesting(&[]).await;
-    let disabled = daemon.create_stream(&scene.token, by_poll()).await;
-    daemon.change_status(&scene.token, &disabled, "disabled").await.expect(200);
-    let removed = daemon.create_stream(&scene.token, by_poll()).await;
+    let setup = Setup::polling().await;
+    let daemon = &setup.daemon;
+    let narrowed = daemon.create_stream(&setup.token, by_poll()).await;
+    let deaf = setup.stream_requesting(&[]).await;
+    let disabled = daemon.create_stream(&setup.token, by_poll()).await;
+    daemon.change_status(&setup.token, &disabled, "disabled").await.expect(200);
+    let removed = daemon.create_stream(&setup.token, by_poll()).await;
     let subject = json!({"format": "opaque", "id": "s-1"});
     let url = daemon.provider_url(PROVIDER, "/ssf/subjects/remove");
     let body = json!({"stream_id": removed, "subject": subject});
-    post(&url).bearer(&scene.token).json(&body).send().await.expect(204);
+    post(&url).bearer(&setup.token).json(&body).send().await.expect(204);
 
-    let named = json!({"stream_ids": [scene.stream, deaf, disabled, removed]});
-    scene.publish_with_id("e-1", named).await;
-    scene.take_by_poll().await;
-    let later = daemon.create_stream(&scene.token, by_poll()).await;
+    let named = json!({"stream_ids": [setup.stream, deaf, disabled, removed]});
+    setup.publish_with_id("e-1", named).await;
+    setup.take_by_poll().await;
+    let later = daemon.create_stream(&setup.token, by_poll()).await;
 
     for (stream, reason) in [
         (&narrowed, "not_named"),
@@ -119,12 +119,12 @@ async fn explain_tells_each_reason_for_no_set() {
         (&removed, "subject"),
         (&later, "later"),
     ] {
-        assert_eq!(scene.why("e-1", stream).await, reason);
+        assert_eq!(setup.why("e-1", stream).await, reason);
     }
-    assert_eq!(scene.state("e-1", &scene.stream).await.0, "sent");
+    assert_eq!(setup.state("e-1", &setup.stream).await.0, "sent");
     // A later change of the stream does not change the reason at the time of the event.
-    daemon.change_status(&scene.token, &disabled, "enabled").await.expect(200);
-    assert_eq!(scene.why("e-1", &disabled).await, "disabled");
+    daemon.change_status(&setup.token, &disabled, "enabled").await.expect(200);
+    assert_eq!(setup.why("e-1", &disabled).await, "disabled");
 
     let text = daemon.ssfd_says(&["explain", "--event-id", "e-1"]).await;
     let line = format!("stream {removed} of rx: no SET, subject: its Receiver had removed");
@@ -134,54 +134,54 @@ async fn explain_tells_each_reason_for_no_set() {
 /// The stream gets only the subjects that its Receiver adds (SSF §7.1).
 #[actix_web::test]
 async fn explain_tells_that_a_subject_was_never_added_or_was_removed() {
-    let scene = Scene::polling_with(|config| {
+    let setup = Setup::polling_with(|config| {
         let provider = config.providers.values_mut().next().expect("there is one");
         provider.default_subjects = ssfd::domain::subject::list::DefaultSubjects::None;
     })
     .await;
     let change = async |operation: &str, status| {
         let subject = json!({"format": "opaque", "id": "s-1"});
-        let url = scene.daemon.provider_url(PROVIDER, &format!("/ssf/subjects/{operation}"));
-        let body = json!({"stream_id": scene.stream, "subject": subject});
-        post(&url).bearer(&scene.token).json(&body).send().await.expect(status);
+        let url = setup.daemon.provider_url(PROVIDER, &format!("/ssf/subjects/{operation}"));
+        let body = json!({"stream_id": setup.stream, "subject": subject});
+        post(&url).bearer(&setup.token).json(&body).send().await.expect(status);
     };
-    scene.publish_with_id("e-1", json!({})).await;
-    assert_eq!(scene.why("e-1", &scene.stream).await, "subject");
+    setup.publish_with_id("e-1", json!({})).await;
+    assert_eq!(setup.why("e-1", &setup.stream).await, "subject");
     change("add", 200).await;
-    scene.publish_with_id("e-2", json!({})).await;
+    setup.publish_with_id("e-2", json!({})).await;
     change("remove", 204).await;
-    assert!(scene.take_by_poll().await.is_empty());
+    assert!(setup.take_by_poll().await.is_empty());
     let discarded = ("discarded".to_owned(), json!("subject"));
-    assert_eq!(scene.state("e-2", &scene.stream).await, discarded);
+    assert_eq!(setup.state("e-2", &setup.stream).await, discarded);
 }
 
 /// SSF §10.1, RISC §2.8.
 #[actix_web::test]
 async fn explain_tells_a_missing_subject_format_and_an_opted_out_account() {
-    let scene = Scene::polling().await;
-    scene.set_subject_format(SubjectFormat::Email).await;
+    let setup = Setup::polling().await;
+    setup.set_subject_format(SubjectFormat::Email).await;
     let disabled = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
-    let risc = scene.stream_requesting(&[disabled]).await;
-    scene.publish_with_id("e-1", json!({})).await;
-    assert_eq!(scene.why("e-1", &scene.stream).await, "format");
+    let risc = setup.stream_requesting(&[disabled]).await;
+    setup.publish_with_id("e-1", json!({})).await;
+    assert_eq!(setup.why("e-1", &setup.stream).await, "format");
 
-    scene.publish_with_id("e-2", json!({"type": "risc:opt-out-effective", "event": {}})).await;
-    scene.publish_with_id("e-3", json!({"type": disabled, "event": {}})).await;
-    assert_eq!(scene.why("e-3", &risc).await, "opted_out");
+    setup.publish_with_id("e-2", json!({"type": "risc:opt-out-effective", "event": {}})).await;
+    setup.publish_with_id("e-3", json!({"type": disabled, "event": {}})).await;
+    assert_eq!(setup.why("e-3", &risc).await, "opted_out");
 }
 
 #[actix_web::test]
 async fn explain_tells_the_redis_entry_of_an_event() {
     let redis = Redis::start().await;
     let receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         config.ingest.redis.url = Some(redis.url());
     })
     .await;
     let entry = redis.publish(&key(), &about_with("s-1", json!({"id": "e-1"}))).await;
     eventually("the SET is sent", async || {
         let trace = ["explain", "--event-id", "e-1", "--json"];
-        let trace = scene.daemon.ssfd(&trace).await;
+        let trace = setup.daemon.ssfd(&trace).await;
         let trace: Value = serde_json::from_slice(&trace.stdout).unwrap_or_default();
         let sent = trace["streams"][0]["sets"][0]["state"] == "sent";
         sent && trace["event"]["place"] == format!("ssf:events:acme/0/{entry}")
@@ -192,22 +192,22 @@ async fn explain_tells_the_redis_entry_of_an_event() {
 #[actix_web::test]
 async fn without_a_ledger_record_explain_tells_the_set_alone() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         let provider = config.providers.values_mut().next().expect("there is one");
         provider.event_ledger = false;
     })
     .await;
-    scene.publish_with_id("e-1", json!({})).await;
+    setup.publish_with_id("e-1", json!({})).await;
     let jti = receiver.next().await.jti();
-    scene.settled().await;
-    let trace = scene.daemon.ssfd_json(&["explain", "--jti", &jti]).await;
+    setup.settled().await;
+    let trace = setup.daemon.ssfd_json(&["explain", "--jti", &jti]).await;
     assert_eq!(trace.get("event"), None);
     assert_eq!(trace["streams"][0]["sets"][0]["state"], "sent");
-    let text = scene.daemon.ssfd_says(&["explain", "--jti", &jti]).await;
+    let text = setup.daemon.ssfd_says(&["explain", "--jti", &jti]).await;
     assert!(text.contains("no event is recorded for this SET"), "{text}");
 
     for unknown in [["--event-id", "e-1"], ["--jti", "never-was"]] {
-        let said = scene.daemon.ssfd_fails(&[&["explain"], &unknown[..]].concat()).await;
+        let said = setup.daemon.ssfd_fails(&[&["explain"], &unknown[..]].concat()).await;
         assert!(said.contains("404"), "{said}");
     }
 }
@@ -215,16 +215,16 @@ async fn without_a_ledger_record_explain_tells_the_set_alone() {
 /// Every stream is on one of the pages.
 #[actix_web::test]
 async fn explain_lists_many_streams_in_pages() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for _ in 0..4 {
-        scene.daemon.create_stream(&scene.token, push_to("http://127.0.0.1:9/in")).await;
+        setup.daemon.create_stream(&setup.token, push_to("http://127.0.0.1:9/in")).await;
     }
-    scene.publish_with_id("e-1", json!({})).await;
+    setup.publish_with_id("e-1", json!({})).await;
     let (mut seen, mut after) = (Vec::new(), String::new());
-    let token = scene.daemon.operator_token().await;
+    let token = setup.daemon.operator_token().await;
     loop {
         let path = format!("/events?provider=acme&event_id=e-1&limit=2{after}");
-        let page = scene.daemon.admin(&token, Method::GET, &path).send().await.expect(200).json();
+        let page = setup.daemon.admin(&token, Method::GET, &path).send().await.expect(200).json();
         let streams = page["streams"].as_array().expect("streams").clone();
         assert!(streams.len() <= 2);
         seen.extend(streams.iter().map(|stream| stream["stream_id"].clone().to_string()));
@@ -235,7 +235,7 @@ async fn explain_lists_many_streams_in_pages() {
     }
     assert_eq!(seen.len(), 5);
     assert!(seen.is_sorted());
-    let whole = scene.daemon.ssfd_json(&["explain", "--event-id", "e-1"]).await;
+    let whole = setup.daemon.ssfd_json(&["explain", "--event-id", "e-1"]).await;
     assert_eq!(whole["streams"].as_array().map(Vec::len), Some(5));
 }
 

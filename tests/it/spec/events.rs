@@ -7,7 +7,7 @@ use crate::harness::{
     daemon::{Daemon, with_provider},
     events::{STREAM_UPDATED, VERIFICATION},
     receiver::Receiver,
-    scene::Scene,
+    setup::Setup,
     streams::{by_poll, id_of, push_to},
     test_key,
 };
@@ -59,7 +59,7 @@ const RISC_TYPES: [&str; 13] = [
 
 /// A Receiver that requests all event types that its provider supports.
 pub(super) struct EventChecker {
-    scene: Scene,
+    setup: Setup,
     supported: Vec<Value>,
 }
 
@@ -68,11 +68,11 @@ type Outcome = Result<Value, String>;
 
 impl EventChecker {
     pub(super) async fn new(change: impl FnOnce(&mut ProviderSettings)) -> Self {
-        let scene = Scene::polling_with(with_provider(change)).await;
-        let supported = scene.update(json!({})).await.json()["events_supported"].clone();
-        scene.update(json!({"events_requested": supported})).await;
+        let setup = Setup::polling_with(with_provider(change)).await;
+        let supported = setup.update(json!({})).await.json()["events_supported"].clone();
+        setup.update(json!({"events_requested": supported})).await;
         let supported = supported.as_array().expect("an array").clone();
-        Self { scene, supported }
+        Self { setup, supported }
     }
 
     /// Publishes these events in one request.
@@ -83,10 +83,10 @@ impl EventChecker {
             event
         });
         let events = Value::Array(numbered.collect());
-        let answer = self.scene.daemon.publish(&self.scene.upstream, &events).await.json();
+        let answer = self.setup.daemon.publish(&self.setup.publisher, &events).await.json();
         let answers = answer["events"].as_array().expect("an answer for each");
         let accepted = answers.iter().filter(|answer| answer["streams"] == 1).count();
-        let sets = self.scene.take(accepted).await;
+        let sets = self.setup.take(accepted).await;
         let outcome = |(n, answer): (usize, &Value)| {
             let txn = json!(n.to_string());
             let set = sets.iter().find(|claims| claims["txn"] == txn);
@@ -145,13 +145,13 @@ fn of(uri: &str, members: Map<String, Value>) -> Value {
 
 #[actix_web::test]
 async fn evt_01_a_control_event_is_about_its_stream() {
-    let scene = Scene::polling().await;
-    scene.daemon.verify_stream(&scene.token, &scene.stream, "n-4411").await.expect(204);
-    let verified = scene.caller().polled(&scene.stream).await;
-    scene.set_status("paused", "moving").await;
-    let announced = scene.caller().polled(&scene.stream).await;
+    let setup = Setup::polling().await;
+    setup.daemon.verify_stream(&setup.token, &setup.stream, "n-4411").await.expect(204);
+    let verified = setup.client().polled(&setup.stream).await;
+    setup.set_status("paused", "moving").await;
+    let announced = setup.client().polled(&setup.stream).await;
     for (claims, uri) in [(&announced[0], STREAM_UPDATED), (&verified[0], VERIFICATION)] {
-        assert_eq!(claims["sub_id"], json!({"format": "opaque", "id": scene.stream}));
+        assert_eq!(claims["sub_id"], json!({"format": "opaque", "id": setup.stream}));
         assert_eq!(
             claims["events"].as_object().expect("an object").keys().collect::<Vec<_>>(),
             [uri]
@@ -164,16 +164,16 @@ async fn evt_01_a_control_event_is_about_its_stream() {
 async fn evt_02_a_control_event_reaches_a_stream_that_requests_no_events() {
     let mut receiver = Receiver::accepting().await;
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
+    let client = daemon.client("rx").await;
     for delivery in [push_to(&receiver.url("/in")), by_poll()] {
-        let stream = caller.create(&json!({"delivery": delivery, "events_requested": []})).await;
+        let stream = client.create(&json!({"delivery": delivery, "events_requested": []})).await;
         assert_eq!(stream["events_delivered"], json!([]));
         let supported = stream["events_supported"].as_array().expect("an array");
         assert!(!supported.contains(&json!(VERIFICATION)));
 
-        daemon.verify_stream(&caller.token, id_of(&stream), "n-4411").await.expect(204);
+        daemon.verify_stream(&client.token, id_of(&stream), "n-4411").await.expect(204);
         let claims = if delivery == by_poll() {
-            caller.polled(id_of(&stream)).await.remove(0)
+            client.polled(id_of(&stream)).await.remove(0)
         } else {
             receiver.next().await.claims()
         };
@@ -183,10 +183,10 @@ async fn evt_02_a_control_event_reaches_a_stream_that_requests_no_events() {
 
 #[actix_web::test]
 async fn evt_03_a_change_by_the_transmitter_is_announced_with_the_status() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for status in ["paused", "enabled", "disabled", "enabled"] {
-        scene.set_status(status, "by hand").await;
-        let sets = scene.caller().polled(&scene.stream).await;
+        setup.set_status(status, "by hand").await;
+        let sets = setup.client().polled(&setup.stream).await;
         assert_eq!(sets.len(), 1);
         let said = json!({"status": status, "reason": "by hand"});
         assert_eq!(sets[0]["events"], json!({STREAM_UPDATED: said}));
@@ -398,7 +398,7 @@ async fn risc_04_the_deprecated_type_is_neither_offered_nor_sent() {
     let checker = EventChecker::new(|_| {}).await;
     let uri = format!("{RISC}sessions-revoked");
     assert!(!checker.supported.contains(&json!(uri)));
-    let asked = checker.scene.update(json!({"events_requested": [uri]})).await.json();
+    let asked = checker.setup.update(json!({"events_requested": [uri]})).await.json();
     assert_eq!(asked["events_delivered"], json!([]));
     let why = checker.publish_one(of(&uri, Map::new())).await.expect_err("it is deprecated");
     assert!(why.contains("deprecated for `caep:session-revoked`"), "{why}");

@@ -10,7 +10,7 @@ use crate::harness::{
     eventually,
     receiver::Receiver,
     redis::Redis,
-    scene::Scene,
+    setup::Setup,
     streams::{by_poll, id_of, push_to},
 };
 
@@ -30,8 +30,8 @@ fn use_cases() -> [Value; 3] {
 #[actix_web::test]
 async fn iop_01_a_new_stream_gets_events_about_every_subject() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::polling_with(with_provider(profiled)).await;
-    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
+    let setup = Setup::polling_with(with_provider(profiled)).await;
+    setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/in"))).await;
     for subject in [
         json!({"format": "email", "email": "kim@example.com"}),
         json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}),
@@ -39,8 +39,8 @@ async fn iop_01_a_new_stream_gets_events_about_every_subject() {
     ] {
         let [revoked, ..] = use_cases();
         let event = about_with("", json!({"sub_id": subject, "event": revoked["event"]}));
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
-        assert_eq!(scene.take(1).await[0]["sub_id"], subject);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(202);
+        assert_eq!(setup.take(1).await[0]["sub_id"], subject);
         assert_eq!(receiver.next().await.claims()["sub_id"], subject);
     }
 }
@@ -49,9 +49,9 @@ async fn iop_01_a_new_stream_gets_events_about_every_subject() {
 #[actix_web::test]
 async fn iop_02_a_stream_is_created_read_verified_and_deleted_with_valid_tokens() {
     let daemon = Daemon::with(with_provider(profiled)).await;
-    let manager = daemon.caller("rx").await;
+    let manager = daemon.client("rx").await;
     let reader = daemon.receiver_token("rx", &[Scope::Read]).await;
-    let reader = daemon.caller_with(PROVIDER, &reader);
+    let reader = daemon.client_with(PROVIDER, &reader);
     for delivery in [by_poll(), push_to("https://rx.example/in")] {
         let stream = manager.create(&json!({"delivery": delivery})).await;
         let id = id_of(&stream);
@@ -74,23 +74,23 @@ async fn iop_03_the_use_cases_are_delivered_from_end_to_end() {
     let redis = Redis::start().await;
     let mut receiver = Receiver::accepting_over_tls().await;
     let roots = receiver.roots();
-    let scene = Scene::polling_with(|config| {
+    let setup = Setup::polling_with(|config| {
         config.ingest.redis.url = Some(redis.url());
         config.push.trusted_roots = Some(roots);
         with_provider(profiled)(config);
     })
     .await;
-    let supported = scene.update(json!({})).await.json()["events_supported"].clone();
-    scene.update(json!({"events_requested": supported})).await;
+    let supported = setup.update(json!({})).await.json()["events_supported"].clone();
+    setup.update(json!({"events_requested": supported})).await;
     let pushing = json!({"events_requested": supported, "delivery": push_to(&receiver.url("/in"))});
-    let pushing = scene.caller().create(&pushing).await;
+    let pushing = setup.client().create(&pushing).await;
     let url = pushing["delivery"]["endpoint_url"].as_str().expect("a URL");
     assert!(url.starts_with("https://"), "{url}");
-    let verifier = scene.daemon.verifier(PROVIDER).await;
+    let verifier = setup.daemon.verifier(PROVIDER).await;
     for case in use_cases() {
         redis.publish(&key(), &about_with("s-88", case.clone())).await;
         let pushed = receiver.next().await.jws().to_owned();
-        let polled = scene.caller().sets(&scene.stream).await.remove(0);
+        let polled = setup.client().sets(&setup.stream).await.remove(0);
         for set in [pushed, polled] {
             let set = verifier.verify(&set).expect("a SET of ours");
             assert_eq!(set.algorithm.as_str(), "RS256");
@@ -102,7 +102,7 @@ async fn iop_03_the_use_cases_are_delivered_from_end_to_end() {
             assert_eq!(set.claims["events"], json!({uri: case["event"]}));
         }
     }
-    eventually("every SET is settled", async || scene.daemon.backlog().await == 0).await;
+    eventually("every SET is settled", async || setup.daemon.backlog().await == 0).await;
     assert!(receiver.rest().is_empty());
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{
     daemon::{Daemon, PROVIDER, with_provider},
     http_client::{Answer, get},
     sample::Sample,
-    scene::Scene,
+    setup::Setup,
     test_key,
 };
 
@@ -70,39 +70,39 @@ async fn key_02_nothing_private_is_published() {
 }
 
 /// Restarts the daemon with these files of `tests/data/keys`, and returns a SET that it signs then.
-async fn rotated<const N: usize>(scene: &mut Scene, files: [&'static str; N]) -> String {
-    signing_with(files)(scene.daemon.config());
-    scene.daemon.restart().await;
-    assert_eq!(keys(&key_set(&scene.daemon, PROVIDER).await).len(), N);
-    scene.publish(&["s-88"]).await;
-    next_set(scene).await
+async fn rotated<const N: usize>(setup: &mut Setup, files: [&'static str; N]) -> String {
+    signing_with(files)(setup.daemon.config());
+    setup.daemon.restart().await;
+    assert_eq!(keys(&key_set(&setup.daemon, PROVIDER).await).len(), N);
+    setup.publish(&["s-88"]).await;
+    next_set(setup).await
 }
 
-async fn next_set(scene: &Scene) -> String {
-    let [set] = scene.caller().sets(&scene.stream).await.try_into().expect("one SET");
+async fn next_set(setup: &Setup) -> String {
+    let [set] = setup.client().sets(&setup.stream).await.try_into().expect("one SET");
     set
 }
 
 /// The operator decides how long each stage lasts. A Receiver may keep the key set for five minutes.
 #[actix_web::test]
 async fn key_03_a_key_is_published_before_it_signs_and_after() {
-    let mut scene = Scene::polling().await;
-    let before = rotated(&mut scene, [EC]).await;
-    let known = key_set(&scene.daemon, PROVIDER).await;
-    let announced = rotated(&mut scene, [EC, RSA]).await;
-    assert_ne!(key_set(&scene.daemon, PROVIDER).await.header(ETAG), known.header(ETAG));
-    let after = rotated(&mut scene, [RSA, EC]).await;
+    let mut setup = Setup::polling().await;
+    let before = rotated(&mut setup, [EC]).await;
+    let known = key_set(&setup.daemon, PROVIDER).await;
+    let announced = rotated(&mut setup, [EC, RSA]).await;
+    assert_ne!(key_set(&setup.daemon, PROVIDER).await.header(ETAG), known.header(ETAG));
+    let after = rotated(&mut setup, [RSA, EC]).await;
 
-    assert!(keys(&key_set(&scene.daemon, PROVIDER).await).contains(&keys(&known)[0]));
-    let verifier = scene.daemon.verifier(PROVIDER).await;
+    assert!(keys(&key_set(&setup.daemon, PROVIDER).await).contains(&keys(&known)[0]));
+    let verifier = setup.daemon.verifier(PROVIDER).await;
     let by = |set: &str| verifier.verify(set).expect("a SET of ours").algorithm.as_str();
     assert_eq!([&before, &announced, &after].map(|set| by(set)), ["ES256", "ES256", "RS256"]);
 
     // A SET is signed when it is sent, so a SET that waits does not need the old key.
-    scene.publish(&["waits"]).await;
-    signing_with([RSA])(scene.daemon.config());
-    scene.daemon.restart().await;
-    scene.daemon.verifier(PROVIDER).await.verify(&next_set(&scene).await).expect("by the new key");
+    setup.publish(&["waits"]).await;
+    signing_with([RSA])(setup.daemon.config());
+    setup.daemon.restart().await;
+    setup.daemon.verifier(PROVIDER).await.verify(&next_set(&setup).await).expect("by the new key");
 }
 
 #[actix_web::test]

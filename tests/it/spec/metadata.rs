@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     daemon::{Daemon, ISSUER, PROVIDER, provider},
     http_client::{Answer, get},
-    scene::Scene,
+    setup::Setup,
     subjects::{none_by_default, opaque},
 };
 
@@ -161,14 +161,14 @@ async fn meta_08_oauth_is_among_the_authorization_schemes() {
 
 #[actix_web::test]
 async fn meta_09_default_subjects_is_all_or_none_and_applies_to_new_streams() {
-    for (expected, scene) in
-        [("ALL", Scene::polling().await), ("NONE", Scene::polling_with(none_by_default).await)]
+    for (expected, setup) in
+        [("ALL", Setup::polling().await), ("NONE", Setup::polling_with(none_by_default).await)]
     {
-        let metadata = metadata(&scene.daemon).await;
+        let metadata = metadata(&setup.daemon).await;
         assert_eq!(metadata["default_subjects"], expected);
         assert_eq!(metadata["add_subject_endpoint"], format!("{ISSUER}/ssf/subjects/add"));
         assert_eq!(metadata["remove_subject_endpoint"], format!("{ISSUER}/ssf/subjects/remove"));
-        assert_eq!(scene.reaches(&opaque("s-88")).await, expected == "ALL");
+        assert_eq!(setup.reaches(&opaque("s-88")).await, expected == "ALL");
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     harness::{
-        daemon::rename_provider, eventually, receiver::Receiver, scene::Scene, streams::push_to,
+        daemon::rename_provider, eventually, receiver::Receiver, setup::Setup, streams::push_to,
         within,
     },
     push::faults::{changeable, impatient, paused},
@@ -28,10 +28,10 @@ use crate::{
 const AN_HOUR: Duration = Duration::from_hours(1);
 
 /// Returns the metric of dead letters of this provider with this reason.
-async fn dead(scene: &Scene, reason: &str) -> String {
-    let provider = scene.daemon.provider();
+async fn dead(setup: &Setup, reason: &str) -> String {
+    let provider = setup.daemon.provider();
     let labels = format!(r#"{{provider="{provider}",reason="{reason}"}}"#);
-    scene.daemon.metric(&format!("ssfd_sets_dead_total{labels}")).await.to_string()
+    setup.daemon.metric(&format!("ssfd_sets_dead_total{labels}")).await.to_string()
 }
 
 /// Returns a 400 with this body.
@@ -41,27 +41,27 @@ fn refusal(body: &str) -> Reply {
 
 /// Has a Receiver refuse one SET with each of `bodies` and accept one more. Asserts that each SET
 /// arrived once.
-async fn refusing(name: &str, bodies: &'static [&'static str]) -> Scene {
+async fn refusing(name: &str, bodies: &'static [&'static str]) -> Setup {
     let mut receiver =
         Receiver::start(|n, _| bodies.get(n).map_or(Reply::status(202), |body| refusal(body)))
             .await;
-    let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+    let setup = Setup::pushing_with(&receiver, |config| rename_provider(config, name)).await;
     // All SETs are in one lane, so that each waits for the one before it.
-    scene.publish(&vec!["s-1"; bodies.len() + 1]).await;
+    setup.publish(&vec!["s-1"; bodies.len() + 1]).await;
     let sets = receiver.next_few(bodies.len() + 1).await;
     let mut jtis: Vec<_> = sets.iter().map(Seen::jti).collect();
     jtis.dedup();
     assert_eq!(jtis.len(), sets.len(), "none is sent twice: {jtis:?}");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
-    scene
+    setup
 }
 
 #[actix_web::test]
 async fn push_01_the_request_is_a_post_of_a_secevent_jwt() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-88"]).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-88"]).await;
     let request = receiver.next().await;
     assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/in"));
     assert_eq!(request.headers["content-type"], "application/secevent+jwt");
@@ -72,9 +72,9 @@ async fn push_01_the_request_is_a_post_of_a_secevent_jwt() {
 #[actix_web::test]
 async fn push_02_the_body_is_one_compact_jwt_and_nothing_else() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1", "s-2", "s-3"]).await;
-    let verifier = scene.daemon.verifier(scene.daemon.provider()).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1", "s-2", "s-3"]).await;
+    let verifier = setup.daemon.verifier(setup.daemon.provider()).await;
     for request in receiver.next_few(3).await {
         let base64url = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
         let parts: Vec<_> = request.jws().split('.').collect();
@@ -89,15 +89,15 @@ async fn push_02_the_body_is_one_compact_jwt_and_nothing_else() {
 async fn push_03_a_success_ends_the_delivery() {
     let mut receiver = Receiver::answering([200, 201, 204]).await;
     let name = "any-success";
-    let scene = Scene::pushing_with(&receiver, |config| rename_provider(config, name)).await;
+    let setup = Setup::pushing_with(&receiver, |config| rename_provider(config, name)).await;
 
-    scene.publish(&["s-1", "s-1", "s-1", "s-1"]).await;
+    setup.publish(&["s-1", "s-1", "s-1", "s-1"]).await;
 
     receiver.next_few(4).await;
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
     let deviations = format!(r#"ssfd_push_deviations_total{{provider="{name}"}}"#);
-    assert_eq!(scene.daemon.metric(&deviations).await.to_string(), "3");
+    assert_eq!(setup.daemon.metric(&deviations).await.to_string(), "3");
 }
 
 /// A SET that was refused for its key is signed once more before it becomes a dead letter. The
@@ -110,9 +110,9 @@ async fn push_04_a_set_that_was_refused_is_not_sent_again() {
         r#"{"err":"invalid_audience"}"#,
         r#"{"err":"invalid_state"}"#,
     ];
-    let scene = refusing("refused", bodies).await;
+    let setup = refusing("refused", bodies).await;
     for err in ["invalid_request", "invalid_issuer", "invalid_audience", "invalid_state"] {
-        assert_eq!(dead(&scene, err).await, "1", "{err}");
+        assert_eq!(dead(&setup, err).await, "1", "{err}");
     }
 
     let mut receiver = Receiver::start(|n, _| match n {
@@ -121,13 +121,13 @@ async fn push_04_a_set_that_was_refused_is_not_sent_again() {
     })
     .await;
     let rename = |config: &mut _| rename_provider(config, "refused-key");
-    let scene = Scene::pushing_with(&receiver, rename).await;
-    scene.publish(&["s-1", "s-1"]).await;
+    let setup = Setup::pushing_with(&receiver, rename).await;
+    setup.publish(&["s-1", "s-1"]).await;
     let sets = receiver.next_few(3).await;
     assert!(sets[0].claims() == sets[1].claims() && sets[0].body != sets[1].body);
     assert_ne!(sets[1].jti(), sets[2].jti());
-    scene.settled().await;
-    assert_eq!(dead(&scene, "invalid_key").await, "1");
+    setup.settled().await;
+    assert_eq!(dead(&setup, "invalid_key").await, "1");
 }
 
 /// A failure is temporary if the status says so, if no answer comes, and if the connection breaks,
@@ -141,27 +141,27 @@ async fn push_05_a_temporary_failure_is_retried_after_a_delay() {
         Receiver::start(move |n, _| replies.get(n).cloned().unwrap_or_else(|| Reply::status(202)))
             .await;
     let untrusted = Receiver::accepting_over_tls().await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "tried-again");
         config.push.attempt_timeout = Duration::from_millis(500);
     })
     .await;
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
     receiver.next_few(failures + 1).await;
-    scene.settled().await;
+    setup.settled().await;
     receiver.rest();
 
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let closed_url = format!("http://{}/", closed.local_addr().expect("bound"));
     drop(closed);
-    scene.update(json!({"delivery": push_to(&closed_url)})).await;
-    scene.publish(&["s-2"]).await;
+    setup.update(json!({"delivery": push_to(&closed_url)})).await;
+    setup.publish(&["s-2"]).await;
     for (url, class) in [(closed_url, "connect"), (untrusted.url("/in"), "tls_untrusted")] {
-        let before = scene.attempts(class).await;
-        scene.update(json!({"delivery": push_to(&url)})).await;
-        eventually(class, async || before < scene.attempts(class).await).await;
+        let before = setup.attempts(class).await;
+        setup.update(json!({"delivery": push_to(&url)})).await;
+        eventually(class, async || before < setup.attempts(class).await).await;
     }
-    scene.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
+    setup.update(json!({"delivery": push_to(&receiver.url("/in"))})).await;
     assert_eq!(receiver.next().await.subject(), "s-2");
 
     // The delays grow, are spread at random, and are at least as long as `Retry-After` asks.
@@ -170,21 +170,21 @@ async fn push_05_a_temporary_failure_is_retried_after_a_delay() {
         Reply::full(429, if throttling(seen) { &[("retry-after", "7000")] } else { &[] }, "")
     })
     .await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         config.delivery.retry.schedule = vec![Duration::from_millis(1), AN_HOUR];
         config.delivery.retry.retry_after_max = 2 * AN_HOUR;
     })
     .await;
     let before = clock::now();
     let about: Vec<_> = (0..20).map(|n| format!("s-{n}")).collect();
-    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    scene.publish(&["throttled"]).await;
+    setup.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&["throttled"]).await;
     eventually("all SETs wait for their retry", async || {
-        scene.waiting().await.iter().all(|set| before + AN_HOUR / 2 < set.due_at)
+        setup.waiting().await.iter().all(|set| before + AN_HOUR / 2 < set.due_at)
     })
     .await;
     let after = clock::now();
-    let waiting = scene.waiting().await;
+    let waiting = setup.waiting().await;
     let mut due: Vec<Timestamp> = waiting.iter().map(|set| set.due_at).collect();
     let throttled = due.pop().expect("the last that was published");
     assert!(before + Duration::from_secs(7000) <= throttled, "{throttled:?}");
@@ -200,18 +200,18 @@ async fn push_07_a_retried_set_keeps_its_jti_and_claims() {
     let closed = gate.clone();
     let mut receiver =
         Receiver::start(move |_, _| Reply::status(if closed.is_open() { 202 } else { 503 })).await;
-    let mut scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1"]).await;
+    let mut setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1"]).await;
     let first = receiver.next().await;
     for again in receiver.next_few(3).await {
         assert_eq!(again.body, first.body);
     }
-    scene.daemon.stop().await;
+    setup.daemon.stop().await;
     receiver.rest();
     gate.open();
-    scene.daemon.start_again().await;
+    setup.daemon.start_again().await;
     assert_eq!(receiver.next().await.claims(), first.claims());
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -227,9 +227,9 @@ async fn push_08_a_400_without_a_known_error_code_is_a_refusal_too() {
         // The last body has the only known code, with a description that is not a string.
         r#"{"err":"invalid_issuer","description":null}"#,
     ];
-    let scene = refusing("refused-otherwise", bodies).await;
-    assert_eq!(dead(&scene, "other").await, (bodies.len() - 1).to_string());
-    assert_eq!(dead(&scene, "invalid_issuer").await, "1");
+    let setup = refusing("refused-otherwise", bodies).await;
+    assert_eq!(dead(&setup, "other").await, (bodies.len() - 1).to_string());
+    assert_eq!(dead(&setup, "invalid_issuer").await, "1");
 }
 
 /// The target of the redirect gets neither the SET nor the credential.
@@ -245,12 +245,12 @@ async fn push_09_a_redirect_is_not_followed() {
     .await;
     let mut delivery = push_to(&receiver.url("/in"));
     delivery["authorization_header"] = "Bearer rx secret=7".into();
-    let scene = Scene::new(delivery, |_| {}).await;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::new(delivery, |_| {}).await;
+    setup.publish(&["s-1"]).await;
     for request in receiver.next_few(statuses.len() + 1).await {
         assert_eq!(request.headers["authorization"], "Bearer rx secret=7");
     }
-    scene.settled().await;
+    setup.settled().await;
     assert!(elsewhere.rest().is_empty());
 }
 
@@ -284,27 +284,27 @@ async fn push_10_the_certificate_and_the_version_of_tls_are_verified() {
     let (url, roots) = (trusted.url("/in"), trusted.roots());
     let old = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let old_url = format!("https://{}/", old.local_addr().expect("bound"));
-    let scene = Scene::new(push_to(&untrusted.url("/in")), |config| {
+    let setup = Setup::new(push_to(&untrusted.url("/in")), |config| {
         rename_provider(config, "verified");
         config.push.trusted_roots = Some(roots);
         config.delivery.retry.schedule = vec![AN_HOUR];
     })
     .await;
-    scene.publish(&["s-1"]).await;
-    eventually("no such authority", async || scene.attempts("tls_untrusted").await == 1).await;
+    setup.publish(&["s-1"]).await;
+    eventually("no such authority", async || setup.attempts("tls_untrusted").await == 1).await;
     // The certificate is for `localhost`.
     let by_address = url.replace("localhost", "127.0.0.1");
-    scene.update(json!({"delivery": push_to(&by_address)})).await;
-    eventually("another name", async || scene.attempts("tls_untrusted").await == 2).await;
-    scene.update(json!({"delivery": push_to(&old_url)})).await;
+    setup.update(json!({"delivery": push_to(&by_address)})).await;
+    eventually("another name", async || setup.attempts("tls_untrusted").await == 2).await;
+    setup.update(json!({"delivery": push_to(&old_url)})).await;
     let told = within("the client answers the ServerHello", answer_with_tls_1_1(old)).await;
     let protocol_version = [2, 70];
     assert!(told.ends_with(&protocol_version), "no fatal alert: {told:?}");
     assert!(trusted.rest().is_empty() && untrusted.rest().is_empty());
 
-    scene.update(json!({"delivery": push_to(&url)})).await;
+    setup.update(json!({"delivery": push_to(&url)})).await;
     assert_eq!(trusted.next().await.subject(), "s-1");
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// The SET stays in the outbox, because the operator may allow the network later.
@@ -312,16 +312,16 @@ async fn push_10_the_certificate_and_the_version_of_tls_are_verified() {
 async fn push_12_an_endpoint_in_a_private_network_is_not_connected_to() {
     let mut receiver = Receiver::accepting().await;
     let name = "own-network";
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, name);
         config.push.allow_networks.clear();
     })
     .await;
 
-    scene.publish(&["s-1"]).await;
+    setup.publish(&["s-1"]).await;
 
-    eventually("an attempt is refused", async || 0 < scene.attempts("address_refused").await).await;
-    assert_eq!(scene.waiting().await.len(), 1);
+    eventually("an attempt is refused", async || 0 < setup.attempts("address_refused").await).await;
+    assert_eq!(setup.waiting().await.len(), 1);
     assert!(receiver.rest().is_empty());
 }
 
@@ -334,19 +334,19 @@ async fn push_13_a_receiver_that_does_not_answer_delays_no_other() {
         _ => Reply::status(202),
     })
     .await;
-    let scene = Scene::pushing_with(&receiver, |_| {}).await;
+    let setup = Setup::pushing_with(&receiver, |_| {}).await;
     let slow = push_to(&receiver.url("/slow"));
-    scene.daemon.create_stream(&scene.token, slow).await;
+    setup.daemon.create_stream(&setup.token, slow).await;
 
     let about: Vec<String> = (0..100).map(|n| format!("s-{n}")).collect();
-    scene.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&about.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
     let mut through = 0;
     while through < about.len() {
         through += usize::from(receiver.next().await.target == "/in");
     }
     gate.open();
-    scene.settled().await;
+    setup.settled().await;
 }
 
 /// After three attempts the stream is paused, and its SETs are held.
@@ -359,16 +359,16 @@ async fn push_06_a_refusal_of_our_credentials_is_retried_until_the_stream_is_pau
         (400, r#"{"err":"access_denied","description":""}"#),
     ] {
         let receiver = Receiver::start(move |_, _| Reply::full(status, &[], body)).await;
-        let mut scene = Scene::pushing_with(&receiver, |config| {
+        let mut setup = Setup::pushing_with(&receiver, |config| {
             impatient(config);
             config.delivery.in_flight_max = 1;
         })
         .await;
-        scene.publish(&["s-1", "s-1"]).await;
-        let reason = paused(&scene).await;
+        setup.publish(&["s-1", "s-1"]).await;
+        let reason = paused(&setup).await;
         assert!(reason.contains("credentials"), "{reason}");
-        assert_eq!(scene.in_outbox().await, 3, "two events, and the announcement of the pause");
-        scene.daemon.stop().await;
+        assert_eq!(setup.in_outbox().await, 3, "two events, and the announcement of the pause");
+        setup.daemon.stop().await;
     }
 }
 
@@ -387,19 +387,19 @@ async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_the_receiv
         let answer = Arc::new(AtomicUsize::new(status));
         let mut receiver = changeable(&answer).await;
         let name = format!("fault-{status}");
-        let scene = Scene::pushing_with(&receiver, |config| {
+        let setup = Setup::pushing_with(&receiver, |config| {
             rename_provider(config, &name);
             impatient(config);
             config.delivery.in_flight_max = 1;
         })
         .await;
-        scene.publish(&["s-1", "s-2", "s-3", "s-4", "s-5"]).await;
+        setup.publish(&["s-1", "s-2", "s-3", "s-4", "s-5"]).await;
 
-        let reason = paused(&scene).await;
+        let reason = paused(&setup).await;
         assert!(reason.starts_with("3 pushes in a row failed"), "{reason}");
         assert!(reason.contains(label) && reason.contains(detail), "{reason}");
         let series = format!(r#"ssfd_streams_paused_total{{provider="{name}",outcome="{label}"}}"#);
-        assert_eq!(scene.daemon.metric(&series).await.to_string(), "1");
+        assert_eq!(setup.daemon.metric(&series).await.to_string(), "1");
         // Each SET that was refused for its signature is a dead letter, except the last one, which
         // is held.
         let dead = if status == 400 { 2 } else { 0 };
@@ -409,7 +409,7 @@ async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_the_receiv
         receiver.rest();
         // Once the endpoint is repaired and the stream enabled, the held SETs are sent at once.
         answer.store(202, Ordering::SeqCst);
-        scene.change_status("enabled").await;
+        setup.change_status("enabled").await;
         let mut held = Vec::new();
         while held.len() < 5 - dead {
             // The announcement of the pause may still be in flight and is left out here.
@@ -417,6 +417,6 @@ async fn push_11_a_stream_whose_endpoint_stays_at_fault_is_paused_and_the_receiv
         }
         held.sort();
         assert_eq!(held, ["s-1", "s-2", "s-3", "s-4", "s-5"][dead..]);
-        scene.settled().await;
+        setup.settled().await;
     }
 }

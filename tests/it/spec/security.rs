@@ -8,12 +8,12 @@ use ssfd::domain::subject::format::SubjectFormat;
 use crate::{
     command_line::{Workplace, ask},
     harness::{
-        caller::assert_refused,
         daemon::with_provider,
         events::about_with,
         http_client,
         receiver::{Receiver, subject},
-        scene::Scene,
+        receiver_client::assert_refused,
+        setup::Setup,
         streams::by_poll,
         subjects::opaque,
     },
@@ -24,24 +24,24 @@ use crate::{
 #[actix_web::test]
 async fn sec_02_authorization_for_an_event_is_checked_before_it_is_sent() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    let other = scene.daemon.caller("other").await;
-    let polled = scene.daemon.create_stream(&other.token, by_poll()).await;
-    scene.add(&opaque("kim")).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    let other = setup.daemon.client("other").await;
+    let polled = setup.daemon.create_stream(&other.token, by_poll()).await;
+    setup.add(&opaque("kim")).await;
     let for_other = about_with("kim", json!({"stream_ids": [polled]}));
-    scene.daemon.publish(&scene.upstream, &for_other).await.expect(202);
+    setup.daemon.publish(&setup.publisher, &for_other).await.expect(202);
     assert_eq!(other.polled(&polled).await.len(), 1);
 
-    scene.change_status("paused").await;
-    scene.publish(&["kim", "lee"]).await;
-    scene.remove(&opaque("kim")).await;
+    setup.change_status("paused").await;
+    setup.publish(&["kim", "lee"]).await;
+    setup.remove(&opaque("kim")).await;
     let body = json!({"stream_id": polled, "subject": opaque("kim")});
     other.send("POST", "/ssf/subjects/remove", &body).await.expect(204);
-    scene.change_status("enabled").await;
+    setup.change_status("enabled").await;
     assert_eq!(receiver.next().await.subject(), "lee");
     let [set] = other.polled(&polled).await.try_into().expect("one SET");
     assert_eq!(subject(&set), "lee");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -49,7 +49,7 @@ async fn sec_02_authorization_for_an_event_is_checked_before_it_is_sent() {
 /// sent.
 #[actix_web::test]
 async fn sec_03_a_receiver_gets_one_identifier_of_a_subject_in_the_format_of_its_stream() {
-    let mut scene = Scene::polling().await;
+    let mut setup = Setup::polling().await;
     let iss_sub = json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-17"});
     let email = json!({"format": "email", "email": "kim@example.com"});
     let aliases = json!({"format": "aliases", "identifiers": [iss_sub, email]});
@@ -62,13 +62,13 @@ async fn sec_03_a_receiver_gets_one_identifier_of_a_subject_in_the_format_of_its
     ];
     let mut expected = Vec::new();
     for (form, known) in [(SubjectFormat::IssSub, iss_sub), (SubjectFormat::Email, email)] {
-        scene.stream = scene.daemon.create_stream(&scene.token, by_poll()).await;
-        scene.set_subject_format(form).await;
-        expected.push((scene.stream.clone(), [known.clone(), known.clone(), session(&known)]));
+        setup.stream = setup.daemon.create_stream(&setup.token, by_poll()).await;
+        setup.set_subject_format(form).await;
+        expected.push((setup.stream.clone(), [known.clone(), known.clone(), session(&known)]));
     }
-    scene.daemon.publish(&scene.upstream, &json!(events)).await.expect(202);
+    setup.daemon.publish(&setup.publisher, &json!(events)).await.expect(202);
     for (stream, identifiers) in expected {
-        let sent = scene.caller().polled(&stream).await;
+        let sent = setup.client().polled(&stream).await;
         assert_eq!(sent.len(), identifiers.len());
         for identifier in identifiers {
             assert!(sent.iter().any(|claims| claims["sub_id"] == identifier), "{identifier}");
@@ -93,7 +93,7 @@ fn hang_up_on_everyone() -> String {
 /// beyond the limit is answered at once.
 #[actix_web::test]
 async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
-    let scene = Scene::polling_with(|config| {
+    let setup = Setup::polling_with(|config| {
         config.public.body_bytes_max = 200_000;
         (config.internal.events_bytes_max, config.internal.events_max) = (2000, 2);
         config.poll.waiting_max = 0;
@@ -102,7 +102,7 @@ async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
         })(config);
     })
     .await;
-    let (caller, id) = (scene.caller(), &scene.stream);
+    let (client, id) = (setup.client(), &setup.stream);
     let many = |count: usize| vec!["b1"; count];
     let list =
         |format: &str, member: &str, of: Value| json!({"format": format, member: vec![of; 65]});
@@ -124,26 +124,26 @@ async fn sec_04_bodies_lists_subjects_streams_and_long_polls_are_bounded() {
         ("/ssf/verify", json!({"stream_id": id, "state": "x".repeat(1025)}), 400, "1024 bytes"),
     ];
     for (path, body, status, rule) in &refused {
-        assert_refused(&caller.send("POST", path, body).await, *status, rule);
+        assert_refused(&client.send("POST", path, body).await, *status, rule);
     }
     let remove = |subject| json!({"stream_id": id, "subject": opaque(subject)});
-    caller.send("POST", "/ssf/subjects/remove", &remove("kim")).await.expect(204);
-    let further = caller.send("POST", "/ssf/subjects/remove", &remove("lee")).await;
+    client.send("POST", "/ssf/subjects/remove", &remove("kim")).await.expect(204);
+    let further = client.send("POST", "/ssf/subjects/remove", &remove("lee")).await;
     assert_refused(&further, 403, "subjects");
-    let answer = caller.send("POST", &poll, &json!({})).await.expect(200);
+    let answer = client.send("POST", &poll, &json!({})).await.expect(200);
     assert_eq!(answer.json(), json!({"sets": {}}));
 
-    let publish = async |events: Value| scene.daemon.publish(&scene.upstream, &events).await;
+    let publish = async |events: Value| setup.daemon.publish(&setup.publisher, &events).await;
     assert_refused(&publish(json!([{}, {}, {}])).await, 400, "at most 2 events");
     assert_refused(&publish(json!({"x": "x".repeat(2000)})).await, 413, "larger than 2000 bytes");
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     let deep = format!("{{\"type\": \"caep:session-revoked\", \"event\": {{\"x\": {deep}}}}}");
-    let url = scene.daemon.internal_url("/events");
+    let url = setup.daemon.internal_url("/events");
     let answer =
-        http_client::post(&url).bearer(&scene.upstream).body(deep).send().await.expect(400);
+        http_client::post(&url).bearer(&setup.publisher).body(deep).send().await.expect(400);
     assert_eq!(answer.json()["events"][0]["reason"], "malformed");
-    assert_eq!(caller.list().await.as_array().map(Vec::len), Some(1));
-    assert!(scene.waiting().await.is_empty());
+    assert_eq!(client.list().await.as_array().map(Vec::len), Some(1));
+    assert!(setup.waiting().await.is_empty());
 }
 
 /// The log is checked at the level that a developer would use.

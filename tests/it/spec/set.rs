@@ -13,7 +13,7 @@ use crate::{
         http_client::get,
         receiver::Receiver,
         sample::Sample,
-        scene::Scene,
+        setup::Setup,
         streams::{by_poll, push_to},
     },
     scripted_server::Seen,
@@ -103,13 +103,13 @@ async fn set_06_jti_is_unique_and_stays_with_the_set() {
     assert_eq!(jtis.len(), sample.sets.len());
 
     let mut receiver = Receiver::answering([503; REFUSED]).await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         config.poll.redelivery_interval = Duration::ZERO;
     })
     .await;
-    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    let polled = setup.daemon.create_stream(&setup.token, by_poll()).await;
     let subjects: Vec<_> = (0..EVENTS).map(|n| format!("s-{n}")).collect();
-    scene.publish(&subjects.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    setup.publish(&subjects.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
     let pushed = receiver.next_few(EVENTS + REFUSED).await;
     let claims: BTreeSet<_> = pushed.iter().map(|set| set.claims().to_string()).collect();
@@ -118,7 +118,7 @@ async fn set_06_jti_is_unique_and_stays_with_the_set() {
     assert_eq!(jtis.len(), EVENTS);
     let now = json!({"returnImmediately": true, "maxEvents": EVENTS});
     for _ in 0..2 {
-        let sets = scene.daemon.poll(&scene.token, &polled, &now).await.expect(200).json();
+        let sets = setup.daemon.poll(&setup.token, &polled, &now).await.expect(200).json();
         jtis.extend(sets["sets"].as_object().expect("an object of SETs").keys().cloned());
         assert_eq!(jtis.len(), 2 * EVENTS, "the other stream has other jtis, which stay the same");
     }
@@ -141,14 +141,14 @@ async fn set_07_aud_is_that_of_the_stream_as_a_string_or_an_array() {
 #[actix_web::test]
 async fn set_08_txn_is_shared_by_the_sets_of_one_cause_and_no_others() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
+    let setup = Setup::pushing_to(&receiver).await;
     let both = json!({"events_requested": [SESSION_REVOKED, ACCOUNT_PURGED],
         "delivery": push_to(&receiver.url("/in"))});
-    scene.caller().create(&both).await;
+    setup.client().create(&both).await;
     let chosen = json!({"txn": "c-991"});
     let mut txns = Vec::new();
     for event in [about("s-1"), about("s-1"), about_with("s-1", chosen.clone())] {
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(202);
         let sets = receiver.next_few(2).await;
         assert_eq!(txn(&sets[0]), txn(&sets[1]));
         txns.push(txn(&sets[0]));
@@ -157,7 +157,7 @@ async fn set_08_txn_is_shared_by_the_sets_of_one_cause_and_no_others() {
 
     let mut purged = about_with("s-1", chosen);
     purged["type"] = ACCOUNT_PURGED.into();
-    scene.daemon.publish(&scene.upstream, &purged).await.expect(202);
+    setup.daemon.publish(&setup.publisher, &purged).await.expect(202);
     assert_eq!((txn(&receiver.next().await), &*txns[2]), ("c-991".to_owned(), "c-991"));
 }
 
@@ -176,15 +176,15 @@ async fn set_09_sub_id_is_present_and_valid() {
     }
     assert_eq!(formats, ["complex".to_owned(), "opaque".to_owned()].into());
 
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for subject in [Value::Null, json!("s-88"), json!({"id": "s-88"}), json!({"format": "email"})] {
         let event = about_with("", json!({"sub_id": subject}));
-        scene.daemon.publish(&scene.upstream, &event).await.expect(400);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(400);
     }
     let within = json!({"sub_id": {"format": "opaque", "id": "s-88"}});
     let without = json!({"type": "caep:session-revoked", "event": within});
-    scene.daemon.publish(&scene.upstream, &without).await.expect(400);
-    assert_eq!(scene.daemon.backlog().await, 0);
+    setup.daemon.publish(&setup.publisher, &without).await.expect(400);
+    assert_eq!(setup.daemon.backlog().await, 0);
 }
 
 #[actix_web::test]
@@ -211,10 +211,10 @@ async fn set_11_an_event_is_an_object_and_an_empty_one_without_members() {
     }
     assert_eq!(empty, [ACCOUNT_PURGED.to_owned(), VERIFICATION.to_owned()].into());
 
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for event in [Value::Null, json!([]), json!("x"), json!(1)] {
         let event = about_with("s-88", json!({"event": event}));
-        scene.daemon.publish(&scene.upstream, &event).await.expect(400);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(400);
     }
 }
 
@@ -235,8 +235,8 @@ async fn set_13_exp_is_absent() {
 /// For types of CAEP and RISC the member is only discouraged (SSF §3.1.1).
 #[actix_web::test]
 async fn set_14_subject_in_the_event_is_refused_for_types_beyond_caep_and_risc() {
-    let scene =
-        Scene::polling_with(with_provider(|provider| provider.custom_event_types = true)).await;
+    let setup =
+        Setup::polling_with(with_provider(|provider| provider.custom_event_types = true)).await;
     let subject = json!({"format": "opaque", "id": "s-88"});
     for (event_type, status) in [
         ("caep:session-revoked", 202),
@@ -246,9 +246,9 @@ async fn set_14_subject_in_the_event_is_refused_for_types_beyond_caep_and_risc()
         ("urn:example:badge-lost", 400),
     ] {
         let mut event = json!({"type": event_type, "sub_id": subject, "event": {}});
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(202);
         event["event"]["subject"] = subject.clone();
-        scene.daemon.publish(&scene.upstream, &event).await.expect(status);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(status);
     }
 }
 
@@ -256,11 +256,11 @@ async fn set_14_subject_in_the_event_is_refused_for_types_beyond_caep_and_risc()
 #[actix_web::test]
 async fn set_15_each_receiver_gets_a_set_of_its_own() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    let other = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
-    scene.daemon.create_stream(&other, push_to(&receiver.url("/in"))).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    let other = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
+    setup.daemon.create_stream(&other, push_to(&receiver.url("/in"))).await;
 
-    scene.publish(&["s-88"]).await;
+    setup.publish(&["s-88"]).await;
 
     let sets = receiver.next_few(2).await;
     let audiences: BTreeSet<_> = sets.iter().map(|set| set.claims()["aud"].to_string()).collect();
@@ -271,7 +271,7 @@ async fn set_15_each_receiver_gets_a_set_of_its_own() {
 
 #[actix_web::test]
 async fn set_16_unknown_members_of_an_event_are_sent_but_claims_of_the_set_cannot_be_forged() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let claims = json!({
         "iss": "https://evil.example", "aud": "https://evil.example", "jti": "chosen", "iat": 1,
         "sub": "chosen", "exp": 1, "toe": 1, "events": {"urn:evil": {}},
@@ -283,9 +283,9 @@ async fn set_16_unknown_members_of_an_event_are_sent_but_claims_of_the_set_canno
     payload["fraction"] = (-5.623_703_702_616_602e-42).into();
     let mut event = about_with("s-1", claims);
     event["event"] = payload.clone();
-    scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+    setup.daemon.publish(&setup.publisher, &event).await.expect(202);
 
-    let found = scene.take(1).await.remove(0);
+    let found = setup.take(1).await.remove(0);
 
     assert_eq!(found["events"], json!({SESSION_REVOKED: payload}), "within the event");
     assert_eq!((&found["iss"], &found["aud"]), (&json!(ISSUER), &json!("https://rx.example")));

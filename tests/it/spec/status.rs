@@ -7,11 +7,11 @@ use ssfd::config::Config;
 
 use crate::{
     harness::{
-        caller::{Caller, UNKNOWN, assert_refused},
         daemon::Daemon,
         events::about_with,
         receiver::{Receiver, claims, subject},
-        scene::Scene,
+        receiver_client::{ReceiverClient, UNKNOWN, assert_refused},
+        setup::Setup,
         streams::{by_poll, push_to},
     },
     scripted_server::Seen,
@@ -19,16 +19,16 @@ use crate::{
 
 const ALL: [&str; 3] = ["enabled", "paused", "disabled"];
 
-async fn change(caller: &Caller<'_>, members: &Value) -> Value {
-    caller.send("POST", "/ssf/status", members).await.expect(200).json()
+async fn change(client: &ReceiverClient<'_>, members: &Value) -> Value {
+    client.send("POST", "/ssf/status", members).await.expect(200).json()
 }
 
 /// Starts a daemon with a push stream to `/in` and another to `/other`. Once a SET has arrived at
 /// `/other`, a SET of the first stream would have arrived too.
-async fn with_another(receiver: &Receiver) -> Scene {
-    let scene = Scene::pushing_to(receiver).await;
-    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;
-    scene
+async fn with_another(receiver: &Receiver) -> Setup {
+    let setup = Setup::pushing_to(receiver).await;
+    setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/other"))).await;
+    setup
 }
 
 /// Returns the next requests. Asserts that all are for this path.
@@ -41,26 +41,26 @@ async fn next_at(receiver: &mut Receiver, path: &str, count: usize) -> Vec<Seen>
 #[actix_web::test]
 async fn stat_01_the_status_is_read_with_its_reason() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
-    assert_eq!(caller.status(&id).await, json!({"stream_id": id, "status": "enabled"}));
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
+    assert_eq!(client.status(&id).await, json!({"stream_id": id, "status": "enabled"}));
     let said = json!({"stream_id": id, "status": "paused", "reason": "upgrade"});
-    change(&caller, &said).await;
-    assert_eq!(caller.status(&id).await, said);
+    change(&client, &said).await;
+    assert_eq!(client.status(&id).await, said);
 }
 
 /// The conformance suite repeats the `stream_id` in the query. The one in the body counts.
 #[actix_web::test]
 async fn stat_02_each_status_can_be_set_from_each_and_is_echoed() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
     for (from, to) in ALL.into_iter().flat_map(|from| ALL.map(|to| (from, to))) {
-        change(&caller, &json!({"stream_id": id, "status": from})).await;
+        change(&client, &json!({"stream_id": id, "status": from})).await;
         let said = json!({"stream_id": id, "status": to, "reason": format!("not {from}")});
-        let answer = caller.send("POST", "/ssf/status?stream_id=another", &said).await.expect(200);
+        let answer = client.send("POST", "/ssf/status?stream_id=another", &said).await.expect(200);
         assert_eq!(answer.json(), said);
-        assert_eq!(caller.status(&id).await, said);
+        assert_eq!(client.status(&id).await, said);
     }
 }
 
@@ -68,8 +68,8 @@ async fn stat_02_each_status_can_be_set_from_each_and_is_echoed() {
 #[actix_web::test]
 async fn stat_03_an_unknown_status_and_a_missing_member_are_refused() {
     let daemon = Daemon::start().await;
-    let (caller, other) = (daemon.caller("rx").await, daemon.caller("other").await);
-    let id = caller.new_stream().await;
+    let (client, other) = (daemon.client("rx").await, daemon.client("other").await);
+    let id = client.new_stream().await;
     for (body, detail) in [
         (json!({"stream_id": id, "status": "Paused"}), "`status` must be `enabled`, `paused` or"),
         (json!({"stream_id": id, "status": ""}), "`status` must be"),
@@ -83,10 +83,10 @@ async fn stat_03_an_unknown_status_and_a_missing_member_are_refused() {
         (json!({"stream_id": id, "status": "paused", "reason": null}), "`reason` must be"),
     ] {
         let path = format!("/ssf/status?stream_id={id}");
-        assert_refused(&caller.send("POST", &path, &body).await, 400, detail);
+        assert_refused(&client.send("POST", &path, &body).await, 400, detail);
     }
-    assert_refused(&caller.get("/ssf/status").await, 400, "`stream_id` is required");
-    let twice = caller.get(&format!("/ssf/status?stream_id={id}&stream_id={id}")).await;
+    assert_refused(&client.get("/ssf/status").await, 400, "`stream_id` is required");
+    let twice = client.get(&format!("/ssf/status?stream_id={id}&stream_id={id}")).await;
     assert_refused(&twice, 400, "`stream_id` must be given once");
     for id in [&id[..], UNKNOWN, "a%20b", ""] {
         let answer = other.get(&format!("/ssf/status?stream_id={id}")).await;
@@ -94,39 +94,39 @@ async fn stat_03_an_unknown_status_and_a_missing_member_are_refused() {
         let body = json!({"stream_id": id, "status": "disabled"});
         assert_refused(&other.send("POST", "/ssf/status", &body).await, 404, "no such stream");
     }
-    assert_eq!(caller.status(&id).await["status"], "enabled");
+    assert_eq!(client.status(&id).await["status"], "enabled");
 }
 
 #[actix_web::test]
 async fn stat_04_nothing_is_delivered_while_a_stream_is_paused_or_disabled() {
     let mut receiver = Receiver::accepting().await;
-    let scene = with_another(&receiver).await;
-    let polled = scene.daemon.create_stream(&scene.token, by_poll()).await;
+    let setup = with_another(&receiver).await;
+    let polled = setup.daemon.create_stream(&setup.token, by_poll()).await;
     for status in ["paused", "disabled"] {
-        for stream in [&scene.stream, &polled] {
-            scene.daemon.change_status(&scene.token, stream, status).await.expect(200);
+        for stream in [&setup.stream, &polled] {
+            setup.daemon.change_status(&setup.token, stream, status).await.expect(200);
         }
-        scene.publish(&["s-1", "s-2"]).await;
+        setup.publish(&["s-1", "s-2"]).await;
         next_at(&mut receiver, "/other", 2).await;
         assert!(receiver.rest().is_empty());
-        assert!(scene.caller().polled(&polled).await.is_empty());
+        assert!(setup.client().polled(&polled).await.is_empty());
     }
 }
 
 #[actix_web::test]
 async fn stat_05_events_of_a_paused_stream_are_delivered_once_it_is_enabled() {
     let mut receiver = Receiver::accepting().await;
-    let mut scene = Scene::pushing_to(&receiver).await;
-    scene.change_status("paused").await;
-    scene.publish(&["s-1", "s-2"]).await;
+    let mut setup = Setup::pushing_to(&receiver).await;
+    setup.change_status("paused").await;
+    setup.publish(&["s-1", "s-2"]).await;
     // The stream stays paused over a restart.
-    scene.daemon.restart().await;
-    scene.publish(&["s-3"]).await;
-    scene.change_status("enabled").await;
+    setup.daemon.restart().await;
+    setup.publish(&["s-3"]).await;
+    setup.change_status("enabled").await;
     let mut arrived: Vec<_> = receiver.next_few(3).await.iter().map(Seen::subject).collect();
     arrived.sort();
     assert_eq!(arrived, ["s-1", "s-2", "s-3"]);
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -134,16 +134,16 @@ async fn stat_05_events_of_a_paused_stream_are_delivered_once_it_is_enabled() {
 async fn stat_06_held_sets_about_one_subject_arrive_in_order() {
     const EACH: usize = 8;
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.change_status("paused").await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.change_status("paused").await;
     let subjects = ["kim", "lee", "sam"];
     for n in 0..EACH {
         for subject in subjects {
             let event = about_with(subject, json!({"event": {"n": n}}));
-            scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+            setup.daemon.publish(&setup.publisher, &event).await.expect(202);
         }
     }
-    scene.change_status("enabled").await;
+    setup.change_status("enabled").await;
     let arrived = receiver.next_few(EACH * subjects.len()).await;
     for subject in subjects {
         let of_subject = arrived.iter().filter(|set| set.subject() == subject);
@@ -155,21 +155,21 @@ async fn stat_06_held_sets_about_one_subject_arrive_in_order() {
 #[actix_web::test]
 async fn stat_07_events_of_a_disabled_stream_are_never_delivered() {
     let mut receiver = Receiver::accepting().await;
-    let scene = with_another(&receiver).await;
+    let setup = with_another(&receiver).await;
     // Disabling discards the held SETs as well as the events that are published while the stream is
     // disabled.
-    scene.change_status("paused").await;
-    scene.publish(&["s-1"]).await;
-    scene.change_status("disabled").await;
-    scene.publish(&["s-2"]).await;
+    setup.change_status("paused").await;
+    setup.publish(&["s-1"]).await;
+    setup.change_status("disabled").await;
+    setup.publish(&["s-2"]).await;
     // Pausing the stream does not bring them back.
-    scene.change_status("paused").await;
-    scene.change_status("enabled").await;
+    setup.change_status("paused").await;
+    setup.change_status("enabled").await;
     next_at(&mut receiver, "/other", 2).await;
-    scene.publish(&["s-3"]).await;
+    setup.publish(&["s-3"]).await;
     let arrived = receiver.next_few(2).await;
     assert!(arrived.iter().all(|set| set.subject() == "s-3"), "{arrived:?}");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -195,11 +195,11 @@ fn stat_10_the_limits_of_a_paused_stream_are_documented() {
 
 #[actix_web::test]
 async fn stat_11_a_change_that_the_receiver_asked_for_is_not_announced() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for status in ["paused", "enabled", "disabled", "enabled", "disabled", "paused", "enabled"] {
-        scene.change_status(status).await;
-        assert!(scene.waiting().await.is_empty(), "{status}");
-        assert!(scene.caller().polled(&scene.stream).await.is_empty(), "{status}");
+        setup.change_status(status).await;
+        assert!(setup.waiting().await.is_empty(), "{status}");
+        assert!(setup.client().polled(&setup.stream).await.is_empty(), "{status}");
     }
 }
 
@@ -208,43 +208,43 @@ async fn stat_11_a_change_that_the_receiver_asked_for_is_not_announced() {
 #[actix_web::test]
 async fn stat_08_the_announcement_of_a_stop_is_the_last_set_that_is_sent() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.publish(&["s-1"]).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1"]).await;
     next_at(&mut receiver, "/in", 1).await;
-    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/other"))).await;
+    setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/other"))).await;
     for status in ["paused", "disabled"] {
-        scene.set_status(status, "moving").await;
-        scene.assert_announced(&receiver.next().await.claims(), status, "moving");
-        scene.publish(&["s-1", "s-2"]).await;
+        setup.set_status(status, "moving").await;
+        setup.assert_announced(&receiver.next().await.claims(), status, "moving");
+        setup.publish(&["s-1", "s-2"]).await;
         next_at(&mut receiver, "/other", 2).await;
         assert!(receiver.rest().is_empty());
 
-        scene.set_status("enabled", "").await;
+        setup.set_status("enabled", "").await;
         let held = if status == "paused" { 2 } else { 0 };
         next_at(&mut receiver, "/in", 1 + held).await;
-        scene.settled().await;
+        setup.settled().await;
     }
 }
 
 /// The announcement comes before the held SETs, by poll and over a restart.
 #[actix_web::test]
 async fn stat_09_the_announcement_of_a_resumption_is_sent_first() {
-    let mut scene = Scene::polling().await;
-    scene.publish(&["s-1", "s-2"]).await;
-    scene.set_status("paused", "moving").await;
-    scene.publish(&["s-3"]).await;
-    let caller = scene.caller();
-    let said = caller.polled(&scene.stream).await;
+    let mut setup = Setup::polling().await;
+    setup.publish(&["s-1", "s-2"]).await;
+    setup.set_status("paused", "moving").await;
+    setup.publish(&["s-3"]).await;
+    let client = setup.client();
+    let said = client.polled(&setup.stream).await;
     assert_eq!(said.len(), 1);
-    scene.assert_announced(&said[0], "paused", "moving");
+    setup.assert_announced(&said[0], "paused", "moving");
 
-    scene.set_status("enabled", "moved").await;
-    scene.daemon.restart().await;
-    let first = scene.poll(json!({"maxEvents": 1})).await.expect(200).json();
+    setup.set_status("enabled", "moved").await;
+    setup.daemon.restart().await;
+    let first = setup.poll(json!({"maxEvents": 1})).await.expect(200).json();
     let first = first["sets"].as_object().expect("an object").values().next().cloned();
     let first = claims(first.expect("one").as_str().expect("a compact JWS"));
-    scene.assert_announced(&first, "enabled", "moved");
+    setup.assert_announced(&first, "enabled", "moved");
     let held: BTreeSet<_> =
-        scene.caller().polled(&scene.stream).await.iter().map(subject).collect();
+        setup.client().polled(&setup.stream).await.iter().map(subject).collect();
     assert_eq!(held, ["s-1", "s-2", "s-3"].map(str::to_owned).into());
 }

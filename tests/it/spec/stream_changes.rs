@@ -7,11 +7,11 @@ use ssfd::domain::{
 };
 
 use crate::harness::{
-    caller::{assert_refused, operations_on},
     daemon::{Daemon, PROVIDER, holder},
     events::{CREDENTIAL_CHANGE, SESSION_REVOKED},
     receiver::Receiver,
-    scene::Scene,
+    receiver_client::{assert_refused, operations_on},
+    setup::Setup,
     streams::{by_poll, every_member, id_of, push_to},
 };
 
@@ -20,46 +20,46 @@ const BOTH: [&str; 2] = ["PATCH", "PUT"];
 #[actix_web::test]
 async fn cfg_10_patch_sets_given_members_and_keeps_the_others() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let stream = caller.create(&every_member()).await;
+    let client = daemon.client("rx").await;
+    let stream = client.create(&every_member()).await;
     let id = id_of(&stream);
-    let nameless = caller.send("PATCH", "/ssf/streams", &json!({"description": "eu"})).await;
+    let nameless = client.send("PATCH", "/ssf/streams", &json!({"description": "eu"})).await;
     assert_refused(&nameless, 400, "`stream_id` is required");
     let mut expected = stream.clone();
-    assert_eq!(caller.change("PATCH", id, &json!({})).await, expected);
+    assert_eq!(client.change("PATCH", id, &json!({})).await, expected);
 
     expected["description"] = "eu".into();
-    assert_eq!(caller.change("PATCH", id, &json!({"description": "eu"})).await, expected);
+    assert_eq!(client.change("PATCH", id, &json!({"description": "eu"})).await, expected);
     expected["events_requested"] = json!(["urn:x", CREDENTIAL_CHANGE]);
     expected["events_delivered"] = json!([CREDENTIAL_CHANGE]);
     let requested = json!({"events_requested": ["urn:x", CREDENTIAL_CHANGE]});
-    assert_eq!(caller.change("PATCH", id, &requested).await, expected);
+    assert_eq!(client.change("PATCH", id, &requested).await, expected);
     let delivery = json!({"method": METHOD_PUSH, "endpoint_url": "https://rx.example/other"});
     expected["delivery"] = delivery.clone();
-    assert_eq!(caller.change("PATCH", id, &json!({"delivery": delivery})).await, expected);
+    assert_eq!(client.change("PATCH", id, &json!({"delivery": delivery})).await, expected);
 }
 
 #[actix_web::test]
 async fn cfg_11_put_removes_members_that_are_not_given() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let stream = caller.create(&every_member()).await;
+    let client = daemon.client("rx").await;
+    let stream = client.create(&every_member()).await;
     let id = id_of(&stream);
-    assert_eq!(caller.change("PUT", id, &every_member()).await, stream);
+    assert_eq!(client.change("PUT", id, &every_member()).await, stream);
 
-    let bare = caller.change("PUT", id, &json!({})).await;
+    let bare = client.change("PUT", id, &json!({})).await;
     assert!(bare.get("description").is_none() && bare.get("events_requested").is_none(), "{bare}");
     assert_eq!((&bare["events_delivered"], &bare["aud"]), (&json!([]), &stream["aud"]));
     assert_eq!(bare["delivery"]["method"], METHOD_POLL);
-    assert_eq!(caller.change("PUT", id, &every_member()).await, stream);
+    assert_eq!(client.change("PUT", id, &every_member()).await, stream);
 }
 
 /// The refusal also covers the allowed members of the same request.
 #[actix_web::test]
 async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let stream = caller.create(&every_member()).await;
+    let client = daemon.client("rx").await;
+    let stream = client.create(&every_member()).await;
     let id = id_of(&stream);
     for (member, value) in [
         ("iss", json!("https://tx.example")),
@@ -77,9 +77,9 @@ async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes
     ] {
         for method in BOTH {
             let body = json!({"stream_id": id, "description": "eu", member: value});
-            let answer = caller.send(method, "/ssf/streams", &body).await;
+            let answer = client.send(method, "/ssf/streams", &body).await;
             assert_refused(&answer, 400, &format!("`{member}` is for the Transmitter to say"));
-            assert_eq!(caller.read(id).await, stream);
+            assert_eq!(client.read(id).await, stream);
         }
     }
 }
@@ -89,18 +89,18 @@ async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes
 #[actix_web::test]
 async fn cfg_13_a_stream_may_be_sent_back_as_it_was_read() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
+    let client = daemon.client("rx").await;
     for delivery in [every_member()["delivery"].clone(), by_poll()] {
         let mut members = every_member();
         members["delivery"] = delivery;
-        let mut stream = caller.create(&members).await;
+        let mut stream = client.create(&members).await;
         let id = id_of(&stream).to_owned();
         for method in BOTH {
-            assert_eq!(caller.change(method, &id, &stream).await, stream);
+            assert_eq!(client.change(method, &id, &stream).await, stream);
             stream["events_requested"] = json!([SESSION_REVOKED]);
-            let changed = caller.change(method, &id, &stream).await;
+            let changed = client.change(method, &id, &stream).await;
             assert_eq!(changed["events_delivered"], json!([SESSION_REVOKED]));
-            stream = caller.change(method, &id, &members).await;
+            stream = client.change(method, &id, &members).await;
         }
     }
 }
@@ -109,17 +109,17 @@ async fn cfg_13_a_stream_may_be_sent_back_as_it_was_read() {
 #[actix_web::test]
 async fn cfg_14_the_audience_of_a_stream_never_changes() {
     let daemon = Daemon::start().await;
-    let stream = daemon.caller("rx").await.create(&every_member()).await;
+    let stream = daemon.client("rx").await.create(&every_member()).await;
     let id = id_of(&stream);
     let token = daemon.token(holder("rx", &["https://moved.example"], &[Scope::Manage])).await;
-    let caller = daemon.caller_with(PROVIDER, &token);
+    let client = daemon.client_with(PROVIDER, &token);
     for method in BOTH {
         for aud in [json!("https://moved.example"), json!(["https://rx.example"])] {
             let body = json!({"stream_id": id, "aud": aud});
-            let answer = caller.send(method, "/ssf/streams", &body).await;
+            let answer = client.send(method, "/ssf/streams", &body).await;
             assert_refused(&answer, 400, "`aud` is for the Transmitter to say");
         }
-        assert_eq!(caller.change(method, id, &every_member()).await, stream);
+        assert_eq!(client.change(method, id, &every_member()).await, stream);
     }
 }
 
@@ -128,23 +128,23 @@ async fn cfg_14_the_audience_of_a_stream_never_changes() {
 #[actix_web::test]
 async fn cfg_15_a_deleted_stream_is_not_found_and_sends_no_more() {
     let mut receiver = Receiver::accepting().await;
-    let mut scene = Scene::pushing_to(&receiver).await;
-    let (id, other) = (scene.stream.clone(), push_to(&receiver.url("/other")));
-    let other = scene.daemon.create_stream(&scene.token, other).await;
-    let answer = scene.daemon.delete_stream(&scene.token, &id).await.expect(204);
+    let mut setup = Setup::pushing_to(&receiver).await;
+    let (id, other) = (setup.stream.clone(), push_to(&receiver.url("/other")));
+    let other = setup.daemon.create_stream(&setup.token, other).await;
+    let answer = setup.daemon.delete_stream(&setup.token, &id).await.expect(204);
     assert!(answer.body.is_empty());
     for restarted in [false, true] {
         if restarted {
-            scene.daemon.restart().await;
+            setup.daemon.restart().await;
         }
-        let caller = scene.caller();
+        let client = setup.client();
         for (method, path, body) in operations_on(&id) {
-            assert_refused(&caller.send(method, &path, &body).await, 404, "no such stream");
+            assert_refused(&client.send(method, &path, &body).await, 404, "no such stream");
         }
-        assert_eq!(caller.list().await, json!([caller.read(&other).await]));
-        scene.publish(&["s-88"]).await;
+        assert_eq!(client.list().await, json!([client.read(&other).await]));
+        setup.publish(&["s-88"]).await;
         assert_eq!(receiver.next().await.target, "/other");
-        scene.settled().await;
+        setup.settled().await;
         assert!(receiver.rest().is_empty());
     }
 }
@@ -153,21 +153,21 @@ async fn cfg_15_a_deleted_stream_is_not_found_and_sends_no_more() {
 #[actix_web::test]
 async fn cfg_27_poll_delivery_needs_no_url_and_accepts_no_other() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let (stream, other) = (caller.create(&json!({})).await, caller.create(&json!({})).await);
+    let client = daemon.client("rx").await;
+    let (stream, other) = (client.create(&json!({})).await, client.create(&json!({})).await);
     let id = id_of(&stream);
     for method in BOTH {
         let short = json!({"delivery": by_poll()});
-        assert_eq!(caller.change(method, id, &short).await, stream);
+        assert_eq!(client.change(method, id, &short).await, stream);
         let whole = json!({"delivery": stream["delivery"]});
-        assert_eq!(caller.change(method, id, &whole).await, stream);
+        assert_eq!(client.change(method, id, &whole).await, stream);
         let body = json!({"stream_id": id, "delivery": other["delivery"]});
-        let answer = caller.send(method, "/ssf/streams", &body).await;
+        let answer = client.send(method, "/ssf/streams", &body).await;
         assert_refused(&answer, 400, "`delivery.endpoint_url` is for the Transmitter to assign");
     }
     // A push stream that becomes a poll stream again has the same assigned URL.
     let push = json!({"delivery": every_member()["delivery"]});
-    assert_eq!(caller.change("PATCH", id, &push).await["delivery"], push["delivery"]);
+    assert_eq!(client.change("PATCH", id, &push).await["delivery"], push["delivery"]);
     let poll = json!({"delivery": stream["delivery"]});
-    assert_eq!(caller.change("PATCH", id, &poll).await, stream);
+    assert_eq!(client.change("PATCH", id, &poll).await, stream);
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     events::about_with,
     receiver::Receiver,
-    scene::Scene,
+    setup::Setup,
     streams::push_to,
     subjects::{complex, none_by_default, opaque},
 };
@@ -25,11 +25,11 @@ fn registered() -> [Value; 8] {
     ]
 }
 
-impl Scene {
+impl Setup {
     /// Returns whether both publishers and Receivers may use this identifier.
     async fn knows(&self, subject: &Value) -> bool {
         let event = about_with("", json!({"sub_id": subject}));
-        let published = self.daemon.publish(&self.upstream, &event).await.status.as_u16();
+        let published = self.daemon.publish(&self.publisher, &event).await.status.as_u16();
         let body = json!({"stream_id": self.stream, "subject": subject});
         let added = self.subject_request("add", &body).await.status.as_u16();
         match (published, added) {
@@ -73,22 +73,22 @@ fn members(subject: &Value) -> Vec<String> {
 
 /// Asserts that a subject is valid, and invalid without one of its members or with one that is null
 /// or empty.
-async fn check_format(scene: &Scene, subject: &Value) {
-    scene.sends(subject).await;
-    scene.refuses(&without(subject, "format")).await;
+async fn check_format(setup: &Setup, subject: &Value) {
+    setup.sends(subject).await;
+    setup.refuses(&without(subject, "format")).await;
     for member in members(subject) {
-        scene.refuses(&without(subject, &member)).await;
+        setup.refuses(&without(subject, &member)).await;
         for value in [json!(null), json!(""), json!(7), json!([]), json!({})] {
-            scene.refuses(&with(subject, &member, value)).await;
+            setup.refuses(&with(subject, &member, value)).await;
         }
     }
 }
 
 #[actix_web::test]
 async fn sid_01_each_registered_format_is_accepted_with_exactly_its_members() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for subject in registered() {
-        check_format(&scene, &subject).await;
+        check_format(&setup, &subject).await;
     }
     for (subject, member, value) in [
         (0, "uri", "kim@example.com"),
@@ -98,40 +98,40 @@ async fn sid_01_each_registered_format_is_accepted_with_exactly_its_members() {
         (5, "url", "https://example.com"),
         (6, "uri", "/relative"),
     ] {
-        scene.refuses(&with(&registered()[subject], member, value.into())).await;
+        setup.refuses(&with(&registered()[subject], member, value.into())).await;
     }
 }
 
 #[actix_web::test]
 async fn sid_02_an_unknown_member_is_refused() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     for subject in registered() {
         let stray = with(&subject, "name", "Kim".into());
-        scene.refuses(&stray).await;
-        scene.refuses(&json!({"format": "aliases", "identifiers": [stray]})).await;
-        scene.refuses(&json!({"format": "complex", "user": stray})).await;
+        setup.refuses(&stray).await;
+        setup.refuses(&json!({"format": "aliases", "identifiers": [stray]})).await;
+        setup.refuses(&json!({"format": "complex", "user": stray})).await;
     }
 }
 
 #[actix_web::test]
 async fn sid_03_the_formats_of_ssf_are_accepted_under_their_exact_names() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let jwt = json!({"format": "jwt_id", "iss": "https://idp.example", "jti": "B70BA622"});
     let saml = json!({"format": "saml_assertion_id", "issuer": "https://idp.example",
         "assertion_id": "_8e8dc5f6"});
     let addresses =
         json!({"format": "ip-addresses", "ip-addresses": ["10.29.37.75", "2001:db8::1"]});
     for subject in [&jwt, &saml, &addresses] {
-        check_format(&scene, subject).await;
+        check_format(&setup, subject).await;
         for member in members(subject) {
             let renamed =
                 with(&without(subject, &member), &turned(&member), subject[&member].clone());
-            scene.refuses(&renamed).await;
+            setup.refuses(&renamed).await;
         }
         let format = subject["format"].as_str().expect("a format");
-        scene.refuses(&with(subject, "format", turned(format).into())).await;
+        setup.refuses(&with(subject, "format", turned(format).into())).await;
     }
-    scene.refuses(&with(&addresses, "ip-addresses", json!(["10.29.37"]))).await;
+    setup.refuses(&with(&addresses, "ip-addresses", json!(["10.29.37"]))).await;
 }
 
 /// Swaps hyphens and underscores in a name. A name without either gets another first letter.
@@ -147,33 +147,33 @@ fn turned(name: &str) -> String {
 
 #[actix_web::test]
 async fn sid_04_aliases_hold_identifiers_that_are_no_aliases_and_one_at_least() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let aliases = |identifiers: &[Value]| json!({"format": "aliases", "identifiers": identifiers});
     let kim = &registered()[1];
-    scene.sends(&aliases(std::slice::from_ref(kim))).await;
-    scene.refuses(&aliases(&[])).await;
-    scene.refuses(&aliases(&[aliases(std::slice::from_ref(kim))])).await;
-    scene.refuses(&aliases(&[kim.clone(), aliases(std::slice::from_ref(kim))])).await;
-    scene.refuses(&aliases(&["kim@example.com".into()])).await;
-    scene.refuses(&json!({"format": "aliases", "identifiers": kim})).await;
+    setup.sends(&aliases(std::slice::from_ref(kim))).await;
+    setup.refuses(&aliases(&[])).await;
+    setup.refuses(&aliases(&[aliases(std::slice::from_ref(kim))])).await;
+    setup.refuses(&aliases(&[kim.clone(), aliases(std::slice::from_ref(kim))])).await;
+    setup.refuses(&aliases(&["kim@example.com".into()])).await;
+    setup.refuses(&json!({"format": "aliases", "identifiers": kim})).await;
 }
 
 #[actix_web::test]
 async fn sid_05_a_complex_subject_has_simple_members_and_one_at_least() {
-    let scene = Scene::polling().await;
+    let setup = Setup::polling().await;
     let names =
         ["user", "device", "session", "application", "tenant", "org_unit", "group", "x_ours"];
     let all: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
-    scene.sends(&complex(&all)).await;
+    setup.sends(&complex(&all)).await;
     for name in names {
-        scene.sends(&complex(&[(name, "x-1")])).await;
+        setup.sends(&complex(&[(name, "x-1")])).await;
     }
-    scene.refuses(&complex(&[])).await;
+    setup.refuses(&complex(&[])).await;
     for part in [complex(&[("user", "u-1")]), json!("u-1"), json!({"id": "u-1"}), json!(null)] {
-        scene.refuses(&json!({"format": "complex", "user": part})).await;
+        setup.refuses(&json!({"format": "complex", "user": part})).await;
         let mut more = complex(&[("tenant", "t-1")]);
         more["user"] = part;
-        scene.refuses(&more).await;
+        setup.refuses(&more).await;
     }
 }
 
@@ -181,88 +181,88 @@ async fn sid_05_a_complex_subject_has_simple_members_and_one_at_least() {
 #[actix_web::test]
 async fn sid_06_email_and_iss_sub_can_be_sent() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::polling().await;
-    scene.daemon.create_stream(&scene.token, push_to(&receiver.url("/in"))).await;
+    let setup = Setup::polling().await;
+    setup.daemon.create_stream(&setup.token, push_to(&receiver.url("/in"))).await;
     for subject in [&registered()[1], &registered()[2]] {
         let event = about_with("", json!({"sub_id": subject}));
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
-        assert_eq!(&scene.take(1).await[0]["sub_id"], subject);
+        setup.daemon.publish(&setup.publisher, &event).await.expect(202);
+        assert_eq!(&setup.take(1).await[0]["sub_id"], subject);
         assert_eq!(&receiver.next().await.claims()["sub_id"], subject);
     }
 }
 
 #[actix_web::test]
 async fn sid_07_simple_subjects_match_if_their_members_are_equal_in_any_order() {
-    let scene = Scene::polling_with(none_by_default).await;
+    let setup = Setup::polling_with(none_by_default).await;
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     let added = r#"{"format": "iss_sub", "iss": "https://idp.example", "sub": "u-1"}"#;
     let turned = r#"{"sub": "u-1", "iss": "https://idp.example", "format": "iss_sub"}"#;
-    scene.add(&parse(added)).await;
-    assert!(scene.reaches(&parse(turned)).await);
+    setup.add(&parse(added)).await;
+    assert!(setup.reaches(&parse(turned)).await);
     for other in ["U-1", "u-1 ", "u-10"] {
-        assert!(!scene.reaches(&parse(&added.replace("u-1", other))).await);
+        assert!(!setup.reaches(&parse(&added.replace("u-1", other))).await);
     }
-    assert!(!scene.reaches(&opaque("u-1")).await);
+    assert!(!setup.reaches(&opaque("u-1")).await);
     // The loop tries each kind of value. An `aliases` subject matches if any of its identifiers is
     // on the stream.
     for subject in registered() {
         let known = ["iss_sub", "aliases"].contains(&subject["format"].as_str().expect("a format"));
-        assert_eq!(scene.reaches(&subject).await, known, "{subject}");
-        scene.add(&subject).await;
-        assert!(scene.reaches(&subject).await, "{subject}");
+        assert_eq!(setup.reaches(&subject).await, known, "{subject}");
+        setup.add(&subject).await;
+        assert!(setup.reaches(&subject).await, "{subject}");
     }
     // The order of an array matters.
     let addresses = |list: [&str; 2]| json!({"format": "ip-addresses", "ip-addresses": list});
-    scene.add(&addresses(["10.29.37.75", "2001:db8::1"])).await;
-    assert!(!scene.reaches(&addresses(["2001:db8::1", "10.29.37.75"])).await);
+    setup.add(&addresses(["10.29.37.75", "2001:db8::1"])).await;
+    assert!(!setup.reaches(&addresses(["2001:db8::1", "10.29.37.75"])).await);
 }
 
 /// Asserts whether a subject of the stream matches a subject of an event.
 async fn check_match(
-    scene: &Scene,
+    setup: &Setup,
     added: &[(&str, &str)],
     event: &[(&str, &str)],
     expected: bool,
 ) {
     // The result is the same if the two subjects change places.
     for (added, event) in [(complex(added), complex(event)), (complex(event), complex(added))] {
-        assert!(!scene.reaches(&event).await, "nothing is on the stream");
-        scene.add(&added).await;
-        assert_eq!(scene.reaches(&event).await, expected, "{added} {event}");
-        scene.remove(&added).await;
+        assert!(!setup.reaches(&event).await, "nothing is on the stream");
+        setup.add(&added).await;
+        assert_eq!(setup.reaches(&event).await, expected, "{added} {event}");
+        setup.remove(&added).await;
     }
 }
 
 #[actix_web::test]
 async fn sid_08_a_member_that_one_of_two_complex_subjects_lacks_does_not_matter() {
-    let scene = Scene::polling_with(none_by_default).await;
+    let setup = Setup::polling_with(none_by_default).await;
     let (tenant, user, group) = (("tenant", "t"), ("user", "u"), ("group", "g"));
-    check_match(&scene, &[tenant], &[tenant, user], true).await;
-    check_match(&scene, &[user, ("device", "d")], &[user], true).await;
-    check_match(&scene, &[tenant, user, group], &[tenant, user, ("session", "s")], true).await;
+    check_match(&setup, &[tenant], &[tenant, user], true).await;
+    check_match(&setup, &[user, ("device", "d")], &[user], true).await;
+    check_match(&setup, &[tenant, user, group], &[tenant, user, ("session", "s")], true).await;
     // The subjects have no member in common, so by the rule no member differs.
-    check_match(&scene, &[user], &[("device", "d")], true).await;
+    check_match(&setup, &[user], &[("device", "d")], true).await;
 }
 
 #[actix_web::test]
 async fn sid_09_complex_subjects_that_differ_in_a_common_member_do_not_match() {
-    let scene = Scene::polling_with(none_by_default).await;
+    let setup = Setup::polling_with(none_by_default).await;
     let (tenant, user, group) = (("tenant", "t"), ("user", "u"), ("group", "g"));
-    check_match(&scene, &[user], &[("user", "v")], false).await;
-    check_match(&scene, &[user, group], &[user, ("group", "h")], false).await;
+    check_match(&setup, &[user], &[("user", "v")], false).await;
+    check_match(&setup, &[user, group], &[user, ("group", "h")], false).await;
     let other = [tenant, ("user", "v"), ("session", "s")];
-    check_match(&scene, &[tenant, user, group], &other, false).await;
+    check_match(&setup, &[tenant, user, group], &other, false).await;
 }
 
 /// The default subjects of the stream do not matter.
 #[actix_web::test]
 async fn sid_10_a_stream_always_has_its_own_subject() {
-    for scene in [Scene::polling().await, Scene::polling_with(none_by_default).await] {
-        let own = opaque(&scene.stream);
-        scene.remove(&own).await;
-        assert!(scene.reaches(&own).await);
-        scene.daemon.verify_stream(&scene.token, &scene.stream, "n-4411").await.expect(204);
-        for claims in scene.take(2).await {
+    for setup in [Setup::polling().await, Setup::polling_with(none_by_default).await] {
+        let own = opaque(&setup.stream);
+        setup.remove(&own).await;
+        assert!(setup.reaches(&own).await);
+        setup.daemon.verify_stream(&setup.token, &setup.stream, "n-4411").await.expect(204);
+        for claims in setup.take(2).await {
             assert_eq!(claims["sub_id"], own);
         }
     }
@@ -270,16 +270,16 @@ async fn sid_10_a_stream_always_has_its_own_subject() {
 
 #[actix_web::test]
 async fn sid_11_simple_never_matches_complex_and_former_names_are_refused() {
-    let scene = Scene::polling_with(none_by_default).await;
-    scene.add(&opaque("u-1")).await;
-    assert!(!scene.reaches(&complex(&[("user", "u-1")])).await);
-    scene.remove(&opaque("u-1")).await;
-    scene.add(&complex(&[("user", "u-1")])).await;
-    assert!(!scene.reaches(&opaque("u-1")).await);
+    let setup = Setup::polling_with(none_by_default).await;
+    setup.add(&opaque("u-1")).await;
+    assert!(!setup.reaches(&complex(&[("user", "u-1")])).await);
+    setup.remove(&opaque("u-1")).await;
+    setup.add(&complex(&[("user", "u-1")])).await;
+    assert!(!setup.reaches(&opaque("u-1")).await);
 
-    scene.refuses(&json!({"format": "phone", "phone_number": "+12065550100"})).await;
-    scene.refuses(&json!({"format": "phone", "phone": "+12065550100"})).await;
-    scene.refuses(&json!({"subject_type": "email", "email": "kim@example.com"})).await;
+    setup.refuses(&json!({"format": "phone", "phone_number": "+12065550100"})).await;
+    setup.refuses(&json!({"format": "phone", "phone": "+12065550100"})).await;
+    setup.refuses(&json!({"subject_type": "email", "email": "kim@example.com"})).await;
     let both = json!({"format": "email", "subject_type": "email", "email": "kim@example.com"});
-    scene.refuses(&both).await;
+    setup.refuses(&both).await;
 }

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::harness::{daemon::Daemon, scene::Scene, streams::push_to, within};
+use crate::harness::{daemon::Daemon, setup::Setup, streams::push_to, within};
 
 /// The suites with forward secrecy and authenticated encryption (RFC 9325 §4.2), and the value that
 /// signals secure renegotiation (RFC 5746 §3.3).
@@ -157,8 +157,8 @@ async fn sec_01_tls_is_at_least_1_2_in_both_directions_with_the_suites_of_rfc_93
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
-    let scene = Scene::new(push_to(&format!("https://localhost:{port}/in")), |_| {}).await;
-    scene.publish(&["s-88"]).await;
+    let setup = Setup::new(push_to(&format!("https://localhost:{port}/in")), |_| {}).await;
+    setup.publish(&["s-88"]).await;
     let (suites, versions) = within("the daemon says hello", offered(listener)).await;
     assert!(suites.iter().all(|suite| SUITES.contains(suite)), "{suites:04x?}");
     assert!(versions.iter().all(|version| [V1_2, V1_3].contains(version)), "{versions:04x?}");

@@ -9,7 +9,7 @@ use crate::{
     harness::{
         eventually,
         receiver::{Receiver, claims, subject},
-        scene::Scene,
+        setup::Setup,
         streams::push_to,
     },
     scripted_server::Seen,
@@ -21,50 +21,50 @@ const FOR_GOOD: Duration = Duration::from_hours(1);
 #[actix_web::test]
 async fn a_set_that_waits_for_a_retry_goes_with_its_subject() {
     let mut receiver = Receiver::answering([503]).await;
-    let scene = Scene::pushing_with(&receiver, |config| {
+    let setup = Setup::pushing_with(&receiver, |config| {
         config.delivery.retry.schedule = vec![FOR_GOOD];
     })
     .await;
-    scene.publish(&["kim"]).await;
-    eventually("the failure is recorded", async || scene.waiting().await[0].attempts == 1).await;
+    setup.publish(&["kim"]).await;
+    eventually("the failure is recorded", async || setup.waiting().await[0].attempts == 1).await;
     assert_eq!(receiver.next().await.subject(), "kim");
 
-    scene.remove(&opaque("kim")).await;
+    setup.remove(&opaque("kim")).await;
     // So that it is due.
-    scene.change_status("paused").await;
-    scene.change_status("enabled").await;
-    eventually("the SET is discarded", async || scene.daemon.backlog().await == 0).await;
-    scene.publish(&["kim", "lee"]).await;
+    setup.change_status("paused").await;
+    setup.change_status("enabled").await;
+    eventually("the SET is discarded", async || setup.daemon.backlog().await == 0).await;
+    setup.publish(&["kim", "lee"]).await;
     assert_eq!(receiver.next().await.subject(), "lee");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
 #[actix_web::test]
 async fn what_a_paused_stream_holds_goes_with_its_subject() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_with(&receiver, none_by_default).await;
+    let setup = Setup::pushing_with(&receiver, none_by_default).await;
     for subject in ["kim", "lee"] {
-        scene.add(&opaque(subject)).await;
+        setup.add(&opaque(subject)).await;
     }
-    scene.change_status("paused").await;
-    scene.publish(&["kim", "lee", "kim"]).await;
-    scene.remove(&opaque("kim")).await;
-    scene.change_status("enabled").await;
+    setup.change_status("paused").await;
+    setup.publish(&["kim", "lee", "kim"]).await;
+    setup.remove(&opaque("kim")).await;
+    setup.change_status("enabled").await;
     assert_eq!(receiver.next().await.subject(), "lee");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
 #[actix_web::test]
 async fn a_set_that_waits_to_be_polled_goes_with_its_subject() {
-    let scene = Scene::polling_with(|config| {
+    let setup = Setup::polling_with(|config| {
         config.poll.redelivery_interval = Duration::ZERO;
     })
     .await;
-    scene.publish(&["kim", "lee"]).await;
+    setup.publish(&["kim", "lee"]).await;
     let polled = async || {
-        let answer = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+        let answer = setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
         let sets = answer["sets"].as_object().expect("an object of SETs");
         let jws = |jws: &Value| jws.as_str().expect("a compact JWS").to_owned();
         let mut subjects: Vec<_> = sets.values().map(|set| subject(&claims(&jws(set)))).collect();
@@ -72,35 +72,35 @@ async fn a_set_that_waits_to_be_polled_goes_with_its_subject() {
         subjects
     };
     assert_eq!(polled().await, ["kim", "lee"]);
-    scene.remove(&opaque("kim")).await;
+    setup.remove(&opaque("kim")).await;
     // It was handed out, and would be again.
     assert_eq!(polled().await, ["lee"]);
-    assert_eq!(scene.daemon.backlog().await, 1);
+    assert_eq!(setup.daemon.backlog().await, 1);
 }
 
 /// SUBJ-08: what waits beyond the grace is not sent.
 #[actix_web::test]
 async fn a_set_that_waits_longer_than_the_grace_goes_with_its_subject() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::new(
+    let setup = Setup::new(
         push_to(&receiver.url("/in")),
         with_provider(|provider| provider.subject_removal_grace = Duration::from_millis(300)),
     )
     .await;
-    scene.remove(&opaque("kim")).await;
-    scene.change_status("paused").await;
+    setup.remove(&opaque("kim")).await;
+    setup.change_status("paused").await;
     let mut kept = 0;
     eventually("the grace ends", async || {
-        let reached = scene.reaches(&opaque("kim")).await;
+        let reached = setup.reaches(&opaque("kim")).await;
         kept += u64::from(reached);
         !reached
     })
     .await;
-    assert_eq!(scene.daemon.backlog().await, kept);
-    scene.change_status("enabled").await;
-    scene.publish(&["lee"]).await;
+    assert_eq!(setup.daemon.backlog().await, kept);
+    setup.change_status("enabled").await;
+    setup.publish(&["lee"]).await;
     assert_eq!(receiver.next().await.subject(), "lee");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -109,12 +109,12 @@ async fn a_set_that_waits_longer_than_the_grace_goes_with_its_subject() {
 async fn a_removal_while_sets_go_out_loses_none_of_the_others() {
     const ROUNDS: usize = 40;
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
+    let setup = Setup::pushing_to(&receiver).await;
     for n in 0..ROUNDS {
-        scene.publish(&[&format!("kept-{n}"), &format!("gone-{n}")]).await;
-        scene.remove(&opaque(&format!("gone-{n}"))).await;
+        setup.publish(&[&format!("kept-{n}"), &format!("gone-{n}")]).await;
+        setup.remove(&opaque(&format!("gone-{n}"))).await;
     }
-    scene.settled().await;
+    setup.settled().await;
     let arrived: Vec<_> = receiver.rest().iter().map(Seen::subject).collect();
     for n in 0..ROUNDS {
         let kept = format!("kept-{n}");

@@ -13,7 +13,7 @@ use crate::harness::{
     daemon::{Daemon, provider, with_provider},
     events::{about, about_with},
     receiver::claims,
-    scene::Scene,
+    setup::Setup,
     streams::by_poll,
     subjects::opaque,
 };
@@ -30,7 +30,7 @@ fn iss_sub() -> Value {
     json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "u-17"})
 }
 
-impl Scene {
+impl Setup {
     /// The identifiers that the SETs carry which wait.
     async fn carried(&self) -> Vec<Value> {
         let waiting = self.waiting().await;
@@ -50,19 +50,19 @@ async fn a_set_carries_the_one_identifier_that_its_receiver_knows() {
         (SubjectFormat::Email, email()),
         (SubjectFormat::Opaque, opaque("u-17")),
     ] {
-        let scene = Scene::polling_with(in_form(format)).await;
+        let setup = Setup::polling_with(in_form(format)).await;
         let event = about_with("", several.clone());
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
-        assert_eq!(scene.carried().await, [simple], "{format:?}");
+        setup.daemon.publish(&setup.publisher, &event).await.expect(202);
+        assert_eq!(setup.carried().await, [simple], "{format:?}");
     }
-    let scene = Scene::polling_with(in_form(SubjectFormat::Email)).await;
-    assert!(scene.reaches(&aliases).await);
+    let setup = Setup::polling_with(in_form(SubjectFormat::Email)).await;
+    assert!(setup.reaches(&aliases).await);
     let session = json!({"format": "complex", "user": aliases, "session": opaque("s-88")});
-    assert!(scene.reaches(&session).await);
+    assert!(setup.reaches(&session).await);
     let in_form = json!({"format": "complex", "user": email(), "session": opaque("s-88")});
-    assert_eq!(scene.carried().await, [email(), in_form]);
+    assert_eq!(setup.carried().await, [email(), in_form]);
     // And as it waits it is sent.
-    let answer = scene.poll(json!({})).await.expect(200).json();
+    let answer = setup.poll(json!({})).await.expect(200).json();
     let sets = answer["sets"].as_object().expect("an object of SETs").values();
     let sent = sets.map(|set| claims(set.as_str().expect("a JWS"))["sub_id"]["format"].clone());
     let mut sent: Vec<_> = sent.collect();
@@ -85,14 +85,14 @@ async fn what_has_no_identifier_in_the_form_is_not_sent_and_counted() {
     for _ in 0..2 {
         daemon.create_stream_at(NAME, &token, by_poll()).await;
     }
-    let upstream =
+    let publisher =
         daemon.token(Holder::Publisher { provider: NAME.parse().expect("a name") }).await;
     let complex = json!({"format": "complex", "user": email()});
     let events: Vec<_> = [email(), iss_sub(), complex]
         .into_iter()
         .map(|subject| about_with("", json!({"sub_id": subject})))
         .collect();
-    let answer = daemon.publish(&upstream, &json!(events)).await.expect(202).json();
+    let answer = daemon.publish(&publisher, &json!(events)).await.expect(202).json();
     assert_eq!(answer["accepted"], 3);
     assert_eq!(daemon.backlog().await, 0);
     let series = format!(r#"ssfd_events_suppressed_total{{provider="{NAME}",reason="format"}}"#);
@@ -107,60 +107,60 @@ async fn an_identifier_that_changed_is_not_exchanged_for_another() {
     let event = json!({"type": changed, "sub_id": email(),
         "subject_identifiers": [phone, iss_sub()], "event": {"new-value": "kim.new@example.com"}});
     for format in SubjectFormat::ALL {
-        let scene = Scene::polling_with(in_form(format)).await;
-        scene.update(json!({"events_requested": [changed]})).await;
-        scene.daemon.publish(&scene.upstream, &event).await.expect(202);
+        let setup = Setup::polling_with(in_form(format)).await;
+        setup.update(json!({"events_requested": [changed]})).await;
+        setup.daemon.publish(&setup.publisher, &event).await.expect(202);
         let kept = matches!(format, SubjectFormat::AsPublished | SubjectFormat::Email);
         let expected = if kept { vec![email()] } else { vec![] };
-        assert_eq!(scene.carried().await, expected, "{format:?}");
+        assert_eq!(setup.carried().await, expected, "{format:?}");
     }
 }
 
 /// A stream keeps its form, whatever becomes of the provider's, until an operator changes it.
 #[actix_web::test]
 async fn the_form_is_the_streams_own() {
-    let mut scene = Scene::polling_with(in_form(SubjectFormat::Opaque)).await;
-    in_form(SubjectFormat::AsPublished)(scene.daemon.config());
-    scene.daemon.restart().await;
-    assert!(!scene.reaches(&email()).await && scene.reaches(&opaque("s-1")).await);
+    let mut setup = Setup::polling_with(in_form(SubjectFormat::Opaque)).await;
+    in_form(SubjectFormat::AsPublished)(setup.daemon.config());
+    setup.daemon.restart().await;
+    assert!(!setup.reaches(&email()).await && setup.reaches(&opaque("s-1")).await);
 
-    scene.set_subject_format(SubjectFormat::Email).await;
+    setup.set_subject_format(SubjectFormat::Email).await;
     // What waits is as it was, and what comes is as it is now.
-    assert!(scene.reaches(&email()).await && !scene.reaches(&opaque("s-1")).await);
-    assert_eq!(scene.carried().await, [opaque("s-1"), email()]);
-    scene.daemon.restart().await;
-    assert!(scene.reaches(&email()).await && !scene.reaches(&opaque("s-1")).await);
+    assert!(setup.reaches(&email()).await && !setup.reaches(&opaque("s-1")).await);
+    assert_eq!(setup.carried().await, [opaque("s-1"), email()]);
+    setup.daemon.restart().await;
+    assert!(setup.reaches(&email()).await && !setup.reaches(&opaque("s-1")).await);
 }
 
 /// SID-10: control events speak of the stream itself, which the Receiver knows.
 #[actix_web::test]
 async fn a_verification_names_the_stream_whatever_the_form() {
-    let scene = Scene::polling_with(in_form(SubjectFormat::Email)).await;
-    scene.daemon.verify_stream(&scene.token, &scene.stream, "n-1").await.expect(204);
-    assert_eq!(scene.carried().await, [opaque(&scene.stream)]);
+    let setup = Setup::polling_with(in_form(SubjectFormat::Email)).await;
+    setup.daemon.verify_stream(&setup.token, &setup.stream, "n-1").await.expect(204);
+    assert_eq!(setup.carried().await, [opaque(&setup.stream)]);
 }
 
 /// Streams of different forms get one event each in its own.
 #[actix_web::test]
 async fn one_event_goes_to_each_stream_in_its_form() {
-    let mut scene = Scene::polling().await;
-    let mut streams = vec![(scene.stream.clone(), Some(iss_sub()))];
+    let mut setup = Setup::polling().await;
+    let mut streams = vec![(setup.stream.clone(), Some(iss_sub()))];
     for (format, expected) in [
         (SubjectFormat::Email, Some(email())),
         (SubjectFormat::Email, Some(email())),
         (SubjectFormat::Complex, None),
     ] {
-        scene.stream = scene.daemon.create_stream(&scene.token, by_poll()).await;
-        scene.set_subject_format(format).await;
-        streams.push((scene.stream.clone(), expected));
+        setup.stream = setup.daemon.create_stream(&setup.token, by_poll()).await;
+        setup.set_subject_format(format).await;
+        streams.push((setup.stream.clone(), expected));
     }
     let mut event = about("");
     (event["sub_id"], event["subject_identifiers"]) = (iss_sub(), json!([email()]));
-    let answer = scene.daemon.publish(&scene.upstream, &event).await.expect(202).json();
+    let answer = setup.daemon.publish(&setup.publisher, &event).await.expect(202).json();
     assert_eq!(answer["events"][0]["streams"], 3);
     for (stream, expected) in streams {
         let body = json!({"returnImmediately": true});
-        let answer = scene.daemon.poll(&scene.token, &stream, &body).await.expect(200).json();
+        let answer = setup.daemon.poll(&setup.token, &stream, &body).await.expect(200).json();
         let sets = answer["sets"].as_object().expect("an object of SETs").values();
         let sent = sets.map(|set| claims(set.as_str().expect("a JWS"))["sub_id"].clone());
         assert_eq!(sent.collect::<Vec<_>>(), Vec::from_iter(expected));

@@ -6,7 +6,7 @@ use crate::{
     harness::{
         events::about_with,
         receiver::{Receiver, claims},
-        scene::Scene,
+        setup::Setup,
         subjects::{complex, none_by_default, opaque},
     },
     scripted_server::Reply,
@@ -21,10 +21,10 @@ fn named(identifiers: &[Value]) -> Value {
     about_with("", json!({"sub_id": identifiers[0], "subject_identifiers": identifiers[1..]}))
 }
 
-impl Scene {
+impl Setup {
     /// Publishes an event; whether it reaches the stream.
     async fn reached_by(&self, event: &Value) -> bool {
-        let answer = self.daemon.publish(&self.upstream, event).await.expect(202);
+        let answer = self.daemon.publish(&self.publisher, event).await.expect(202);
         answer.json()["events"][0]["streams"] == 1
     }
 }
@@ -34,16 +34,16 @@ impl Scene {
 async fn a_stream_gets_what_was_added_by_any_identifier() {
     let event = named(&[opaque("u-17"), email("kim"), email("k")]);
     for added in [opaque("u-17"), email("kim"), email("k")] {
-        let scene = Scene::polling_with(none_by_default).await;
-        assert!(!scene.reached_by(&event).await);
-        scene.add(&added).await;
-        assert!(scene.reached_by(&event).await, "{added}");
+        let setup = Setup::polling_with(none_by_default).await;
+        assert!(!setup.reached_by(&event).await);
+        setup.add(&added).await;
+        assert!(setup.reached_by(&event).await, "{added}");
         // The SET carries what the event was published under, and no other.
-        let answer = scene.poll(json!({})).await.expect(200).json();
+        let answer = setup.poll(json!({})).await.expect(200).json();
         let set = answer["sets"].as_object().expect("SETs").values().next().expect("a SET");
         assert_eq!(claims(set.as_str().expect("a JWS"))["sub_id"], opaque("u-17"));
-        scene.remove(&added).await;
-        assert!(!scene.reached_by(&event).await);
+        setup.remove(&added).await;
+        assert!(!setup.reached_by(&event).await);
     }
 }
 
@@ -52,43 +52,43 @@ async fn a_stream_gets_what_was_added_by_any_identifier() {
 async fn a_stream_gets_nothing_that_was_removed_by_any_identifier() {
     let event = named(&[opaque("u-17"), email("kim"), email("k")]);
     for removed in [opaque("u-17"), email("kim"), email("k")] {
-        let scene = Scene::polling().await;
-        scene.remove(&removed).await;
-        assert!(!scene.reached_by(&event).await, "{removed}");
-        scene.add(&removed).await;
-        assert!(scene.reached_by(&event).await);
+        let setup = Setup::polling().await;
+        setup.remove(&removed).await;
+        assert!(!setup.reached_by(&event).await, "{removed}");
+        setup.add(&removed).await;
+        assert!(setup.reached_by(&event).await);
     }
 }
 
 #[actix_web::test]
 async fn aliases_are_matched_by_each_of_their_identifiers() {
     let aliases = json!({"format": "aliases", "identifiers": [opaque("u-17"), email("kim")]});
-    let scene = Scene::polling_with(none_by_default).await;
-    scene.add(&email("kim")).await;
-    assert!(scene.reaches(&aliases).await);
-    scene.remove(&email("kim")).await;
-    assert!(!scene.reaches(&aliases).await);
-    scene.add(&aliases).await;
-    assert!(scene.reaches(&opaque("u-17")).await && scene.reaches(&email("kim")).await);
+    let setup = Setup::polling_with(none_by_default).await;
+    setup.add(&email("kim")).await;
+    assert!(setup.reaches(&aliases).await);
+    setup.remove(&email("kim")).await;
+    assert!(!setup.reaches(&aliases).await);
+    setup.add(&aliases).await;
+    assert!(setup.reaches(&opaque("u-17")).await && setup.reaches(&email("kim")).await);
     // Within a complex subject as well.
-    scene.add(&json!({"format": "complex", "user": email("kim")})).await;
+    setup.add(&json!({"format": "complex", "user": email("kim")})).await;
     let session = json!({"format": "complex", "user": aliases, "session": opaque("s-88")});
-    assert!(scene.reaches(&session).await);
-    assert!(!scene.reaches(&complex(&[("user", "other"), ("session", "s-88")])).await);
+    assert!(setup.reaches(&session).await);
+    assert!(!setup.reaches(&complex(&[("user", "other"), ("session", "s-88")])).await);
 }
 
 /// Access is judged again when a SET is sent: by all that its event named.
 #[actix_web::test]
 async fn what_waits_goes_with_the_subject_under_any_identifier() {
     let mut receiver = Receiver::accepting().await;
-    let scene = Scene::pushing_to(&receiver).await;
-    scene.change_status("paused").await;
-    assert!(scene.reached_by(&named(&[opaque("u-17"), email("kim")])).await);
-    assert!(scene.reached_by(&named(&[opaque("u-18"), email("lee")])).await);
-    scene.remove(&email("kim")).await;
-    scene.change_status("enabled").await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.change_status("paused").await;
+    assert!(setup.reached_by(&named(&[opaque("u-17"), email("kim")])).await);
+    assert!(setup.reached_by(&named(&[opaque("u-18"), email("lee")])).await);
+    setup.remove(&email("kim")).await;
+    setup.change_status("enabled").await;
     assert_eq!(receiver.next().await.subject(), "u-18");
-    scene.settled().await;
+    setup.settled().await;
     assert!(receiver.rest().is_empty());
 }
 
@@ -97,7 +97,7 @@ async fn what_waits_goes_with_the_subject_under_any_identifier() {
 async fn events_keep_their_order_by_what_they_are_published_under() {
     let fail_first = |n: usize| Reply::status(if n == 0 { 503 } else { 202 });
     let mut receiver = Receiver::start(move |n, _| fail_first(n)).await;
-    let scene = Scene::pushing_to(&receiver).await;
+    let setup = Setup::pushing_to(&receiver).await;
     let events = [
         named(&[opaque("u-17"), email("kim")]),
         named(&[opaque("u-17"), email("new")]),
@@ -106,22 +106,22 @@ async fn events_keep_their_order_by_what_they_are_published_under() {
     for (n, event) in events.into_iter().enumerate() {
         let mut event = event;
         event["txn"] = n.to_string().into();
-        assert!(scene.reached_by(&event).await);
+        assert!(setup.reached_by(&event).await);
     }
-    scene.settled().await;
+    setup.settled().await;
     let order: Vec<_> = receiver.rest().iter().map(|seen| seen.claims()["txn"].clone()).collect();
     assert_eq!(order, ["0", "0", "1", "2"]);
 }
 
 #[actix_web::test]
 async fn a_restart_keeps_what_a_set_is_judged_by() {
-    let mut scene = Scene::polling_with(none_by_default).await;
-    scene.add(&email("kim")).await;
-    assert!(scene.reached_by(&named(&[opaque("u-17"), email("kim")])).await);
-    scene.daemon.restart().await;
-    assert_eq!(scene.waiting().await.len(), 1);
-    scene.remove(&email("kim")).await;
-    let answer = scene.poll(json!({"returnImmediately": true})).await.expect(200).json();
+    let mut setup = Setup::polling_with(none_by_default).await;
+    setup.add(&email("kim")).await;
+    assert!(setup.reached_by(&named(&[opaque("u-17"), email("kim")])).await);
+    setup.daemon.restart().await;
+    assert_eq!(setup.waiting().await.len(), 1);
+    setup.remove(&email("kim")).await;
+    let answer = setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
     assert_eq!(answer["sets"], json!({}));
-    assert_eq!(scene.daemon.backlog().await, 0);
+    assert_eq!(setup.daemon.backlog().await, 0);
 }

@@ -9,38 +9,38 @@ use ssfd::{
 };
 
 use super::{none_by_default, opaque, with_provider};
-use crate::harness::{daemon::provider, scene::Scene, streams::by_poll};
+use crate::harness::{daemon::provider, setup::Setup, streams::by_poll};
 
 /// SUBJ-05: one Receiver's list is its own stream's alone.
 #[actix_web::test]
 async fn a_list_of_subjects_is_of_one_stream() {
-    let scene = Scene::polling_with(none_by_default).await;
-    let other = scene.daemon.receiver_token("other", &[Scope::Manage]).await;
-    scene.daemon.create_stream(&other, by_poll()).await;
-    scene.add(&opaque("s-88")).await;
+    let setup = Setup::polling_with(none_by_default).await;
+    let other = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
+    setup.daemon.create_stream(&other, by_poll()).await;
+    setup.add(&opaque("s-88")).await;
     // `reaches` fails if more than one stream gets it.
-    assert!(scene.reaches(&opaque("s-88")).await);
+    assert!(setup.reaches(&opaque("s-88")).await);
 }
 
 /// META-09: `default_subjects` is of new streams; a stream keeps what it began with, and its list
 /// with it.
 #[actix_web::test]
 async fn a_stream_keeps_its_default_and_its_list_over_a_restart() {
-    let mut scene = Scene::polling_with(none_by_default).await;
-    scene.add(&opaque("added")).await;
+    let mut setup = Setup::polling_with(none_by_default).await;
+    setup.add(&opaque("added")).await;
     let default = |provider: &mut ProviderSettings| {
         provider.default_subjects = DefaultSubjects::All;
     };
-    with_provider(default)(scene.daemon.config());
-    scene.daemon.restart().await;
-    assert!(scene.reaches(&opaque("added")).await);
-    assert!(!scene.reaches(&opaque("s-88")).await);
+    with_provider(default)(setup.daemon.config());
+    setup.daemon.restart().await;
+    assert!(setup.reaches(&opaque("added")).await);
+    assert!(!setup.reaches(&opaque("s-88")).await);
 
-    let mut scene = Scene::polling().await;
-    scene.remove(&opaque("removed")).await;
-    scene.daemon.restart().await;
-    assert!(!scene.reaches(&opaque("removed")).await);
-    assert!(scene.reaches(&opaque("s-88")).await);
+    let mut setup = Setup::polling().await;
+    setup.remove(&opaque("removed")).await;
+    setup.daemon.restart().await;
+    assert!(!setup.reaches(&opaque("removed")).await);
+    assert!(setup.reaches(&opaque("s-88")).await);
 }
 
 /// What does not go to a stream has a counted reason.
@@ -48,20 +48,20 @@ async fn a_stream_keeps_its_default_and_its_list_over_a_restart() {
 async fn what_a_subject_keeps_from_a_stream_is_counted() {
     // The recorder is shared by all tests of the process; the provider is of this one alone.
     const NAME: &str = "suppressing";
-    let scene = Scene::polling_with(|config| {
+    let setup = Setup::polling_with(|config| {
         let mut suppressing = provider("https://tx.example/suppressing");
         suppressing.default_subjects = DefaultSubjects::None;
         config.providers.insert(NAME.parse().expect("a name"), suppressing);
     })
     .await;
-    let token = scene.daemon.receiver_token_at(NAME, "rx", &[Scope::Manage]).await;
+    let token = setup.daemon.receiver_token_at(NAME, "rx", &[Scope::Manage]).await;
     for _ in 0..2 {
-        scene.daemon.create_stream_at(NAME, &token, by_poll()).await;
+        setup.daemon.create_stream_at(NAME, &token, by_poll()).await;
     }
     let provider = NAME.parse().expect("a name");
     let holder = Holder::Publisher { provider };
-    let upstream = scene.daemon.token(holder).await;
-    scene.daemon.publish_about(&upstream, &["s-1", "s-2", "s-3"]).await;
+    let publisher = setup.daemon.token(holder).await;
+    setup.daemon.publish_about(&publisher, &["s-1", "s-2", "s-3"]).await;
     let series = format!(r#"ssfd_events_suppressed_total{{provider="{NAME}",reason="subject"}}"#);
-    assert!((scene.daemon.metric(&series).await - 6.0).abs() < f64::EPSILON);
+    assert!((setup.daemon.metric(&series).await - 6.0).abs() < f64::EPSILON);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{daemon::rename_provider, events::SESSION_REVOKED, scene::Scene};
+use crate::harness::{daemon::rename_provider, events::SESSION_REVOKED, setup::Setup};
 
 const BASE: &str = "https://schemas.openid.net/secevent/risc/event-type/";
 
@@ -15,8 +15,8 @@ fn event(event_type: &str, subject: &Value) -> Value {
 }
 
 /// A provider of this name with a stream that asks for events of RISC, and one other.
-async fn scene(name: &str) -> Scene {
-    let scene = Scene::polling_with(|config| rename_provider(config, name)).await;
+async fn setup(name: &str) -> Setup {
+    let setup = Setup::polling_with(|config| rename_provider(config, name)).await;
     let mut requested: Vec<_> = [
         "account-disabled",
         "opt-in",
@@ -27,13 +27,13 @@ async fn scene(name: &str) -> Scene {
     .map(|event_type| format!("{BASE}{event_type}"))
     .into();
     requested.push(SESSION_REVOKED.to_owned());
-    scene.update(json!({"events_requested": requested})).await;
-    scene
+    setup.update(json!({"events_requested": requested})).await;
+    setup
 }
 
 /// The names of the types of the SETs that wait.
-async fn waiting(scene: &Scene) -> Vec<String> {
-    let waiting = scene.waiting().await;
+async fn waiting(setup: &Setup) -> Vec<String> {
+    let waiting = setup.waiting().await;
     let names = waiting.iter().map(|set| {
         let claims: Value = serde_json::from_str(&set.claims).expect("claims are JSON");
         let events = claims["events"].as_object().expect("events");
@@ -47,10 +47,10 @@ async fn waiting(scene: &Scene) -> Vec<String> {
 #[actix_web::test]
 async fn an_account_that_opted_out_is_spoken_of_by_its_choice_alone() {
     const NAME: &str = "opting";
-    let mut scene = scene(NAME).await;
-    let publish = async |scene: &Scene, events: &[&str]| {
+    let mut setup = setup(NAME).await;
+    let publish = async |setup: &Setup, events: &[&str]| {
         let events: Vec<_> = events.iter().map(|name| event(name, &email())).collect();
-        let answer = scene.daemon.publish(&scene.upstream, &json!(events)).await.expect(202);
+        let answer = setup.daemon.publish(&setup.publisher, &json!(events)).await.expect(202);
         answer.json()["accepted"].as_u64().expect("a number")
     };
     let batch = [
@@ -60,16 +60,16 @@ async fn an_account_that_opted_out_is_spoken_of_by_its_choice_alone() {
         "risc:account-disabled",
         "caep:session-revoked",
     ];
-    assert_eq!(publish(&scene, &batch).await, 5, "what is not sent is accepted all the same");
-    scene.daemon.restart().await;
-    publish(&scene, &["risc:account-disabled", "risc:opt-out-cancelled"]).await;
+    assert_eq!(publish(&setup, &batch).await, 5, "what is not sent is accepted all the same");
+    setup.daemon.restart().await;
+    publish(&setup, &["risc:account-disabled", "risc:opt-out-cancelled"]).await;
     let aliases = json!({"format": "aliases", "identifiers": [
         {"format": "opaque", "id": "u-17"}, email()]});
     let event = event("risc:account-disabled", &aliases);
-    scene.daemon.publish(&scene.upstream, &event).await.expect(202);
-    publish(&scene, &["risc:opt-in", "risc:account-disabled"]).await;
+    setup.daemon.publish(&setup.publisher, &event).await.expect(202);
+    publish(&setup, &["risc:opt-in", "risc:account-disabled"]).await;
     assert_eq!(
-        waiting(&scene).await,
+        waiting(&setup).await,
         [
             "account-disabled",
             "opt-out-initiated",
@@ -81,5 +81,5 @@ async fn an_account_that_opted_out_is_spoken_of_by_its_choice_alone() {
         ]
     );
     let series = format!(r#"ssfd_events_suppressed_total{{provider="{NAME}",reason="opted_out"}}"#);
-    assert!((scene.daemon.metric(&series).await - 3.0).abs() < f64::EPSILON);
+    assert!((setup.daemon.metric(&series).await - 3.0).abs() < f64::EPSILON);
 }

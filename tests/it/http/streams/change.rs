@@ -17,8 +17,8 @@ const BOTH: [&str; 2] = ["PATCH", "PUT"];
 #[actix_web::test]
 async fn a_member_that_breaks_a_rule_is_named_and_nothing_changes() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    for stream in [caller.create(&every_member()).await, caller.create(&json!({})).await] {
+    let client = daemon.client("rx").await;
+    for stream in [client.create(&every_member()).await, client.create(&json!({})).await] {
         let id = id_of(&stream);
         for (mut members, detail) in broken_members() {
             members["stream_id"] = id.into();
@@ -26,11 +26,11 @@ async fn a_member_that_breaks_a_rule_is_named_and_nothing_changes() {
                 members["description"] = "eu".into();
             }
             for method in BOTH {
-                let answer = caller.send(method, "/ssf/streams", &members).await;
+                let answer = client.send(method, "/ssf/streams", &members).await;
                 assert_refused(&answer, 400, detail);
             }
         }
-        assert_eq!(caller.read(id).await, stream);
+        assert_eq!(client.read(id).await, stream);
     }
 }
 
@@ -38,27 +38,27 @@ async fn a_member_that_breaks_a_rule_is_named_and_nothing_changes() {
 #[actix_web::test]
 async fn a_change_names_its_stream() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let stream = caller.create(&json!({})).await;
+    let client = daemon.client("rx").await;
+    let stream = client.create(&json!({})).await;
     let id = id_of(&stream);
     for method in BOTH {
         let path = format!("/ssf/streams?stream_id={id}");
-        let nameless = caller.send(method, &path, &json!({"description": "eu"})).await;
+        let nameless = client.send(method, &path, &json!({"description": "eu"})).await;
         assert_refused(&nameless, 400, "`stream_id` is required");
         for wrong in [json!(null), json!(7), json!([id])] {
             let body = json!({"stream_id": wrong, "description": "eu"});
-            let answer = caller.send(method, &path, &body).await;
+            let answer = client.send(method, &path, &body).await;
             assert_refused(&answer, 400, "`stream_id` must be a string");
         }
     }
-    assert_eq!(caller.read(id).await, stream);
+    assert_eq!(client.read(id).await, stream);
 }
 
 /// CFG-18 (SSF §8): nothing of another Receiver's stream is judged.
 #[actix_web::test]
 async fn an_unknown_stream_and_anothers_are_not_found() {
     let daemon = Daemon::start().await;
-    let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
+    let (owner, other) = (daemon.client("rx").await, daemon.client("other").await);
     let stream = owner.create(&every_member()).await;
     for id in [id_of(&stream), UNKNOWN, "a b", ""] {
         for method in BOTH {
@@ -76,34 +76,34 @@ async fn an_unknown_stream_and_anothers_are_not_found() {
 #[actix_web::test]
 async fn changes_at_the_same_time_all_count() {
     let daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let id = caller.new_stream().await;
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
     let members = every_member();
     let changes = ["description", "events_requested", "delivery"]
         .map(|member| json!({"stream_id": id, member: members[member]}));
     let status = json!({"stream_id": id, "status": "paused"});
     let changes = changes.iter().map(|body| ("PATCH", "/ssf/streams", body));
     let calls = changes.chain([("POST", "/ssf/status", &status)]);
-    let answers = calls.map(|(method, path, body)| caller.send(method, path, body));
+    let answers = calls.map(|(method, path, body)| client.send(method, path, body));
     for answer in futures_util::future::join_all(answers).await {
         answer.expect(200);
     }
-    let stream = caller.read(&id).await;
+    let stream = client.read(&id).await;
     for (member, value) in members.as_object().expect("an object") {
         assert_eq!(stream[member], *value);
     }
     let path = format!("/ssf/status?stream_id={id}");
-    assert_eq!(caller.get(&path).await.expect(200).json()["status"], "paused");
+    assert_eq!(client.get(&path).await.expect(200).json()["status"], "paused");
 }
 
 /// A change is as durable as a stream.
 #[actix_web::test]
 async fn a_change_survives_a_restart() {
     let mut daemon = Daemon::start().await;
-    let caller = daemon.caller("rx").await;
-    let (id, token) = (caller.new_stream().await, caller.token.clone());
-    let changed = caller.change("PATCH", &id, &every_member()).await;
+    let client = daemon.client("rx").await;
+    let (id, token) = (client.new_stream().await, client.token.clone());
+    let changed = client.change("PATCH", &id, &every_member()).await;
     daemon.restart().await;
-    let caller = daemon.caller_with(crate::harness::daemon::PROVIDER, &token);
-    assert_eq!(caller.read(&id).await, changed);
+    let client = daemon.client_with(crate::harness::daemon::PROVIDER, &token);
+    assert_eq!(client.read(&id).await, changed);
 }

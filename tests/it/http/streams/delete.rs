@@ -9,7 +9,7 @@ use crate::harness::{daemon::Daemon, streams::by_poll};
 #[actix_web::test]
 async fn what_waited_is_discarded() {
     let daemon = Daemon::start().await;
-    let token = daemon.caller("rx").await.token;
+    let token = daemon.client("rx").await.token;
     let publisher = daemon.publisher_token().await;
     let id = daemon.create_stream(&token, by_poll()).await;
     daemon.publish_about(&publisher, &["s-1", "s-2"]).await;
@@ -24,7 +24,7 @@ async fn what_waited_is_discarded() {
 #[actix_web::test]
 async fn an_unknown_stream_and_anothers_are_not_found_and_stay() {
     let daemon = Daemon::start().await;
-    let (owner, other) = (daemon.caller("rx").await, daemon.caller("other").await);
+    let (owner, other) = (daemon.client("rx").await, daemon.client("other").await);
     let stream = owner.create(&json!({})).await;
     let id = stream["stream_id"].as_str().expect("a string");
     for id in [id, UNKNOWN, "a%20b", ""] {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
 use crate::harness::{
-    caller::assert_refused,
     daemon::{Daemon, ISSUER, with_provider},
+    receiver_client::assert_refused,
 };
 
 const PUSH: &str = "https://schemas.openid.net/secevent/risc/delivery-method/push";
@@ -20,7 +20,7 @@ async fn taking_them() -> Daemon {
 #[actix_web::test]
 async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
     let daemon = taking_them().await;
-    let caller = daemon.caller("rx").await;
+    let client = daemon.client("rx").await;
     let push = json!({"method": METHOD_PUSH, "endpoint_url": URL});
     for delivery in [
         json!({"method": PUSH, "endpoint_url": URL}),
@@ -28,10 +28,10 @@ async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
         json!({"delivery_method": METHOD_PUSH, "endpoint_url": URL}),
         json!({"method": PUSH, "endpoint_url": URL, "url": "https://elsewhere.example/"}),
     ] {
-        let stream = caller.create(&json!({"delivery": delivery})).await;
+        let stream = client.create(&json!({"delivery": delivery})).await;
         assert_eq!(stream["delivery"], push, "{delivery}");
     }
-    let stream = caller.create(&json!({"delivery": {"method": POLL}})).await;
+    let stream = client.create(&json!({"delivery": {"method": POLL}})).await;
     let id = stream["stream_id"].as_str().expect("an id").to_owned();
     let poll = json!({"method": METHOD_POLL, "endpoint_url": format!("{ISSUER}/ssf/poll/{id}")});
     assert_eq!(stream["delivery"], poll);
@@ -41,7 +41,7 @@ async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
         (json!({"delivery_method": POLL, "url": poll["endpoint_url"]}), &poll),
     ] {
         let members = json!({"stream_id": id, "delivery": delivery});
-        let changed = caller.send("PATCH", "/ssf/streams", &members).await.expect(200).json();
+        let changed = client.send("PATCH", "/ssf/streams", &members).await.expect(200).json();
         assert_eq!(&changed["delivery"], shown);
     }
 }
@@ -50,7 +50,7 @@ async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
 #[actix_web::test]
 async fn what_breaks_a_rule_does_so_in_any_words() {
     let daemon = taking_them().await;
-    let caller = daemon.caller("rx").await;
+    let client = daemon.client("rx").await;
     let refused: [(Value, &str); 4] = [
         (json!({"method": PUSH}), "`delivery.endpoint_url` is required"),
         (json!({"delivery_method": PUSH, "url": 7}), "`delivery.endpoint_url` must be a string"),
@@ -58,9 +58,9 @@ async fn what_breaks_a_rule_does_so_in_any_words() {
         (json!({"delivery_method": format!("{PUSH}2")}), "`delivery.method` must be"),
     ];
     for (delivery, rule) in refused {
-        let answer = caller.send("POST", "/ssf/streams", &json!({"delivery": delivery})).await;
+        let answer = client.send("POST", "/ssf/streams", &json!({"delivery": delivery})).await;
         assert_refused(&answer, 400, rule);
     }
-    let metadata = caller.get("/.well-known/ssf-configuration").await.expect(200).text();
+    let metadata = client.get("/.well-known/ssf-configuration").await.expect(200).text();
     assert!(!metadata.contains("delivery-method"), "{metadata}");
 }

@@ -56,15 +56,15 @@ fn merged(stream: &Value, given: &Value, assigned: &Value) -> Value {
 fn patch_then_get_is_the_merge() {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let daemon = runtime.block_on(Daemon::start());
-    let caller = runtime.block_on(daemon.caller("rx"));
-    let stream = runtime.block_on(caller.create(&json!({"events_requested": []})));
+    let client = runtime.block_on(daemon.client("rx"));
+    let stream = runtime.block_on(client.create(&json!({"events_requested": []})));
     let (id, assigned) = (id_of(&stream), &stream["delivery"]);
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let held = TestRunner::new(config).run(&vec(members(), 1..5), |patches| {
-        let mut stream = runtime.block_on(caller.read(id));
+        let mut stream = runtime.block_on(client.read(id));
         for given in patches {
             let expected = merged(&stream, &given, assigned);
-            stream = runtime.block_on(caller.change("PATCH", id, &given));
+            stream = runtime.block_on(client.change("PATCH", id, &given));
             prop_assert_eq!(&stream, &expected, "{}", given);
         }
         Ok(())

@@ -17,8 +17,8 @@ use super::{
 /// An id that no stream has.
 pub(crate) const UNKNOWN: &str = "st_unknown";
 
-/// A Receiver with its access token, calling the interface of one provider.
-pub(crate) struct Caller<'a> {
+/// A client of the interface of one provider, with the access token of a Receiver.
+pub(crate) struct ReceiverClient<'a> {
     pub(crate) daemon: &'a Daemon,
     pub(crate) provider: &'a str,
     pub(crate) token: String,
@@ -38,22 +38,26 @@ impl Daemon {
         Call::new(method, &self.provider_url(PROVIDER, path)).json(body)
     }
 
-    /// Returns a Receiver of [`PROVIDER`] whose token allows every operation.
-    pub(crate) async fn caller(&self, receiver: &str) -> Caller<'_> {
-        self.caller_at(PROVIDER, receiver).await
+    /// Returns a client of [`PROVIDER`] whose token allows every operation.
+    pub(crate) async fn client(&self, receiver: &str) -> ReceiverClient<'_> {
+        self.client_at(PROVIDER, receiver).await
     }
 
-    pub(crate) async fn caller_at<'a>(&'a self, provider: &'a str, receiver: &str) -> Caller<'a> {
+    pub(crate) async fn client_at<'a>(
+        &'a self,
+        provider: &'a str,
+        receiver: &str,
+    ) -> ReceiverClient<'a> {
         let token = self.receiver_token_at(provider, receiver, &[Scope::Manage]).await;
-        self.caller_with(provider, &token)
+        self.client_with(provider, &token)
     }
 
-    pub(crate) fn caller_with<'a>(&'a self, provider: &'a str, token: &str) -> Caller<'a> {
-        Caller { daemon: self, provider, token: token.to_owned() }
+    pub(crate) fn client_with<'a>(&'a self, provider: &'a str, token: &str) -> ReceiverClient<'a> {
+        ReceiverClient { daemon: self, provider, token: token.to_owned() }
     }
 }
 
-impl Caller<'_> {
+impl ReceiverClient<'_> {
     pub(crate) fn call(&self, method: &str, path: &str) -> Call {
         let method: Method = method.parse().expect("a method");
         Call::new(method, &self.daemon.provider_url(self.provider, path)).bearer(&self.token)

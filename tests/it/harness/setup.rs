@@ -8,31 +8,31 @@ use ssfd::{
 };
 
 use super::{
-    caller::Caller,
     daemon::Daemon,
     eventually,
     http_client::{Answer, get},
     receiver::Receiver,
+    receiver_client::ReceiverClient,
     streams::{by_poll, push_to},
 };
 
 /// A daemon with one stream of one Receiver, and the tokens to publish and to manage the stream.
-pub(crate) struct Scene {
+pub(crate) struct Setup {
     pub(crate) daemon: Daemon,
     /// The access token of the Receiver.
     pub(crate) token: String,
     /// The access token of the publisher.
-    pub(crate) upstream: String,
+    pub(crate) publisher: String,
     pub(crate) stream: String,
 }
 
-impl Scene {
+impl Setup {
     pub(crate) async fn new(delivery: Value, change: impl FnOnce(&mut Config)) -> Self {
         let daemon = Daemon::with(change).await;
         let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
-        let upstream = daemon.publisher_token().await;
+        let publisher = daemon.publisher_token().await;
         let stream = daemon.create_stream(&token, delivery).await;
-        Self { daemon, token, upstream, stream }
+        Self { daemon, token, publisher, stream }
     }
 
     /// Starts a daemon with a push stream to the path `/in` of this Receiver.
@@ -56,14 +56,14 @@ impl Scene {
         Self::new(by_poll(), change).await
     }
 
-    /// Returns the Receiver as a caller of the interface.
-    pub(crate) fn caller(&self) -> Caller<'_> {
-        self.daemon.caller_with(self.daemon.provider(), &self.token)
+    /// Returns a client of the interface with the token of the Receiver.
+    pub(crate) fn client(&self) -> ReceiverClient<'_> {
+        self.daemon.client_with(self.daemon.provider(), &self.token)
     }
 
     /// Publishes one event about each subject, in this order.
     pub(crate) async fn publish(&self, subjects: &[&str]) {
-        self.daemon.publish_about(&self.upstream, subjects).await;
+        self.daemon.publish_about(&self.publisher, subjects).await;
     }
 
     pub(crate) async fn update(&self, members: Value) -> Answer {
@@ -81,7 +81,7 @@ impl Scene {
     /// Polls and acknowledges `count` SETs, and returns their claims. Panics if there are more or
     /// fewer.
     pub(crate) async fn take(&self, count: usize) -> Vec<Value> {
-        let polled = self.caller().polled(&self.stream).await;
+        let polled = self.client().polled(&self.stream).await;
         assert_eq!(polled.len(), count, "{polled:?}");
         polled
     }
