@@ -127,7 +127,7 @@ async fn explain_tells_each_reason_for_no_set() {
     assert_eq!(setup.why("e-1", &disabled).await, "disabled");
 
     let text = daemon.ssfd_says(&["explain", "--event-id", "e-1"]).await;
-    let line = format!("stream {removed} of rx: no SET, subject: its Receiver had removed");
+    let line = format!("stream {removed} of rx: no SET, subject: the event's subject is not");
     assert!(text.contains(&line), "{text}");
 }
 

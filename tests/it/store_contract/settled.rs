@@ -163,7 +163,7 @@ pub(super) async fn dead_letters_are_found_by_what_is_asked_for(backend: impl Ba
     assert_eq!(dead_of(&*store, of_jti("alive")).await, "");
 
     let mut counts = store.dead_counts().await.expect("readable");
-    counts.sort_by_key(|count| (count.provider.clone(), count.reason.clone()));
+    counts.sort_by_key(|count| (count.provider.clone(), count.reason.label().to_owned()));
     let count = |provider: &str, reason: &str, sets| DeadCount {
         provider: provider.parse().expect("valid"),
         reason: reason.into(),
