@@ -43,7 +43,7 @@ use crate::{
     clock,
     domain::{
         audience::Audience,
-        grant::{Grant, Holder, Scope, TokenHash},
+        grant::{Credential, Grant, Holder, Scope, TokenHash},
         id::{ProviderName, ReceiverId},
         secret::Secret,
         time::Timestamp,
@@ -59,6 +59,21 @@ pub struct Principal {
     /// The `aud` of the streams that the Receiver creates (SSF §8).
     pub audience: Audience,
     pub scopes: Vec<Scope>,
+    /// The credential that the Receiver presented.
+    pub credential: Credential,
+}
+
+/// A publisher that presented a valid credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublisherPrincipal {
+    pub provider: ProviderName,
+    pub credential: Credential,
+}
+
+/// An operator that presented a valid credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorPrincipal {
+    pub credential: Credential,
 }
 
 /// The reason why a request is refused before anything else is checked (RFC 6750 §3.1).
@@ -170,9 +185,11 @@ impl Authenticator {
         {
             return external.principal(provider, &token, now).await;
         }
-        match self.holder(&token, now).await? {
+        let grant = self.grant(&token, now).await?;
+        let credential = grant.credential();
+        match grant.holder.role {
             Holder::Receiver { provider: own, receiver, audience, scopes } if own == *provider => {
-                Ok(Principal { provider: own, receiver, audience, scopes })
+                Ok(Principal { provider: own, receiver, audience, scopes, credential })
             }
             Holder::Receiver { .. } | Holder::Publisher { .. } | Holder::Operator => {
                 Err(AuthError::InvalidToken)
@@ -180,34 +197,37 @@ impl Authenticator {
         }
     }
 
-    /// Returns the provider for which the holder of this credential may publish.
+    /// Returns the publisher that holds this credential.
     pub async fn publisher(
         &self,
         authorization: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<ProviderName, AuthError> {
-        match self.holder(&bearer::token(authorization)?, now).await? {
-            Holder::Publisher { provider } => Ok(provider),
+    ) -> Result<PublisherPrincipal, AuthError> {
+        let grant = self.grant(&bearer::token(authorization)?, now).await?;
+        let credential = grant.credential();
+        match grant.holder.role {
+            Holder::Publisher { provider } => Ok(PublisherPrincipal { provider, credential }),
             Holder::Receiver { .. } | Holder::Operator => Err(AuthError::InvalidToken),
         }
     }
 
-    /// Checks that an operator holds this credential.
+    /// Returns the operator that holds this credential.
     pub async fn operator(
         &self,
         authorization: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<(), AuthError> {
-        match self.holder(&bearer::token(authorization)?, now).await? {
-            Holder::Operator => Ok(()),
+    ) -> Result<OperatorPrincipal, AuthError> {
+        let grant = self.grant(&bearer::token(authorization)?, now).await?;
+        match &grant.holder.role {
+            Holder::Operator => Ok(OperatorPrincipal { credential: grant.credential() }),
             Holder::Receiver { .. } | Holder::Publisher { .. } => Err(AuthError::InvalidToken),
         }
     }
 
-    async fn holder(&self, token: &Secret, now: Timestamp) -> Result<Holder, AuthError> {
+    async fn grant(&self, token: &Secret, now: Timestamp) -> Result<Grant, AuthError> {
         let grant = self.store.grant(&hash(token)).await?;
         let valid = |grant: &Grant| grant.expires_at.is_none_or(|at| now < at);
-        grant.filter(valid).map(|grant| grant.holder).ok_or(AuthError::InvalidToken)
+        grant.filter(valid).ok_or(AuthError::InvalidToken)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     audience::Audience,
-    grant::Scope,
+    grant::{Credential, Scope},
     id::{ProviderName, ReceiverId},
     secret::Secret,
     time::Timestamp,
@@ -54,6 +54,7 @@ impl External {
     /// Returns the Receiver that the bearer stands for (SSF §8). `None` means that the token is
     /// valid but its client is not a Receiver here, so another token would not help.
     fn entitled(&self, provider: &ProviderName, bearer: Bearer) -> Option<Principal> {
+        let credential = Credential::ExternalClient(bearer.client.clone());
         let (receiver, audience, scopes) = match self.clients.get(&bearer.client) {
             Some(client) => {
                 let scopes = narrowed(&bearer.scopes, &client.scopes);
@@ -64,7 +65,7 @@ impl External {
             }
             None => return None,
         };
-        Some(Principal { provider: provider.clone(), receiver, audience, scopes })
+        Some(Principal { provider: provider.clone(), receiver, audience, scopes, credential })
     }
 
     /// Fetches the keys, so that they are known before the first token arrives.

@@ -13,7 +13,7 @@ use super::{hash, new_token, settings::TokenEndpointSettings};
 use crate::{
     domain::{
         client::Client,
-        grant::{Grant, Holder, Scope},
+        grant::{Grant, Holder, NamedHolder, Scope},
         id::{ClientId, ProviderName},
         pace::Pace,
         secret::Secret,
@@ -102,11 +102,15 @@ impl TokenEndpoint {
         let token = new_token();
         let grant = Grant {
             hash: hash(&token),
-            holder: Holder::Receiver {
-                provider: client.provider,
-                receiver: client.receiver,
-                audience: client.audience,
-                scopes: scopes.clone(),
+            holder: NamedHolder {
+                name: None,
+                client: Some(client.id.clone()),
+                role: Holder::Receiver {
+                    provider: client.provider,
+                    receiver: client.receiver,
+                    audience: client.audience,
+                    scopes: scopes.clone(),
+                },
             },
             created_at: now,
             expires_at: Some(now + lifetime),

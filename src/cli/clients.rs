@@ -1,4 +1,4 @@
-//! `ssfd clients`: who may have access tokens of the built-in token endpoint.
+//! `ssfd clients`: adds, lists and removes the clients of the built-in token endpoint.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -26,8 +26,9 @@ const EXAMPLES: &str = "Examples:
 
 /// Add, list and remove the clients of the built-in token endpoint.
 ///
-/// A client gets access tokens by its id and secret (OAuth 2.0 client credentials). It is kept in the
-/// store that the configuration names; a running daemon obeys at once.
+/// A client gets access tokens by its id and secret (OAuth 2.0 client credentials). The store that the
+/// configuration names keeps it. A running daemon accepts or refuses a client as soon as it is added or
+/// removed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Clients {
@@ -45,11 +46,11 @@ enum ClientsCommand {
     List,
     /// Remove a client and end all its tokens
     ///
-    /// To change a secret, add a second client for the same Receiver, and remove the first when it is
-    /// not used any more.
+    /// To change a secret, add a second client for the same Receiver, and remove the first when it is no
+    /// longer used.
     #[command(after_help = EXAMPLES)]
     Remove {
-        /// As `list` shows it
+        /// Its id, from `list`
         client_id: ClientId,
     },
 }
@@ -58,17 +59,17 @@ enum ClientsCommand {
 struct Add {
     #[arg(long, default_value = "default")]
     provider: ProviderName,
-    /// Who owns the streams that are made with its tokens
+    /// The owner of the streams that are made with its tokens
     #[arg(long)]
     receiver: ReceiverId,
     /// The `aud` of those streams; may be given several times
     #[arg(long, required = true)]
     audience: Vec<String>,
-    /// What its tokens may allow at most: `ssf.read` or `ssf.manage`, which covers it; may be given
+    /// A scope that its tokens may have: `ssf.read` or `ssf.manage`, which covers it; may be given
     /// several times
     #[arg(long, default_value = "ssf.manage")]
     scope: Vec<Scope>,
-    /// How it is called [default: a random name]
+    /// The id of the client [default: a random id]
     #[arg(long)]
     client_id: Option<ClientId>,
 }
@@ -97,13 +98,13 @@ async fn add(store: &dyn Store, add: Add, config: &Config, json: bool) -> Result
         );
         return Err(CliError::new(text));
     }
-    let made_up = || {
+    let random_id = || {
         let id = format!("client_{}", clock::random_uuid().simple());
         id.parse().expect("a valid id")
     };
     let secret = auth::new_token();
     let client = Client {
-        id: add.client_id.unwrap_or_else(made_up),
+        id: add.client_id.unwrap_or_else(random_id),
         secret: auth::hash(&secret),
         provider: provider.name,
         receiver: add.receiver,

@@ -1,4 +1,4 @@
-//! `ssfd tokens`: makes, lists and revokes static bearer tokens.
+//! `ssfd tokens`: makes, lists and revokes bearer tokens.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{
     config::Config,
     domain::{
         audience::Audience,
-        grant::{Grant, Holder, Scope},
-        id::{ProviderName, ReceiverId},
+        grant::{Grant, Holder, NamedHolder, Scope},
+        id::{CredentialName, ProviderName, ReceiverId},
         secret::Secret,
     },
     store::{Store, StoreError},
@@ -23,14 +23,14 @@ const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.read
   ssfd tokens create publisher --provider default --expires-in-days 90
-  ssfd tokens create operator
+  ssfd tokens create operator --name on-call
   ssfd tokens list --json
   ssfd tokens revoke 3f9a1c";
 
 /// Make, list and revoke the bearer tokens of Receivers, publishers and operators.
 ///
-/// They are kept, as hashes, in the store that the configuration names; a running daemon obeys at
-/// once.
+/// The store that the configuration names keeps them as hashes. A running daemon accepts or refuses a
+/// token as soon as it is made or revoked.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Tokens {
@@ -46,13 +46,13 @@ enum TokensCommand {
         #[command(subcommand)]
         holder: Create,
     },
-    /// List tokens by the head of their hash
+    /// List tokens with the first digits of their hash, their name and their holder
     #[command(after_help = EXAMPLES)]
     List,
-    /// Revoke the token whose hash starts so
+    /// Revoke the token whose hash starts with these digits
     #[command(after_help = EXAMPLES)]
     Revoke {
-        /// As `list` shows it
+        /// The first digits of its hash, from `list`
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
@@ -65,7 +65,7 @@ enum Create {
     Receiver {
         #[arg(long, default_value = "default")]
         provider: ProviderName,
-        /// Who owns the streams that are made with this token
+        /// The owner of the streams that are made with this token
         #[arg(long)]
         receiver: ReceiverId,
         /// The `aud` of those streams; may be given several times
@@ -75,26 +75,32 @@ enum Create {
         #[arg(long, default_value = "ssf.manage")]
         scope: Vec<Scope>,
         #[command(flatten)]
-        lifetime: Lifetime,
+        common: Common,
     },
-    /// A token for those who run the daemon, to manage the streams of all Receivers
+    /// A token for an operator, to manage the streams of all Receivers
     #[command(after_help = EXAMPLES)]
     Operator {
         #[command(flatten)]
-        lifetime: Lifetime,
+        common: Common,
     },
-    /// A token for an upstream, to publish events over HTTP
+    /// A token for a publisher, to send events over HTTP
     #[command(after_help = EXAMPLES)]
     Publisher {
         #[arg(long, default_value = "default")]
         provider: ProviderName,
         #[command(flatten)]
-        lifetime: Lifetime,
+        common: Common,
     },
 }
 
 #[derive(Debug, Args)]
-struct Lifetime {
+struct Common {
+    /// A name for people, shown in lists: at most 64 characters out of A-Z a-z 0-9 - . _ ~
+    ///
+    /// Several tokens may have the same name, for example while a new one replaces an old one. Only
+    /// the hash identifies a token.
+    #[arg(long)]
+    name: Option<CredentialName>,
     /// Days until the token expires [default: never]
     #[arg(long, value_name = "DAYS")]
     expires_in_days: Option<u32>,
@@ -120,39 +126,42 @@ async fn create(
     config: &Config,
     json: bool,
 ) -> Result<String, CliError> {
-    let (holder, lifetime) = match create {
-        Create::Receiver { provider, receiver, audience, scope, lifetime } => {
+    let (role, common) = match create {
+        Create::Receiver { provider, receiver, audience, scope, common } => {
             let audience = Audience::from_values(audience).map_err(CliError::new)?;
-            (Holder::Receiver { provider, receiver, audience, scopes: scope }, lifetime)
+            (Holder::Receiver { provider, receiver, audience, scopes: scope }, common)
         }
-        Create::Publisher { provider, lifetime } => (Holder::Publisher { provider }, lifetime),
-        Create::Operator { lifetime } => (Holder::Operator, lifetime),
+        Create::Publisher { provider, common } => (Holder::Publisher { provider }, common),
+        Create::Operator { common } => (Holder::Operator, common),
     };
-    match &holder {
+    match &role {
         Holder::Receiver { provider, .. } | Holder::Publisher { provider } => {
             cli::provider(config, Some(provider))?;
         }
         Holder::Operator => {}
     }
-    let days = lifetime.expires_in_days.map(u64::from);
+    let days = common.expires_in_days.map(u64::from);
     let lifetime = days.map(|days| Duration::from_hours(24 * days));
+    let name = common.name.clone();
+    let holder = NamedHolder { name: common.name, ..role.into() };
     let (token, id) = issue(store, holder, lifetime).await.map_err(|error| CliError::of(&error))?;
     Ok(if json {
-        json!({"id": id, "token": token.expose()}).to_string()
+        json!({"id": id, "name": name, "token": token.expose()}).to_string()
     } else {
         token.expose().to_owned()
     })
 }
 
-/// A new token, and the head of its hash, which is what the store keeps of it.
+/// Makes a token and returns it with the first digits of its hash. The store keeps only the hash.
 pub(super) async fn issue(
     store: &dyn Store,
-    holder: Holder,
+    holder: impl Into<NamedHolder>,
     lifetime: Option<Duration>,
 ) -> Result<(Secret, String), StoreError> {
     let token = auth::new_token();
     let created_at = clock::now();
     let expires_at = lifetime.map(|lifetime| created_at + lifetime);
+    let holder = holder.into();
     let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at };
     let id = grant.hash.id().to_owned();
     store.put_grant(grant).await?;
@@ -165,27 +174,34 @@ async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
         let grants: Vec<Value> = grants.iter().map(describe).collect();
         return Ok(Value::from(grants).to_string());
     }
+    let width = grants.iter().map(|grant| name(grant).len()).max().unwrap_or_default();
     let lines = grants.iter().map(|grant| {
+        let name = name(grant);
         let expiry = match grant.expires_at {
             Some(at) if at <= clock::now() => "expired",
             Some(_) => "expires",
             None => "never expires",
         };
-        let holder = match &grant.holder {
+        let holder = match &grant.holder.role {
             Holder::Receiver { provider, receiver, scopes, .. } => {
                 format!("receiver {receiver} of {provider}, {}", Scope::list(scopes))
             }
             Holder::Publisher { provider } => format!("publisher to {provider}"),
             Holder::Operator => "operator".to_owned(),
         };
-        format!("{}  {holder}, {expiry}", grant.hash.id())
+        format!("{}  {name:<width$}  {holder}, {expiry}", grant.hash.id())
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn name(grant: &Grant) -> &str {
+    grant.holder.name.as_ref().map_or("-", CredentialName::as_str)
 }
 
 fn describe(grant: &Grant) -> Value {
     let mut value = serde_json::to_value(&grant.holder).expect("a holder is plain data");
     value["id"] = grant.hash.id().into();
+    value["name"] = json!(grant.holder.name);
     value["created_at"] = grant.created_at.as_secs().into();
     value["expires_at"] = grant.expires_at.map(crate::domain::time::Timestamp::as_secs).into();
     value

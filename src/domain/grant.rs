@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     audience::Audience,
-    id::{ProviderName, ReceiverId},
+    id::{ClientId, CredentialName, ProviderName, ReceiverId},
     time::Timestamp,
 };
 
@@ -127,6 +127,52 @@ pub enum Holder {
     Operator,
 }
 
+/// The holder of a stored token, and the names by which people know the token.
+///
+/// Stores write it as one JSON object. The names are optional members, so a token that was stored
+/// before tokens had names is read as one without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedHolder {
+    /// The name that an operator gave the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<CredentialName>,
+    /// The client that the built-in token endpoint issued the token to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
+    #[serde(flatten)]
+    pub role: Holder,
+}
+
+impl From<Holder> for NamedHolder {
+    fn from(role: Holder) -> Self {
+        Self { name: None, client: None, role }
+    }
+}
+
+/// The credential behind a request. It says who asked, so that a record of the request can name
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A token that an operator made. The hash identifies it; the name is for people.
+    Token { hash: TokenHash, name: Option<CredentialName> },
+    /// A client of the built-in token endpoint.
+    Client(ClientId),
+    /// A client of an external authorization server, by its name at that server.
+    ExternalClient(String),
+}
+
+/// Writes the name and the id of a token, or the id of a client.
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token { hash, name: Some(name) } => write!(f, "token {name} ({})", hash.id()),
+            Self::Token { hash, name: None } => write!(f, "token {}", hash.id()),
+            Self::Client(id) => write!(f, "client {id}"),
+            Self::ExternalClient(id) => write!(f, "external client {id}"),
+        }
+    }
+}
+
 /// The SHA-256 of a token, in lower-case hexadecimal. The store keeps the hash and never the token.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash(String);
@@ -153,10 +199,20 @@ impl TokenHash {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub hash: TokenHash,
-    pub holder: Holder,
+    pub holder: NamedHolder,
     pub created_at: Timestamp,
     /// `None` if the token never expires.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Grant {
+    /// Returns the credential that a request with this token shows.
+    pub fn credential(&self) -> Credential {
+        match &self.holder.client {
+            Some(client) => Credential::Client(client.clone()),
+            None => Credential::Token { hash: self.hash.clone(), name: self.holder.name.clone() },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +237,31 @@ mod tests {
             assert_eq!(serde_json::to_value(scope).expect("JSON"), scope.as_str());
         }
         assert!("ssf.write".parse::<Scope>().is_err());
+    }
+
+    #[test]
+    fn a_stored_holder_without_a_name_is_read_and_written_as_before() {
+        for (json, name) in [
+            (r#"{"kind":"operator"}"#, None),
+            (r#"{"name":"on-call","kind":"operator"}"#, Some("on-call")),
+            (r#"{"kind":"publisher","provider":"acme"}"#, None),
+        ] {
+            let holder: NamedHolder = serde_json::from_str(json).expect("a holder");
+            assert_eq!(holder.name.as_ref().map(CredentialName::as_str), name);
+            assert_eq!(serde_json::to_string(&holder).expect("JSON"), json);
+        }
+    }
+
+    #[test]
+    fn a_credential_is_written_with_its_name_and_id() {
+        let hash = TokenHash::from_hex("3f9a1c".repeat(10));
+        let name = Some("on-call".parse().expect("a name"));
+        let holder = NamedHolder { name, ..Holder::Operator.into() };
+        let grant = Grant { hash, holder, created_at: Timestamp::EPOCH, expires_at: None };
+        assert_eq!(grant.credential().to_string(), "token on-call (3f9a1c3f9a1c)");
+        let client = Some("acme".parse().expect("an id"));
+        let holder = NamedHolder { client, ..Holder::Operator.into() };
+        assert_eq!(Grant { holder, ..grant }.credential().to_string(), "client acme");
     }
 
     #[test]

@@ -90,6 +90,11 @@ id!(
     /// Names a client of the built-in authorization server (RFC 6749 §2.2).
     ClientId, "a client id", 128
 );
+id!(
+    /// Names a token for people, such as `on-call`. Several tokens may have the same name, for
+    /// example while one replaces the other, so it never identifies a token.
+    CredentialName, "a credential name", 64
+);
 
 #[cfg(test)]
 mod tests {

@@ -12,19 +12,19 @@ use actix_web::{
 };
 
 use crate::{
-    auth::{AuthError, Authenticator, Principal},
+    auth::{AuthError, Authenticator, Principal, PublisherPrincipal},
     clock,
-    domain::{id::ProviderName, oauth::PROTECTED_RESOURCE, provider::Provider},
+    domain::{oauth::PROTECTED_RESOURCE, provider::Provider},
     http::error::{ApiError, CHALLENGE},
 };
 
 /// The Receiver that asks, known by its bearer token (SSF §8).
 pub(super) struct Receiver(pub(super) Principal);
 
-/// The upstream that publishes, known by its bearer token.
-pub(super) struct Publisher(pub(super) ProviderName);
+/// The publisher that sends events, known by its bearer token.
+pub(super) struct Publisher(pub(super) PublisherPrincipal);
 
-/// Who runs this daemon, known by a bearer token.
+/// An operator of this daemon, known by a bearer token.
 pub(super) struct Operator;
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -79,8 +79,10 @@ impl FromRequest for Operator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let authenticator = service::<Authenticator>(request);
         let authorization = authorization(request);
+        let (method, path) = (request.method().clone(), request.path().to_owned());
         Box::pin(async move {
-            authenticator.operator(authorization?.as_deref(), clock::now()).await?;
+            let operator = authenticator.operator(authorization?.as_deref(), clock::now()).await?;
+            tracing::debug!(by = %operator.credential, %method, path, "an operator's request");
             Ok(Self)
         })
     }

@@ -62,7 +62,7 @@ impl Answers {
 /// 202 once every valid event is durable, with an answer for each; 400 if none is valid. An event
 /// that is rejected holds none of the others back.
 pub(super) async fn publish(
-    Publisher(provider): Publisher,
+    Publisher(publisher): Publisher,
     request: HttpRequest,
     transmitter: web::Data<Transmitter>,
     settings: web::Data<InternalSettings>,
@@ -71,7 +71,7 @@ pub(super) async fn publish(
     // A token may outlive the configuration of its provider.
     let provider = transmitter
         .directory()
-        .provider(&provider)
+        .provider(&publisher.provider)
         .ok_or_else(|| ApiError::bad("provider", "of this token is not configured any more"))?;
     let body = body.bytes().await?;
     // Judged now: a body may take its time, and is read in any case so that the connection goes on.

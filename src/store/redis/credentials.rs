@@ -9,7 +9,7 @@ use crate::{
     domain::{
         audience::Audience,
         client::Client,
-        grant::{Grant, Holder, Scope, TokenHash},
+        grant::{Grant, NamedHolder, Scope, TokenHash},
         id::{ClientId, ProviderName, ReceiverId},
         time::Timestamp,
     },
@@ -21,7 +21,7 @@ const CHUNK: usize = 500;
 
 #[derive(Serialize, Deserialize)]
 struct GrantRecord {
-    holder: Holder,
+    holder: NamedHolder,
     created_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,

@@ -14,7 +14,7 @@ fn listed(place: &Workplace) -> Vec<Value> {
 }
 
 #[test]
-fn a_token_is_shown_once_and_then_known_by_the_head_of_its_hash() {
+fn a_token_is_shown_once_and_then_listed_by_the_first_digits_of_its_hash() {
     let place = Workplace::new();
     let made = place.prints_json(&[&RECEIVER[..], &["--scope", "ssf.read", "--json"]].concat());
     let token = made["token"].as_str().expect("a string");
@@ -22,15 +22,53 @@ fn a_token_is_shown_once_and_then_known_by_the_head_of_its_hash() {
     assert!(token.starts_with("ssfd_") && token.len() >= 48, "{token}");
 
     let text = place.succeeds(&["tokens", "list"]);
-    let line = format!("{id}  receiver acme of default, ssf.read, never expires\n");
+    let line = format!("{id}  -  receiver acme of default, ssf.read, never expires\n");
     assert_eq!(text, line);
     let listed = listed(&place);
     assert_eq!(listed.len(), 1);
     let created_at = listed[0]["created_at"].clone();
     let expected = json!({"id": id, "kind": "receiver", "provider": "default", "receiver": "acme",
         "audience": "https://rx.example", "scopes": ["ssf.read"], "created_at": created_at,
-        "expires_at": null});
+        "expires_at": null, "name": null});
     assert_eq!(listed[0], expected);
+}
+
+#[test]
+fn a_token_has_a_name_in_lists_and_two_may_share_it() {
+    let place = Workplace::new();
+    let operator = ["tokens", "create", "operator"];
+    let named = |create: &[&str], name| {
+        let made = place.prints_json(&[create, &["--name", name, "--json"]].concat());
+        assert_eq!(made["name"], name);
+        made["id"].as_str().expect("a string").to_owned()
+    };
+    let made = [
+        named(&operator, "on-call"),
+        named(&operator, "on-call"),
+        named(&RECEIVER, "acme-2026"),
+        named(&PUBLISHER, "idp"),
+    ];
+    let listed = listed(&place);
+    let shown: Vec<_> = listed.iter().map(|token| (&token["id"], &token["name"])).collect();
+    for (id, name) in made.iter().zip(["on-call", "on-call", "acme-2026", "idp"]) {
+        assert!(shown.contains(&(&json!(id), &json!(name))), "{listed:?}");
+    }
+    let text = place.succeeds(&["tokens", "list"]);
+    let line = format!("{}  on-call    operator, never expires\n", made[0]);
+    assert!(text.contains(&line), "{text}");
+    place.succeeds(&["tokens", "revoke", &made[1]]);
+    assert!(place.succeeds(&["tokens", "list"]).contains(&line));
+}
+
+#[test]
+fn a_name_that_breaks_the_rule_is_a_usage_error() {
+    let place = Workplace::new();
+    for name in ["", "on call", "über", &"x".repeat(65)] {
+        let ended = place.run(&["tokens", "create", "operator", "--name", name]);
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("1 to 64 characters"), "{}", ended.stderr);
+    }
+    assert!(listed(&place).is_empty());
 }
 
 #[test]
@@ -44,7 +82,7 @@ fn a_revoked_token_is_gone() {
     let left: Vec<_> = listed(&place).iter().map(|token| token["id"].clone()).collect();
     assert_eq!(left, std::slice::from_ref(&other["id"]));
     place.fails(&["tokens", "revoke", id], &[id, "no token"]);
-    // Not even when it is the only one does nothing name it.
+    // The empty text names no token, even if there is only one.
     assert_eq!(place.run(&["tokens", "revoke", ""]).status.code(), Some(2));
     assert_eq!(listed(&place).len(), 1);
 }
@@ -59,7 +97,7 @@ fn a_token_for_an_unknown_provider_is_refused() {
     for create in [&RECEIVER[..], &PUBLISHER] {
         let words = ["no provider `initech`", "acme, globex"];
         place.fails(&[create, &["--provider", "initech"]].concat(), &words);
-        // The default of `--provider` may be unknown, too.
+        // The default of `--provider` may be unknown as well.
         place.fails(create, &["no provider `default`", "acme, globex"]);
     }
     assert!(listed(&place).is_empty());

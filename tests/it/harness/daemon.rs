@@ -14,7 +14,7 @@ use ssfd::{
     config::{Config, ProviderSettings},
     domain::{
         audience::Audience,
-        grant::{Grant, Holder, Scope},
+        grant::{Grant, Holder, NamedHolder, Scope},
         id::ProviderName,
     },
     signing::{algorithm::Algorithm, generate::generate, verify::Verifier},
@@ -254,9 +254,9 @@ impl Daemon {
         self.token(Holder::Operator).await
     }
 
-    pub(crate) async fn token(&self, holder: Holder) -> String {
+    pub(crate) async fn token(&self, holder: impl Into<NamedHolder>) -> String {
         let token = auth::new_token();
-        let created_at = clock::now();
+        let (holder, created_at) = (holder.into(), clock::now());
         let grant = Grant { hash: auth::hash(&token), holder, created_at, expires_at: None };
         self.store().put_grant(grant).await.expect("the store takes a grant");
         token.expose().to_owned()

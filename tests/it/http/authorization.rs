@@ -24,7 +24,7 @@ const PUBLISHERS_CHALLENGE: &str = r#"Bearer realm="ssf""#;
 /// A grant to the Receiver `rx` of [`PROVIDER`] for this token.
 fn grant(token: &Secret, expires_at: Option<Timestamp>) -> Grant {
     let holder = holder("rx", &["https://rx.example"], &[Scope::Manage]);
-    Grant { hash: auth::hash(token), holder, created_at: clock::now(), expires_at }
+    Grant { hash: auth::hash(token), holder: holder.into(), created_at: clock::now(), expires_at }
 }
 
 /// AUTH-03, CFG-17.

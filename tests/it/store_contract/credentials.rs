@@ -4,7 +4,7 @@ use super::*;
 use ssfd::{
     domain::{
         client::Client,
-        grant::{Grant, Holder, Scope, TokenHash},
+        grant::{Grant, Holder, NamedHolder, Scope, TokenHash},
         id::ClientId,
     },
     store::StoreError,
@@ -17,11 +17,15 @@ fn hash(head: &str) -> TokenHash {
 fn receiver(head: &str) -> Grant {
     Grant {
         hash: hash(head),
-        holder: Holder::Receiver {
-            provider: "acme".parse().expect("valid"),
-            receiver: "rx".parse().expect("valid"),
-            audience: Audience::from_values(vec!["a".into(), "b".into()]).expect("not empty"),
-            scopes: vec![Scope::Read, Scope::Manage],
+        holder: NamedHolder {
+            name: Some("rx-2026".parse().expect("valid")),
+            client: None,
+            role: Holder::Receiver {
+                provider: "acme".parse().expect("valid"),
+                receiver: "rx".parse().expect("valid"),
+                audience: Audience::from_values(vec!["a".into(), "b".into()]).expect("not empty"),
+                scopes: vec![Scope::Read, Scope::Manage],
+            },
         },
         created_at: NOW,
         expires_at: Some(later(60)),
@@ -30,7 +34,7 @@ fn receiver(head: &str) -> Grant {
 
 fn publisher(head: &str) -> Grant {
     let holder = Holder::Publisher { provider: "acme".parse().expect("valid") };
-    Grant { hash: hash(head), holder, created_at: later(1), expires_at: None }
+    Grant { hash: hash(head), holder: holder.into(), created_at: later(1), expires_at: None }
 }
 
 async fn all(store: &dyn Store) -> Vec<Grant> {

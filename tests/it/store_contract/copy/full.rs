@@ -62,7 +62,7 @@ fn risc(event_type: &str, identifiers: &[&str]) -> Append {
 
 fn grant(head: &str, holder: Holder) -> Grant {
     let hash = TokenHash::from_hex(format!("{head:0<64}"));
-    Grant { hash, holder, created_at: NOW, expires_at: Some(later(86_400)) }
+    Grant { hash, holder: holder.into(), created_at: NOW, expires_at: Some(later(86_400)) }
 }
 
 fn client_id() -> ClientId {
