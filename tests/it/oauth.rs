@@ -1,4 +1,4 @@
-//! Access tokens: those of an authorization server that is not ours, and those of our own.
+//! Access tokens from an external authorization server and from the built-in one.
 
 mod access_tokens;
 mod discovery;

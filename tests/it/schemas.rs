@@ -1,4 +1,4 @@
-//! What events have to be, as providers want it, whichever way they come.
+//! The checks of events against their type's definition, over HTTP and by Redis.
 
 use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
@@ -19,7 +19,8 @@ use crate::harness::{
     streams::by_poll,
 };
 
-/// One provider, with a name of its own since all tests share their metrics, and one stream.
+/// One provider with one stream. The provider's name is unique, because all tests share the
+/// metrics.
 struct Trial {
     name: &'static str,
     redis: Redis,
@@ -45,8 +46,8 @@ impl Trial {
         Self { name, redis, daemon, upstream, stream }
     }
 
-    /// Publishes these payloads over HTTP and then by Redis; returns the answers of the one and
-    /// what the other rejected.
+    /// Publishes the payloads over HTTP and then by Redis. Returns the answers over HTTP and the
+    /// entries that were rejected from Redis.
     async fn publish(&self, payloads: &[Value]) -> (Vec<Value>, Vec<(String, String)>) {
         let event = |id: String, payload: &Value| about_with(&id, json!({"event": payload}));
         let numbered = || payloads.iter().enumerate();
@@ -58,7 +59,7 @@ impl Trial {
         for (n, payload) in numbered() {
             self.redis.publish(&key, &event(format!("redis-{n}"), payload)).await;
         }
-        // Entries are taken in order: after this one, all are.
+        // Entries are read in order, so all are read when this one has arrived.
         self.redis.publish(&key, &event("last".into(), &fine())).await;
         eventually("the last event arrives", async || {
             self.arrived().await.iter().any(|(subject, _)| subject == "last")
@@ -73,7 +74,7 @@ impl Trial {
         (answers, rejected.collect())
     }
 
-    /// Subjects and payloads of the SETs that wait.
+    /// Returns subjects and payloads of the unsettled SETs.
     async fn arrived(&self) -> Vec<(String, Value)> {
         let id = self.stream.parse().expect("the daemon made this id");
         let waiting = self.daemon.store().read_pending(&id, Cursor::default(), 100).await;
@@ -99,7 +100,7 @@ fn fine() -> Value {
     json!({"reason_admin": {"en": "rule 12"}})
 }
 
-/// SSF §3.1.1 leaves it to CAEP, and nobody needs it.
+/// SSF §3.1.1 leaves this member to CAEP, and it should not be sent.
 fn doubtful() -> Value {
     json!({"reason_admin": {"en": "rule 12"}, "subject": {"format": "opaque", "id": "u-1"}})
 }
@@ -113,7 +114,7 @@ const ALL: [&str; 7] = ["http-0", "http-1", "http-2", "redis-0", "redis-1", "red
 
 /// CAEP-01, CAEP-03 (CAEP §2): before signing.
 #[actix_web::test]
-async fn a_strict_provider_rejects_what_breaks_a_must_and_counts_what_breaks_a_should() {
+async fn a_strict_provider_rejects_a_broken_must_and_counts_a_broken_should() {
     let trial = Trial::of("strict", |_| {}).await;
 
     let (answers, rejected) = trial.publish(&[fine(), doubtful(), broken()]).await;

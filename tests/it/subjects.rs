@@ -1,4 +1,4 @@
-//! The subjects of a stream (SSF §8.1.3), from the Receiver's request to what it is sent.
+//! The subjects of a stream (SSF §8.1.3), from the Receiver's request to the SETs that it gets.
 
 mod api;
 mod delivery;

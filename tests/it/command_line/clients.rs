@@ -31,15 +31,15 @@ fn a_clients_secret_is_shown_once() {
         [json!({"client_id": "rx-1", "provider": "default", "receiver": "acme",
             "audience": "https://rx.example", "scopes": ["ssf.manage"], "created_at": created_at})]
     );
-    // One without a name is given one.
+    // A client that is added without an id gets a random one.
     let text = place.succeeds(&ADD);
     assert!(text.contains("client_id      client_"), "{text}");
-    // Neither is a token that an operator made.
+    // Neither of them is a token that an operator made.
     assert_eq!(place.prints_json(&["tokens", "list", "--json"]), json!([]));
 }
 
 #[test]
-fn a_name_is_given_once_and_may_be_removed() {
+fn a_client_id_is_unique_and_may_be_removed() {
     let place = Workplace::new();
     let add = [&ADD[..], &["--client-id", "rx-1"]].concat();
     place.succeeds(&add);

@@ -1,4 +1,4 @@
-//! JWT access tokens (RFC 9068): which are taken, and for whom.
+//! JWT access tokens (RFC 9068): the tokens that are accepted, and the Receivers they stand for.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::harness::{
     streams::by_poll,
 };
 
-/// AUTH-01, AUTH-05, AUTH-07: over the life of a stream, polling included.
+/// AUTH-01, AUTH-05, AUTH-07: over the life of a stream, including polls.
 #[actix_web::test]
-async fn an_access_token_opens_what_its_client_is_entitled_to() {
+async fn an_access_token_gives_its_client_access_to_its_own_streams() {
     for key in [Key::new(), Key::rsa()] {
         let (daemon, server) = trusting(&key).await;
         let token = key.token();
@@ -27,7 +27,7 @@ async fn an_access_token_opens_what_its_client_is_entitled_to() {
         let url = daemon.provider_url(PROVIDER, &format!("/ssf/streams?stream_id={id}"));
         let stream = get(&url).bearer(&token).send().await.expect(200).json();
         assert_eq!(stream["aud"], "https://rx.example");
-        // It is the Receiver's, whatever credential it shows.
+        // The stream belongs to the Receiver, whichever credential it presents.
         let static_token = daemon.receiver_token("rx", &[Scope::Read]).await;
         assert_eq!(daemon.list_with(&static_token).await.expect(200).json(), json!([stream]));
         let other = daemon.receiver_token("other", &[Scope::Read]).await;
@@ -40,7 +40,7 @@ async fn an_access_token_opens_what_its_client_is_entitled_to() {
 
 /// AUTH-03 (RFC 8725 §2.1, §2.2, §3.10): the token does not choose how it is verified.
 #[actix_web::test]
-async fn no_token_chooses_its_own_algorithm_or_key() {
+async fn a_token_does_not_choose_its_algorithm_or_key() {
     let key = Key::rsa();
     let (daemon, _server) = trusting(&key).await;
     let refused = async |token: &str, why: &str| {
@@ -56,7 +56,7 @@ async fn no_token_chooses_its_own_algorithm_or_key() {
         refused(&format!("{unsigned}."), "`alg`").await;
         refused(&key.sign(&with("alg", alg.into()), &claims()), "`alg`").await;
     }
-    // HMAC with what everybody can read for a secret: the modulus, and the whole JWK.
+    // HMAC with a public value as the secret: the modulus, and the whole JWK.
     let modulus =
         URL_SAFE_NO_PAD.decode(key.jwk["n"].as_str().expect("a string")).expect("base64url");
     for secret in [modulus, key.jwk.to_string().into_bytes()] {
@@ -65,7 +65,7 @@ async fn no_token_chooses_its_own_algorithm_or_key() {
         let signature = crypto::sign(signed.as_bytes(), &secret, Algorithm::HS256).expect("signed");
         refused(&format!("{signed}.{signature}"), "`alg`").await;
     }
-    // The attacker's key in the header, under its own name and under the server's.
+    // The attacker's key in the header, under its own name and under the name of the server's key.
     let theirs = Key::new();
     for kid in [&theirs.jwk["kid"], &key.jwk["kid"]] {
         let mut header = theirs.header();
@@ -81,7 +81,7 @@ async fn no_token_chooses_its_own_algorithm_or_key() {
 
 /// AUTH-04, AUTH-05.
 #[actix_web::test]
-async fn a_scope_opens_what_both_the_server_and_the_operator_grant() {
+async fn a_scope_must_be_granted_by_the_server_and_the_operator() {
     let key = Key::new();
     let (daemon, _server) = trusting_with(&key, |settings| {
         let mut reader = settings.clients[CLIENT].clone();
@@ -104,16 +104,16 @@ async fn a_scope_opens_what_both_the_server_and_the_operator_grant() {
         let answer = daemon.create_with(&token).await.expect(create);
         if create == 403 {
             let challenge = answer.header(WWW_AUTHENTICATE);
-            // What the server can be asked for, not the finest that would do.
+            // The response names the scope to ask for, which is not the finest one that would do.
             let expected = r#"error="insufficient_scope", scope="ssf.manage""#;
             assert!(challenge.ends_with(expected), "{challenge}");
         }
     }
 }
 
-/// AUTH-07: a good token of somebody who is no Receiver is no bad token.
+/// AUTH-07: a valid token whose client is not a Receiver is not an invalid token.
 #[actix_web::test]
-async fn a_client_that_is_not_listed_is_refused_or_a_receiver_of_its_own() {
+async fn an_unlisted_client_is_refused_or_becomes_a_receiver_of_its_own() {
     let key = Key::new();
     let stranger = key.token_with("client_id", Some("rx".into()));
     let (daemon, _server) = trusting(&key).await;
@@ -125,18 +125,18 @@ async fn a_client_that_is_not_listed_is_refused_or_a_receiver_of_its_own() {
     let (daemon, _server) =
         trusting_with(&key, |settings| settings.unlisted_clients = UnlistedClients::Admit).await;
     daemon.create_with(&key.token()).await.expect(201);
-    // By its name it would be the Receiver `rx`; it is another.
+    // The client's name is also the name of the Receiver `rx`, but it is another Receiver.
     assert_eq!(daemon.list_with(&stranger).await.expect(200).json(), json!([]));
     let stream = daemon.create_with(&stranger).await.expect(201).json();
     assert_eq!(stream["aud"], "rx");
     assert_eq!(daemon.list_with(&stranger).await.expect(200).json(), json!([stream]));
-    // A name that goes into no URL, key or log line.
+    // This name is not allowed in a URL, a key or a log line.
     let odd = key.token_with("client_id", Some("a b".into()));
     daemon.list_with(&odd).await.expect(403);
 }
 
 #[actix_web::test]
-async fn the_claim_and_the_audience_are_the_operators_choice() {
+async fn the_operator_chooses_the_claim_and_the_audience() {
     let key = Key::new();
     let (daemon, _server) = trusting_with(&key, |settings| {
         settings.client_claim = "azp".into();
@@ -152,9 +152,9 @@ async fn the_claim_and_the_audience_are_the_operators_choice() {
     assert_token_refused(&daemon.list_with(&key.token()).await, "`aud`");
 }
 
-/// The internal listener is for upstream, and no Receiver's token counts there.
+/// The internal listener is for publishers, so a Receiver's token is not accepted there.
 #[actix_web::test]
-async fn an_access_token_publishes_nothing() {
+async fn an_access_token_cannot_publish() {
     let key = Key::new();
     let (daemon, _server) = trusting(&key).await;
     let publish = post(&daemon.internal_url("/events")).bearer(&key.token()).json(&json!({}));

@@ -1,4 +1,4 @@
-//! How a client finds out where its tokens come from (RFC 9728, RFC 8414).
+//! The documents by which a client finds the issuer of its tokens (RFC 9728, RFC 8414).
 
 use hyper::{
     Method,
@@ -16,7 +16,7 @@ const RESOURCE: &str = "/.well-known/oauth-protected-resource";
 const OWN_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 #[actix_web::test]
-async fn each_document_is_cacheable_and_read_by_get_and_head_alone() {
+async fn each_document_is_cacheable_and_allows_only_get_and_head() {
     let daemon = Daemon::start().await;
     for name in [RESOURCE, OWN_SERVER] {
         let url = daemon.public_url(&format!("{name}/t/acme"));
@@ -31,7 +31,7 @@ async fn each_document_is_cacheable_and_read_by_get_and_head_alone() {
 }
 
 #[actix_web::test]
-async fn a_provider_with_another_server_names_that_and_has_none_of_its_own() {
+async fn a_provider_with_an_external_server_names_it_and_has_no_token_endpoint() {
     let key = Key::new();
     let server = AuthorizationServer::publishing(&[&key]).await;
     let daemon = Daemon::with(|config| {
@@ -45,11 +45,11 @@ async fn a_provider_with_another_server_names_that_and_has_none_of_its_own() {
     get(&daemon.public_url(&format!("{OWN_SERVER}/t/acme"))).send().await.expect(404);
     let endpoint = daemon.provider_url(PROVIDER, "/oauth2/token");
     Call::new(Method::POST, &endpoint).send().await.expect(404);
-    // The other provider has its own, and speaks of nothing else.
+    // The other provider has its own token endpoint, and its documents name no other issuer.
     let resource = get(&daemon.public_url(RESOURCE)).send().await.expect(200).json();
     assert_eq!(resource["resource"], "https://tx.example");
     assert_eq!(resource["authorization_servers"], json!(["https://tx.example"]));
-    // A valid token of the one is nothing at the other.
+    // A valid token of one provider is invalid at the other.
     daemon.list_with(&key.token()).await.expect(200);
     let url = daemon.provider_url("other", "/ssf/streams");
     let answer = get(&url).bearer(&key.token()).send().await.expect(401);

@@ -1,4 +1,4 @@
-//! Tokens that the authorization server is asked about (RFC 7662).
+//! Tokens about which the authorization server is asked (RFC 7662).
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ async fn a_revoked_token_is_noticed() {
     assert_token_refused(&daemon.list_with("opaque").await, "not active");
 }
 
-/// An answer for somebody else, or about another token, opens nothing.
+/// An answer for another Transmitter or about another kind of token opens nothing.
 #[actix_web::test]
-async fn an_answer_is_held_to_the_rules_of_a_token() {
+async fn an_introspection_answer_follows_the_rules_of_a_token() {
     let (daemon, server, _folder) = asking(json_reply(&active()), asked_each_time).await;
     for (answer, why) in [
         (json!({}), "not active"),
@@ -45,9 +45,9 @@ async fn an_answer_is_held_to_the_rules_of_a_token() {
     daemon.list_with("opaque").await.expect(403);
 }
 
-/// A token of ours is nobody else's business.
+/// Tokens of this daemon are never sent to the authorization server.
 #[actix_web::test]
-async fn the_server_is_not_asked_about_our_own_tokens() {
+async fn the_server_is_not_asked_about_tokens_of_this_daemon() {
     let (daemon, server, _folder) = asking(json_reply(&active()), |_| {}).await;
     let token = daemon.receiver_token("rx", &[Scope::Read]).await;
     daemon.list_with(&token).await.expect(200);

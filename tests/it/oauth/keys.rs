@@ -1,4 +1,4 @@
-//! Where the keys of an authorization server come from, and what becomes of tokens without them.
+//! The source of an authorization server's keys, and the answers to tokens while there are no keys.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Keys are fetched again as soon as there is a reason.
+/// Keys are fetched again whenever there is a reason.
 fn eager(settings: OauthSettings) -> OauthSettings {
     OauthSettings { jwks_refresh_interval_min: Duration::from_millis(1), ..settings }
 }
@@ -57,7 +57,7 @@ async fn a_new_key_is_found_by_the_first_token_that_names_it() {
     eventually("the new key counts", async || daemon.list_with(&new.token()).await.status == 200)
         .await;
     daemon.list_with(&old.token()).await.expect(200);
-    // Once the server has withdrawn a key, no token of it counts.
+    // When the server has withdrawn a key, its tokens are no longer accepted.
     server.publish(&[&new]);
     let unknown = Key::new();
     eventually("the old key is gone", async || {
@@ -68,9 +68,9 @@ async fn a_new_key_is_found_by_the_first_token_that_names_it() {
     daemon.list_with(&new.token()).await.expect(200);
 }
 
-/// Whatever `kid`s are made up, the server is not asked again within the interval.
+/// An unknown `kid` never causes a second fetch within the interval.
 #[actix_web::test]
-async fn unknown_keys_cause_no_flood_of_fetches() {
+async fn unknown_keys_do_not_cause_a_flood_of_fetches() {
     let key = Key::new();
     let server = AuthorizationServer::publishing(&[&key]).await;
     let daemon = trusting(lazy(server.settings())).await;
@@ -84,15 +84,15 @@ async fn unknown_keys_cause_no_flood_of_fetches() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// No key, no answer: neither yes nor no.
+/// Without keys a token can neither be accepted nor refused.
 #[actix_web::test]
-async fn while_the_server_gives_no_keys_tokens_cannot_be_judged() {
+async fn while_the_server_gives_no_keys_tokens_are_answered_503() {
     let key = Key::new();
     let location = [("location", "/elsewhere")];
     for reply in [
         Reply::status(500),
         Reply::Nothing,
-        // Not followed, and so no keys.
+        // The redirect is not followed, so there are no keys.
         Reply::full(302, &location, r#"{"keys":[]}"#),
         Reply::full(200, &[], "<html>"),
         Reply::full(200, &[], &format!(r#"{{"keys":[],"more":"{}"}}"#, "x".repeat(300_000))),
@@ -101,7 +101,7 @@ async fn while_the_server_gives_no_keys_tokens_cannot_be_judged() {
         let daemon = trusting(eager(server.settings())).await;
         let answer = daemon.list_with(&key.token()).await;
         assert_eq!(answer.status.as_u16(), 503, "{}", answer.text());
-        // What is no access token is none whether or not there are keys.
+        // A text that is not an access token is refused even without keys.
         assert_token_refused(&daemon.list_with("nonsense").await, "refused");
         assert!(server.seen().iter().all(|seen| seen.target == "/jwks"));
         server.publish(&[&key]);
@@ -113,7 +113,7 @@ async fn while_the_server_gives_no_keys_tokens_cannot_be_judged() {
 }
 
 #[actix_web::test]
-async fn a_server_that_is_not_there_is_not_asked_for_each_token() {
+async fn a_server_that_is_down_is_not_asked_for_each_token() {
     let key = Key::new();
     let server = AuthorizationServer::answering(Reply::status(503)).await;
     let daemon = trusting(lazy(server.settings())).await;
@@ -123,9 +123,9 @@ async fn a_server_that_is_not_there_is_not_asked_for_each_token() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// A server whose certificate nobody vouches for may be anybody.
+/// A server without a trusted certificate may be anybody.
 #[actix_web::test]
-async fn keys_come_over_trusted_tls_alone() {
+async fn keys_come_only_over_trusted_tls() {
     let key = Key::new();
     let server = AuthorizationServer::publishing(&[&key]).await;
     let distrusted = OauthSettings { trusted_roots: None, ..server.settings() };
@@ -149,7 +149,7 @@ async fn known_keys_outlive_a_server_that_goes_away() {
         asked + 2 < server.seen().len()
     })
     .await;
-    // A key that is not known may be a new one: there is no telling.
+    // An unknown key may be a new one, so its tokens cannot be judged.
     daemon.list_with(&new.token()).await.expect(503);
     daemon.list_with(&known.token()).await.expect(200);
 }
@@ -168,10 +168,10 @@ async fn keys_are_forgotten_when_the_server_stays_away() {
         .await;
 }
 
-/// Who comes while the keys are on their way waits for them, and causes no second fetch; who goes
-/// away stops nothing.
+/// Requests that arrive during a fetch wait for it and cause no second one. Cancelling a request
+/// does not stop the fetch.
 #[actix_web::test]
-async fn all_wait_for_one_fetch_and_nobody_can_stop_it() {
+async fn all_requests_wait_for_one_fetch_and_none_can_stop_it() {
     let key = Key::new();
     let gate = Gate::default();
     let keys = json!({"keys": [key.jwk]}).to_string();
@@ -190,13 +190,13 @@ async fn all_wait_for_one_fetch_and_nobody_can_stop_it() {
 }
 
 #[actix_web::test]
-async fn keys_may_stand_in_a_file_which_is_read_again() {
+async fn keys_may_be_in_a_file_that_is_read_again() {
     let (old, new) = (Key::new(), Key::new());
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("jwks.json");
     let write = |keys: &[&Key]| {
         let keys: Vec<_> = keys.iter().map(|key| &key.jwk).collect();
-        // At once, for a reader finds either the old or the new.
+        // The file is replaced in one step, so a reader finds either the old or the new one.
         let draft = folder.path().join("draft");
         std::fs::write(&draft, json!({"keys": keys}).to_string()).expect("written");
         std::fs::rename(&draft, &file).expect("moved");

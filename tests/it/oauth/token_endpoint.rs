@@ -21,7 +21,7 @@ use crate::harness::{
 
 const GRANT: &str = "grant_type=client_credentials";
 
-/// A client of the Receiver `rx`; returns its secret.
+/// Adds a client of the Receiver `rx` and returns its secret.
 pub(crate) async fn add_client(daemon: &Daemon, id: &str, scopes: &[Scope]) -> String {
     let secret = auth::new_token();
     let client = Client {
@@ -47,7 +47,7 @@ pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
-/// Asks with HTTP Basic.
+/// Requests a token with HTTP Basic.
 async fn ask(daemon: &Daemon, id: &str, secret: &str, form: &str) -> Answer {
     request(daemon, form).header("authorization", &basic(id, secret)).send().await
 }
@@ -68,7 +68,7 @@ fn assert_error(answer: &Answer, status: u16, error: &str) {
 
 /// RFC 6749 §2.3.1, §4.4.3, §5.1; AUTH-07.
 #[actix_web::test]
-async fn a_client_gets_a_token_by_its_secret_and_the_token_opens_its_streams() {
+async fn a_client_gets_a_token_for_its_streams_by_its_secret() {
     let daemon = Daemon::start().await;
     let secret = add_client(&daemon, "client-1", &[Scope::Manage]).await;
     let by_form = format!("{GRANT}&client_id=client-1&client_secret={secret}");
@@ -90,9 +90,9 @@ async fn a_client_gets_a_token_by_its_secret_and_the_token_opens_its_streams() {
     }
 }
 
-/// RFC 6749 §5.2, to the code.
+/// RFC 6749 §5.2: each error has its code.
 #[actix_web::test]
-async fn a_request_without_a_token_says_why() {
+async fn a_refused_token_request_has_an_error_code() {
     let daemon = Daemon::with(|config| {
         let other = "other".parse().expect("a name");
         config.providers.insert(other, provider("https://tx.example/t/other"));
@@ -109,7 +109,7 @@ async fn a_request_without_a_token_says_why() {
     for scope in ["ssf.manage", "ssf.read+ssf.manage", "openid", "ssf.read++ssf.read"] {
         assert_error(&ask(&format!("{GRANT}&scope={scope}")).await, 400, "invalid_scope");
     }
-    // More than one method, or two names.
+    // Two authentication methods, or two different client ids.
     assert_error(&ask(&format!("{GRANT}{by_form}")).await, 400, "invalid_request");
     assert_error(&ask(&format!("{GRANT}&client_id=other")).await, 400, "invalid_request");
     let twice = request(&daemon, GRANT)
@@ -128,9 +128,10 @@ async fn a_request_without_a_token_says_why() {
     assert_eq!(answer.header(ALLOW), "POST");
 }
 
-/// RFC 6749 §5.2: which of the two is wrong is not told, and what is asked for is not looked at.
+/// RFC 6749 §5.2: the response does not tell whether id or secret is wrong, and the request is not
+/// checked.
 #[actix_web::test]
-async fn a_client_that_is_not_known_gets_nothing() {
+async fn an_unknown_client_gets_no_token() {
     let daemon = Daemon::with(|config| {
         let other = "other".parse().expect("a name");
         config.providers.insert(other, provider("https://tx.example/t/other"));
@@ -160,7 +161,7 @@ async fn a_client_that_is_not_known_gets_nothing() {
     }
     said.dedup();
     assert_eq!(said.len(), 1, "{said:?}");
-    // Not in the query, and not at another provider.
+    // Credentials are accepted neither in the query nor at another provider.
     let url = daemon.provider_url(PROVIDER, "/oauth2/token");
     let query = post(&format!("{url}?{GRANT}&client_id=rx&client_secret={secret}"))
         .header("content-type", "application/x-www-form-urlencoded");
@@ -174,7 +175,7 @@ async fn a_client_that_is_not_known_gets_nothing() {
 
 /// AUTH-04 (RFC 6749 §3.3).
 #[actix_web::test]
-async fn a_token_may_be_asked_for_with_less_than_the_client_may() {
+async fn a_client_may_ask_for_fewer_scopes_than_it_has() {
     let daemon = Daemon::start().await;
     let secret = add_client(&daemon, "rx", &[Scope::Manage]).await;
     let answer = ask(&daemon, "rx", &secret, &format!("{GRANT}&scope=ssf.read")).await;
@@ -184,7 +185,7 @@ async fn a_token_may_be_asked_for_with_less_than_the_client_may() {
     daemon.create_with(&token).await.expect(403);
 }
 
-/// AUTH-03: from then on, not from the next hour on.
+/// AUTH-03: the tokens are refused at once and not only when they expire.
 #[actix_web::test]
 async fn a_removed_clients_tokens_end_with_it() {
     let daemon = Daemon::start().await;
@@ -196,7 +197,7 @@ async fn a_removed_clients_tokens_end_with_it() {
     assert_error(&ask(&daemon, "rx", &secret, GRANT).await, 401, "invalid_client");
 }
 
-/// Changes the token endpoint of the only provider.
+/// Returns the settings of the only provider's token endpoint.
 fn endpoint(config: &mut Config) -> &mut auth::settings::TokenEndpointSettings {
     &mut config.providers.values_mut().next().expect("there is one").token_endpoint
 }
@@ -209,7 +210,7 @@ async fn a_client_has_a_bounded_number_of_live_tokens() {
     for _ in 0..3 {
         tokens.push(token_of(&ask(&daemon, "rx", &secret, GRANT).await));
     }
-    // Those issued within one millisecond are equally old: any two are left.
+    // Tokens that were issued in the same millisecond are equally old, so any two of them stay.
     let mut live = 0;
     for token in &tokens {
         live += usize::from(daemon.list_with(token).await.status == 200);
@@ -237,7 +238,7 @@ async fn a_token_expires_and_then_goes() {
     assert_token_refused(&daemon.list_with(&token).await, "bearer token");
 }
 
-/// Until one is answered 429.
+/// Requests tokens until one request is answered 429.
 async fn paced(daemon: &Daemon, id: &str, secret: &str) -> Answer {
     let mut last = None;
     eventually("too many requests", async || {
@@ -251,7 +252,7 @@ async fn paced(daemon: &Daemon, id: &str, secret: &str) -> Answer {
 }
 
 #[actix_web::test]
-async fn tokens_and_guesses_are_paced_for_each_client_apart() {
+async fn token_requests_and_wrong_secrets_are_limited_for_each_client() {
     let daemon = Daemon::with(|config| endpoint(config).requests_per_second_max = 1).await;
     let secret = add_client(&daemon, "rx", &[Scope::Read]).await;
     for shown in [secret.as_str(), "wrong"] {
@@ -260,7 +261,7 @@ async fn tokens_and_guesses_are_paced_for_each_client_apart() {
         let wait: u64 = answer.header(RETRY_AFTER).parse().expect("seconds");
         assert_eq!(wait, 1);
     }
-    // Another client does not wait for it.
+    // Another client does not have to wait.
     let other = add_client(&daemon, "other", &[Scope::Read]).await;
     token_of(&ask(&daemon, "other", &other, GRANT).await);
 }

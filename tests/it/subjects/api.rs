@@ -1,4 +1,4 @@
-//! The two endpoints, as a Receiver sees them.
+//! The two endpoints that add and remove subjects.
 
 use serde_json::json;
 use ssfd::domain::grant::Scope;
@@ -6,7 +6,7 @@ use ssfd::domain::grant::Scope;
 use super::{none_by_default, opaque, with_provider};
 use crate::harness::setup::Setup;
 
-/// SUBJ-03: another's stream is like no stream, whatever else the request says.
+/// SUBJ-03: another Receiver's stream and a stream that does not exist get the same answer.
 #[actix_web::test]
 async fn the_stream_of_another_is_not_found() {
     let setup = Setup::polling().await;
@@ -24,7 +24,7 @@ async fn the_stream_of_another_is_not_found() {
 
 /// CAEP-IOP §2.7.2
 #[actix_web::test]
-async fn to_change_subjects_takes_the_scope_to_manage() {
+async fn changing_subjects_needs_the_scope_to_manage() {
     let setup = Setup::polling().await;
     let reader = setup.daemon.receiver_token("rx", &[Scope::Read]).await;
     let body = json!({"stream_id": setup.stream, "subject": opaque("s-88")});
@@ -35,7 +35,7 @@ async fn to_change_subjects_takes_the_scope_to_manage() {
     assert!(setup.reaches(&opaque("s-88")).await);
 }
 
-/// SSF §8.1.3.2: not 429, since no wait makes room.
+/// SSF §8.1.3.2: the status is not 429, because waiting makes no room.
 #[actix_web::test]
 async fn a_full_list_is_answered_403() {
     let setup = Setup::polling_with(|config| {
@@ -47,7 +47,7 @@ async fn a_full_list_is_answered_403() {
     setup.add(&opaque("b")).await;
     let third = json!({"stream_id": setup.stream, "subject": opaque("c")});
     setup.subject_request("add", &third).await.expect(403);
-    // What is there stays there, and may be said again.
+    // A subject on the list stays there and may be added again.
     setup.add(&opaque("a")).await;
     assert!(setup.reaches(&opaque("a")).await && !setup.reaches(&opaque("c")).await);
     setup.remove(&opaque("a")).await;

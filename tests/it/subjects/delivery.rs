@@ -1,4 +1,4 @@
-//! What becomes of a SET that waits when its subject is removed: access is judged when it is sent.
+//! Unsettled SETs whose subject is removed. Access is judged when a SET is sent.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     scripted_server::Seen,
 };
 
-/// Longer than any test.
+/// A time that is longer than any test.
 const FOR_GOOD: Duration = Duration::from_hours(1);
 
 #[actix_web::test]
@@ -30,7 +30,7 @@ async fn a_set_that_waits_for_a_retry_goes_with_its_subject() {
     assert_eq!(receiver.next().await.subject(), "kim");
 
     setup.remove(&opaque("kim")).await;
-    // So that it is due.
+    // The change makes the SET due.
     setup.change_status("paused").await;
     setup.change_status("enabled").await;
     eventually("the SET is discarded", async || setup.daemon.backlog().await == 0).await;
@@ -41,7 +41,7 @@ async fn a_set_that_waits_for_a_retry_goes_with_its_subject() {
 }
 
 #[actix_web::test]
-async fn what_a_paused_stream_holds_goes_with_its_subject() {
+async fn a_set_that_a_paused_stream_holds_goes_with_its_subject() {
     let mut receiver = Receiver::accepting().await;
     let setup = Setup::pushing_with(&receiver, none_by_default).await;
     for subject in ["kim", "lee"] {
@@ -73,12 +73,12 @@ async fn a_set_that_waits_to_be_polled_goes_with_its_subject() {
     };
     assert_eq!(polled().await, ["kim", "lee"]);
     setup.remove(&opaque("kim")).await;
-    // It was handed out, and would be again.
+    // The SET was handed out and would otherwise be handed out again.
     assert_eq!(polled().await, ["lee"]);
     assert_eq!(setup.daemon.backlog().await, 1);
 }
 
-/// SUBJ-08: what waits beyond the grace is not sent.
+/// SUBJ-08: a SET that waits longer than the grace period is not sent.
 #[actix_web::test]
 async fn a_set_that_waits_longer_than_the_grace_goes_with_its_subject() {
     let mut receiver = Receiver::accepting().await;
@@ -104,9 +104,9 @@ async fn a_set_that_waits_longer_than_the_grace_goes_with_its_subject() {
     assert!(receiver.rest().is_empty());
 }
 
-/// A removal concerns one subject: what is under way for others goes on.
+/// A removal concerns one subject. SETs about other subjects go on.
 #[actix_web::test]
-async fn a_removal_while_sets_go_out_loses_none_of_the_others() {
+async fn a_removal_during_delivery_loses_no_set_about_other_subjects() {
     const ROUNDS: usize = 40;
     let mut receiver = Receiver::accepting().await;
     let setup = Setup::pushing_to(&receiver).await;

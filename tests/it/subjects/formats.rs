@@ -1,4 +1,4 @@
-//! The form in which a stream's Receiver knows subjects.
+//! The subject format of a stream.
 
 use serde_json::{Value, json};
 use ssfd::{
@@ -31,7 +31,7 @@ fn iss_sub() -> Value {
 }
 
 impl Setup {
-    /// The identifiers that the SETs carry which wait.
+    /// Returns the identifiers in the unsettled SETs.
     async fn carried(&self) -> Vec<Value> {
         let waiting = self.waiting().await;
         let claims = |set| serde_json::from_str::<Value>(set).expect("claims are JSON");
@@ -61,7 +61,7 @@ async fn a_set_carries_the_one_identifier_that_its_receiver_knows() {
     assert!(setup.reaches(&session).await);
     let in_form = json!({"format": "complex", "user": email(), "session": opaque("s-88")});
     assert_eq!(setup.carried().await, [email(), in_form]);
-    // And as it waits it is sent.
+    // The SET is sent with the identifier that it has in the outbox.
     let answer = setup.poll(json!({})).await.expect(200).json();
     let sets = answer["sets"].as_object().expect("an object of SETs").values();
     let sent = sets.map(|set| claims(set.as_str().expect("a JWS"))["sub_id"]["format"].clone());
@@ -70,9 +70,9 @@ async fn a_set_carries_the_one_identifier_that_its_receiver_knows() {
     assert_eq!(sent, ["complex", "email"]);
 }
 
-/// What does not go to a stream has a counted reason.
+/// An event that does not go to a stream is counted with its reason.
 #[actix_web::test]
-async fn what_has_no_identifier_in_the_form_is_not_sent_and_counted() {
+async fn an_event_without_an_identifier_in_the_format_is_counted_and_not_sent() {
     const NAME: &str = "formatting";
     let mut config = provider("https://tx.example/formatting");
     config.subject_format = SubjectFormat::PhoneNumber;
@@ -101,7 +101,7 @@ async fn what_has_no_identifier_in_the_form_is_not_sent_and_counted() {
 
 /// RISC-02 (RISC §2.5): the event says that this very identifier has changed.
 #[actix_web::test]
-async fn an_identifier_that_changed_is_not_exchanged_for_another() {
+async fn an_identifier_that_changed_is_not_replaced() {
     let changed = "https://schemas.openid.net/secevent/risc/event-type/identifier-changed";
     let phone = json!({"format": "phone_number", "phone_number": "+12065550100"});
     let event = json!({"type": changed, "sub_id": email(),
@@ -116,33 +116,33 @@ async fn an_identifier_that_changed_is_not_exchanged_for_another() {
     }
 }
 
-/// A stream keeps its form, whatever becomes of the provider's, until an operator changes it.
+/// A stream keeps its format until an operator changes it, even if the provider's format changes.
 #[actix_web::test]
-async fn the_form_is_the_streams_own() {
+async fn a_stream_keeps_its_own_format() {
     let mut setup = Setup::polling_with(in_form(SubjectFormat::Opaque)).await;
     in_form(SubjectFormat::AsPublished)(setup.daemon.config());
     setup.daemon.restart().await;
     assert!(!setup.reaches(&email()).await && setup.reaches(&opaque("s-1")).await);
 
     setup.set_subject_format(SubjectFormat::Email).await;
-    // What waits is as it was, and what comes is as it is now.
+    // Unsettled SETs keep their identifier, and new ones get the new format.
     assert!(setup.reaches(&email()).await && !setup.reaches(&opaque("s-1")).await);
     assert_eq!(setup.carried().await, [opaque("s-1"), email()]);
     setup.daemon.restart().await;
     assert!(setup.reaches(&email()).await && !setup.reaches(&opaque("s-1")).await);
 }
 
-/// SID-10: control events speak of the stream itself, which the Receiver knows.
+/// SID-10: control events name the stream itself, which the Receiver knows.
 #[actix_web::test]
-async fn a_verification_names_the_stream_whatever_the_form() {
+async fn a_verification_names_the_stream_in_every_format() {
     let setup = Setup::polling_with(in_form(SubjectFormat::Email)).await;
     setup.daemon.verify_stream(&setup.token, &setup.stream, "n-1").await.expect(204);
     assert_eq!(setup.carried().await, [opaque(&setup.stream)]);
 }
 
-/// Streams of different forms get one event each in its own.
+/// Streams with different formats get one event, each in its own format.
 #[actix_web::test]
-async fn one_event_goes_to_each_stream_in_its_form() {
+async fn one_event_goes_to_each_stream_in_its_format() {
     let mut setup = Setup::polling().await;
     let mut streams = vec![(setup.stream.clone(), Some(iss_sub()))];
     for (format, expected) in [

@@ -1,4 +1,4 @@
-//! An event that names its subject in several ways is about it under each of them.
+//! An event that names its subject by several identifiers is about the subject under each of them.
 
 use serde_json::{Value, json};
 
@@ -16,29 +16,29 @@ fn email(local: &str) -> Value {
     json!({"format": "email", "email": format!("{local}@example.com")})
 }
 
-/// An event about the first of these, and under the others as well.
+/// Makes an event with the first identifier as `sub_id` and the others as further identifiers.
 fn named(identifiers: &[Value]) -> Value {
     about_with("", json!({"sub_id": identifiers[0], "subject_identifiers": identifiers[1..]}))
 }
 
 impl Setup {
-    /// Publishes an event; whether it reaches the stream.
+    /// Publishes an event and tells whether it reaches the stream.
     async fn reached_by(&self, event: &Value) -> bool {
         let answer = self.daemon.publish(&self.publisher, event).await.expect(202);
         answer.json()["events"][0]["streams"] == 1
     }
 }
 
-/// SUBJ-05: whichever of them the Receiver added.
+/// SUBJ-05: the Receiver may have added any of the identifiers.
 #[actix_web::test]
-async fn a_stream_gets_what_was_added_by_any_identifier() {
+async fn a_stream_gets_a_subject_that_was_added_by_any_identifier() {
     let event = named(&[opaque("u-17"), email("kim"), email("k")]);
     for added in [opaque("u-17"), email("kim"), email("k")] {
         let setup = Setup::polling_with(none_by_default).await;
         assert!(!setup.reached_by(&event).await);
         setup.add(&added).await;
         assert!(setup.reached_by(&event).await, "{added}");
-        // The SET carries what the event was published under, and no other.
+        // The SET carries only the identifier that the event was published under.
         let answer = setup.poll(json!({})).await.expect(200).json();
         let set = answer["sets"].as_object().expect("SETs").values().next().expect("a SET");
         assert_eq!(claims(set.as_str().expect("a JWS"))["sub_id"], opaque("u-17"));
@@ -47,9 +47,9 @@ async fn a_stream_gets_what_was_added_by_any_identifier() {
     }
 }
 
-/// SUBJ-05: to remove any of them is to remove the subject.
+/// SUBJ-05: removing one of the identifiers removes the subject.
 #[actix_web::test]
-async fn a_stream_gets_nothing_that_was_removed_by_any_identifier() {
+async fn a_stream_gets_no_subject_that_was_removed_by_any_identifier() {
     let event = named(&[opaque("u-17"), email("kim"), email("k")]);
     for removed in [opaque("u-17"), email("kim"), email("k")] {
         let setup = Setup::polling().await;
@@ -70,16 +70,16 @@ async fn aliases_are_matched_by_each_of_their_identifiers() {
     assert!(!setup.reaches(&aliases).await);
     setup.add(&aliases).await;
     assert!(setup.reaches(&opaque("u-17")).await && setup.reaches(&email("kim")).await);
-    // Within a complex subject as well.
+    // The same holds within a complex subject.
     setup.add(&json!({"format": "complex", "user": email("kim")})).await;
     let session = json!({"format": "complex", "user": aliases, "session": opaque("s-88")});
     assert!(setup.reaches(&session).await);
     assert!(!setup.reaches(&complex(&[("user", "other"), ("session", "s-88")])).await);
 }
 
-/// Access is judged again when a SET is sent: by all that its event named.
+/// When a SET is sent, access is judged again by all identifiers of its event.
 #[actix_web::test]
-async fn what_waits_goes_with_the_subject_under_any_identifier() {
+async fn a_waiting_set_goes_with_its_subject_under_any_identifier() {
     let mut receiver = Receiver::accepting().await;
     let setup = Setup::pushing_to(&receiver).await;
     setup.change_status("paused").await;
@@ -92,9 +92,9 @@ async fn what_waits_goes_with_the_subject_under_any_identifier() {
     assert!(receiver.rest().is_empty());
 }
 
-/// The order that is promised: of events with the same `sub_id`, whatever else they name.
+/// Order is promised for events with the same `sub_id`, whatever further identifiers they have.
 #[actix_web::test]
-async fn events_keep_their_order_by_what_they_are_published_under() {
+async fn events_keep_their_order_by_their_sub_id() {
     let fail_first = |n: usize| Reply::status(if n == 0 { 503 } else { 202 });
     let mut receiver = Receiver::start(move |n, _| fail_first(n)).await;
     let setup = Setup::pushing_to(&receiver).await;
@@ -114,7 +114,7 @@ async fn events_keep_their_order_by_what_they_are_published_under() {
 }
 
 #[actix_web::test]
-async fn a_restart_keeps_what_a_set_is_judged_by() {
+async fn a_restart_keeps_the_identifiers_that_a_set_is_judged_by() {
     let mut setup = Setup::polling_with(none_by_default).await;
     setup.add(&email("kim")).await;
     assert!(setup.reached_by(&named(&[opaque("u-17"), email("kim")])).await);

@@ -1,4 +1,4 @@
-//! Which events a stream gets, by the subjects that are on it.
+//! The events that a stream gets because of its list of subjects.
 
 use ssfd::{
     config::ProviderSettings,
@@ -11,19 +11,18 @@ use ssfd::{
 use super::{none_by_default, opaque, with_provider};
 use crate::harness::{daemon::provider, setup::Setup, streams::by_poll};
 
-/// SUBJ-05: one Receiver's list is its own stream's alone.
+/// SUBJ-05: a list belongs to one stream of one Receiver.
 #[actix_web::test]
-async fn a_list_of_subjects_is_of_one_stream() {
+async fn a_list_of_subjects_belongs_to_one_stream() {
     let setup = Setup::polling_with(none_by_default).await;
     let other = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
     setup.daemon.create_stream(&other, by_poll()).await;
     setup.add(&opaque("s-88")).await;
-    // `reaches` fails if more than one stream gets it.
+    // `reaches` fails if more than one stream gets the event.
     assert!(setup.reaches(&opaque("s-88")).await);
 }
 
-/// META-09: `default_subjects` is of new streams; a stream keeps what it began with, and its list
-/// with it.
+/// META-09: `default_subjects` applies to new streams. A stream keeps its default and its list.
 #[actix_web::test]
 async fn a_stream_keeps_its_default_and_its_list_over_a_restart() {
     let mut setup = Setup::polling_with(none_by_default).await;
@@ -43,10 +42,10 @@ async fn a_stream_keeps_its_default_and_its_list_over_a_restart() {
     assert!(setup.reaches(&opaque("s-88")).await);
 }
 
-/// What does not go to a stream has a counted reason.
+/// An event that does not go to a stream is counted with its reason.
 #[actix_web::test]
-async fn what_a_subject_keeps_from_a_stream_is_counted() {
-    // The recorder is shared by all tests of the process; the provider is of this one alone.
+async fn an_event_suppressed_because_of_its_subject_is_counted() {
+    // All tests of the process share the recorder, so this provider is used by this test only.
     const NAME: &str = "suppressing";
     let setup = Setup::polling_with(|config| {
         let mut suppressing = provider("https://tx.example/suppressing");

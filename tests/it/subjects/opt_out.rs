@@ -1,4 +1,4 @@
-//! An account that opted out of RISC, from what is published to what is sent.
+//! Accounts that opted out of RISC, from the published events to the SETs.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn event(event_type: &str, subject: &Value) -> Value {
     json!({"type": event_type, "sub_id": subject})
 }
 
-/// A provider of this name with a stream that asks for events of RISC, and one other.
+/// Makes a provider of this name with one stream that asks for RISC events and one other type.
 async fn setup(name: &str) -> Setup {
     let setup = Setup::polling_with(|config| rename_provider(config, name)).await;
     let mut requested: Vec<_> = [
@@ -31,7 +31,7 @@ async fn setup(name: &str) -> Setup {
     setup
 }
 
-/// The names of the types of the SETs that wait.
+/// Returns the short names of the types of the unsettled SETs.
 async fn waiting(setup: &Setup) -> Vec<String> {
     let waiting = setup.waiting().await;
     let names = waiting.iter().map(|set| {
@@ -45,7 +45,7 @@ async fn waiting(setup: &Setup) -> Vec<String> {
 
 /// RISC-05 (RISC §2.8)
 #[actix_web::test]
-async fn an_account_that_opted_out_is_spoken_of_by_its_choice_alone() {
+async fn an_account_that_opted_out_gets_only_events_about_its_choice() {
     const NAME: &str = "opting";
     let mut setup = setup(NAME).await;
     let publish = async |setup: &Setup, events: &[&str]| {
