@@ -1,4 +1,4 @@
-//! What operators see of the daemon.
+//! Metrics, logs and readiness: the view that operators have of the daemon.
 //!
 //! - [`metrics`] names each metric once, in one table, and serves them to Prometheus.
 //! - [`logging`] writes structured logs, with [`causes`] for the text of an error and its causes.

@@ -31,7 +31,7 @@ pub struct Family {
     pub types: &'static [Schema],
 }
 
-/// Who may issue and ask for the types of a family.
+/// The relation of a family to SSF. It decides who may issue and ask for its types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FamilyOrigin {
     /// CAEP and RISC. Every provider takes and offers them.

@@ -57,7 +57,7 @@ metrics! {
     /// Age of the oldest unsettled SET, 0 if there is none.
     gauge "ssfd_backlog_oldest_seconds" =
         backlog_oldest(provider: &ProviderName) is age: Duration;
-    /// What publishers may send: 0 everything, 1 nothing over HTTP, 2 nothing.
+    /// The events that publishers may send: 0 all, 1 none over HTTP, 2 none.
     gauge "ssfd_backlog_pressure" = backlog_pressure(provider: &ProviderName) is level: u64;
     /// Events over HTTP that were refused because of the backlog.
     counter "ssfd_events_refused_total" = events_refused(provider: &ProviderName) by count: usize;

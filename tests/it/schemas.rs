@@ -25,7 +25,7 @@ struct Trial {
     name: &'static str,
     redis: Redis,
     daemon: Daemon,
-    upstream: String,
+    publisher: String,
     stream: String,
 }
 
@@ -41,9 +41,9 @@ impl Trial {
         .await;
         let token = daemon.receiver_token_at(name, "rx", &[Scope::Manage]).await;
         let stream = daemon.create_stream_at(name, &token, by_poll()).await;
-        let publisher = Holder::Publisher { provider: name.parse().expect("a name") };
-        let upstream = daemon.token(publisher).await;
-        Self { name, redis, daemon, upstream, stream }
+        let holder = Holder::Publisher { provider: name.parse().expect("a name") };
+        let publisher = daemon.token(holder).await;
+        Self { name, redis, daemon, publisher, stream }
     }
 
     /// Publishes the payloads over HTTP and then by Redis. Returns the answers over HTTP and the
@@ -52,7 +52,7 @@ impl Trial {
         let event = |id: String, payload: &Value| about_with(&id, json!({"event": payload}));
         let numbered = || payloads.iter().enumerate();
         let events = numbered().map(|(n, payload)| event(format!("http-{n}"), payload)).collect();
-        let answer = self.daemon.publish(&self.upstream, &Value::Array(events)).await.json();
+        let answer = self.daemon.publish(&self.publisher, &Value::Array(events)).await.json();
         let answers = answer["events"].as_array().expect("an answer for each").clone();
 
         let key = format!("ssf:events:{}", self.name);
