@@ -20,6 +20,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     harness::{
+        DEADLINE,
         daemon::{Daemon, rename_provider, with_provider},
         eventually,
         receiver::{Receiver, header},
@@ -62,6 +63,9 @@ fn configure(config: &mut Config, keys: &[&str], certificate: Option<&Certificat
     let file = |name: &str| certificate.map(|certificate| certificate.path().join(name));
     config.public.tls_certificate = file("chain.pem");
     config.public.tls_key = file("key.pem");
+    // A session stays open without a request, for as long as the test takes.
+    config.public.connections.head_timeout = DEADLINE;
+    config.public.tls_timeout = DEADLINE;
 }
 
 /// Replaces the material by that of the daemon's configuration.
