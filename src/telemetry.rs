@@ -2,9 +2,11 @@
 //!
 //! - [`metrics`] names each metric once, in one table, and serves them to Prometheus.
 //! - [`logging`] writes structured logs, with [`causes`] for the text of an error and its causes.
+//! - [`spans`] names the spans of an event's way.
 //! - [`readiness`] collects the parts that the daemon still waits for.
 
 pub mod causes;
 pub mod logging;
 pub mod metrics;
 pub mod readiness;
+pub mod spans;
