@@ -17,7 +17,7 @@ const NET_VALUES: [&str; 4] = ["IpAddr", "Ipv4Addr", "Ipv6Addr", "AddrParseError
 fn each_module_uses_only_those_above_it() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let order = ModuleOrder::of(&fs::read_to_string(src.join("lib.rs")).unwrap());
-    let files = files(&src);
+    let files = files(&src, &["rs"]);
     assert!(order.0.len() < files.len(), "the sources were not found");
 
     let mut violations = Vec::new();
@@ -100,14 +100,15 @@ fn module_of(name: &Path) -> String {
     Path::new(first).with_extension("").to_str().expect("modules are named in ASCII").to_owned()
 }
 
-/// Returns all Rust sources in a folder and its subfolders.
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+/// Returns all files with one of these extensions in a folder and its subfolders.
+pub(crate) fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry of it").path();
         if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(files(&path, extensions));
+        } else if extensions.iter().any(|name| path.extension().is_some_and(|found| found == *name))
+        {
             found.push(path);
         }
     }

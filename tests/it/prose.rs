@@ -4,7 +4,10 @@
 
 use std::{fs, path::Path};
 
-use crate::{layers::files, source::comment_blocks};
+use crate::{
+    layers::files,
+    source::{comment_blocks, script_comment_blocks},
+};
 
 const FOLDERS: [&str; 3] = ["src", "tests/it", "benches"];
 
@@ -55,14 +58,21 @@ const TO_DO: &[&str] = &[
 fn comments_and_names_are_in_plain_english() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut violations = Vec::new();
-    for file in FOLDERS.iter().flat_map(|folder| files(&root.join(folder))) {
+    let all = FOLDERS.map(|folder| files(&root.join(folder), &["rs", "lua", "sql"]));
+    for file in all.into_iter().flatten() {
         let name = file.strip_prefix(root).expect("the folders are below the root");
         let name = name.to_str().expect("sources are named in ASCII");
         if name == file!() || TO_DO.iter().any(|module| is_in(name, module)) {
             continue;
         }
         let text = fs::read_to_string(&file).expect("a source is readable");
-        violations.extend(found(&text).iter().map(|(line, v)| format!("{name}:{line}: {v}")));
+        let blocks = if file.extension().is_some_and(|extension| extension == "rs") {
+            comment_blocks(&text)
+        } else {
+            script_comment_blocks(&text)
+        };
+        let found = found(blocks, &text);
+        violations.extend(found.iter().map(|(line, v)| format!("{name}:{line}: {v}")));
     }
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));
 }
@@ -73,10 +83,10 @@ fn is_in(file: &str, module: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
 }
 
-/// Returns the violations in a source, each with its line.
-fn found(source: &str) -> Vec<(usize, String)> {
+/// Returns the violations in a source with these blocks of comments, each with its line.
+fn found(blocks: Vec<(usize, String)>, source: &str) -> Vec<(usize, String)> {
     let mut violations = Vec::new();
-    for (line, text) in comment_blocks(source) {
+    for (line, text) in blocks {
         let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
         if FIRST_WORDS.contains(&&text[..end]) {
             violations.push((line, format!("a comment begins with `{}`", &text[..end])));
@@ -124,7 +134,10 @@ fn words(source: &str) -> Vec<(usize, String)> {
 
 #[track_caller]
 fn check(source: &str, expected: &[&str]) {
-    let found: Vec<_> = found(source).into_iter().map(|(l, v)| format!("{l}: {v}")).collect();
+    let found: Vec<_> = found(comment_blocks(source), source)
+        .into_iter()
+        .map(|(l, v)| format!("{l}: {v}"))
+        .collect();
     assert_eq!(found, expected, "{source}");
 }
 
@@ -148,6 +161,13 @@ fn a_planted_violation_is_found() {
         &["1: `house keeping`: say `maintenance job`", "1: `upstream`: say `publisher`"],
     );
     check("let a = \"two tellers\";", &["1: `teller`: say `change feed`"]);
+}
+
+#[test]
+fn a_planted_violation_in_a_script_is_found() {
+    let source = "-- Reads.\n-- What is left.\nlocal a = 1\n  -- As it is.\n";
+    let found = found(script_comment_blocks(source), source);
+    assert_eq!(found, [(4, "a comment begins with `As`".to_owned())]);
 }
 
 #[test]

@@ -54,6 +54,26 @@ pub(crate) fn comment_blocks(source: &str) -> Vec<(usize, String)> {
     blocks
 }
 
+/// Returns the blocks of line comments of a Lua or SQL script. Only comments on lines of their own
+/// count.
+pub(crate) fn script_comment_blocks(source: &str) -> Vec<(usize, String)> {
+    let mut blocks: Vec<(usize, String)> = Vec::new();
+    let mut open = false;
+    for (line, text) in source.lines().enumerate() {
+        let content = text.trim_start().strip_prefix("--").map(str::trim);
+        match (content, blocks.last_mut()) {
+            (Some(content), Some((_, block))) if open => {
+                block.push(' ');
+                block.push_str(content);
+            }
+            (Some(content), _) => blocks.push((line + 1, content.to_owned())),
+            (None, _) => {}
+        }
+        open = content.is_some();
+    }
+    blocks
+}
+
 /// Returns the length in bytes of the comment, literal, word or sign that `rest` begins with.
 fn token_length(rest: &str) -> usize {
     let bytes = rest.as_bytes();
