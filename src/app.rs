@@ -32,7 +32,7 @@ use crate::{
     },
     auth::Authenticator,
     clock,
-    cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local::Local},
+    cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
     directory::Directory,
     http::{self, Services, connection},
@@ -177,8 +177,8 @@ fn sharing(config: &Config, cluster: Option<&Cluster>) -> Sharing {
             activity_lag: config.process.activity_interval,
         },
         None => Sharing {
-            lease: Arc::new(Lease::alone(clock::instant())),
-            change_feed: Arc::new(ChangeFeed::silent()),
+            lease: Arc::new(Lease::single_node(clock::instant())),
+            change_feed: Arc::new(ChangeFeed::disabled()),
             activity_lag: Duration::ZERO,
         },
     }
@@ -254,9 +254,9 @@ impl App {
         } = self;
         let (stopping, stopped) = watch::channel(false);
         let transmitter = Arc::clone(&services.transmitter);
-        let mut living = match &cluster {
+        let mut joined = match &cluster {
             Some(cluster) => {
-                let local = Arc::clone(&transmitter) as Arc<dyn Local>;
+                let local = Arc::clone(&transmitter) as Arc<dyn LocalNode>;
                 Some(cluster.join(&local, Arc::clone(&services.readiness)).await)
             }
             None => None,
@@ -298,8 +298,8 @@ impl App {
                 }
             };
             let hand_over = async {
-                if let Some(living) = &mut living {
-                    living.leave().await;
+                if let Some(joined) = &mut joined {
+                    joined.drain().await;
                 }
             };
             tokio::join!(stop_listening, hand_over);

@@ -1,34 +1,49 @@
-//! Several nodes on one store: which streams and partitions each of them serves, and how they tell
-//! each other what has changed.
+//! Several nodes on one store: which node serves which slots and partitions, and how a change made
+//! on one node reaches the others.
 //!
-//! A node says once in a while that it lives, and is told who else does; with that it takes and gives
-//! back slots and partitions until each node has as many as any other (`membership`). What it may do
-//! at present stands in its [`Lease`]. The store refuses the results of whoever served a slot before.
-//! What a node changes it tells in a feed that all others read ([`notice`]), and what nobody told of is
-//! found by comparing (`compare`).
+//! ```text
+//!            heartbeat ⇄ Redis (who is alive, who holds what)
+//!                │ decided by `membership`
+//!                ▼
+//!              Lease ──▶ couriers, sweeps and intakes ask it before they begin anything
+//!
+//!  ChangeFeed ──▶ Redis stream ──▶ feed reader of each other node ──▶ LocalNode
+//!                                  comparison with the store ──────────▲
+//! ```
+//!
+//! - [`lease::Lease`]: the slots and partitions that this node may serve now. The rest of the
+//!   daemon reads nothing else of this module to decide.
+//! - `membership`: the pure state machine behind the lease. It balances slots and partitions so
+//!   that each node serves as many as any other, and it drains a share before it returns it.
+//! - `heartbeat`: the task that sends heartbeats and performs what `membership` decides.
+//! - [`change_feed`]: tells the other nodes of changed streams and of new SETs.
+//! - `compare`: compares the streams that this node knows with the store, periodically and after a
+//!   gap in the feed.
+//! - [`local_node::LocalNode`]: what this module asks of the rest of the daemon.
+//!
+//! Correctness needs the fencing epochs alone: the store refuses results that a former owner of a
+//! slot writes. The lease only keeps two nodes from doing the same work, and the change feed only
+//! shortens the time until a node knows of a change, because the comparison finds every change.
 
 pub mod change_feed;
 mod compare;
-mod feed_reader;
-mod feed_writer;
-mod identity;
+mod heartbeat;
 pub mod lease;
-pub mod local;
+pub mod local_node;
 mod membership;
-mod node;
-pub mod notice;
-mod quota;
 pub mod settings;
-mod shares;
-mod wire;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use self::{
-    change_feed::ChangeFeed, compare::Comparer, feed_reader::FeedReader, lease::Lease,
-    local::Local, node::Node, settings::ClusterSettings,
+    change_feed::{ChangeFeed, reader::FeedReader, writer},
+    compare::Comparer,
+    heartbeat::HeartbeatTask,
+    lease::Lease,
+    local_node::LocalNode,
+    settings::ClusterSettings,
 };
 use crate::{
     clock,
@@ -40,62 +55,64 @@ use crate::{
     telemetry::readiness::Readiness,
 };
 
-/// What a node shares with the others, and what it may do.
+/// The part of a node that all tasks of this module share.
 pub struct Cluster {
     link: Link,
     epochs: Arc<Epochs>,
     lease: Arc<Lease>,
     change_feed: Arc<ChangeFeed>,
     settings: ClusterSettings,
-    /// The partitions that there are to be read.
+    /// All configured partitions; each is read by one node.
     partitions: Vec<String>,
-    /// By which this process knows in the feed what it told itself.
-    voice: String,
-    /// A node came or went: it is time for a heartbeat.
-    nudge: Notify,
-    /// Where the feed, and the changes of each slot, ended before anything was read.
-    began: Began,
+    /// Marks this process's own entries in the feed, so that its reader skips them.
+    feed_author: String,
+    /// Notified when a node joined or departed, because a heartbeat is due at once then.
+    nodes_changed: Notify,
+    start: StartPositions,
 }
 
-struct Began {
+/// Where the feed and the changes of each slot ended before this node read any stream.
+struct StartPositions {
     feed: String,
-    changes: Vec<String>,
+    slot_changes: Vec<String>,
 }
 
-/// The tasks of a node that lives.
-pub struct Living {
-    leave: Arc<Notify>,
-    node: JoinHandle<()>,
-    fall_silent: Arc<Notify>,
+/// The running tasks of a node that has joined the cluster. They are aborted on drop; the lease
+/// then expires as if the node had crashed.
+pub struct JoinedNode {
+    drain: Arc<Notify>,
+    heartbeat: JoinHandle<()>,
+    stop_writer: Arc<Notify>,
     writer: JoinHandle<()>,
-    others: [JoinHandle<()>; 2],
+    readers: [JoinHandle<()>; 2],
 }
 
-/// How long a node that goes waits until what it had to tell is told.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a departing node waits until its last notices are in the feed.
+const FEED_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Cluster {
-    /// To be called before streams are read from the store: what is changed after that is heard of.
+    /// Connects to the cluster's shared state without joining. To be called before streams are read
+    /// from the store, so that no change between the two is missed.
     pub async fn open(
         link: Link,
         epochs: Arc<Epochs>,
         settings: ClusterSettings,
         partitions: Vec<String>,
     ) -> Result<Arc<Self>, StoreError> {
-        let feed = link.newest_told().await?;
+        let feed = link.newest_feed_entry().await?;
         let unknown = vec![String::new(); usize::from(SLOTS)];
-        let changes = compare::newest(&link, &unknown).await?;
-        let changes = changes.into_iter().map(|slot| slot.newest).collect();
+        let slot_changes = compare::changes_since(&link, &unknown).await?;
+        let slot_changes = slot_changes.into_iter().map(|slot| slot.newest).collect();
         Ok(Arc::new(Self {
             link,
             epochs,
-            lease: Arc::new(Lease::nothing(clock::instant())),
-            change_feed: Arc::new(ChangeFeed::to_others()),
+            lease: Arc::new(Lease::unconfirmed(clock::instant())),
+            change_feed: Arc::new(ChangeFeed::enabled()),
             settings,
             partitions,
-            voice: clock::random_uuid().simple().to_string(),
-            nudge: Notify::new(),
-            began: Began { feed, changes },
+            feed_author: clock::random_uuid().simple().to_string(),
+            nodes_changed: Notify::new(),
+            start: StartPositions { feed, slot_changes },
         }))
     }
 
@@ -107,49 +124,49 @@ impl Cluster {
         &self.change_feed
     }
 
-    /// Joins the others, and returns once this node has what is free, or the store does not answer.
-    /// `readiness` waits for the lease from here on.
+    /// Joins the cluster. Returns once this node has taken the free slots and partitions of its
+    /// quota, or once the store fails to answer. From here on `readiness` waits for the lease.
     pub async fn join(
         self: &Arc<Self>,
-        local: &Arc<dyn Local>,
+        local: &Arc<dyn LocalNode>,
         readiness: Arc<Readiness>,
-    ) -> Living {
-        let (comparer, comparison) = Comparer::new(self, local, self.began.changes.clone());
+    ) -> JoinedNode {
+        let (comparer, comparison) = Comparer::new(self, local, self.start.slot_changes.clone());
         let reader = FeedReader {
             cluster: Arc::clone(self),
             local: Arc::clone(local),
             comparison: comparison.clone(),
-            last: self.began.feed.clone(),
+            last: self.start.feed.clone(),
         };
-        let (mut node, left) = Node::new(self, local, comparison, readiness);
-        node.begin().await;
-        let (leave, fall_silent) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        Living {
-            node: tokio::spawn(node.live(left, Arc::clone(&leave))),
-            leave,
-            writer: tokio::spawn(feed_writer::write(Arc::clone(self), Arc::clone(&fall_silent))),
-            fall_silent,
-            others: [tokio::spawn(comparer.run()), tokio::spawn(reader.run())],
+        let (mut heartbeat, drained) = HeartbeatTask::new(self, local, comparison, readiness);
+        heartbeat.join().await;
+        let (drain, stop_writer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        JoinedNode {
+            heartbeat: tokio::spawn(heartbeat.run(drained, Arc::clone(&drain))),
+            drain,
+            writer: tokio::spawn(writer::run(Arc::clone(self), Arc::clone(&stop_writer))),
+            stop_writer,
+            readers: [tokio::spawn(comparer.run()), tokio::spawn(reader.run())],
         }
     }
 }
 
-impl Living {
-    /// Gives everything back, each slot as soon as what is under way there has ended, and returns
-    /// once the others are told.
-    pub async fn leave(&mut self) {
-        self.leave.notify_one();
-        // A panic is in the log already, and the lease runs out.
-        (&mut self.node).await.ok();
-        self.fall_silent.notify_one();
-        timeout(SILENCE_TIMEOUT, &mut self.writer).await.ok();
+impl JoinedNode {
+    /// Returns each slot and partition as soon as its work in progress has ended, then leaves the
+    /// cluster. Returns once the other nodes are notified.
+    pub async fn drain(&mut self) {
+        self.drain.notify_one();
+        // A panic of the task is in the log already, and the lease expires by itself.
+        (&mut self.heartbeat).await.ok();
+        self.stop_writer.notify_one();
+        timeout(FEED_FLUSH_TIMEOUT, &mut self.writer).await.ok();
     }
 }
 
-impl Drop for Living {
+impl Drop for JoinedNode {
     fn drop(&mut self) {
-        self.node.abort();
+        self.heartbeat.abort();
         self.writer.abort();
-        self.others.iter().for_each(JoinHandle::abort);
+        self.readers.iter().for_each(JoinHandle::abort);
     }
 }

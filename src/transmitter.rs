@@ -29,7 +29,10 @@ use crate::{
     actor::{registry::Registry, signer::Signer},
     auth::Principal,
     clock,
-    cluster::{change_feed::ChangeFeed, lease::Lease, notice::Notice},
+    cluster::{
+        change_feed::{ChangeFeed, notice::Notice},
+        lease::Lease,
+    },
     delivery::poll::PollSettings,
     directory::Directory,
     domain::{
@@ -189,7 +192,7 @@ impl Transmitter {
     fn wake(&self, ids: &[StreamId], control: bool) {
         self.wake_here(ids, control);
         let Sharing { lease, change_feed, .. } = &self.sharing;
-        if lease.nodes() < 2 || change_feed.is_silent() {
+        if lease.node_count() < 2 || !change_feed.is_enabled() {
             return;
         }
         let now = clock::instant();
@@ -198,7 +201,7 @@ impl Transmitter {
                 && self.directory.stream(id).is_some_and(|stream| stream.endpoint().is_some())
         };
         let elsewhere = ids.iter().filter(|id| !pushed_here(id));
-        change_feed.tell(Notice::woken(elsewhere, control));
+        change_feed.send(Notice::woken(elsewhere, control));
     }
 
     /// Tells whoever delivers on this node.

@@ -318,7 +318,7 @@ impl StreamActor {
             tracing::info!(stream_id = %self.id, operation, "another node serves this stream now");
             if self.draining.is_empty() {
                 // Else it is known that the slot was lost, and by now this node may have it again.
-                self.environment.lease.fenced(&self.id);
+                self.environment.lease.report_fenced(&self.id);
             }
             return ctx.stop();
         }

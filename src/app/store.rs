@@ -96,7 +96,7 @@ pub async fn reserve_to_fill(settings: &StoreSettings) -> Result<Reserved, Reser
 }
 
 async fn unserved(store: RedisStore) -> Result<Arc<RedisStore>, ReserveError> {
-    let live = store.link().live().await?;
+    let live = store.link().live_nodes().await?;
     if live.is_empty() { Ok(Arc::new(store)) } else { Err(ReserveError::Served(live)) }
 }
 

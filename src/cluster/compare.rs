@@ -1,6 +1,9 @@
-//! What this node knows of the streams is held against the store: now and then, and whenever it may
-//! have missed something. Each slot keeps what was changed in it last, in the same step as the change
-//! itself; so whoever died before it could tell the others is found out.
+//! Compares the streams that this node knows with the store, periodically and after a gap in the
+//! change feed.
+//!
+//! Each slot keeps a bounded log of its changed streams, and the store writes it in the same step
+//! as the change itself. A comparison therefore also finds the changes of a node that crashed
+//! before it could send a notice.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,60 +13,61 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Cluster, local::Local, notice::Notice};
+use super::{Cluster, change_feed::notice::Notice, local_node::LocalNode};
 use crate::{
     store::{
         StoreError,
-        redis::link::{Changed, Link, SlotChanges},
+        redis::link::{ChangedStreams, Link, SlotChanges},
         slot::Slot,
     },
     telemetry::{causes::with_causes, metrics},
 };
 
-/// How long to wait before a store is asked again that failed.
+/// The wait between two tries of a comparison that failed.
 const RETRY: Duration = Duration::from_millis(500);
-/// Requests that wait; one more finds that one is waiting already.
+/// The most requests that can wait. A further request is not needed, because a waiting one serves
+/// it.
 const REQUESTS_MAX: usize = 16;
 
-/// Asks for a comparison.
+/// Requests a comparison from the [`Comparer`].
 #[derive(Debug, Clone)]
-pub(super) struct Comparison(mpsc::Sender<Option<oneshot::Sender<()>>>);
+pub(super) struct ComparisonRequests(mpsc::Sender<Option<oneshot::Sender<()>>>);
 
-impl Comparison {
-    /// Soon.
-    pub(super) fn ask(&self) {
+impl ComparisonRequests {
+    /// Requests a comparison and does not wait for it.
+    pub(super) fn request(&self) {
         // A full queue holds a request already.
         self.0.try_send(None).ok();
     }
 
-    /// Returns once everything was compared.
-    pub(super) async fn done(&self) {
+    /// Requests a comparison and returns once all slots were compared.
+    pub(super) async fn request_and_wait(&self) {
         let (done, compared) = oneshot::channel();
         if self.0.send(Some(done)).await.is_ok() {
-            // A comparer that is gone went with its node.
+            // The comparer ends only with its node, so there is nothing left to wait for.
             compared.await.ok();
         }
     }
 }
 
-/// Compares when it is asked to, and now and then.
+/// The task that compares every `compare_interval` and on request.
 pub(super) struct Comparer {
     cluster: Arc<Cluster>,
-    local: Arc<dyn Local>,
-    /// The last change of each slot that is known here.
-    known: Vec<String>,
+    local: Arc<dyn LocalNode>,
+    /// For each slot, the id of the newest change that this node has applied.
+    applied: Vec<String>,
     requests: mpsc::Receiver<Option<oneshot::Sender<()>>>,
 }
 
 impl Comparer {
     pub(super) fn new(
         cluster: &Arc<Cluster>,
-        local: &Arc<dyn Local>,
-        known: Vec<String>,
-    ) -> (Self, Comparison) {
-        let (ask, requests) = mpsc::channel(REQUESTS_MAX);
+        local: &Arc<dyn LocalNode>,
+        applied: Vec<String>,
+    ) -> (Self, ComparisonRequests) {
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (cluster, local) = (Arc::clone(cluster), Arc::clone(local));
-        (Self { cluster, local, known, requests }, Comparison(ask))
+        (Self { cluster, local, applied, requests }, ComparisonRequests(sender))
     }
 
     pub(super) async fn run(mut self) {
@@ -77,33 +81,40 @@ impl Comparer {
             };
             while let Err(error) = self.compare().await {
                 metrics::store_error("compare");
-                tracing::warn!(error = with_causes(&error), "cannot look for changes of streams");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "cannot compare this node's streams with the store"
+                );
                 sleep(RETRY).await;
             }
             if let Some(done) = request {
-                // Whoever waited may have given up.
+                // The requester may have given up.
                 done.send(()).ok();
             }
         }
     }
 
     async fn compare(&mut self) -> Result<(), StoreError> {
-        let slots = newest(&self.cluster.link, &self.known).await?;
-        for ((slot, known), found) in Slot::all().zip(&mut self.known).zip(slots) {
+        let slots = changes_since(&self.cluster.link, &self.applied).await?;
+        for ((slot, applied), found) in Slot::all().zip(&mut self.applied).zip(slots) {
             let changed: BTreeSet<_> = match found.changed {
-                Changed::These(streams) => streams.into_iter().collect(),
-                Changed::Any(streams) => {
-                    streams.into_iter().chain(self.local.streams_of(slot)).collect()
+                ChangedStreams::Exactly(streams) => streams.into_iter().collect(),
+                // Streams that were deleted are only in this node's directory.
+                ChangedStreams::AnyOf(streams) => {
+                    streams.into_iter().chain(self.local.streams_in(slot)).collect()
                 }
             };
             self.local.apply(&Notice { changed, ..Notice::default() }).await?;
-            *known = found.newest;
+            *applied = found.newest;
         }
         Ok(())
     }
 }
 
-/// What was changed in each slot since, and where that ends.
-pub(super) async fn newest(link: &Link, known: &[String]) -> Result<Vec<SlotChanges>, StoreError> {
-    try_join_all(Slot::all().zip(known).map(|(slot, known)| link.changes(slot, known))).await
+/// Reads for each slot which streams changed after the change in `applied`.
+pub(super) async fn changes_since(
+    link: &Link,
+    applied: &[String],
+) -> Result<Vec<SlotChanges>, StoreError> {
+    try_join_all(Slot::all().zip(applied).map(|(slot, last)| link.slot_changes(slot, last))).await
 }

@@ -1,4 +1,4 @@
-//! What this node may do at present.
+//! The lease: which slots and partitions this node may serve now.
 
 use std::{
     collections::BTreeSet,
@@ -16,120 +16,127 @@ use crate::{
     store::slot::{Slot, SlotSet},
 };
 
-/// Which streams this node delivers and which partitions it reads, for everybody who asks before
-/// beginning anything. A node that is alone does all of it.
+/// Says which streams this node delivers and which partitions it reads. Every task asks it before
+/// it begins a piece of work. On a single node the lease covers everything and never expires.
 #[derive(Debug)]
 pub struct Lease {
-    /// Until when it is sure that nobody else does the same, in nanoseconds from `origin`.
-    sure_until: AtomicU64,
+    /// Until when no other node can take over these shares, in nanoseconds from `origin`.
+    valid_until: AtomicU64,
     origin: Instant,
     slots: RwLock<SlotSet>,
-    /// Nodes there are, this one included.
-    nodes: AtomicUsize,
-    /// `None` for all partitions there are.
+    /// The number of live nodes, including this one.
+    node_count: AtomicUsize,
+    /// `None` stands for all partitions.
     partitions: watch::Sender<Option<Arc<BTreeSet<String>>>>,
     confirmed_at: Mutex<Option<Instant>>,
-    /// Slots of which the store said that another node serves them.
+    /// Slots for which the store refused a result, because another node has a higher epoch.
     fenced: watch::Sender<SlotSet>,
 }
 
 impl Lease {
-    /// Of the only node.
-    pub fn alone(now: Instant) -> Self {
+    /// Returns the lease of a single node: all slots and partitions, without expiry.
+    pub fn single_node(now: Instant) -> Self {
         let lease = Self::with(now, SlotSet::ALL, None);
-        lease.sure_until.store(u64::MAX, Ordering::Release);
+        lease.valid_until.store(u64::MAX, Ordering::Release);
         lease
     }
 
-    /// Of a node that has nothing yet.
-    pub fn nothing(now: Instant) -> Self {
+    /// Returns the lease of a node that has joined no cluster yet: not valid, and with no shares.
+    pub fn unconfirmed(now: Instant) -> Self {
         Self::with(now, SlotSet::NONE, Some(Arc::default()))
     }
 
     fn with(origin: Instant, slots: SlotSet, partitions: Option<Arc<BTreeSet<String>>>) -> Self {
         Self {
-            sure_until: AtomicU64::new(0),
+            valid_until: AtomicU64::new(0),
             origin,
             slots: RwLock::new(slots),
-            nodes: AtomicUsize::new(1),
+            node_count: AtomicUsize::new(1),
             partitions: watch::Sender::new(partitions),
             confirmed_at: Mutex::default(),
             fenced: watch::Sender::new(SlotSet::NONE),
         }
     }
 
-    /// Whether attempts may begin for this stream.
+    /// Returns whether this node may begin delivery attempts for a stream.
     pub fn serves(&self, stream: &StreamId, now: Instant) -> bool {
         self.is_valid(now) && self.slots().contains(Slot::of_stream(stream))
     }
 
-    /// Whether nobody else can have taken what this node has. A process that was stopped, or could
-    /// not reach the store for too long, is not.
+    /// Returns whether no other node can have taken over this node's shares. A lease becomes
+    /// invalid if the process was suspended or could not reach the store for too long.
     pub fn is_valid(&self, now: Instant) -> bool {
-        self.nanos(now) < self.sure_until.load(Ordering::Acquire)
+        self.nanos(now) < self.valid_until.load(Ordering::Acquire)
     }
 
-    /// The slots whose streams are delivered here.
+    /// Returns the slots whose streams this node delivers.
     pub fn slots(&self) -> SlotSet {
         *self.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this node does what one has to do for all, such as to remove what has expired.
+    /// Returns whether this node runs the maintenance jobs that one node does for all, such as the
+    /// removal of expired SETs: the node that serves the first slot does.
     pub fn runs_maintenance(&self, now: Instant) -> bool {
         let first = Slot::all().next().expect("there are slots");
         self.is_valid(now) && self.slots().contains(first)
     }
 
-    /// Nodes there are, this one included.
-    pub fn nodes(&self) -> usize {
-        self.nodes.load(Ordering::Relaxed)
+    /// Returns the number of live nodes, including this one.
+    pub fn node_count(&self) -> usize {
+        self.node_count.load(Ordering::Relaxed)
     }
 
-    /// Whether and when a partition is read here.
-    pub fn partitions(&self) -> Partitions {
-        Partitions(self.partitions.subscribe())
+    /// Returns a handle to ask, and to wait for, whether this node reads a partition.
+    pub fn partitions(&self) -> LeasedPartitions {
+        LeasedPartitions(self.partitions.subscribe())
     }
 
-    /// How long ago the lease was confirmed; `None` if there is none, or needs none.
+    /// Returns the time since the last confirmed heartbeat was sent. `None` if the lease has
+    /// expired or, on a single node, needs no heartbeat.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         let confirmed_at = *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner);
         confirmed_at.map(|at| now.saturating_duration_since(at))
     }
 
-    /// The store has refused a result of this stream: another node serves it.
-    pub fn fenced(&self, stream: &StreamId) {
+    /// Reports that the store refused a result of this stream because another node serves it.
+    pub fn report_fenced(&self, stream: &StreamId) {
         self.fenced.send_modify(|slots| slots.insert(Slot::of_stream(stream)));
     }
 
-    /// Notices what [`Self::fenced`] tells.
+    /// Returns a receiver that is notified by [`Self::report_fenced`].
     pub(super) fn watch_fenced(&self) -> watch::Receiver<SlotSet> {
         self.fenced.subscribe()
     }
 
-    /// The slots that were told of since the last time.
+    /// Returns and clears the slots of all reports since the last call.
     pub(super) fn take_fenced(&self) -> SlotSet {
         self.fenced.send_replace(SlotSet::NONE)
     }
 
-    /// The lease was confirmed by a heartbeat that was sent at `confirmed_at`, or is gone.
-    pub(super) fn confirm(&self, confirmed_at: Option<Instant>, sure_until: Option<Instant>) {
-        *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner) = confirmed_at;
-        let until = sure_until.map_or(0, |until| self.nanos(until));
-        self.sure_until.store(until, Ordering::Release);
+    /// Extends the lease after a heartbeat that was sent at `sent_at` was confirmed.
+    pub(super) fn renew(&self, sent_at: Instant, valid_until: Instant) {
+        self.set_validity(Some(sent_at), self.nanos(valid_until));
     }
 
-    /// These slots are served from now on, and no others.
-    pub(super) fn serve(&self, slots: SlotSet) {
+    /// Invalidates the lease, because the store no longer lists this node.
+    pub(super) fn expire(&self) {
+        self.set_validity(None, 0);
+    }
+
+    fn set_validity(&self, confirmed_at: Option<Instant>, valid_until: u64) {
+        *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner) = confirmed_at;
+        self.valid_until.store(valid_until, Ordering::Release);
+    }
+
+    pub(super) fn set_slots(&self, slots: SlotSet) {
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = slots;
     }
 
-    /// There are so many nodes now.
-    pub(super) fn meet(&self, nodes: usize) {
-        self.nodes.store(nodes, Ordering::Relaxed);
+    pub(super) fn set_node_count(&self, count: usize) {
+        self.node_count.store(count, Ordering::Relaxed);
     }
 
-    /// These partitions are read from now on, and no others.
-    pub(super) fn read(&self, partitions: Vec<String>) {
+    pub(super) fn set_partitions(&self, partitions: Vec<String>) {
         self.partitions.send_replace(Some(Arc::new(partitions.into_iter().collect())));
     }
 
@@ -139,33 +146,34 @@ impl Lease {
     }
 }
 
-/// Others may serve what this node served, and may have changed what it knows.
+/// The lease is not valid, so another node may serve this node's streams by now, and may have
+/// changed them.
 #[derive(Debug, thiserror::Error)]
-#[error("this node has no lease that is confirmed")]
+#[error("the lease of this node is not confirmed; it needs a heartbeat that Redis answers")]
 pub struct LeaseUnconfirmed;
 
-/// The partitions that are read here, as they come and go.
+/// The partitions that this node reads, kept up to date.
 #[derive(Debug, Clone)]
-pub struct Partitions(watch::Receiver<Option<Arc<BTreeSet<String>>>>);
+pub struct LeasedPartitions(watch::Receiver<Option<Arc<BTreeSet<String>>>>);
 
-impl Partitions {
+impl LeasedPartitions {
     pub fn contains(&self, partition: &str) -> bool {
-        holds(self.0.borrow().as_ref(), partition)
+        contains(self.0.borrow().as_ref(), partition)
     }
 
-    /// Returns once this partition is read here, or is not, as `wanted` says. Never, if the node has
-    /// ended before.
+    /// Returns once `contains(partition)` equals `wanted`. Never returns if the lease is dropped
+    /// before.
     pub async fn until(&mut self, partition: &str, wanted: bool) {
-        let right =
-            |read: &Option<Arc<BTreeSet<String>>>| holds(read.as_ref(), partition) == wanted;
-        if self.0.wait_for(right).await.is_err() {
+        let as_wanted =
+            |leased: &Option<Arc<BTreeSet<String>>>| contains(leased.as_ref(), partition) == wanted;
+        if self.0.wait_for(as_wanted).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-fn holds(read: Option<&Arc<BTreeSet<String>>>, partition: &str) -> bool {
-    read.is_none_or(|read| read.contains(partition))
+fn contains(leased: Option<&Arc<BTreeSet<String>>>, partition: &str) -> bool {
+    leased.is_none_or(|leased| leased.contains(partition))
 }
 
 #[cfg(test)]
@@ -180,32 +188,32 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_alone_does_everything_for_ever() {
+    fn a_single_node_may_do_everything_for_ever() {
         let now = clock::instant();
-        let lease = Lease::alone(now);
+        let lease = Lease::single_node(now);
         assert!(lease.serves(&stream(), now + SECOND * 1_000_000));
         assert!(lease.runs_maintenance(now) && lease.partitions().contains("acme"));
-        assert_eq!((lease.slots(), lease.nodes()), (SlotSet::ALL, 1));
+        assert_eq!((lease.slots(), lease.node_count()), (SlotSet::ALL, 1));
         assert_eq!(lease.age(now), None);
     }
 
     #[test]
-    fn others_serve_what_they_have_for_as_long_as_they_are_sure() {
+    fn a_node_serves_its_slots_while_its_lease_is_valid() {
         let now = clock::instant();
-        let lease = Lease::nothing(now);
+        let lease = Lease::unconfirmed(now);
         let partitions = lease.partitions();
         assert!(!lease.serves(&stream(), now) && !partitions.contains("acme"));
-        lease.serve([Slot::of_stream(&stream())].into_iter().collect());
-        assert!(!lease.serves(&stream(), now), "there is no lease yet");
-        lease.confirm(Some(now), Some(now + SECOND * 4));
+        lease.set_slots([Slot::of_stream(&stream())].into_iter().collect());
+        assert!(!lease.serves(&stream(), now), "no heartbeat is confirmed yet");
+        lease.renew(now, now + SECOND * 4);
         assert!(lease.serves(&stream(), now + SECOND * 3));
         assert!(!lease.serves(&stream(), now + SECOND * 4));
         assert_eq!(lease.age(now + SECOND), Some(SECOND));
         let other = "other".parse().expect("a valid id");
         assert!(!lease.serves(&other, now));
-        lease.read(vec!["acme".into()]);
+        lease.set_partitions(vec!["acme".into()]);
         assert!(partitions.contains("acme") && !partitions.contains("globex"));
-        lease.confirm(None, None);
+        lease.expire();
         assert!(!lease.serves(&stream(), now) && partitions.contains("acme"));
     }
 }

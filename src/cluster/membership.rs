@@ -1,5 +1,15 @@
-//! A node among others: facts and the time go in, actions come out. What is taken and given back is
-//! decided here; `Node` performs it.
+//! The state machine of one node's membership: replies and the time go in, actions come out. It
+//! decides which slots and partitions the node takes, drains and returns; [`super::heartbeat`]
+//! performs that.
+//!
+//! - [`Membership`] is the machine, [`MembershipAction`] what it asks for.
+//! - [`Heartbeat`] and [`HeartbeatReply`] are what the node and the store exchange.
+//! - [`shares::Shares`] tracks the shares of one kind, slots or partitions, from being granted to
+//!   being released.
+//! - `quota` computes how many shares this node should hold.
+
+mod quota;
+pub(super) mod shares;
 
 use std::{
     collections::BTreeMap,
@@ -7,14 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use self::{
     quota::quota,
-    shares::{Epoch, Shares, Wish},
+    shares::{Epoch, ShareRequest, Shares},
 };
 use crate::store::slot::Slot;
 
-/// Names a node for one unbroken time among the others. A node whose lease ran out comes back under
-/// another: so what is held under a name that is gone is free for good.
+/// Identifies a node for one unbroken membership. A node whose lease expired joins again under a
+/// new id, so that whatever is registered under the old id is free for good.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId(pub(super) String);
 
@@ -24,252 +34,260 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// What a node does for the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum NodeStage {
     Serving,
-    /// It ends what is under way, and takes nothing more.
-    Leaving,
+    /// The node ends its work in progress, takes no new shares and then departs.
+    Draining,
 }
 
-/// What a node says with a heartbeat.
+/// What a node tells the store periodically.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Beat {
+pub(super) struct Heartbeat {
     pub(super) node: NodeId,
-    /// It was not among the others under this name before.
+    /// Whether this is the first heartbeat under this id.
     pub(super) joins: bool,
-    pub(super) stage: Stage,
-    pub(super) slots: Wish<Slot>,
-    pub(super) partitions: Wish<String>,
+    pub(super) stage: NodeStage,
+    pub(super) slots: ShareRequest<Slot>,
+    pub(super) partitions: ShareRequest<String>,
 }
 
-/// What it is told.
+/// What the store answers to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// It is not among the others any more: its lease ran out, or was lost.
-    Lapsed,
+pub(super) enum HeartbeatReply {
+    /// The store does not list this node any more, because its lease expired or the store lost it.
+    Expired,
     Alive {
-        nodes: BTreeMap<NodeId, Stage>,
+        nodes: BTreeMap<NodeId, NodeStage>,
         slots: Vec<(Slot, Epoch)>,
         partitions: Vec<(String, Epoch)>,
     },
 }
 
-/// What follows of an answer, in this order.
+/// An action that the caller performs, in the order of the list that it got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    /// These slots are not ours any more: stop at once. Results would be refused.
+pub(super) enum MembershipAction {
+    /// Stop serving these slots at once, because another node may own them. The store refuses the
+    /// results of attempts in progress.
     Stop(Vec<Slot>),
-    /// Let the store refuse the results of earlier owners, then serve.
-    Raise(Vec<(Slot, Epoch)>),
-    /// End what is under way for these slots, begin nothing, and tell when that is so.
-    Leave(Vec<Slot>),
-    /// The partitions that are read here.
-    Read(Vec<String>),
-    /// Others came, or went.
-    Nodes { count: usize, died: bool },
-    /// The lease ran out; all begins anew.
-    StartOver,
-    /// There is more to say at once.
-    BeatAgain,
+    /// Raise the fencing epoch of these slots in the store, then serve them.
+    RaiseEpochs(Vec<(Slot, Epoch)>),
+    /// Begin no attempts for these slots, and report each as drained once none is in progress.
+    Drain(Vec<Slot>),
+    /// Read these partitions and no others.
+    ReadPartitions(Vec<String>),
+    /// The set of live nodes changed. `crashed` if one vanished that had not been draining.
+    NodesChanged { count: usize, crashed: bool },
+    /// The lease expired. Prepare to join again with nothing held.
+    Rejoin,
+    /// Send the next heartbeat at once.
+    SendHeartbeat,
 }
 
-/// What a node knows of the cluster.
+/// The state of this node's membership.
 #[derive(Debug)]
 pub(super) struct Membership {
-    me: NodeId,
+    id: NodeId,
     joined: bool,
-    stage: Stage,
-    nodes: BTreeMap<NodeId, Stage>,
+    stage: NodeStage,
+    nodes: BTreeMap<NodeId, NodeStage>,
     slots: Shares<Slot>,
     partitions: Shares<String>,
     lease_ttl: Duration,
-    /// Until when nobody else takes what this node holds.
-    sure_until: Option<Instant>,
+    /// Until when no other node takes over what this node holds.
+    valid_until: Option<Instant>,
 }
 
 impl Membership {
-    pub(super) fn new(me: NodeId, partitions: Vec<String>, lease_ttl: Duration) -> Self {
+    pub(super) fn new(id: NodeId, partitions: Vec<String>, lease_ttl: Duration) -> Self {
         Self {
-            me,
+            id,
             joined: false,
-            stage: Stage::Serving,
+            stage: NodeStage::Serving,
             nodes: BTreeMap::new(),
             slots: Shares::new(Slot::all()),
             partitions: Shares::new(partitions),
             lease_ttl,
-            sure_until: None,
+            valid_until: None,
         }
     }
 
-    pub(super) fn me(&self) -> &NodeId {
-        &self.me
+    pub(super) fn id(&self) -> &NodeId {
+        &self.id
     }
 
-    pub(super) fn beat(&self) -> Beat {
-        Beat {
-            node: self.me.clone(),
+    /// Returns the heartbeat to send now.
+    pub(super) fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            node: self.id.clone(),
             joins: !self.joined,
             stage: self.stage,
-            slots: self.slots.wish(self.quota(self.slots.total())),
-            partitions: self.partitions.wish(self.quota(self.partitions.total())),
+            slots: self.slots.request(self.quota(self.slots.total())),
+            partitions: self.partitions.request(self.quota(self.partitions.total())),
         }
     }
 
-    /// A heartbeat that was sent at `sent_at` is answered. `next` is the name to come back under if
-    /// the lease ran out.
-    pub(super) fn on_answer(
+    /// Takes in the reply to the heartbeat that was sent at `sent_at`. `next_id` is the id under
+    /// which the node joins again if its lease has expired.
+    pub(super) fn on_reply(
         &mut self,
         sent_at: Instant,
-        answer: Answer,
-        next: NodeId,
-    ) -> Vec<Action> {
-        match answer {
-            Answer::Lapsed => self.start_over(next),
-            Answer::Alive { nodes, slots, partitions } => {
+        reply: HeartbeatReply,
+        next_id: NodeId,
+    ) -> Vec<MembershipAction> {
+        match reply {
+            HeartbeatReply::Expired => self.on_expired(next_id),
+            HeartbeatReply::Alive { nodes, slots, partitions } => {
                 self.joined = true;
-                // Reckoned from before it was sent: the others reckon from when it arrived.
-                self.sure_until = Some(sent_at + sure_for(self.lease_ttl));
-                let mut actions = self.take_in(slots, partitions);
-                actions.extend(self.meet(nodes));
-                actions.extend(self.leave_what_is_too_much());
+                // The store counts from the arrival of the heartbeat. Counting from before it was
+                // sent errs on the safe side.
+                self.valid_until = Some(sent_at + validity(self.lease_ttl));
+                let mut actions = self.reconcile(slots, partitions);
+                actions.extend(self.set_nodes(nodes));
+                actions.extend(self.drain_excess());
                 actions
             }
         }
     }
 
-    fn start_over(&mut self, next: NodeId) -> Vec<Action> {
+    fn on_expired(&mut self, next_id: NodeId) -> Vec<MembershipAction> {
         let (slots, read) = (self.slots.clear(), !self.partitions.clear().is_empty());
-        self.me = next;
+        self.id = next_id;
         self.joined = false;
-        self.sure_until = None;
+        self.valid_until = None;
         self.nodes.clear();
-        let mut actions = vec![Action::Stop(slots)];
+        let mut actions = vec![MembershipAction::Stop(slots)];
         if read {
-            actions.push(Action::Read(Vec::new()));
+            actions.push(MembershipAction::ReadPartitions(Vec::new()));
         }
-        actions.extend([Action::StartOver, Action::BeatAgain]);
+        actions.extend([MembershipAction::Rejoin, MembershipAction::SendHeartbeat]);
         actions
     }
 
-    /// What is held, by the word of the store.
-    fn take_in(
+    /// Brings the shares to what the store says that this node holds.
+    fn reconcile(
         &mut self,
         slots: Vec<(Slot, Epoch)>,
         partitions: Vec<(String, Epoch)>,
-    ) -> Vec<Action> {
+    ) -> Vec<MembershipAction> {
         let mut actions = Vec::new();
         let slots = self.slots.reconcile(slots);
         if !slots.lost.is_empty() {
-            actions.push(Action::Stop(slots.lost));
+            actions.push(MembershipAction::Stop(slots.lost));
         }
-        // Those too of which it could not be told the last time.
+        // All granted slots, because raising the epoch of an earlier grant may have failed.
         let granted = self.slots.granted();
         if !granted.is_empty() {
-            actions.push(Action::Raise(granted));
+            actions.push(MembershipAction::RaiseEpochs(granted));
         }
         let partitions = self.partitions.reconcile(partitions);
         for (partition, epoch) in &partitions.granted {
-            // Whoever reads a partition beside us does no harm: there is nothing to be raised.
+            // Partitions are not fenced, because two readers of one partition do no harm: an event
+            // that is taken in twice has the same `jti`s.
             self.partitions.on_ready(partition, *epoch);
         }
         if !partitions.granted.is_empty() || !partitions.lost.is_empty() {
-            actions.push(self.read());
+            actions.push(self.read_partitions());
         }
         actions
     }
 
-    fn meet(&mut self, nodes: BTreeMap<NodeId, Stage>) -> Vec<Action> {
+    fn set_nodes(&mut self, nodes: BTreeMap<NodeId, NodeStage>) -> Vec<MembershipAction> {
         if nodes == self.nodes {
             return Vec::new();
         }
         let before = std::mem::replace(&mut self.nodes, nodes);
         let mut gone = before.iter().filter(|(node, _)| !self.nodes.contains_key(node));
-        // Who goes in order has said so.
-        let died = gone.any(|(_, stage)| *stage == Stage::Serving);
-        // The quota is another one.
-        vec![Action::Nodes { count: self.nodes.len(), died }, Action::BeatAgain]
+        // A node that departs in order was draining before.
+        let crashed = gone.any(|(_, stage)| *stage == NodeStage::Serving);
+        // The heartbeat is due at once because the quota has changed with the nodes.
+        let count = self.nodes.len();
+        vec![MembershipAction::NodesChanged { count, crashed }, MembershipAction::SendHeartbeat]
     }
 
-    fn leave_what_is_too_much(&mut self) -> Vec<Action> {
+    /// Drains the shares that exceed the quota.
+    fn drain_excess(&mut self) -> Vec<MembershipAction> {
         let mut actions = Vec::new();
-        let slots = self.slots.leave_beyond(self.quota(self.slots.total()));
+        let slots = self.slots.drain_excess(self.quota(self.slots.total()));
         if !slots.is_empty() {
-            actions.push(Action::Leave(slots));
+            actions.push(MembershipAction::Drain(slots));
         }
-        let partitions = self.partitions.leave_beyond(self.quota(self.partitions.total()));
+        let partitions = self.partitions.drain_excess(self.quota(self.partitions.total()));
         if !partitions.is_empty() {
-            // A read that is under way changes nothing that another reader would not.
+            // A partition needs no draining, because a second reader beside a read in progress does
+            // no harm.
             for partition in &partitions {
-                self.partitions.on_left(partition);
+                self.partitions.on_drained(partition);
             }
-            actions.extend([self.read(), Action::BeatAgain]);
+            actions.extend([self.read_partitions(), MembershipAction::SendHeartbeat]);
         }
         actions
     }
 
-    fn read(&self) -> Action {
-        Action::Read(self.partitions.serving().cloned().collect())
+    fn read_partitions(&self) -> MembershipAction {
+        MembershipAction::ReadPartitions(self.partitions.serving().cloned().collect())
     }
 
-    /// The results of earlier owners are refused from now on. `false` if the slot is not held so any
-    /// more.
-    pub(super) fn on_raised(&mut self, slot: Slot, epoch: Epoch) -> bool {
+    /// The store now refuses the results of earlier owners of the slot. Returns `false` if this
+    /// node no longer holds the slot in this epoch.
+    pub(super) fn on_epoch_raised(&mut self, slot: Slot, epoch: Epoch) -> bool {
         self.slots.on_ready(&slot, epoch)
     }
 
-    /// The slot had an owner in an epoch that is not before this one.
-    pub(super) fn on_refused(&mut self, slot: Slot, epoch: Epoch, beyond: Epoch) {
-        self.slots.on_refused(&slot, epoch, beyond);
+    /// The store refused to raise the slot to `epoch`, because the slot already has
+    /// `highest_epoch`, which is no lower.
+    pub(super) fn on_epoch_refused(&mut self, slot: Slot, epoch: Epoch, highest_epoch: Epoch) {
+        self.slots.on_refused(&slot, epoch, highest_epoch);
     }
 
-    /// The store has refused a result of this slot. It is given back, to be taken in a later epoch, by
-    /// whomever; what is under way here is in vain.
-    pub(super) fn on_fenced(&mut self, slot: Slot) -> Vec<Action> {
+    /// The store refused a result of this slot. The slot is returned without draining, because the
+    /// results of attempts in progress would be refused too. Its next owner gets a higher epoch.
+    pub(super) fn on_fenced(&mut self, slot: Slot) -> Vec<MembershipAction> {
         if self.slots.on_fenced(&slot) {
-            vec![Action::Stop(vec![slot]), Action::BeatAgain]
+            vec![MembershipAction::Stop(vec![slot]), MembershipAction::SendHeartbeat]
         } else {
             Vec::new()
         }
     }
 
-    /// Nothing is under way any more for this slot.
-    pub(super) fn on_left(&mut self, slot: Slot) {
-        self.slots.on_left(&slot);
+    /// No attempt of this slot is in progress any more.
+    pub(super) fn on_drained(&mut self, slot: Slot) {
+        self.slots.on_drained(&slot);
     }
 
-    /// Gives everything back, as soon as what is under way has ended.
-    pub(super) fn leave(&mut self) -> Vec<Action> {
-        self.stage = Stage::Leaving;
-        self.nodes.insert(self.me.clone(), Stage::Leaving);
-        let mut actions = self.leave_what_is_too_much();
-        actions.push(Action::BeatAgain);
+    /// Begins to drain the node: everything is returned as soon as its work in progress has ended.
+    pub(super) fn drain(&mut self) -> Vec<MembershipAction> {
+        self.stage = NodeStage::Draining;
+        self.nodes.insert(self.id.clone(), NodeStage::Draining);
+        let mut actions = self.drain_excess();
+        actions.push(MembershipAction::SendHeartbeat);
         actions
     }
 
-    /// Whether all is given back.
-    pub(super) fn has_left(&self) -> bool {
-        self.stage == Stage::Leaving && self.slots.is_empty() && self.partitions.is_empty()
+    /// Returns whether the node was drained and has returned everything.
+    pub(super) fn is_drained(&self) -> bool {
+        self.stage == NodeStage::Draining && self.slots.is_empty() && self.partitions.is_empty()
     }
 
-    /// Until when nobody else takes what this node holds; `None` if somebody may have.
-    pub(super) fn sure_until(&self) -> Option<Instant> {
-        self.sure_until
+    /// Returns until when no other node takes over what this node holds; `None` if one may have.
+    pub(super) fn valid_until(&self) -> Option<Instant> {
+        self.valid_until
     }
 
-    /// The slots whose streams are delivered here.
+    /// Returns the slots whose streams this node delivers.
     pub(super) fn serving(&self) -> impl Iterator<Item = Slot> {
         self.slots.serving().copied()
     }
 
     fn quota(&self, total: usize) -> usize {
-        quota(total, &self.nodes, &self.me)
+        quota(total, &self.nodes, &self.id)
     }
 }
 
-/// How long a node is sure of its lease. That is less than it lasts: a clock may go a little slower
-/// than another, and what was begun takes its time to be sent.
-fn sure_for(lease_ttl: Duration) -> Duration {
+/// Returns for how long a node relies on its lease. That is less than the lease lasts, because
+/// clocks run at slightly different rates and because an attempt that has begun takes time to be
+/// sent.
+fn validity(lease_ttl: Duration) -> Duration {
     lease_ttl * 4 / 5
 }
 

@@ -1,29 +1,29 @@
-//! What an operator may set about several nodes.
+//! The `[cluster]` settings.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How nodes that share a store live together. A store in a file has one node, and none of this
-/// counts.
+/// How the nodes of one Redis store divide the work. With SQLite there is a single node, and none
+/// of these settings has an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSettings {
-    /// What the node is called in logs and in the store, with something drawn behind it; the name of
-    /// the host unless given.
+    /// The name of the node in logs and in the store, which is followed there by a random part. The
+    /// default is the host name.
     pub node_name: Option<String>,
-    /// How often a node says that it lives.
+    /// The interval between two heartbeats of a node.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
-    /// How long after it last did others take over what it had.
+    /// How long after its last heartbeat the other nodes take over a node's slots and partitions.
     #[serde(with = "humantime_serde")]
     pub lease_ttl: Duration,
-    /// How often it is looked for changes of streams that nobody told of, as when a node died between
-    /// the two.
+    /// How often a node compares its streams with the store, to find changes of a node that crashed
+    /// before it could notify the others.
     #[serde(with = "humantime_serde")]
     pub compare_interval: Duration,
-    /// How much of what nodes tell each other is kept, in entries, about. A node that missed more
-    /// compares everything.
+    /// About how many entries the change feed keeps. A node that has missed more than these
+    /// compares all streams with the store.
     pub feed_max: usize,
 }
 
@@ -40,18 +40,22 @@ impl Default for ClusterSettings {
 }
 
 impl ClusterSettings {
-    /// The key that is not as it must be, and what is wrong with it.
+    /// Returns the first key that breaks a rule, and the rule.
     pub fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         let check = |valid: bool, key, rule| if valid { Ok(()) } else { Err((key, rule)) };
-        let beats = !self.heartbeat.is_zero() && self.heartbeat * 3 <= self.lease_ttl;
-        check(beats, "heartbeat", "must be longer than 0, and three of it within `lease_ttl`")?;
+        let heartbeats_fit = !self.heartbeat.is_zero() && self.heartbeat * 3 <= self.lease_ttl;
+        check(
+            heartbeats_fit,
+            "heartbeat",
+            "must be longer than 0 and at most a third of `cluster.lease_ttl`",
+        )?;
         check(!self.compare_interval.is_zero(), "compare_interval", "must be longer than 0")?;
         check(0 < self.feed_max, "feed_max", "must be at least 1")?;
         let name = self.node_name.as_deref().unwrap_or("x");
         let plain = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        check(plain, "node_name", "must be 1 to 64 characters out of A-Z a-z 0-9 - . _")
+        check(plain, "node_name", "must have 1 to 64 of the characters A-Z a-z 0-9 - . _")
     }
 }
 
@@ -65,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_outlasts_two_lost_heartbeats() {
+    fn a_lease_must_outlast_two_lost_heartbeats() {
         let default = ClusterSettings::default;
         assert_eq!(default().validate(), Ok(()));
         check(ClusterSettings { lease_ttl: Duration::from_millis(2999), ..default() }, "heartbeat");

@@ -228,7 +228,7 @@ impl Transmitter {
     /// that they will record, that is so much later.
     pub async fn pause_inactive(&self) -> Result<(), RequestError> {
         let now = clock::now();
-        if !self.sharing.change_feed.is_silent() {
+        if self.sharing.change_feed.is_enabled() {
             let record = self.store.activity().await?;
             self.activity.take_in(record, &self.directory.all(|_| true), now);
         }

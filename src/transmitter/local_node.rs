@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use super::Transmitter;
 use crate::{
     clock,
-    cluster::{local::Local, notice::Notice},
+    cluster::{change_feed::notice::Notice, local_node::LocalNode},
     domain::id::StreamId,
     store::{
         StoreError,
@@ -15,12 +15,12 @@ use crate::{
 };
 
 #[async_trait]
-impl Local for Transmitter {
-    async fn look_for_work(&self, slots: SlotSet) -> Result<(), StoreError> {
+impl LocalNode for Transmitter {
+    async fn sweep(&self, slots: SlotSet) -> Result<(), StoreError> {
         self.registry.sweep(slots).await
     }
 
-    fn leave(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {
+    fn drain(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {
         let left = self.registry.leave(slots).into_iter();
         left.map(|(slot, ended)| (slot, ended.boxed())).collect()
     }
@@ -51,12 +51,12 @@ impl Local for Transmitter {
         Ok(())
     }
 
-    fn streams_of(&self, slot: Slot) -> Vec<StreamId> {
+    fn streams_in(&self, slot: Slot) -> Vec<StreamId> {
         let streams = self.directory.all(|stream| Slot::of_stream(&stream.id) == slot);
         streams.iter().map(|stream| stream.id.clone()).collect()
     }
 
-    fn bury(&self) {
+    fn on_node_crashed(&self) {
         self.activity.touch_all(&self.directory.all(|_| true), clock::now());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     auth::Principal,
     clock,
-    cluster::notice::Notice,
+    cluster::change_feed::notice::Notice,
     domain::{
         id::StreamId,
         provider::Provider,
@@ -122,7 +122,7 @@ impl Transmitter {
     async fn remove(&self, id: &StreamId) -> Result<(), RequestError> {
         self.store.delete_stream(id).await?;
         self.forget(id);
-        self.sharing.change_feed.tell(Notice::changed(id));
+        self.sharing.change_feed.send(Notice::changed(id));
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Transmitter {
         self.directory.put(stream);
         // It may have been announced.
         self.wake_here(std::slice::from_ref(&id), true);
-        self.sharing.change_feed.tell(Notice::changed(&id));
+        self.sharing.change_feed.send(Notice::changed(&id));
         shown
     }
 }

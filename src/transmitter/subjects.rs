@@ -3,7 +3,7 @@
 use crate::{
     auth::Principal,
     clock,
-    cluster::notice::Notice,
+    cluster::change_feed::notice::Notice,
     domain::{
         id::StreamId,
         provider::Provider,
@@ -50,7 +50,7 @@ impl Transmitter {
         // judged.
         self.directory.subject_removed(id);
         self.wake_here(std::slice::from_ref(id), false);
-        self.sharing.change_feed.tell(Notice::narrowed(id));
+        self.sharing.change_feed.send(Notice::narrowed(id));
         Ok(())
     }
 

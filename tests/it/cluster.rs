@@ -1,6 +1,6 @@
 //! Several nodes on one store.
 
 mod changes;
+mod daemons;
 mod handing_over;
 mod sharing;
-mod team;

@@ -1,19 +1,19 @@
-//! Nodes on a store of a few lines, which does what the scripts do.
+//! Runs several nodes against a model of the store, which behaves as the scripts do.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{super::shares::Return, *};
+use super::{shares::ReturnedShare, *};
 
 const TTL: Duration = Duration::from_secs(5);
-const BEAT: u64 = 1000;
+const HEARTBEAT: u64 = 1000;
 const PARTITIONS: [&str; 3] = ["acme:0", "acme:1", "acme:2"];
 
-/// What `scripts/beat.lua` and `scripts/raise.lua` work on.
+/// A model of the data that `heartbeat.lua` and `raise_epoch.lua` work on.
 #[derive(Default)]
 struct Table {
-    nodes: BTreeMap<NodeId, (u64, Stage)>,
+    nodes: BTreeMap<NodeId, (u64, NodeStage)>,
     slots: BTreeMap<Slot, (Option<NodeId>, Epoch)>,
     partitions: BTreeMap<String, (Option<NodeId>, Epoch)>,
     raised: BTreeMap<Slot, Epoch>,
@@ -21,21 +21,21 @@ struct Table {
 
 fn take<S: Ord + Clone>(
     owners: &mut BTreeMap<S, (Option<NodeId>, Epoch)>,
-    live: &BTreeMap<NodeId, (u64, Stage)>,
+    live: &BTreeMap<NodeId, (u64, NodeStage)>,
     me: &NodeId,
-    wish: &Wish<S>,
+    request: &ShareRequest<S>,
     now: u64,
 ) -> Vec<(S, Epoch)> {
-    for Return { share, epoch, beyond } in &wish.returned {
+    for ReturnedShare { share, epoch, highest_epoch } in &request.returned {
         if owners.get(share) == Some(&(Some(me.clone()), *epoch)) {
-            owners.insert(share.clone(), (None, *beyond));
+            owners.insert(share.clone(), (None, *highest_epoch));
         }
     }
     let mut count = owners.values().filter(|(node, _)| node.as_ref() == Some(me)).count();
-    for share in &wish.wanted {
+    for share in &request.wanted {
         let (owner, epoch) = owners.get(share).cloned().unwrap_or_default();
         let free = owner.is_none_or(|node| !live.contains_key(&node));
-        if free && count < wish.quota {
+        if free && count < request.quota {
             owners.insert(share.clone(), (Some(me.clone()), (epoch + 1).max(now)));
             count += 1;
         }
@@ -45,20 +45,20 @@ fn take<S: Ord + Clone>(
 }
 
 impl Table {
-    fn beat(&mut self, beat: &Beat, now: u64) -> Answer {
+    fn heartbeat(&mut self, heartbeat: &Heartbeat, now: u64) -> HeartbeatReply {
         self.nodes.retain(|_, (until, _)| now < *until);
-        if !beat.joins && !self.nodes.contains_key(&beat.node) {
-            return Answer::Lapsed;
+        if !heartbeat.joins && !self.nodes.contains_key(&heartbeat.node) {
+            return HeartbeatReply::Expired;
         }
-        self.nodes.insert(beat.node.clone(), (now + 5 * BEAT, beat.stage));
-        let slots = take(&mut self.slots, &self.nodes, &beat.node, &beat.slots, now);
+        self.nodes.insert(heartbeat.node.clone(), (now + 5 * HEARTBEAT, heartbeat.stage));
+        let slots = take(&mut self.slots, &self.nodes, &heartbeat.node, &heartbeat.slots, now);
         let partitions = &mut self.partitions;
-        let partitions = take(partitions, &self.nodes, &beat.node, &beat.partitions, now);
+        let partitions = take(partitions, &self.nodes, &heartbeat.node, &heartbeat.partitions, now);
         let nodes = self.nodes.iter().map(|(node, (_, stage))| (node.clone(), *stage)).collect();
-        Answer::Alive { nodes, slots, partitions }
+        HeartbeatReply::Alive { nodes, slots, partitions }
     }
 
-    fn raise(&mut self, slot: Slot, epoch: Epoch) -> Result<(), Epoch> {
+    fn raise_epoch(&mut self, slot: Slot, epoch: Epoch) -> Result<(), Epoch> {
         let raised = self.raised.entry(slot).or_default();
         if epoch <= *raised {
             return Err(*raised);
@@ -74,7 +74,7 @@ struct World {
     table: Table,
     nodes: Vec<Membership>,
     reading: Vec<BTreeSet<String>>,
-    names: u32,
+    ids_used: u32,
 }
 
 impl World {
@@ -85,90 +85,95 @@ impl World {
             table: Table::default(),
             nodes: Vec::new(),
             reading: vec![BTreeSet::new(); nodes],
-            names: 0,
+            ids_used: 0,
         };
         for _ in 0..nodes {
-            let node = world.newcomer();
+            let node = world.new_node();
             world.nodes.push(node);
         }
         world
     }
 
-    fn name(&mut self) -> NodeId {
-        self.names += 1;
-        NodeId(format!("n{}", self.names))
+    fn new_id(&mut self) -> NodeId {
+        self.ids_used += 1;
+        NodeId(format!("n{}", self.ids_used))
     }
 
-    fn newcomer(&mut self) -> Membership {
+    fn new_node(&mut self) -> Membership {
         let partitions = PARTITIONS.map(str::to_owned).to_vec();
-        Membership::new(self.name(), partitions, TTL)
+        Membership::new(self.new_id(), partitions, TTL)
     }
 
     fn instant(&self) -> Instant {
         self.start + Duration::from_millis(self.now)
     }
 
-    /// One heartbeat; its answer may be lost, and what is under way at a slot that is left may end
-    /// later.
-    fn beat(&mut self, node: usize, lost: bool, ends: bool) {
-        let answer = self.table.beat(&self.nodes[node].beat(), self.now);
+    /// Sends one heartbeat. The reply may be lost. `drained` says whether draining slots are
+    /// drained at once or later.
+    fn heartbeat(&mut self, node: usize, lost: bool, drained: bool) {
+        let reply = self.table.heartbeat(&self.nodes[node].heartbeat(), self.now);
         if lost {
             return;
         }
-        let (sent_at, next) = (self.instant(), self.name());
-        let actions = self.nodes[node].on_answer(sent_at, answer, next);
-        self.perform(node, actions, ends);
+        let (sent_at, next) = (self.instant(), self.new_id());
+        let actions = self.nodes[node].on_reply(sent_at, reply, next);
+        self.perform(node, actions, drained);
     }
 
-    fn perform(&mut self, node: usize, actions: Vec<Action>, ends: bool) {
+    fn perform(&mut self, node: usize, actions: Vec<MembershipAction>, drained: bool) {
         for action in actions {
             let member = &mut self.nodes[node];
             match action {
-                Action::Raise(slots) => {
+                MembershipAction::RaiseEpochs(slots) => {
                     for (slot, epoch) in slots {
-                        match self.table.raise(slot, epoch) {
-                            Ok(()) => assert!(member.on_raised(slot, epoch)),
-                            Err(beyond) => member.on_refused(slot, epoch, beyond),
+                        match self.table.raise_epoch(slot, epoch) {
+                            Ok(()) => assert!(member.on_epoch_raised(slot, epoch)),
+                            Err(highest) => member.on_epoch_refused(slot, epoch, highest),
                         }
                     }
                 }
-                Action::Leave(slots) if ends => slots.iter().for_each(|slot| member.on_left(*slot)),
-                Action::Read(partitions) => {
+                MembershipAction::Drain(slots) if drained => {
+                    for slot in slots {
+                        member.on_drained(slot);
+                    }
+                }
+                MembershipAction::ReadPartitions(partitions) => {
                     self.reading[node] = partitions.into_iter().collect();
                 }
-                Action::Leave(_)
-                | Action::Stop(_)
-                | Action::Nodes { .. }
-                | Action::StartOver
-                | Action::BeatAgain => {}
+                MembershipAction::Drain(_)
+                | MembershipAction::Stop(_)
+                | MembershipAction::NodesChanged { .. }
+                | MembershipAction::Rejoin
+                | MembershipAction::SendHeartbeat => {}
             }
         }
     }
 
-    /// Everybody beats, and what is under way ends, for as long as it may take to settle.
-    fn settle(&mut self) {
+    /// Sends heartbeats of all nodes and drains slots at once, until the shares cannot move any
+    /// more.
+    fn stabilize(&mut self) {
         for _ in 0..16 {
-            self.now += BEAT;
+            self.now += HEARTBEAT;
             for node in 0..self.nodes.len() {
                 for slot in Slot::all() {
-                    self.nodes[node].on_left(slot);
+                    self.nodes[node].on_drained(slot);
                 }
-                self.beat(node, false, true);
+                self.heartbeat(node, false, true);
             }
         }
     }
 
-    /// The slots that a node serves and may write to.
+    /// Returns the slots that a node serves under a valid lease.
     fn served(&self, node: usize) -> Vec<Slot> {
-        let sure = self.nodes[node].sure_until().is_some_and(|until| self.instant() < until);
-        if sure { self.nodes[node].slots.serving().copied().collect() } else { Vec::new() }
+        let valid = self.nodes[node].valid_until().is_some_and(|until| self.instant() < until);
+        if valid { self.nodes[node].slots.serving().copied().collect() } else { Vec::new() }
     }
 
     fn counts(&self) -> Vec<usize> {
         (0..self.nodes.len()).map(|node| self.served(node).len()).collect()
     }
 
-    fn assert_each_slot_has_one_node_at_most(&self) {
+    fn assert_no_slot_has_two_nodes(&self) {
         let mut seen = BTreeSet::new();
         for node in 0..self.nodes.len() {
             for slot in self.served(node) {
@@ -177,8 +182,8 @@ impl World {
         }
     }
 
-    fn assert_all_is_served_in_equal_shares(&self) {
-        self.assert_each_slot_has_one_node_at_most();
+    fn assert_all_is_balanced(&self) {
+        self.assert_no_slot_has_two_nodes();
         let counts: Vec<_> = self.counts();
         assert_eq!(counts.iter().sum::<usize>(), 256, "{counts:?}");
         let (least, most) = (counts.iter().min(), counts.iter().max());
@@ -191,24 +196,25 @@ impl World {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Beat {
+    Heartbeat {
         node: usize,
         lost: bool,
-        ends: bool,
+        drained: bool,
     },
-    /// What is under way has ended.
-    End {
+    /// All work in progress of the node's draining slots ends.
+    Drained {
         node: usize,
     },
-    /// Nobody beats for so long.
+    /// Time passes without a heartbeat.
     Pass {
         millis: u64,
     },
-    /// Its process dies, and another takes its place.
+    /// The process of the node crashes, and another takes its place.
     Restart {
         node: usize,
     },
-    Leave {
+    /// The node begins to drain.
+    Drain {
         node: usize,
     },
 }
@@ -217,11 +223,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let node = 0..3_usize;
     let step = prop_oneof![
         8 => (node.clone(), prop::bool::weighted(0.1), any::<bool>())
-            .prop_map(|(node, lost, ends)| Step::Beat { node, lost, ends }),
-        3 => node.clone().prop_map(|node| Step::End { node }),
+            .prop_map(|(node, lost, drained)| Step::Heartbeat { node, lost, drained }),
+        3 => node.clone().prop_map(|node| Step::Drained { node }),
         4 => (0..2000_u64).prop_map(|millis| Step::Pass { millis }),
         1 => node.clone().prop_map(|node| Step::Restart { node }),
-        1 => node.prop_map(|node| Step::Leave { node }),
+        1 => node.prop_map(|node| Step::Drain { node }),
     ];
     prop::collection::vec(step, 0..60)
 }
@@ -230,137 +236,146 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_slot_has_two_nodes_and_in_the_end_each_has_one(steps in steps()) {
+    fn no_slot_ever_has_two_nodes_and_in_the_end_each_slot_has_one(steps in steps()) {
         let mut world = World::new(3);
         for step in steps {
             match step {
-                Step::Beat { node, lost, ends } => world.beat(node, lost, ends),
-                Step::End { node } => {
-                    Slot::all().for_each(|slot| world.nodes[node].on_left(slot));
+                Step::Heartbeat { node, lost, drained } => world.heartbeat(node, lost, drained),
+                Step::Drained { node } => {
+                    Slot::all().for_each(|slot| world.nodes[node].on_drained(slot));
                 }
                 Step::Pass { millis } => world.now += millis,
                 Step::Restart { node } => {
-                    world.nodes[node] = world.newcomer();
+                    world.nodes[node] = world.new_node();
                     world.reading[node].clear();
                 }
-                Step::Leave { node } => {
-                    let actions = world.nodes[node].leave();
+                Step::Drain { node } => {
+                    let actions = world.nodes[node].drain();
                     world.perform(node, actions, false);
                 }
             }
-            world.assert_each_slot_has_one_node_at_most();
+            world.assert_no_slot_has_two_nodes();
         }
         for node in 0..3 {
-            if world.nodes[node].stage == Stage::Leaving {
-                world.nodes[node] = world.newcomer();
+            if world.nodes[node].stage == NodeStage::Draining {
+                world.nodes[node] = world.new_node();
                 world.reading[node].clear();
             }
         }
-        world.settle();
-        world.assert_all_is_served_in_equal_shares();
+        world.stabilize();
+        world.assert_all_is_balanced();
     }
 }
 
 #[test]
-fn one_node_has_everything() {
+fn a_single_node_takes_everything() {
     let mut world = World::new(1);
-    world.beat(0, false, true);
-    assert_eq!(world.counts(), [0], "it does not know yet who there is");
-    world.beat(0, false, true);
-    world.assert_all_is_served_in_equal_shares();
+    world.heartbeat(0, false, true);
+    assert_eq!(world.counts(), [0], "it learns its quota with the first reply");
+    world.heartbeat(0, false, true);
+    world.assert_all_is_balanced();
 }
 
 #[test]
-fn a_second_node_gets_half_once_what_is_under_way_has_ended() {
+fn a_second_node_gets_half_of_the_slots_once_they_are_drained() {
     let mut world = World::new(2);
-    (0..2).for_each(|_| world.beat(0, false, true));
-    world.beat(1, false, true);
-    world.beat(0, false, false);
-    world.beat(0, false, false);
-    world.beat(1, false, true);
+    (0..2).for_each(|_| world.heartbeat(0, false, true));
+    world.heartbeat(1, false, true);
+    world.heartbeat(0, false, false);
+    world.heartbeat(0, false, false);
+    world.heartbeat(1, false, true);
     assert_eq!(world.counts(), [128, 0]);
-    Slot::all().for_each(|slot| world.nodes[0].on_left(slot));
-    world.beat(0, false, true);
-    world.beat(1, false, true);
+    Slot::all().for_each(|slot| world.nodes[0].on_drained(slot));
+    world.heartbeat(0, false, true);
+    world.heartbeat(1, false, true);
     assert_eq!(world.counts(), [128, 128]);
 }
 
 #[test]
-fn what_a_dead_node_had_is_free_when_its_lease_has_run_out() {
+fn the_slots_of_a_crashed_node_are_free_once_its_lease_has_expired() {
     let mut world = World::new(2);
-    world.settle();
+    world.stabilize();
     for _ in 0..5 {
         assert_eq!(world.nodes[0].nodes.len(), 2);
-        world.now += BEAT;
-        world.beat(0, false, true);
+        world.now += HEARTBEAT;
+        world.heartbeat(0, false, true);
     }
-    // With another quota.
-    world.beat(0, false, true);
+    // This heartbeat asks by the new quota.
+    world.heartbeat(0, false, true);
     assert_eq!(world.counts(), [256, 0]);
 }
 
 #[test]
-fn a_node_that_was_away_comes_back_as_another() {
+fn a_node_whose_lease_expired_joins_again_under_a_new_id() {
     let mut world = World::new(2);
-    world.settle();
-    let before = world.nodes[1].me().clone();
+    world.stabilize();
+    let before = world.nodes[1].id().clone();
     for _ in 0..7 {
-        world.now += BEAT;
-        world.beat(0, false, true);
+        world.now += HEARTBEAT;
+        world.heartbeat(0, false, true);
     }
-    assert_eq!(world.counts(), [256, 0], "it is not sure by itself");
-    world.beat(1, false, true);
-    assert_ne!(*world.nodes[1].me(), before);
-    world.settle();
-    world.assert_all_is_served_in_equal_shares();
+    assert_eq!(world.counts(), [256, 0], "its lease is not valid any more");
+    world.heartbeat(1, false, true);
+    assert_ne!(*world.nodes[1].id(), before);
+    world.stabilize();
+    world.assert_all_is_balanced();
 }
 
 #[test]
-fn a_node_that_leaves_is_gone_once_all_is_given_back() {
+fn a_node_is_drained_once_it_has_returned_everything() {
     let mut world = World::new(2);
-    world.settle();
-    let actions = world.nodes[1].leave();
-    assert!(actions.contains(&Action::Read(vec![])), "partitions go at once");
+    world.stabilize();
+    let actions = world.nodes[1].drain();
+    assert!(
+        actions.contains(&MembershipAction::ReadPartitions(vec![])),
+        "partitions are returned at once"
+    );
     world.perform(1, actions, false);
-    world.beat(1, false, false);
-    assert!(!world.nodes[1].has_left());
-    Slot::all().for_each(|slot| world.nodes[1].on_left(slot));
-    world.beat(1, false, false);
-    assert!(world.nodes[1].has_left());
-    world.beat(0, false, true);
-    world.beat(0, false, true);
+    world.heartbeat(1, false, false);
+    assert!(!world.nodes[1].is_drained());
+    Slot::all().for_each(|slot| world.nodes[1].on_drained(slot));
+    world.heartbeat(1, false, false);
+    assert!(world.nodes[1].is_drained());
+    world.heartbeat(0, false, true);
+    world.heartbeat(0, false, true);
     assert_eq!(world.counts(), [256, 0]);
 }
 
 #[test]
-fn a_store_that_forgets_everything_is_settled_anew() {
+fn nodes_recover_from_a_store_that_lost_everything() {
     let mut world = World::new(2);
-    world.settle();
+    world.stabilize();
     let raised = std::mem::take(&mut world.table).raised;
-    world.settle();
-    world.assert_all_is_served_in_equal_shares();
+    world.stabilize();
+    world.assert_all_is_balanced();
 
-    // It forgets who had what, and not who was served last; and its clock goes back.
+    // The store loses the owners but keeps the epochs, and its clock steps back.
     world.table = Table { raised, ..Table::default() };
     world.table.raised.values_mut().for_each(|epoch| *epoch += 1_000_000_000);
-    world.settle();
-    world.assert_all_is_served_in_equal_shares();
+    world.stabilize();
+    world.assert_all_is_balanced();
 }
 
 #[test]
-fn it_is_noticed_whether_a_node_died_or_went() {
+fn a_crash_is_told_apart_from_a_departure() {
     let mut world = World::new(2);
-    world.settle();
-    let told = |world: &mut World, stage: Option<Stage>| {
-        let gone = world.nodes[1].me().clone();
-        world.nodes[0].nodes.insert(gone.clone(), stage.unwrap_or(Stage::Serving));
-        world.table.nodes.remove(&gone);
-        let answer = world.table.beat(&world.nodes[0].beat(), world.now);
-        let (sent_at, next) = (world.instant(), world.name());
-        world.nodes[0].on_answer(sent_at, answer, next)
+    world.stabilize();
+    let gone = |world: &mut World, stage: Option<NodeStage>| {
+        let other = world.nodes[1].id().clone();
+        world.nodes[0].nodes.insert(other.clone(), stage.unwrap_or(NodeStage::Serving));
+        world.table.nodes.remove(&other);
+        let reply = world.table.heartbeat(&world.nodes[0].heartbeat(), world.now);
+        let (sent_at, next) = (world.instant(), world.new_id());
+        world.nodes[0].on_reply(sent_at, reply, next)
     };
-    let died = told(&mut world, None);
-    assert!(died.contains(&Action::Nodes { count: 1, died: true }), "{died:?}");
-    let went = told(&mut world, Some(Stage::Leaving));
-    assert!(went.contains(&Action::Nodes { count: 1, died: false }), "{went:?}");
+    let crashed = gone(&mut world, None);
+    assert!(
+        crashed.contains(&MembershipAction::NodesChanged { count: 1, crashed: true }),
+        "{crashed:?}"
+    );
+    let departed = gone(&mut world, Some(NodeStage::Draining));
+    assert!(
+        departed.contains(&MembershipAction::NodesChanged { count: 1, crashed: false }),
+        "{departed:?}"
+    );
 }

@@ -51,7 +51,7 @@
 //!
 //! | of all nodes | type | what |
 //! |---|---|---|
-//! | `nodes` | hash | until when each node lives, and its stage: see `beat.lua` |
+//! | `nodes` | hash | until when each node lives, and its stage: see `heartbeat.lua` |
 //! | `slots`, `partitions` | hash | of each the node that has it, and in which epoch |
 //! | `feed` | stream | what nodes tell each other, the last of it |
 

@@ -1,5 +1,6 @@
-//! What nodes that share a store say to each other by way of it. What it means, they know; here it is
-//! carried.
+//! The state that the nodes of a cluster share in Redis: heartbeats, owners of slots, the change
+//! feed and the changes of each slot. This module only carries it; `crate::cluster` gives it its
+//! meaning.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,40 +20,42 @@ use super::{
 };
 use crate::{domain::id::StreamId, store::StoreError};
 
-/// The way to what nodes share.
+/// Gives access to the state that nodes share.
 #[derive(Clone)]
 pub struct Link {
     slots: Arc<Slots>,
 }
 
-/// Nodes with their stages, slots with their epochs, and partitions with theirs, each in a row.
-pub type Heard = (Vec<String>, Vec<String>, Vec<String>);
+/// The reply to a heartbeat, as three flat lists of pairs: nodes with their stages, slots with
+/// their epochs, and partitions with their epochs.
+pub type RawHeartbeatReply = (Vec<String>, Vec<String>, Vec<String>);
 
-/// What was changed in a slot since the last change that a node heard of.
+/// The streams of a slot that changed after the last change that a node has applied.
 #[derive(Debug)]
 pub struct SlotChanges {
-    /// The id of the newest.
+    /// The id of the newest change.
     pub newest: String,
-    pub changed: Changed,
+    pub changed: ChangedStreams,
 }
 
 #[derive(Debug)]
-pub enum Changed {
-    /// These streams, some of them maybe deleted.
-    These(Vec<StreamId>),
-    /// It is not known: any, and these are all there are.
-    Any(Vec<StreamId>),
+pub enum ChangedStreams {
+    /// Exactly these streams. Some of them may be deleted.
+    Exactly(Vec<StreamId>),
+    /// Any of these, which are all streams of the slot, or a stream that was deleted: the slot's
+    /// log of changes does not reach back far enough to tell.
+    AnyOf(Vec<StreamId>),
 }
 
-/// One entry of the feed.
+/// One entry of the change feed.
 #[derive(Debug)]
-pub struct Told {
+pub struct FeedEntry {
     pub id: String,
     fields: Vec<(String, String)>,
 }
 
-/// Reads the feed, over a connection of its own.
-pub struct Listener {
+/// A connection of its own for reading the change feed.
+pub struct FeedConnection {
     connection: Connection,
     feed: String,
     block: Duration,
@@ -63,64 +66,70 @@ impl Link {
         Self { slots }
     }
 
-    /// A heartbeat, by the arguments of `scripts/beat.lua`. `None` if the node was thought alive and
-    /// is not among the others. Later than `within` its answer is of no use; then other connections
-    /// are tried.
-    pub async fn beat(
+    /// Sends a heartbeat with the arguments of `scripts/heartbeat.lua`. Returns `None` if the store
+    /// does not list the node and the heartbeat was not meant to join. A reply later than `within`
+    /// is of no use; other connections are used from then on.
+    pub async fn heartbeat(
         &self,
         arguments: &[String],
         within: Duration,
-    ) -> Result<Option<Heard>, StoreError> {
-        timeout(within, self.run(&script::BEAT, arguments)).await.unwrap_or_else(|late| {
+    ) -> Result<Option<RawHeartbeatReply>, StoreError> {
+        timeout(within, self.run(&script::HEARTBEAT, arguments)).await.unwrap_or_else(|late| {
             self.slots.connections().leave();
             Err(StoreError::Unavailable(Arc::new(late)))
         })
     }
 
-    /// From now on results of a slot are taken in this epoch of this node. Returns 0, or the epoch
-    /// that the slot has already and that is no earlier one.
-    pub async fn raise(&self, slot: Slot, epoch: u64, node: &str) -> Result<u64, StoreError> {
-        self.slots.run(self.slots.call(&script::RAISE, slot).arg(epoch).arg(node)).await
+    /// Raises the fencing epoch of a slot, so that the store refuses results of lower epochs.
+    /// Returns 0, or the slot's present epoch if that is not lower.
+    pub async fn raise_epoch(&self, slot: Slot, epoch: u64, node: &str) -> Result<u64, StoreError> {
+        self.slots.run(self.slots.call(&script::RAISE_EPOCH, slot).arg(epoch).arg(node)).await
     }
 
-    /// The node goes, and what it holds is free.
+    /// Removes a node from the list and frees its slots and partitions.
     pub async fn depart(&self, node: &str) -> Result<(), StoreError> {
         self.run(&script::DEPART, &[node.to_owned()]).await
     }
 
-    /// The nodes that live.
-    pub async fn live(&self) -> Result<Vec<String>, StoreError> {
+    /// Returns the live nodes.
+    pub async fn live_nodes(&self) -> Result<Vec<String>, StoreError> {
         self.run(&script::LIVE, &[]).await
     }
 
-    /// Adds an entry to the feed, which keeps about `kept` of them.
-    pub async fn tell(&self, kept: usize, fields: &[(&str, String)]) -> Result<(), StoreError> {
-        let mut call = self.slots.call_cluster(&script::TELL).arg(kept);
+    /// Appends an entry to the change feed, which keeps about `kept` entries.
+    pub async fn append_to_feed(
+        &self,
+        kept: usize,
+        fields: &[(&str, String)],
+    ) -> Result<(), StoreError> {
+        let mut call = self.slots.call_cluster(&script::FEED_APPEND).arg(kept);
         for field in fields {
             call.push(field);
         }
         self.slots.run(call).await
     }
 
-    /// The id of the newest entry of the feed.
-    pub async fn newest_told(&self) -> Result<String, StoreError> {
-        self.run(&script::TOLD, &[]).await
+    /// Returns the id of the newest entry of the change feed.
+    pub async fn newest_feed_entry(&self) -> Result<String, StoreError> {
+        self.run(&script::FEED_NEWEST, &[]).await
     }
 
-    /// What was changed in a slot after this change; after the empty one nothing.
-    pub async fn changes(&self, slot: Slot, after: &str) -> Result<SlotChanges, StoreError> {
+    /// Returns the streams of a slot that changed after the change `after`. With an empty `after`,
+    /// returns no streams and only the id of the newest change.
+    pub async fn slot_changes(&self, slot: Slot, after: &str) -> Result<SlotChanges, StoreError> {
         let call = self.slots.call(&script::CHANGES, slot).arg(after);
         let (newest, known, streams): (String, bool, Vec<String>) = self.slots.run(call).await?;
         let streams = streams.into_iter().map(codec::parsed).collect::<Result<_, _>>()?;
-        let changed = if known { Changed::These(streams) } else { Changed::Any(streams) };
+        let changed =
+            if known { ChangedStreams::Exactly(streams) } else { ChangedStreams::AnyOf(streams) };
         Ok(SlotChanges { newest, changed })
     }
 
-    /// Connects to read the feed; a read waits for entries for as long as `block`.
-    pub async fn listen(&self, block: Duration) -> Result<Listener, StoreError> {
+    /// Opens a connection to the change feed. Each read on it waits up to `block` for entries.
+    pub async fn connect_to_feed(&self, block: Duration) -> Result<FeedConnection, StoreError> {
         let connection = self.slots.connections().connect_apart(block).await?;
         let feed = format!("{}:feed", self.slots.keys().cluster());
-        Ok(Listener { connection, feed, block })
+        Ok(FeedConnection { connection, feed, block })
     }
 
     async fn run<T: FromRedisValue>(
@@ -136,31 +145,32 @@ impl Link {
     }
 }
 
-/// Entries that are read together.
-const COUNT: usize = 100;
+/// The most entries of one read.
+const ENTRIES_MAX: usize = 100;
 
-impl Listener {
-    /// The entries behind this one, in their order; none if none came for a while.
-    pub async fn after(&mut self, id: &str) -> Result<Vec<Told>, StoreError> {
+impl FeedConnection {
+    /// Returns the entries after the one with this id, in their order. Returns none if none arrived
+    /// within the time that a read waits.
+    pub async fn read_after(&mut self, id: &str) -> Result<Vec<FeedEntry>, StoreError> {
         let block = usize::try_from(self.block.as_millis()).unwrap_or(usize::MAX);
-        // 0 would block for ever.
-        let options = StreamReadOptions::default().count(COUNT).block(block.max(1));
+        // At least 1, because Redis takes 0 as no limit.
+        let options = StreamReadOptions::default().count(ENTRIES_MAX).block(block.max(1));
         let read = redis::Cmd::xread_options(&[&self.feed], &[id], &options);
         let answer: RedisResult<Option<StreamReadReply>> = match &mut self.connection {
             Connection::One(connection) => read.query_async(connection).await,
             Connection::Cluster(connection) => read.query_async(connection).await,
         };
         let entries = answer?.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
-        let told = entries.map(|entry| {
+        let entries = entries.map(|entry| {
             let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();
             let fields = entry.map.into_iter().map(|(field, value)| (field, text(value)));
-            Told { id: entry.id, fields: fields.collect() }
+            FeedEntry { id: entry.id, fields: fields.collect() }
         });
-        Ok(told.collect())
+        Ok(entries.collect())
     }
 }
 
-impl Told {
+impl FeedEntry {
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields().find(|(field, _)| *field == name).map(|(_, value)| value)
     }

@@ -110,12 +110,12 @@ scripts! {
     RECORDED: Read, "slot" "recorded";
 
     // No replica has to have what nodes share: a lease that is lost with a server runs out.
-    BEAT: Read, "slot" "beat";
+    HEARTBEAT: Read, "slot" "heartbeat";
     DEPART: Read, "slot" "depart";
     LIVE: Read, "slot" "live";
-    TELL: Read, "slot" "tell";
-    TOLD: Read, "slot" "told";
-    RAISE: Write, "slot" "raise";
+    FEED_APPEND: Read, "slot" "feed_append";
+    FEED_NEWEST: Read, "slot" "feed_newest";
+    RAISE_EPOCH: Write, "slot" "raise_epoch";
     CHANGES: Read, "slot" "changes";
 
     GRANT_PUT: Write, "slot" "grants" "grant_put";

@@ -1,4 +1,5 @@
-//! A change made on one node holds on all (promise P5 of the design), and every node takes requests.
+//! A change made on one node takes effect on all of them (promise P5 of the design), and every node
+//! takes requests.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use ssfd::{
     },
 };
 
-use super::team::{EVENTS_KEY, Team};
+use super::daemons::{Daemons, EVENTS_KEY};
 use crate::harness::{
     events::{about, about_with},
     eventually,
@@ -20,126 +21,127 @@ use crate::harness::{
     streams::{by_poll, push_to},
 };
 
-/// So long that nothing is found in time that was not told.
-const TOLD_ONLY: &str = "cluster.compare_interval = \"1h\"\ndelivery.sweep_interval = \"1h\"\n\
+/// Intervals so long that a change reaches the other nodes by the change feed alone.
+const FEED_ONLY: &str = "cluster.compare_interval = \"1h\"\ndelivery.sweep_interval = \"1h\"\n\
                          poll.wait = \"5m\"\n";
 
 #[actix_web::test]
-async fn what_is_changed_on_one_node_holds_on_all() {
-    let team = Team::of(3, TOLD_ONLY).await;
-    let id = team.create_stream(0, &by_poll()).await;
+async fn a_change_on_one_node_takes_effect_on_all() {
+    let daemons = Daemons::start(3, FEED_ONLY).await;
+    let id = daemons.create_stream(0, &by_poll()).await;
     for node in 0..3 {
-        let made = async || team.stream(node, &id).await.status == 200;
+        let made = async || daemons.stream(node, &id).await.status == 200;
         eventually("every node knows the stream", made).await;
     }
 
     let members = json!({"stream_id": id, "description": "of node 1"});
-    team.call(1, "PATCH", "/ssf/streams", &members).await.expect(200);
+    daemons.call(1, "PATCH", "/ssf/streams", &members).await.expect(200);
     for node in 0..3 {
-        let changed = async || team.stream(node, &id).await.json()["description"] == "of node 1";
+        let changed = async || daemons.stream(node, &id).await.json()["description"] == "of node 1";
         eventually("every node has the change", changed).await;
     }
 
-    // Nobody has to wait until the last change is known.
+    // A change may come before the last one has reached the node that takes it.
     for (node, description) in [(0, "a"), (2, "b"), (1, "c"), (0, "d")] {
         let members = json!({"stream_id": id, "description": description});
-        team.call(node, "PATCH", "/ssf/streams", &members).await.expect(200);
+        daemons.call(node, "PATCH", "/ssf/streams", &members).await.expect(200);
     }
     let status = json!({"stream_id": id, "status": "disabled"});
-    team.call(2, "POST", "/ssf/status", &status).await.expect(200);
+    daemons.call(2, "POST", "/ssf/status", &status).await.expect(200);
     for node in 0..3 {
-        let last = async || team.stream(node, &id).await.json()["description"] == "d";
+        let last = async || daemons.stream(node, &id).await.json()["description"] == "d";
         eventually("every node has the last change", last).await;
     }
 
     let path = format!("/ssf/streams?stream_id={id}");
-    team.call(1, "DELETE", &path, &json!({})).await.expect(204);
+    daemons.call(1, "DELETE", &path, &json!({})).await.expect(204);
     for node in 0..3 {
-        let gone = async || team.stream(node, &id).await.status == 404;
+        let gone = async || daemons.stream(node, &id).await.status == 404;
         eventually("the stream is gone everywhere", gone).await;
     }
 }
 
-/// The one that serves a stream is told by those that change it, and by those that take in events.
+/// The node that serves the stream learns of changes and of events from the nodes that took them.
 #[actix_web::test]
-async fn a_push_stream_is_served_whichever_node_is_spoken_to() {
-    let team = Team::of(3, TOLD_ONLY).await;
+async fn a_push_stream_is_served_whichever_node_takes_requests_and_events() {
+    let daemons = Daemons::start(3, FEED_ONLY).await;
     let (mut before, mut after) = (Receiver::accepting().await, Receiver::accepting().await);
-    let id = team.create_stream(0, &push_to(&before.url("/in"))).await;
+    let id = daemons.create_stream(0, &push_to(&before.url("/in"))).await;
     for node in 0..3 {
-        let made = async || team.stream(node, &id).await.status == 200;
+        let made = async || daemons.stream(node, &id).await.status == 200;
         eventually("every node knows the stream", made).await;
     }
     for node in 0..3 {
-        team.publish(node, &about(&format!("by-{node}"))).await;
+        daemons.publish(node, &about(&format!("by-{node}"))).await;
         assert_eq!(before.next().await.subject(), format!("by-{node}"));
     }
-    team.redis.publish(EVENTS_KEY, &about("by-redis")).await;
+    daemons.redis.publish(EVENTS_KEY, &about("by-redis")).await;
     assert_eq!(before.next().await.subject(), "by-redis");
 
-    let server = team.server_of(&id).await;
-    let elsewhere = (server + 1) % 3;
+    let owner = daemons.owner_of(&id).await;
+    let elsewhere = (owner + 1) % 3;
     let pause = json!({"stream_id": id, "status": "paused"});
-    team.call(elsewhere, "POST", "/ssf/status", &pause).await.expect(200);
-    team.publish(server, &about("held")).await;
+    daemons.call(elsewhere, "POST", "/ssf/status", &pause).await.expect(200);
+    daemons.publish(owner, &about("held")).await;
     let moved = json!({"stream_id": id, "delivery": push_to(&after.url("/in"))});
-    team.call(elsewhere, "PATCH", "/ssf/streams", &moved).await.expect(200);
+    daemons.call(elsewhere, "PATCH", "/ssf/streams", &moved).await.expect(200);
     let enable = json!({"stream_id": id, "status": "enabled"});
-    team.call((server + 2) % 3, "POST", "/ssf/status", &enable).await.expect(200);
+    daemons.call((owner + 2) % 3, "POST", "/ssf/status", &enable).await.expect(200);
     assert_eq!(after.next().await.subject(), "held");
     assert!(before.rest().is_empty());
 }
 
 #[actix_web::test]
 async fn a_long_poll_wakes_for_an_event_that_another_node_took_in() {
-    let team = Team::of(2, TOLD_ONLY).await;
-    let id = team.create_stream(0, &by_poll()).await;
-    let made = async || team.stream(1, &id).await.status == 200;
+    let daemons = Daemons::start(2, FEED_ONLY).await;
+    let id = daemons.create_stream(0, &by_poll()).await;
+    let made = async || daemons.stream(1, &id).await.status == 200;
     eventually("both nodes know the stream", made).await;
     for (polled, published) in [(1, 0), (0, 1)] {
-        let url = team.nodes[polled].public_url(&format!("/ssf/poll/{id}"));
-        let poll = post(&url).bearer(&team.token).json(&json!({}));
+        let url = daemons.nodes[polled].public_url(&format!("/ssf/poll/{id}"));
+        let poll = post(&url).bearer(&daemons.receiver_token).json(&json!({}));
         let polling = tokio::task::spawn_local(async move { poll.send().await });
-        let waits = async || team.nodes[polled].metric("ssfd_long_polls").await == 1;
+        let waits = async || daemons.nodes[polled].metric("ssfd_long_polls").await == 1;
         eventually("the poll waits", waits).await;
-        team.publish(published, &about("s-1")).await;
+        daemons.publish(published, &about("s-1")).await;
         let answer = polling.await.expect("no panic").expect(200).json();
         let sets = answer["sets"].as_object().expect("`sets`").clone();
         let (jti, jws) = sets.iter().next().expect("one of them");
         let claims = crate::harness::receiver::claims(jws.as_str().expect("a JWS"));
         assert_eq!((sets.len(), subject(&claims)), (1, "s-1".to_owned()));
-        // Settled where it was not handed out.
+        // The other node settles it.
         let ack = json!({"ack": [jti], "returnImmediately": true});
         let path = format!("/ssf/poll/{id}");
-        let answer = team.call(published, "POST", &path, &ack).await.expect(200);
+        let answer = daemons.call(published, "POST", &path, &ack).await.expect(200);
         assert_eq!(answer.json()["sets"], json!({}));
     }
 }
 
 #[actix_web::test]
 async fn a_subject_that_is_removed_on_one_node_is_sent_by_none() {
-    let team = Team::of(2, TOLD_ONLY).await;
+    let daemons = Daemons::start(2, FEED_ONLY).await;
     let mut receiver = Receiver::accepting().await;
-    let id = team.create_stream(0, &push_to(&receiver.url("/in"))).await;
-    let made = async || team.stream(1, &id).await.status == 200;
+    let id = daemons.create_stream(0, &push_to(&receiver.url("/in"))).await;
+    let made = async || daemons.stream(1, &id).await.status == 200;
     eventually("both nodes know the stream", made).await;
     let subject = json!({"format": "opaque", "id": "kim"});
     let removal = json!({"stream_id": id, "subject": subject});
-    team.call(0, "POST", "/ssf/subjects/remove", &removal).await.expect(204);
+    daemons.call(0, "POST", "/ssf/subjects/remove", &removal).await.expect(204);
     for node in 0..2 {
-        team.publish(node, &about_with("kim", json!({"id": format!("n-{node}")}))).await;
-        team.publish(node, &about(&format!("last-{node}"))).await;
+        daemons.publish(node, &about_with("kim", json!({"id": format!("n-{node}")}))).await;
+        daemons.publish(node, &about(&format!("last-{node}"))).await;
         assert_eq!(receiver.next().await.subject(), format!("last-{node}"));
     }
 }
 
-/// As when the node that made the change died before it could tell.
+/// Such a change happens if a node crashes before it can notify the others. The test writes to the
+/// store directly.
 #[actix_web::test]
-async fn a_change_that_nobody_told_of_is_found() {
-    let team = Team::of(2, "cluster.compare_interval = \"100ms\"\n").await;
-    let id = team.create_stream(0, &by_poll()).await;
+async fn a_change_without_a_notice_is_found_by_comparing() {
+    let daemons = Daemons::start(2, "cluster.compare_interval = \"100ms\"\n").await;
+    let id = daemons.create_stream(0, &by_poll()).await;
     let settings = RedisSettings {
-        urls: vec![team.redis.url()],
+        urls: vec![daemons.redis.url()],
         checks: Checks::Warn,
         ..RedisSettings::default()
     };
@@ -147,18 +149,19 @@ async fn a_change_that_nobody_told_of_is_found() {
     let key: StreamId = id.parse().expect("an id");
     let stream = store.stream(&key).await.expect("readable").expect("it is there");
     let changed = ssfd::domain::stream::StreamConfig {
-        description: Some("untold".into()),
+        description: Some("without a notice".into()),
         version: stream.version + 1,
         ..stream
     };
     store.update_stream(changed).await.expect("stored");
     for node in 0..2 {
-        let found = async || team.stream(node, &id).await.json()["description"] == "untold";
+        let found =
+            async || daemons.stream(node, &id).await.json()["description"] == "without a notice";
         eventually("every node finds the change", found).await;
     }
     store.delete_stream(&key).await.expect("deleted");
     for node in 0..2 {
-        let found = async || team.stream(node, &id).await.status == 404;
+        let found = async || daemons.stream(node, &id).await.status == 404;
         eventually("every node finds that it is gone", found).await;
     }
 }

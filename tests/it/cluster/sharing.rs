@@ -1,4 +1,5 @@
-//! How nodes share slots and partitions, and hear of each other: the cluster without the daemon.
+//! How nodes divide slots and partitions and follow the change feed: the cluster module without a
+//! daemon.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,7 +10,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use ssfd::{
     clock,
     cluster::{
-        Cluster, Living, lease::Lease, local::Local, notice::Notice, settings::ClusterSettings,
+        Cluster, JoinedNode, change_feed::notice::Notice, lease::Lease, local_node::LocalNode,
+        settings::ClusterSettings,
     },
     domain::id::StreamId,
     store::{
@@ -25,30 +27,31 @@ use crate::harness::{eventually, redis::Redis, redis_cluster::RedisCluster};
 
 const PARTITIONS: [&str; 4] = ["ssf:events:a:0", "ssf:events:a:1", "ssf:events:b", "ssf:events:c"];
 
-/// A node whose work is written down.
+/// A node of the cluster without a daemon around it.
 struct Node {
     cluster: Arc<Cluster>,
     epochs: Arc<Epochs>,
-    desk: Arc<Desk>,
+    local: Arc<RecordingNode>,
     readiness: Arc<Readiness>,
-    living: Living,
+    joined: JoinedNode,
 }
 
+/// Records what the cluster asks of the rest of the node.
 #[derive(Default)]
-struct Desk {
-    heard: Mutex<Notice>,
-    buried: Mutex<usize>,
-    /// What is under way at slots that are left goes on for as long as this is true.
+struct RecordingNode {
+    applied: Mutex<Notice>,
+    crashes: Mutex<usize>,
+    /// While this is true, no slot becomes drained.
     busy: watch::Sender<bool>,
 }
 
 #[async_trait::async_trait]
-impl Local for Desk {
-    async fn look_for_work(&self, _: SlotSet) -> Result<(), StoreError> {
+impl LocalNode for RecordingNode {
+    async fn sweep(&self, _: SlotSet) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn leave(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {
+    fn drain(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {
         let ended = || {
             let mut busy = self.busy.subscribe();
             async move { drop(busy.wait_for(|busy| !busy).await) }.boxed()
@@ -57,20 +60,20 @@ impl Local for Desk {
     }
 
     async fn apply(&self, notice: &Notice) -> Result<(), StoreError> {
-        let mut heard = self.heard.lock().expect("no holder panics");
-        heard.changed.extend(notice.changed.clone());
-        heard.narrowed.extend(notice.narrowed.clone());
-        heard.woken.extend(notice.woken.clone());
-        heard.more_changed |= notice.more_changed;
+        let mut applied = self.applied.lock().expect("no holder panics");
+        applied.changed.extend(notice.changed.clone());
+        applied.narrowed.extend(notice.narrowed.clone());
+        applied.woken.extend(notice.woken.clone());
+        applied.more_changed |= notice.more_changed;
         Ok(())
     }
 
-    fn streams_of(&self, _: Slot) -> Vec<StreamId> {
+    fn streams_in(&self, _: Slot) -> Vec<StreamId> {
         Vec::new()
     }
 
-    fn bury(&self) {
-        *self.buried.lock().expect("no holder panics") += 1;
+    fn on_node_crashed(&self) {
+        *self.crashes.lock().expect("no holder panics") += 1;
     }
 }
 
@@ -78,8 +81,8 @@ fn settings(url: String) -> RedisSettings {
     RedisSettings { urls: vec![url], checks: Checks::Warn, ..RedisSettings::default() }
 }
 
-/// Quick, so that a death is noticed soon.
-fn pace() -> ClusterSettings {
+/// Short times, so that a crash is noticed soon.
+fn cluster_settings() -> ClusterSettings {
     ClusterSettings {
         node_name: Some("n".into()),
         heartbeat: Duration::from_millis(100),
@@ -90,19 +93,19 @@ fn pace() -> ClusterSettings {
 
 impl Node {
     async fn join(redis: &RedisSettings) -> Self {
-        Self::join_at(redis, pace()).await
+        Self::join_with(redis, cluster_settings()).await
     }
 
-    async fn join_at(redis: &RedisSettings, pace: ClusterSettings) -> Self {
+    async fn join_with(redis: &RedisSettings, cluster: ClusterSettings) -> Self {
         let epochs = Arc::new(Epochs::default());
         let store = RedisStore::open(redis, Arc::clone(&epochs)).await.expect("it opens");
         let partitions = PARTITIONS.map(str::to_owned).to_vec();
-        let cluster = Cluster::open(store.link(), Arc::clone(&epochs), pace, partitions).await;
-        let (cluster, desk) = (cluster.expect("it answers"), Arc::new(Desk::default()));
+        let cluster = Cluster::open(store.link(), Arc::clone(&epochs), cluster, partitions).await;
+        let (cluster, node) = (cluster.expect("it answers"), Arc::new(RecordingNode::default()));
         let readiness = Arc::new(Readiness::default());
-        let local: Arc<dyn Local> = Arc::clone(&desk) as Arc<dyn Local>;
-        let living = cluster.join(&local, Arc::clone(&readiness)).await;
-        Self { cluster, epochs, desk, readiness, living }
+        let local: Arc<dyn LocalNode> = Arc::clone(&node) as Arc<dyn LocalNode>;
+        let joined = cluster.join(&local, Arc::clone(&readiness)).await;
+        Self { cluster, epochs, local: node, readiness, joined }
     }
 
     fn lease(&self) -> &Lease {
@@ -118,23 +121,23 @@ impl Node {
         PARTITIONS.into_iter().filter(|partition| held.contains(partition)).collect()
     }
 
-    fn heard(&self) -> Notice {
-        self.desk.heard.lock().expect("no holder panics").clone()
+    fn applied(&self) -> Notice {
+        self.local.applied.lock().expect("no holder panics").clone()
     }
 
-    async fn hears(&self, what: &str, holds: impl Fn(&Notice) -> bool) {
-        eventually(what, async || holds(&self.heard())).await;
+    async fn applies(&self, what: &str, holds: impl Fn(&Notice) -> bool) {
+        eventually(what, async || holds(&self.applied())).await;
     }
 
-    /// Without a word, as a process that is killed.
-    fn die(self) -> SlotSet {
+    /// Ends without draining, as a process that is killed. Returns the slots that the node served.
+    fn crash(self) -> SlotSet {
         self.slots()
     }
 }
 
-/// Returns once the nodes have everything among them, each as much as any other.
-async fn shared(nodes: &[&Node]) {
-    eventually("all is shared in equal parts", async || {
+/// Returns once the nodes serve everything in equal parts.
+async fn balanced(nodes: &[&Node]) {
+    eventually("everything is served in equal parts", async || {
         let counts: Vec<_> = nodes.iter().map(|node| node.slots().len()).collect();
         let partitions: usize = nodes.iter().map(|node| node.partitions().len()).sum();
         let even = counts.iter().max() <= counts.iter().min().map(|least| least + 1).as_ref();
@@ -142,130 +145,136 @@ async fn shared(nodes: &[&Node]) {
     })
     .await;
     for slot in Slot::all() {
-        let having = nodes.iter().filter(|node| node.slots().contains(slot)).count();
-        assert_eq!(having, 1, "nodes that serve slot {slot}");
+        let serving = nodes.iter().filter(|node| node.slots().contains(slot)).count();
+        assert_eq!(serving, 1, "nodes that serve slot {slot}");
     }
 }
 
-async fn several_nodes_share_and_one_that_dies_is_replaced(redis: &RedisSettings) {
+async fn nodes_divide_the_slots_and_a_crashed_node_is_replaced(redis: &RedisSettings) {
     let one = Node::join(redis).await;
-    shared(&[&one]).await;
+    balanced(&[&one]).await;
     assert!(one.readiness.waiting_for().is_empty());
     let (two, three) = (Node::join(redis).await, Node::join(redis).await);
-    shared(&[&one, &two, &three]).await;
-    assert_eq!((one.lease().nodes(), three.lease().nodes()), (3, 3));
+    balanced(&[&one, &two, &three]).await;
+    assert_eq!((one.lease().node_count(), three.lease().node_count()), (3, 3));
 
     let before = one.slots();
-    let lost = three.die();
-    shared(&[&one, &two]).await;
-    assert!(before.iter().all(|slot| one.slots().contains(slot)), "what was served stays");
+    let lost = three.crash();
+    balanced(&[&one, &two]).await;
+    assert!(
+        before.iter().all(|slot| one.slots().contains(slot)),
+        "a served slot stays where it is"
+    );
     let taken = lost.iter().find(|slot| one.slots().contains(*slot)).expect("one of them");
     assert!(Some(1) < one.epochs.epoch(taken));
-    let buried = async || *one.desk.buried.lock().expect("no holder panics") == 1;
-    eventually("the death is noticed", buried).await;
+    let noticed = async || *one.local.crashes.lock().expect("no holder panics") == 1;
+    eventually("the crash is noticed", noticed).await;
 }
 
 #[actix_web::test]
-async fn on_one_server_nodes_share_and_one_that_dies_is_replaced() {
+async fn on_one_server_nodes_divide_the_slots_and_a_crashed_node_is_replaced() {
     let redis = Redis::start().await;
-    several_nodes_share_and_one_that_dies_is_replaced(&settings(redis.url())).await;
+    nodes_divide_the_slots_and_a_crashed_node_is_replaced(&settings(redis.url())).await;
 }
 
 #[actix_web::test]
-async fn on_a_cluster_nodes_share_and_one_that_dies_is_replaced() {
+async fn on_a_redis_cluster_nodes_divide_the_slots_and_a_crashed_node_is_replaced() {
     let redis = RedisCluster::start(3, 0).await;
     let settings = RedisSettings {
         urls: redis.urls(),
         topology: Topology::Cluster,
         ..settings(String::new())
     };
-    several_nodes_share_and_one_that_dies_is_replaced(&settings).await;
+    nodes_divide_the_slots_and_a_crashed_node_is_replaced(&settings).await;
 }
 
-/// Not before: the other would begin what this one has not ended.
+/// An earlier handover would let the other node repeat attempts that are still in progress.
 #[actix_web::test]
-async fn a_slot_is_handed_over_once_what_is_under_way_has_ended() {
+async fn a_slot_is_handed_over_once_it_is_drained() {
     let redis = Redis::start().await;
     let settings = settings(redis.url());
     let mut one = Node::join(&settings).await;
-    shared(&[&one]).await;
-    one.desk.busy.send_replace(true);
+    balanced(&[&one]).await;
+    one.local.busy.send_replace(true);
     let two = Node::join(&settings).await;
     eventually("the first serves half", async || one.slots().len() == 128).await;
     eventually("the second reads half", async || two.partitions().len() == 2).await;
     assert!(two.slots().is_empty());
-    let leaving = Slot::all().find(|slot| !one.slots().contains(*slot)).expect("half of them");
-    assert!(Some(1) < one.epochs.epoch(leaving), "results are taken until then");
-    one.desk.busy.send_replace(false);
-    shared(&[&one, &two]).await;
+    let draining = Slot::all().find(|slot| !one.slots().contains(*slot)).expect("half of them");
+    assert!(Some(1) < one.epochs.epoch(draining), "the store takes results until then");
+    one.local.busy.send_replace(false);
+    balanced(&[&one, &two]).await;
 
-    one.living.leave().await;
-    shared(&[&two]).await;
-    eventually("the other has noticed", async || two.lease().nodes() == 1).await;
-    assert_eq!(*two.desk.buried.lock().expect("no holder panics"), 0, "it went in order");
+    one.joined.drain().await;
+    balanced(&[&two]).await;
+    eventually("the other node has noticed", async || two.lease().node_count() == 1).await;
+    assert_eq!(*two.local.crashes.lock().expect("no holder panics"), 0, "a departure is no crash");
 }
 
 #[actix_web::test]
-async fn what_one_tells_all_others_hear() {
+async fn a_notice_of_one_node_reaches_the_others() {
     let redis = Redis::start().await;
     let settings = settings(redis.url());
     let (one, two) = (Node::join(&settings).await, Node::join(&settings).await);
     let id = |raw: &str| raw.parse::<StreamId>().expect("a valid id");
-    one.cluster.change_feed().tell(Notice::changed(&id("st_1")));
-    one.cluster.change_feed().tell(Notice::narrowed(&id("st_2")));
-    one.cluster.change_feed().tell(Notice::woken([&id("st_3")], true));
-    two.hears("what was told", |notice| {
+    one.cluster.change_feed().send(Notice::changed(&id("st_1")));
+    one.cluster.change_feed().send(Notice::narrowed(&id("st_2")));
+    one.cluster.change_feed().send(Notice::woken([&id("st_3")], true));
+    two.applies("the notices", |notice| {
         notice.changed.contains(&id("st_1"))
             && notice.narrowed.contains(&id("st_2"))
             && notice.woken.get(&id("st_3")) == Some(&true)
     })
     .await;
-    two.cluster.change_feed().tell(Notice::changed(&id("st_4")));
-    one.hears("the answer", |notice| notice.changed == [id("st_4")].into()).await;
-    assert!(!two.heard().more_changed, "nothing was missed");
+    two.cluster.change_feed().send(Notice::changed(&id("st_4")));
+    one.applies("the answer", |notice| notice.changed == [id("st_4")].into()).await;
+    assert!(!two.applied().more_changed, "no entry was missed");
 }
 
-/// Each entry names the one before it.
+/// Each entry names the one before it, so that a reader detects a gap.
 #[actix_web::test]
-async fn a_node_that_missed_something_notices() {
+async fn a_node_detects_a_gap_in_the_change_feed() {
     let redis = Redis::start().await;
     let settings = settings(redis.url());
     let (one, two) = (Node::join(&settings).await, Node::join(&settings).await);
-    shared(&[&one, &two]).await;
+    balanced(&[&one, &two]).await;
     let _: usize = redis.run(&["DEL", "{ssf:cluster}:feed"]).await;
-    one.cluster.change_feed().tell(Notice::changed(&"st_1".parse().expect("a valid id")));
-    two.hears("that something was missed", |notice| notice.more_changed).await;
+    one.cluster.change_feed().send(Notice::changed(&"st_1".parse().expect("a valid id")));
+    two.applies("that an entry was missed", |notice| notice.more_changed).await;
 }
 
 #[actix_web::test]
-async fn nodes_that_everything_was_forgotten_of_start_over() {
+async fn nodes_join_again_after_redis_lost_everything() {
     let redis = Redis::start().await;
     let settings = settings(redis.url());
     let (one, two) = (Node::join(&settings).await, Node::join(&settings).await);
-    shared(&[&one, &two]).await;
+    balanced(&[&one, &two]).await;
     let first = one.epochs.epoch(one.slots().iter().next().expect("half of them"));
 
     let _: () = redis.run(&["FLUSHALL"]).await;
-    eventually("both start over", async || {
+    eventually("both join again", async || {
         let later = |node: &Node| node.slots().iter().all(|slot| first < node.epochs.epoch(slot));
         one.slots().len() == 128 && later(&one) && two.slots().len() == 128 && later(&two)
     })
     .await;
-    shared(&[&one, &two]).await;
+    balanced(&[&one, &two]).await;
 }
 
 #[actix_web::test]
-async fn a_node_is_not_sure_for_longer_than_its_lease() {
+async fn a_lease_is_not_valid_for_longer_than_its_time() {
     let mut redis = Redis::down(true);
     redis.start_again().await;
     let node = Node::join(&settings(redis.url())).await;
-    shared(&[&node]).await;
+    balanced(&[&node]).await;
     assert!(node.lease().is_valid(clock::instant()));
     redis.kill();
-    eventually("it is no longer sure", async || !node.lease().is_valid(clock::instant())).await;
+    eventually("the lease is not valid any more", async || {
+        !node.lease().is_valid(clock::instant())
+    })
+    .await;
     assert_eq!(node.readiness.waiting_for(), ["cluster"]);
     redis.start_again().await;
-    eventually("it is sure again", async || node.lease().is_valid(clock::instant())).await;
-    shared(&[&node]).await;
+    eventually("the lease is valid again", async || node.lease().is_valid(clock::instant())).await;
+    balanced(&[&node]).await;
     assert!(node.readiness.waiting_for().is_empty());
 }

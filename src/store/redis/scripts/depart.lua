@@ -1,4 +1,4 @@
--- A node goes: what it still holds is free, and it is not among the others any more.
+-- Removes a node from the list, and frees the shares that it still holds.
 -- ARGV: the node.
 -- Harmless to repeat.
 

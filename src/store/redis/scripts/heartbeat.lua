@@ -1,20 +1,20 @@
--- A node says that it lives. It gives back what it has left, takes of what is free up to its quota,
--- and is told who lives and what it holds: one step, so that no two nodes hold the same.
+-- A node extends its lease, returns drained shares, and takes free shares up to its quota. Returns
+-- the live nodes and the shares that this node holds. All of it is one step, so that no two nodes
+-- hold the same share.
 --
--- ARGV: the node; its lease in milliseconds; its stage; 1 if it joins;
---       then for slots, and for partitions: the quota;
---       how many are given back, and of each its name, epoch, and what the next epoch lies beyond;
---       how many are wanted, and of each its name.
--- `nodes` has of each node "<until> <stage>", `slots` and `partitions` of each share "<epoch> <node>",
--- with nobody behind the space if it was given back.
--- Harmless to repeat.
+-- ARGV: the node; its lease in milliseconds; its stage; 1 if it joins; then for slots, and again
+-- for partitions: the quota; the number of returned shares, and for each its name, its epoch and
+-- its highest known epoch; the number of wanted shares, and for each its name. `nodes` holds
+-- "<until> <stage>" for each node. `slots` and `partitions` hold "<epoch> <node>" for each share,
+-- with an empty node if the share was returned. Returns false if the node is not listed and does
+-- not join. Harmless to repeat.
 
 local me, ttl, stage, joins = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'
 local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
 
-local live, told = {}, {}
+local live, listed = {}, {}
 local entries = call('HGETALL', key('nodes'))
 for i = 1, #entries, 2 do
   local ends, doing = entries[i + 1]:match('^(%d+) (.*)$')
@@ -30,8 +30,8 @@ end
 live[me] = stage
 call('HSET', key('nodes'), me, string.format('%.0f %s', now + ttl, stage))
 for node, doing in pairs(live) do
-  told[#told + 1] = node
-  told[#told + 1] = doing
+  listed[#listed + 1] = node
+  listed[#listed + 1] = doing
 end
 
 local next_arg = 5
@@ -55,10 +55,10 @@ local function exchange(table)
 
   local quota = tonumber(argument())
   for _ = 1, tonumber(argument()) do
-    local share, epoch, beyond = argument(), tonumber(argument()), tonumber(argument())
+    local share, epoch, highest = argument(), tonumber(argument()), tonumber(argument())
     local owner = owners[share]
     if owner and owner.node == me and owner.epoch == epoch then
-      set(share, beyond, '')
+      set(share, highest, '')
       count = count - 1
     end
   end
@@ -66,7 +66,7 @@ local function exchange(table)
     local share = argument()
     local owner = owners[share]
     if count < quota and not (owner and live[owner.node]) then
-      -- The time, so that an epoch does not come back though this table were lost.
+      -- At least the time, so that no epoch is reused even if this table is lost.
       set(share, math.max(micros, owner and owner.epoch + 1 or 1), me)
       count = count + 1
     end
@@ -84,4 +84,4 @@ end
 
 local slots = exchange(key('slots'))
 local partitions = exchange(key('partitions'))
-return {told, slots, partitions}
+return {listed, slots, partitions}

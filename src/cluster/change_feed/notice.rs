@@ -1,27 +1,28 @@
-//! What nodes tell each other, and how an entry of the feed says it.
+//! A notice of changes, and its representation as an entry of the change feed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::id::StreamId;
 
-/// The most streams that are named at a time; of more than these it is said that there are.
+/// The most streams that a notice names for each kind of change. With more of them, a flag stands
+/// for all.
 const NAMED_MAX: usize = 1000;
 
-/// What one node did that others have to know of. Of wake-ups some may be lost; of all else a node
-/// that missed something compares what it has with the store.
+/// Changes made on one node that the others have to apply. A lost wake-up only delays delivery
+/// until the next sweep; a node that misses any other notice compares its streams with the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notice {
-    /// Streams that were made, changed or deleted.
+    /// Streams that were created, updated or deleted.
     pub changed: BTreeSet<StreamId>,
-    /// Streams that a subject was removed from.
+    /// Streams from which a subject was removed.
     pub narrowed: BTreeSet<StreamId>,
     /// Streams that may have new SETs; `true` if one of them may be a control event.
     pub woken: BTreeMap<StreamId, bool>,
-    /// More was changed, or narrowed, than is named.
+    /// More streams were changed or narrowed than are named.
     pub more_changed: bool,
-    /// More may have new SETs than are named.
+    /// More streams may have new SETs than are named.
     pub more_woken: bool,
-    /// A node came or went.
+    /// A node joined, departed or returned shares.
     pub nodes: bool,
 }
 
@@ -43,7 +44,7 @@ impl Notice {
         *self == Self::default()
     }
 
-    /// Says both at once.
+    /// Adds the changes of another notice.
     pub(super) fn merge(&mut self, other: Self) {
         self.changed.extend(other.changed);
         self.narrowed.extend(other.narrowed);
@@ -66,7 +67,7 @@ impl Notice {
         }
     }
 
-    /// The fields of an entry that says it.
+    /// Returns the fields of the feed entry for this notice.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let woken = |wanted: bool| {
             self.woken.iter().filter(move |(_, control)| **control == wanted).map(|(id, _)| id)
@@ -84,7 +85,8 @@ impl Notice {
         fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    /// What an entry says. What it says in words of a later version is passed over.
+    /// Reads a notice from the fields of a feed entry. Ignores unknown fields and flags, because a
+    /// node of a later version may have written them.
     pub(super) fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut notice = Self::default();
         for (field, value) in fields {
@@ -140,30 +142,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_understood(notice in notice()) {
+        fn a_notice_is_read_back_from_its_fields(notice in notice()) {
             let fields = notice.fields();
             let read = Notice::of_fields(fields.iter().map(|(field, value)| (*field, value.as_str())));
             prop_assert_eq!(read, notice);
         }
 
         #[test]
-        fn together_they_say_what_each_said(one in notice(), other in notice()) {
+        fn a_merged_notice_covers_both_notices(one in notice(), other in notice()) {
             let mut both = one.clone();
             both.merge(other.clone());
-            for said in [one, other] {
-                prop_assert!(both.more_changed || said.changed.is_subset(&both.changed));
-                prop_assert!(both.more_changed || said.narrowed.is_subset(&both.narrowed));
+            for part in [one, other] {
+                prop_assert!(both.more_changed || part.changed.is_subset(&both.changed));
+                prop_assert!(both.more_changed || part.narrowed.is_subset(&both.narrowed));
                 let woken = |(id, control): (&StreamId, &bool)| {
                     both.woken.get(id).is_some_and(|both| *both || !control)
                 };
-                prop_assert!(said.woken.iter().all(woken));
-                prop_assert!(both.nodes || !said.nodes);
+                prop_assert!(part.woken.iter().all(woken));
+                prop_assert!(both.nodes || !part.nodes);
             }
         }
     }
 
     #[test]
-    fn too_many_streams_are_not_named() {
+    fn a_flag_replaces_the_names_of_too_many_streams() {
         let mut notice = Notice::default();
         (0..NAMED_MAX).for_each(|n| notice.merge(Notice::woken([&id(n)], false)));
         assert!(!notice.more_woken);
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_later_version_are_passed_over() {
+    fn fields_and_flags_of_a_later_version_are_ignored() {
         let fields = [("later", "st_1"), ("changed", "st_2 a/b"), ("also", "later nodes")];
         let expected = Notice { nodes: true, ..Notice::changed(&id(2)) };
         assert_eq!(Notice::of_fields(fields), expected);

@@ -1,4 +1,4 @@
-//! Daemons in processes of their own, on one Redis.
+//! Several daemons, each in its own process, on one Redis.
 
 use serde_json::{Value, json};
 use ssfd::store::slot::Slot;
@@ -14,18 +14,16 @@ use crate::{
     },
 };
 
-/// Where the events of the only provider are published.
+/// The Redis stream that the events of the only provider are published to.
 pub(super) const EVENTS_KEY: &str = "ssf:events:default";
 
-/// Some daemons that share a store, and what it takes to talk to each of them.
-pub(super) struct Team {
+/// The daemons of one cluster, with the credentials to talk to them.
+pub(super) struct Daemons {
     place: Workplace,
     pub(super) redis: Redis,
     pub(super) nodes: Vec<Node>,
-    /// The Receiver's.
-    pub(super) token: String,
-    /// The publisher's.
-    pub(super) upstream: String,
+    pub(super) receiver_token: String,
+    pub(super) publisher_token: String,
 }
 
 pub(super) struct Node {
@@ -34,9 +32,10 @@ pub(super) struct Node {
     internal: String,
 }
 
-impl Team {
-    /// So many daemons, once they have shared everything. `more` is added to the configuration.
-    pub(super) async fn of(count: usize, more: &str) -> Self {
+impl Daemons {
+    /// Starts `count` daemons and returns once they serve everything in equal parts. `more` is
+    /// added to the configuration.
+    pub(super) async fn start(count: usize, more: &str) -> Self {
         let mut redis = Redis::down(true);
         redis.start_again().await;
         let (place, url) = (Workplace::new(), redis.url());
@@ -49,17 +48,17 @@ impl Team {
             let made = place.prints_json(&[&["tokens", "create", "--json"], holder].concat());
             made["token"].as_str().expect("a token").to_owned()
         };
-        let upstream = token(&["publisher"]);
-        let token = token(&["receiver", "--receiver", "rx", "--audience", "rx"]);
-        let mut team = Self { place, redis, nodes: Vec::new(), token, upstream };
+        let publisher_token = token(&["publisher"]);
+        let receiver_token = token(&["receiver", "--receiver", "rx", "--audience", "rx"]);
+        let mut daemons = Self { place, redis, nodes: Vec::new(), receiver_token, publisher_token };
         for _ in 0..count {
-            team.add().await;
+            daemons.add().await;
         }
-        team.is_shared().await;
-        team
+        daemons.are_balanced().await;
+        daemons
     }
 
-    /// One more.
+    /// Starts one more daemon.
     pub(super) async fn add(&mut self) {
         let command = self.place.ssfd(&["serve"]);
         let started = spawn_blocking(move || {
@@ -70,9 +69,9 @@ impl Team {
         self.nodes.push(started.await.expect("it starts"));
     }
 
-    /// Returns once each has as much as any other.
-    pub(super) async fn is_shared(&self) {
-        eventually("all is shared in equal parts", async || {
+    /// Returns once the daemons serve everything in equal parts.
+    pub(super) async fn are_balanced(&self) {
+        eventually("everything is served in equal parts", async || {
             let mut slots = Vec::new();
             for node in &self.nodes {
                 slots.push(node.slots().await);
@@ -83,34 +82,35 @@ impl Team {
         .await;
     }
 
-    /// A stream made at one of the nodes; its id.
+    /// Creates a stream at one of the nodes and returns its id.
     pub(super) async fn create_stream(&self, at: usize, delivery: &Value) -> String {
         let body = json!({"events_requested": [SESSION_REVOKED], "delivery": delivery});
         let url = self.nodes[at].public_url("/ssf/streams");
-        let stream = post(&url).bearer(&self.token).json(&body).send().await.expect(201).json();
+        let stream =
+            post(&url).bearer(&self.receiver_token).json(&body).send().await.expect(201).json();
         stream["stream_id"].as_str().expect("a stream has an id").to_owned()
     }
 
-    /// The stream as a node shows it.
+    /// Asks a node for a stream.
     pub(super) async fn stream(&self, at: usize, id: &str) -> Answer {
         let url = self.nodes[at].public_url(&format!("/ssf/streams?stream_id={id}"));
-        get(&url).bearer(&self.token).send().await
+        get(&url).bearer(&self.receiver_token).send().await
     }
 
     pub(super) async fn call(&self, at: usize, method: &str, path: &str, body: &Value) -> Answer {
         let method = method.parse().expect("a method");
         let call = Call::new(method, &self.nodes[at].public_url(path));
-        call.bearer(&self.token).json(body).send().await
+        call.bearer(&self.receiver_token).json(body).send().await
     }
 
-    /// Publishes over HTTP at a node.
+    /// Publishes an event over HTTP at a node.
     pub(super) async fn publish(&self, at: usize, event: &Value) {
         let url = format!("http://{}/events", self.nodes[at].internal);
-        post(&url).bearer(&self.upstream).json(event).send().await.expect(202);
+        post(&url).bearer(&self.publisher_token).json(event).send().await.expect(202);
     }
 
-    /// The node that delivers a stream, by what the store has of its slot.
-    pub(super) async fn server_of(&self, stream: &str) -> usize {
+    /// Returns the node that delivers a stream, according to the owner of its slot in Redis.
+    pub(super) async fn owner_of(&self, stream: &str) -> usize {
         let owner: String = self.redis.run(&["HGET", &key_of(stream, "owner"), "node"]).await;
         let mut found = None;
         for (n, node) in self.nodes.iter().enumerate() {
@@ -118,9 +118,10 @@ impl Team {
                 found = Some(n);
             }
         }
-        found.expect("one of the team")
+        found.expect("one of the nodes")
     }
 
+    /// Stops a node with SIGTERM and returns once it has ended.
     pub(super) async fn stop(&mut self, at: usize) {
         let node = self.nodes.remove(at);
         node.daemon.signal("TERM");
@@ -134,24 +135,24 @@ impl Node {
         format!("http://{}{path}", self.public)
     }
 
-    /// How many slots it serves, as it says; 0 if it does not answer.
+    /// Returns how many slots the node serves by its metrics; 0 if it does not answer.
     pub(super) async fn slots(&self) -> usize {
         self.metric("ssfd_cluster_slots").await
     }
 
-    /// How many streams of a Receiver it knows.
+    /// Returns how many streams of a Receiver the node knows.
     pub(super) async fn streams(&self, token: &str) -> usize {
         let all = get(&self.public_url("/ssf/streams")).bearer(token).send().await.expect(200);
         all.json().as_array().expect("a list").len()
     }
 
-    /// Returns once it has logged this, from here on.
+    /// Returns once the node logs this message.
     pub(super) async fn logs(&mut self, message: &'static str) {
         eventually(message, async || self.daemon.has_logged(message)).await;
     }
 
-    /// A number by its metric's name and labels; 0 if it does not answer, or before it was first
-    /// recorded.
+    /// Returns a metric by its name and labels; 0 if the node does not answer or has not recorded
+    /// it yet.
     pub(super) async fn metric(&self, series: &str) -> usize {
         let url = format!("http://{}/metrics", self.internal);
         let Ok(answer) = get(&url).try_send().await else { return 0 };
@@ -161,7 +162,7 @@ impl Node {
     }
 }
 
-/// A key of the slot of a stream.
+/// Returns a Redis key of the slot of a stream.
 pub(super) fn key_of(stream: &str, name: &str) -> String {
     let slot = Slot::of_stream(&stream.parse().expect("an id"));
     format!("{{ssf:{slot}}}:{name}")

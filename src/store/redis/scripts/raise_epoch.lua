@@ -1,6 +1,5 @@
--- A node that took a slot says so where the slot's results are written: those of an earlier epoch are
--- refused from now on. Answers 0, or the epoch that the slot has already and that is no earlier one.
--- ARGV: the epoch, the node.
+-- Raises the fencing epoch of a slot for its new owner, so that results of lower epochs are
+-- refused. Returns 0, or the slot's present epoch if that is not lower. ARGV: the epoch, the node.
 -- Harmless to repeat.
 
 local epoch, node = unpack(call('HMGET', key('owner'), 'epoch', 'node'))
