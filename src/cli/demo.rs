@@ -1,15 +1,23 @@
-//! `ssfd demo`: the main job with nothing to install.
+//! `ssfd demo`: shows the daemon at work, with nothing to install or configure.
+//!
+//! - [`Setup`] is the environment: keys, certificates, a store in a temporary folder, Redis and the daemon.
+//! - `receivers` are the two Receivers, one by push and one by poll. Each talks to the daemon through a
+//!   `receiver_client`.
+//! - [`Scenario`] publishes the sample events of `events` and collects what arrives.
+//! - `results` decides which expected SETs have arrived. It has no side effects.
+//! - [`DemoOutput`] prints, for people or as JSON, and [`Instructions`] are the commands that `--stay`
+//!   suggests.
 
 mod daemon;
 mod events;
-mod party;
-mod play;
+mod instructions;
+mod output;
+mod receiver_client;
 mod receivers;
-mod redis;
-mod show;
-mod stage;
-mod stay;
-mod tally;
+mod redis_server;
+mod results;
+mod scenario;
+mod setup;
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, pin::pin, time::Duration};
 
@@ -20,13 +28,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::{play::Play, redis::RedisServer, show::Screen, stage::Stage, stay::Invitation};
+use self::{
+    instructions::Instructions, output::DemoOutput, redis_server::RedisServer, scenario::Scenario,
+    setup::Setup,
+};
 use crate::{
     cli::CliError,
     telemetry::logging::{self, LogSettings},
 };
 
-/// The one provider.
+/// The name of the only provider.
 const PROVIDER: &str = "demo";
 
 const EXAMPLES: &str = "Examples:
@@ -35,29 +46,29 @@ const EXAMPLES: &str = "Examples:
   ssfd demo --redis redis://127.0.0.1:6379
   ssfd demo --no-redis --json";
 
-/// See the daemon at work: events go in, and two Receivers get them, by push and by poll.
+/// Show the daemon at work: publish sample events and deliver them to two Receivers by push and by poll
 ///
-/// Everything is real and on this machine: the daemon with its SQLite store, TLS, streams that are
-/// registered over HTTP, signatures that are verified by the published keys. Events go in through
-/// Redis if there is a redis-server in the PATH, which is started for the occasion, else over HTTP.
-/// Nothing is left behind. The exit code is 0 only if every SET arrived and was verified.
+/// Everything is real and runs on this machine: the daemon with a SQLite store, TLS, streams that are
+/// created over HTTP, and signatures that the Receivers verify with the published keys. If there is a
+/// redis-server in the PATH, the demo starts it and publishes through Redis; otherwise it publishes over
+/// HTTP. Everything is removed afterwards. The exit code is 0 only if every SET arrived and was verified.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Demo {
-    /// Go on after the summary, with commands to try by hand, until interrupted
+    /// Keep running after the summary until interrupted, and print commands to try by hand
     #[arg(long)]
     stay: bool,
-    /// Send the events through this Redis server; the keys there are removed at the end
+    /// Publish the events through this Redis server; the demo's keys are removed at the end
     #[arg(long, value_name = "URL", conflicts_with = "no_redis")]
     redis: Option<String>,
-    /// Send the events over HTTP
+    /// Publish the events over HTTP, even if there is a redis-server in the PATH
     #[arg(long)]
     no_redis: bool,
-    /// When to give up
+    /// Give up if the demo has not finished after this time
     #[arg(long, value_name = "DURATION", default_value = "30s",
         value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// What the daemon logs, as `log.level` of its configuration
+    /// The log level of the daemon, as `log.level` in its configuration
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
 }
@@ -68,94 +79,109 @@ impl Demo {
         logging::init(&log).map_err(CliError::new)?;
         let deadline = Instant::now() + self.timeout;
         let mut interrupted = pin!(interrupted()?);
-        let screen = Screen { json };
-        // Whoever interrupts meanwhile waits until it stands, and can be taken down in order.
-        let stage = self.set(&screen).await?;
-        let played = tokio::select! {
-            played = self.play(&stage, &screen, deadline) => played,
+        let output = DemoOutput { json };
+        // An interrupt waits until the setup is complete, so that all of it can be removed.
+        let setup = self.set_up(&output).await?;
+        let ran = tokio::select! {
+            ran = self.run_scenario(&setup, &output, deadline) => ran,
             () = &mut interrupted => Err(CliError::new("interrupted")),
         };
-        let ended = match played {
-            Ok((play, verdict)) => self.end(play, &stage, &screen, interrupted).await.and(verdict),
+        let ended = match ran {
+            Ok((scenario, success)) => {
+                self.finish(scenario, &setup, &output, interrupted).await.and(success)
+            }
             Err(error) => Err(error),
         };
-        let struck = stage.strike().await;
-        ended.and(struck)
+        let torn_down = setup.tear_down().await;
+        ended.and(torn_down)
     }
 
-    async fn set(&self, screen: &Screen) -> Result<Stage, CliError> {
-        // It holds keys: nobody else may look into it.
-        let ours_alone = Permissions::from_mode(0o700);
-        let folder =
-            tempfile::Builder::new().prefix("ssfd-demo-").permissions(ours_alone).tempdir();
-        let folder = folder.map_err(|error| CliError::new(format!("no folder: {error}")))?;
-        screen
-            .text("A Transmitter, two Receivers and an upstream, all on this machine and gone afterwards:\n")?;
-        screen.step(&format!("made {}", folder.path().display()))?;
+    async fn set_up(&self, output: &DemoOutput) -> Result<Setup, CliError> {
+        // Only this user may read the folder, because it holds private keys.
+        let private = Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("ssfd-demo-").permissions(private).tempdir();
+        let folder = folder
+            .map_err(|error| CliError::new(format!("cannot create a temporary folder: {error}")))?;
+        output.text(
+            "Runs a Transmitter, two Receivers and a publisher on this machine, and removes them \
+             afterwards:\n",
+        )?;
+        output.step(&format!("created the folder {}", folder.path().display()))?;
         let redis = match &self.redis {
             Some(url) => {
                 let redis = RedisServer::given(url).await?;
-                screen.step(&format!("reached Redis; what is {}… there is ours", redis.key()))?;
+                output.step(&format!(
+                    "connected to Redis; the demo uses only keys that begin with {}",
+                    redis.key()
+                ))?;
                 Some(redis)
             }
             None if self.no_redis => None,
             None => {
                 let redis = RedisServer::start(folder.path()).await?;
-                screen.step(match redis {
-                    Some(_) => "started redis-server on a socket there",
-                    None => "found no redis-server in the PATH, which is no harm",
+                output.step(match redis {
+                    Some(_) => "started redis-server on a socket in this folder",
+                    None => "found no redis-server in the PATH, so events go over HTTP",
                 })?;
                 redis
             }
         };
-        Stage::set(folder, redis, screen).await
+        Setup::start(folder, redis, output).await
     }
 
-    /// How it went stands beside the play, which may go on.
-    async fn play<'a>(
+    /// Runs the scenario. Returns it, because it can go on, together with its success.
+    async fn run_scenario<'a>(
         &self,
-        stage: &'a Stage,
-        screen: &'a Screen,
+        setup: &'a Setup,
+        output: &'a DemoOutput,
         deadline: Instant,
-    ) -> Result<(Play<'a>, Result<(), CliError>), CliError> {
-        screen.step(&format!("started the daemon as {}, with a store there", stage.issuer))?;
+    ) -> Result<(Scenario<'a>, Result<(), CliError>), CliError> {
+        output.step(&format!(
+            "started the daemon at {}, with its store in this folder",
+            setup.issuer
+        ))?;
         let late = |_| {
             let timeout = humantime::format_duration(self.timeout);
-            CliError::new(format!("the streams are not registered within {timeout}"))
+            CliError::new(format!(
+                "the streams were not created within {timeout}; --timeout gives more time"
+            ))
         };
-        let mut play = timeout_at(deadline, Play::start(stage, screen)).await.map_err(late)??;
-        let summary = play.perform(deadline).await?;
-        screen.summary(&summary)?;
-        let verdict = if summary.is_good() {
+        let mut scenario =
+            timeout_at(deadline, Scenario::start(setup, output)).await.map_err(late)??;
+        let summary = scenario.run(deadline).await?;
+        output.summary(&summary)?;
+        let success = if summary.is_success() {
             Ok(())
         } else {
             let (missing, unverified) = (summary.missing.len(), summary.unverified);
-            Err(CliError::new(format!("SETs missing: {missing}, not verified: {unverified}")))
+            Err(CliError::new(format!(
+                "{missing} SETs did not arrive and {unverified} could not be verified"
+            )))
         };
-        Ok((play, verdict))
+        Ok((scenario, success))
     }
 
-    async fn end(
+    async fn finish(
         &self,
-        mut play: Play<'_>,
-        stage: &Stage,
-        screen: &Screen,
+        mut scenario: Scenario<'_>,
+        setup: &Setup,
+        output: &DemoOutput,
         interrupted: impl Future<Output = ()>,
     ) -> Result<(), CliError> {
         if self.stay {
-            // Whoever tries to poll does not want to share.
-            play.receivers.stop_polling().await?;
-            screen.invitation(&Invitation::new(stage, &play.receivers.streams))?;
+            // The stream is for the user to poll by hand.
+            scenario.receivers.stop_polling().await?;
+            output.instructions(&Instructions::new(setup, &scenario.receivers.streams))?;
             tokio::select! {
-                shown = play.go_on() => shown?,
+                shown = scenario.show_arrivals() => shown?,
                 () = interrupted => {}
             }
         }
-        play.end().await
+        scenario.stop().await
     }
 }
 
-/// Resolves when somebody wants the demo to end. A closed terminal does too.
+/// Resolves on SIGINT, SIGTERM, or SIGHUP, which a closed terminal sends.
 fn interrupted() -> Result<impl Future<Output = ()>, CliError> {
     let listen = |kind| signal(kind).map_err(CliError::new);
     let mut interrupt = listen(SignalKind::interrupt())?;

@@ -1,5 +1,5 @@
-//! What happens in the demo: a day of Kim, in events as an upstream publishes them. Every type of
-//! CAEP is among them, and some of RISC; simple and complex subjects.
+//! The sample events, as a publisher publishes them. They cover every event type of CAEP and some of RISC,
+//! with simple and complex subjects.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::domain::time::Timestamp;
 
-/// The events, in the order they happened, the last of them a second before `now`.
-pub(super) fn events(now: Timestamp) -> Vec<Value> {
-    let happened: [fn(i64) -> Happening; 12] = [
+/// Returns the events in the order of their time; the last happened one second before `now`.
+pub(super) fn sample_events(now: Timestamp) -> Vec<Value> {
+    let makers: [fn(i64) -> SampleEvent; 12] = [
         session_established,
         assurance_level_change,
         session_presented,
@@ -23,10 +23,10 @@ pub(super) fn events(now: Timestamp) -> Vec<Value> {
         identifier_changed,
         recovery_activated,
     ];
-    let ages = (1..=happened.len() as u64).rev().map(Duration::from_secs);
-    let numbered = happened.into_iter().zip(ages).enumerate();
+    let ages = (1..=makers.len() as u64).rev().map(Duration::from_secs);
+    let numbered = makers.into_iter().zip(ages).enumerate();
     let events = numbered.map(|(n, (event, age))| {
-        let Happening { event_type, subject, payload } = event((now - age).as_secs());
+        let SampleEvent { event_type, subject, payload } = event((now - age).as_secs());
         let number = n + 1;
         json!({
             "id": format!("evt-{number:04}"), "txn": format!("demo-{number:04}"),
@@ -36,7 +36,7 @@ pub(super) fn events(now: Timestamp) -> Vec<Value> {
     events.collect()
 }
 
-struct Happening {
+struct SampleEvent {
     event_type: &'static str,
     subject: Value,
     payload: Value,
@@ -60,8 +60,8 @@ fn laptop() -> Value {
     json!({"format": "opaque", "id": "dev-4711"})
 }
 
-fn session_established(event_timestamp: i64) -> Happening {
-    Happening {
+fn session_established(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:session-established",
         subject: json!({"format": "complex", "user": email(), "session": session()}),
         payload: json!({
@@ -73,8 +73,8 @@ fn session_established(event_timestamp: i64) -> Happening {
     }
 }
 
-fn assurance_level_change(event_timestamp: i64) -> Happening {
-    Happening {
+fn assurance_level_change(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:assurance-level-change",
         subject: account(),
         payload: json!({
@@ -86,8 +86,8 @@ fn assurance_level_change(event_timestamp: i64) -> Happening {
     }
 }
 
-fn session_presented(event_timestamp: i64) -> Happening {
-    Happening {
+fn session_presented(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:session-presented",
         subject: json!({"format": "complex", "user": email(), "session": session()}),
         payload: json!({
@@ -98,8 +98,8 @@ fn session_presented(event_timestamp: i64) -> Happening {
     }
 }
 
-fn token_claims_change(event_timestamp: i64) -> Happening {
-    Happening {
+fn token_claims_change(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:token-claims-change",
         subject: json!({"format": "jwt_id", "iss": IDP, "jti": "at-b70ba622"}),
         payload: json!({
@@ -110,8 +110,8 @@ fn token_claims_change(event_timestamp: i64) -> Happening {
     }
 }
 
-fn credential_change(event_timestamp: i64) -> Happening {
-    Happening {
+fn credential_change(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:credential-change",
         subject: email(),
         payload: json!({
@@ -125,8 +125,8 @@ fn credential_change(event_timestamp: i64) -> Happening {
     }
 }
 
-fn device_compliance_change(event_timestamp: i64) -> Happening {
-    Happening {
+fn device_compliance_change(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:device-compliance-change",
         subject: json!({
             "format": "complex", "device": laptop(),
@@ -141,8 +141,8 @@ fn device_compliance_change(event_timestamp: i64) -> Happening {
     }
 }
 
-fn risk_level_change(event_timestamp: i64) -> Happening {
-    Happening {
+fn risk_level_change(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:risk-level-change",
         subject: json!({"format": "complex", "user": account(), "device": laptop()}),
         payload: json!({
@@ -154,8 +154,8 @@ fn risk_level_change(event_timestamp: i64) -> Happening {
     }
 }
 
-fn session_revoked(event_timestamp: i64) -> Happening {
-    Happening {
+fn session_revoked(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "caep:session-revoked",
         subject: json!({
             "format": "complex", "user": email(), "session": session(), "device": laptop(),
@@ -168,8 +168,8 @@ fn session_revoked(event_timestamp: i64) -> Happening {
     }
 }
 
-fn credential_compromise(event_timestamp: i64) -> Happening {
-    Happening {
+fn credential_compromise(event_timestamp: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "risc:credential-compromise",
         subject: email(),
         payload: json!({
@@ -179,24 +179,24 @@ fn credential_compromise(event_timestamp: i64) -> Happening {
     }
 }
 
-fn account_disabled(_: i64) -> Happening {
-    Happening {
+fn account_disabled(_: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "risc:account-disabled",
         subject: account(),
         payload: json!({"reason": "hijacking"}),
     }
 }
 
-fn identifier_changed(_: i64) -> Happening {
-    Happening {
+fn identifier_changed(_: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "risc:identifier-changed",
         subject: json!({"format": "phone_number", "phone_number": "+12065550100"}),
         payload: json!({"new-value": "+12065550123"}),
     }
 }
 
-fn recovery_activated(_: i64) -> Happening {
-    Happening {
+fn recovery_activated(_: i64) -> SampleEvent {
+    SampleEvent {
         event_type: "risc:recovery-activated",
         subject: json!({"format": "account", "uri": "acct:kim@example.com"}),
         payload: json!({}),
@@ -211,24 +211,24 @@ mod tests {
     use crate::domain::{event::Event, event_type::EventType, lint::lint, provider::Provider};
 
     fn parsed() -> Vec<Event> {
-        let events = events(Timestamp::from_millis(1_775_000_099_000)).into_iter();
+        let events = sample_events(Timestamp::from_millis(1_775_000_099_000)).into_iter();
         events.map(|event| Event::from_json(event, &Provider::example()).expect("valid")).collect()
     }
 
     #[test]
-    fn every_type_of_caep_happens() {
-        let happened: BTreeSet<_> = parsed().into_iter().map(|event| event.event_type).collect();
+    fn every_event_type_of_caep_is_among_the_samples() {
+        let types: BTreeSet<_> = parsed().into_iter().map(|event| event.event_type).collect();
         let caep = |t: &EventType| t.as_str().contains("/caep/");
         let missing: Vec<_> = EventType::offered_by_default()
             .into_iter()
-            .filter(|t| caep(t) && !happened.contains(t))
+            .filter(|t| caep(t) && !types.contains(t))
             .collect();
         assert!(missing.is_empty(), "{missing:?}");
-        assert!(happened.iter().any(|t| !caep(t)), "and some of RISC");
+        assert!(types.iter().any(|t| !caep(t)), "some types are of RISC");
     }
 
     #[test]
-    fn they_are_as_their_specifications_have_them() {
+    fn the_samples_follow_their_specifications() {
         let events = parsed();
         assert!(events.iter().any(|event| event.subject.id().format() == "complex"));
         let provider = Provider { interop: true, ..Provider::example() };

@@ -1,4 +1,4 @@
-//! The two Receivers.
+//! The two Receivers of the demo, one by push and one by poll.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::{
-    party::{Party, Stream},
-    show::Screen,
-    stage::{POLL_AUDIENCE, PUSH_AUDIENCE, Stage},
+    output::DemoOutput,
+    receiver_client::{DemoStream, ReceiverClient},
+    setup::{POLL_AUDIENCE, PUSH_AUDIENCE, Setup},
 };
 use crate::{
     cli::{
@@ -29,24 +29,24 @@ use crate::{
     },
 };
 
-/// Both at work, each with a stream.
-pub(super) struct Receivers {
-    pub(super) streams: Streams,
-    push: Party,
-    poll: Party,
+/// Both Receivers, running, each with a stream.
+pub(super) struct DemoReceivers {
+    pub(super) streams: ReceiverStreams,
+    push: ReceiverClient,
+    poll: ReceiverClient,
     endpoint: PushReceiver,
-    /// None once it has ended.
+    /// `None` once polling was stopped.
     poller: Option<PollReceiver>,
 }
 
-/// The stream of each.
-pub(super) struct Streams {
-    pub(super) push: Stream,
-    pub(super) poll: Stream,
+/// The stream of each Receiver.
+pub(super) struct ReceiverStreams {
+    pub(super) push: DemoStream,
+    pub(super) poll: DemoStream,
 }
 
-impl Streams {
-    pub(super) fn of(&self, method: Method) -> &Stream {
+impl ReceiverStreams {
+    pub(super) fn of(&self, method: Method) -> &DemoStream {
         match method {
             Method::Push => &self.push,
             Method::Poll => &self.poll,
@@ -54,41 +54,51 @@ impl Streams {
     }
 }
 
-impl Receivers {
-    /// Gives all that arrives to `received`.
+impl DemoReceivers {
+    /// Creates the streams and starts to receive. Sends each SET that arrives to `received`.
     pub(super) async fn start(
-        stage: &Stage,
+        setup: &Setup,
         received: mpsc::Sender<Received>,
-        screen: &Screen,
+        output: &DemoOutput,
     ) -> Result<Self, CliError> {
-        let push = Party::meet(stage, PUSH_AUDIENCE, &stage.tokens.push_receiver).await?;
-        let poll = Party::meet(stage, POLL_AUDIENCE, &stage.tokens.poll_receiver).await?;
-        screen.step("two Receivers read its metadata and its JWK Set, over TLS")?;
+        let push =
+            ReceiverClient::connect(setup, PUSH_AUDIENCE, &setup.tokens.push_receiver).await?;
+        let poll =
+            ReceiverClient::connect(setup, POLL_AUDIENCE, &setup.tokens.poll_receiver).await?;
+        output.step("both Receivers read the metadata and the JWK Set over TLS")?;
 
-        let made = &stage.certificate;
-        let tls = server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes());
+        let certificate = &setup.certificate;
+        let tls =
+            server_config(certificate.certificate_pem.as_bytes(), certificate.key_pem.as_bytes());
         let tls = tls.map_err(|error| CliError::of(&error))?;
         let (endpoint, push_stream) = listen(&push, tls, received.clone()).await?;
         let id = &push_stream.stream_id;
-        screen.step(&format!("one registered the stream {id}, push to {}", endpoint.url()))?;
+        output.step(&format!(
+            "the push Receiver created the stream {id} with the endpoint {}",
+            endpoint.url()
+        ))?;
 
         let (poller, poll_stream) = start_polling(&poll, received).await?;
         let id = &poll_stream.stream_id;
-        screen.step(&format!("the other registered the stream {id}, and polls it"))?;
-        let streams = Streams { push: push_stream, poll: poll_stream };
+        output.step(&format!("the poll Receiver created the stream {id} and polls it"))?;
+        let streams = ReceiverStreams { push: push_stream, poll: poll_stream };
         Ok(Self { streams, push, poll, endpoint, poller: Some(poller) })
     }
 
-    /// Asks for a verification SET, which is to carry `state`.
-    pub(super) async fn ask_to_verify(&self, method: Method, state: &str) -> Result<(), CliError> {
-        let party = match method {
+    /// Requests a verification SET that carries `state`.
+    pub(super) async fn request_verification(
+        &self,
+        method: Method,
+        state: &str,
+    ) -> Result<(), CliError> {
+        let client = match method {
             Method::Push => &self.push,
             Method::Poll => &self.poll,
         };
-        party.ask_to_verify(self.streams.of(method), state).await
+        client.request_verification(self.streams.of(method), state).await
     }
 
-    /// Ends polling, once all that arrived is acknowledged.
+    /// Stops polling once all SETs that arrived are acknowledged.
     pub(super) async fn stop_polling(&mut self) -> Result<(), CliError> {
         match self.poller.take() {
             Some(poller) => poller.stop().await.map_err(|error| CliError::of(&error)),
@@ -103,19 +113,19 @@ impl Receivers {
     }
 }
 
-/// The endpoint stands before the stream that names it.
+/// Starts the push endpoint, then creates the stream that names it.
 async fn listen(
-    party: &Party,
+    client: &ReceiverClient,
     tls: ServerConfig,
     received: mpsc::Sender<Received>,
-) -> Result<(PushReceiver, Stream), CliError> {
+) -> Result<(PushReceiver, DemoStream), CliError> {
     let authorization = format!("Bearer {}", clock::random_uuid().simple());
     let options = PushOptions {
         listen: "127.0.0.1:0".to_owned(),
         tls: Some(tls),
         authorization_header: Some(Secret::new(&*authorization)),
         misbehaviour: None,
-        inspector: Arc::clone(&party.inspector),
+        inspector: Arc::clone(&client.inspector),
         received,
     };
     let endpoint = PushReceiver::start(options).await.map_err(CliError::new)?;
@@ -123,22 +133,22 @@ async fn listen(
         "method": METHOD_PUSH, "endpoint_url": endpoint.url(),
         "authorization_header": authorization,
     });
-    let stream = party.register(delivery).await?;
+    let stream = client.create_stream(delivery).await?;
     Ok((endpoint, stream))
 }
 
-/// The stream stands before its poller, which learns from it where to poll.
+/// Creates the poll stream, then polls at the URL that its configuration gives.
 async fn start_polling(
-    party: &Party,
+    client: &ReceiverClient,
     received: mpsc::Sender<Received>,
-) -> Result<(PollReceiver, Stream), CliError> {
-    let stream = party.register(json!({"method": METHOD_POLL})).await?;
+) -> Result<(PollReceiver, DemoStream), CliError> {
+    let stream = client.create_stream(json!({"method": METHOD_POLL})).await?;
     let poller = PollReceiver::start(PollOptions {
         url: Url::parse(&stream.delivery.endpoint_url).map_err(CliError::new)?,
-        token: Some(party.token.clone()),
+        token: Some(client.token.clone()),
         events_max: None,
-        http: party.http.clone(),
-        inspector: Arc::clone(&party.inspector),
+        http: client.http.clone(),
+        inspector: Arc::clone(&client.inspector),
         received,
     });
     Ok((poller, stream))

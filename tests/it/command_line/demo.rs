@@ -1,4 +1,4 @@
-//! `ssfd demo`.
+//! `ssfd demo`, run as a process.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{Daemon, Workplace, run};
 use crate::harness::{events::about, http_client::post, redis::Redis};
 
-/// Two verification SETs, and twelve events by push and by poll.
+/// Two verification SETs, and twelve events by push and by poll each.
 const SETS: usize = 26;
 
 impl Workplace {
-    /// `ssfd demo`, which finds programs in the PATH of the tests, and makes its folder in ours.
+    /// Returns the command `ssfd demo`, with the PATH of the tests and a temporary folder of its own.
     fn demo(&self, args: &[&str]) -> Command {
         let mut command = self.ssfd(&[&["demo"], args].concat());
         command.env("PATH", std::env::var_os("PATH").expect("a PATH"));
@@ -22,13 +22,13 @@ impl Workplace {
     }
 
     #[track_caller]
-    fn has_nothing_left(&self) {
+    fn assert_nothing_is_left(&self) {
         let left: Vec<_> = fs::read_dir(self.path("tmp")).expect("a folder").collect();
         assert!(left.is_empty(), "{left:?}");
     }
 }
 
-/// Each SET once by each way that it had to come, verified, and no other.
+/// Asserts that each SET arrived verified, once by each method, and that no other SET arrived.
 #[track_caller]
 fn assert_all_arrived(lines: &[Value]) {
     let (summary, arrivals) = lines.split_last().expect("a summary");
@@ -62,8 +62,8 @@ fn every_set_arrives_and_is_verified_without_redis() {
     let ended = run(place.demo(&["--no-redis", "--json"]));
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     assert_all_arrived(&json_lines(&ended.stdout));
-    assert_eq!(ended.stderr, "", "a demo that goes well logs nothing");
-    place.has_nothing_left();
+    assert_eq!(ended.stderr, "", "a successful demo logs nothing");
+    place.assert_nothing_is_left();
 }
 
 #[test]
@@ -71,17 +71,17 @@ fn a_redis_server_in_the_path_is_started_and_used() {
     let place = Workplace::new();
     let ended = run(place.demo(&[]));
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
-    for told in [
-        // Without the program this is where the test fails.
+    for line in [
+        // The test fails here if there is no redis-server program.
         "started redis-server on a socket",
         "publishes 12 events by XADD ssf:events:demo",
         "caep:session-revoked ",
         "RS256 verified",
         "All 26 SETs arrived",
     ] {
-        assert!(ended.stdout.contains(told), "no `{told}` in {}", ended.stdout);
+        assert!(ended.stdout.contains(line), "no `{line}` in {}", ended.stdout);
     }
-    place.has_nothing_left();
+    place.assert_nothing_is_left();
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn without_a_redis_server_in_the_path_events_go_over_http() {
 }
 
 #[tokio::test]
-async fn a_given_redis_is_left_as_it_was() {
+async fn a_given_redis_keeps_only_the_keys_that_it_had() {
     let (place, redis) = (Workplace::new(), Redis::start().await);
     redis.publish("ssf:events:demo", &Value::from("somebody else's")).await;
     let ended = run(place.demo(&["--redis", &redis.url(), "--json"]));
@@ -105,7 +105,7 @@ async fn a_given_redis_is_left_as_it_was() {
     assert_eq!(redis.run::<Vec<String>>(&["KEYS", "*"]).await, ["ssf:events:demo"]);
     assert_eq!(redis.run::<usize>(&["XLEN", "ssf:events:demo"]).await, 1);
     let commands: String = redis.run(&["INFO", "commandstats"]).await;
-    // Ours, and one for each event.
+    // One by this test, and one for each event.
     assert!(commands.contains("cmdstat_xadd:calls=13,"), "{commands}");
 }
 
@@ -120,44 +120,44 @@ fn a_redis_that_cannot_be_reached_is_named() {
         ended.stderr
     );
     assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
-    place.has_nothing_left();
+    place.assert_nothing_is_left();
 }
 
 #[test]
-fn what_takes_too_long_is_given_up() {
+fn the_demo_gives_up_after_its_timeout() {
     let place = Workplace::new();
     let ended = run(place.demo(&["--no-redis", "--timeout", "0s"]));
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
-    assert!(ended.stderr.contains("not registered within 0s"), "{}", ended.stderr);
-    place.has_nothing_left();
+    assert!(ended.stderr.contains("not created within 0s"), "{}", ended.stderr);
+    place.assert_nothing_is_left();
 }
 
-/// Linux shows processes in `/proc`.
-fn runs(pid: &str) -> bool {
+/// Returns whether a process runs, which Linux shows in `/proc`.
+fn is_running(pid: &str) -> bool {
     Path::new("/proc").join(pid).exists()
 }
 
 #[tokio::test]
-async fn it_stays_until_it_is_told_to_end_and_then_nothing_is_left() {
+async fn stay_keeps_the_demo_running_until_a_signal_and_then_removes_everything() {
     let place = Workplace::new();
     let mut demo = Daemon::start_printing(place.demo(&["--stay", "--json"]));
     let stay = loop {
-        let line = demo.next_line().expect("it goes on after the summary");
+        let line = demo.next_line().expect("the demo goes on after the summary");
         if line["stay"].is_object() {
             break line["stay"].clone();
         }
     };
-    let said = |name: &str| stay["places"][name].as_str().expect("a text").to_owned();
-    let folder = Path::new(&said("trusted roots")).parent().expect("a folder").to_owned();
+    let value = |name: &str| stay["places"][name].as_str().expect("a text").to_owned();
+    let folder = Path::new(&value("trusted roots")).parent().expect("a folder").to_owned();
     let socket = format!("redis+unix://{}", folder.join("redis.sock").display());
     let mut redis = redis::Client::open(socket).expect("a URL").get_connection().expect("it runs");
     let info = redis.req_command(&redis::cmd("INFO")).expect("it answers");
-    let info: InfoDict = redis::from_redis_value(info).expect("its own form");
-    let pid: String = info.get("process_id").expect("it says so");
-    assert!(runs(&pid));
+    let info: InfoDict = redis::from_redis_value(info).expect("the format of INFO");
+    let pid: String = info.get("process_id").expect("a process id");
+    assert!(is_running(&pid));
 
-    let events = format!("{}events", said("internal listener"));
-    let token = said("publisher's token");
+    let events = format!("{}events", value("internal listener"));
+    let token = value("publisher's token");
     post(&events).bearer(&token).json(&about("by-hand")).send().await.expect(202);
     let arrival = demo.next_line().expect("the push Receiver shows it");
     assert_eq!(arrival["claims"]["sub_id"]["id"], "by-hand", "{arrival}");
@@ -166,6 +166,6 @@ async fn it_stays_until_it_is_told_to_end_and_then_nothing_is_left() {
     demo.signal("TERM");
     let (code, lines) = demo.ends();
     assert_eq!(code, Some(0), "{lines:?}");
-    assert!(!runs(&pid), "redis-server is left");
-    place.has_nothing_left();
+    assert!(!is_running(&pid), "redis-server still runs");
+    place.assert_nothing_is_left();
 }

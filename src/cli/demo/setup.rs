@@ -1,5 +1,5 @@
-//! All that the demo needs: keys, certificates and a store in a temporary folder, Redis, and the
-//! daemon, on ports that the system chooses.
+//! The environment of the demo: keys, certificates and a store in a temporary folder, Redis, and the daemon
+//! on ports that the system chooses.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PROVIDER, daemon::Daemon, redis::RedisServer, show::Screen};
+use super::{PROVIDER, daemon::DemoDaemon, output::DemoOutput, redis_server::RedisServer};
 use crate::{
     app::{self, Listeners},
     cli::{
@@ -30,41 +30,42 @@ use crate::{
     store::Store,
 };
 
-/// What each Receiver is called in `aud`.
+/// The `aud` of each Receiver's SETs.
 pub(super) const PUSH_AUDIENCE: &str = "https://push.receiver.example";
 pub(super) const POLL_AUDIENCE: &str = "https://poll.receiver.example";
 
-/// In the temporary folder.
+/// File names in the temporary folder.
 const SIGNING_KEY: &str = "signing-key.pem";
 const TLS_CERTIFICATE: &str = "certificate.pem";
 const TLS_KEY: &str = "certificate-key.pem";
 const ROOTS: &str = "trusted-roots.pem";
 const STORE: &str = "ssfd.db";
 
-/// The daemon, running, and what surrounds it.
-pub(super) struct Stage {
+/// The running daemon and everything that it needs.
+pub(super) struct Setup {
     pub(super) issuer: Issuer,
-    /// The trial authority, which all sides trust, in a PEM file.
+    /// The PEM file with the demo's certificate authority, which all sides trust.
     pub(super) roots: PathBuf,
     pub(super) certificate: TrialCertificate,
-    pub(super) tokens: Tokens,
+    pub(super) tokens: DemoTokens,
     pub(super) redis: Option<RedisServer>,
-    pub(super) daemon: Daemon,
+    pub(super) daemon: DemoDaemon,
     folder: TempDir,
 }
 
-/// Good for as long as the store is there.
-pub(super) struct Tokens {
+/// The credentials, which are valid as long as the store exists.
+pub(super) struct DemoTokens {
     pub(super) push_receiver: Secret,
     pub(super) poll_receiver: Secret,
     pub(super) publisher: Secret,
 }
 
-impl Stage {
-    pub(super) async fn set(
+impl Setup {
+    /// Creates everything and starts the daemon.
+    pub(super) async fn start(
         folder: TempDir,
         redis: Option<RedisServer>,
-        screen: &Screen,
+        output: &DemoOutput,
     ) -> Result<Self, CliError> {
         let path = folder.path();
         let certificate = make_certificate(&["localhost", "127.0.0.1", "::1"]);
@@ -80,20 +81,20 @@ impl Stage {
             fs::write(&path, text)
                 .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
         }
-        screen.step("made a key to sign with (RS256), and a certificate for localhost")?;
+        output.step("generated a signing key (RS256) and a certificate for localhost")?;
 
         let mut config = configuration(path, redis.as_ref());
-        // The system chooses the port, and the issuer names it.
+        // The listeners are bound first, because the issuer contains the port that the system chooses.
         let listeners = Listeners::bind(&config).map_err(CliError::new)?;
         let port = listeners.public_addr().map_err(CliError::new)?.port();
         let issuer = Issuer::try_from(format!("https://localhost:{port}")).expect("a plain URL");
         config.providers.insert(provider(), provider_settings(&issuer, path));
         let app = app::build_on(listeners, config).await.map_err(CliError::new)?;
-        let tokens = Tokens::issue(&**app.store()).await?;
-        let daemon = match Daemon::start(app).await {
+        let tokens = DemoTokens::issue(&**app.store()).await?;
+        let daemon = match DemoDaemon::start(app).await {
             Ok(daemon) => daemon,
             Err(error) => {
-                clear(redis).await?;
+                remove_keys(redis).await?;
                 return Err(error);
             }
         };
@@ -101,10 +102,10 @@ impl Stage {
         Ok(Self { issuer, roots, certificate, tokens, redis, daemon, folder })
     }
 
-    /// Ends everything, and leaves nothing behind.
-    pub(super) async fn strike(self) -> Result<(), CliError> {
+    /// Stops everything and removes the folder and the keys in Redis.
+    pub(super) async fn tear_down(self) -> Result<(), CliError> {
         let stopped = self.daemon.stop().await;
-        clear(self.redis).await?;
+        remove_keys(self.redis).await?;
         let folder = self.folder.path().display().to_string();
         let removed = self.folder.close();
         removed.map_err(|error| CliError::new(format!("cannot remove {folder}: {error}")))?;
@@ -112,9 +113,9 @@ impl Stage {
     }
 }
 
-async fn clear(redis: Option<RedisServer>) -> Result<(), CliError> {
+async fn remove_keys(redis: Option<RedisServer>) -> Result<(), CliError> {
     match redis {
-        Some(redis) => redis.clear().await,
+        Some(redis) => redis.remove_keys().await,
         None => Ok(()),
     }
 }
@@ -126,7 +127,7 @@ fn configuration(folder: &Path, redis: Option<&RedisServer>) -> Config {
     config.public.tls_certificate = Some(folder.join(TLS_CERTIFICATE));
     config.public.tls_key = Some(folder.join(TLS_KEY));
     config.store.sqlite.path = folder.join(STORE);
-    // The push Receiver is on this machine, with a certificate that only the trial vouches for.
+    // The push Receiver is on this machine and has a certificate of the demo's own authority.
     config.push.trusted_roots = Some(folder.join(ROOTS));
     config.push.allow_networks = vec!["127.0.0.0/8".parse().expect("a network")];
     config.process.drain_timeout = Duration::from_secs(5);
@@ -140,7 +141,7 @@ fn provider_settings(issuer: &Issuer, folder: &Path) -> ProviderSettings {
     ProviderSettings {
         issuer: issuer.to_string(),
         signing_keys: vec![folder.join(SIGNING_KEY)],
-        // Who tries it by hand has no harm in mind.
+        // Trying verification by hand needs no protection against too many requests.
         min_verification_interval: Duration::ZERO,
         ..ProviderSettings::default()
     }
@@ -150,7 +151,7 @@ fn provider() -> ProviderName {
     PROVIDER.parse().expect("a valid name")
 }
 
-impl Tokens {
+impl DemoTokens {
     async fn issue(store: &dyn Store) -> Result<Self, CliError> {
         let receiver = |id: &str, audience| Holder::Receiver {
             provider: provider(),

@@ -1,4 +1,4 @@
-//! A Receiver's side of the SSF API.
+//! A client for the SSF API as a Receiver uses it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::stage::Stage;
+use super::setup::Setup;
 use crate::{
     cli::{
         CliError,
@@ -17,8 +17,8 @@ use crate::{
     domain::{event_type::EventType, secret::Secret},
 };
 
-/// A Receiver that has read the Transmitter's metadata and keys, over TLS that it has checked.
-pub(super) struct Party {
+/// The client of one Receiver, which has read the Transmitter's metadata and keys over verified TLS.
+pub(super) struct ReceiverClient {
     pub(super) http: HttpClient,
     pub(super) token: Secret,
     pub(super) inspector: Arc<Inspector>,
@@ -26,31 +26,32 @@ pub(super) struct Party {
     verification_endpoint: Url,
 }
 
-/// A stream as its Receiver needs to know it (SSF §8.1.1).
+/// The members of a stream's configuration (SSF §8.1.1) that the demo needs.
 #[derive(Debug, Deserialize)]
-pub(super) struct Stream {
+pub(super) struct DemoStream {
     pub(super) stream_id: String,
-    pub(super) delivery: Delivery,
+    pub(super) delivery: DemoDelivery,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Delivery {
+pub(super) struct DemoDelivery {
     pub(super) endpoint_url: String,
 }
 
-impl Party {
-    pub(super) async fn meet(
-        stage: &Stage,
+impl ReceiverClient {
+    /// Reads the metadata and the keys.
+    pub(super) async fn connect(
+        setup: &Setup,
         audience: &str,
         token: &Secret,
     ) -> Result<Self, CliError> {
-        let http = HttpClient::new(Some(&stage.roots)).map_err(|error| CliError::of(&error))?;
-        let metadata = Metadata::fetch(&http, &stage.issuer).await;
+        let http = HttpClient::new(Some(&setup.roots)).map_err(|error| CliError::of(&error))?;
+        let metadata = Metadata::fetch(&http, &setup.issuer).await;
         let metadata = metadata.map_err(|error| CliError::of(&error))?;
-        let keys = KeySource::metadata(http.clone(), stage.issuer.clone());
+        let keys = KeySource::metadata(http.clone(), setup.issuer.clone());
         keys.check().await.map_err(|error| CliError::of(&error))?;
         let inspector =
-            Inspector::new(keys).of_issuer(stage.issuer.as_str()).for_audience(audience);
+            Inspector::new(keys).of_issuer(setup.issuer.as_str()).for_audience(audience);
         let named = |endpoint: Option<Url>, name| {
             endpoint.ok_or_else(|| CliError::new(format!("the metadata has no `{name}`")))
         };
@@ -67,7 +68,7 @@ impl Party {
     }
 
     /// Creates a stream that asks for every event type.
-    pub(super) async fn register(&self, delivery: Value) -> Result<Stream, CliError> {
+    pub(super) async fn create_stream(&self, delivery: Value) -> Result<DemoStream, CliError> {
         let url = &self.configuration_endpoint;
         let wanted = EventType::offered_by_default();
         let body = json!({"delivery": delivery, "events_requested": wanted});
@@ -76,8 +77,12 @@ impl Party {
             .map_err(|error| CliError::of(&HttpError::unreadable(url, error)))
     }
 
-    /// Asks for a verification SET, which is to carry `state`.
-    pub(super) async fn ask_to_verify(&self, stream: &Stream, state: &str) -> Result<(), CliError> {
+    /// Requests a verification SET that carries `state`.
+    pub(super) async fn request_verification(
+        &self,
+        stream: &DemoStream,
+        state: &str,
+    ) -> Result<(), CliError> {
         let body = json!({"stream_id": stream.stream_id, "state": state});
         self.post(&self.verification_endpoint, &body, StatusCode::NO_CONTENT).await.map(drop)
     }

@@ -1,38 +1,38 @@
-//! How to go on by hand.
+//! What `ssfd demo --stay` prints: addresses, tokens and commands to try by hand.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::{receivers::Streams, stage::Stage};
+use super::{receiver_client::DemoStream, receivers::ReceiverStreams, setup::Setup};
 use crate::domain::{
     metadata::{WELL_KNOWN, resource},
     secret::Secret,
     stream::METHOD_POLL,
 };
 
-/// Where everything is, and commands to try, which work as they are. The tokens are shown: they
-/// open nothing else and end with the demo.
-pub(super) struct Invitation {
+/// Addresses and commands that work as they are. The tokens are printed, because they give access to
+/// nothing else and end with the demo.
+pub(super) struct Instructions {
     places: Vec<(&'static str, String)>,
     commands: Vec<(&'static str, String)>,
 }
 
-impl Invitation {
-    pub(super) fn new(stage: &Stage, streams: &Streams) -> Self {
-        let tokens = &stage.tokens;
+impl Instructions {
+    pub(super) fn new(setup: &Setup, streams: &ReceiverStreams) -> Self {
+        let tokens = &setup.tokens;
         let places = vec![
-            ("issuer", stage.issuer.to_string()),
-            ("internal listener", stage.daemon.internal.to_string()),
-            ("trusted roots", stage.roots.display().to_string()),
+            ("issuer", setup.issuer.to_string()),
+            ("internal listener", setup.daemon.internal.to_string()),
+            ("trusted roots", setup.roots.display().to_string()),
             ("push stream", streams.push.stream_id.clone()),
             ("poll stream", streams.poll.stream_id.clone()),
-            ("its endpoint", streams.poll.delivery.endpoint_url.clone()),
+            ("poll endpoint", streams.poll.delivery.endpoint_url.clone()),
             ("push Receiver's token", tokens.push_receiver.expose().to_owned()),
             ("poll Receiver's token", tokens.poll_receiver.expose().to_owned()),
             ("publisher's token", tokens.publisher.expose().to_owned()),
         ];
-        Self { places, commands: commands(stage, &streams.poll) }
+        Self { places, commands: commands(setup, &streams.poll) }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -43,25 +43,28 @@ impl Invitation {
     }
 }
 
-impl fmt::Display for Invitation {
+impl fmt::Display for Instructions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "All of this stays until Ctrl-C, and is thrown away then.\n")?;
+        writeln!(f, "Everything keeps running until Ctrl-C and is removed then.\n")?;
         for (name, value) in &self.places {
             writeln!(f, "  {name:<21}  {value}")?;
         }
-        writeln!(f, "\nThe push Receiver shows what arrives. The poll stream is yours to poll.")?;
-        for (what, command) in &self.commands {
-            writeln!(f, "\n# {what}\n{command}")?;
+        writeln!(
+            f,
+            "\nThe push Receiver goes on printing what arrives. The poll stream is free to be polled by hand."
+        )?;
+        for (purpose, command) in &self.commands {
+            writeln!(f, "\n# {purpose}\n{command}")?;
         }
         Ok(())
     }
 }
 
-/// An event to publish by hand, as it would be written by hand.
+/// An event to publish by hand.
 const EVENT: &str = r#"{"type":"caep:session-revoked","sub_id":{"format":"email","email":"kim@example.com"},"event":{"initiating_entity":"admin","reason_admin":{"en":"tried by hand"}}}"#;
 
-fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, String)> {
-    let Stage { issuer, roots, tokens, daemon, .. } = stage;
+fn commands(setup: &Setup, stream: &DemoStream) -> Vec<(&'static str, String)> {
+    let Setup { issuer, roots, tokens, daemon, .. } = setup;
     let (streams, status, verify) =
         (issuer.url(resource::STREAMS), issuer.url(resource::STATUS), issuer.url(resource::VERIFY));
     let id = &stream.stream_id;
@@ -94,30 +97,30 @@ fn commands(stage: &Stage, stream: &super::party::Stream) -> Vec<(&'static str, 
             ),
         ),
     ];
-    if let Some(redis) = &stage.redis
+    if let Some(redis) = &setup.redis
         && let Some(socket) = redis.socket()
     {
         let socket = quoted(&socket.display().to_string());
         let command =
             format!("redis-cli -s {socket} XADD {} '*' event {}", redis.key(), quoted(EVENT));
-        commands.push(("publish it through Redis", command));
+        commands.push(("publish an event through Redis", command));
     }
     let poll = json!({"returnImmediately": true});
     commands.extend([
         ("poll the poll stream", receiver(&data(poll), &stream.delivery.endpoint_url)),
-        ("list the streams of the poll Receiver", receiver("", &streams)),
-        ("create one more", receiver(&data(poll_stream), &streams)),
+        ("list the poll Receiver's streams", receiver("", &streams)),
+        ("create another poll stream", receiver(&data(poll_stream), &streams)),
         ("pause the poll stream", receiver(&data(change("paused")), &status)),
-        ("and resume it", receiver(&data(change("enabled")), &status)),
+        ("enable the poll stream again", receiver(&data(change("enabled")), &status)),
         (
-            "ask for a verification SET, to be polled",
+            "request a verification SET, which the next poll returns",
             receiver(
                 &format!("-i {}", data(json!({"stream_id": id, "state": "by hand"}))),
                 &verify,
             ),
         ),
         ("delete the poll stream", receiver("-i -X DELETE ", &format!("{streams}?stream_id={id}"))),
-        ("look at the metrics", format!("curl -sS {}", quoted(&format!("{internal}metrics")))),
+        ("read the metrics", format!("curl -sS {}", quoted(&format!("{internal}metrics")))),
     ]);
     commands
 }
@@ -130,7 +133,7 @@ fn data(json: impl fmt::Display) -> String {
     format!("-H 'Content-Type: application/json' -d {} ", quoted(&json.to_string()))
 }
 
-/// One word for a shell.
+/// Quotes a text as one word for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quoted_text_is_one_word() {
+    fn a_quoted_text_is_one_shell_word() {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("Kim's"), r"'Kim'\''s'");
     }

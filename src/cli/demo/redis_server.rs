@@ -1,4 +1,4 @@
-//! The Redis server that the events go through.
+//! The Redis server through which the demo publishes its events.
 
 use std::{
     fs, io,
@@ -21,11 +21,12 @@ use crate::{
     ingest::settings::RedisIngestSettings,
 };
 
-/// How long a server of our own may take to start.
+/// The longest time until the demo's own server is up.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait between two tries to connect to it.
 const START_PAUSE: Duration = Duration::from_millis(20);
 
-/// A server that answers.
+/// A running Redis server: one that the user gave, or the demo's own.
 pub(super) struct RedisServer {
     url: String,
     key_prefix: String,
@@ -33,7 +34,7 @@ pub(super) struct RedisServer {
     own: Option<OwnServer>,
 }
 
-/// Ended when it is dropped. It lives in a folder that is thrown away.
+/// A server process of the demo, which is killed on drop. Its data is in the temporary folder.
 struct OwnServer {
     process: Child,
     socket: PathBuf,
@@ -41,32 +42,35 @@ struct OwnServer {
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
-        // At once: it has nothing to keep. If it is gone already, so much the better.
+        // Killed, because it has no data to keep. It may have ended by itself.
         self.process.kill().ok();
         self.process.wait().ok();
     }
 }
 
 impl RedisServer {
-    /// A server that runs. Our keys there have a prefix that nobody else has.
+    /// Connects to a running server. The demo's keys there get a random prefix.
     pub(super) async fn given(url: &str) -> Result<Self, CliError> {
         let connection = connect(url).await.map_err(|error| CliError::of(&error))?;
-        let drawn = clock::random_uuid().simple().to_string();
-        let key_prefix = format!("ssfd-demo:{}:", &drawn[..8]);
+        let random = clock::random_uuid().simple().to_string();
+        let key_prefix = format!("ssfd-demo:{}:", &random[..8]);
         Ok(Self { url: url.to_owned(), key_prefix, connection, own: None })
     }
 
-    /// A server of our own, on a socket in `folder`; none without the program.
+    /// Starts a server on a socket in `folder`. Returns `None` if there is no such program.
     pub(super) async fn start(folder: &Path) -> Result<Option<Self>, CliError> {
         let (socket, log) = (folder.join("redis.sock"), folder.join("redis.log"));
         let failed = |why: &dyn std::fmt::Display| {
-            CliError::new(format!("redis-server does not start: {why}; --no-redis does without"))
+            CliError::new(format!(
+                "redis-server does not start: {why}; --no-redis runs the demo without it"
+            ))
         };
         let spawned = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocketperm", "700"])
             .args([Path::new("--unixsocket"), &socket, Path::new("--dir"), folder])
             .args([Path::new("--logfile"), &log])
-            // Out of the terminal's reach: an interrupt is for us, and we end it when we are done.
+            // Its own process group keeps an interrupt of the terminal from it, because the demo ends it
+            // in order.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -99,7 +103,7 @@ impl RedisServer {
         Ok(Some(Self { url, key_prefix, connection, own: Some(own) }))
     }
 
-    /// What the daemon needs to know of it.
+    /// Returns the daemon's settings for reading from this server.
     pub(super) fn settings(&self) -> RedisIngestSettings {
         RedisIngestSettings {
             url: Some(self.url.clone()),
@@ -108,6 +112,7 @@ impl RedisServer {
         }
     }
 
+    /// Returns the key of the Redis stream to publish to.
     pub(super) fn key(&self) -> String {
         format!("{}{PROVIDER}", self.key_prefix)
     }
@@ -116,20 +121,22 @@ impl RedisServer {
         RedisPublisher::new(self.connection.clone(), self.key())
     }
 
-    /// The socket, where the server is ours.
+    /// Returns the socket if the server is the demo's own.
     pub(super) fn socket(&self) -> Option<&Path> {
         self.own.as_ref().map(|own| own.socket.as_path())
     }
 
-    /// Leaves nothing behind. The daemon must have stopped: it makes its group anew where it is
-    /// missing.
-    pub(super) async fn clear(mut self) -> Result<(), CliError> {
+    /// Removes the demo's keys. The daemon must have stopped, because it creates its consumer group again
+    /// if it is missing.
+    pub(super) async fn remove_keys(mut self) -> Result<(), CliError> {
         let key = self.key();
         let keys = [format!("{key}:rejected"), format!("{key}:backlog"), key];
-        let cleared: RedisResult<()> = match self.own {
+        let removed: RedisResult<()> = match self.own {
             Some(_) => Ok(()),
             None => self.connection.del(&keys).await,
         };
-        cleared.map_err(|error| CliError::new(format!("cannot clear Redis: {error}")))
+        removed.map_err(|error| {
+            CliError::new(format!("cannot remove the keys of the demo from Redis: {error}"))
+        })
     }
 }
