@@ -1,5 +1,10 @@
-//! The configuration: gathers the settings that each module owns, from a file, the environment and
-//! flags, into one validated value.
+//! The configuration: gathers the settings that each module owns into one validated value.
+//!
+//! - [`load()`] reads the file and the environment.
+//! - [`Config`] holds all settings. [`Config::validate`] checks the rules that concern more than
+//!   one value.
+//! - [`ProviderSettings`] become a [`Provider`] of the domain; `authorization` checks their tables
+//!   about authorization servers.
 
 mod authorization;
 mod load;
@@ -26,7 +31,7 @@ use crate::{
     telemetry::logging::LogSettings,
 };
 
-/// Everything that can be set. `config/ssfd.toml` lists every key with its default.
+/// All settings. `config/ssfd.toml` lists every key with its default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -41,45 +46,49 @@ pub struct Config {
     pub poll: PollSettings,
     pub signer: SignerSettings,
     pub process: ProcessSettings,
-    /// By name. Without any there is one called `default`.
+    /// The providers by name. If the map is empty, there is one provider called `default`.
     pub providers: BTreeMap<ProviderName, ProviderSettings>,
 }
 
-/// Which store is used, and how long it keeps what is settled.
+/// Which store is used, and for how long and how much it keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
     pub backend: StoreBackend,
     pub sqlite: SqliteSettings,
     pub redis: RedisSettings,
-    /// How long settled SETs are kept, delivered or dead, unless their provider says otherwise.
+    /// How long settled SETs are kept, including dead letters, unless their provider sets another
+    /// time.
     #[serde(with = "humantime_serde")]
     pub event_retention: Duration,
-    /// How long a publisher's event id is known, so that a second event with it is a duplicate.
+    /// How long a publisher's event id is remembered. A second event with the same id is a
+    /// duplicate.
     #[serde(with = "humantime_serde")]
     pub event_id_retention: Duration,
-    /// How many SETs a paused stream holds, and how long (SSF §8.1.2.1). Receivers should know.
+    /// The most SETs that a paused stream holds (SSF §8.1.2.1). The README tells Receivers the
+    /// default.
     pub held_max: usize,
-    /// SETs of one provider that may wait, beyond which its events are refused: those over HTTP from
-    /// nine tenths of it on, and in the end Redis is read no more. 0 stands for any number.
+    /// The most unsettled SETs of one provider; 0 means no limit. At 90 % of the limit,
+    /// `POST /events` answers 503. At 100 %, the daemon also stops reading events from Redis.
     pub backlog_max: u64,
-    /// How often that is counted, and shown to publishers.
+    /// How often the backlog is counted, and written to Redis for publishers.
     #[serde(with = "humantime_serde")]
     pub backlog_interval: Duration,
+    /// The longest time that a paused stream holds a SET.
     #[serde(with = "humantime_serde")]
     pub held_for: Duration,
-    /// How often what is older or too much is removed.
+    /// How often expired SETs, and held SETs beyond the limits, are removed.
     #[serde(with = "humantime_serde")]
     pub expiry_interval: Duration,
 }
 
-/// Where everything durable is kept. The settings of the other one do not count.
+/// The store that is used. The settings of the other backend have no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreBackend {
-    /// In one file: nothing to install, and one machine's worth of speed.
+    /// One file: nothing to install, for a single node.
     Sqlite,
-    /// For when one machine is not enough.
+    /// A Redis server or Cluster, for one or more nodes.
     Redis,
 }
 
@@ -100,24 +109,23 @@ impl Default for StoreSettings {
     }
 }
 
-/// Where events come from, beside `POST /events`.
+/// The intake of events, in addition to `POST /events`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestSettings {
     pub redis: RedisIngestSettings,
 }
 
-/// The process as a whole.
+/// Settings of the process as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessSettings {
-    /// Threads that run stream actors; 0 stands for one per core.
+    /// The number of threads that run the actors of streams; 0 means one for each core.
     pub actor_threads: usize,
-    /// How long a stop waits for what is under way, in all.
+    /// The longest time that a stop waits for work in progress.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
-    /// How often it is recorded when streams were last active, and looked for those that were not
-    /// for too long.
+    /// How often the activity of streams is recorded, and inactive streams are paused.
     #[serde(with = "humantime_serde")]
     pub activity_interval: Duration,
 }
@@ -132,7 +140,7 @@ impl Default for ProcessSettings {
     }
 }
 
-/// What is wrong with a configuration; the text names the key.
+/// Why a configuration is not usable. The text names the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{0}")]
@@ -149,7 +157,7 @@ pub(crate) fn invalid<T>(
 }
 
 impl Config {
-    /// The providers, each valid and none in another's way.
+    /// Returns the providers. Fails if one is not valid, or if two have the same path.
     pub fn providers(&self) -> Result<Vec<Provider>, ConfigError> {
         let mut by_path: HashMap<String, ProviderName> = HashMap::new();
         let mut providers = Vec::new();
@@ -157,11 +165,12 @@ impl Config {
             let provider = settings.provider(&name)?;
             let path = provider.issuer.path().to_owned();
             if let Some(other) = by_path.insert(path, name.clone()) {
-                // Requests are told apart by path alone; the Host header is a stranger's word.
+                // The path alone tells the provider of a request, because the Host header is not
+                // trusted.
                 return invalid(
                     format!("providers.{name}.issuer"),
                     format!(
-                        "has the same path as that of `{other}`; one listener cannot tell them apart"
+                        "has the same path as the issuer of `{other}`; give each provider its own path"
                     ),
                 );
             }
@@ -170,7 +179,7 @@ impl Config {
         Ok(providers)
     }
 
-    /// The key files of each provider, the signing one first.
+    /// Returns the key files of each provider. The first key signs.
     pub fn signing_keys(&self) -> Vec<(ProviderName, Vec<PathBuf>)> {
         let files = |(name, settings): (ProviderName, ProviderSettings)| {
             let files = settings.signing_key_files(&name);
@@ -179,23 +188,23 @@ impl Config {
         self.named_providers().into_iter().map(files).collect()
     }
 
-    /// Whether a provider keeps to the CAEP interoperability profile.
+    /// Returns whether a provider follows the CAEP interoperability profile.
     pub fn interop(&self, provider: &ProviderName) -> bool {
         self.providers.get(provider).is_some_and(|settings| settings.interop)
     }
 
-    /// How far the clock of another node may be ahead of ours; a store in a file has one node.
+    /// Returns how far the clock of another node may be ahead of this one's.
     pub fn clock_skew_max(&self) -> Duration {
         match self.store.backend {
             StoreBackend::Sqlite => Duration::ZERO,
-            // Each of the two may be so far from the server's.
+            // Each of the two clocks may differ by this much from the server's.
             StoreBackend::Redis => self.store.redis.clock_skew_max * 2,
         }
     }
 
-    /// What is old enough to go at `now`.
+    /// Returns which SETs, ids and records have expired at `now`.
     pub fn expiry(&self, now: Timestamp) -> Expiry {
-        // No SET waits for longer.
+        // No SET stays unsettled for longer.
         let records_stay = self.store.held_for.max(self.delivery.retry.give_up_after);
         let ids_before = now - self.store.event_id_retention;
         let (mut settled_before_of, mut ids_lead_nowhere_before) = (BTreeMap::new(), ids_before);
@@ -216,7 +225,7 @@ impl Config {
         }
     }
 
-    /// The providers as they were set, with the one that is there without any.
+    /// Returns the settings of the configured providers, or of the default one if there are none.
     pub fn named_providers(&self) -> BTreeMap<ProviderName, ProviderSettings> {
         if self.providers.is_empty() {
             let name = "default".parse().expect("a valid name");
@@ -225,12 +234,12 @@ impl Config {
         self.providers.clone()
     }
 
-    /// What no single value shows.
+    /// Checks the rules that concern more than the type of a single value.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.providers()?;
         let public = &self.public;
         if public.tls_certificate.is_some() != public.tls_key.is_some() {
-            return invalid("public.tls_certificate", "and `public.tls_key` belong together");
+            return invalid("public.tls_certificate", "and `public.tls_key` must be set together");
         }
         for (key, connections) in [
             ("public.connections", &public.connections),
@@ -244,7 +253,7 @@ impl Config {
                 ("body_timeout", connections.body_timeout),
                 ("idle_timeout", connections.idle_timeout),
             ] {
-                // 0 would stand for no bound at all.
+                // The HTTP server takes 0 as no limit.
                 if timeout.is_zero() {
                     return invalid(format!("{key}.{name}"), "must be longer than 0");
                 }
@@ -290,7 +299,7 @@ impl Config {
             );
         }
         if delivery.retry.schedule.is_empty() {
-            return invalid("delivery.retry.schedule", "must have at least one wait");
+            return invalid("delivery.retry.schedule", "must list at least one wait");
         }
         if !(0.0..=1.0).contains(&delivery.retry.jitter) {
             return invalid("delivery.retry.jitter", "must be between 0 and 1");

@@ -1,4 +1,4 @@
-//! What no single value shows of who may ask.
+//! Checks the settings of a provider's authorization servers.
 
 use std::time::Duration;
 
@@ -8,34 +8,34 @@ use url::Url;
 use super::{ConfigError, invalid};
 use crate::auth::settings::{OauthSettings, TokenEndpointSettings};
 
-/// The longest life of a token of ours (CAEP-IOP §2.7.1).
+/// The longest lifetime of a token of the built-in server (CAEP-IOP §2.7.1).
 const TOKEN_LIFETIME_MAX: Duration = Duration::from_hours(1);
-/// What still counts as little leeway (RFC 9068 §4).
+/// The largest leeway. It should be no more than a few minutes (RFC 9068 §4).
 const LEEWAY_MAX: Duration = Duration::from_mins(5);
 
-/// `key` is the full name of a member of the provider.
+/// Checks both tables. `key` returns the full name of a key of the provider.
 pub(super) fn check(
-    own: &TokenEndpointSettings,
+    token_endpoint: &TokenEndpointSettings,
     oauth: &OauthSettings,
     key: impl Fn(&str) -> String,
 ) -> Result<(), ConfigError> {
-    if own.token_lifetime < Duration::from_secs(1) || TOKEN_LIFETIME_MAX < own.token_lifetime {
-        return invalid(key("token_endpoint.token_lifetime"), "must be 1s to 1h");
+    if token_endpoint.token_lifetime < Duration::from_secs(1) || TOKEN_LIFETIME_MAX < token_endpoint.token_lifetime {
+        return invalid(key("token_endpoint.token_lifetime"), "must be between 1s and 1h");
     }
-    if own.tokens_per_client_max == 0 {
+    if token_endpoint.tokens_per_client_max == 0 {
         return invalid(key("token_endpoint.tokens_per_client_max"), "must be at least 1");
     }
-    if own.requests_per_second_max == 0 {
+    if token_endpoint.requests_per_second_max == 0 {
         return invalid(key("token_endpoint.requests_per_second_max"), "must be at least 1");
     }
     let introspection = &oauth.introspection;
     if oauth.issuer.is_none() {
-        let idle = oauth.jwks.is_some()
+        let has_other_keys = oauth.jwks.is_some()
             || oauth.audience.is_some()
             || !oauth.clients.is_empty()
             || introspection.endpoint.is_some();
-        if idle {
-            return invalid(key("oauth.issuer"), "is required for the rest of the table");
+        if has_other_keys {
+            return invalid(key("oauth.issuer"), "is required by the other keys of the table");
         }
         return Ok(());
     }
@@ -44,15 +44,16 @@ pub(super) fn check(
         (Some(_), None) => {}
         (None, Some(url)) => https(url, key("oauth.introspection.endpoint"))?,
         _ => {
-            let rule = "and `introspection.endpoint` exclude each other, and one must be there";
+            let rule = "and `introspection.endpoint` exclude each other, and one of them must be set";
             return invalid(key("oauth.jwks"), rule);
         }
     }
-    let known = introspection.client_id.is_some() && introspection.client_secret.is_some();
-    if introspection.endpoint.is_some() && !known {
+    let has_credentials = introspection.client_id.is_some() && introspection.client_secret.is_some();
+    if introspection.endpoint.is_some() && !has_credentials {
         return invalid(
             key("oauth.introspection.client_id"),
-            "and `client_secret` are required, since the endpoint asks who asks (RFC 7662 §2.1)",
+            "and `client_secret` are required, because the endpoint must authenticate its callers \
+             (RFC 7662 §2.1)",
         );
     }
     let shared = oauth.algorithms.iter().any(|alg| alg.family() == AlgorithmFamily::Hmac);
@@ -77,7 +78,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Keys and tokens go over TLS (RFC 9068 §4, RFC 7662 §4).
+/// Checks that a URL is https, because keys and tokens need TLS (RFC 9068 §4, RFC 7662 §4).
 fn https(raw: &str, key: String) -> Result<(), ConfigError> {
     match Url::parse(raw) {
         Ok(url) if url.scheme() == "https" && url.has_host() => Ok(()),

@@ -1,4 +1,4 @@
-//! Layers: the file, then the environment, each key over the one before.
+//! Reads the configuration in layers: the defaults, then the file, then the environment.
 
 use std::{collections::HashMap, path::Path};
 
@@ -6,23 +6,24 @@ use config::{Environment, File, FileFormat};
 
 use super::{Config, ConfigError};
 
-/// `SSFD_PUBLIC__LISTEN` is `public.listen`.
+/// The variable `SSFD_PUBLIC__LISTEN` sets `public.listen`.
 const ENV_PREFIX: &str = "SSFD";
 const ENV_SEPARATOR: &str = "__";
-/// Variables of this prefix that are flags of the command line and no settings.
+/// Variables with this prefix that stand for flags of the command line.
 const ENV_FLAGS: [&str; 2] = ["SSFD_CONFIG", "SSFD_TOKEN"];
-/// The keys whose value is a list; in a variable, commas stand between its parts.
+/// The keys whose value is a list. In a variable, the elements are separated by commas.
 pub(super) const ENV_LISTS: [&str; 6] =
     ["ALGORITHMS", "ALLOW_NETWORKS", "EVENTS_SUPPORTED", "SCHEDULE", "SIGNING_KEYS", "URLS"];
 
-/// Reads and validates. Without a file, and where it is silent, the defaults stand.
+/// Reads and validates the configuration. Keys that are not set have their defaults.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
     let mut layers = config::Config::builder();
     if let Some(path) = file {
-        // Read here, so that the error tells a missing file from a malformed one.
+        // Read here, and not by `File`, so that the error tells a missing file from a malformed
+        // one.
         let text = std::fs::read_to_string(path).map_err(|error| {
             ConfigError::Read(format!("cannot read {}: {error}", path.display()))
         })?;
@@ -56,7 +57,7 @@ pub fn load(
     Ok(config)
 }
 
-/// The key that a variable sets to a list, if it is one of those.
+/// Returns the key that a variable sets, if the value is a list.
 fn list_key(variable: &str) -> Option<String> {
     let path = variable.strip_prefix(ENV_PREFIX)?.strip_prefix('_')?;
     let last = path.rsplit(ENV_SEPARATOR).next()?;

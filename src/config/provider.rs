@@ -1,4 +1,4 @@
-//! The settings of one provider.
+//! The settings of one provider, and how they become a [`Provider`].
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,57 +20,60 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct ProviderSettings {
-    /// The https URL under which the provider speaks, exactly as Receivers know it (SSF §7.2.4).
+    /// The https URL of the provider, exactly as Receivers know it (SSF §7.2.4).
     pub issuer: String,
-    /// PEM files of private keys: the first signs, all are published. Empty stands for
-    /// `keys/<provider>.pem`. `credential:NAME` is the systemd credential of that name.
+    /// PEM files of private keys. The first signs, and all are published. An empty list stands for
+    /// `keys/<provider>.pem`. `credential:NAME` stands for the systemd credential of that name.
     pub signing_keys: Vec<PathBuf>,
-    /// Event types that streams may ask for; empty stands for all of CAEP and RISC.
+    /// The event types that streams may request. An empty list stands for all types of CAEP and
+    /// RISC.
     pub events_supported: Vec<String>,
-    /// Whether types that are neither of CAEP or RISC nor listed above may be published and asked
-    /// for.
+    /// Whether event types that belong neither to CAEP nor to RISC and are not listed in
+    /// `events_supported` may be published and requested.
     pub custom_event_types: bool,
-    /// `strict`: an event that breaks a MUST of its definition is rejected. `lint`: it is delivered,
-    /// and counted and logged, as what breaks a SHOULD always is. `off`: nobody looks.
+    /// How to treat an event that breaks the definition of its type. `strict` rejects one that
+    /// breaks a MUST, and counts and logs one that breaks a SHOULD. `lint` delivers both, and
+    /// counts and logs them. `off` checks nothing.
     pub event_checks: EventChecks,
-    /// Whether to keep to the CAEP interoperability profile: an RS256 key signs, and the events of
-    /// its use cases have a `reason_admin` that is not empty.
+    /// Whether to follow the CAEP interoperability profile: an RS256 key signs, and the events of
+    /// its use cases must have a `reason_admin` that is not empty.
     pub interop: bool,
-    /// Whether a push endpoint may be plain http. For tests only (RFC 8935 §2.1).
+    /// Whether a push endpoint may use plain http. For tests only (RFC 8935 §2.1).
     pub insecure_endpoints: bool,
-    /// Whether a Receiver may ask for push and poll by what the RISC profile of 2018 called them.
+    /// Whether a Receiver may request push and poll by their names in the RISC profile of 2018.
     pub legacy_delivery_methods: bool,
     /// The least time between two verification requests for one stream.
     #[serde(with = "humantime_serde")]
     pub min_verification_interval: Duration,
-    /// Streams that one Receiver may have; a further one is answered 409.
+    /// The most streams of one Receiver. The creation of a further one gets the answer 409.
     pub streams_per_receiver_max: usize,
-    /// How long a stream may go without a request that names it, a poll included, before it is
-    /// paused; in whole seconds, and zero is for ever.
+    /// How long a stream may go without a request of its Receiver, such as a poll, before it is
+    /// paused. Only whole seconds; zero means no limit.
     #[serde(with = "humantime_serde")]
     pub inactivity_timeout: Duration,
-    /// What a new stream gets: `ALL` subjects but those its Receiver removes, or `NONE` but those
-    /// it adds. A stream keeps what it began with.
+    /// The subjects of a new stream: `ALL` except those that its Receiver removes, or `NONE` except
+    /// those that it adds. A stream keeps the value that it was created with.
     pub default_subjects: DefaultSubjects,
-    /// Which identifier the SETs of a new stream carry: `as_published`, or the one that is an
-    /// `iss_sub`, `email`, `opaque`, `phone_number` or `complex`.
+    /// The subject identifier in the SETs of a new stream: `as_published` for the event's `sub_id`,
+    /// or the event's identifier of one format.
     pub subject_format: SubjectFormat,
-    /// How long a subject that was removed stays on its stream (SSF §9.3).
+    /// How long a removed subject stays on its stream (SSF §9.3).
     #[serde(with = "humantime_serde")]
     pub subject_removal_grace: Duration,
-    /// Subjects that one stream may have on its list, added or removed; a further one is answered
+    /// The most subjects on the list of one stream, added or removed. A further one gets the answer
     /// 403.
     pub subjects_per_stream_max: usize,
-    /// Subjects that may be added to or removed from one stream in a second; further ones are
-    /// answered 429.
+    /// The most subjects that may be added to or removed from one stream in a second. Further
+    /// requests get the answer 429.
     pub subject_changes_per_second_max: u32,
-    /// How long settled SETs are kept; without it as long as `store.event_retention` says.
+    /// How long settled SETs are kept. `None` stands for `store.event_retention`.
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub event_retention: Option<Duration>,
-    /// Whether each accepted event is recorded, so that `ssfd explain` can tell what became of it.
+    /// Whether each accepted event is recorded, so that `ssfd explain` can show what became of it.
     pub event_ledger: bool,
-    /// The provider's own authorization server, which it has unless `oauth` names another.
+    /// The built-in authorization server, which the provider has unless `oauth` names another.
     pub token_endpoint: TokenEndpointSettings,
+    /// The external authorization server.
     pub oauth: OauthSettings,
 }
 
@@ -115,7 +118,7 @@ impl ProviderSettings {
                     return invalid(
                         key("events_supported"),
                         format!(
-                            "must not list `{raw}`: the Transmitter sends it unasked (SSF §8.1.4)"
+                            "must not list `{raw}`, because the Transmitter sends it without request (SSF §8.1.4)"
                         ),
                     );
                 }
@@ -136,8 +139,8 @@ impl ProviderSettings {
             return invalid(key("subject_changes_per_second_max"), "must be at least 1");
         }
         if self.inactivity_timeout.subsec_nanos() != 0 {
-            // Receivers are told it so (SSF §8.1.1).
-            return invalid(key("inactivity_timeout"), "must be in whole seconds");
+            // Receivers see the value in seconds (SSF §8.1.1).
+            return invalid(key("inactivity_timeout"), "must be a whole number of seconds");
         }
         let inactivity_timeout = self.inactivity_timeout;
         authorization::check(&self.token_endpoint, &self.oauth, key)?;

@@ -22,7 +22,7 @@ fn refuses(text: &str, error: &str) {
 }
 
 #[test]
-fn without_a_file_the_defaults_stand() {
+fn keys_that_are_not_set_have_their_defaults() {
     let config = load(None, []).expect("the defaults are valid");
     assert_eq!(json(&config), json(&Config::default()));
     let providers = config.providers().expect("a default provider");
@@ -31,7 +31,7 @@ fn without_a_file_the_defaults_stand() {
 }
 
 #[test]
-fn the_environment_goes_over_the_file() {
+fn a_variable_overrides_a_key_of_the_file() {
     let text = "[public]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 7\n";
     let environment = [
         ("SSFD_PUBLIC__LISTEN", "127.0.0.1:2"),
@@ -46,7 +46,7 @@ fn the_environment_goes_over_the_file() {
 }
 
 #[test]
-fn a_list_in_the_environment_has_commas() {
+fn a_list_in_a_variable_is_separated_by_commas() {
     let environment = [
         ("SSFD_PUSH__ALLOW_NETWORKS", "10.0.0.0/8, fd00::/8"),
         ("SSFD_DELIVERY__RETRY__SCHEDULE", "1s,2m"),
@@ -62,7 +62,7 @@ fn a_list_in_the_environment_has_commas() {
 }
 
 #[test]
-fn every_list_can_be_set_in_the_environment() {
+fn every_list_can_be_set_by_a_variable() {
     let mut defaults = Config::default();
     defaults.providers = defaults.named_providers();
     every_key(&json(&defaults), &mut |key, value| {
@@ -72,7 +72,7 @@ fn every_list_can_be_set_in_the_environment() {
 }
 
 #[test]
-fn an_unknown_key_is_named() {
+fn the_error_names_an_unknown_key() {
     refuses("[public]\nlisten_on = \"127.0.0.1:1\"\n", "listen_on");
     refuses("[publik]\n", "publik");
     refuses("[providers.acme]\nissuers = \"x\"\n", "issuers");
@@ -81,11 +81,11 @@ fn an_unknown_key_is_named() {
 }
 
 #[test]
-fn a_bad_value_is_named_with_its_rule() {
+fn the_error_names_the_key_of_a_bad_value_and_its_rule() {
     refuses("[public]\nlisten = \"nowhere\"\n", "`public.listen`");
     refuses("[delivery]\nsweep_interval = \"soon\"\n", "`delivery.sweep_interval`");
     refuses("[delivery]\nin_flight_max = 0\n", "`delivery.in_flight_max` must be at least 1");
-    refuses("[public]\ntls_key = \"k.pem\"\n", "belong together");
+    refuses("[public]\ntls_key = \"k.pem\"\n", "must be set together");
     refuses("[providers.acme]\nissuer = \"http://tx.example\"\n", "`providers.acme.issuer`");
     refuses("[providers.acme]\nevents_supported = [\"caep:nope\"]\n", "caep:nope");
     refuses("[providers.acme]\nevents_supported = [\"ssf:verification\"]\n", "SSF §8.1.4");
@@ -111,7 +111,7 @@ fn a_bad_value_is_named_with_its_rule() {
 }
 
 #[test]
-fn two_providers_need_two_paths() {
+fn two_providers_need_different_paths() {
     let one = "[providers.one]\nissuer = \"https://a.example\"\n";
     refuses(&format!("{one}[providers.two]\nissuer = \"https://b.example/\"\n"), "the same path");
     let two = format!("{one}[providers.two]\nissuer = \"https://a.example/two\"\n");
@@ -119,12 +119,12 @@ fn two_providers_need_two_paths() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn the_error_names_a_missing_file() {
     let error = load(Some(Path::new("nowhere/ssfd.toml")), []).expect_err("no such file");
     assert!(error.to_string().contains("cannot read nowhere/ssfd.toml"), "{error}");
 }
 
-/// The shipped file says nothing but the defaults, and leaves none out.
+/// The shipped file contains all keys, with no other values than the defaults.
 #[test]
 fn the_shipped_file_lists_every_key_with_its_default() {
     let text = include_str!("../../config/ssfd.toml");
@@ -135,9 +135,9 @@ fn the_shipped_file_lists_every_key_with_its_default() {
 
     let mut missing = Vec::new();
     every_key(&json(&defaults), &mut |key, _| {
-        // Keys without a default stand there as a comment.
-        let stands = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
-        if !text.lines().any(stands) {
+        // The file lists keys without a default in a comment.
+        let lists_key = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+        if !text.lines().any(lists_key) {
             missing.push(key.to_owned());
         }
     });
@@ -153,14 +153,14 @@ fn every_key(value: &Value, see: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// What is said of one provider's tokens, below its issuer.
+/// Returns a configuration with these lines in the table of an external authorization server.
 fn oauth(lines: &str) -> String {
     let issuer = "issuer = \"https://as.example\"";
     format!("[providers.acme.oauth]\n{issuer}\n{lines}\n")
 }
 
 #[test]
-fn an_authorization_server_is_named_with_its_keys_and_clients() {
+fn the_names_of_clients_are_kept_to_the_letter() {
     let text = oauth(
         "jwks = \"https://as.example/jwks\"
         [providers.acme.oauth.clients.0oaXyZ]
@@ -182,7 +182,7 @@ fn an_authorization_server_is_named_with_its_keys_and_clients() {
 }
 
 #[test]
-fn an_authorization_server_that_cannot_be_trusted_is_refused() {
+fn unsafe_settings_of_an_authorization_server_are_refused() {
     let jwks = "jwks = \"as.json\"";
     from_file(&oauth(jwks), &[]).expect("a valid configuration");
     refuses(&oauth(""), "`providers.acme.oauth.jwks` and `introspection.endpoint`");
@@ -196,17 +196,17 @@ fn an_authorization_server_that_cannot_be_trusted_is_refused() {
     refuses(&oauth(&format!("{jwks}\nalgorithms = []")), "at least one");
     refuses(&oauth(&format!("{jwks}\nleeway = \"1h\"")), "`providers.acme.oauth.leeway`");
     refuses(&oauth(&format!("{jwks}\njwks_keep = \"1s\"")), "jwks_refresh_interval_min");
-    let asked = "[providers.acme.oauth.introspection]\nendpoint =";
-    refuses(&oauth(&format!("{jwks}\n{asked} \"https://as.example/i\"")), "exclude each other");
-    refuses(&oauth(&format!("{asked} \"https://as.example/i\"")), "introspection.client_id`");
-    refuses(&oauth(&format!("{asked} \"http://as.example/i\"")), "must be an https URL");
+    let introspection = "[providers.acme.oauth.introspection]\nendpoint =";
+    refuses(&oauth(&format!("{jwks}\n{introspection} \"https://as.example/i\"")), "exclude each other");
+    refuses(&oauth(&format!("{introspection} \"https://as.example/i\"")), "introspection.client_id`");
+    refuses(&oauth(&format!("{introspection} \"http://as.example/i\"")), "must be an https URL");
     let client = "[providers.acme.oauth.clients.x]\nreceiver = \"rx\"\naudience =";
     refuses(&oauth(&format!("{jwks}\n{client} \"\"")), "`providers.acme.oauth.clients.x.audience`");
     refuses(&oauth(&format!("{jwks}\n{client} \"a\"\nscopes = []")), "must not be empty");
 }
 
 #[test]
-fn a_token_of_ours_lives_for_an_hour_at_most() {
+fn the_limits_of_the_token_endpoint_are_checked() {
     let refuses = |line: &str| {
         refuses(&format!("[providers.acme.token_endpoint]\n{line}\n"), "token_endpoint");
     };
