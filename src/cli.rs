@@ -1,6 +1,14 @@
 //! The command line: one file for each subcommand.
+//!
+//! - [`Cli`] parses the arguments and runs a subcommand.
+//! - `serve`, `check`, `keys`, `tokens`, `clients`, `store` and `explain` read the configuration.
+//! - `streams`, `dead` and `replay` call the admin API of a running daemon through [`admin`].
+//! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
+//!   shows all of it together.
+//! - `secrets`, `moment` and `pages` are shared: tokens, points in time, and operations page by
+//!   page.
 
-#![expect(clippy::print_stdout, reason = "a command speaks to its user")]
+#![expect(clippy::print_stdout, reason = "a command prints its result")]
 
 pub mod admin;
 pub mod check;
@@ -52,16 +60,17 @@ const EXAMPLES: &str = "Examples:
 
 /// A Shared Signals Framework (SSF) Transmitter.
 ///
-/// Takes security events from a Redis stream or over HTTP, and gets each to every Receiver whose
-/// stream asked for it, as a signed Security Event Token, by push (RFC 8935) or poll (RFC 8936).
+/// Takes security events from publishers, from a Redis stream or over HTTP. Delivers each event as
+/// a signed Security Event Token (SET), by push (RFC 8935) or poll (RFC 8936), to every Receiver
+/// whose stream requested it.
 #[derive(Debug, Parser)]
 #[command(name = "ssfd", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The configuration file; without it the defaults stand. Each key can also be given as an
-    /// environment variable, as `SSFD_PUBLIC__LISTEN` for `public.listen`
+    /// The configuration file; every key has a default, and an environment variable such as
+    /// `SSFD_PUBLIC__LISTEN` overrides the key `public.listen`
     #[arg(long, global = true, env = "SSFD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print JSON, for machines
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -70,24 +79,24 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Demo(demo::Demo),
-    Serve(serve::Serve),
-    Publish(Box<publish::Publish>),
-    Receive(Box<receive::Receive>),
-    Check(check::Check),
-    Explain(Box<explain::Explain>),
-    Keys(keys::Keys),
+    Demo(demo::DemoCommand),
+    Serve(serve::ServeCommand),
+    Publish(Box<publish::PublishCommand>),
+    Receive(Box<receive::ReceiveCommand>),
+    Check(check::CheckCommand),
+    Explain(Box<explain::ExplainCommand>),
+    Keys(keys::KeysCommand),
     Tokens(tokens::Tokens),
     #[command(name = "openapi")]
-    OpenApi(openapi::OpenApi),
+    OpenApi(openapi::OpenApiCommand),
     Clients(clients::Clients),
-    Streams(streams::Streams),
-    Dead(Box<dead::Dead>),
-    Replay(Box<replay::Replay>),
-    Store(store::Store),
+    Streams(streams::StreamsCommand),
+    Dead(Box<dead::DeadCommand>),
+    Replay(Box<replay::ReplayCommand>),
+    Store(store::StoreCommand),
 }
 
-/// Why a command failed, as its user reads it.
+/// Why a command failed, as a text for its user.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CliError(pub String);
@@ -97,7 +106,7 @@ impl CliError {
         Self(message.to_string())
     }
 
-    /// The error with its causes.
+    /// Makes a text of an error and its causes.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         Self(with_causes(error))
     }
@@ -107,12 +116,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
     fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))
 }
 
-/// What a stranger wrote, without what would disturb a terminal.
+/// Removes control characters from a text that others wrote, so that it cannot disturb a terminal.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// A provider by its name; without one, the only one that there is.
+/// Looks up a provider by its name. Without a name, returns the only provider.
 fn provider(config: &Config, name: Option<&ProviderName>) -> Result<Provider, CliError> {
     let providers = config.providers().map_err(CliError::new)?;
     let list: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
@@ -120,17 +129,19 @@ fn provider(config: &Config, name: Option<&ProviderName>) -> Result<Provider, Cl
     match name {
         Some(name) => {
             providers.into_iter().find(|provider| provider.name == *name).ok_or_else(|| {
-                CliError::new(format!("no provider `{name}` is configured; there is {list}"))
+                CliError::new(format!("no provider `{name}` is configured; choose one of: {list}"))
             })
         }
-        None => <[Provider; 1]>::try_from(providers)
-            .map(|[only]| only)
-            .map_err(|_| CliError::new(format!("name one of the providers: {list}"))),
+        None => <[Provider; 1]>::try_from(providers).map(|[only]| only).map_err(|_| {
+            CliError::new(format!(
+                "several providers are configured; choose one with --provider: {list}"
+            ))
+        }),
     }
 }
 
 impl Cli {
-    /// Runs the subcommand, within an actix system.
+    /// Runs the subcommand. Must be called within an actix system.
     pub async fn run(self) -> Result<(), CliError> {
         let config = || -> Result<Config, CliError> {
             config::load(self.config.as_deref(), std::env::vars()).map_err(CliError::new)

@@ -1,4 +1,4 @@
-//! How commands reach the admin API of a daemon.
+//! A client for the admin API of a running daemon, and its arguments.
 
 use std::path::PathBuf;
 
@@ -13,37 +13,39 @@ use crate::{
     cli::{
         CliError,
         http::{HttpClient, HttpError},
-        secrets::Token,
+        secrets::TokenArgs,
     },
     domain::secret::Secret,
     http::admin::PATH,
 };
 
-/// Which daemon, and by what right.
+/// The arguments that choose a daemon and authenticate to it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "The daemon")]
-pub struct Access {
-    /// Its internal listener
+pub struct AdminArgs {
+    /// The URL of the daemon's internal listener
     #[arg(long, default_value = "http://127.0.0.1:9090")]
     url: Url,
     #[command(flatten)]
-    token: Token,
-    /// Certificates to trust beside the system's, in PEM
+    token: TokenArgs,
+    /// A PEM file of certificate authorities to trust in addition to those of the system
     #[arg(long, value_name = "FILE")]
     trusted_roots: Option<PathBuf>,
 }
 
-/// An operator at the admin API.
+/// Calls the admin API with an operator's token.
 pub struct AdminClient {
     http: HttpClient,
     internal: Url,
     token: Secret,
 }
 
-impl Access {
+impl AdminArgs {
     pub fn client(self) -> Result<AdminClient, CliError> {
         let token = self.token.read()?.ok_or_else(|| {
-            CliError::new("no operator's token: give --token-file, or SSFD_TOKEN")
+            CliError::new(
+                "this command needs an operator's token: give --token-file or set SSFD_TOKEN",
+            )
         })?;
         let http = HttpClient::new(self.trusted_roots.as_deref());
         let http = http.map_err(|error| CliError::of(&error))?;
@@ -52,7 +54,7 @@ impl Access {
 }
 
 impl AdminClient {
-    /// Reads a resource. `query` has names and values.
+    /// Reads a resource. `query` lists names and values.
     pub async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -88,8 +90,8 @@ impl AdminClient {
         read(&url, &self.call(method, &url, body.to_string().into()).await?)
     }
 
-    /// Asks for what is answered with nothing.
-    pub async fn ask(&self, method: Method, path: &[&str]) -> Result<(), CliError> {
+    /// Sends a request without a body, whose answer has none either.
+    pub async fn send_empty(&self, method: Method, path: &[&str]) -> Result<(), CliError> {
         self.call(method, &self.url(path, &[]), Bytes::new()).await.map(drop)
     }
 
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resources_stand_below_the_listener() {
+    fn the_path_of_a_resource_is_appended_to_the_url_of_the_listener() {
         for (internal, expected) in [
             ("http://127.0.0.1:9090", "http://127.0.0.1:9090/admin/v1/streams/st_1?after=a%26b"),
             (

@@ -1,4 +1,4 @@
-//! `ssfd check`: validates the configuration without starting.
+//! `ssfd check`: validates the configuration without starting the daemon.
 
 use clap::Args;
 use serde_json::json;
@@ -12,12 +12,12 @@ const EXAMPLES: &str = "Examples:
   ssfd check --config /etc/ssfd/ssfd.toml
   ssfd check --json";
 
-/// Validate the configuration and the files it names, without starting.
+/// Validate the configuration and the files that it names, without starting the daemon
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Check {}
+pub struct CheckCommand {}
 
-impl Check {
+impl CheckCommand {
     pub fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let providers = config.providers().map_err(CliError::new)?;
         let keys = app::load_material(config).map_err(CliError::new)?.key_rings;

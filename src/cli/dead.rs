@@ -1,4 +1,4 @@
-//! `ssfd dead`: an operator looks after dead letters.
+//! `ssfd dead`: manages dead letters.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         CliError,
-        admin::{Access, AdminClient},
+        admin::{AdminArgs, AdminClient},
         moment::{self, Moment},
         pages::{Totals, handle_all},
         plain,
@@ -32,100 +32,101 @@ const EXAMPLES: &str = "Examples:
   ssfd dead redrive --jti 237c3a5f688e5ab2813852be06101bca
   ssfd dead purge --provider acme --until 2026-03-01T00:00:00Z";
 
-/// List, show, redrive and purge dead letters: SETs that a Receiver refused, or that were given up.
+/// List, show, redrive and purge dead letters: SETs that a Receiver refused or that were given up
 ///
-/// Asks the daemon that runs, at its internal listener, with an operator's token (`ssfd tokens create
-/// operator`). What is redriven goes into its stream's outbox again, with the same `jti` and claims,
-/// behind what waits there. It goes page by page: a run that was interrupted can be run again.
+/// Calls the internal listener of a running daemon with an operator's token
+/// (`ssfd tokens create operator`). A redriven SET returns to the end of its stream's outbox with
+/// the same `jti` and claims. The command works page by page, so a run that was interrupted can be
+/// repeated.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Dead {
+pub struct DeadCommand {
     #[command(subcommand)]
-    command: Command,
+    command: DeadAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// List dead letters, stream by stream
+enum DeadAction {
+    /// List dead letters by stream
     #[command(after_help = EXAMPLES)]
     List {
         #[command(flatten)]
-        filter: Filter,
+        filter: DeadLetterFilter,
         #[command(flatten)]
-        access: Access,
+        access: AdminArgs,
     },
-    /// Show one with its claims
+    /// Show one dead letter with its claims
     #[command(after_help = EXAMPLES)]
     Show {
         /// The `jti` of the SET
         jti: Jti,
         #[command(flatten)]
-        access: Access,
+        access: AdminArgs,
     },
-    /// Send them again; one whose stream is disabled stays, and so does a verification
+    /// Send dead letters again, except verification SETs and those of disabled streams
     #[command(after_help = EXAMPLES)]
     Redrive {
         #[command(flatten)]
-        choice: Choice,
-        /// SETs in a second, at most
+        choice: DeadLetterSelection,
+        /// The most SETs in a second
         #[arg(long, value_name = "SETS", default_value = "100")]
         rate: NonZeroU32,
         #[command(flatten)]
-        access: Access,
+        access: AdminArgs,
     },
-    /// Remove them for good
+    /// Remove dead letters for good
     #[command(after_help = EXAMPLES)]
     Purge {
         #[command(flatten)]
-        choice: Choice,
+        choice: DeadLetterSelection,
         #[command(flatten)]
-        access: Access,
+        access: AdminArgs,
     },
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Which")]
-struct Filter {
-    /// Only those of this provider
+#[command(next_help_heading = "Filters")]
+struct DeadLetterFilter {
+    /// Only dead letters of this provider
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
-    /// Only those of this stream
+    /// Only dead letters of this stream
     #[arg(long, value_name = "STREAM_ID")]
     stream: Option<StreamId>,
-    /// Only those that died of this: an `err` code, `expired`, `hold_limit`
+    /// Only dead letters with this reason: an `err` code, `expired` or `hold_limit`
     #[arg(long)]
     reason: Option<String>,
-    /// Only those of this event type, by URI or short name
+    /// Only dead letters of this event type, by URI or short name
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<EventType>,
-    /// Only those about this subject, a subject identifier in JSON
+    /// Only dead letters about this subject, which is a subject identifier in JSON
     #[arg(long, value_name = "JSON", value_parser = |raw: &str| serde_json::from_str::<Value>(raw))]
     subject: Option<Value>,
-    /// Only those that died since: a time, or a span before now such as `2h`
+    /// Only SETs that became dead letters since this time, or within a span such as `2h`
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
-    /// Only those that died before
+    /// Only SETs that became dead letters before this time
     #[arg(long, value_name = "TIME")]
     until: Option<Moment>,
-    /// Only this one
+    /// Only the SET with this `jti`
     #[arg(long)]
     jti: Option<Jti>,
 }
 
 #[derive(Debug, Args)]
-struct Choice {
+struct DeadLetterSelection {
     #[command(flatten)]
-    filter: Filter,
-    /// Every dead letter there is
+    filter: DeadLetterFilter,
+    /// Select all dead letters
     #[arg(long)]
     all: bool,
-    /// Only count what would be done
+    /// Only count the SETs, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Filter {
-    /// As members of a body, or of a query.
+impl DeadLetterFilter {
+    /// Returns the filters as members of a request body or of a query.
     fn members(&self) -> Vec<(&'static str, Value)> {
         let text = |text: String| Value::String(text);
         let secs = |moment: Moment| Value::from(moment.0.as_secs());
@@ -143,7 +144,7 @@ impl Filter {
     }
 }
 
-impl Choice {
+impl DeadLetterSelection {
     fn body(&self) -> Value {
         let mut body = json!({"all": self.all, "dry_run": self.dry_run});
         for (name, value) in self.filter.members() {
@@ -163,29 +164,29 @@ impl Choice {
     }
 }
 
-impl Dead {
+impl DeadCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let text = match self.command {
-            Command::List { filter, access } => {
+            DeadAction::List { filter, access } => {
                 return list(&access.client()?, &filter, json).await;
             }
-            Command::Show { jti, access } => {
+            DeadAction::Show { jti, access } => {
                 let path = ["dead-letters", jti.as_str()];
                 let letter: DeadLetterView = access.client()?.get(&path, &[]).await?;
                 if json { to_json(&letter) } else { describe(&letter) }
             }
-            Command::Redrive { choice, rate, access } => {
+            DeadAction::Redrive { choice, rate, access } => {
                 let path = ["dead-letters", "redrive"];
-                // Counting needs no rest.
+                // A dry run changes nothing, so it needs no rate limit.
                 let rate = Some(rate).filter(|_| !choice.dry_run);
                 let totals = handle_all(&access.client()?, &path, choice.body(), rate).await?;
-                let left = "of disabled streams, or about the stream itself";
+                let left = "verification SETs, or of disabled streams";
                 choice.report(totals, "redriven", left, json)
             }
-            Command::Purge { choice, access } => {
+            DeadAction::Purge { choice, access } => {
                 let path = ["dead-letters", "purge"];
                 let totals = handle_all(&access.client()?, &path, choice.body(), None).await?;
-                choice.report(totals, "purged", "not dead any more", json)
+                choice.report(totals, "purged", "no dead letters any more", json)
             }
         };
         println!("{text}");
@@ -193,8 +194,8 @@ impl Dead {
     }
 }
 
-/// Page by page, to the last; each is printed as it comes.
-async fn list(admin: &AdminClient, filter: &Filter, json: bool) -> Result<(), CliError> {
+/// Lists all pages. Without JSON, prints each page as it arrives.
+async fn list(admin: &AdminClient, filter: &DeadLetterFilter, json: bool) -> Result<(), CliError> {
     let text = |value: Value| match value {
         Value::String(text) => text,
         other => other.to_string(),

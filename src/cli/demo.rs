@@ -1,12 +1,13 @@
 //! `ssfd demo`: shows the daemon at work, with nothing to install or configure.
 //!
-//! - [`Setup`] is the environment: keys, certificates, a store in a temporary folder, Redis and the daemon.
-//! - `receivers` are the two Receivers, one by push and one by poll. Each talks to the daemon through a
-//!   `receiver_client`.
+//! - [`Setup`] is the environment: keys, certificates, a store in a temporary folder, Redis and the
+//!   daemon.
+//! - `receivers` are the two Receivers, one by push and one by poll. Each talks to the daemon
+//!   through a `receiver_client`.
 //! - [`Scenario`] publishes the sample events of `events` and collects what arrives.
 //! - `results` decides which expected SETs have arrived. It has no side effects.
-//! - [`DemoOutput`] prints, for people or as JSON, and [`Instructions`] are the commands that `--stay`
-//!   suggests.
+//! - [`DemoOutput`] prints, for people or as JSON, and [`Instructions`] are the commands that
+//!   `--stay` suggests.
 
 mod daemon;
 mod events;
@@ -46,15 +47,17 @@ const EXAMPLES: &str = "Examples:
   ssfd demo --redis redis://127.0.0.1:6379
   ssfd demo --no-redis --json";
 
-/// Show the daemon at work: publish sample events and deliver them to two Receivers by push and by poll
+/// Show the daemon at work: publish sample events and deliver them to two Receivers by push and by
+/// poll
 ///
-/// Everything is real and runs on this machine: the daemon with a SQLite store, TLS, streams that are
-/// created over HTTP, and signatures that the Receivers verify with the published keys. If there is a
-/// redis-server in the PATH, the demo starts it and publishes through Redis; otherwise it publishes over
-/// HTTP. Everything is removed afterwards. The exit code is 0 only if every SET arrived and was verified.
+/// Everything is real and runs on this machine: the daemon with a SQLite store, TLS, streams that
+/// are created over HTTP, and signatures that the Receivers verify with the published keys. If
+/// there is a redis-server in the PATH, the demo starts it and publishes through Redis; otherwise
+/// it publishes over HTTP. Everything is removed afterwards. The exit code is 0 only if every SET
+/// arrived and was verified.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Demo {
+pub struct DemoCommand {
     /// Keep running after the summary until interrupted, and print commands to try by hand
     #[arg(long)]
     stay: bool,
@@ -73,7 +76,7 @@ pub struct Demo {
     log: String,
 }
 
-impl Demo {
+impl DemoCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let log = LogSettings { level: self.log.clone(), ..LogSettings::default() };
         logging::init(&log).map_err(CliError::new)?;

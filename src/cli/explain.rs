@@ -1,4 +1,4 @@
-//! `ssfd explain`: what would become of an event, or what became of it.
+//! `ssfd explain`: shows what would happen to an event, or what happened to a published one.
 
 mod trace;
 
@@ -29,7 +29,7 @@ use crate::{
     transmitter::explain::{Explained, Fate, Known, explain},
 };
 
-use self::trace::Published;
+use self::trace::PublishedEvent;
 
 const EXAMPLES: &str = "Examples:
   ssfd explain event.json
@@ -39,40 +39,40 @@ const EXAMPLES: &str = "Examples:
   echo '{\"type\":\"caep:session-revoked\",\"sub_id\":{\"format\":\"email\",\"email\":\"kim@example.com\"}}' |
     ssfd explain -";
 
-/// Show what would become of an event, or what became of one that was published.
+/// Show what would happen to an event, or what happened to a published one
 ///
-/// With a FILE: what its type's specification has against it, which streams it would go to with
-/// which claims, and why not to the others. Nothing is published. The streams are read from the
-/// store that the configuration names, beside a running daemon or without. Exits with 1 if the event
-/// would be rejected.
+/// With a FILE, shows the rules of its specification that the event breaks, the streams that would
+/// get it with its claims, and the reason for each stream that would not. Publishes nothing. Reads
+/// the streams from the configured store, whether a daemon is running or not. The exit code is 1 if
+/// the event would be rejected.
 ///
-/// With --jti or --event-id: its SET on each stream and where that stands, or why there is none, from
-/// what is still kept. Asks the daemon that runs, at its internal listener, with an operator's token.
-/// An event that was rejected is not kept: its publisher was told.
+/// With --jti or --event-id, shows the state of the event's SET on each stream, or the reason why
+/// there is none. Calls the internal listener of a running daemon with an operator's token.
+/// Rejected events are not kept, because their publisher got the reason in the answer.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Explain {
-    /// A file with one event as upstream would publish it; `-` is standard input
+pub struct ExplainCommand {
+    /// A file with one event as a publisher would publish it; `-` stands for standard input
     #[arg(value_name = "FILE", required_unless_present_any = ["jti", "event_id"],
         conflicts_with_all = ["jti", "event_id"])]
     file: Option<PathBuf>,
     #[command(flatten)]
-    published: Published,
-    /// Whose streams; may be left out if there is one provider only
+    published: PublishedEvent,
+    /// The provider; may be left out if only one is configured
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
 }
 
-/// All that there is to say.
-struct Report {
+/// The explanation of an event that is not published.
+struct ExplainReport {
     provider: Provider,
-    /// What was read, if it could be, and what is found in it.
+    /// The event and the findings about it, if it could be parsed.
     event: Option<(Event, Vec<Finding>)>,
     verdict: Result<(), InvalidEvent>,
     streams: Vec<Explained>,
 }
 
-impl Explain {
+impl ExplainCommand {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let Some(file) = &self.file else {
             return self.published.run(self.provider.as_ref(), config, json).await;
@@ -90,10 +90,10 @@ impl Explain {
                 let streams = explain(&provider, streams, &event, &known, now);
                 let findings = lint(&event, &provider);
                 let verdict = provider.event_checks.judge(&findings);
-                Report { provider, event: Some((event, findings)), verdict, streams }
+                ExplainReport { provider, event: Some((event, findings)), verdict, streams }
             }
             Err(error) => {
-                Report { provider, event: None, verdict: Err(error), streams: Vec::new() }
+                ExplainReport { provider, event: None, verdict: Err(error), streams: Vec::new() }
             }
         };
         if json {
@@ -138,7 +138,7 @@ fn method(explained: &Explained) -> &'static str {
     }
 }
 
-impl Report {
+impl ExplainReport {
     fn to_json(&self) -> Value {
         let findings = self.event.as_ref().map(|(_, findings)| findings.as_slice());
         let stream = |explained: &Explained| {
@@ -173,16 +173,16 @@ impl Report {
         let name = &self.provider.name;
         let mut lines = Vec::new();
         lines.push(match &self.verdict {
-            Ok(()) => format!("provider {name} would accept it"),
+            Ok(()) => format!("provider {name} would accept the event"),
             Err(error) if self.event.is_none() => {
-                format!("provider {name} would reject it ({}): {error}", error.reason())
+                format!("provider {name} would reject the event ({}): {error}", error.reason())
             }
-            Err(error) => format!("provider {name} would reject it ({})", error.reason()),
+            Err(error) => format!("provider {name} would reject the event ({})", error.reason()),
         });
         let Some((event, findings)) = &self.event else { return lines.join("\n") + "\n" };
         lines.push(format!("type {}", event.event_type));
         if findings.is_empty() {
-            lines.push("nothing is to be said against it".into());
+            lines.push("the event breaks no rule of its specification".into());
         }
         for finding in findings {
             lines.push(format!("  {:6}  {finding}", finding.severity.as_str().to_uppercase()));

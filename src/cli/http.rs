@@ -1,4 +1,4 @@
-//! A small HTTP client, for commands that speak to a daemon.
+//! A small HTTP client for commands that call a daemon or a Transmitter.
 
 use std::{error::Error, path::Path, time::Duration};
 
@@ -18,18 +18,18 @@ use crate::{
     push::tls::{self, TrustedRootsError},
 };
 
-/// The largest body that is read: a poll's answer may hold a thousand SETs.
+/// The largest body that is read. The answer to a poll may contain a thousand SETs.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long an exchange may take that is no long poll.
+/// The longest time that a request may take, except a long poll.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Cheap to clone.
+/// An HTTP client. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// No answer to a request.
+/// Why a request has no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("{url} cannot be reached")]
@@ -38,25 +38,25 @@ pub enum HttpError {
     Timeout { url: Url, timeout: Duration },
     #[error("{url} answered with status {status}")]
     Status { url: Url, status: StatusCode },
-    /// With a reason (RFC 9457).
+    /// The answer contains a reason (RFC 9457).
     #[error("{url} answered with status {status}: {detail}")]
     Refused { url: Url, status: StatusCode, detail: String },
-    /// With success, and something else than was asked for.
-    #[error("the answer of {url} cannot be read")]
+    /// The status is a success, but the body is not what was expected.
+    #[error("the answer of {url} has an unexpected format")]
     Unreadable { url: Url, source: serde_json::Error },
 }
 
 #[derive(Deserialize)]
-struct Problem {
+struct ProblemDetail {
     detail: String,
 }
 
 impl HttpError {
-    /// What an answer says that is no success.
+    /// Makes an error of an answer whose status is no success.
     pub fn refused(url: &Url, status: StatusCode, body: &[u8]) -> Self {
         let url = url.clone();
         match serde_json::from_slice(body) {
-            Ok(Problem { detail }) => Self::Refused { url, status, detail },
+            Ok(ProblemDetail { detail }) => Self::Refused { url, status, detail },
             Err(_) => Self::Status { url, status },
         }
     }
@@ -67,11 +67,11 @@ impl HttpError {
 }
 
 impl HttpClient {
-    /// Trusts the system's roots and those in the PEM file.
+    /// Trusts the system's certificate authorities and those in the PEM file.
     pub fn new(trusted_roots: Option<&Path>) -> Result<Self, TrustedRootsError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        // The end of a request must not wait until its beginning is acknowledged.
+        // Without this, the end of a request may wait until its beginning is acknowledged.
         tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(trusted_roots)?)
@@ -82,7 +82,7 @@ impl HttpClient {
         Ok(Self { client: builder.pool_timer(TokioTimer::new()).build(connector) })
     }
 
-    /// The body behind a URL, which must answer with 200.
+    /// Reads the body of a URL. The status must be 200.
     pub async fn get(&self, url: &Url) -> Result<Bytes, HttpError> {
         let request = Request::get(url.as_str()).body(Full::default());
         let request = request.map_err(|error| unreachable(url, error))?;
@@ -92,7 +92,7 @@ impl HttpClient {
         }
     }
 
-    /// POSTs JSON with a bearer token (RFC 6750 §2.1).
+    /// Posts JSON with a bearer token (RFC 6750 §2.1).
     pub async fn post(
         &self,
         url: &Url,
@@ -102,7 +102,7 @@ impl HttpClient {
         self.call(Method::POST, url, token, json).await
     }
 
-    /// Calls with a bearer token, and with JSON or nothing.
+    /// Sends a request with a bearer token and a JSON body, which may be empty.
     pub async fn call(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! `ssfd keys`: makes and shows the keys that sign SETs.
+//! `ssfd keys`: generates and shows the keys that sign SETs.
 
 use std::{
     error::Error,
@@ -19,67 +19,68 @@ use crate::{
     },
 };
 
-/// The most that is read of a file that should be a key.
+/// The most bytes that are read of a key file.
 const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-const ALGORITHM_HELP: &str = "RS256, ES256, ES384, ES512 or EdDSA; most Receivers take RS256 only";
+const ALGORITHM_HELP: &str =
+    "RS256, ES256, ES384, ES512 or EdDSA; most Receivers accept RS256 only";
 
 const EXAMPLES: &str = "Examples:
   ssfd keys generate --out keys/default.pem
   ssfd keys generate --algorithm ES256 --out keys/acme.pem
   ssfd keys show keys/default.pem --json";
 
-/// Make and show the keys that sign SETs.
+/// Generate and show the keys that sign SETs
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Keys {
+pub struct KeysCommand {
     #[command(subcommand)]
-    command: Command,
+    command: KeysAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Generate(Generate),
-    Show(Show),
+enum KeysAction {
+    Generate(GenerateKey),
+    Show(ShowKey),
 }
 
-/// Make a private key.
+/// Generate a private key
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-struct Generate {
+struct GenerateKey {
     #[arg(long, default_value_t = Algorithm::Rs256, help = ALGORITHM_HELP)]
     algorithm: Algorithm,
     /// The size of an RSA key: 2048, 3072 or 4096 [default: 2048]
     #[arg(long)]
     bits: Option<u32>,
-    /// Where to write the key, readable by its owner only [default: standard output]
+    /// The file for the key, which only its owner may read [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Overwrite the file
+    /// Overwrite an existing file
     #[arg(long, requires = "out")]
     force: bool,
 }
 
-/// Show what is public of a private key: its id, its algorithm, its JWK.
+/// Show the public part of a private key: its id, its algorithm and its JWK
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-struct Show {
-    /// The private key, in PEM
+struct ShowKey {
+    /// The PEM file of the private key
     file: PathBuf,
 }
 
-impl Keys {
+impl KeysCommand {
     pub fn run(self, json: bool) -> Result<(), CliError> {
         let text = match self.command {
-            Command::Generate(generate) => generate.run(json)?,
-            Command::Show(show) => show.run(json)?,
+            KeysAction::Generate(generate) => generate.run(json)?,
+            KeysAction::Show(show) => show.run(json)?,
         };
         println!("{}", text.trim_end());
         Ok(())
     }
 }
 
-impl Generate {
+impl GenerateKey {
     fn run(self, json: bool) -> Result<String, CliError> {
         let pem = self.generate()?;
         let key = SigningKey::from_pem(pem.as_bytes()).map_err(CliError::new)?;
@@ -93,7 +94,7 @@ impl Generate {
                 let path = file.display().to_string();
                 write(&file, &pem, self.force).map_err(|error| match error.kind() {
                     io::ErrorKind::AlreadyExists if !self.force => {
-                        CliError::new(format!("{path} is there already; --force overwrites it"))
+                        CliError::new(format!("{path} exists already; --force overwrites it"))
                     }
                     _ => in_file(&file, &error),
                 })?;
@@ -111,14 +112,16 @@ impl Generate {
             (algorithm, None) => generate(algorithm),
             (Algorithm::Rs256, Some(bits)) => RsaBits::try_from(bits).and_then(generate_rsa),
             (other, Some(_)) => {
-                return Err(CliError::new(format!("--bits is for RS256; {other} has one size")));
+                return Err(CliError::new(format!(
+                    "--bits is for RS256 only, because {other} keys have a fixed size"
+                )));
             }
         };
         made.map_err(|error: GenerateError| CliError::new(error))
     }
 }
 
-impl Show {
+impl ShowKey {
     fn run(self, json: bool) -> Result<String, CliError> {
         let pem = read(&self.file).map_err(|error| in_file(&self.file, &error))?;
         let key = SigningKey::from_pem(&pem).map_err(|error| in_file(&self.file, &error))?;
@@ -137,8 +140,8 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(pem)
 }
 
-/// Writes beside the file and moves it there, so that at no time is there half a key, or one that
-/// others may read; a temporary file has mode 0600 from the start.
+/// Writes a temporary file and renames it, so that the key is never incomplete and never readable
+/// by others: a temporary file has mode 0600 from the start.
 fn write(file: &Path, pem: &str, force: bool) -> io::Result<()> {
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -156,7 +159,7 @@ fn write(file: &Path, pem: &str, force: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The error with its causes, and the file that it is about.
+/// Makes an error text of the file, the error and its causes.
 fn in_file(file: &Path, error: &(dyn Error + 'static)) -> CliError {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     let causes: Vec<_> = causes.map(ToString::to_string).collect();
@@ -173,16 +176,16 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Cli {
+    struct TestCli {
         #[command(flatten)]
-        keys: Keys,
+        keys: KeysCommand,
     }
 
     fn run(args: &[&str], json: bool) -> Result<String, CliError> {
         let args = ["keys"].iter().chain(args);
-        match Cli::try_parse_from(args).expect("valid arguments").keys.command {
-            Command::Generate(generate) => generate.run(json),
-            Command::Show(show) => show.run(json),
+        match TestCli::try_parse_from(args).expect("valid arguments").keys.command {
+            KeysAction::Generate(generate) => generate.run(json),
+            KeysAction::Show(show) => show.run(json),
         }
     }
 
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_written_key_is_for_its_owner_and_is_shown_without_its_secret() {
+    fn a_key_file_is_readable_by_its_owner_only_and_is_shown_without_its_secret() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("new/acme.pem");
         let path = file.to_str().expect("UTF-8");
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_overwritten_by_force_only() {
+    fn a_file_is_overwritten_with_force_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("acme.pem");
         let path = file.to_str().expect("UTF-8");
@@ -228,16 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_for_rsa_and_of_three_sizes() {
+    fn bits_are_for_rsa_only_and_have_three_sizes() {
         let error = run(&["generate", "--bits", "1024"], false).expect_err("too few");
-        assert!(error.to_string().contains("2048, 3072 and 4096"), "{error}");
+        assert!(error.to_string().contains("2048, 3072 or 4096"), "{error}");
         let args = ["generate", "--algorithm", "ES256", "--bits", "2048"];
         let error = run(&args, false).expect_err("not RSA");
-        assert!(error.to_string().contains("--bits is for RS256"), "{error}");
+        assert!(error.to_string().contains("--bits is for RS256 only"), "{error}");
     }
 
     #[test]
-    fn an_unusable_key_is_named_with_its_file() {
+    fn the_error_names_the_file_of_an_unusable_key() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/keys/test-rsa-1024-pkcs8.pem");
         let error = run(&["show", file], false).expect_err("too short").to_string();
         assert!(error.starts_with(file) && error.contains("1024 bits"), "{error}");

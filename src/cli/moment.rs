@@ -1,4 +1,4 @@
-//! A point in time as a user gives it, and is shown it.
+//! Points in time as arguments and in the output.
 
 use std::{
     str::FromStr,
@@ -9,7 +9,7 @@ use humantime_serde::re::humantime;
 
 use crate::{clock, domain::time::Timestamp};
 
-/// An instant such as `2026-03-01T08:30:00Z`, or a span such as `2h` that lies before now.
+/// A time such as `2026-03-01T08:30:00Z`, or a span before now such as `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) Timestamp);
 
@@ -28,7 +28,7 @@ impl FromStr for Moment {
     }
 }
 
-/// Seconds since 1970 as a date and a time.
+/// Formats seconds since 1970 as a date and a time.
 pub(super) fn show(secs: i64) -> String {
     let since = Duration::from_secs(u64::try_from(secs).unwrap_or_default());
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()

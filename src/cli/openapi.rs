@@ -1,4 +1,4 @@
-//! `ssfd openapi`: the HTTP interface as a document.
+//! `ssfd openapi`: prints the HTTP interface as an OpenAPI document.
 
 use clap::Args;
 
@@ -7,15 +7,15 @@ use crate::http::openapi;
 const EXAMPLES: &str = "Examples:
   ssfd openapi > openapi.json";
 
-/// Print the HTTP interface as an OpenAPI 3.1 document.
+/// Print the HTTP interface as an OpenAPI 3.1 document
 ///
-/// The daemon serves it too: all of it at /openapi.json of its internal listener, and what is for
+/// The daemon serves the whole document at /openapi.json of its internal listener, and the part for
 /// Receivers at /ssf/openapi.json below each issuer.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct OpenApi {}
+pub struct OpenApiCommand {}
 
-impl OpenApi {
+impl OpenApiCommand {
     pub fn run(self) {
         println!("{:#}", openapi::document());
     }

@@ -1,4 +1,4 @@
-//! Going through a change of many SETs page by page, at a bounded rate.
+//! Operations on many SETs, page by page and at a bounded rate.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     http::admin::{PAGE_MAX, dead_letters::HandledView},
 };
 
-/// What became of all pages together.
+/// The sums over all pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Totals {
     pub(super) sets: usize,
@@ -22,8 +22,8 @@ impl Totals {
     }
 }
 
-/// Posts `body` until there is no further page. With a rate, no more SETs than that are moved in a
-/// second: each page is at most as long, and followed by a wait.
+/// Posts `body` until there is no further page. With a rate, moves no more SETs than that in a
+/// second: a page has at most as many, and a wait follows it.
 pub(super) async fn handle_all(
     admin: &AdminClient,
     path: &[&str],
@@ -36,7 +36,10 @@ pub(super) async fn handle_all(
     let mut totals = Totals::default();
     loop {
         let page: HandledView = admin.post(path, &body).await.map_err(|error| {
-            CliError::new(format!("{error} (after {} SETs; it can be run again)", totals.sets))
+            CliError::new(format!(
+                "{error} (after {} SETs; the command can be repeated)",
+                totals.sets
+            ))
         })?;
         totals.sets += page.sets;
         totals.left += page.left;
@@ -48,7 +51,7 @@ pub(super) async fn handle_all(
     }
 }
 
-/// How long so many SETs take at this rate.
+/// Returns how long this number of SETs takes at this rate.
 fn pause(sets: usize, rate: u32) -> Duration {
     Duration::from_secs(1).saturating_mul(u32::try_from(sets).unwrap_or(u32::MAX)) / rate.max(1)
 }
@@ -58,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_lasts_as_long_as_its_rate_says() {
+    fn the_pause_after_a_page_follows_from_the_rate() {
         assert_eq!(pause(100, 100), Duration::from_secs(1));
         assert_eq!(pause(1, 4), Duration::from_millis(250));
         assert_eq!(pause(0, 4), Duration::ZERO);

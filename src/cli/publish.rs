@@ -1,4 +1,4 @@
-//! `ssfd publish`: publishes events as an upstream does.
+//! `ssfd publish`: publishes events, as a publisher does.
 
 pub mod http;
 pub mod input;
@@ -12,83 +12,83 @@ use url::Url;
 
 use self::{
     http::HttpPublisher,
-    input::{Input, RawEvent},
+    input::{EventInput, RawEvent},
     redis::{RedisPublisher, connect},
 };
 use crate::{
-    cli::{CliError, http::HttpClient, secrets::Token},
+    cli::{CliError, http::HttpClient, secrets::TokenArgs},
     domain::id::ProviderName,
     http::events::{Answer, Answers},
 };
 
-/// The most events that are sent at a time, and the most bytes unless one event has more: well
-/// within what the daemon takes by default.
+/// The most events and bytes of one batch; a larger event is a batch of its own. Both are well
+/// below the default limits of the daemon.
 const BATCH_EVENTS_MAX: usize = 1000;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-const REDIS_HELP: &str = "The server: redis://host:port or redis+unix:///path";
+const REDIS_HELP: &str = "The Redis server, as redis://host:port or redis+unix:///path";
 
 const EXAMPLES: &str = r#"Examples:
   One event over HTTP, to the internal listener of the daemon on this machine:
     SSFD_TOKEN=ssfd_... ssfd publish --type caep:session-revoked --email kim@example.com
 
-  With all that an event can have:
+  One event with all members that it can have:
     ssfd publish --token-file t --type caep:session-revoked --id evt-8841 --txn c-991 \
       --sub-id '{"format":"iss_sub","iss":"https://idp.example","sub":"kim"}' \
       --event '{"initiating_entity":"user","reason_admin":{"en":"signed out"}}'
 
-  A file of events, or what another program writes:
+  A file of events, or the output of another program:
     ssfd publish events.ndjson --url http://127.0.0.1:9090 --token-file t
     ssfd publish - --token-file t --json
 
   Into Redis, for the provider acme:
     ssfd publish events.ndjson --redis redis://127.0.0.1 --provider acme"#;
 
-/// Publish events as an upstream does, over HTTP or into Redis.
+/// Publish events, over HTTP or into Redis
 ///
-/// Over HTTP the daemon answers for each event; the exit code is 1 if it rejected one. In Redis the
-/// daemon finds the events later, and puts those that it rejects into `<key>:rejected`.
+/// Over HTTP, the daemon answers for each event, and the exit code is 1 if it rejected one. In
+/// Redis, the daemon reads the events later and moves rejected ones to `<key>:rejected`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Publish {
+pub struct PublishCommand {
     #[command(flatten)]
-    input: Input,
+    input: EventInput,
     #[command(flatten)]
-    http: OverHttp,
+    http: HttpArgs,
     #[command(flatten)]
-    redis: IntoRedis,
+    redis: RedisArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Over HTTP")]
-struct OverHttp {
-    /// The daemon's internal listener
+struct HttpArgs {
+    /// The URL of the daemon's internal listener
     #[arg(long, default_value = "http://127.0.0.1:9090", conflicts_with = "redis")]
     url: Url,
     #[command(flatten)]
-    token: Token,
-    /// Certificates to trust beside the system's, in PEM
+    token: TokenArgs,
+    /// A PEM file of certificate authorities to trust in addition to those of the system
     #[arg(long, value_name = "FILE", conflicts_with = "redis")]
     trusted_roots: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Into Redis")]
-struct IntoRedis {
+struct RedisArgs {
     #[arg(long, value_name = "URL", requires = "provider", help = REDIS_HELP)]
     redis: Option<String>,
-    /// The provider that the events are for
+    /// The provider of the events
     #[arg(long, value_name = "NAME", requires = "redis")]
     provider: Option<ProviderName>,
-    /// As `ingest.redis.key_prefix` of the daemon
+    /// The daemon's setting `ingest.redis.key_prefix`
     #[arg(long, value_name = "TEXT", default_value = "ssf:events:", requires = "redis")]
     key_prefix: String,
-    /// The partition, where `ingest.redis.partitions` is not 0
+    /// The partition, if the daemon's setting `ingest.redis.partitions` is not 0
     #[arg(long, value_name = "N", requires = "redis")]
     partition: Option<u32>,
 }
 
-impl Publish {
+impl PublishCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let events = self.input.read().map_err(CliError::new)?;
         match (self.redis.redis, self.redis.provider) {
@@ -102,10 +102,10 @@ impl Publish {
     }
 }
 
-impl OverHttp {
+impl HttpArgs {
     async fn publish(self, events: &[RawEvent], json: bool) -> Result<(), CliError> {
         let token = self.token.read()?.ok_or_else(|| {
-            CliError::new("no token to publish with: give --token-file, or SSFD_TOKEN")
+            CliError::new("publishing over HTTP needs a publisher's token: give --token-file or set SSFD_TOKEN")
         })?;
         let http = HttpClient::new(self.trusted_roots.as_deref());
         let http = http.map_err(|error| CliError::of(&error))?;
@@ -115,7 +115,7 @@ impl OverHttp {
             match publisher.publish(batch).await {
                 Ok(more) => answers.extend(more),
                 Err(error) => {
-                    // What came before is done, and its publisher needs to know.
+                    // The earlier batches are published, and the user needs to know.
                     print_answers(&Answers::new(answers.clone()), json);
                     return Err(broken_off(&CliError::of(&error), answers.len(), events.len()));
                 }
@@ -159,8 +159,8 @@ async fn into_redis(
     outcome
 }
 
-/// How far publishing got. The batch that failed may be there all the same, if it is the answer
-/// that was lost.
+/// Adds to an error how many events are published. The failed batch may be published as well, if
+/// only its answer was lost.
 fn broken_off(error: &CliError, done: usize, all: usize) -> CliError {
     match done {
         0 => CliError::new(error),
@@ -185,7 +185,7 @@ fn print_answers(answers: &Answers, json: bool) {
     }
 }
 
-/// The events in their order, cut where a batch has enough.
+/// Divides the events into batches and keeps their order.
 fn batches(events: &[RawEvent]) -> Vec<&[RawEvent]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -210,15 +210,15 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Cli {
+    struct TestCli {
         #[command(flatten)]
-        publish: Publish,
-        /// As it stands above all commands.
+        publish: PublishCommand,
+        /// Stands for the global flag.
         #[arg(long)]
         json: bool,
     }
 
-    /// The words of a line, as a shell would take it apart.
+    /// Splits a line into words as a shell does.
     fn words(line: &str) -> Vec<String> {
         let quoted = |(n, part): (usize, &str)| match n % 2 {
             0 => part.split_whitespace().map(str::to_owned).collect(),
@@ -234,18 +234,18 @@ mod tests {
         assert_eq!(commands.clone().count(), 5);
         for (_, command) in commands {
             let words = ["publish".to_owned()].into_iter().chain(words(command));
-            assert!(Cli::try_parse_from(words).is_ok(), "{command}");
+            assert!(TestCli::try_parse_from(words).is_ok(), "{command}");
         }
     }
 
     #[track_caller]
     fn refuses(line: &[&str], why: &str) {
-        let error = Cli::try_parse_from(line).expect_err(why).to_string();
+        let error = TestCli::try_parse_from(line).expect_err(why).to_string();
         assert!(error.contains(why), "{error}");
     }
 
     #[test]
-    fn a_wrong_line_is_explained() {
+    fn a_wrong_command_line_is_refused_with_the_rule() {
         refuses(&["publish"], "<FILE>");
         refuses(&["publish", "--type", "caep:session-revoked"], "--email");
         refuses(&["publish", "f", "--email", "kim@example.com"], "cannot be used with");
@@ -266,7 +266,7 @@ mod tests {
 
     #[track_caller]
     fn check_batches(sizes: &[usize], expected: &[usize]) {
-        // With its quotes, a text of JSON has two more bytes.
+        // The quotes of a JSON string are two more bytes.
         let event = |size: &usize| to_raw_value(&"x".repeat(size - 2)).expect("JSON");
         let events: Vec<RawEvent> = sizes.iter().map(event).collect();
         let found: Vec<_> = batches(&events).into_iter().map(<[RawEvent]>::len).collect();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_cut_by_number_and_by_size() {
+    fn a_batch_is_limited_by_number_and_by_size() {
         check_batches(&[10], &[1]);
         check_batches(&vec![10; 2500], &[1000, 1000, 500]);
         check_batches(&[BATCH_BYTES_MAX / 2; 3], &[2, 1]);

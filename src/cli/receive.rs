@@ -1,4 +1,12 @@
 //! `ssfd receive`: a Receiver for tests and trials.
+//!
+//! - [`push::PushReceiver`] is a push endpoint on a small HTTP `server`. [`poll::PollReceiver`]
+//!   polls a stream.
+//! - [`inspect::Inspector`] verifies each SET with the keys of [`jwks::KeySource`], which finds
+//!   them through the [`metadata`].
+//! - [`misbehave::Misbehaviour`] makes the endpoint fail on purpose.
+//! - `watch` prints each [`received::Received`] SET until a limit is reached.
+//! - [`certificate`] makes certificates for a trial on one machine.
 
 pub mod certificate;
 pub mod inspect;
@@ -26,29 +34,29 @@ use self::{
     misbehave::Misbehaviour,
     poll::{PollOptions, PollReceiver},
     push::{PushOptions, PushReceiver},
-    watch::{Limits, watch},
+    watch::{WatchLimits, watch},
 };
 use crate::{
     cli::{
         CliError,
         http::HttpClient,
         read_file,
-        secrets::{Token, secret},
+        secrets::{TokenArgs, secret},
     },
     domain::{issuer::Issuer, secret::Secret},
     signing::verify::Verifier,
     telemetry::causes::with_causes,
 };
 
-/// How many SETs may wait to be printed.
-const WAITING_MAX: usize = 1024;
+/// The most SETs that wait to be printed.
+const PRINT_QUEUE_MAX: usize = 1024;
 
 const PUSH_EXAMPLES: &str = "\
 Examples:
-  Show what the Transmitter pushes to http://127.0.0.1:8443/, on any path:
+  Print the SETs that the Transmitter pushes to http://127.0.0.1:8443/, on any path:
     ssfd receive push --issuer https://tx.example
 
-  The same over TLS, with a certificate made for the occasion:
+  The same over TLS, with a new certificate:
     ssfd receive push --jwks http://127.0.0.1:8080/jwks.json --tls-trial roots.pem
 
   Refuse the first three SETs with 503 and Retry-After, and exit after ten:
@@ -63,99 +71,100 @@ Examples:
   ssfd receive push --issuer https://tx.example --tls-trial roots.pem
   ssfd receive poll https://tx.example/ssf/poll/st_1 --issuer https://tx.example --token-file t";
 
-/// A Receiver for tests and trials: shows each SET that arrives, verified.
+/// Run a Receiver for tests and trials, which verifies and prints each SET that arrives
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Receive {
+pub struct ReceiveCommand {
     #[command(subcommand)]
-    command: Command,
+    command: ReceiveAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Push(Push),
-    Poll(Poll),
+enum ReceiveAction {
+    Push(PushArgs),
+    Poll(PollArgs),
 }
 
-/// Listen for SETs that are pushed (RFC 8935).
+/// Receive SETs by push (RFC 8935)
 #[derive(Debug, Args)]
 #[command(after_help = PUSH_EXAMPLES)]
-struct Push {
-    /// Where to listen; port 0 takes any free one
+struct PushArgs {
+    /// The address to listen on; port 0 chooses any free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8443")]
     listen: String,
-    /// Serve TLS with this certificate chain, in PEM
+    /// Serve TLS with the certificate chain in this PEM file
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
-    /// The private key of the certificate, in PEM
+    /// The PEM file of the certificate's private key
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// Serve TLS with a new certificate for localhost, and write whom to trust for it to this file
+    /// Serve TLS with a new certificate for localhost, and write its certificate authority to this
+    /// file
     #[arg(long, value_name = "FILE", conflicts_with = "tls_certificate")]
     tls_trial: Option<PathBuf>,
-    /// Answer 401 unless `Authorization` has this value
+    /// Answer 401 unless the header `Authorization` has this value
     #[arg(long, value_name = "VALUE", value_parser = secret)]
     authorization: Option<Secret>,
-    /// Go wrong on purpose: slow:DURATION, STATUS, STATUS:SECONDS (for Retry-After), 400:ERR,
-    /// redirect:URL, reset (hang up) or lose (take the SET, then hang up); then `,first=N` for the
-    /// first N requests only, or `,every=N` for one in N
+    /// Fail on purpose: slow:DURATION, STATUS, STATUS:SECONDS (for Retry-After), 400:ERR,
+    /// redirect:URL, reset (close the connection) or lose (accept the SET, then close the
+    /// connection); `,first=N` limits this to the first N requests, `,every=N` to one in N
     #[arg(long, value_name = "MODE")]
     misbehave: Option<Misbehaviour>,
     #[command(flatten)]
-    trust: Trust,
+    trust: VerificationArgs,
     #[command(flatten)]
-    limits: Limits,
+    limits: WatchLimits,
 }
 
-/// Poll a stream for SETs (RFC 8936).
+/// Receive SETs by poll (RFC 8936)
 #[derive(Debug, Args)]
 #[command(after_help = POLL_EXAMPLES)]
-struct Poll {
+struct PollArgs {
     /// The stream's `endpoint_url`
     url: Url,
     #[command(flatten)]
-    token: Token,
-    /// Take at most this many SETs at a time
+    token: TokenArgs,
+    /// Request at most this many SETs at a time
     #[arg(long, value_name = "N")]
     max_events: Option<usize>,
     #[command(flatten)]
-    trust: Trust,
+    trust: VerificationArgs,
     #[command(flatten)]
-    limits: Limits,
+    limits: WatchLimits,
 }
 
-/// By what a SET is verified.
+/// The arguments that say how a SET is verified.
 #[derive(Debug, Args)]
-struct Trust {
-    /// The Transmitter's issuer, which SETs must have as `iss`
+struct VerificationArgs {
+    /// The issuer of the Transmitter, which must be the `iss` of each SET
     #[arg(long, value_name = "URL", required_unless_present = "jwks")]
     issuer: Option<String>,
-    /// The JWK Set, as a URL or a file [default: what the issuer's metadata names]
+    /// The JWK Set, as a URL or a file [default: the JWK Set in the issuer's metadata]
     #[arg(long, value_name = "URL|FILE")]
     jwks: Option<String>,
-    /// Whom SETs must have in `aud`
+    /// The audience that the `aud` of each SET must contain
     #[arg(long)]
     audience: Option<String>,
-    /// Certificates to trust beside the system's, in PEM
+    /// A PEM file of certificate authorities to trust in addition to those of the system
     #[arg(long, value_name = "FILE")]
     trusted_roots: Option<PathBuf>,
 }
 
-impl Receive {
-    /// Shows SETs as they arrive. It fails if one was not verified, or too few came.
+impl ReceiveCommand {
+    /// Prints SETs as they arrive. Fails if one was not verified or if too few arrived.
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         match self.command {
-            Command::Push(push) => push.run(json).await,
-            Command::Poll(poll) => poll.run(json).await,
+            ReceiveAction::Push(push) => push.run(json).await,
+            ReceiveAction::Poll(poll) => poll.run(json).await,
         }
     }
 }
 
-impl Push {
+impl PushArgs {
     async fn run(self, json: bool) -> Result<(), CliError> {
         let http = self.trust.http()?;
         let inspector = self.trust.inspector(&http).await?;
-        let (received, arriving) = mpsc::channel(WAITING_MAX);
+        let (received, arriving) = mpsc::channel(PRINT_QUEUE_MAX);
         let options = PushOptions {
             listen: self.listen.clone(),
             tls: self.tls()?,
@@ -169,9 +178,9 @@ impl Push {
             .map_err(|error| CliError::new(format!("cannot listen on {}: {error}", self.listen)))?;
         eprintln!("listening on {}", endpoint.url());
         let seen = watch(arriving, &self.limits, json).await;
-        // The last SET was shown before it was answered.
+        // Stopping ends the request of the last SET, which was printed before it was answered.
         endpoint.stop().await;
-        seen.verdict(&self.limits)
+        seen.check(&self.limits)
     }
 
     fn tls(&self) -> Result<Option<ServerConfig>, CliError> {
@@ -192,11 +201,11 @@ impl Push {
     }
 }
 
-impl Poll {
+impl PollArgs {
     async fn run(self, json: bool) -> Result<(), CliError> {
         let http = self.trust.http()?;
         let inspector = self.trust.inspector(&http).await?;
-        let (received, arriving) = mpsc::channel(WAITING_MAX);
+        let (received, arriving) = mpsc::channel(PRINT_QUEUE_MAX);
         let poller = PollReceiver::start(PollOptions {
             url: self.url,
             token: self.token.read()?,
@@ -207,11 +216,11 @@ impl Poll {
         });
         let seen = watch(arriving, &self.limits, json).await;
         poller.stop().await.map_err(|error| CliError::of(&error))?;
-        seen.verdict(&self.limits)
+        seen.check(&self.limits)
     }
 }
 
-impl Trust {
+impl VerificationArgs {
     fn http(&self) -> Result<HttpClient, CliError> {
         HttpClient::new(self.trusted_roots.as_deref()).map_err(|error| CliError::of(&error))
     }
@@ -219,9 +228,9 @@ impl Trust {
     async fn inspector(&self, http: &HttpClient) -> Result<Arc<Inspector>, CliError> {
         let keys = self.keys(http.clone())?;
         if let Err(error) = keys.check().await {
-            // The Transmitter may be about to start.
+            // No reason to give up, because the Transmitter may be about to start.
             eprintln!(
-                "no keys yet, so they are fetched with the first SET: {}",
+                "cannot fetch the keys yet; trying again with the first SET: {}",
                 with_causes(&error)
             );
         }
@@ -252,7 +261,9 @@ impl Trust {
                     Issuer::try_from(issuer.clone()).map_err(|error| CliError::of(&error))?;
                 Ok(KeySource::metadata(http, issuer))
             }
-            (None, None) => Err(CliError::new("either --issuer or --jwks is needed")),
+            (None, None) => {
+                Err(CliError::new("give --issuer or --jwks, so that SETs can be verified"))
+            }
         }
     }
 }
@@ -264,14 +275,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Cli {
+    struct TestCli {
         #[command(flatten)]
-        receive: Receive,
+        receive: ReceiveCommand,
     }
 
-    fn parse(line: &str) -> Result<Receive, clap::Error> {
+    fn parse(line: &str) -> Result<ReceiveCommand, clap::Error> {
         let words = ["receive"].into_iter().chain(line.split(' '));
-        Cli::try_parse_from(words).map(|cli| cli.receive)
+        TestCli::try_parse_from(words).map(|cli| cli.receive)
     }
 
     #[test]
@@ -292,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_explained() {
+    fn a_wrong_command_line_is_refused_with_the_rule() {
         refuses("push", "--issuer");
         refuses("push --jwks j --misbehave sleep", "`sleep` is none of slow:DURATION");
         refuses("push --jwks j --tls-key k", "--tls-certificate");

@@ -1,4 +1,4 @@
-//! `ssfd replay`: a stream gets again what it was sent.
+//! `ssfd replay`: sends the earlier SETs of a stream again.
 
 use std::num::NonZeroU32;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    cli::{CliError, admin::Access, moment::Moment, pages::handle_all},
+    cli::{CliError, admin::AdminArgs, moment::Moment, pages::handle_all},
     domain::id::{Jti, StreamId},
 };
 
@@ -16,48 +16,49 @@ const EXAMPLES: &str = "Examples:
   ssfd replay st_4f0c --from-jti 237c3a5f688e5ab2813852be06101bca --new-jti
   ssfd replay st_4f0c --from-position 88120";
 
-/// Have a stream get again what it was sent, or what died on it, from some time on.
+/// Send a stream's settled SETs again, including its dead letters, from some time on
 ///
-/// Asks the daemon that runs, at its internal listener, with an operator's token. What is still kept
-/// (`store.event_retention`) goes into the outbox again, in order and behind what waits there. It
-/// goes page by page: a run that was interrupted can be run again, and repeats what it had repeated.
+/// Calls the internal listener of a running daemon with an operator's token. The SETs that are
+/// still kept (`store.event_retention`) return in their order to the end of the outbox. The command
+/// works page by page. A run that was interrupted can be repeated, and then sends the SETs of the
+/// first run once more.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Replay {
-    /// The stream
+pub struct ReplayCommand {
+    /// The id of the stream
     #[arg(value_name = "STREAM_ID")]
     id: StreamId,
     #[command(flatten)]
-    from: Beginning,
-    /// Give each SET a `jti` and a time of issue of its own, so that a Receiver which had it takes it
-    /// for new; without this it knows the repeat by the `jti`, and may drop it
+    from: ReplayStart,
+    /// Give each SET a new `jti` and `iat`, so that the Receiver treats it as a new SET; otherwise
+    /// the Receiver recognises the `jti` and may drop it
     #[arg(long)]
     new_jti: bool,
-    /// SETs in a second, at most
+    /// The most SETs in a second
     #[arg(long, value_name = "SETS", default_value = "100")]
     rate: NonZeroU32,
-    /// Only count what would be done
+    /// Only count the SETs, and change nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    access: Access,
+    access: AdminArgs,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Beginning {
-    /// What was accepted since: a time, or a span before now such as `6h`
+struct ReplayStart {
+    /// Replay SETs that were accepted since this time, or within a span such as `6h`
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
-    /// This SET and what came behind it
+    /// Replay this SET and all later ones
     #[arg(long, value_name = "JTI")]
     from_jti: Option<Jti>,
-    /// From this place of the outbox on, as `dead show` and `explain` tell it
+    /// Replay SETs from this position of the outbox on, which `dead show` and `explain` print
     #[arg(long, value_name = "POSITION")]
     from_position: Option<i64>,
 }
 
-impl Replay {
+impl ReplayCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let mut body = json!({
             "jti": if self.new_jti { "new" } else { "kept" },

@@ -1,4 +1,4 @@
-//! `ssfd serve`: the daemon.
+//! `ssfd serve`: runs the daemon.
 
 use clap::Args;
 use sd_notify::NotifyState;
@@ -10,12 +10,12 @@ const EXAMPLES: &str = "Examples:
   ssfd serve --config /etc/ssfd/ssfd.toml
   SSFD_PUBLIC__LISTEN=0.0.0.0:8080 ssfd serve";
 
-/// Run the daemon until SIGTERM or SIGINT, then drain and exit.
+/// Run the daemon until SIGTERM or SIGINT, then drain and exit
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Serve {}
+pub struct ServeCommand {}
 
-impl Serve {
+impl ServeCommand {
     pub async fn run(self, config: Config) -> Result<(), CliError> {
         logging::init(&config.log).map_err(CliError::new)?;
         let app = app::build(config).await.map_err(CliError::new)?;
@@ -36,7 +36,7 @@ impl Serve {
     }
 }
 
-/// Resolves with SIGTERM or SIGINT.
+/// Resolves on SIGTERM or SIGINT.
 fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
     let listen = |kind| signal(kind).map_err(CliError::new);
     let mut terminate = listen(SignalKind::terminate())?;
@@ -47,7 +47,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                // Caught, since it would end the process.
+                // Caught, because SIGHUP ends a process by default.
                 _ = hang_up.recv() => tracing::warn!("SIGHUP: nothing is reloaded; restart instead"),
             }
         }
@@ -56,7 +56,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
     })
 }
 
-/// Tells systemd, if it started us.
+/// Notifies systemd, if systemd started this process.
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot notify the service manager");

@@ -1,4 +1,4 @@
-//! `ssfd store`: moves what one store holds into another.
+//! `ssfd store`: copies one store into another, or compares two stores.
 
 mod named;
 mod progress;
@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 
 use self::{
     named::StoreName,
-    progress::Shown,
-    report::{Done, Report},
+    progress::ProgressLine,
+    report::{CopyOperation, CopyReport},
 };
 use crate::{
     app::{self, Reserved},
@@ -25,125 +25,132 @@ const EXAMPLES: &str = "Examples:
   ssfd store copy --from config:/etc/ssfd/one-server.toml --to config
   ssfd store verify --from sqlite:/var/lib/ssfd/ssfd.db --to config";
 
-/// Copy what one store holds into another, from SQLite to Redis, back, or between two of a kind; or
-/// compare two.
+/// Copy one store into another, or compare two stores
 ///
-/// Stop every daemon that serves from either of them first: one that does is noticed, and nothing is
-/// done. Nor can any start meanwhile on a SQLite file, or on what is copied into.
+/// Each store may be SQLite or Redis. First stop every daemon that uses one of them. If a daemon is
+/// running, the command is refused and nothing is changed. Meanwhile, no daemon can start on a
+/// SQLite file or on the target.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Store {
+pub struct StoreCommand {
     #[command(subcommand)]
-    command: Command,
+    command: StoreAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Make a store hold what another holds, and nothing else
+enum StoreAction {
+    /// Copy one store into another, so that both have the same content
     ///
-    /// Streams with their subjects, SETs that wait, were sent, discarded or are dead, accounts that opted
-    /// out, publishers' event ids and recorded events, positions of readers, clients and tokens: all goes
-    /// as it is, in its order. Then both are read again and compared; a difference is an error.
+    /// The copy includes streams with their subjects, SETs in every state, accounts that opted out,
+    /// publishers' event ids and recorded events, positions of readers, clients and tokens.
+    /// Afterwards both stores are read again and compared. A difference is an error.
     ///
-    /// It may be run again: what is the same is left, what has changed is brought, what is gone goes, and
-    /// nothing is doubled. So a run that broke off is completed by another, and until then no daemon starts
-    /// on the target. A target is refused that has streams of its own, or anything newer than the source.
+    /// The command can be repeated: it leaves equal records, updates changed ones, removes those
+    /// that the source does not have, and duplicates none. After an interrupted run, no daemon
+    /// starts on the target until a further run has completed the copy. The command refuses a
+    /// target that has other streams, or anything newer than the source.
     #[command(after_help = EXAMPLES)]
     Copy {
         #[command(flatten)]
-        stores: Stores,
-        /// Only count what would be done
+        stores: StorePair,
+        /// Only count the records, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Take the target whatever it has: its own streams go, and what has happened there since
+        /// Copy even if the target has other streams or newer content, and replace all of it
         #[arg(long)]
         replace: bool,
     },
-    /// Compare two stores by counts and digests; a difference is an error
+    /// Compare two stores by counts and digests; the exit code is 1 if they differ
     #[command(after_help = EXAMPLES)]
     Verify {
         #[command(flatten)]
-        stores: Stores,
+        stores: StorePair,
     },
 }
 
 #[derive(Debug, Args)]
-struct Stores {
-    /// `sqlite:PATH`; a URL `redis://`, `rediss://` or `redis+unix://`, for which topology, TLS and all
-    /// else is as `[store.redis]` has it; `config` for the store of the configuration, or `config:FILE`
-    /// for that of another
+struct StorePair {
+    /// The source: `sqlite:PATH`, a URL with `redis://`, `rediss://` or `redis+unix://`, `config`
+    /// for the configured store, or `config:FILE` for the store of another configuration; for a
+    /// URL, all other settings are those of `[store.redis]`
     #[arg(long, value_name = "STORE")]
     from: StoreName,
-    /// In the same way
+    /// The target, in the same form
     #[arg(long, value_name = "STORE")]
     to: StoreName,
 }
 
-impl Stores {
+impl StorePair {
     fn settings(&self, config: &Config) -> Result<(StoreSettings, StoreSettings), CliError> {
         let (source, target) = (self.from.settings(config)?, self.to.settings(config)?);
-        if named::are_the_same(&source, &target) {
-            return Err(CliError::new("the source and the target are one store"));
+        if named::are_same(&source, &target) {
+            return Err(CliError::new("the source and the target are the same store"));
         }
         Ok((source, target))
     }
 }
 
-impl Store {
+impl StoreCommand {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         match self.command {
-            Command::Copy { stores, dry_run: true, replace } => {
-                survey(&stores, replace, config, json).await
+            StoreAction::Copy { stores, dry_run: true, replace } => {
+                dry_run(&stores, replace, config, json).await
             }
-            Command::Copy { stores, dry_run: false, replace } => {
+            StoreAction::Copy { stores, dry_run: false, replace } => {
                 let (source, target) = stores.settings(config)?;
                 let source = read(&stores.from, &source).await?;
                 let target = fill(&stores.to, &target).await?;
-                let shown = Shown::new();
-                let tell = |progress| shown.tell(progress);
-                let before = copy(source.store(), target.store(), replace, &tell).await;
-                shown.end();
+                let progress_line = ProgressLine::new();
+                let report = |progress| progress_line.update(progress);
+                let before = copy(source.store(), target.store(), replace, &report).await;
+                progress_line.clear();
                 let before = before.map_err(|error| refused(&error))?;
-                println!("{}", Report { before: &before, done: Done::Copied }.text(json));
+                println!(
+                    "{}",
+                    CopyReport { before: &before, operation: CopyOperation::Copy }.text(json)
+                );
                 Ok(())
             }
-            Command::Verify { stores } => {
+            StoreAction::Verify { stores } => {
                 let (source, target) = stores.settings(config)?;
                 let source = read(&stores.from, &source).await?;
                 let target = read(&stores.to, &target).await?;
-                let shown = Shown::new();
-                let tell = |progress| shown.tell(progress);
-                let found = compare(source.store(), target.store(), Step::Verify, &tell).await;
-                shown.end();
+                let progress_line = ProgressLine::new();
+                let report = |progress| progress_line.update(progress);
+                let found = compare(source.store(), target.store(), Step::Verify, &report).await;
+                progress_line.clear();
                 let found = found.map_err(|error| CliError::of(&error))?;
-                println!("{}", Report { before: &found, done: Done::Compared }.text(json));
+                println!(
+                    "{}",
+                    CopyReport { before: &found, operation: CopyOperation::Verify }.text(json)
+                );
                 found.difference().map_or(Ok(()), |difference| Err(CliError::new(difference)))
             }
         }
     }
 }
 
-/// What a copy would do.
-async fn survey(
-    stores: &Stores,
+/// Reports what a copy would do.
+async fn dry_run(
+    stores: &StorePair,
     replace: bool,
     config: &Config,
     json: bool,
 ) -> Result<(), CliError> {
     let (source, mut target) = stores.settings(config)?;
     let source = read(&stores.from, &source).await?;
-    // What is not there is not made for a look.
-    let nowhere = tempfile::tempdir().map_err(CliError::new)?;
+    // A missing target is replaced by an empty one, because a dry run must not create it.
+    let temporary = tempfile::tempdir().map_err(CliError::new)?;
     if named::is_missing(&target) {
-        target.sqlite.path = nowhere.path().join("empty.db");
+        target.sqlite.path = temporary.path().join("empty.db");
     }
     let target = fill(&stores.to, &target).await?;
-    let shown = Shown::new();
-    let tell = |progress| shown.tell(progress);
-    let before = compare(source.store(), target.store(), Step::Compare, &tell).await;
-    shown.end();
+    let progress_line = ProgressLine::new();
+    let report = |progress| progress_line.update(progress);
+    let before = compare(source.store(), target.store(), Step::Compare, &report).await;
+    progress_line.clear();
     let before = before.map_err(|error| CliError::of(&error))?;
-    println!("{}", Report { before: &before, done: Done::Surveyed }.text(json));
+    println!("{}", CopyReport { before: &before, operation: CopyOperation::DryRun }.text(json));
     match before.objection() {
         Some(objection) if !replace => Err(refused(&objection)),
         _ => Ok(()),
@@ -162,9 +169,9 @@ async fn fill(name: &StoreName, settings: &StoreSettings) -> Result<Reserved, Cl
 
 fn refused(error: &CopyError) -> CliError {
     match error {
-        CopyError::OtherStreams { .. } | CopyError::Newer => {
-            CliError::new(format!("{error}; it is left as it is, unless you say `--replace`"))
-        }
+        CopyError::OtherStreams { .. } | CopyError::Newer => CliError::new(format!(
+            "{error}; the target is unchanged; --replace copies all the same"
+        )),
         other => CliError::of(other),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         CliError,
-        admin::{Access, AdminClient},
+        admin::{AdminArgs, AdminClient},
         moment, plain,
     },
     domain::{
@@ -42,7 +42,7 @@ const EXAMPLES: &str = "Examples:
 /// event (SSF §8.1.5).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Streams {
+pub struct StreamsCommand {
     #[command(subcommand)]
     command: Command,
 }
@@ -55,7 +55,7 @@ enum Command {
         #[command(flatten)]
         filter: Filter,
         #[command(flatten)]
-        access: Access,
+        access: AdminArgs,
     },
     /// Show one stream with all that is known of it, but no secret
     #[command(after_help = EXAMPLES)]
@@ -105,7 +105,7 @@ struct One {
     #[arg(value_name = "STREAM_ID")]
     id: StreamId,
     #[command(flatten)]
-    access: Access,
+    access: AdminArgs,
 }
 
 #[derive(Debug, Args)]
@@ -117,7 +117,7 @@ struct Turn {
     reason: Option<String>,
 }
 
-impl Streams {
+impl StreamsCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let text = match self.command {
             Command::List { filter, access } => list(&access.client()?, &filter, json).await?,
@@ -136,11 +136,14 @@ impl Streams {
                 if json { to_json(&stream) } else { describe(&stream) }
             }
             Command::Verify(One { id, access }) => {
-                access.client()?.ask(Method::POST, &["streams", id.as_str(), "verify"]).await?;
+                access
+                    .client()?
+                    .send_empty(Method::POST, &["streams", id.as_str(), "verify"])
+                    .await?;
                 done(json, "verified", &id, "verifying")
             }
             Command::Delete(One { id, access }) => {
-                access.client()?.ask(Method::DELETE, &["streams", id.as_str()]).await?;
+                access.client()?.send_empty(Method::DELETE, &["streams", id.as_str()]).await?;
                 done(json, "deleted", &id, "deleted")
             }
         };

@@ -41,7 +41,7 @@ pub(super) enum NodeStage {
     Draining,
 }
 
-/// What a node tells the store periodically.
+/// The message that a node sends to the store periodically.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heartbeat {
     pub(super) node: NodeId,
@@ -52,7 +52,7 @@ pub(super) struct Heartbeat {
     pub(super) partitions: ShareRequest<String>,
 }
 
-/// What the store answers to a heartbeat.
+/// The store's reply to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HeartbeatReply {
     /// The store does not list this node any more, because its lease expired or the store lost it.

@@ -19,7 +19,9 @@ pub(super) fn check(
     oauth: &OauthSettings,
     key: impl Fn(&str) -> String,
 ) -> Result<(), ConfigError> {
-    if token_endpoint.token_lifetime < Duration::from_secs(1) || TOKEN_LIFETIME_MAX < token_endpoint.token_lifetime {
+    if token_endpoint.token_lifetime < Duration::from_secs(1)
+        || TOKEN_LIFETIME_MAX < token_endpoint.token_lifetime
+    {
         return invalid(key("token_endpoint.token_lifetime"), "must be between 1s and 1h");
     }
     if token_endpoint.tokens_per_client_max == 0 {
@@ -44,11 +46,13 @@ pub(super) fn check(
         (Some(_), None) => {}
         (None, Some(url)) => https(url, key("oauth.introspection.endpoint"))?,
         _ => {
-            let rule = "and `introspection.endpoint` exclude each other, and one of them must be set";
+            let rule =
+                "and `introspection.endpoint` exclude each other, and one of them must be set";
             return invalid(key("oauth.jwks"), rule);
         }
     }
-    let has_credentials = introspection.client_id.is_some() && introspection.client_secret.is_some();
+    let has_credentials =
+        introspection.client_id.is_some() && introspection.client_secret.is_some();
     if introspection.endpoint.is_some() && !has_credentials {
         return invalid(
             key("oauth.introspection.client_id"),

@@ -136,7 +136,8 @@ fn the_shipped_file_lists_every_key_with_its_default() {
     let mut missing = Vec::new();
     every_key(&json(&defaults), &mut |key, _| {
         // The file lists keys without a default in a comment.
-        let lists_key = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+        let lists_key =
+            |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
         if !text.lines().any(lists_key) {
             missing.push(key.to_owned());
         }
@@ -197,8 +198,14 @@ fn unsafe_settings_of_an_authorization_server_are_refused() {
     refuses(&oauth(&format!("{jwks}\nleeway = \"1h\"")), "`providers.acme.oauth.leeway`");
     refuses(&oauth(&format!("{jwks}\njwks_keep = \"1s\"")), "jwks_refresh_interval_min");
     let introspection = "[providers.acme.oauth.introspection]\nendpoint =";
-    refuses(&oauth(&format!("{jwks}\n{introspection} \"https://as.example/i\"")), "exclude each other");
-    refuses(&oauth(&format!("{introspection} \"https://as.example/i\"")), "introspection.client_id`");
+    refuses(
+        &oauth(&format!("{jwks}\n{introspection} \"https://as.example/i\"")),
+        "exclude each other",
+    );
+    refuses(
+        &oauth(&format!("{introspection} \"https://as.example/i\"")),
+        "introspection.client_id`",
+    );
     refuses(&oauth(&format!("{introspection} \"http://as.example/i\"")), "must be an https URL");
     let client = "[providers.acme.oauth.clients.x]\nreceiver = \"rx\"\naudience =";
     refuses(&oauth(&format!("{jwks}\n{client} \"\"")), "`providers.acme.oauth.clients.x.audience`");

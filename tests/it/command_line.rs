@@ -1,4 +1,4 @@
-//! The program as its operators run it: the real binary, in a folder of its own.
+//! The binary `ssfd` as its operators run it, in a working directory of its own.
 
 mod check;
 mod clients;
@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 use crate::harness::{DEADLINE, test_key};
 
-/// A working directory with a signing key and a configuration that takes free ports.
+/// A working directory with a signing key and a configuration that uses free ports.
 pub(crate) struct Workplace {
     folder: TempDir,
 }
@@ -40,7 +40,7 @@ struct Ended {
     stderr: String,
 }
 
-/// `ssfd serve`, or another command that goes on, at work. It is killed with this.
+/// A running command that does not end by itself, such as `ssfd serve`. Killed on drop.
 pub(crate) struct Daemon {
     child: Child,
     log: Receiver<String>,
@@ -60,13 +60,13 @@ impl Workplace {
         self.folder.path().join(name)
     }
 
-    /// Writes `ssfd.toml`: free ports, and `more`.
+    /// Writes `ssfd.toml` with free ports and the settings in `more`.
     pub(crate) fn configure(&self, more: &str) {
         let ports = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
         fs::write(self.path("ssfd.toml"), format!("{ports}{more}")).expect("written");
     }
 
-    /// `ssfd`, with nothing of the environment that the tests run in.
+    /// Returns the command `ssfd` with an empty environment.
     pub(crate) fn ssfd(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ssfd"));
         command.args(args).current_dir(self.folder.path()).env_clear();
@@ -79,7 +79,7 @@ impl Workplace {
         run(self.ssfd(args))
     }
 
-    /// Runs what must succeed; returns what it printed.
+    /// Runs a command that must succeed. Returns its standard output.
     #[track_caller]
     pub(crate) fn succeeds(&self, args: &[&str]) -> String {
         let ended = self.run(args);
@@ -93,7 +93,8 @@ impl Workplace {
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in {stdout}"))
     }
 
-    /// Runs what must fail: standard error has all of `words`, standard output has nothing.
+    /// Runs a command that must fail with all of `words` in standard error and nothing in standard
+    /// output.
     #[track_caller]
     pub(crate) fn fails(&self, args: &[&str], words: &[&str]) {
         let ended = self.run(args);
@@ -109,7 +110,7 @@ impl Workplace {
     }
 }
 
-/// One request; the status and the body of its answer.
+/// Sends one HTTP request. Returns the status and the body of the answer.
 #[track_caller]
 pub(crate) fn ask(address: &str, request: &str, token: Option<&str>, body: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).expect("the listener is up");
@@ -149,7 +150,7 @@ fn read_all(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     thread::spawn(move || {
         let mut text = String::new();
         output.read_to_string(&mut text).expect("UTF-8");
-        // Whoever waited may have given up.
+        // The receiving end may be gone.
         sender.send(text).ok();
     });
     receiver
@@ -167,21 +168,21 @@ fn lines(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
 }
 
 impl Daemon {
-    /// Follows its log.
+    /// Starts a command and follows its log.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ssfd");
         let log = lines(child.stderr.take());
         Self { child, log, seen: Vec::new() }
     }
 
-    /// Follows what it prints.
+    /// Starts a command and follows its standard output.
     fn start_printing(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("ssfd");
         let log = lines(child.stdout.take());
         Self { child, log, seen: Vec::new() }
     }
 
-    /// The first line from here on with this message. Every line has to be JSON.
+    /// Returns the next log line with this message. Every line has to be JSON.
     #[track_caller]
     pub(crate) fn logs(&mut self, message: &str) -> Value {
         while let Some(line) = self.next_line() {
@@ -206,7 +207,7 @@ impl Daemon {
         }
     }
 
-    /// Where it serves: the public listener and the internal one.
+    /// Returns the addresses of the public and the internal listener.
     #[track_caller]
     pub(crate) fn addresses(&mut self) -> (String, String) {
         let serving = self.logs("serving");
@@ -214,7 +215,7 @@ impl Daemon {
         (address("public"), address("internal"))
     }
 
-    /// Whether there is such a line by now, from here on.
+    /// Returns whether a line with this message was logged by now.
     #[track_caller]
     pub(crate) fn has_logged(&mut self, message: &str) -> bool {
         let before = self.seen.len();
@@ -224,7 +225,7 @@ impl Daemon {
         self.seen[before..].iter().any(|line| line["message"] == message)
     }
 
-    /// The lines that were read so far.
+    /// Returns the lines that were read so far.
     pub(crate) fn seen(&self) -> &[Value] {
         &self.seen
     }
@@ -240,7 +241,7 @@ impl Daemon {
         assert!(status.success(), "{kill}");
     }
 
-    /// Waits for the end; returns the exit code and all lines.
+    /// Waits for the end. Returns the exit code and all lines.
     #[track_caller]
     pub(crate) fn ends(mut self) -> (Option<i32>, Vec<Value>) {
         while self.next_line().is_some() {}
@@ -251,7 +252,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();
     }

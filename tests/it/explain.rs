@@ -103,7 +103,7 @@ async fn it_shows_the_claims_that_a_stream_would_get() {
     assert_eq!(place.daemon.backlog().await, 0);
 
     let text = place.says(&about("s-88"));
-    assert!(text.contains("provider acme would accept it"), "{text}");
+    assert!(text.contains("provider acme would accept the event"), "{text}");
     assert!(text.contains(&format!("poll stream {} of rx would get it\n", place.stream)), "{text}");
 }
 
@@ -174,7 +174,10 @@ async fn it_shows_what_is_wrong_and_fails_for_what_would_be_rejected() {
     let output = place.run(&json!({"type": "caep:session-revoked"}), &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("would reject it (invalid_field): `sub_id` is required"), "{text}");
+    assert!(
+        text.contains("would reject the event (invalid_field): `sub_id` is required"),
+        "{text}"
+    );
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("the event would be rejected"), "{error}");
 }
@@ -204,5 +207,5 @@ async fn it_reads_standard_input_and_a_store_that_nobody_serves_from() {
 
     let output = place.run(&about("s-88"), &["--provider", "nobody"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(error.contains("no provider `nobody` is configured; there is acme"), "{error}");
+    assert!(error.contains("no provider `nobody` is configured; choose one of: acme"), "{error}");
 }

@@ -151,8 +151,8 @@ async fn keys_and_certificate_are_replaced_without_a_restart_and_no_set_is_lost(
     assert!(receiver.rest().is_empty(), "each SET was sent once");
 }
 
-/// Signatures are made ahead of the attempts. After a replacement, the earlier key may be published no
-/// more.
+/// Signatures are made ahead of the attempts. After a replacement, the earlier key may be published
+/// no more.
 #[actix_web::test]
 async fn a_signature_that_was_made_ahead_with_an_earlier_key_is_not_sent() {
     const IN_FLIGHT: usize = 4;

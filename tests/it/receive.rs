@@ -1,4 +1,5 @@
-//! The Receiver for tests and trials: against our own push client, and as a poller.
+//! `ssfd receive` as a library: the push endpoint against the daemon's own push client, and the
+//! poller against a scripted Transmitter.
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
 use std::sync::{Arc, OnceLock};
@@ -13,10 +14,10 @@ use ssfd::{
             certificate::{make_certificate, server_config},
             inspect::Inspector,
             jwks::KeySource,
-            misbehave::Mode,
+            misbehave::MisbehaviourMode,
             poll::{PollError, PollOptions, PollReceiver},
             push::{PushOptions, PushReceiver},
-            received::{Method, Received, Rejection},
+            received::{ReceiveMethod, Received, Rejection},
         },
     },
     delivery::outcome::{FailureClass, Outcome},
@@ -55,7 +56,7 @@ fn inspector(ring: &KeyRing) -> Arc<Inspector> {
     Arc::new(Inspector::new(KeySource::Fixed(verifier)))
 }
 
-/// A plain push endpoint, and what arrives there.
+/// Starts a push endpoint without TLS. Returns the SETs that arrive there.
 async fn listen(
     ring: &KeyRing,
     misbehave: Option<&str>,
@@ -83,9 +84,9 @@ fn to(receiver: &PushReceiver, authorization: Option<&str>) -> PushEndpoint {
     PushEndpoint::new(&format!("{}in/7", receiver.url()), secret, true).unwrap()
 }
 
-/// RFC 8935 §2.2, §2.3.
+/// The answers follow RFC 8935 §2.2, §2.3.
 #[tokio::test]
-async fn a_verified_set_is_accepted_and_another_is_refused() {
+async fn a_verified_set_is_accepted_and_others_are_refused() {
     let ours = ring();
     let (receiver, mut arriving) = listen(&ours, None).await;
     let (client, target) = (client(PushSettings::default()), to(&receiver, None));
@@ -93,7 +94,7 @@ async fn a_verified_set_is_accepted_and_another_is_refused() {
     let outcome = client.push(&target, sign(&ours, "b1")).await;
     assert_eq!(outcome, Outcome::Accepted { status: 202 });
     let set = arriving.recv().await.unwrap();
-    assert_eq!(set.method, Method::Push);
+    assert_eq!(set.method, ReceiveMethod::Push);
     assert_eq!(set.endpoint, "/in/7");
     assert_eq!(set.jti.as_deref(), Some("b1"));
     assert_eq!(set.event_type.as_deref(), Some(EVENT));
@@ -117,7 +118,7 @@ async fn a_verified_set_is_accepted_and_another_is_refused() {
 }
 
 #[tokio::test]
-async fn a_set_comes_over_tls_with_the_agreed_authorization() {
+async fn a_set_arrives_over_tls_with_the_agreed_authorization() {
     let ring = ring();
     let made = make_certificate(&["127.0.0.1"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -151,7 +152,7 @@ async fn a_set_comes_over_tls_with_the_agreed_authorization() {
     assert!(set.verified.is_ok() && !set.duplicate);
 }
 
-/// Pushes one SET twice, to a Receiver that misbehaves at first.
+/// Pushes one SET twice to a Receiver that misbehaves on the first request.
 async fn check_misbehaviour(mode: &str, first: &str, duplicate: bool) {
     let ring = ring();
     let (receiver, mut arriving) = listen(&ring, Some(&format!("{mode},first=1"))).await;
@@ -159,7 +160,10 @@ async fn check_misbehaviour(mode: &str, first: &str, duplicate: bool) {
 
     let outcome = client.push(&target, sign(&ring, "b1")).await;
     assert_eq!(outcome.class(), first, "{mode}: {outcome:?}");
-    assert_eq!(arriving.recv().await.unwrap().misbehaved, Some(mode.parse::<Mode>().unwrap()));
+    assert_eq!(
+        arriving.recv().await.unwrap().misbehaved,
+        Some(mode.parse::<MisbehaviourMode>().unwrap())
+    );
 
     assert_eq!(client.push(&target, sign(&ring, "b1")).await.class(), "accepted", "{mode}");
     let again = arriving.recv().await.unwrap();
@@ -167,7 +171,7 @@ async fn check_misbehaviour(mode: &str, first: &str, duplicate: bool) {
 }
 
 #[tokio::test]
-async fn it_misbehaves_as_it_is_told() {
+async fn each_misbehaviour_leads_to_its_outcome() {
     check_misbehaviour("500", "unavailable", false).await;
     check_misbehaviour("429:30", "throttled", false).await;
     check_misbehaviour("400:invalid_audience", "refused_invalid_audience", false).await;
@@ -179,7 +183,7 @@ async fn it_misbehaves_as_it_is_told() {
 }
 
 #[tokio::test]
-async fn a_stopped_endpoint_is_gone() {
+async fn a_stopped_endpoint_accepts_no_connection() {
     let ring = ring();
     let (receiver, _arriving) = listen(&ring, None).await;
     let (client, target) = (client(PushSettings::default()), to(&receiver, None));
@@ -188,9 +192,9 @@ async fn a_stopped_endpoint_is_gone() {
     assert_eq!(client.push(&target, sign(&ring, "b2")).await.class(), "connect");
 }
 
-/// SSF §7.2, §7.2.4.
+/// The keys are found through the metadata (SSF §7.2, §7.2.4).
 #[tokio::test]
-async fn keys_are_found_by_the_issuer_and_fetched_again_when_they_change() {
+async fn keys_are_found_through_the_issuer_and_fetched_again_when_they_change() {
     let (old, new) = (ring(), ring());
     let sets = [old.jwks_json().to_owned(), new.jwks_json().to_owned()];
     let base = Arc::new(OnceLock::<String>::new());
@@ -222,7 +226,7 @@ async fn keys_are_found_by_the_issuer_and_fetched_again_when_they_change() {
 }
 
 #[tokio::test]
-async fn without_keys_a_set_may_come_again() {
+async fn without_keys_a_set_is_not_refused_for_good() {
     let server = Endpoint::start(&["http/1.1"], |_| Reply::status(503)).await;
     let http = HttpClient::new(Some(&server.roots())).unwrap();
     let keys = KeySource::jwks(http, server.url("/jwks.json").parse().unwrap());
@@ -243,9 +247,9 @@ fn poll(server: &Endpoint, ring: &KeyRing) -> (PollReceiver, mpsc::Receiver<Rece
     (poller, arriving)
 }
 
-/// RFC 8936 §2.2, §2.4, §2.6.
+/// The requests follow RFC 8936 §2.2, §2.4, §2.6.
 #[tokio::test]
-async fn a_poller_acknowledges_what_is_verified_and_reports_the_rest() {
+async fn a_poller_acknowledges_verified_sets_and_reports_the_others() {
     let ring = ring();
     let (good, misnamed) = (sign(&ring, "b2"), sign(&ring, "b3"));
     let sets = format!(r#"{{"sets":{{"b2":"{}","a1":"{}"}}}}"#, text(&good), text(&misnamed));
@@ -258,10 +262,10 @@ async fn a_poller_acknowledges_what_is_verified_and_reports_the_rest() {
     let (poller, mut arriving) = poll(&server, &ring);
 
     let first = arriving.recv().await.unwrap();
-    assert_eq!((first.method, first.jti.as_deref()), (Method::Poll, Some("b2")));
+    assert_eq!((first.method, first.jti.as_deref()), (ReceiveMethod::Poll, Some("b2")));
     assert!(first.verified.is_ok());
     let second = arriving.recv().await.unwrap();
-    assert!(matches!(second.verified, Err(Rejection::Refused(_))), "it is named a1");
+    assert!(matches!(second.verified, Err(Rejection::Refused(_))), "the answer names it a1");
     poller.stop().await.unwrap();
 
     let seen = server.seen();
@@ -269,14 +273,14 @@ async fn a_poller_acknowledges_what_is_verified_and_reports_the_rest() {
     assert_eq!(seen[1].headers["authorization"], "Bearer token-7");
     assert_eq!(seen[1].headers["content-type"], "application/json");
     assert_eq!(body(1), json!({"maxEvents": 2, "returnImmediately": false}));
-    // With the next poll, or on its own as the poller stops.
+    // The acknowledgement is in the next poll or, when the poller stops, in a request of its own.
     assert_eq!(body(2)["ack"], json!(["b2"]));
     assert_eq!(body(2)["setErrs"]["a1"]["err"], "invalid_request");
     assert_eq!(seen[2].headers["content-language"], "en");
 }
 
 #[tokio::test]
-async fn a_poller_that_is_turned_away_says_so() {
+async fn a_poller_ends_with_an_error_when_it_is_refused() {
     let server = Endpoint::start(&["http/1.1"], |_| Reply::status(401)).await;
     let (poller, mut arriving) = poll(&server, &ring());
     assert!(arriving.recv().await.is_none(), "polling has ended");

@@ -1,5 +1,5 @@
-//! The sample events, as a publisher publishes them. They cover every event type of CAEP and some of RISC,
-//! with simple and complex subjects.
+//! The sample events, as a publisher publishes them. They cover every event type of CAEP and some
+//! of RISC, with simple and complex subjects.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What `ssfd demo --stay` prints: addresses, tokens and commands to try by hand.
+//! The output of `ssfd demo --stay`: addresses, tokens and commands to try by hand.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::domain::{
     stream::METHOD_POLL,
 };
 
-/// Addresses and commands that work as they are. The tokens are printed, because they give access to
-/// nothing else and end with the demo.
+/// Addresses and commands that work as they are. The tokens are printed, because they give access
+/// to nothing else and end with the demo.
 pub(super) struct Instructions {
     places: Vec<(&'static str, String)>,
     commands: Vec<(&'static str, String)>,

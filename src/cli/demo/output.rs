@@ -143,7 +143,8 @@ fn arrival_json(set: &Received, arrival: &Arrival, stream: &str) -> Value {
     json
 }
 
-/// Prints a line. If the reader of a pipe has closed it, as `head` does, the error ends the demo in order.
+/// Prints a line. If the reader of a pipe has closed it, as `head` does, the error ends the demo in
+/// order.
 fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").map_err(|error| CliError::new(format!("standard output: {error}")))

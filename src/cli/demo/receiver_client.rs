@@ -17,7 +17,8 @@ use crate::{
     domain::{event_type::EventType, secret::Secret},
 };
 
-/// The client of one Receiver, which has read the Transmitter's metadata and keys over verified TLS.
+/// The client of one Receiver, which has read the Transmitter's metadata and keys over verified
+/// TLS.
 pub(super) struct ReceiverClient {
     pub(super) http: HttpClient,
     pub(super) token: Secret,

@@ -19,7 +19,7 @@ use crate::{
             certificate::server_config,
             poll::{PollOptions, PollReceiver},
             push::{PushOptions, PushReceiver},
-            received::{Method, Received},
+            received::{ReceiveMethod, Received},
         },
     },
     clock,
@@ -46,10 +46,10 @@ pub(super) struct ReceiverStreams {
 }
 
 impl ReceiverStreams {
-    pub(super) fn of(&self, method: Method) -> &DemoStream {
+    pub(super) fn of(&self, method: ReceiveMethod) -> &DemoStream {
         match method {
-            Method::Push => &self.push,
-            Method::Poll => &self.poll,
+            ReceiveMethod::Push => &self.push,
+            ReceiveMethod::Poll => &self.poll,
         }
     }
 }
@@ -88,12 +88,12 @@ impl DemoReceivers {
     /// Requests a verification SET that carries `state`.
     pub(super) async fn request_verification(
         &self,
-        method: Method,
+        method: ReceiveMethod,
         state: &str,
     ) -> Result<(), CliError> {
         let client = match method {
-            Method::Push => &self.push,
-            Method::Poll => &self.poll,
+            ReceiveMethod::Push => &self.push,
+            ReceiveMethod::Poll => &self.poll,
         };
         client.request_verification(self.streams.of(method), state).await
     }

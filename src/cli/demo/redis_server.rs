@@ -69,8 +69,8 @@ impl RedisServer {
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocketperm", "700"])
             .args([Path::new("--unixsocket"), &socket, Path::new("--dir"), folder])
             .args([Path::new("--logfile"), &log])
-            // Its own process group keeps an interrupt of the terminal from it, because the demo ends it
-            // in order.
+            // Its own process group keeps an interrupt of the terminal from it, because the demo
+            // ends it in order.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -126,8 +126,8 @@ impl RedisServer {
         self.own.as_ref().map(|own| own.socket.as_path())
     }
 
-    /// Removes the demo's keys. The daemon must have stopped, because it creates its consumer group again
-    /// if it is missing.
+    /// Removes the demo's keys. The daemon must have stopped, because it creates its consumer group
+    /// again if it is missing.
     pub(super) async fn remove_keys(mut self) -> Result<(), CliError> {
         let key = self.key();
         let keys = [format!("{key}:rejected"), format!("{key}:backlog"), key];

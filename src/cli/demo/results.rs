@@ -1,11 +1,12 @@
-//! Matches the SETs that arrive with those that are expected. Pure, so that it is tested without a daemon.
+//! Matches the SETs that arrive with those that are expected. Pure, so that it is tested without a
+//! daemon.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
 use crate::{
-    cli::receive::received::{Method, Received},
+    cli::receive::received::{ReceiveMethod, Received},
     domain::event_type::EventType,
 };
 
@@ -18,7 +19,7 @@ pub(super) struct ExpectedSet {
     /// The expected `txn`; `None` if the SET must have none.
     pub(super) txn: Option<String>,
     /// The methods by which the SET has to arrive, once each.
-    pub(super) methods: Vec<Method>,
+    pub(super) methods: Vec<ReceiveMethod>,
 }
 
 /// How one arrival is classified.
@@ -46,7 +47,7 @@ pub(super) struct DeliveryResults {
 struct SetProgress {
     expected: ExpectedSet,
     published_at: Option<Instant>,
-    arrivals: Vec<(Method, Duration)>,
+    arrivals: Vec<(ReceiveMethod, Duration)>,
 }
 
 /// The result of the demo.
@@ -54,7 +55,7 @@ struct SetProgress {
 pub(super) struct DemoSummary {
     pub(super) expected: usize,
     pub(super) arrived: usize,
-    pub(super) missing: Vec<(EventType, Method)>,
+    pub(super) missing: Vec<(EventType, ReceiveMethod)>,
     pub(super) unverified: usize,
     /// The latency from publication to arrival; `None` if nothing arrived.
     pub(super) median: Option<Duration>,
@@ -62,7 +63,8 @@ pub(super) struct DemoSummary {
 }
 
 impl ExpectedSet {
-    /// Returns whether the claims are those of this SET. A different or an additional member is a mismatch.
+    /// Returns whether the claims are those of this SET. A different or an additional member is a
+    /// mismatch.
     fn matches(&self, claims: &Map<String, Value>) -> bool {
         let events = claims.get("events").and_then(Value::as_object);
         let event = events.filter(|e| e.len() == 1).and_then(|e| e.get(self.event_type.as_str()));
@@ -130,8 +132,9 @@ impl DeliveryResults {
 }
 
 impl SetProgress {
-    fn missing(&self) -> impl Iterator<Item = (EventType, Method)> {
-        let arrived = |method: &Method| self.arrivals.iter().any(|(other, _)| other == method);
+    fn missing(&self) -> impl Iterator<Item = (EventType, ReceiveMethod)> {
+        let arrived =
+            |method: &ReceiveMethod| self.arrivals.iter().any(|(other, _)| other == method);
         let missing = self.expected.methods.iter().filter(move |method| !arrived(method));
         missing.map(|method| (self.expected.event_type.clone(), *method))
     }
@@ -166,11 +169,11 @@ mod tests {
             payload: json!({"a": 1}),
             subject: json!({"format": "opaque", "id": "s"}),
             txn: Some("t-1".to_owned()),
-            methods: vec![Method::Push, Method::Poll],
+            methods: vec![ReceiveMethod::Push, ReceiveMethod::Poll],
         }
     }
 
-    fn received(name: &str, method: Method) -> Received {
+    fn received(name: &str, method: ReceiveMethod) -> Received {
         let claims = json!({
             "iss": "https://tx.example", "txn": "t-1", "sub_id": {"format": "opaque", "id": "s"},
             "events": {format!("urn:x:{name}"): {"a": 1}},
@@ -199,10 +202,10 @@ mod tests {
         results.on_published(0, start);
         results.on_published(1, start + millis(10));
         for (name, method, at, latency) in [
-            ("one", Method::Push, 5, 5),
-            ("two", Method::Poll, 12, 2),
-            ("one", Method::Poll, 9, 9),
-            ("two", Method::Push, 50, 40),
+            ("one", ReceiveMethod::Push, 5, 5),
+            ("two", ReceiveMethod::Poll, 12, 2),
+            ("one", ReceiveMethod::Poll, 9, 9),
+            ("two", ReceiveMethod::Push, 50, 40),
         ] {
             assert!(!results.is_complete());
             let arrival = results.on_arrived(&received(name, method), start + millis(at));
@@ -220,10 +223,10 @@ mod tests {
         let now = clock::instant();
         let mut results = DeliveryResults::expect([expected("one")]);
         results.on_published(0, now);
-        results.on_arrived(&received("one", Method::Push), now);
+        results.on_arrived(&received("one", ReceiveMethod::Push), now);
         let summary = results.summary();
         assert!(!summary.is_success());
-        assert_eq!(summary.missing, [(event_type("one"), Method::Poll)]);
+        assert_eq!(summary.missing, [(event_type("one"), ReceiveMethod::Poll)]);
         assert_eq!(DeliveryResults::expect([expected("one")]).summary().median, None);
     }
 
@@ -238,7 +241,7 @@ mod tests {
             ("events", json!({"urn:x:one": {"a": 2}})),
             ("events", json!({"urn:x:one": {"a": 1}, "urn:x:two": {}})),
         ] {
-            let mut other = received("one", Method::Push);
+            let mut other = received("one", ReceiveMethod::Push);
             other.claims[claim] = value;
             assert_eq!(results.on_arrived(&other, now), Arrival::Unexpected, "{claim}");
         }
@@ -248,16 +251,16 @@ mod tests {
     fn duplicates_are_harmless_and_forged_sets_are_not() {
         let now = clock::instant();
         let mut results = DeliveryResults::expect([ExpectedSet {
-            methods: vec![Method::Push],
+            methods: vec![ReceiveMethod::Push],
             ..expected("one")
         }]);
         results.on_published(0, now);
-        results.on_arrived(&received("one", Method::Push), now);
-        let duplicate = Received { duplicate: true, ..received("one", Method::Push) };
+        results.on_arrived(&received("one", ReceiveMethod::Push), now);
+        let duplicate = Received { duplicate: true, ..received("one", ReceiveMethod::Push) };
         assert_eq!(results.on_arrived(&duplicate, now), Arrival::Duplicate);
         assert!(results.summary().is_success());
         let verified = Err(Rejection::NoKeys("none".into()));
-        let forged = Received { verified, ..received("one", Method::Push) };
+        let forged = Received { verified, ..received("one", ReceiveMethod::Push) };
         assert_eq!(results.on_arrived(&forged, now), Arrival::Unverified);
         assert!(results.is_complete() && !results.summary().is_success());
     }

@@ -1,4 +1,5 @@
-//! The scenario: requests verification SETs, publishes the sample events, and follows the SETs that arrive.
+//! The scenario: requests verification SETs, publishes the sample events, and follows the SETs that
+//! arrive.
 
 use std::pin::pin;
 
@@ -20,7 +21,7 @@ use crate::{
         CliError,
         http::HttpClient,
         publish::{http::HttpPublisher, input::RawEvent, redis::RedisPublisher},
-        receive::received::{Method, Received},
+        receive::received::{ReceiveMethod, Received},
     },
     clock,
     domain::event_type::EventType,
@@ -40,8 +41,8 @@ pub(super) struct Scenario<'a> {
 }
 
 /// One step of the scenario, which leads to one or more SETs.
-enum Step {
-    RequestVerification(Method, String),
+enum ScenarioStep {
+    RequestVerification(ReceiveMethod, String),
     Publish(RawEvent),
 }
 
@@ -58,11 +59,12 @@ impl<'a> Scenario<'a> {
         Ok(Self { setup, output, receivers, arriving, results: DeliveryResults::default() })
     }
 
-    /// Publishes the events and prints the SETs that arrive, until all have arrived or the deadline passes.
+    /// Publishes the events and prints the SETs that arrive, until all have arrived or the deadline
+    /// passes.
     pub(super) async fn run(&mut self, deadline: Instant) -> Result<DemoSummary, CliError> {
         let (expected, steps) = self.steps_and_expectations();
         let publisher = DemoPublisher::of(self.setup)?;
-        let events = steps.iter().filter(|step| matches!(step, Step::Publish(_))).count();
+        let events = steps.iter().filter(|step| matches!(step, ScenarioStep::Publish(_))).count();
         self.output.step("both Receivers request a verification SET")?;
         self.output
             .step(&format!("the publisher publishes {events} events by {}", publisher.method()))?;
@@ -72,8 +74,8 @@ impl<'a> Scenario<'a> {
 
         let (started, mut starting) = mpsc::channel(steps.len());
         let mut publishing = pin!(publish(steps, receivers, publisher, started));
-        let mut published = false;
-        while !(published && results.is_complete()) {
+        let mut all_published = false;
+        while !(all_published && results.is_complete()) {
             tokio::select! {
                 // In this order, so that a step's start is recorded before its SETs arrive.
                 biased;
@@ -82,9 +84,9 @@ impl<'a> Scenario<'a> {
                     let arrival = results.on_arrived(&set, clock::instant());
                     output.arrival(&set, &arrival, &receivers.streams)?;
                 }
-                result = &mut publishing, if !published => {
+                result = &mut publishing, if !all_published => {
                     result?;
-                    published = true;
+                    all_published = true;
                 }
                 () = sleep_until(deadline) => break,
             }
@@ -106,8 +108,8 @@ impl<'a> Scenario<'a> {
     }
 
     /// Returns the expected SETs and the steps; entries with the same index belong together.
-    fn steps_and_expectations(&self) -> (Vec<ExpectedSet>, Vec<Step>) {
-        let verifications = [Method::Push, Method::Poll].map(|method| {
+    fn steps_and_expectations(&self) -> (Vec<ExpectedSet>, Vec<ScenarioStep>) {
+        let verifications = [ReceiveMethod::Push, ReceiveMethod::Poll].map(|method| {
             let state = clock::random_uuid().simple().to_string();
             let id = &self.receivers.streams.of(method).stream_id;
             let expected = ExpectedSet {
@@ -118,11 +120,11 @@ impl<'a> Scenario<'a> {
                 txn: None,
                 methods: vec![method],
             };
-            (expected, Step::RequestVerification(method, state))
+            (expected, ScenarioStep::RequestVerification(method, state))
         });
         let events = sample_events(clock::now()).into_iter().map(|event| {
             let raw = to_raw_value(&event).expect("a JSON value");
-            (expected_of(event), Step::Publish(raw))
+            (expected_of(event), ScenarioStep::Publish(raw))
         });
         verifications.into_iter().chain(events).unzip()
     }
@@ -134,12 +136,19 @@ fn expected_of(mut event: Value) -> ExpectedSet {
     let event_type = text("type").and_then(|raw| raw.parse().ok()).expect("an event type");
     let txn = text("txn");
     let (payload, subject) = (event["event"].take(), event["sub_id"].take());
-    ExpectedSet { event_type, payload, subject, txn, methods: vec![Method::Push, Method::Poll] }
+    ExpectedSet {
+        event_type,
+        payload,
+        subject,
+        txn,
+        methods: vec![ReceiveMethod::Push, ReceiveMethod::Poll],
+    }
 }
 
-/// Performs the steps in their order. Sends the index of each step and the time to `started` just before.
+/// Performs the steps in their order. Sends the index of each step and the time to `started` just
+/// before.
 async fn publish(
-    steps: Vec<Step>,
+    steps: Vec<ScenarioStep>,
     receivers: &DemoReceivers,
     mut publisher: DemoPublisher,
     started: mpsc::Sender<(usize, std::time::Instant)>,
@@ -148,10 +157,10 @@ async fn publish(
         // The channel has room for all steps.
         started.try_send((index, clock::instant())).map_err(CliError::new)?;
         match step {
-            Step::RequestVerification(method, state) => {
-                receivers.request_verification(method, &state).await?
+            ScenarioStep::RequestVerification(method, state) => {
+                receivers.request_verification(method, &state).await?;
             }
-            Step::Publish(event) => publisher.publish(event).await?,
+            ScenarioStep::Publish(event) => publisher.publish(event).await?,
         }
     }
     Ok(())

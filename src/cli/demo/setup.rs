@@ -1,5 +1,5 @@
-//! The environment of the demo: keys, certificates and a store in a temporary folder, Redis, and the daemon
-//! on ports that the system chooses.
+//! The environment of the demo: keys, certificates and a store in a temporary folder, Redis, and
+//! the daemon on ports that the system chooses.
 
 use std::{
     fs,
@@ -84,7 +84,8 @@ impl Setup {
         output.step("generated a signing key (RS256) and a certificate for localhost")?;
 
         let mut config = configuration(path, redis.as_ref());
-        // The listeners are bound first, because the issuer contains the port that the system chooses.
+        // The listeners are bound first, because the issuer contains the port that the system
+        // chooses.
         let listeners = Listeners::bind(&config).map_err(CliError::new)?;
         let port = listeners.public_addr().map_err(CliError::new)?.port();
         let issuer = Issuer::try_from(format!("https://localhost:{port}")).expect("a plain URL");

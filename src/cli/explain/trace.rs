@@ -1,11 +1,11 @@
-//! What became of an event that was published.
+//! Shows what happened to a published event.
 
 use clap::Args;
 
 use crate::{
     cli::{
         self, CliError,
-        admin::{Access, AdminClient},
+        admin::{AdminArgs, AdminClient},
         moment, plain,
     },
     config::Config,
@@ -17,21 +17,21 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Published {
-    /// The `jti` of a SET of it
+pub(super) struct PublishedEvent {
+    /// The `jti` of one of the event's SETs
     #[arg(long, value_name = "JTI")]
     jti: Option<Jti>,
-    /// Its publisher's id for it: the last event of the provider with this one
+    /// The publisher's id of the event; the provider's newest event with this id is shown
     #[arg(long, value_name = "ID", conflicts_with = "jti")]
     event_id: Option<String>,
-    /// Only what became of it on this stream
+    /// Only what happened on this stream
     #[arg(long, value_name = "STREAM_ID")]
     stream: Option<StreamId>,
     #[command(flatten)]
-    access: Access,
+    access: AdminArgs,
 }
 
-impl Published {
+impl PublishedEvent {
     pub(super) async fn run(
         self,
         provider: Option<&ProviderName>,
@@ -57,7 +57,7 @@ impl Published {
     }
 }
 
-/// Page by page, to the last.
+/// Reads all pages.
 async fn read(admin: &AdminClient, query: &[(&str, String)]) -> Result<TraceView, CliError> {
     let mut whole: TraceView = admin.get(&["events"], query).await?;
     while let Some(after) = whole.next.take() {

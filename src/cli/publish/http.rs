@@ -1,4 +1,4 @@
-//! Publishing by `POST /events`.
+//! Publishes events with `POST /events`.
 
 use hyper::StatusCode;
 use url::Url;
@@ -10,7 +10,7 @@ use crate::{
     http::events::{Answer, Answers},
 };
 
-/// An upstream that publishes over HTTP.
+/// Publishes over HTTP.
 pub struct HttpPublisher {
     http: HttpClient,
     url: Url,
@@ -18,7 +18,7 @@ pub struct HttpPublisher {
 }
 
 impl HttpPublisher {
-    /// `internal` is the daemon's internal listener.
+    /// `internal` is the URL of the daemon's internal listener.
     pub fn new(http: HttpClient, internal: &Url, token: Secret) -> Self {
         let mut url = internal.clone();
         let below = url.path().trim_end_matches('/').trim_end_matches("/events");
@@ -30,7 +30,8 @@ impl HttpPublisher {
         &self.url
     }
 
-    /// One request, with an answer for each event. What is accepted is durable.
+    /// Publishes the events with one request and returns the answer for each. An accepted event is
+    /// durable.
     pub async fn publish(&self, events: &[RawEvent]) -> Result<Vec<Answer>, HttpError> {
         let body = serde_json::to_vec(events).expect("JSON values");
         let (status, body) = self.http.post(&self.url, &self.token, body).await?;
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_go_below_the_listener() {
+    fn the_path_of_the_endpoint_is_appended_to_the_url_of_the_listener() {
         for (internal, url) in [
             ("http://127.0.0.1:9090", "http://127.0.0.1:9090/events"),
             ("http://127.0.0.1:9090/events", "http://127.0.0.1:9090/events"),

@@ -1,4 +1,4 @@
-//! Events as they are given: a file of them, or one in flags.
+//! Reads the events to publish: from a file, or one event from flags.
 
 use std::{
     fs,
@@ -12,14 +12,14 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-/// One event, as it will be sent.
+/// One event, as it is sent.
 pub type RawEvent = Box<RawValue>;
 
-/// Where the events are.
+/// The arguments with the events.
 #[derive(Debug, Args)]
-pub(super) struct Input {
-    /// A file of events, each a JSON object: one, several (as in NDJSON), or an array of them; `-`
-    /// is standard input
+pub(super) struct EventInput {
+    /// A file of events: one JSON object, several (as in NDJSON), or an array of them; `-` stands
+    /// for standard input
     #[arg(
         value_name = "FILE",
         required_unless_present = "one_event",
@@ -27,37 +27,37 @@ pub(super) struct Input {
     )]
     file: Option<PathBuf>,
     #[command(flatten)]
-    event: OneEvent,
+    event: EventFlags,
 }
 
-/// One event in place of a file.
+/// The flags of one event, in place of a file.
 #[derive(Debug, Args)]
 #[group(id = "one_event")]
-struct OneEvent {
-    /// Publish one event of this type: a URI, or a short name such as caep:session-revoked
+struct EventFlags {
+    /// The type of the event: a URI, or a short name such as caep:session-revoked
     #[arg(long = "type", id = "event_type", value_name = "TYPE", requires = "subject")]
     event_type: Option<String>,
-    /// Whom it is about: a subject identifier
+    /// The subject of the event, which is a subject identifier
     #[arg(long, value_name = "JSON", value_parser = object, group = "subject", requires = "event_type")]
     sub_id: Option<Value>,
-    /// Whom it is about: short for --sub-id '{"format":"email","email":…}'
+    /// The email address of the subject, short for --sub-id '{"format":"email","email":…}'
     #[arg(long, value_name = "ADDRESS", group = "subject", requires = "event_type")]
     email: Option<String>,
-    /// What the event says: the value under its type in a SET
+    /// The payload of the event, which is the value of its type in a SET
     #[arg(long, value_name = "JSON", value_parser = object, requires = "event_type")]
     event: Option<Value>,
-    /// Its id: a second event with it, within a day, is a duplicate
+    /// The id of the event; a second event with the same id within a day is a duplicate
     #[arg(long, requires = "event_type")]
     id: Option<String>,
-    /// The transaction that caused it
+    /// The id of the transaction that caused the event
     #[arg(long, requires = "event_type")]
     txn: Option<String>,
-    /// Send it to no other stream than this; may be given several times
+    /// Deliver the event to no other stream than this; may be repeated
     #[arg(long, value_name = "STREAM", requires = "event_type")]
     stream_id: Vec<String>,
 }
 
-/// Why there are no events. Nothing was sent then.
+/// Why the events cannot be read. In that case nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("{name}: {source}")]
@@ -66,11 +66,11 @@ pub enum InputError {
     Malformed { name: String, count: usize, source: serde_json::Error },
     #[error("{name}: event {number} must be a JSON object, not `{found}`")]
     NoObject { name: String, number: usize, found: String },
-    #[error("{name}: holds no event")]
+    #[error("{name}: contains no event")]
     Empty { name: String },
 }
 
-/// A value parser for JSON objects.
+/// Parses an argument that must be a JSON object.
 fn object(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
         Ok(object @ Value::Object(_)) => Ok(object),
@@ -79,7 +79,7 @@ fn object(text: &str) -> Result<Value, String> {
     }
 }
 
-impl Input {
+impl EventInput {
     pub(super) fn read(self) -> Result<Vec<RawEvent>, InputError> {
         match self.file {
             Some(file) => read(&file),
@@ -88,7 +88,7 @@ impl Input {
     }
 }
 
-impl OneEvent {
+impl EventFlags {
     fn build(self) -> RawEvent {
         let email = |address| json!({"format": "email", "email": address});
         let mut event = Map::new();
@@ -122,8 +122,8 @@ fn read(file: &Path) -> Result<Vec<RawEvent>, InputError> {
     }
 }
 
-/// Takes the text apart into events, each as it stands there. All are looked at before any is sent,
-/// so that nothing is half done.
+/// Splits a text into events without changing their bytes. All events are checked before any is
+/// sent, so that a mistake does not leave a part of them published.
 fn parse(text: &[u8], name: &str) -> Result<Vec<RawEvent>, InputError> {
     let name = || name.to_owned();
     let mut events: Vec<RawEvent> = Vec::new();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_an_array_and_lines_are_all_the_same() {
+    fn one_event_an_array_and_lines_are_read_alike() {
         check(r#"{"a":1}"#, &[r#"{"a":1}"#]);
         check(" [{\"a\":1},\n {\"b\": 2}]\n", &[r#"{"a":1}"#, r#"{"b": 2}"#]);
         check("{\"a\":1}\n\n{\"b\":2}\r\n", &[r#"{"a":1}"#, r#"{"b":2}"#]);
@@ -175,9 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_named_by_its_place() {
-        refuses("", "holds no event");
-        refuses("[]", "holds no event");
+    fn the_error_names_the_place_of_a_malformed_event() {
+        refuses("", "contains no event");
+        refuses("[]", "contains no event");
         refuses("{\"a\":1}\n{\"b\":", "after 1 events: EOF while parsing a value at line 2");
         refuses("{\"a\":1}\n7", "event 2 must be a JSON object, not `7`");
         refuses(r#"[{"a":1},["b"]]"#, "event 2 must be");

@@ -1,4 +1,4 @@
-//! Publishing by `XADD`, as any upstream can.
+//! Publishes events with `XADD`, as any publisher can.
 
 use std::time::Duration;
 
@@ -6,28 +6,29 @@ use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnectio
 
 use super::input::RawEvent;
 
-/// How long the server may take to be reached, and to answer.
+/// The longest times that connecting and an answer may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An upstream that publishes into a Redis stream.
+/// Publishes into a Redis stream.
 pub struct RedisPublisher {
     connection: MultiplexedConnection,
     key: String,
 }
 
-/// Why an event did not get into Redis. No text has the URL, which may hold a password.
+/// Why an event was not added to Redis. No text contains the URL, because it may contain a
+/// password.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisPublishError {
-    #[error("this is not the URL of a Redis server")]
+    #[error("not a Redis URL; use redis://host:port or redis+unix:///path")]
     Url(#[source] RedisError),
     #[error("cannot reach the Redis server at {address}")]
     Unreachable { address: String, source: RedisError },
-    #[error("cannot add to {key}")]
+    #[error("cannot add an entry to {key}")]
     Failed { key: String, source: RedisError },
 }
 
-/// A connection to the server that `url` names.
+/// Connects to the server of a URL.
 pub async fn connect(url: &str) -> Result<MultiplexedConnection, RedisPublishError> {
     let client = Client::open(url).map_err(RedisPublishError::Url)?;
     let config = AsyncConnectionConfig::new()
@@ -48,7 +49,7 @@ impl RedisPublisher {
         &self.key
     }
 
-    /// Adds the events in this order, in one round trip; returns the ids of their entries.
+    /// Adds the events in this order with one round trip. Returns the ids of their entries.
     pub async fn publish(&mut self, events: &[RawEvent]) -> Result<Vec<String>, RedisPublishError> {
         let mut pipeline = redis::pipe();
         for event in events {

@@ -1,5 +1,5 @@
-//! Certificates for a trial on one machine: an authority of its own, and a server that it vouches
-//! for.
+//! Certificates for a trial on one machine: a new certificate authority and a server certificate
+//! that it signs.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
-/// A server's certificate and key, and whom to trust so as to trust it.
+/// A server's certificate and key, and the authority that signed the certificate.
 #[derive(Clone)]
 pub struct TrialCertificate {
     pub authority_pem: String,
@@ -21,8 +21,8 @@ pub struct TrialCertificate {
     pub key_pem: String,
 }
 
-/// Makes an authority, and with it a certificate for `names`: DNS names or IP addresses. The
-/// authority's key is not kept.
+/// Makes an authority, and with it a certificate for `names`, which are DNS names or IP addresses.
+/// The authority's key is discarded.
 pub fn make_certificate(names: &[&str]) -> Result<TrialCertificate, rcgen::Error> {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -44,18 +44,18 @@ pub fn make_certificate(names: &[&str]) -> Result<TrialCertificate, rcgen::Error
     })
 }
 
-/// Why no TLS server can be made of a certificate and a key.
+/// Why a certificate and a key cannot serve TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerConfigError {
     #[error("the certificate is not readable PEM")]
     Certificate(#[source] pem::Error),
     #[error("the key is not readable PEM")]
     Key(#[source] pem::Error),
-    #[error("certificate and key cannot be used")]
+    #[error("the certificate and the key cannot be used together")]
     Unusable(#[from] rustls::Error),
 }
 
-/// TLS as a server, with HTTP/2 and HTTP/1.1 by ALPN.
+/// Returns a TLS server configuration that offers HTTP/2 and HTTP/1.1 by ALPN.
 pub fn server_config(
     certificate_pem: &[u8],
     key_pem: &[u8],
@@ -77,13 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trial_certificate_makes_a_server() {
+    fn a_trial_certificate_can_serve_tls() {
         let made = make_certificate(&["localhost", "127.0.0.1"]).expect("a certificate");
         assert!(server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes()).is_ok());
     }
 
     #[test]
-    fn what_is_not_pem_is_refused() {
+    fn a_text_that_is_not_pem_is_refused() {
         let made = make_certificate(&["localhost"]).expect("a certificate");
         let (certificate, key) = (made.certificate_pem.as_bytes(), made.key_pem.as_bytes());
         let refused = server_config(certificate, b"").expect_err("no key");

@@ -1,4 +1,4 @@
-//! Whether a Receiver takes a SET.
+//! Verifies SETs, and tells which have arrived before.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -10,67 +10,67 @@ use serde_json::{Map, Value};
 
 use super::{
     jwks::KeySource,
-    misbehave::Mode,
-    received::{Method, Received, Rejection, SignedBy},
+    misbehave::MisbehaviourMode,
+    received::{ReceiveMethod, Received, Rejection, SignedBy},
 };
 use crate::{
     clock,
     domain::set_error::{ErrCode, SetError},
 };
 
-/// How many SETs are remembered, to tell when one comes again.
-const TAKEN_MAX: usize = 100_000;
+/// The number of accepted SETs that are remembered, to detect duplicates.
+const ACCEPTED_MAX: usize = 100_000;
 
-/// Verifies SETs and remembers which ones were taken. Shared by all the ways they come in.
+/// Verifies SETs and remembers which were accepted. Shared by the push endpoint and the poller.
 pub struct Inspector {
     keys: KeySource,
     issuer: Option<String>,
     audience: Option<String>,
-    taken: Mutex<Taken>,
+    accepted: Mutex<AcceptedJtis>,
 }
 
-/// A SET on its way in.
+/// A SET that has arrived and is not verified yet.
 #[derive(Debug, Clone)]
-pub struct Arrival<'a> {
-    pub method: Method,
+pub struct IncomingSet<'a> {
+    pub method: ReceiveMethod,
     pub endpoint: &'a str,
     pub jws: &'a str,
-    /// Under which name it was handed out (RFC 8936 §2.3).
+    /// The `jti` under which a poll returned the SET (RFC 8936 §2.3).
     pub expected_jti: Option<&'a str>,
-    pub misbehaviour: Option<Mode>,
+    pub misbehaviour: Option<MisbehaviourMode>,
 }
 
-/// The `jti`s of the SETs that were taken, the latest [`TAKEN_MAX`] of them.
+/// The `jti`s of the last [`ACCEPTED_MAX`] accepted SETs.
 #[derive(Default)]
-struct Taken {
+struct AcceptedJtis {
     known: HashSet<String>,
     order: VecDeque<String>,
 }
 
 impl Inspector {
     pub fn new(keys: KeySource) -> Self {
-        Self { keys, issuer: None, audience: None, taken: Mutex::default() }
+        Self { keys, issuer: None, audience: None, accepted: Mutex::default() }
     }
 
-    /// Takes SETs of this issuer only.
+    /// Accepts SETs of this issuer only.
     #[must_use]
     pub fn of_issuer(self, issuer: impl Into<String>) -> Self {
         Self { issuer: Some(issuer.into()), ..self }
     }
 
-    /// Takes SETs only that name this audience, maybe among others.
+    /// Accepts only SETs whose `aud` contains this audience.
     #[must_use]
     pub fn for_audience(self, audience: impl Into<String>) -> Self {
         Self { audience: Some(audience.into()), ..self }
     }
 
-    /// The keys, as to fetch them ahead of time.
+    /// Returns the keys, so that they can be fetched ahead of time.
     pub fn keys(&self) -> &KeySource {
         &self.keys
     }
 
-    /// Verifies a SET. It counts as taken if it is verified and no misbehaviour prevents it.
-    pub async fn inspect(&self, arrival: Arrival<'_>) -> Received {
+    /// Verifies a SET. A verified SET is accepted unless a misbehaviour prevents it.
+    pub async fn inspect(&self, arrival: IncomingSet<'_>) -> Received {
         let (claims, verified) = match self.keys.verify(arrival.jws).await {
             Ok(set) => {
                 let signed = SignedBy { algorithm: set.algorithm, kid: set.kid };
@@ -82,30 +82,30 @@ impl Inspector {
         self.received(arrival, claims, verified)
     }
 
-    /// What arrived and is refused for another reason than itself.
-    pub fn reject(&self, arrival: Arrival<'_>, error: SetError) -> Received {
+    /// Refuses a SET for a reason that is not in the SET, such as its request.
+    pub fn reject(&self, arrival: IncomingSet<'_>, error: SetError) -> Received {
         let claims = unverified_claims(arrival.jws);
         self.received(arrival, claims, Err(Rejection::Refused(error)))
     }
 
     fn received(
         &self,
-        arrival: Arrival<'_>,
+        arrival: IncomingSet<'_>,
         claims: Map<String, Value>,
         verified: Result<SignedBy, Rejection>,
     ) -> Received {
         let jti = claims.get("jti").and_then(Value::as_str).map(str::to_owned);
         let event_type = claims.get("events").and_then(Value::as_object);
         let event_type = event_type.and_then(|events| events.keys().next()).cloned();
-        let accepted =
-            verified.is_ok() && arrival.misbehaviour.as_ref().is_none_or(Mode::takes_set);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = verified.is_ok()
+            && arrival.misbehaviour.as_ref().is_none_or(MisbehaviourMode::accepts_set);
+        let mut accepted_jtis = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         let duplicate = match &jti {
-            Some(jti) if accepted => !taken.insert(jti),
-            Some(jti) => taken.known.contains(jti),
+            Some(jti) if accepted => !accepted_jtis.insert(jti),
+            Some(jti) => accepted_jtis.known.contains(jti),
             None => false,
         };
-        drop(taken);
+        drop(accepted_jtis);
         Received {
             method: arrival.method,
             at: clock::now(),
@@ -122,7 +122,7 @@ impl Inspector {
     fn check_claims(
         &self,
         claims: &Map<String, Value>,
-        arrival: &Arrival<'_>,
+        arrival: &IncomingSet<'_>,
     ) -> Result<(), SetError> {
         let claim = |name| claims.get(name).unwrap_or(&Value::Null);
         let refuse = |code: ErrCode, found: &str, wanted: &str| {
@@ -154,14 +154,14 @@ impl Inspector {
     }
 }
 
-impl Taken {
-    /// Whether it is new.
+impl AcceptedJtis {
+    /// Remembers a `jti`. Returns whether it is new.
     fn insert(&mut self, jti: &str) -> bool {
         let new = self.known.insert(jti.to_owned());
         if new {
             self.order.push_back(jti.to_owned());
         }
-        if TAKEN_MAX < self.order.len()
+        if ACCEPTED_MAX < self.order.len()
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
@@ -170,7 +170,8 @@ impl Taken {
     }
 }
 
-/// The payload as far as it can be read: to show what was refused.
+/// Decodes the claims without verification, only to show them. Returns none if they cannot be
+/// decoded.
 fn unverified_claims(jws: &str) -> Map<String, Value> {
     let payload = jws.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     payload.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
@@ -206,9 +207,9 @@ mod tests {
         String::from_utf8(set.to_vec()).expect("base64url")
     }
 
-    fn arrival(jws: &str) -> Arrival<'_> {
-        Arrival {
-            method: Method::Push,
+    fn arrival(jws: &str) -> IncomingSet<'_> {
+        IncomingSet {
+            method: ReceiveMethod::Push,
             endpoint: "/in",
             jws,
             expected_jti: None,
@@ -217,13 +218,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_set_that_comes_again_is_a_duplicate_once_it_was_taken() {
+    async fn a_repeated_set_is_a_duplicate_once_it_was_accepted() {
         let ring = ring();
         let (inspector, jws) = (inspector(&ring), sign(&ring));
-        let with = |misbehaviour| Arrival { misbehaviour, ..arrival(&jws) };
-        for (misbehaviour, duplicate) in
-            [(Some(Mode::Reset), false), (Some(Mode::Lose), false), (None, true), (None, true)]
-        {
+        let with = |misbehaviour| IncomingSet { misbehaviour, ..arrival(&jws) };
+        for (misbehaviour, duplicate) in [
+            (Some(MisbehaviourMode::Reset), false),
+            (Some(MisbehaviourMode::Lose), false),
+            (None, true),
+            (None, true),
+        ] {
             let received = inspector.inspect(with(misbehaviour)).await;
             assert!(received.verified.is_ok(), "{received}");
             assert_eq!(received.duplicate, duplicate, "{received}");
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_set_for_others_is_refused() {
+    async fn a_set_of_another_issuer_or_for_another_audience_is_refused() {
         let ring = ring();
         let jws = sign(&ring);
         let ours = || inspector(&ring);
@@ -252,20 +256,20 @@ mod tests {
         assert_refused(&other.inspect(arrival(&jws)).await, ErrCode::InvalidIssuer);
         let other = ours().for_audience("https://rx3.example");
         assert_refused(&other.inspect(arrival(&jws)).await, ErrCode::InvalidAudience);
-        let misnamed = Arrival { expected_jti: Some("b2"), ..arrival(&jws) };
+        let misnamed = IncomingSet { expected_jti: Some("b2"), ..arrival(&jws) };
         assert_refused(&ours().inspect(misnamed).await, ErrCode::InvalidRequest);
         let foreign = sign(&self::ring());
         assert_refused(&ours().inspect(arrival(&foreign)).await, ErrCode::InvalidKey);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let mut taken = Taken::default();
-        for n in 0..=TAKEN_MAX {
-            assert!(taken.insert(&n.to_string()));
+    fn the_number_of_remembered_jtis_is_bounded() {
+        let mut accepted = AcceptedJtis::default();
+        for n in 0..=ACCEPTED_MAX {
+            assert!(accepted.insert(&n.to_string()));
         }
-        assert_eq!((taken.known.len(), taken.order.len()), (TAKEN_MAX, TAKEN_MAX));
-        assert!(taken.insert("0"), "the oldest is forgotten");
-        assert!(!taken.insert(&TAKEN_MAX.to_string()));
+        assert_eq!((accepted.known.len(), accepted.order.len()), (ACCEPTED_MAX, ACCEPTED_MAX));
+        assert!(accepted.insert("0"), "the oldest is forgotten");
+        assert!(!accepted.insert(&ACCEPTED_MAX.to_string()));
     }
 }

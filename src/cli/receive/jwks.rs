@@ -1,4 +1,4 @@
-//! Where a Receiver has the Transmitter's keys from.
+//! Fetches the keys of a Transmitter, as a Receiver does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     telemetry::causes::with_causes,
 };
 
-/// The least time between two fetches, so that SETs with unknown keys do not become a flood of
+/// The least time between two fetches, so that SETs with unknown keys cannot cause a flood of
 /// requests.
 const FETCH_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
@@ -29,50 +29,50 @@ pub enum KeySource {
     Fetched(Box<FetchedKeys>),
 }
 
-/// Keys that are fetched when they are first needed, and again when a SET names one that is not
-/// among them: that is how a Transmitter's change of key is noticed.
+/// Keys that are fetched when they are first needed, and again when a SET names an unknown key,
+/// because the Transmitter may have changed its keys.
 pub struct FetchedKeys {
     http: HttpClient,
-    origin: Origin,
-    state: Mutex<State>,
+    origin: KeyOrigin,
+    state: Mutex<CachedKeys>,
 }
 
-enum Origin {
+enum KeyOrigin {
     Jwks(Url),
-    /// Finds `jwks_uri` in the metadata.
+    /// The `jwks_uri` in the metadata of this issuer.
     Metadata(Issuer),
 }
 
 #[derive(Default)]
-struct State {
+struct CachedKeys {
     verifier: Option<Arc<Verifier>>,
     /// When the last fetch began.
     fetched_at: Option<Instant>,
 }
 
-/// Why there are no keys.
+/// Why the keys cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySourceError {
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("{0} holds no JWK Set")]
+    #[error("{0} does not contain a JWK Set")]
     Jwks(Url, #[source] JwksError),
     #[error(transparent)]
     Metadata(#[from] MetadataError),
 }
 
 impl KeySource {
-    /// The JWK Set behind a URL.
+    /// Returns a source that fetches a JWK Set from a URL.
     pub fn jwks(http: HttpClient, url: Url) -> Self {
-        Self::fetched(http, Origin::Jwks(url))
+        Self::fetched(http, KeyOrigin::Jwks(url))
     }
 
-    /// The keys behind the metadata of `issuer` (SSF §7.2).
+    /// Returns a source that finds the keys through the metadata of `issuer` (SSF §7.2).
     pub fn metadata(http: HttpClient, issuer: Issuer) -> Self {
-        Self::fetched(http, Origin::Metadata(issuer))
+        Self::fetched(http, KeyOrigin::Metadata(issuer))
     }
 
-    fn fetched(http: HttpClient, origin: Origin) -> Self {
+    fn fetched(http: HttpClient, origin: KeyOrigin) -> Self {
         Self::Fetched(Box::new(FetchedKeys { http, origin, state: Mutex::default() }))
     }
 
@@ -89,7 +89,7 @@ impl KeySource {
         })
     }
 
-    /// Fetches the keys now, so that a mistake in a URL shows before the first SET comes.
+    /// Fetches the keys now, so that a wrong URL is noticed before the first SET arrives.
     pub async fn check(&self) -> Result<(), KeySourceError> {
         match self {
             Self::Fixed(_) => Ok(()),
@@ -112,7 +112,7 @@ impl FetchedKeys {
         }
     }
 
-    /// Keys whose fetch began at `asked_at` or later. All who ask meanwhile share one fetch.
+    /// Returns keys whose fetch began at `asked_at` or later. Concurrent callers share one fetch.
     async fn fetched_since(&self, asked_at: Instant) -> Result<Arc<Verifier>, KeySourceError> {
         let mut state = self.state.lock().await;
         if let (Some(verifier), Some(at)) = (&state.verifier, state.fetched_at)
@@ -131,8 +131,8 @@ impl FetchedKeys {
 
     async fn fetch(&self) -> Result<Verifier, KeySourceError> {
         let url = match &self.origin {
-            Origin::Jwks(url) => url.clone(),
-            Origin::Metadata(issuer) => Metadata::fetch(&self.http, issuer).await?.jwks_uri,
+            KeyOrigin::Jwks(url) => url.clone(),
+            KeyOrigin::Metadata(issuer) => Metadata::fetch(&self.http, issuer).await?.jwks_uri,
         };
         let json = self.http.get(&url).await?;
         Verifier::from_jwks(&json).map_err(|error| KeySourceError::Jwks(url, error))

@@ -1,4 +1,4 @@
-//! What a Transmitter says of itself (SSF §7).
+//! The metadata of a Transmitter (SSF §7).
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
@@ -8,7 +8,7 @@ use crate::{
     domain::{issuer::Issuer, metadata::WELL_KNOWN},
 };
 
-/// The members of the metadata that a Receiver follows (SSF §7.1).
+/// The members of the metadata that a Receiver uses (SSF §7.1).
 #[derive(Debug, Clone, Deserialize)]
 pub struct Metadata {
     pub issuer: String,
@@ -22,15 +22,15 @@ pub struct Metadata {
     pub verification_endpoint: Option<Url>,
 }
 
-/// Why there is no metadata.
+/// Why the metadata cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("{0} holds no metadata with `issuer` and `jwks_uri`")]
+    #[error("{0} does not contain metadata with `issuer` and `jwks_uri`")]
     Unreadable(Url, #[source] serde_json::Error),
-    /// SSF §7.2.4: not to be used then.
-    #[error("the metadata is for the issuer {0}, which is not the one it was asked for")]
+    /// Such metadata must not be used (SSF §7.2.4).
+    #[error("the metadata has the issuer {0}, which is not the requested one")]
     OtherIssuer(String),
 }
 

@@ -1,4 +1,4 @@
-//! Misbehaving on purpose, to see how a Transmitter takes it.
+//! Failures on purpose, to see how a Transmitter handles them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,35 +6,36 @@ use humantime_serde::re::humantime;
 use hyper::StatusCode;
 use url::Url;
 
-/// What to do wrong, and on which requests. Written as `MODE`, `MODE,first=N` or `MODE,every=N`.
+/// A failure, and the requests that it applies to. Written as `MODE`, `MODE,first=N` or
+/// `MODE,every=N`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misbehaviour {
-    pub mode: Mode,
-    pub when: When,
+    pub mode: MisbehaviourMode,
+    pub when: MisbehaviourTrigger,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// `slow:DURATION`: takes the SET and answers late.
+pub enum MisbehaviourMode {
+    /// `slow:DURATION`: accepts the SET and answers late.
     Slow(Duration),
     /// `STATUS` or `STATUS:SECONDS`: answers with this status, and with `Retry-After`.
     Status { status: StatusCode, retry_after_secs: Option<u64> },
     /// `400:ERR`: refuses the SET with this `err` (RFC 8935 §2.3).
     Refuse(String),
-    /// `redirect:URL`: sends the Transmitter elsewhere.
+    /// `redirect:URL`: redirects the request to another URL.
     Redirect(Url),
-    /// `reset`: hangs up without an answer, and without having taken the SET.
+    /// `reset`: closes the connection without accepting the SET and without an answer.
     Reset,
-    /// `lose`: takes the SET, and then hangs up without an answer.
+    /// `lose`: accepts the SET, then closes the connection without an answer.
     Lose,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum MisbehaviourTrigger {
     Always,
-    /// `first=N`: the first N requests, and then no more.
+    /// `first=N`: the first N requests only.
     First(u64),
-    /// `every=N`: one request in N, starting with the N-th.
+    /// `every=N`: one request in N, beginning with the N-th.
     Every(u64),
 }
 
@@ -43,31 +44,31 @@ pub enum InvalidMisbehaviour {
     #[error(
         "`{0}` is none of slow:DURATION, STATUS, STATUS:SECONDS, 400:ERR, redirect:URL, reset, lose"
     )]
-    Mode(String),
-    #[error("`{0}` is no duration, such as 500ms or 2s")]
+    MisbehaviourMode(String),
+    #[error("`{0}` is no duration such as 500ms or 2s")]
     Duration(String),
     #[error("`{0}` is no number of seconds for Retry-After")]
     Seconds(String),
     #[error("`{0}` is no absolute URL to redirect to")]
     Redirect(String),
     #[error("`{0}` is neither first=N nor every=N, with N at least 1")]
-    When(String),
+    MisbehaviourTrigger(String),
 }
 
 impl Misbehaviour {
-    /// Whether the `request`-th request, counted from 1, is to go wrong.
-    pub fn strikes(&self, request: u64) -> bool {
+    /// Returns whether the request with this number, counted from 1, has to fail.
+    pub fn applies_to(&self, request: u64) -> bool {
         match self.when {
-            When::Always => true,
-            When::First(n) => request <= n,
-            When::Every(n) => request.is_multiple_of(n),
+            MisbehaviourTrigger::Always => true,
+            MisbehaviourTrigger::First(n) => request <= n,
+            MisbehaviourTrigger::Every(n) => request.is_multiple_of(n),
         }
     }
 }
 
-impl Mode {
-    /// Whether the Receiver has the SET all the same.
-    pub fn takes_set(&self) -> bool {
+impl MisbehaviourMode {
+    /// Returns whether the Receiver accepts the SET all the same.
+    pub fn accepts_set(&self) -> bool {
         matches!(self, Self::Slow(_) | Self::Lose)
     }
 }
@@ -76,25 +77,25 @@ impl FromStr for Misbehaviour {
     type Err = InvalidMisbehaviour;
 
     fn from_str(raw: &str) -> Result<Self, InvalidMisbehaviour> {
-        // A URL may have commas too.
-        let is_when = |text: &str| {
+        // A comma of a redirect's URL does not begin a trigger.
+        let is_trigger = |text: &str| {
             !raw.starts_with("redirect:")
                 || text.starts_with("first=")
                 || text.starts_with("every=")
         };
         let (mode, when) = match raw.rsplit_once(',') {
-            Some((mode, when)) if is_when(when) => (mode, when.parse()?),
-            _ => (raw, When::Always),
+            Some((mode, when)) if is_trigger(when) => (mode, when.parse()?),
+            _ => (raw, MisbehaviourTrigger::Always),
         };
         Ok(Self { mode: mode.parse()?, when })
     }
 }
 
-impl FromStr for Mode {
+impl FromStr for MisbehaviourMode {
     type Err = InvalidMisbehaviour;
 
     fn from_str(raw: &str) -> Result<Self, InvalidMisbehaviour> {
-        let unknown = || InvalidMisbehaviour::Mode(raw.to_owned());
+        let unknown = || InvalidMisbehaviour::MisbehaviourMode(raw.to_owned());
         let (name, argument) = match raw.split_once(':') {
             Some((name, argument)) => (name, Some(argument)),
             None => (raw, None),
@@ -124,11 +125,11 @@ impl FromStr for Mode {
     }
 }
 
-impl FromStr for When {
+impl FromStr for MisbehaviourTrigger {
     type Err = InvalidMisbehaviour;
 
     fn from_str(raw: &str) -> Result<Self, InvalidMisbehaviour> {
-        let invalid = || InvalidMisbehaviour::When(raw.to_owned());
+        let invalid = || InvalidMisbehaviour::MisbehaviourTrigger(raw.to_owned());
         let (word, number) = raw.split_once('=').ok_or_else(invalid)?;
         match (word, number.parse().map_err(|_| invalid())?) {
             ("first", n @ 1..) => Ok(Self::First(n)),
@@ -141,18 +142,18 @@ impl FromStr for When {
 impl fmt::Display for Misbehaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.when {
-            When::Always => self.mode.fmt(f),
-            When::First(n) => write!(f, "{},first={n}", self.mode),
-            When::Every(n) => write!(f, "{},every={n}", self.mode),
+            MisbehaviourTrigger::Always => self.mode.fmt(f),
+            MisbehaviourTrigger::First(n) => write!(f, "{},first={n}", self.mode),
+            MisbehaviourTrigger::Every(n) => write!(f, "{},every={n}", self.mode),
         }
     }
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for MisbehaviourMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slow(span) => {
-                // Without spaces, so that it parses again.
+                // Without spaces, so that the output can be parsed again.
                 let span = humantime::format_duration(*span).to_string().replace(' ', "");
                 write!(f, "slow:{span}")
             }
@@ -173,31 +174,35 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(raw: &str, mode: Mode, when: When) {
+    fn check(raw: &str, mode: MisbehaviourMode, when: MisbehaviourTrigger) {
         let parsed: Misbehaviour = raw.parse().expect(raw);
         assert_eq!(parsed, Misbehaviour { mode, when });
-        assert_eq!(parsed.to_string(), raw, "what is parsed prints back the same");
+        assert_eq!(parsed.to_string(), raw, "a parsed value prints as the same text");
     }
 
     #[test]
-    fn every_mode_is_read() {
-        use When::{Always, Every, First};
-        let status = |code, retry_after_secs| Mode::Status {
+    fn every_mode_is_parsed() {
+        use MisbehaviourTrigger::{Always, Every, First};
+        let status = |code, retry_after_secs| MisbehaviourMode::Status {
             status: StatusCode::from_u16(code).expect("a status"),
             retry_after_secs,
         };
-        check("slow:2s", Mode::Slow(Duration::from_secs(2)), Always);
-        check("slow:1m30s,first=2", Mode::Slow(Duration::from_secs(90)), First(2));
+        check("slow:2s", MisbehaviourMode::Slow(Duration::from_secs(2)), Always);
+        check("slow:1m30s,first=2", MisbehaviourMode::Slow(Duration::from_secs(90)), First(2));
         check("500", status(500, None), Always);
         check("429:30", status(429, Some(30)), Always);
         check("400", status(400, None), Always);
-        check("400:invalid_key,every=3", Mode::Refuse("invalid_key".into()), Every(3));
-        check("reset,first=1", Mode::Reset, First(1));
-        check("lose", Mode::Lose, Always);
+        check("400:invalid_key,every=3", MisbehaviourMode::Refuse("invalid_key".into()), Every(3));
+        check("reset,first=1", MisbehaviourMode::Reset, First(1));
+        check("lose", MisbehaviourMode::Lose, Always);
         let url = "https://rx.example/in?a=1,2".parse().expect("a URL");
-        check("redirect:https://rx.example/in?a=1,2,first=1", Mode::Redirect(url), First(1));
+        check(
+            "redirect:https://rx.example/in?a=1,2,first=1",
+            MisbehaviourMode::Redirect(url),
+            First(1),
+        );
         let url = "https://rx.example/in?a=1,2".parse().expect("a URL");
-        check("redirect:https://rx.example/in?a=1,2", Mode::Redirect(url), Always);
+        check("redirect:https://rx.example/in?a=1,2", MisbehaviourMode::Redirect(url), Always);
     }
 
     #[track_caller]
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn the_error_names_the_wrong_part() {
         refuses("", "`` is none of slow:DURATION");
         refuses("sleep:2s", "`sleep:2s` is none of");
         refuses("reset:1", "`reset:1` is none of");
@@ -225,12 +230,12 @@ mod tests {
 
     #[test]
     fn requests_are_counted_from_one() {
-        let strikes = |raw: &str| -> Vec<u64> {
+        let failing = |raw: &str| -> Vec<u64> {
             let misbehaviour: Misbehaviour = raw.parse().expect(raw);
-            (1..=6).filter(|n| misbehaviour.strikes(*n)).collect()
+            (1..=6).filter(|n| misbehaviour.applies_to(*n)).collect()
         };
-        assert_eq!(strikes("500"), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(strikes("500,first=2"), [1, 2]);
-        assert_eq!(strikes("500,every=3"), [3, 6]);
+        assert_eq!(failing("500"), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(failing("500,first=2"), [1, 2]);
+        assert_eq!(failing("500,every=3"), [3, 6]);
     }
 }

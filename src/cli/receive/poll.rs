@@ -1,4 +1,4 @@
-//! A poller (RFC 8936 §2).
+//! A Receiver that polls a stream (RFC 8936 §2).
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -18,9 +18,9 @@ use tokio::{
 use url::Url;
 
 use super::{
-    inspect::{Arrival, Inspector},
-    received::{Method, Received, Rejection},
-    server::asked_to_stop,
+    inspect::{IncomingSet, Inspector},
+    received::{ReceiveMethod, Received, Rejection},
+    server::stop_requested,
 };
 use crate::{
     cli::http::{HttpClient, HttpError},
@@ -28,17 +28,17 @@ use crate::{
     telemetry::causes::with_causes,
 };
 
-/// How long a long poll may take. Transmitters hold one for minutes.
+/// The longest time that a poll may take. Some Transmitters hold long polls for minutes.
 const POLL_TIMEOUT: Duration = Duration::from_secs(330);
-/// The wait after an answer without SETs, for a Transmitter that does not hold long polls.
+/// The wait after an answer without SETs, because a Transmitter may not support long polls.
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
-/// The wait after a poll that failed doubles between these two.
+/// The bounds of the wait after a failed poll, which doubles with each failure.
 const RETRY_FLOOR: Duration = Duration::from_millis(500);
 const RETRY_CEILING: Duration = Duration::from_secs(30);
-/// How long the last acknowledgements may take when the poller stops.
+/// The longest time for the last acknowledgements when the poller stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// What a poller is to do.
+/// The options of a poller.
 pub struct PollOptions {
     pub url: Url,
     /// An access token for `Authorization: Bearer` (RFC 6750 §2.1).
@@ -47,38 +47,38 @@ pub struct PollOptions {
     pub events_max: Option<usize>,
     pub http: HttpClient,
     pub inspector: Arc<Inspector>,
-    /// Gets all that arrives, before it is acknowledged. It is closed when polling ends.
+    /// Gets each SET that arrives, before it is acknowledged. Closed when polling ends.
     pub received: mpsc::Sender<Received>,
 }
 
-/// Polls one stream: acknowledges what is verified, reports what is not. It ends when it is
+/// Polls one stream. Acknowledges verified SETs and reports the others as errors. Ends when it is
 /// dropped.
 pub struct PollReceiver {
     stopping: watch::Sender<bool>,
     polling: JoinHandle<Result<(), PollError>>,
 }
 
-/// Why polling ended though nobody stopped it.
+/// Why polling ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// Polling again would not help.
+    /// A status that another poll would not change.
     #[error("{url} answered with status {status}")]
     Refused { url: Url, status: StatusCode },
-    #[error("{0} answered with something else than SETs")]
+    #[error("the answer of {0} does not contain `sets`")]
     Unreadable(Url, #[source] serde_json::Error),
-    #[error("no request can be made")]
+    #[error("the request cannot be built")]
     Request(#[from] hyper::http::Error),
 }
 
-/// What the Transmitter will be told with the next poll.
+/// The acknowledgements and errors for the next poll.
 #[derive(Default)]
-struct Settled {
+struct Acknowledgements {
     acks: Vec<String>,
     errors: BTreeMap<String, SetError>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct PollResponse {
     #[serde(deserialize_with = "in_order")]
     sets: Vec<(String, String)>,
 }
@@ -90,7 +90,8 @@ impl PollReceiver {
         Self { stopping, polling: tokio::spawn(poll(options, stopped)) }
     }
 
-    /// Ends polling, once what has arrived is acknowledged. Says why it had ended before.
+    /// Stops polling once all SETs that arrived are acknowledged. Returns the error if polling had
+    /// ended by itself.
     pub async fn stop(mut self) -> Result<(), PollError> {
         self.stopping.send_replace(true);
         (&mut self.polling).await.expect("the poller does not panic and is not aborted yet")
@@ -104,20 +105,20 @@ impl Drop for PollReceiver {
 }
 
 async fn poll(options: PollOptions, mut stopped: watch::Receiver<bool>) -> Result<(), PollError> {
-    let mut settled = Settled::default();
+    let mut acknowledgements = Acknowledgements::default();
     let mut retry = RETRY_FLOOR;
     loop {
-        let request = settled.request(&options, options.events_max, false)?;
+        let request = acknowledgements.request(&options, options.events_max, false)?;
         let wait = tokio::select! {
             biased;
-            () = asked_to_stop(&mut stopped) => break,
+            () = stop_requested(&mut stopped) => break,
             answer = options.http.send(&options.url, request, POLL_TIMEOUT) => {
                 if let Some(answer) = read(&options.url, answer)? {
-                    // It means that the request was processed, with all that it settled.
-                    settled = Settled::default();
+                    // The Transmitter has processed the acknowledgements of the request.
+                    acknowledgements = Acknowledgements::default();
                     retry = RETRY_FLOOR;
                     let empty = answer.sets.is_empty();
-                    take(&options, answer, &mut settled).await;
+                    accept(&options, answer, &mut acknowledgements).await;
                     if empty { EMPTY_PAUSE } else { Duration::ZERO }
                 } else {
                     let wait = retry;
@@ -128,22 +129,22 @@ async fn poll(options: PollOptions, mut stopped: watch::Receiver<bool>) -> Resul
         };
         tokio::select! {
             biased;
-            () = asked_to_stop(&mut stopped) => break,
+            () = stop_requested(&mut stopped) => break,
             () = sleep(wait) => {}
         }
     }
-    if !settled.is_empty() {
-        let request = settled.request(&options, Some(0), true)?;
+    if !acknowledgements.is_empty() {
+        let request = acknowledgements.request(&options, Some(0), true)?;
         read(&options.url, options.http.send(&options.url, request, STOP_GRACE).await)?;
     }
     Ok(())
 }
 
-/// `None` where another try may help.
+/// Reads the answer to a poll. Returns `None` if another try may succeed.
 fn read(
     url: &Url,
     answer: Result<(StatusCode, Bytes), HttpError>,
-) -> Result<Option<Answer>, PollError> {
+) -> Result<Option<PollResponse>, PollError> {
     match answer {
         Ok((StatusCode::OK, body)) => {
             let answer = serde_json::from_slice(&body);
@@ -165,10 +166,14 @@ fn read(
     }
 }
 
-async fn take(options: &PollOptions, answer: Answer, settled: &mut Settled) {
+async fn accept(
+    options: &PollOptions,
+    answer: PollResponse,
+    acknowledgements: &mut Acknowledgements,
+) {
     for (jti, jws) in answer.sets {
-        let arrival = Arrival {
-            method: Method::Poll,
+        let arrival = IncomingSet {
+            method: ReceiveMethod::Poll,
             endpoint: options.url.as_str(),
             jws: &jws,
             expected_jti: Some(&jti),
@@ -176,24 +181,24 @@ async fn take(options: &PollOptions, answer: Answer, settled: &mut Settled) {
         };
         let received = options.inspector.inspect(arrival).await;
         match &received.verified {
-            Ok(_) => settled.acks.push(jti),
+            Ok(_) => acknowledgements.acks.push(jti),
             Err(Rejection::Refused(error)) => {
-                settled.errors.insert(jti, error.clone());
+                acknowledgements.errors.insert(jti, error.clone());
             }
-            // It will be handed out again.
+            // Without an acknowledgement, the SET is returned by a later poll.
             Err(Rejection::NoKeys(_)) => {}
         }
-        // Nobody listens any more: that is no reason not to acknowledge a SET.
+        // The SET is acknowledged even if nothing reads the channel any more.
         let _listener_gone = options.received.send(received).await.is_err();
     }
 }
 
-impl Settled {
+impl Acknowledgements {
     fn is_empty(&self) -> bool {
         self.acks.is_empty() && self.errors.is_empty()
     }
 
-    /// The request of RFC 8936 §2.2.
+    /// Builds the request (RFC 8936 §2.2).
     fn request(
         &self,
         options: &PollOptions,
@@ -211,7 +216,7 @@ impl Settled {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json");
         if !self.errors.is_empty() {
-            // The language of the descriptions (RFC 8936 §2.6).
+            // Errors need the language of their descriptions (RFC 8936 §2.6).
             request = request.header(header::CONTENT_LANGUAGE, "en");
             let error =
                 |error: &SetError| json!({"err": error.err, "description": error.description});
@@ -225,7 +230,7 @@ impl Settled {
     }
 }
 
-/// The members of a JSON object in the order they stand in, which is the Transmitter's.
+/// Reads the members of a JSON object in their order, which is the Transmitter's order of the SETs.
 fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     struct InOrder;
 
@@ -253,8 +258,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sets_keep_the_order_they_are_handed_out_in() {
-        let answer: Answer =
+    fn sets_keep_the_order_of_the_answer() {
+        let answer: PollResponse =
             serde_json::from_str(r#"{"sets":{"b2":"x","a1":"y","c3":"z"}}"#).expect("an answer");
         let order: Vec<_> = answer.sets.iter().map(|(jti, _)| jti.as_str()).collect();
         assert_eq!(order, ["b2", "a1", "c3"]);

@@ -1,4 +1,4 @@
-//! A push endpoint (RFC 8935 §2).
+//! A Receiver's push endpoint (RFC 8935 §2).
 
 use std::{
     io,
@@ -22,10 +22,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{
-    inspect::{Arrival, Inspector},
-    misbehave::{Misbehaviour, Mode},
-    received::{Method, Received, Rejection},
-    server::{Answer, HangUp, Server},
+    inspect::{IncomingSet, Inspector},
+    misbehave::{Misbehaviour, MisbehaviourMode},
+    received::{ReceiveMethod, Received, Rejection},
+    server::{HangUp, ReceiverResponse, ReceiverServer},
 };
 use crate::{
     delivery::push::CONTENT_TYPE,
@@ -38,27 +38,27 @@ use crate::{
 /// The largest SET that is read.
 const SET_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a push endpoint is to do.
+/// The options of a push endpoint.
 pub struct PushOptions {
-    /// A host and a port, such as `127.0.0.1:0`, where 0 is any free port.
+    /// A host and a port, such as `127.0.0.1:0`. Port 0 chooses any free port.
     pub listen: String,
-    /// Plain HTTP without.
+    /// `None` for plain HTTP.
     pub tls: Option<ServerConfig>,
-    /// What `Authorization` must be, if anything.
+    /// The required value of `Authorization`, if any.
     pub authorization_header: Option<Secret>,
     pub misbehaviour: Option<Misbehaviour>,
     pub inspector: Arc<Inspector>,
-    /// Gets all that arrives, before it is answered. While it is full, no answer goes out.
+    /// Gets each SET that arrives, before it is answered. While the channel is full, answers wait.
     pub received: mpsc::Sender<Received>,
 }
 
-/// Takes SETs that are pushed to it, on any path. It ends when it is dropped.
+/// Receives SETs by push, on any path. Ends when it is dropped.
 pub struct PushReceiver {
-    server: Server,
+    server: ReceiverServer,
     encrypted: bool,
 }
 
-struct Endpoint {
+struct PushEndpoint {
     authorization_header: Option<Secret>,
     misbehaviour: Option<Misbehaviour>,
     requests: AtomicU64,
@@ -68,7 +68,7 @@ struct Endpoint {
 
 impl PushReceiver {
     pub async fn start(options: PushOptions) -> io::Result<Self> {
-        let endpoint = Arc::new(Endpoint {
+        let endpoint = Arc::new(PushEndpoint {
             authorization_header: options.authorization_header,
             misbehaviour: options.misbehaviour,
             requests: AtomicU64::new(0),
@@ -80,7 +80,7 @@ impl PushReceiver {
             let endpoint = Arc::clone(&endpoint);
             Box::pin(async move { endpoint.answer(request).await }) as _
         });
-        let server = Server::start(&options.listen, options.tls, handler).await?;
+        let server = ReceiverServer::start(&options.listen, options.tls, handler).await?;
         Ok(Self { server, encrypted })
     }
 
@@ -88,34 +88,34 @@ impl PushReceiver {
         self.server.local_addr()
     }
 
-    /// The URL to push to, by address; any path does.
+    /// Returns the URL to push to. The endpoint accepts any path.
     pub fn url(&self) -> String {
         let scheme = if self.encrypted { "https" } else { "http" };
         format!("{scheme}://{}/", self.local_addr())
     }
 
-    /// Lets the requests that are under way end.
+    /// Stops the endpoint once the requests in progress have ended.
     pub async fn stop(self) {
         self.server.stop().await;
     }
 }
 
-impl Endpoint {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, HangUp> {
+impl PushEndpoint {
+    async fn answer(&self, request: Request<Incoming>) -> Result<ReceiverResponse, HangUp> {
         let (head, body) = request.into_parts();
         if head.method != HttpMethod::POST {
             let allow = [(header::ALLOW, "POST".to_owned())];
             return Ok(respond(StatusCode::METHOD_NOT_ALLOWED, allow, Bytes::new()));
         }
         let request_number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let misbehaviour = self.misbehaviour.as_ref().filter(|m| m.strikes(request_number));
+        let misbehaviour = self.misbehaviour.as_ref().filter(|m| m.applies_to(request_number));
         let mode = misbehaviour.map(|misbehaviour| misbehaviour.mode.clone());
 
         let body = Limited::new(body, SET_BYTES_MAX).collect().await;
         let body = body.map(http_body_util::Collected::to_bytes);
         let jws = body.as_ref().ok().and_then(|body| std::str::from_utf8(body).ok());
-        let arrival = Arrival {
-            method: Method::Push,
+        let arrival = IncomingSet {
+            method: ReceiveMethod::Push,
             endpoint: head.uri.path(),
             jws: jws.unwrap_or_default(),
             expected_jti: None,
@@ -126,14 +126,14 @@ impl Endpoint {
             Ok(()) => self.inspector.inspect(arrival).await,
         };
         let verdict = received.verified.clone().map(drop);
-        // Nobody listens any more: that is no reason to refuse a SET.
+        // The SET is answered even if nothing reads the channel any more.
         let _listener_gone = self.received.send(received).await.is_err();
 
         match mode {
-            None => Ok(judged(verdict)),
-            Some(Mode::Slow(span)) => {
+            None => Ok(respond_to(verdict)),
+            Some(MisbehaviourMode::Slow(span)) => {
                 tokio::time::sleep(span).await;
-                Ok(judged(verdict))
+                Ok(respond_to(verdict))
             }
             Some(mode) => misbehave(mode),
         }
@@ -145,7 +145,7 @@ impl Endpoint {
             && value(header::AUTHORIZATION) != Some(secret.expose().as_bytes())
         {
             let code = ErrCode::AuthenticationFailed.as_str();
-            return Err(SetError::new(code, "`Authorization` is not what was agreed"));
+            return Err(SetError::new(code, "`Authorization` does not have the agreed value"));
         }
         if value(header::CONTENT_TYPE) != Some(CONTENT_TYPE.as_bytes()) {
             let description = format!("`Content-Type` must be {CONTENT_TYPE} (RFC 8935 §2.1)");
@@ -155,20 +155,20 @@ impl Endpoint {
     }
 }
 
-/// What a well-behaved Receiver answers (RFC 8935 §2.2, §2.3).
-fn judged(verdict: Result<(), Rejection>) -> Answer {
+/// Returns the answer of a well-behaved Receiver (RFC 8935 §2.2, §2.3).
+fn respond_to(verdict: Result<(), Rejection>) -> ReceiverResponse {
     match verdict {
         Ok(()) => respond(StatusCode::ACCEPTED, [], Bytes::new()),
         Err(Rejection::Refused(error)) if error.code == ErrCode::AuthenticationFailed => {
             refuse(StatusCode::UNAUTHORIZED, &error)
         }
         Err(Rejection::Refused(error)) => refuse(StatusCode::BAD_REQUEST, &error),
-        // Not the SET's fault: it may come again.
+        // The SET is not at fault, so the Transmitter should repeat it.
         Err(Rejection::NoKeys(_)) => respond(StatusCode::SERVICE_UNAVAILABLE, [], Bytes::new()),
     }
 }
 
-fn refuse(status: StatusCode, error: &SetError) -> Answer {
+fn refuse(status: StatusCode, error: &SetError) -> ReceiverResponse {
     let body = json!({"err": error.err, "description": error.description}).to_string();
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
@@ -177,21 +177,21 @@ fn refuse(status: StatusCode, error: &SetError) -> Answer {
     respond(status, headers, body.into())
 }
 
-fn misbehave(mode: Mode) -> Result<Answer, HangUp> {
+fn misbehave(mode: MisbehaviourMode) -> Result<ReceiverResponse, HangUp> {
     match mode {
-        Mode::Reset | Mode::Lose => Err(HangUp),
-        Mode::Refuse(err) => {
+        MisbehaviourMode::Reset | MisbehaviourMode::Lose => Err(HangUp),
+        MisbehaviourMode::Refuse(err) => {
             Ok(refuse(StatusCode::BAD_REQUEST, &SetError::new(&err, "refused on purpose")))
         }
-        Mode::Redirect(url) => {
+        MisbehaviourMode::Redirect(url) => {
             let location = [(header::LOCATION, url.to_string())];
             Ok(respond(StatusCode::TEMPORARY_REDIRECT, location, Bytes::new()))
         }
-        Mode::Status { status, retry_after_secs } => {
+        MisbehaviourMode::Status { status, retry_after_secs } => {
             let retry_after = retry_after_secs.map(|s| (header::RETRY_AFTER, s.to_string()));
             Ok(respond(status, retry_after, Bytes::new()))
         }
-        Mode::Slow(_) => Ok(judged(Ok(()))),
+        MisbehaviourMode::Slow(_) => Ok(respond_to(Ok(()))),
     }
 }
 
@@ -199,10 +199,10 @@ fn respond(
     status: StatusCode,
     headers: impl IntoIterator<Item = (HeaderName, String)>,
     body: Bytes,
-) -> Answer {
+) -> ReceiverResponse {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    response.body(Full::new(body)).expect("our header values are visible ASCII")
+    response.body(Full::new(body)).expect("all header values are visible ASCII")
 }

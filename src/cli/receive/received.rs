@@ -1,4 +1,4 @@
-//! A SET as a Receiver sees it arrive, and how that is shown.
+//! A SET that a Receiver got, and how it is printed.
 
 use std::{
     fmt,
@@ -8,58 +8,58 @@ use std::{
 use humantime_serde::re::humantime;
 use serde_json::{Map, Value, json};
 
-use super::misbehave::Mode;
+use super::misbehave::MisbehaviourMode;
 use crate::{
     domain::{set_error::SetError, time::Timestamp},
     signing::algorithm::Algorithm,
 };
 
-/// One SET that arrived.
+/// One SET that has arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
-    pub method: Method,
+    pub method: ReceiveMethod,
     pub at: Timestamp,
-    /// The path it was pushed to, or the URL that was polled.
+    /// The path of the push request, or the URL of the poll.
     pub endpoint: String,
-    /// Of the claims, whether they are verified or not.
+    /// From the claims, even if they are not verified.
     pub jti: Option<String>,
     /// The URI under `events`.
     pub event_type: Option<String>,
-    /// Empty where they cannot be read.
+    /// Empty if they cannot be decoded.
     pub claims: Map<String, Value>,
     pub verified: Result<SignedBy, Rejection>,
-    /// A SET with this `jti` was taken before.
+    /// Whether a SET with this `jti` was accepted before.
     pub duplicate: bool,
-    /// What was done wrong with it on purpose.
-    pub misbehaved: Option<Mode>,
+    /// The failure on purpose, if any.
+    pub misbehaved: Option<MisbehaviourMode>,
 }
 
-/// How SETs get here.
+/// The way by which a SET arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum ReceiveMethod {
     Push,
     Poll,
 }
 
-/// With what a SET is signed.
+/// The key of a verified signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedBy {
     pub algorithm: Algorithm,
     pub kid: String,
 }
 
-/// Why a SET is not taken.
+/// Why a SET is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// It is wrong, and would be when sent again.
+    /// The SET is wrong, so a repetition would be refused too.
     #[error("{}: {}", .0.err, .0.description)]
     Refused(SetError),
-    /// We lack the keys to tell; it may be sent again.
+    /// The keys are missing, so a repetition may succeed.
     #[error("the keys cannot be fetched: {0}")]
     NoKeys(String),
 }
 
-impl Method {
+impl ReceiveMethod {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
@@ -69,7 +69,7 @@ impl Method {
 }
 
 impl Received {
-    /// The last part of the event type, as `session-revoked`.
+    /// Returns the last part of the event type, such as `session-revoked`.
     pub fn event_name(&self) -> Option<&str> {
         self.event_type.as_deref()?.rsplit(['/', ':']).next()
     }
@@ -89,7 +89,7 @@ impl Received {
     }
 }
 
-/// One line for a terminal. All that comes from the SET is shown without control characters.
+/// Formats the SET as one line for a terminal, without control characters from the SET.
 impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
@@ -131,7 +131,7 @@ mod tests {
         let claims = json!({"aud": "https://rx.example", "jti": "b1", "events": {event_type: {}}});
         let Value::Object(claims) = claims else { unreachable!("an object") };
         Received {
-            method: Method::Push,
+            method: ReceiveMethod::Push,
             at: Timestamp::from_millis(1_775_000_099_250),
             endpoint: "/in/7".into(),
             jti: Some("b1".into()),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_one_line() {
+    fn a_set_is_printed_as_one_line() {
         assert_eq!(
             received().to_string(),
             "2026-03-31T23:34:59.250Z  push  session-revoked  b1  /in/7  aud=https://rx.example  \
@@ -156,7 +156,7 @@ mod tests {
             claims: Map::new(),
             verified: Err(Rejection::Refused(SetError::new("invalid_key", "no key k-1"))),
             duplicate: true,
-            misbehaved: Some(Mode::Reset),
+            misbehaved: Some(MisbehaviourMode::Reset),
             ..received()
         };
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_one_json_object() {
+    fn a_set_is_printed_as_one_json_object() {
         let json = received().to_json();
         assert_eq!(json["claims"]["jti"], "b1");
         assert_eq!(json["signed_by"], json!({"alg": "RS256", "kid": "k-2026-04"}));

@@ -1,4 +1,4 @@
-//! A small HTTP server: hands each request to a handler, and ends no connection in mid-answer.
+//! A small HTTP server. It passes each request to a handler, and completes answers before it stops.
 
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -22,38 +22,40 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// The most connections at a time; further ones wait.
+/// The most connections at a time. Further connections wait.
 const CONNECTIONS_MAX: usize = 1024;
-/// How long a TLS handshake or the head of a request may take.
+/// The longest time for a TLS handshake, and for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long requests may go on after [`Server::stop`].
+/// The longest time that requests may go on after [`ReceiverServer::stop`].
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// The pause after a connection could not be accepted, as for want of file descriptors.
+/// The pause after a connection could not be accepted, for example because no file descriptor was
+/// free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers a request, or hangs up without an answer.
-pub(super) type Handler =
-    Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Result<Answer, HangUp>> + Send + Sync>;
-pub(super) type Answer = Response<Full<Bytes>>;
+/// Answers a request, or closes the connection without an answer.
+pub(super) type RequestHandler = Arc<
+    dyn Fn(Request<Incoming>) -> BoxFuture<'static, Result<ReceiverResponse, HangUp>> + Send + Sync,
+>;
+pub(super) type ReceiverResponse = Response<Full<Bytes>>;
 
-/// The connection, or the HTTP/2 stream, is to be closed without an answer.
+/// Asks to close the connection, or the HTTP/2 stream, without an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("hung up on purpose")]
+#[error("the connection was closed on purpose")]
 pub(super) struct HangUp;
 
-/// A listening server. It ends when it is dropped.
-pub(super) struct Server {
+/// A listening server. Ends when it is dropped.
+pub(super) struct ReceiverServer {
     local_addr: SocketAddr,
     stopping: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
 
-impl Server {
-    /// Listens on `address`, a host and a port, which may be 0.
+impl ReceiverServer {
+    /// Listens on `address`, which is a host and a port. Port 0 chooses any free port.
     pub(super) async fn start(
         address: &str,
         tls: Option<ServerConfig>,
-        handler: Handler,
+        handler: RequestHandler,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local_addr = listener.local_addr()?;
@@ -67,7 +69,7 @@ impl Server {
         self.local_addr
     }
 
-    /// Accepts no more, lets the requests that are under way end, and closes all connections.
+    /// Stops accepting connections, waits for requests in progress, and closes all connections.
     pub(super) async fn stop(mut self) {
         self.stopping.send_replace(true);
         if timeout(STOP_GRACE, &mut self.accepting).await.is_err() {
@@ -76,9 +78,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ReceiverServer {
     fn drop(&mut self) {
-        // Its connections are in a set that it owns, and so end with it.
+        // The task owns the set of its connections, so they end with it.
         self.accepting.abort();
     }
 }
@@ -86,23 +88,25 @@ impl Drop for Server {
 async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    handler: Handler,
+    handler: RequestHandler,
     mut stopped: watch::Receiver<bool>,
 ) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("it is never closed");
+            let slot =
+                Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
             (slot, listener.accept().await)
         };
         tokio::select! {
             biased;
-            () = asked_to_stop(&mut stopped) => break,
+            () = stop_requested(&mut stopped) => break,
             Some(_ended) = connections.join_next() => {}
             (slot, accepted) = accepted => match accepted {
                 Ok((tcp, _)) => {
-                    // The end of an answer must not wait until its beginning is acknowledged.
+                    // Without this, the end of an answer may wait until its beginning is
+                    // acknowledged.
                     tcp.set_nodelay(true).ok();
                     let serving = serve(tcp, tls.clone(), Arc::clone(&handler), stopped.clone());
                     connections.spawn(async move {
@@ -124,7 +128,7 @@ async fn accept(
 async fn serve(
     tcp: TcpStream,
     tls: Option<TlsAcceptor>,
-    handler: Handler,
+    handler: RequestHandler,
     stopped: watch::Receiver<bool>,
 ) {
     let Some(tls) = tls else {
@@ -135,12 +139,12 @@ async fn serve(
             serve_http2(TokioIo::new(session), handler, stopped).await;
         }
         Ok(Ok(session)) => serve_http1(TokioIo::new(session), handler, stopped).await,
-        Ok(Err(error)) => tracing::debug!(%error, "no TLS session"),
-        Err(_elapsed) => tracing::debug!("no TLS session in time"),
+        Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!("the TLS handshake took too long"),
     }
 }
 
-async fn serve_http1<I>(io: I, handler: Handler, stopped: watch::Receiver<bool>)
+async fn serve_http1<I>(io: I, handler: RequestHandler, stopped: watch::Receiver<bool>)
 where
     I: Read + Write + Unpin + Send + 'static,
 {
@@ -150,7 +154,7 @@ where
     until_stopped(connection, stopped, http1::Connection::graceful_shutdown).await;
 }
 
-async fn serve_http2<I>(io: I, handler: Handler, stopped: watch::Receiver<bool>)
+async fn serve_http2<I>(io: I, handler: RequestHandler, stopped: watch::Receiver<bool>)
 where
     I: Read + Write + Unpin + Send + 'static,
 {
@@ -159,8 +163,8 @@ where
     until_stopped(connection, stopped, http2::Connection::graceful_shutdown).await;
 }
 
-/// Waits until `stopped` says so, or nobody is left to say it.
-pub(super) async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
+/// Returns once `stopped` is true or its sender is gone.
+pub(super) async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
 }
 
@@ -174,12 +178,12 @@ async fn until_stopped<C>(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = asked_to_stop(&mut stopped) => {
+        () = stop_requested(&mut stopped) => {
             finish(connection.as_mut());
             connection.await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }

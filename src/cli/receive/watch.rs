@@ -1,4 +1,4 @@
-//! Showing SETs until enough have come.
+//! Prints SETs until a limit is reached.
 
 use std::{
     io::{self, Write as _},
@@ -10,34 +10,34 @@ use clap::Args;
 use humantime_serde::re::humantime;
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{misbehave::Mode, received::Received};
+use super::{misbehave::MisbehaviourMode, received::Received};
 use crate::cli::CliError;
 
-/// When to stop; else it goes on until it is interrupted.
+/// The arguments that say when to stop. Without them the command runs until it is interrupted.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Limits {
-    /// Exit after this many SETs, each counted once
+pub(super) struct WatchLimits {
+    /// Exit after this many SETs; duplicates do not count
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Exit after this time, as `30s`
+    /// Exit after this time, such as `30s`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
 
-/// How many SETs came, each counted once, and how many of them were not verified.
+/// The numbers of SETs that arrived, without duplicates, and of those that were not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Seen {
+pub(super) struct SeenSets {
     sets: u64,
     unverified: u64,
 }
 
-/// Prints each SET, until a limit is reached, there can be no more, or the user interrupts.
+/// Prints each SET until a limit is reached, the channel is closed, or the user interrupts.
 pub(super) async fn watch(
     mut received: mpsc::Receiver<Received>,
-    limits: &Limits,
+    limits: &WatchLimits,
     json: bool,
-) -> Seen {
-    let mut seen = Seen::default();
+) -> SeenSets {
+    let mut seen = SeenSets::default();
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut timed_out = pin!(after(limits.timeout));
     while limits.count.is_none_or(|count| seen.sets < count) {
@@ -47,9 +47,9 @@ pub(super) async fn watch(
             _ = &mut interrupted => None,
         };
         let Some(set) = set else { break };
-        seen.note(&set);
+        seen.count(&set);
         if print(&set, json).is_err() {
-            // Whoever read, as `head` does, has seen enough.
+            // The reader of a pipe, such as `head`, has closed it.
             break;
         }
     }
@@ -68,22 +68,22 @@ fn print(set: &Received, json: bool) -> io::Result<()> {
     if json { writeln!(out, "{}", set.to_json()) } else { writeln!(out, "{set}") }
 }
 
-impl Seen {
-    fn note(&mut self, set: &Received) {
-        // What was turned away on purpose will come again.
-        let stays = set.misbehaved.as_ref().is_none_or(Mode::takes_set);
-        self.sets += u64::from(stays && !set.duplicate);
-        self.unverified += u64::from(stays && set.verified.is_err());
+impl SeenSets {
+    fn count(&mut self, set: &Received) {
+        // A SET that was not accepted on purpose will be repeated.
+        let counts = set.misbehaved.as_ref().is_none_or(MisbehaviourMode::accepts_set);
+        self.sets += u64::from(counts && !set.duplicate);
+        self.unverified += u64::from(counts && set.verified.is_err());
     }
 
-    /// Whether all is well: all SETs verified, and as many as were asked for.
-    pub(super) fn verdict(self, limits: &Limits) -> Result<(), CliError> {
+    /// Fails if a SET was not verified, or if fewer SETs arrived than requested.
+    pub(super) fn check(self, limits: &WatchLimits) -> Result<(), CliError> {
         match limits.count {
             _ if 0 < self.unverified => {
-                Err(CliError::new(format!("SETs not verified: {}", self.unverified)))
+                Err(CliError::new(format!("{} SETs could not be verified", self.unverified)))
             }
             Some(count) if self.sets < count => {
-                Err(CliError::new(format!("{} of {count} SETs came", self.sets)))
+                Err(CliError::new(format!("only {} of {count} SETs arrived", self.sets)))
             }
             _ => Ok(()),
         }
@@ -96,15 +96,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::receive::received::{Method, Rejection, SignedBy},
+        cli::receive::received::{ReceiveMethod, Rejection, SignedBy},
         domain::time::Timestamp,
         signing::algorithm::Algorithm,
     };
 
-    fn received(verified: bool, duplicate: bool, misbehaved: Option<Mode>) -> Received {
+    fn received(verified: bool, duplicate: bool, misbehaved: Option<MisbehaviourMode>) -> Received {
         let signed = SignedBy { algorithm: Algorithm::Es256, kid: "k".into() };
         Received {
-            method: Method::Push,
+            method: ReceiveMethod::Push,
             at: Timestamp::EPOCH,
             endpoint: "/".into(),
             jti: None,
@@ -116,11 +116,11 @@ mod tests {
         }
     }
 
-    fn limits(count: u64) -> Limits {
-        Limits { count: Some(count), timeout: None }
+    fn limits(count: u64) -> WatchLimits {
+        WatchLimits { count: Some(count), timeout: None }
     }
 
-    async fn watched(sets: Vec<Received>, limits: &Limits) -> Seen {
+    async fn watched(sets: Vec<Received>, limits: &WatchLimits) -> SeenSets {
         let (sender, receiver) = mpsc::channel(sets.len());
         for set in sets {
             sender.try_send(set).expect("there is room");
@@ -130,32 +130,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_set_counts_once() {
+    async fn duplicates_and_refused_sets_do_not_count() {
         let all = [
-            received(true, false, Some(Mode::Reset)),
-            received(true, false, Some(Mode::Lose)),
+            received(true, false, Some(MisbehaviourMode::Reset)),
+            received(true, false, Some(MisbehaviourMode::Lose)),
             received(true, true, None),
             received(true, false, None),
             received(false, false, None),
         ];
         let seen = watched(all.to_vec(), &limits(2)).await;
-        assert_eq!(seen, Seen { sets: 2, unverified: 0 });
-        assert!(seen.verdict(&limits(2)).is_ok());
+        assert_eq!(seen, SeenSets { sets: 2, unverified: 0 });
+        assert!(seen.check(&limits(2)).is_ok());
     }
 
     #[tokio::test]
-    async fn it_fails_when_one_is_not_verified_or_too_few_came() {
+    async fn an_unverified_set_or_too_few_sets_are_an_error() {
         let seen = watched(vec![received(true, false, None)], &limits(2)).await;
-        assert_eq!(seen.verdict(&limits(2)).expect_err("one came").to_string(), "1 of 2 SETs came");
+        assert_eq!(
+            seen.check(&limits(2)).expect_err("one arrived").to_string(),
+            "only 1 of 2 SETs arrived"
+        );
         let seen = watched(vec![received(false, false, None)], &limits(1)).await;
-        let error = seen.verdict(&limits(1)).expect_err("not verified").to_string();
-        assert_eq!(error, "SETs not verified: 1");
+        let error = seen.check(&limits(1)).expect_err("not verified").to_string();
+        assert_eq!(error, "1 SETs could not be verified");
     }
 
     #[tokio::test]
-    async fn it_ends_in_time() {
+    async fn watching_ends_after_the_timeout() {
         let (_sender, receiver) = mpsc::channel(1);
-        let limits = Limits { count: None, timeout: Some(Duration::ZERO) };
-        assert_eq!(watch(receiver, &limits, false).await, Seen::default());
+        let limits = WatchLimits { count: None, timeout: Some(Duration::ZERO) };
+        assert_eq!(watch(receiver, &limits, false).await, SeenSets::default());
     }
 }

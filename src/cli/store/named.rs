@@ -1,4 +1,4 @@
-//! Stores as they are named on the command line.
+//! The names of stores on the command line.
 
 use std::{fmt, fs, path::PathBuf, str::FromStr};
 
@@ -10,13 +10,13 @@ use crate::{
     domain::secret::Secret,
 };
 
-/// Which store is meant.
+/// A store, as an argument names it.
 #[derive(Debug, Clone)]
 pub(super) enum StoreName {
     Sqlite(PathBuf),
-    /// By its URL, which may hold a password.
+    /// The URL of a Redis server, which may contain a password.
     Redis(Secret),
-    /// Of the configuration, or of that in a file.
+    /// The store of the configuration, or of the one in a file.
     Config(Option<PathBuf>),
 }
 
@@ -39,7 +39,7 @@ impl FromStr for StoreName {
     }
 }
 
-/// Without what may be secret.
+/// Formats the name without user and password.
 impl fmt::Display for StoreName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,13 +59,14 @@ impl fmt::Display for StoreName {
 }
 
 impl StoreName {
-    /// What is not in the name is as the configuration has it.
+    /// Returns the settings of the store. The configuration gives all settings that the name does
+    /// not.
     pub(super) fn settings(&self, config: &Config) -> Result<StoreSettings, CliError> {
         let mut settings = config.store.clone();
         match self {
             Self::Config(None) => {}
             Self::Config(Some(file)) => {
-                // The environment speaks of the one configuration.
+                // Environment variables apply to the main configuration only.
                 let other = config::load(Some(file), []).map_err(CliError::new)?;
                 settings = other.store;
             }
@@ -82,7 +83,8 @@ impl StoreName {
     }
 }
 
-pub(super) fn are_the_same(one: &StoreSettings, other: &StoreSettings) -> bool {
+/// Returns whether both settings name one store.
+pub(super) fn are_same(one: &StoreSettings, other: &StoreSettings) -> bool {
     match (one.backend, other.backend) {
         (StoreBackend::Sqlite, StoreBackend::Sqlite) => {
             let [one, other] = [one, other].map(|settings| &settings.sqlite.path);
@@ -99,7 +101,7 @@ pub(super) fn are_the_same(one: &StoreSettings, other: &StoreSettings) -> bool {
     }
 }
 
-/// Whether it has yet to be made.
+/// Returns whether a SQLite store does not exist yet.
 pub(super) fn is_missing(settings: &StoreSettings) -> bool {
     settings.backend == StoreBackend::Sqlite && !settings.sqlite.path.exists()
 }
@@ -131,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn one_store_under_two_names_is_noticed() {
+    fn two_names_of_one_store_are_recognised() {
         let config = Config::default();
         let settings = |raw| named(raw).settings(&config).expect("valid");
-        let same = |one, other| are_the_same(&settings(one), &settings(other));
+        let same = |one, other| are_same(&settings(one), &settings(other));
         assert!(same("config", "sqlite:ssfd.db"));
         assert!(same("redis://a", "redis://a"));
         assert!(!same("redis://a", "redis://b"));

@@ -1,4 +1,4 @@
-//! How far a copy is, in one line of a terminal.
+//! Shows the progress of a copy in one line of a terminal.
 
 use std::{
     cell::Cell,
@@ -7,29 +7,29 @@ use std::{
 
 use crate::store::copy::{Progress, Step};
 
-/// Nothing where nobody looks.
-pub(super) struct Shown {
+/// A line on standard error that is rewritten. Prints nothing if standard error is not a terminal.
+pub(super) struct ProgressLine {
     is_terminal: bool,
-    /// The last, in hundredths.
+    /// The step and the percentage that were printed last.
     last: Cell<Option<(Step, u64)>>,
 }
 
-impl Shown {
+impl ProgressLine {
     pub(super) fn new() -> Self {
         Self { is_terminal: stderr().is_terminal(), last: Cell::new(None) }
     }
 
-    pub(super) fn tell(&self, progress: Progress) {
+    pub(super) fn update(&self, progress: Progress) {
         let Progress { step, done, of } = progress;
         let now = Some((step, done * 100 / of.max(1)));
         if self.is_terminal && self.last.replace(now) != now {
-            // Who does not see it misses nothing.
+            // A failure is ignored, because the progress is only informative.
             write!(stderr(), "\r\x1b[K{}", line(progress)).ok();
         }
     }
 
-    /// The line is free again.
-    pub(super) fn end(&self) {
+    /// Removes the line.
+    pub(super) fn clear(&self) {
         if self.last.take().is_some() {
             write!(stderr(), "\r\x1b[K").ok();
         }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_step_says_what_it_counts() {
+    fn each_step_names_its_unit() {
         let at = |step| line(Progress { step, done: 5, of: 40 });
         assert_eq!(at(Step::Compare), "comparing: 5 of 40 streams");
         assert_eq!(at(Step::Write), "writing: 5 of 40 records");

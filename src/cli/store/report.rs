@@ -1,29 +1,29 @@
-//! What a copy or a comparison came to.
+//! The report of a copy or a comparison.
 
 use serde_json::{Map, Value, json};
 
 use crate::store::{copy::Comparison, portable::Kind};
 
-/// How two stores compared, and what was done then.
-pub(super) struct Report<'a> {
+/// The result of a comparison, and the operation that it was for.
+pub(super) struct CopyReport<'a> {
     pub(super) before: &'a Comparison,
-    pub(super) done: Done,
+    pub(super) operation: CopyOperation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Done {
-    Surveyed,
-    Copied,
-    Compared,
+pub(super) enum CopyOperation {
+    DryRun,
+    Copy,
+    Verify,
 }
 
-impl Report<'_> {
+impl CopyReport<'_> {
     pub(super) fn text(&self, json: bool) -> String {
         if json { self.json().to_string() } else { self.table() }
     }
 
     fn same(&self) -> bool {
-        self.done == Done::Copied || self.before.difference().is_none()
+        self.operation == CopyOperation::Copy || self.before.difference().is_none()
     }
 
     fn json(&self) -> Value {
@@ -37,7 +37,7 @@ impl Report<'_> {
             (kind.as_str().to_owned(), tally)
         });
         json!({
-            "dry_run": self.done == Done::Surveyed,
+            "dry_run": self.operation == CopyOperation::DryRun,
             "same": self.same(),
             "streams": before.streams_to_write(),
             "streams_removed": before.streams_to_remove(),
@@ -47,7 +47,7 @@ impl Report<'_> {
     }
 
     fn table(&self) -> String {
-        let target = if self.done == Done::Copied { "target before" } else { "target" };
+        let target = if self.operation == CopyOperation::Copy { "target before" } else { "target" };
         let mut lines = vec![format!("{:26}  {:>13}  {target:>13}", "", "source")];
         for kind in Kind::all() {
             let (source, target) = (self.before.source.of(kind), self.before.target.of(kind));
@@ -66,11 +66,13 @@ impl Report<'_> {
             n => format!(", streams removed: {n}"),
         };
         let written = format!("{records}, streams among them: {streams}{removed}");
-        match self.done {
-            _ if before.difference().is_none() => "both hold the same".to_owned(),
-            Done::Surveyed => format!("records to be written: {written}"),
-            Done::Copied => format!("records written: {written}; both hold the same now"),
-            Done::Compared => "what is marked is not the same".to_owned(),
+        match self.operation {
+            _ if before.difference().is_none() => "both stores have the same content".to_owned(),
+            CopyOperation::DryRun => format!("records to be written: {written}"),
+            CopyOperation::Copy => {
+                format!("records written: {written}; both stores now have the same content")
+            }
+            CopyOperation::Verify => "the stores differ in the kinds marked with *".to_owned(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `ssfd check`: what `serve` would refuse for its configuration, without starting.
+//! `ssfd check` refuses the configurations that `ssfd serve` refuses, without starting a daemon.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ const TWO_PROVIDERS: &str = "
 ";
 
 #[test]
-fn a_valid_configuration_is_shown_by_its_providers() {
+fn the_providers_of_a_valid_configuration_are_shown() {
     let place = Workplace::new();
     place.configure(TWO_PROVIDERS);
     let shown = place.prints_json(&["keys", "show", "keys/default.pem", "--json"]);
@@ -36,13 +36,13 @@ fn a_valid_configuration_is_shown_by_its_providers() {
 }
 
 #[test]
-fn nothing_is_started_or_made() {
+fn check_starts_and_creates_nothing() {
     let place = Workplace::new();
     place.succeeds(&["check"]);
     assert!(!place.path("ssfd.db").exists());
 }
 
-/// What `serve` refuses for its configuration, `check` refuses in the same words.
+/// Both commands print the same error.
 #[test]
 fn an_invalid_configuration_is_refused_as_serve_would() {
     for more in [

@@ -12,7 +12,8 @@ use crate::harness::{events::about, http_client::post, redis::Redis};
 const SETS: usize = 26;
 
 impl Workplace {
-    /// Returns the command `ssfd demo`, with the PATH of the tests and a temporary folder of its own.
+    /// Returns the command `ssfd demo`, with the PATH of the tests and a temporary folder of its
+    /// own.
     fn demo(&self, args: &[&str]) -> Command {
         let mut command = self.ssfd(&[&["demo"], args].concat());
         command.env("PATH", std::env::var_os("PATH").expect("a PATH"));

@@ -1,4 +1,4 @@
-//! Every subcommand explains itself.
+//! The help of every subcommand.
 
 use super::Workplace;
 
@@ -12,7 +12,7 @@ fn explains(command: &[&str]) {
 }
 
 #[test]
-fn help_comes_with_examples() {
+fn the_help_of_every_subcommand_has_an_example() {
     explains(&[]);
     explains(&["serve"]);
     explains(&["check"]);
@@ -52,7 +52,7 @@ fn help_comes_with_examples() {
 }
 
 #[test]
-fn the_version_is_that_of_the_package() {
+fn version_prints_the_version_of_the_package() {
     let version = concat!("ssfd ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(Workplace::new().succeeds(&["--version"]), version);
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Workplace;
 
 #[test]
-fn a_generated_key_is_its_owners_and_is_not_overwritten() {
+fn a_generated_key_is_readable_by_its_owner_only_and_is_not_overwritten() {
     let place = Workplace::new();
     let generate = ["keys", "generate", "--algorithm", "ES256", "--out", "new/acme.pem"];
     let said = place.succeeds(&generate);
@@ -17,7 +17,7 @@ fn a_generated_key_is_its_owners_and_is_not_overwritten() {
     assert_eq!(mode & 0o777, 0o600);
 
     let before = fs::read(&file).expect("written");
-    place.fails(&generate, &["new/acme.pem is there already", "--force"]);
+    place.fails(&generate, &["new/acme.pem exists already", "--force"]);
     assert_eq!(fs::read(&file).expect("still there"), before);
     place.succeeds(&[&generate[..], &["--force"]].concat());
     assert_ne!(fs::read(&file).expect("still there"), before);
@@ -51,10 +51,10 @@ fn keys_need_no_configuration() {
 }
 
 #[test]
-fn a_file_that_is_no_key_is_named() {
+fn the_error_names_a_file_that_is_no_key() {
     let place = Workplace::new();
     place.fails(&["keys", "show", "ssfd.toml"], &["ssfd.toml: no private key"]);
     place.fails(&["keys", "show", "nowhere.pem"], &["nowhere.pem: No such file"]);
     let generate = ["keys", "generate", "--bits", "1024"];
-    place.fails(&generate, &["2048, 3072 and 4096"]);
+    place.fails(&generate, &["2048, 3072 or 4096"]);
 }

@@ -3,7 +3,7 @@
 use super::Workplace;
 
 #[test]
-fn a_line_says_when_how_grave_and_what() {
+fn a_log_line_has_a_time_a_level_and_a_message() {
     let place = Workplace::new();
     let line = place.serve().logs("serving");
     assert_eq!(line["level"], "INFO");

@@ -13,7 +13,7 @@ use crate::harness::{
     setup::Setup,
 };
 
-/// A daemon with a poll stream, and a place to publish from.
+/// A daemon with a poll stream, and a working directory to publish from.
 struct TestPublisher {
     setup: Setup,
     place: Workplace,
@@ -32,7 +32,7 @@ impl TestPublisher {
         run(command)
     }
 
-    /// The claims of what the stream now has.
+    /// Returns the claims of the SETs that the stream has now.
     async fn arrived(&self) -> Vec<Value> {
         let answer = self.setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
         let sets = answer["sets"].as_object().expect("SETs").values();
@@ -45,7 +45,7 @@ fn ndjson(events: &[Value]) -> String {
 }
 
 #[tokio::test]
-async fn one_event_is_published_with_all_it_was_given() {
+async fn an_event_of_flags_is_published_with_all_its_members() {
     let publisher = TestPublisher::new().await;
     let subject = json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "kim"});
     let ended = publisher.publishes(&[
@@ -74,7 +74,7 @@ async fn one_event_is_published_with_all_it_was_given() {
 }
 
 #[tokio::test]
-async fn an_address_is_enough_of_a_subject() {
+async fn an_email_address_can_stand_for_the_subject() {
     let publisher = TestPublisher::new().await;
     let ended =
         publisher.publishes(&["--type", "caep:session-revoked", "--email", "kim@example.com"]);
@@ -106,7 +106,7 @@ async fn each_event_of_a_file_is_answered_and_a_rejected_one_fails_the_command()
 }
 
 #[tokio::test]
-async fn more_events_than_one_request_takes_keep_their_order() {
+async fn events_of_several_requests_keep_their_order() {
     let publisher = TestPublisher::new().await;
     let events: Vec<Value> = (0..1200).map(|n| about(&format!("s-{n}"))).collect();
     let file = fs::File::create(publisher.place.path("events.json")).expect("a file");
@@ -132,18 +132,21 @@ async fn more_events_than_one_request_takes_keep_their_order() {
         .map(|set| serde_json::from_str::<Value>(&set.claims).expect("claims"))
         .map(|claims| claims["sub_id"]["id"].as_str().expect("an id").to_owned())
         .collect();
-    // As many as the store reads at a time.
+    // The store returns no more SETs than one read holds.
     let expected: Vec<String> = (0..order.len()).map(|n| format!("s-{n}")).collect();
     assert_eq!(order, expected);
 }
 
 #[tokio::test]
-async fn a_refused_request_says_why() {
+async fn the_error_tells_why_a_request_was_refused() {
     let publisher = TestPublisher::new().await;
     let url = publisher.setup.daemon.internal_url("");
     let event = ["publish", "--type", "caep:session-revoked", "--email", "kim@example.com"];
     let place = &publisher.place;
-    place.fails(&[&event[..], &["--url", &url]].concat(), &["no token", "SSFD_TOKEN"]);
+    place.fails(
+        &[&event[..], &["--url", &url]].concat(),
+        &["needs a publisher's token", "SSFD_TOKEN"],
+    );
     place.fails(
         &[&event[..], &["--url", &url, "--token", "ssfd_wrong"]].concat(),
         &[&format!("{url}/events"), "401", "the bearer token is malformed, unknown"],
@@ -156,9 +159,9 @@ async fn a_refused_request_says_why() {
 }
 
 #[tokio::test]
-async fn events_for_redis_are_entries_as_they_were_written() {
+async fn events_become_redis_entries_without_a_changed_byte() {
     let (place, redis) = (Workplace::new(), Redis::start().await);
-    // Spaces and the order of members are the publisher's.
+    // Spaces and the order of members must not change.
     let events = ["{ \"type\": \"caep:session-revoked\",\n  \"a\": 1 }", r#"{"b":1,"a":2.0}"#];
     fs::write(place.path("events"), events.join("\n")).expect("written");
     let url = redis.url();
@@ -180,7 +183,7 @@ async fn events_for_redis_are_entries_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn of_a_file_that_is_wrong_nothing_is_sent() {
+async fn a_malformed_file_is_refused_as_a_whole() {
     let (place, redis) = (Workplace::new(), Redis::start().await);
     let url = redis.url();
     let args = ["publish", "events", "--redis", &url, "--provider", PROVIDER];
@@ -192,15 +195,15 @@ async fn of_a_file_that_is_wrong_nothing_is_sent() {
         place.fails(&args, &[why]);
     }
     fs::write(place.path("events"), "").expect("written");
-    place.fails(&args, &["events: holds no event"]);
+    place.fails(&args, &["events: contains no event"]);
     assert_eq!(redis.run::<usize>(&["XLEN", &key()]).await, 0);
 }
 
 #[test]
-fn a_redis_that_cannot_be_reached_is_named() {
+fn the_error_names_a_redis_server_that_cannot_be_reached() {
     let place = Workplace::new();
     fs::write(place.path("events"), "{}").expect("written");
     let to = |url| ["publish", "events", "--redis", url, "--provider", "acme"];
     place.fails(&to("redis://127.0.0.1:1"), &["cannot reach the Redis server at 127.0.0.1:1: "]);
-    place.fails(&to("http://127.0.0.1:1"), &["not the URL of a Redis server"]);
+    place.fails(&to("http://127.0.0.1:1"), &["not a Redis URL"]);
 }

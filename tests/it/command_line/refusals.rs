@@ -1,11 +1,11 @@
-//! What `ssfd serve` does not start with. Each refusal is one line that names what is wrong.
+//! Mistakes that `ssfd serve` refuses to start with. Each error is one line that names the mistake.
 
 use std::{fs, net::TcpListener};
 
 use super::Workplace;
 use crate::harness::test_key;
 
-/// The refusal of `ssfd serve` when the configuration has `more`.
+/// Asserts that `ssfd serve` refuses a configuration with `more`, with all of `words` in the error.
 #[track_caller]
 fn refuses(more: &str, words: &[&str]) {
     let place = Workplace::new();
@@ -14,18 +14,18 @@ fn refuses(more: &str, words: &[&str]) {
 }
 
 #[test]
-fn without_a_key_the_command_that_makes_one_is_named() {
+fn the_error_about_a_missing_key_names_the_command_that_generates_one() {
     let place = Workplace::new();
     fs::remove_file(place.path("keys/default.pem")).expect("it was there");
     place.fails(&["serve"], &["keys/default.pem", "ssfd keys generate --out keys/default.pem"]);
-    // And it helps.
+    // With that command the daemon starts.
     place.succeeds(&["keys", "generate", "--algorithm", "ES256", "--out", "keys/default.pem"]);
     place.serve().addresses();
 }
 
-/// KEY-04.
+/// Requirement KEY-04.
 #[test]
-fn a_key_that_cannot_sign_is_named_with_its_file() {
+fn the_error_names_the_file_of_a_key_that_cannot_sign() {
     for (file, why) in [
         ("test-rsa-1024-pkcs8.pem", "1024 bits"),
         ("test-rsa-1024-pkcs1.pem", "1024 bits"),
@@ -45,24 +45,24 @@ fn a_key_that_cannot_sign_is_named_with_its_file() {
 }
 
 #[test]
-fn a_key_that_is_a_folder_is_named() {
+fn the_error_names_a_key_that_is_a_folder() {
     let more = "[providers.acme]\nsigning_keys = [\"keys\"]\n";
     refuses(more, &["cannot read the signing key keys of provider `acme`"]);
 }
 
 #[test]
-fn a_key_given_twice_is_named() {
+fn the_error_names_a_key_that_is_listed_twice() {
     let more = "[providers.acme]\nsigning_keys = [\"keys/default.pem\", \"keys/default.pem\"]\n";
     refuses(more, &["provider `acme`", "is given twice"]);
 }
 
 #[test]
-fn an_unknown_configuration_key_is_named() {
+fn the_error_names_an_unknown_configuration_key() {
     refuses("[push]\nretries = 3\n", &["ssfd.toml", "retries", "attempt_timeout"]);
 }
 
 #[test]
-fn an_unknown_variable_of_the_environment_is_named() {
+fn the_error_names_an_unknown_environment_variable() {
     let place = Workplace::new();
     let mut serve = place.ssfd(&["serve"]);
     let ended = super::run({
@@ -74,7 +74,7 @@ fn an_unknown_variable_of_the_environment_is_named() {
 }
 
 #[test]
-fn a_configuration_that_is_not_there_or_no_toml_is_named() {
+fn the_error_names_a_configuration_that_is_missing_or_not_toml() {
     let place = Workplace::new();
     place.fails(&["serve", "--config", "etc/ssfd.toml"], &["cannot read etc/ssfd.toml"]);
     place.configure("= =");
@@ -82,7 +82,7 @@ fn a_configuration_that_is_not_there_or_no_toml_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_named_and_left_alone() {
+fn a_file_that_is_no_database_is_named_and_not_changed() {
     let place = Workplace::new();
     let notes = "nothing of SQLite here. ".repeat(100);
     fs::write(place.path("ssfd.db"), &notes).expect("written");
@@ -91,12 +91,12 @@ fn a_file_that_is_no_database_is_named_and_left_alone() {
 }
 
 #[test]
-fn a_database_in_a_folder_that_is_not_there_is_named() {
+fn the_error_names_a_database_in_a_missing_folder() {
     refuses("store.sqlite.path = \"data/ssfd.db\"\n", &["data/ssfd.db", "No such file"]);
 }
 
 #[test]
-fn a_database_that_another_daemon_serves_from_is_named() {
+fn the_error_names_a_database_that_another_daemon_uses() {
     let place = Workplace::new();
     let mut first = place.serve();
     first.addresses();
@@ -104,7 +104,7 @@ fn a_database_that_another_daemon_serves_from_is_named() {
 }
 
 #[test]
-fn a_port_in_use_is_named_with_its_key() {
+fn the_error_names_the_key_of_a_port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
     for key in ["public.listen", "internal.listen"] {
@@ -122,7 +122,7 @@ fn a_port_in_use_is_named_with_its_key() {
 }
 
 #[test]
-fn a_malformed_redis_url_is_named_without_its_password() {
+fn the_error_about_a_malformed_redis_url_does_not_show_the_password() {
     for url in ["redis//:hunter2@127.0.0.1", "http://:hunter2@127.0.0.1", "redis://:hunter2@h:x/"] {
         let place = Workplace::new();
         place.configure(&format!("ingest.redis.url = \"{url}\"\n"));
@@ -134,12 +134,12 @@ fn a_malformed_redis_url_is_named_without_its_password() {
 }
 
 #[test]
-fn a_bad_log_level_is_named() {
+fn the_error_names_a_bad_log_level() {
     refuses("log.level = \"ssfd=loud\"\n", &["`log.level`", "ssfd=loud"]);
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_named_with_its_key() {
+fn the_error_names_the_key_of_an_unusable_certificate() {
     let place = Workplace::new();
     place.configure("public.tls_certificate = \"chain.pem\"\npublic.tls_key = \"key.pem\"\n");
     place.fails(&["serve"], &["`public.tls_certificate`", "chain.pem"]);
@@ -150,6 +150,6 @@ fn a_certificate_that_cannot_be_used_is_named_with_its_key() {
 }
 
 #[test]
-fn trusted_roots_that_are_not_there_are_named() {
+fn the_error_names_missing_trusted_roots() {
     refuses("push.trusted_roots = \"roots.pem\"\n", &["roots.pem"]);
 }

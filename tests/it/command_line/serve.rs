@@ -1,4 +1,4 @@
-//! `ssfd serve` as a process: how it says that it is up, and how it ends.
+//! `ssfd serve` as a process: how it reports that it is ready, and how it ends.
 
 use std::os::unix::net::UnixDatagram;
 
@@ -10,7 +10,7 @@ fn get(address: &str, path: &str) -> u16 {
 }
 
 #[track_caller]
-fn ends_well(daemon: Daemon) {
+fn ends_in_order(daemon: Daemon) {
     let (code, lines) = daemon.ends();
     assert_eq!(code, Some(0), "{lines:#?}");
     let messages: Vec<_> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
@@ -18,27 +18,27 @@ fn ends_well(daemon: Daemon) {
 }
 
 #[test]
-fn sigterm_ends_it_well() {
+fn sigterm_ends_the_daemon_in_order() {
     let place = Workplace::new();
     let mut daemon = place.serve();
     let (public, internal) = daemon.addresses();
     assert_eq!(get(&internal, "/readyz"), 200);
     assert_eq!(get(&public, "/.well-known/ssf-configuration"), 200);
     daemon.signal("TERM");
-    ends_well(daemon);
+    ends_in_order(daemon);
 }
 
 #[test]
-fn sigint_ends_it_well() {
+fn sigint_ends_the_daemon_in_order() {
     let place = Workplace::new();
     let mut daemon = place.serve();
     daemon.addresses();
     daemon.signal("INT");
-    ends_well(daemon);
+    ends_in_order(daemon);
 }
 
 #[test]
-fn sighup_does_not_end_it() {
+fn sighup_does_not_end_the_daemon() {
     let place = Workplace::new();
     let mut daemon = place.serve();
     let (_, internal) = daemon.addresses();
@@ -46,15 +46,15 @@ fn sighup_does_not_end_it() {
     daemon.logs("SIGHUP: nothing is reloaded; restart instead");
     assert_eq!(get(&internal, "/readyz"), 200);
     daemon.signal("TERM");
-    ends_well(daemon);
+    ends_in_order(daemon);
 }
 
 #[test]
-fn the_service_manager_hears_of_the_start_and_the_stop() {
+fn the_service_manager_is_notified_of_start_and_stop() {
     let place = Workplace::new();
     let socket = UnixDatagram::bind(place.path("notify")).expect("a socket");
     socket.set_read_timeout(Some(DEADLINE)).expect("not zero");
-    let heard = || {
+    let notification = || {
         let mut buffer = [0; 256];
         let length = socket.recv(&mut buffer).expect("a notification");
         String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
@@ -62,31 +62,31 @@ fn the_service_manager_hears_of_the_start_and_the_stop() {
     let mut serve = place.ssfd(&["serve"]);
     serve.env("NOTIFY_SOCKET", place.path("notify"));
     let mut daemon = Daemon::start(serve);
-    assert_eq!(heard(), "READY=1");
+    assert_eq!(notification(), "READY=1");
     let (public, internal) = daemon.addresses();
     assert_eq!(get(&internal, "/healthz"), 200);
     assert_eq!(get(&public, "/.well-known/ssf-configuration"), 200);
     daemon.signal("TERM");
-    assert_eq!(heard(), "STOPPING=1");
-    ends_well(daemon);
+    assert_eq!(notification(), "STOPPING=1");
+    ends_in_order(daemon);
 }
 
 #[test]
-fn it_serves_what_is_configured() {
+fn each_listener_serves_its_own_paths_of_the_configured_issuer() {
     let place = Workplace::new();
     place.configure("providers.default.issuer = \"https://tx.example/t/acme\"\n");
     let mut daemon = place.serve();
     let (public, internal) = daemon.addresses();
     assert_eq!(get(&public, "/.well-known/ssf-configuration/t/acme"), 200);
     assert_eq!(get(&public, "/.well-known/ssf-configuration"), 404);
-    // Two listeners, each with its own.
+    // The paths of one listener are not found on the other.
     assert_eq!(get(&public, "/readyz"), 404);
     assert_eq!(get(&internal, "/.well-known/ssf-configuration/t/acme"), 404);
 }
 
-/// `ssfd tokens` beside a daemon that runs: it obeys at once.
+/// A running daemon sees the changes of `ssfd tokens` at once.
 #[test]
-fn a_token_is_valid_from_its_making_to_its_revocation() {
+fn a_token_is_valid_from_its_creation_until_its_revocation() {
     let place = Workplace::new();
     let mut daemon = place.serve();
     let (public, _) = daemon.addresses();

@@ -6,7 +6,7 @@ use super::Workplace;
 
 const OPERATOR: [&str; 4] = ["tokens", "create", "operator", "--json"];
 
-/// From the configured store into a file.
+/// Returns the arguments of a command from the configured store to a SQLite file.
 fn command<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["store", name, "--from", "config", "--to", "sqlite:copy.db"], more].concat()
 }
@@ -17,21 +17,21 @@ fn tokens(report: &Value) -> (u64, u64) {
 }
 
 #[test]
-fn a_store_is_copied_again_and_again() {
+fn a_copy_can_be_repeated_and_verified() {
     let place = Workplace::new();
     let first = place.prints_json(&OPERATOR);
-    let surveyed = place.prints_json(&command("copy", &["--dry-run", "--json"]));
-    assert_eq!((&surveyed["dry_run"], &surveyed["same"]), (&true.into(), &false.into()));
-    assert_eq!((tokens(&surveyed), &surveyed["records"]), ((1, 0), &1.into()));
-    assert!(!place.path("copy.db").exists(), "a dry run makes nothing");
+    let dry_run = place.prints_json(&command("copy", &["--dry-run", "--json"]));
+    assert_eq!((&dry_run["dry_run"], &dry_run["same"]), (&true.into(), &false.into()));
+    assert_eq!((tokens(&dry_run), &dry_run["records"]), ((1, 0), &1.into()));
+    assert!(!place.path("copy.db").exists(), "a dry run creates nothing");
 
     let copied = place.prints_json(&command("copy", &["--json"]));
     assert_eq!((&copied["dry_run"], &copied["same"]), (&false.into(), &true.into()));
     assert_eq!(tokens(&copied), (1, 0));
     let verified = place.succeeds(&command("verify", &[]));
-    assert!(verified.ends_with("both hold the same\n"), "{verified}");
+    assert!(verified.ends_with("same content\n"), "{verified}");
 
-    // One for another: as many, and not the same.
+    // One token replaces another, so the counts are equal and the contents differ.
     place.succeeds(&["tokens", "revoke", first["id"].as_str().expect("an id")]);
     place.prints_json(&OPERATOR);
     let ended = place.run(&command("verify", &[]));
@@ -42,7 +42,7 @@ fn a_store_is_copied_again_and_again() {
 
     place.succeeds(&command("copy", &[]));
     let again = place.succeeds(&command("copy", &[]));
-    assert!(again.ends_with("both hold the same\n"), "{again}");
+    assert!(again.ends_with("same content\n"), "{again}");
     place.configure("store.sqlite.path = \"copy.db\"\n");
     let listed = place.prints_json(&["tokens", "list", "--json"]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
@@ -59,7 +59,7 @@ fn the_store_of_another_configuration_can_be_named() {
 }
 
 #[test]
-fn a_store_that_a_daemon_serves_from_is_left_alone() {
+fn a_store_that_a_daemon_uses_is_refused() {
     let place = Workplace::new();
     let mut daemon = place.serve();
     daemon.addresses();
@@ -70,13 +70,13 @@ fn a_store_that_a_daemon_serves_from_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_other_store_is_refused() {
+fn a_missing_source_the_same_store_and_an_unknown_kind_are_refused() {
     let place = Workplace::new();
     place.fails(&command("copy", &[]), &["config: ", "ssfd.db"]);
-    assert!(!place.path("ssfd.db").exists(), "a source is not made");
+    assert!(!place.path("ssfd.db").exists(), "a source is not created");
     let same = ["store", "copy", "--from", "config", "--to", "sqlite:./ssfd.db"];
     place.succeeds(&OPERATOR);
-    place.fails(&same, &["the source and the target are one store"]);
+    place.fails(&same, &["the source and the target are the same store"]);
     let usage = place.run(&["store", "copy", "--from", "postgres://x", "--to", "config"]);
     assert_eq!(usage.status.code(), Some(2));
     assert!(usage.stderr.contains("`sqlite:PATH`"), "{}", usage.stderr);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Daemon, Ended, Workplace, ask, run};
 
-/// A daemon with a poll stream, and an operator.
+/// A daemon with a poll stream, and an operator's access to it.
 struct Operator {
     place: Workplace,
     _daemon: Daemon,
@@ -52,7 +52,7 @@ impl Operator {
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in {stdout}"))
     }
 
-    /// The events that a poll brings.
+    /// Polls once and returns the number of SETs.
     fn polled(&self) -> usize {
         let request = format!("POST /ssf/poll/{}", self.stream);
         let body = r#"{"returnImmediately":true}"#;
@@ -64,7 +64,7 @@ impl Operator {
 }
 
 #[test]
-fn a_stream_is_found_stopped_resumed_and_deleted() {
+fn a_stream_is_listed_paused_enabled_verified_and_deleted() {
     let operator = Operator::new();
     let id = &operator.stream[..];
     assert_eq!(operator.prints(&["list"]), format!("{id}  enabled   poll  acme of default\n"));
@@ -96,10 +96,10 @@ fn a_stream_is_found_stopped_resumed_and_deleted() {
 }
 
 #[test]
-fn a_refused_request_says_why() {
+fn the_error_tells_why_a_request_was_refused() {
     let operator = Operator::new();
     let (place, url) = (&operator.place, &operator.url[..]);
-    place.fails(&["streams", "list", "--url", url], &["no operator's token", "SSFD_TOKEN"]);
+    place.fails(&["streams", "list", "--url", url], &["needs an operator's token", "SSFD_TOKEN"]);
     for token in [&operator.receiver[..], "ssfd_wrong"] {
         std::fs::write(place.path("token"), token).expect("written");
         place.fails(

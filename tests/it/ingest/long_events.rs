@@ -47,7 +47,8 @@ async fn add_streams(setup: &mut Setup) -> Vec<StreamConfig> {
     beside
 }
 
-/// P3, P4 of the design. An event that cannot be appended to its last stream is as slow as one can be.
+/// P3, P4 of the design. An event that cannot be appended to its last stream is as slow as one can
+/// be.
 #[actix_web::test]
 async fn a_long_event_holds_up_those_about_its_subject_alone() {
     let redis = Redis::start().await;

@@ -83,7 +83,8 @@ async fn next_set(setup: &Setup) -> String {
     set
 }
 
-/// The operator decides how long each stage lasts. A Receiver may keep the key set for five minutes.
+/// The operator decides how long each stage lasts. A Receiver may keep the key set for five
+/// minutes.
 #[actix_web::test]
 async fn key_03_a_key_is_published_before_it_signs_and_after() {
     let mut setup = Setup::polling().await;

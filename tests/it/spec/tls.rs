@@ -31,8 +31,8 @@ const V1_1: u16 = 0x0302;
 const V1_2: u16 = 0x0303;
 const V1_3: u16 = 0x0304;
 
-/// Starts a daemon whose public listener has a certificate. Returns its authority and the folder of the
-/// files too.
+/// Starts a daemon whose public listener has a certificate. Returns its authority and the folder of
+/// the files too.
 async fn with_a_certificate() -> (Daemon, RootCertStore, TempDir) {
     let made = make_certificate(&["localhost"]).expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
@@ -136,8 +136,8 @@ async fn offered(listener: TcpListener) -> (Vec<u16>, Vec<u16>) {
     (suites, numbers(&record[at + 5..at + 4 + length(at + 2)]))
 }
 
-/// The daemon as server chooses the newest version that both sides have, and 1.2 at least. As client,
-/// it offers nothing older.
+/// The daemon as server chooses the newest version that both sides have, and 1.2 at least. As
+/// client, it offers nothing older.
 #[actix_web::test]
 async fn sec_01_tls_is_at_least_1_2_in_both_directions_with_the_suites_of_rfc_9325() {
     let (daemon, roots, _folder) = with_a_certificate().await;
