@@ -13,7 +13,7 @@ use crate::{
         lint::{Finding, lint},
         provider::{EventChecks, Provider},
     },
-    telemetry::metrics,
+    telemetry::{metrics, spans},
 };
 
 use super::Transmitter;
@@ -39,7 +39,9 @@ impl Transmitter {
     /// Reads one event as it was published, and holds it to the definition of its type, as far as
     /// the provider wants that. All upstreams come through here, and so are treated alike.
     pub fn admit(&self, provider: &Provider, json: &[u8]) -> Result<Event, InvalidEvent> {
+        let span = spans::admit(&provider.name);
         let event = Event::parse(json, provider)?;
+        span.record_txn(event.txn.as_deref());
         if provider.event_checks == EventChecks::Off {
             return Ok(event);
         }
