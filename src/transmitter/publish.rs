@@ -31,7 +31,10 @@ use crate::{
         Append, AppendBatch, Appended, StoreError,
         ledger::{EventRecord, WITHHELD_MAX},
     },
-    telemetry::metrics,
+    telemetry::{
+        metrics,
+        spans::{self, SetFields},
+    },
 };
 
 use super::Transmitter;
@@ -78,7 +81,10 @@ impl Transmitter {
     pub async fn append(&self, batch: AppendBatch) -> Result<Vec<Appended>, StoreError> {
         let wanted = batch.events.iter().map(|event| (event.provider.clone(), event.sets.len()));
         let wanted: Vec<_> = wanted.collect();
+        let sets = batch.events.iter().flat_map(|event| &event.sets);
+        let spans = spans::append(sets.map(SetFields::from));
         let appended = self.store.append(batch, &|streams| self.wake(streams, false)).await?;
+        spans.close();
         for (one, (provider, wanted)) in appended.iter().zip(wanted) {
             match one {
                 Appended::New(streams) => {
