@@ -6,7 +6,6 @@ mod clock_steps;
 mod keys;
 mod lock;
 mod material;
-mod pressure;
 mod store;
 mod tls;
 
@@ -161,6 +160,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         store,
         lease,
         readiness: Arc::default(),
+        jobs: Arc::default(),
         metrics,
         public: config.public.clone(),
         internal: config.internal.clone(),
@@ -308,7 +308,7 @@ impl App {
         if drained.await.is_err() {
             tracing::warn!("the drain ran out of time; what was under way is sent again later");
         }
-        background.end(&transmitter).await;
+        background.end().await;
         Ok(())
     }
 }

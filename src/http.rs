@@ -41,6 +41,7 @@ use crate::{
         connection::{Connection, UnderWay},
         settings::{InternalSettings, PublicSettings},
     },
+    maintenance::JobBoard,
     signing::material::CurrentMaterial,
     store::Store,
     telemetry::{
@@ -59,6 +60,7 @@ pub struct Services {
     pub store: Arc<dyn Store>,
     pub lease: Arc<Lease>,
     pub readiness: Arc<Readiness>,
+    pub jobs: Arc<JobBoard>,
     pub metrics: PrometheusHandle,
     pub public: PublicSettings,
     pub internal: InternalSettings,
@@ -73,6 +75,7 @@ impl Services {
             .app_data(web::Data::new(Arc::clone(&self.store)))
             .app_data(web::Data::from(Arc::clone(&self.lease)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
+            .app_data(web::Data::from(Arc::clone(&self.jobs)))
             .app_data(web::Data::new(self.metrics.clone()))
             .app_data(web::Data::new(self.internal.clone()));
     }

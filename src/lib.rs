@@ -30,6 +30,8 @@ pub mod transmitter;
 
 pub mod ingest;
 
+pub mod maintenance;
+
 pub mod http;
 
 pub mod config;

@@ -1,4 +1,4 @@
-//! What the daemon does without being asked, from its start to its end.
+//! Starts the maintenance jobs, each with what it needs, and ends them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,22 +8,29 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{clock_steps::ClockSteps, pressure::PressureWatch};
+use super::clock_steps::ClockSteps;
 use crate::{
     actor::{registry::Registry, stream::EndpointFault},
     clock,
     cluster::lease::Lease,
     config::Config,
-    domain::reason::Reason,
     http::Services,
     ingest::gauge::Gauge,
+    maintenance::{
+        CountBacklog, Expire, LimitHeld, MetricsUpkeep, PauseAtFault, PauseInactive,
+        RecordActivity, Runner, run_once,
+    },
     store::{Store, StoreError},
     telemetry::{causes::with_causes, metrics},
-    transmitter::Transmitter,
 };
 
-/// The tasks that run beside the listeners.
-pub(super) struct Background(Vec<JoinHandle<()>>);
+/// The jobs that run beside the listeners.
+pub(super) struct Background {
+    runner: Runner,
+    sweep: JoinHandle<()>,
+    /// Runs a last time at the end. `None` if no provider asks for the activity of streams.
+    record_activity: Option<RecordActivity>,
+}
 
 impl Background {
     pub(super) fn start(
@@ -36,30 +43,37 @@ impl Background {
         let transmitter = || Arc::clone(&services.transmitter);
         let store = || Arc::clone(&services.store);
         let lease = || Arc::clone(&services.lease);
-        let pressure = PressureWatch::new(transmitter(), store(), lease(), gauge, &config.store);
-        Self(vec![
-            tokio::spawn(pressure.run()),
-            tokio::spawn(watch_activity(transmitter(), config.process.activity_interval)),
-            tokio::spawn(metrics::keep_up(services.metrics.clone())),
-            tokio::spawn(sweep(Arc::clone(registry), store(), lease(), config.clone())),
-            tokio::spawn(expire(store(), lease(), config.clone())),
-            tokio::spawn(pause_at_fault(transmitter(), faults)),
-        ])
+        let mut runner = Runner::new(Arc::clone(&services.jobs), lease());
+        let (bound, period) = (config.store.backlog_max, config.store.backlog_interval);
+        let (held_max, held_for) = (config.store.held_max, config.store.held_for);
+        let expiry_interval = config.store.expiry_interval;
+        let activity_interval = config.process.activity_interval;
+        let retention = config.clone();
+
+        let sweep = tokio::spawn(sweep(Arc::clone(registry), store(), lease(), config.clone()));
+        runner.start(LimitHeld::new(store(), held_max, held_for, expiry_interval));
+        runner.start(Expire::new(store(), move |now| retention.expiry(now), expiry_interval));
+        runner.start(CountBacklog::new(transmitter(), store(), lease(), gauge, bound, period));
+        runner.start(PauseAtFault::new(transmitter(), faults));
+        let watched = services.transmitter.watches_activity();
+        let record_activity = || RecordActivity::new(transmitter(), activity_interval);
+        if watched {
+            runner.start(record_activity());
+            runner.start(PauseInactive::new(transmitter(), activity_interval));
+        }
+        runner.start(MetricsUpkeep::new(services.metrics.clone()));
+        Self { runner, sweep, record_activity: watched.then(record_activity) }
     }
 
-    /// Ends them, when nothing comes in or goes out any more.
-    pub(super) async fn end(self, transmitter: &Transmitter) {
-        self.0.iter().for_each(JoinHandle::abort);
-        if transmitter.watches_activity()
-            && let Err(error) = transmitter.record_activity().await
-        {
-            activity_failed(&error);
+    /// Ends the jobs. To be called when nothing comes in or goes out any more.
+    pub(super) async fn end(self) {
+        self.runner.end();
+        self.sweep.abort();
+        if let Some(mut record_activity) = self.record_activity {
+            // An error is logged there, and there is nothing else to do about it.
+            run_once(&mut record_activity).await.ok();
         }
     }
-}
-
-async fn pause_at_fault(transmitter: Arc<Transmitter>, faults: mpsc::Receiver<EndpointFault>) {
-    transmitter.pause_at_fault(faults).await;
 }
 
 /// Finds work whose wake-up was lost; at once after a start, when there was none at all. A clock that
@@ -96,70 +110,4 @@ async fn sweep(registry: Arc<Registry>, store: Arc<dyn Store>, lease: Arc<Lease>
 fn sweep_failed(error: &StoreError) {
     metrics::store_error("sweep");
     tracing::warn!(error = with_causes(error), "cannot look for work");
-}
-
-/// Records when streams were last active, and pauses those that were not for too long.
-async fn watch_activity(transmitter: Arc<Transmitter>, period: Duration) {
-    if !transmitter.watches_activity() {
-        return;
-    }
-    let mut tick = interval(period.max(Duration::from_millis(10)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        if let Err(error) = transmitter.record_activity().await {
-            activity_failed(&error);
-        }
-        if let Err(error) = transmitter.pause_inactive().await {
-            activity_failed(&error);
-        }
-    }
-}
-
-fn activity_failed(error: &(dyn std::error::Error + 'static)) {
-    metrics::store_error("activity");
-    tracing::warn!(error = with_causes(error), "cannot keep up with the activity of streams");
-}
-
-/// Removes what is kept long enough, on one node for all.
-async fn expire(store: Arc<dyn Store>, lease: Arc<Lease>, config: Config) {
-    let mut tick = interval(config.store.expiry_interval.max(Duration::from_millis(10)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        if !lease.runs_maintenance(clock::instant()) {
-            continue;
-        }
-        let now = clock::now();
-        let expiry = config.expiry(now);
-        match store.limit_held(config.store.held_max, now - config.store.held_for, now).await {
-            Ok(dropped) => {
-                for (provider, sets) in dropped {
-                    metrics::sets_dead(&provider, Reason::HoldLimit, sets);
-                    tracing::warn!(%provider, sets, "paused streams held too much or too long");
-                }
-            }
-            Err(error) => {
-                metrics::store_error("limit_held");
-                tracing::warn!(error = with_causes(&error), "cannot bound what is held");
-            }
-        }
-        loop {
-            let expired = async {
-                let lists = store.expire_lists(now).await?;
-                let grants = store.expire_grants(now).await?;
-                let settled = store.expire(expiry.clone()).await?;
-                Ok::<_, StoreError>(lists || grants || settled)
-            };
-            match expired.await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    metrics::store_error("expire");
-                    tracing::warn!(error = with_causes(&error), "cannot remove what is old");
-                    break;
-                }
-            }
-        }
-    }
 }

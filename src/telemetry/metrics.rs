@@ -150,8 +150,9 @@ const AGE_BUCKETS: [f64; 16] = [
 /// Numbers of SETs in a batch, in powers of two.
 const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// The interval at which [`keep_up`] moves recorded values into the buckets.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the handle's `run_upkeep` is to be called: what histograms record piles up until then,
+/// and a scrape, which would do it too, may never come.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Starts recording. The recorder belongs to the process: several daemons in one process, as in
 /// tests, share it, and each call returns the same handle. `/metrics` serves the handle's
@@ -167,16 +168,6 @@ pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
         Ok(handle)
     });
     installed.as_ref().cloned()
-}
-
-/// Moves recorded values into buckets, for ever, in a task of its own. Without it the values of
-/// histograms pile up if nobody scrapes `/metrics`.
-pub async fn keep_up(handle: PrometheusHandle) {
-    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
-    loop {
-        interval.tick().await;
-        handle.run_upkeep();
-    }
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {

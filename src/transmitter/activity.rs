@@ -203,14 +203,15 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Makes durable what was seen since the last time.
-    pub async fn record_activity(&self) -> Result<(), StoreError> {
-        let mut done = false;
+    /// Records the activity seen since the last call, and returns how many streams it is of.
+    pub async fn record_activity(&self) -> Result<usize, StoreError> {
+        let (mut done, mut streams) = (false, 0);
         while !done {
             // Read before what is taken: what comes in between is then recorded, or counts as later.
             let now = clock::now();
             let (taken, all) = self.activity.take_unrecorded();
             let ids: Vec<_> = taken.iter().map(|(id, _)| id.clone()).collect();
+            streams += ids.len();
             // What other nodes have seen since they last recorded may be lost with them.
             let recorded_at = all.then_some(now - self.sharing.activity_lag);
             let recorded = self.store.record_activity(taken, recorded_at).await;
@@ -220,14 +221,15 @@ impl Transmitter {
             recorded?;
             done = all;
         }
-        Ok(())
+        Ok(streams)
     }
 
     /// Pauses each enabled stream that nobody has cared for in too long. Of several nodes, each judges
     /// the streams that it serves, by what all have recorded; since others may have seen something
     /// that they will record, that is so much later.
-    pub async fn pause_inactive(&self) -> Result<(), RequestError> {
-        let now = clock::now();
+    /// Returns how many were paused.
+    pub async fn pause_inactive(&self) -> Result<usize, RequestError> {
+        let (now, mut paused) = (clock::now(), 0);
         if self.sharing.change_feed.is_enabled() {
             let record = self.store.activity().await?;
             self.activity.take_in(record, &self.directory.all(|_| true), now);
@@ -243,12 +245,13 @@ impl Transmitter {
             let reason = format!("no request for {} s (inactivity_timeout)", idle.as_secs());
             let still = |_: &StreamConfig| self.activity.overdue(&id, judged_at).is_some();
             match self.suspend(&id, &reason, still).await {
+                Ok(done) => paused += usize::from(done),
                 // It was deleted meanwhile.
-                Ok(_) | Err(RequestError::StreamNotFound) => {}
+                Err(RequestError::StreamNotFound) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(paused)
     }
 }
 

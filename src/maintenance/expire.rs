@@ -1,0 +1,59 @@
+//! Removes what is old enough.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use crate::{
+    clock,
+    domain::time::Timestamp,
+    store::{Store, kept::Expiry},
+};
+
+/// Removes settled SETs, publishers' ids, tokens and the remains of deleted streams and lists at the
+/// end of their retention.
+pub struct Expire {
+    store: Arc<dyn Store>,
+    retention: Box<dyn Fn(Timestamp) -> Expiry + Send + Sync>,
+    period: Duration,
+}
+
+impl Expire {
+    /// `retention` says what is old enough at a given time.
+    pub fn new(
+        store: Arc<dyn Store>,
+        retention: impl Fn(Timestamp) -> Expiry + Send + Sync + 'static,
+        period: Duration,
+    ) -> Self {
+        Self { store, retention: Box::new(retention), period }
+    }
+}
+
+#[async_trait::async_trait]
+impl Job for Expire {
+    fn spec(&self) -> JobSpec {
+        JobSpec {
+            name: "expire",
+            purpose: "Removes settled SETs, publishers' ids and tokens at the end of their \
+                      retention.",
+            trigger: Trigger::Every(self.period),
+            scope: Scope::OneNode,
+            operation: "expire",
+        }
+    }
+
+    async fn run(&mut self) -> Result<Done, JobError> {
+        let now = clock::now();
+        let expiry = (self.retention)(now);
+        let mut steps = 0;
+        loop {
+            // Each step removes a bounded number, so that other calls of the store come between.
+            let lists = self.store.expire_lists(now).await?;
+            let grants = self.store.expire_grants(now).await?;
+            let settled = self.store.expire(expiry.clone()).await?;
+            steps += 1;
+            if !(lists || grants || settled) {
+                return Ok(Done::count("steps", steps));
+            }
+        }
+    }
+}
