@@ -17,6 +17,7 @@ pub mod dead;
 pub mod demo;
 pub mod explain;
 pub mod http;
+pub mod jobs;
 pub mod keys;
 pub mod openapi;
 pub mod publish;
@@ -91,6 +92,7 @@ enum Command {
     OpenApi(openapi::OpenApiCommand),
     Clients(clients::Clients),
     Streams(streams::StreamsCommand),
+    Jobs(jobs::JobsCommand),
     Dead(Box<dead::DeadCommand>),
     Replay(Box<replay::ReplayCommand>),
     Store(store::StoreCommand),
@@ -161,6 +163,7 @@ impl Cli {
             }
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(self.json).await,
+            Command::Jobs(jobs) => jobs.run(self.json).await,
             Command::Dead(dead) => dead.run(self.json).await,
             Command::Replay(replay) => replay.run(self.json).await,
             Command::Store(store) => store.run(&config()?, self.json).await,

@@ -7,12 +7,11 @@
 //! - [`JobBoard`] keeps a [`JobState`] for each job. `GET /admin/v1/jobs` shows the states.
 //!
 //! ```text
-//!  trigger ─▶ Runner ─▶ Job::run ─▶ Done, or JobError ─▶ JobBoard ─▶ GET /admin/v1/jobs
+//!  trigger ─▶ Runner ─▶ Job::run ─▶ RunCounts, or JobError ─▶ JobBoard ─▶ GET /admin/v1/jobs
 //! ```
 //!
-//! [`Sweep`], [`Expire`] and [`LimitHeld`] keep promises: they find SETs whose wake-up was lost,
-//! remove data at the end of its retention, and bound what paused streams hold. The other jobs keep
-//! figures up to date or do what a setting asks for.
+//! [`Expire`] and [`LimitHeld`] keep promises: they remove data at the end of its retention, and bound
+//! what paused streams hold. The other jobs keep figures up to date or do what a setting asks for.
 //!
 //! To add a job: a file with a type that implements [`Job`], and a line in `app::background` that
 //! starts it.
@@ -27,6 +26,9 @@ mod pause_at_fault;
 mod runner;
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     activity::{PauseInactive, RecordActivity},
@@ -49,7 +51,7 @@ pub trait Job: Send + 'static {
     async fn ready(&mut self) {}
 
     /// Does the work once.
-    async fn run(&mut self) -> Result<Done, JobError>;
+    async fn run(&mut self) -> Result<RunCounts, JobError>;
 }
 
 /// Why a run failed.
@@ -63,7 +65,7 @@ pub struct JobSpec {
     /// One sentence for operators.
     pub purpose: &'static str,
     pub trigger: Trigger,
-    pub scope: Scope,
+    pub scope: JobScope,
     /// Failed runs are counted under this `operation` in `ssfd_store_errors_total`.
     pub operation: &'static str,
 }
@@ -78,28 +80,20 @@ pub enum Trigger {
 }
 
 /// Which nodes run a job, where several nodes share one store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobScope {
     /// Every node, for itself.
     EachNode,
-    /// The node for which `Lease::runs_maintenance` is true, for all nodes.
+    /// The node that runs the maintenance of all nodes.
     OneNode,
-}
-
-impl Scope {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EachNode => "each_node",
-            Self::OneNode => "one_node",
-        }
-    }
 }
 
 /// What a run did, as counts with names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Done(pub BTreeMap<&'static str, u64>);
+pub struct RunCounts(pub BTreeMap<&'static str, u64>);
 
-impl Done {
+impl RunCounts {
     /// A run whose result is one count.
     pub fn count(name: &'static str, count: usize) -> Self {
         Self::default().and(name, count)

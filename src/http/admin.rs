@@ -2,6 +2,7 @@
 
 pub mod dead_letters;
 pub mod events;
+pub mod jobs;
 pub(super) mod replay;
 pub mod streams;
 

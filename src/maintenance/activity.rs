@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::transmitter::Transmitter;
 
 /// The `operation` that both jobs count their errors under.
@@ -40,13 +40,13 @@ impl Job for RecordActivity {
             name: "record_activity",
             purpose: "Records when streams were last active.",
             trigger: Trigger::Every(self.period),
-            scope: Scope::EachNode,
+            scope: JobScope::EachNode,
             operation: OPERATION,
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
-        Ok(Done::count("recorded", self.transmitter.record_activity().await?))
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
+        Ok(RunCounts::count("recorded", self.transmitter.record_activity().await?))
     }
 }
 
@@ -58,12 +58,12 @@ impl Job for PauseInactive {
             purpose: "Pauses the streams of this node whose Receivers were not active for as long \
                       as the provider's `inactivity_timeout`.",
             trigger: Trigger::Every(self.period),
-            scope: Scope::EachNode,
+            scope: JobScope::EachNode,
             operation: OPERATION,
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
-        Ok(Done::count("paused", self.transmitter.pause_inactive().await?))
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
+        Ok(RunCounts::count("paused", self.transmitter.pause_inactive().await?))
     }
 }

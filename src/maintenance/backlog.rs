@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
     clock,
     cluster::lease::Lease,
@@ -51,15 +51,15 @@ impl Job for CountBacklog {
             name: "backlog",
             purpose: "Counts the SETs that wait, and decides which events are taken.",
             trigger: Trigger::Every(self.period),
-            scope: Scope::EachNode,
+            scope: JobScope::EachNode,
             operation: "backlog",
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
         let writes = self.gauge.is_some() && self.lease.runs_maintenance(clock::instant());
         if !writes && self.max == 0 {
-            return Ok(Done::default());
+            return Ok(RunCounts::default());
         }
         let backlog = self.store.backlog().await?;
         let mut total = 0;
@@ -87,6 +87,6 @@ impl Job for CountBacklog {
                 }
             }
         }
-        Ok(Done::count("waiting", usize::try_from(total).unwrap_or(usize::MAX)))
+        Ok(RunCounts::count("waiting", usize::try_from(total).unwrap_or(usize::MAX)))
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Done, JobSpec};
+use super::{JobSpec, RunCounts};
 use crate::domain::time::Timestamp;
 
 /// The states of all jobs of this daemon, in the order in which they were started.
@@ -34,7 +34,7 @@ pub struct LastRun {
     pub started: Timestamp,
     pub took: Duration,
     /// `None` if the run failed.
-    pub done: Option<Done>,
+    pub done: Option<RunCounts>,
 }
 
 /// A run that failed.
@@ -47,7 +47,7 @@ pub struct LastError {
 
 /// The place of one job on the board.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct BoardEntry {
     board: Arc<JobBoard>,
     index: usize,
 }
@@ -58,7 +58,7 @@ impl JobBoard {
     }
 
     /// Adds a job that has not run.
-    pub(super) fn add(self: &Arc<Self>, spec: JobSpec) -> Entry {
+    pub(super) fn add(self: &Arc<Self>, spec: JobSpec) -> BoardEntry {
         let mut states = self.lock();
         states.push(JobState {
             spec,
@@ -68,7 +68,7 @@ impl JobBoard {
             last_error: None,
             next_run: None,
         });
-        Entry { board: Arc::clone(self), index: states.len() - 1 }
+        BoardEntry { board: Arc::clone(self), index: states.len() - 1 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<JobState>> {
@@ -76,7 +76,7 @@ impl JobBoard {
     }
 }
 
-impl Entry {
+impl BoardEntry {
     /// Notes that another node does the work.
     pub(super) fn left_to_another_node(&self, next_run: Option<Timestamp>) {
         self.change(|state| {

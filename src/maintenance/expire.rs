@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
     clock,
     domain::time::Timestamp,
@@ -36,12 +36,12 @@ impl Job for Expire {
             purpose: "Removes settled SETs, publishers' ids and tokens at the end of their \
                       retention.",
             trigger: Trigger::Every(self.period),
-            scope: Scope::OneNode,
+            scope: JobScope::OneNode,
             operation: "expire",
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
         let now = clock::now();
         let expiry = (self.retention)(now);
         let mut steps = 0;
@@ -52,7 +52,7 @@ impl Job for Expire {
             let settled = self.store.expire(expiry.clone()).await?;
             steps += 1;
             if !(lists || grants || settled) {
-                return Ok(Done::count("steps", steps));
+                return Ok(RunCounts::count("steps", steps));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
     clock,
     domain::reason::Reason,
@@ -38,12 +38,12 @@ impl Job for LimitHeld {
             purpose: "Gives up the SETs that paused streams hold for too long, or beyond \
                       `store.held_max`.",
             trigger: Trigger::Every(self.period),
-            scope: Scope::OneNode,
+            scope: JobScope::OneNode,
             operation: "limit_held",
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
         let now = clock::now();
         let given_up = self.store.limit_held(self.held_max, now - self.held_for, now).await?;
         let mut total = 0;
@@ -52,6 +52,6 @@ impl Job for LimitHeld {
             tracing::warn!(%provider, sets, "paused streams held too much or for too long");
             total += sets;
         }
-        Ok(Done::count("given_up", total))
+        Ok(RunCounts::count("given_up", total))
     }
 }

@@ -2,7 +2,7 @@
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::telemetry::metrics::UPKEEP_INTERVAL;
 
 /// Moves what histograms recorded into their buckets. Without it the records pile up until the next
@@ -22,13 +22,13 @@ impl Job for MetricsUpkeep {
             name: "metrics_upkeep",
             purpose: "Moves what histograms recorded into their buckets.",
             trigger: Trigger::Every(UPKEEP_INTERVAL),
-            scope: Scope::EachNode,
+            scope: JobScope::EachNode,
             operation: "metrics_upkeep",
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
         self.0.run_upkeep();
-        Ok(Done::default())
+        Ok(RunCounts::default())
     }
 }

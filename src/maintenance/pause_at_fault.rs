@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Done, Job, JobError, JobSpec, Scope, Trigger};
+use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
     actor::stream::EndpointFault,
     domain::id::StreamId,
@@ -42,7 +42,7 @@ impl Job for PauseAtFault {
             name: "pause_at_fault",
             purpose: "Pauses a stream whose endpoint is at fault.",
             trigger: Trigger::Request,
-            scope: Scope::EachNode,
+            scope: JobScope::EachNode,
             operation: "change_status",
         }
     }
@@ -55,12 +55,12 @@ impl Job for PauseAtFault {
         }
     }
 
-    async fn run(&mut self) -> Result<Done, JobError> {
-        let Some(fault) = self.asked.take() else { return Ok(Done::default()) };
+    async fn run(&mut self) -> Result<RunCounts, JobError> {
+        let Some(fault) = self.asked.take() else { return Ok(RunCounts::default()) };
         let result = self.transmitter.pause_at_fault(&fault).await;
         // An actor that is gone is started again from the store, with the stream as it is by then.
         fault.done.send(result.is_ok()).ok();
         let paused = result.map_err(|source| NotPaused { stream: fault.stream, source })?;
-        Ok(Done::count("paused", paused.into()))
+        Ok(RunCounts::count("paused", paused.into()))
     }
 }

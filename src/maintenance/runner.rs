@@ -8,7 +8,9 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Done, Job, JobBoard, JobError, JobSpec, LastRun, Scope, Trigger, board::Entry};
+use super::{
+    Job, JobBoard, JobError, JobScope, JobSpec, LastRun, RunCounts, Trigger, board::BoardEntry,
+};
 use crate::{
     clock,
     cluster::lease::Lease,
@@ -46,7 +48,7 @@ impl Runner {
     }
 }
 
-async fn keep_running(mut job: impl Job, lease: Arc<Lease>, entry: Entry) {
+async fn keep_running(mut job: impl Job, lease: Arc<Lease>, entry: BoardEntry) {
     let spec = job.spec();
     let period = match spec.trigger {
         Trigger::Every(period) => Some(period.max(PERIOD_MIN)),
@@ -64,7 +66,7 @@ async fn keep_running(mut job: impl Job, lease: Arc<Lease>, entry: Entry) {
         job.ready().await;
         let (started, begun) = (clock::now(), clock::instant());
         let next_run = period.map(|period| started + period);
-        if spec.scope == Scope::OneNode && !lease.runs_maintenance(begun) {
+        if spec.scope == JobScope::OneNode && !lease.runs_maintenance(begun) {
             entry.left_to_another_node(next_run);
             continue;
         }
@@ -82,7 +84,7 @@ async fn keep_running(mut job: impl Job, lease: Arc<Lease>, entry: Entry) {
 }
 
 /// Runs a job once. An error is logged and counted here, and returned as its text.
-pub async fn run_once(job: &mut impl Job) -> Result<Done, String> {
+pub async fn run_once(job: &mut impl Job) -> Result<RunCounts, String> {
     let JobSpec { name, operation, .. } = job.spec();
     // A panic ends a task silently. The job shall run again, and the list of jobs shall show why
     // its last run failed.

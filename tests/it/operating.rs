@@ -2,5 +2,6 @@
 
 mod api;
 pub(crate) mod inactivity;
+mod jobs;
 mod poll;
 mod push;

@@ -9,6 +9,7 @@ use super::{
 use crate::http::admin::{
     dead_letters::{self, DeadLetterView, DeadPageView, HandledView},
     events::{self, TraceView},
+    jobs::{self, JobsView},
     replay,
     streams::{self, PageView, StreamView},
 };
@@ -219,5 +220,19 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             .query(EVENT)
             .answers(&[Answer::json::<TraceView>(200, "What became of it on some streams.")])
             .refuses(&[(404, "There is no such stream, or nothing of that name is kept.")])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/jobs",
+        tag: Tag::Administration,
+        operations: &[Operation::get("listJobs", || web::to(jobs::list))
+            .says(
+                "List the maintenance jobs",
+                "For each job of the node that answers: its period, its last run and what the run \
+                 did, its last error, and when it runs next. A job that the configuration does not \
+                 ask for is not listed.",
+            )
+            .for_those_who(Access::Operator)
+            .answers(&[Answer::json::<JobsView>(200, "The jobs.")])],
     },
 ];

@@ -38,6 +38,7 @@ fn the_help_of_every_subcommand_has_an_example() {
     explains(&["clients", "list"]);
     explains(&["clients", "remove"]);
     explains(&["streams"]);
+    explains(&["jobs"]);
     explains(&["replay"]);
     explains(&["store"]);
     explains(&["store", "copy"]);
