@@ -1,4 +1,11 @@
-//! The composition root: here every concrete type is named. Build, serve, drain.
+//! The composition root, which names every concrete type: builds the daemon from its configuration,
+//! serves, and drains.
+//!
+//! - [`build`] binds the [`Listeners`], opens the store and reads the files; [`App::serve`] starts
+//!   everything that acts by itself, and ends it in order.
+//! - `store` opens the configured store, `lock` keeps a database to one daemon.
+//! - `keys`, `tls` and `authorization` read what the configuration names by path.
+//! - `background` starts the maintenance jobs.
 
 mod authorization;
 mod background;
@@ -60,10 +67,10 @@ pub use self::{
     tls::TlsFileError,
 };
 
-/// Endpoints at fault that wait to be looked at; the actors of further ones wait for a place.
+/// Requests to pause a stream at fault that may wait. Further actors wait until there is a place.
 const FAULTS_MAX: usize = 64;
 
-/// Why the daemon does not start. Each text says what to do about it or names what is wrong.
+/// Why the daemon does not start. Each text names what is wrong, or the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -88,14 +95,14 @@ pub enum StartError {
     Metrics(String),
 }
 
-/// The two listeners, bound and not yet served. Their ports are known before the daemon is built,
-/// for an issuer that names one.
+/// The two listeners, bound but not yet served. Their ports are known before the daemon is built,
+/// because an issuer may contain one.
 pub struct Listeners {
     public: TcpListener,
     internal: TcpListener,
 }
 
-/// The daemon, built and bound, not yet serving.
+/// The daemon, built and bound, but not yet serving.
 pub struct App {
     config: Config,
     services: Services,
@@ -107,7 +114,7 @@ pub struct App {
     lock: Option<lock::StoreLock>,
 }
 
-/// Binds the listeners, opens the store and the keys, and starts nothing that acts by itself. Must
+/// Binds the listeners, opens the store and reads the keys, but starts nothing that acts by itself. Must
 /// be called within an actix system.
 pub async fn build(config: Config) -> Result<App, StartError> {
     config.validate()?;
@@ -115,7 +122,7 @@ pub async fn build(config: Config) -> Result<App, StartError> {
     build_on(listeners, config).await
 }
 
-/// As [`build`], on listeners that were bound before.
+/// Does the same as [`build`], on listeners that were bound before.
 pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, StartError> {
     config.validate()?;
     let (sender, material) = signing::material::channel(load_material(&config)?);
@@ -168,7 +175,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     Ok(App { config, services, registry, cluster, faults, listeners, material: switch, lock })
 }
 
-/// How this node lives with others, or that it is alone.
+/// Returns how this node shares the work with others, or that it is alone.
 fn sharing(config: &Config, cluster: Option<&Cluster>) -> Sharing {
     match cluster {
         Some(cluster) => Sharing {
@@ -213,12 +220,12 @@ impl Listeners {
 }
 
 impl App {
-    /// Where the listener for Receivers is bound.
+    /// Returns the address of the listener for Receivers.
     pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
         self.listeners.public_addr()
     }
 
-    /// Where the listener for upstream and operators is bound.
+    /// Returns the address of the listener for publishers and operators.
     pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
         self.listeners.internal_addr()
     }
@@ -274,7 +281,7 @@ impl App {
         let workers = or_cores(config.public.workers);
         let tls = tls::server_config(&services.material);
         let public = server(ListenerLabel::Public, &services, listeners.public, tls, workers)?;
-        // Few clients, and each of them quick.
+        // One worker, because the clients are few and their requests short.
         let internal = server(ListenerLabel::Internal, &services, listeners.internal, None, 1)?;
         services.authenticator.warm_up();
         let servers = [public.handle(), internal.handle()];
@@ -284,7 +291,7 @@ impl App {
         stop.await;
         let _never_mind = stopping.send(true);
         let drained = timeout(config.process.drain_timeout, async {
-            // Nothing comes in any more; then what is under way ends.
+            // First nothing new comes in, then the attempts under way end.
             for reader in ingest {
                 reader.await.ok();
             }
@@ -306,17 +313,18 @@ impl App {
             registry.drain().await;
         });
         if drained.await.is_err() {
-            tracing::warn!("the drain ran out of time; what was under way is sent again later");
+            tracing::warn!("the drain ran out of time; SETs whose attempt was under way are sent again later");
         }
         background.end().await;
         Ok(())
     }
 }
 
-/// Without it, the end of an answer waits until its beginning is acknowledged: 40 ms for each poll.
+/// Without this the end of an answer waits until its beginning is acknowledged, which takes 40 ms for
+/// each poll.
 const TCP_NODELAY: bool = true;
-/// How long a server that stops waits for requests that it has begun, in seconds; each is short
-/// once long polls are released.
+/// How long a server that stops waits for requests under way, in seconds. Each of them is short once
+/// long polls are released.
 const REQUEST_DRAIN_SECS: u64 = 5;
 
 fn server(
@@ -330,7 +338,7 @@ fn server(
         ListenerLabel::Public => &services.public.connections,
         ListenerLabel::Internal => &services.internal.connections,
     };
-    // The server counts them by worker.
+    // The server counts connections by worker.
     let connections_max = connections.max.div_ceil(workers);
     let (head_timeout, idle_timeout) = (connections.head_timeout, connections.idle_timeout);
     let idle_max = head_timeout + idle_timeout;

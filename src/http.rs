@@ -1,5 +1,19 @@
-//! The only code that knows status codes and wire JSON: requests in, one call into `transmitter`,
-//! responses out.
+//! The HTTP interface: the only code that knows status codes and wire JSON.
+//!
+//! - `api` is the table of all operations: path, method, handler, access, bodies and answers.
+//!   [`public`] and [`internal`] make the two listeners from it, and [`openapi`] makes the OpenAPI
+//!   document from it.
+//! - Each other file has the handlers of one resource. A handler reads its request, makes one call
+//!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
+//! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
+//!   bodies and queries within bounds. `error` turns every error into a response.
+//! - [`connection`] closes connections on which nothing happens.
+//!
+//! ```text
+//!  connection ─▶ count ─▶ auth ─▶ body ─▶ handler ─▶ transmitter
+//!                                            │
+//!                     response ◀─ error ◀────┘
+//! ```
 
 pub mod admin;
 mod api;
@@ -38,7 +52,7 @@ use crate::{
     http::{
         api::{Base, Resource},
         body::BodyLimits,
-        connection::{Connection, UnderWay},
+        connection::{UnderWay, WatchedConnection},
         settings::{InternalSettings, PublicSettings},
     },
     maintenance::JobBoard,
@@ -51,7 +65,7 @@ use crate::{
     transmitter::Transmitter,
 };
 
-/// What the handlers work with, made once for all listeners.
+/// The services that handlers use, made once for both listeners.
 #[derive(Clone)]
 pub struct Services {
     pub transmitter: Arc<Transmitter>,
@@ -81,8 +95,8 @@ impl Services {
     }
 }
 
-/// The listener for Receivers. Each provider's resources stand below its issuer's path, which is
-/// configuration; the Host header decides nothing.
+/// Configures the listener for Receivers. Each provider's resources stand below the path of its
+/// issuer. The issuer comes from the configuration, and the Host header decides nothing.
 pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
     let services = services.clone();
     move |config| {
@@ -91,7 +105,8 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
             bytes_max: services.public.body_bytes_max,
             timeout: services.public.connections.body_timeout,
         });
-        // Longest path first: the scope of an issuer without a path takes in every other.
+        // The longest path comes first, because the scope of an issuer without a path contains every
+        // other scope.
         let providers = services.transmitter.directory().providers();
         let by_path: BTreeMap<_, _> = providers.map(|p| (p.issuer.path().to_owned(), p)).collect();
         for (path, provider) in by_path.into_iter().rev() {
@@ -110,7 +125,7 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
     }
 }
 
-/// The listener for upstream and operators.
+/// Configures the listener for publishers and operators.
 pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
     let services = services.clone();
     move |config| {
@@ -126,13 +141,13 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
     }
 }
 
-/// Counts what a listener answers, and lets the connection know that it is in use.
+/// Counts the answers of a listener, and marks the connection as in use until the answer is there.
 pub async fn count<B: MessageBody>(
     listener: ListenerLabel,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let _under_way = request.conn_data::<Rc<Connection>>().map(UnderWay::on);
+    let _under_way = request.conn_data::<Rc<WatchedConnection>>().map(UnderWay::on);
     let response = next.call(request).await;
     let status = match &response {
         Ok(response) => response.status(),
@@ -142,5 +157,5 @@ pub async fn count<B: MessageBody>(
     response
 }
 
-/// The provider that a request is for, put there by its scope.
+/// The provider that a request is for. The scope of its path provides it.
 type Of = web::Data<Provider>;

@@ -1,4 +1,4 @@
-//! The authorization servers of the providers, from their settings and the files that these name.
+//! Sets up the authorization servers of the providers, from the settings and the files that they name.
 
 use std::{collections::BTreeMap, error::Error, io, sync::Arc};
 
@@ -26,7 +26,7 @@ pub struct AuthorizationError {
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// An error about a key of a provider.
+/// Makes an error about a configuration key of a provider.
 fn unusable<E: Error + Send + Sync + 'static>(
     provider: &ProviderName,
     key: &'static str,
@@ -35,7 +35,7 @@ fn unusable<E: Error + Send + Sync + 'static>(
     move |error| AuthorizationError { provider, key, source: error.into() }
 }
 
-/// Reads what there is to read, and asks nobody yet.
+/// Reads the files. No request is sent yet.
 pub fn load(config: &Config) -> Result<BTreeMap<ProviderName, TokenIssuer>, AuthorizationError> {
     let servers = config.named_providers().into_iter().map(|(name, settings)| {
         let server = match &settings.oauth.issuer {
@@ -94,7 +94,7 @@ fn keys(
     Ok(JwksSource::new(location, limits))
 }
 
-/// The configuration was found to have all three.
+/// The endpoint, the client and its secret are there, because the configuration was validated.
 fn introspection(
     provider: &ProviderName,
     settings: &IntrospectionSettings,
@@ -108,7 +108,7 @@ fn introspection(
     };
     let secret = std::fs::read_to_string(resolve(path)).map_err(named);
     let secret = secret.map_err(unusable(provider, "introspection.client_secret"))?;
-    // Editors end a file with a line break, which no secret has.
+    // Editors end a file with a line break, which is no part of the secret.
     let secret = Secret::new(secret.trim_end_matches(['\r', '\n']));
     let endpoint = uri(provider, "introspection.endpoint", endpoint)?;
     Ok(Introspection::new(endpoint, fetcher, client_id, &secret, settings.cache_for))

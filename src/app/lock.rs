@@ -1,4 +1,4 @@
-//! One daemon for one database.
+//! Keeps a database to one daemon.
 
 use std::{
     fs::{File, TryLockError},
@@ -6,24 +6,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The store belongs to another daemon, or its lock cannot be had.
+/// The store belongs to another daemon, or cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("another ssfd serves from {}; each needs a store of its own", .0.display())]
+    #[error("another ssfd serves from {}; each daemon needs a store of its own", .0.display())]
     Taken(PathBuf),
     #[error("cannot lock {}: {source}", .path.display())]
     Failed { path: PathBuf, source: io::Error },
 }
 
-/// Held as long as a daemon serves; the system gives it back when the process ends, however it
-/// does. Two daemons on one database would send every SET twice.
+/// The lock of a database, held while a daemon serves from it, because two daemons on one database would
+/// send every SET twice. The system releases the lock when the process ends, even if it is killed.
 #[derive(Debug)]
 pub(super) struct StoreLock {
     _file: File,
 }
 
 impl StoreLock {
-    /// The lock lies beside the database: other commands may open that itself meanwhile.
+    /// Locks a file beside the database. The database itself stays unlocked, because other commands may
+    /// open it meanwhile.
     pub(super) fn take(database: &Path) -> Result<Self, LockError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");

@@ -1,4 +1,4 @@
-//! The store as configured.
+//! Opens the configured store, for the daemon and for commands.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Opens it. Must be called within a runtime that outlives the store.
+/// Opens the store. Must be called within a runtime that outlives the store.
 pub async fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match settings.backend {
         StoreBackend::Sqlite => Arc::new(SqliteStore::open(&settings.sqlite)?),
@@ -23,7 +23,7 @@ pub async fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError
     })
 }
 
-/// Opens it for a daemon, with others if there may be others that have the same.
+/// Opens the store for a daemon, and the cluster if several nodes may share the store.
 pub(super) async fn open_to_serve(
     config: &Config,
 ) -> Result<(Arc<dyn Store>, Option<Arc<Cluster>>), StoreError> {
@@ -38,7 +38,7 @@ pub(super) async fn open_to_serve(
     Ok((Arc::new(store), Some(cluster)))
 }
 
-/// Opens what is there already, for a look at it while a daemon may serve from it.
+/// Opens an existing store for reading, while a daemon may serve from it.
 pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
     match settings.backend {
         StoreBackend::Sqlite => Ok(Arc::new(SqliteStore::open_read_only(&settings.sqlite)?)),
@@ -46,8 +46,8 @@ pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Store>, St
     }
 }
 
-/// A store that is copied or copied into, and that no daemon serves from. None starts on a file for as
-/// long as this is there, nor on what is not complete.
+/// A store that is copied, or copied into, and that no daemon serves from. While this value lives, no
+/// daemon starts on the same file. No daemon starts on a copy that is not complete.
 pub struct Reserved {
     store: Arc<dyn Portable>,
     _lock: Option<StoreLock>,
@@ -66,13 +66,13 @@ pub enum ReserveError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// One that was killed counts for as long as its lease.
+    /// A node that was killed counts until its lease ends.
     #[error("ssfd serves from it: {}", .0.join(", "))]
     Served(Vec<String>),
 }
 
-/// Opens a store that is there already, to be read. What the server is like is told and no reason to
-/// leave there what it holds.
+/// Opens an existing store to be copied. An unsuitable Redis server causes only a warning, because its
+/// content should still be rescued.
 pub async fn reserve_to_read(settings: &StoreSettings) -> Result<Reserved, ReserveError> {
     let store: Arc<dyn Portable> = match settings.backend {
         StoreBackend::Sqlite => Arc::new(SqliteStore::open_read_only(&settings.sqlite)?),
@@ -84,8 +84,8 @@ pub async fn reserve_to_read(settings: &StoreSettings) -> Result<Reserved, Reser
     Ok(Reserved { store, _lock: lock(settings)? })
 }
 
-/// Opens a store to be copied into, though a copy before may have broken off; it is made if it is not
-/// there.
+/// Opens a store to be copied into, even if an earlier copy broke off. Creates the store if it does not
+/// exist.
 pub async fn reserve_to_fill(settings: &StoreSettings) -> Result<Reserved, ReserveError> {
     let lock = lock(settings)?;
     let store: Arc<dyn Portable> = match settings.backend {
@@ -100,7 +100,7 @@ async fn unserved(store: RedisStore) -> Result<Arc<RedisStore>, ReserveError> {
     if live.is_empty() { Ok(Arc::new(store)) } else { Err(ReserveError::Served(live)) }
 }
 
-/// A file is one daemon's.
+/// Locks a store that one daemon may serve at a time.
 pub(super) fn lock(settings: &StoreSettings) -> Result<Option<StoreLock>, LockError> {
     match settings.backend {
         StoreBackend::Sqlite => StoreLock::take(&settings.sqlite.path).map(Some),

@@ -19,7 +19,7 @@ use crate::{
     },
     http::admin::{
         PAGE_MAX,
-        dead_letters::{DeadLetterView, DeadPageView},
+        dead_letters::{DeadLetterView, DeadLettersView},
     },
 };
 
@@ -206,7 +206,7 @@ async fn list(admin: &AdminClient, filter: &DeadLetterFilter, json: bool) -> Res
     loop {
         let mut query = query.clone();
         query.extend(after.map(|after| ("after", after)));
-        let mut page: DeadPageView = admin.get(&["dead-letters"], &query).await?;
+        let mut page: DeadLettersView = admin.get(&["dead-letters"], &query).await?;
         if json {
             letters.append(&mut page.dead_letters);
         } else {

@@ -6,7 +6,7 @@ use clap::Args;
 use humantime_serde::re::humantime;
 
 use crate::{
-    cli::{CliError, admin::Access, moment, plain},
+    cli::{CliError, admin::AdminArgs, moment, plain},
     http::admin::jobs::{JobView, JobsView},
 };
 
@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JobsCommand {
     #[command(flatten)]
-    access: Access,
+    access: AdminArgs,
 }
 
 impl JobsCommand {

@@ -19,7 +19,7 @@ use crate::{
     },
     http::admin::{
         PAGE_MAX,
-        streams::{PageView, StreamView},
+        streams::{StreamsView, StreamView},
     },
 };
 
@@ -44,50 +44,50 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct StreamsCommand {
     #[command(subcommand)]
-    command: Command,
+    command: StreamsAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum StreamsAction {
     /// List streams by id
     #[command(after_help = EXAMPLES)]
     List {
         #[command(flatten)]
-        filter: Filter,
+        filter: StreamsFilter,
         #[command(flatten)]
         access: AdminArgs,
     },
     /// Show one stream with all that is known of it, but no secret
     #[command(after_help = EXAMPLES)]
-    Show(One),
+    Show(OneStream),
     /// Hold what comes until the stream is enabled again
     #[command(after_help = EXAMPLES)]
-    Pause(Turn),
+    Pause(StatusChange),
     /// Deliver again, what was held first
     #[command(after_help = EXAMPLES)]
-    Enable(Turn),
+    Enable(StatusChange),
     /// Discard what waits and what comes
     #[command(after_help = EXAMPLES)]
-    Disable(Turn),
+    Disable(StatusChange),
     /// Say which identifier the SETs of further events carry
     #[command(after_help = EXAMPLES)]
     Format {
         #[command(flatten)]
-        one: One,
+        one: OneStream,
         /// `as_published`, `iss_sub`, `email`, `opaque`, `phone_number` or `complex`
         #[arg(value_name = "FORM", value_parser = |raw: &str| raw.parse::<SubjectFormat>())]
         format: SubjectFormat,
     },
     /// Send a verification event, as a Receiver may ask for one
     #[command(after_help = EXAMPLES)]
-    Verify(One),
+    Verify(OneStream),
     /// Delete a stream and what waits on it; its Receiver is not told
     #[command(after_help = EXAMPLES)]
-    Delete(One),
+    Delete(OneStream),
 }
 
 #[derive(Debug, Args)]
-struct Filter {
+struct StreamsFilter {
     /// Only those of this provider
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
@@ -100,7 +100,7 @@ struct Filter {
 }
 
 #[derive(Debug, Args)]
-struct One {
+struct OneStream {
     /// The stream's id
     #[arg(value_name = "STREAM_ID")]
     id: StreamId,
@@ -109,9 +109,9 @@ struct One {
 }
 
 #[derive(Debug, Args)]
-struct Turn {
+struct StatusChange {
     #[command(flatten)]
-    one: One,
+    one: OneStream,
     /// Why; the Receiver is told, too
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -120,29 +120,29 @@ struct Turn {
 impl StreamsCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let text = match self.command {
-            Command::List { filter, access } => list(&access.client()?, &filter, json).await?,
-            Command::Show(One { id, access }) => {
+            StreamsAction::List { filter, access } => list(&access.client()?, &filter, json).await?,
+            StreamsAction::Show(OneStream { id, access }) => {
                 let stream: StreamView =
                     access.client()?.get(&["streams", id.as_str()], &[]).await?;
                 if json { to_json(&stream) } else { describe(&stream) }
             }
-            Command::Pause(turn) => turn.perform(StreamStatus::Paused, json).await?,
-            Command::Enable(turn) => turn.perform(StreamStatus::Enabled, json).await?,
-            Command::Disable(turn) => turn.perform(StreamStatus::Disabled, json).await?,
-            Command::Format { one: One { id, access }, format } => {
+            StreamsAction::Pause(change) => change.perform(StreamStatus::Paused, json).await?,
+            StreamsAction::Enable(change) => change.perform(StreamStatus::Enabled, json).await?,
+            StreamsAction::Disable(change) => change.perform(StreamStatus::Disabled, json).await?,
+            StreamsAction::Format { one: OneStream { id, access }, format } => {
                 let body = json!({"subject_format": format});
                 let stream: StreamView =
                     access.client()?.patch(&["streams", id.as_str()], &body).await?;
                 if json { to_json(&stream) } else { describe(&stream) }
             }
-            Command::Verify(One { id, access }) => {
+            StreamsAction::Verify(OneStream { id, access }) => {
                 access
                     .client()?
                     .send_empty(Method::POST, &["streams", id.as_str(), "verify"])
                     .await?;
                 done(json, "verified", &id, "verifying")
             }
-            Command::Delete(One { id, access }) => {
+            StreamsAction::Delete(OneStream { id, access }) => {
                 access.client()?.send_empty(Method::DELETE, &["streams", id.as_str()]).await?;
                 done(json, "deleted", &id, "deleted")
             }
@@ -154,9 +154,9 @@ impl StreamsCommand {
     }
 }
 
-impl Turn {
+impl StatusChange {
     async fn perform(self, to: StreamStatus, json: bool) -> Result<String, CliError> {
-        let One { id, access } = self.one;
+        let OneStream { id, access } = self.one;
         let mut body = json!({"status": to.as_str()});
         if let Some(reason) = self.reason {
             body["reason"] = reason.into();
@@ -168,7 +168,7 @@ impl Turn {
 }
 
 /// Page by page, to the last.
-async fn list(admin: &AdminClient, filter: &Filter, json: bool) -> Result<String, CliError> {
+async fn list(admin: &AdminClient, filter: &StreamsFilter, json: bool) -> Result<String, CliError> {
     let mut query = vec![("limit", PAGE_MAX.to_string())];
     query.extend(filter.provider.iter().map(|provider| ("provider", provider.to_string())));
     query.extend(filter.receiver.iter().map(|receiver| ("receiver", receiver.to_string())));
@@ -178,7 +178,7 @@ async fn list(admin: &AdminClient, filter: &Filter, json: bool) -> Result<String
     loop {
         let mut query = query.clone();
         query.extend(after.iter().map(|after| ("after", after.to_string())));
-        let page: PageView = admin.get(&["streams"], &query).await?;
+        let page: StreamsView = admin.get(&["streams"], &query).await?;
         streams.extend(page.streams);
         after = page.next;
         if after.is_none() {

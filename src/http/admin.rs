@@ -1,4 +1,4 @@
-//! What operators ask for, below `/admin/v1` of the internal listener: one file for each resource.
+//! The admin API, below `/admin/v1` of the internal listener. One file for each resource.
 
 pub mod dead_letters;
 pub mod events;
@@ -15,7 +15,7 @@ use url::form_urlencoded;
 
 use super::{body, error::ApiError};
 
-/// Where the resources stand.
+/// The path that all resources stand below.
 pub const PATH: &str = "/admin/v1";
 
 /// The largest request body, in bytes: a few short members.
@@ -32,8 +32,8 @@ fn no_content() -> HttpResponse {
     HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish()
 }
 
-/// The members of a query. One that is not known is refused: a filter that is misspelt would take in
-/// all.
+/// The members of a query. An unknown member is refused, because a filter with a misspelt name would
+/// select everything.
 struct Query(BTreeMap<&'static str, String>);
 
 impl Query {
@@ -50,7 +50,7 @@ impl Query {
         Ok(Self(members))
     }
 
-    /// A member as what it stands for, if it is there.
+    /// Parses a member, if it is there.
     fn get<T>(&self, name: &str) -> Result<Option<T>, ApiError>
     where
         T: std::str::FromStr<Err: std::fmt::Display>,
@@ -60,7 +60,7 @@ impl Query {
         value.transpose().map_err(|rule| ApiError::bad(name, rule))
     }
 
-    /// `limit`: how many entries the page may have.
+    /// Reads `limit`, the most entries of the page.
     fn limit(&self) -> Result<usize, ApiError> {
         match self.get::<usize>("limit") {
             Ok(None) => Ok(PAGE_DEFAULT),
@@ -72,15 +72,15 @@ impl Query {
     }
 }
 
-/// The members of a body, taken one by one.
-struct Members(Map<String, Value>);
+/// The members of a body, which a handler takes out one by one.
+struct BodyMembers(Map<String, Value>);
 
-impl Members {
+impl BodyMembers {
     fn text(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         body::text(&mut self.0, name)
     }
 
-    /// A text as what it stands for.
+    /// Parses a text, if it is there.
     fn parsed<T>(&mut self, name: &'static str) -> Result<Option<T>, ApiError>
     where
         T: std::str::FromStr<Err: std::fmt::Display>,
@@ -97,7 +97,7 @@ impl Members {
         value.map(whole).transpose()
     }
 
-    /// Not set if it is not there.
+    /// Reads a flag. A flag that is absent is not set.
     fn flag(&mut self, name: &'static str) -> Result<bool, ApiError> {
         match self.0.remove(name) {
             None => Ok(false),
@@ -106,7 +106,7 @@ impl Members {
         }
     }
 
-    /// `limit`: how many entries the page may have.
+    /// Reads `limit`, the most entries of the page.
     fn limit(&mut self) -> Result<usize, ApiError> {
         let limit = self.number("limit")?.map(usize::try_from);
         match limit.transpose() {
@@ -118,7 +118,8 @@ impl Members {
         }
     }
 
-    /// Refuses what is left: a filter that is misspelt would take in all.
+    /// Refuses the members that are left, because a filter with a misspelt name would select
+    /// everything.
     fn end(self) -> Result<(), ApiError> {
         match self.0.keys().next() {
             None => Ok(()),

@@ -1,6 +1,10 @@
-//! The interface as a table: which operations there are, who may ask for them, and what is said of
-//! each. The listeners are made from it, and so is the OpenAPI document ([`super::openapi`]), so that
-//! neither has anything that the other lacks.
+//! The interface as a table. A [`Resource`] is a path with its [`Operation`]s; an operation has its
+//! handler, who may call it, its parameters, body and answers, and its description. Both listeners
+//! and the OpenAPI document ([`super::openapi`]) are made from the table, so that neither has an
+//! operation that the other lacks.
+//!
+//! `public` has the resources of Receivers, `internal` and `admin` those of the internal listener.
+//! `shape` has the schemas of request bodies.
 
 pub(super) mod admin;
 pub(super) mod internal;
@@ -12,29 +16,29 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{domain::grant::Scope, http::error};
 
-/// All that stands at one path.
+/// One path and its operations.
 #[derive(Clone, Copy)]
 pub(super) struct Resource {
     pub(super) base: Base,
-    /// Below its base. `{name}` stands for one segment.
+    /// The path below the base. `{name}` stands for one segment.
     pub(super) path: &'static str,
     pub(super) tag: Tag,
     pub(super) operations: &'static [Operation],
 }
 
-/// What a path stands below.
+/// What the path of a resource is relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     /// The issuer of a provider.
     Issuer,
-    /// The host of an issuer: `{issuer_path}` at the end of the path is the issuer's own
+    /// The host of an issuer. `{issuer_path}` at the end of the path stands for the issuer's own path
     /// (SSF §7.2.1).
     Origin,
-    /// The listener for upstream and operators.
+    /// The listener for publishers and operators.
     Internal,
 }
 
-/// The heading that a resource stands under.
+/// The heading of a resource in the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tag {
     Discovery,
@@ -53,23 +57,22 @@ pub(super) enum Tag {
 #[derive(Clone, Copy)]
 pub(super) struct Operation {
     pub(super) verb: Verb,
-    /// Its handler.
     handler: fn() -> Route,
-    /// Its name, for those who make a client of the document.
+    /// The name of the operation in a client that is generated from the document.
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
     pub(super) description: &'static str,
-    pub(super) access: Access,
+    pub(super) caller: Caller,
     pub(super) query: &'static [Parameter],
-    pub(super) body: Option<Body>,
-    pub(super) answers: &'static [Answer],
-    /// Beside those that follow from `access` and `body`: the status, and what it stands for here.
+    pub(super) body: Option<BodySpec>,
+    pub(super) answers: &'static [AnswerSpec],
+    /// Refusals beside those that follow from `caller` and `body`: the status, and what it means here.
     pub(super) refusals: &'static [(u16, &'static str)],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
-    /// HEAD as well (RFC 9110 §9.1), where anyone may ask.
+    /// Also HEAD (RFC 9110 §9.1), if anyone may call the operation.
     Get,
     Post,
     Patch,
@@ -77,17 +80,17 @@ pub(super) enum Verb {
     Delete,
 }
 
-/// Who may ask.
+/// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum Caller {
     Anyone,
     /// A Receiver of the provider, with a token of this scope.
     Receiver(Scope),
-    /// Upstream, with a token to publish.
+    /// A publisher, with a token to publish.
     Publisher,
-    /// A client of the provider's own authorization server, with its secret.
+    /// A client of the provider's built-in authorization server, with its secret.
     Client,
-    /// Who runs the daemon, with a token for that.
+    /// An operator of the daemon, with an operator's token.
     Operator,
 }
 
@@ -97,52 +100,52 @@ pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) required: bool,
     pub(super) description: &'static str,
-    pub(super) schema: Shape,
+    pub(super) schema: MakeSchema,
 }
 
-/// A request's body. `example` is one that is valid once its `stream_id` is that of a stream.
+/// The body of a request. `example` is valid if its `stream_id` is replaced by that of a stream.
 #[derive(Clone, Copy)]
-pub(super) struct Body {
+pub(super) struct BodySpec {
     pub(super) media_type: &'static str,
-    pub(super) schema: Shape,
+    pub(super) schema: MakeSchema,
     pub(super) example: &'static str,
-    /// Whether NDJSON is taken as well.
+    /// Whether NDJSON is accepted, too.
     pub(super) lines: bool,
 }
 
-/// A response to a request that was granted.
+/// The response to a request that was granted.
 #[derive(Clone, Copy)]
-pub(super) struct Answer {
+pub(super) struct AnswerSpec {
     pub(super) status: u16,
     pub(super) description: &'static str,
     /// The media type and, where it is JSON, the schema.
-    pub(super) content: Option<(&'static str, Option<Shape>)>,
+    pub(super) content: Option<(&'static str, Option<MakeSchema>)>,
     pub(super) caching: Caching,
 }
 
-/// Who may keep an answer.
+/// Who may cache an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caching {
-    /// Nobody is told.
+    /// The answer has no `Cache-Control`.
     Unsaid,
-    /// Nobody: `no-store`.
+    /// Nobody (`no-store`).
     Never,
-    /// Anyone for a while; an `ETag` makes it cheap to ask again.
+    /// Anyone, for a while. An `ETag` makes a further request cheap.
     Tagged,
 }
 
-/// What stands for a segment of a path.
+/// The parameters that stand for a segment of a path.
 pub(super) const SEGMENTS: [Parameter; 3] = [
-    Parameter::required::<shape::StreamId>("stream_id", "Which stream is meant."),
-    Parameter::required::<String>("jti", "Which SET is meant."),
+    Parameter::required::<shape::StreamIdSchema>("stream_id", "The id of the stream."),
+    Parameter::required::<String>("jti", "The `jti` of the SET."),
     Parameter::required::<String>(
         "issuer_path",
         "The path of the issuer without its first slash, as `t/acme`.",
     ),
 ];
 
-/// The schema of a type, and of those that it is made of.
-pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+/// Makes the schema of a type, and those of the types that it is made of.
+pub(super) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
 impl Tag {
     pub(super) fn name(self) -> &'static str {
@@ -162,25 +165,25 @@ impl Tag {
 
     pub(super) fn description(self) -> &'static str {
         match self {
-            Self::Discovery => "What a Receiver needs to know before it has a credential (SSF §7).",
+            Self::Discovery => {
+                "The documents that a Receiver reads before it has a credential (SSF §7)."
+            }
             Self::Authorization => "How a client gets its access token (RFC 6749, 8414, 9728).",
             Self::Streams => "The configuration of streams (SSF §8.1.1).",
             Self::Status => "Whether a stream delivers (SSF §8.1.2).",
             Self::Subjects => "Which subjects are on a stream (SSF §8.1.3).",
             Self::Verification => "Whether a stream works (SSF §8.1.4).",
-            Self::Delivery => "How polled SETs get across (RFC 8936).",
-            Self::Publishing => "How upstream publishes events.",
-            Self::Operating => "What operators and their machines look at.",
-            Self::Administration => {
-                "What operators do about streams and SETs, whose ever they are."
-            }
+            Self::Delivery => "Delivery by poll (RFC 8936).",
+            Self::Publishing => "How publishers publish events.",
+            Self::Operating => "Health and metrics, for operators and their monitoring.",
+            Self::Administration => "How operators manage the streams and SETs of all Receivers.",
         }
     }
 }
 
 impl Resource {
-    /// What serves it at this path. Other methods are answered with 405 and the list of its own
-    /// (RFC 9110 §15.5.6).
+    /// Serves the resource at this path. A method that it does not have is answered 405, with the list
+    /// of its methods (RFC 9110 §15.5.6).
     pub(super) fn at(&self, path: &str) -> Service {
         let mut service = web::resource(path);
         for operation in self.operations {
@@ -209,7 +212,7 @@ impl Operation {
             id,
             summary: "",
             description: "",
-            access: Access::Anyone,
+            caller: Caller::Anyone,
             query: &[],
             body: None,
             answers: &[],
@@ -242,8 +245,8 @@ impl Operation {
         self
     }
 
-    pub(super) const fn for_those_who(mut self, access: Access) -> Self {
-        self.access = access;
+    pub(super) const fn caller(mut self, caller: Caller) -> Self {
+        self.caller = caller;
         self
     }
 
@@ -252,14 +255,15 @@ impl Operation {
         self
     }
 
-    /// Takes a JSON body of this type.
+    /// Accepts a JSON body of this type.
     pub(super) const fn body<T: JsonSchema>(mut self, example: &'static str) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
-        self.body = Some(Body { media_type: "application/json", schema, example, lines: false });
+        self.body =
+            Some(BodySpec { media_type: "application/json", schema, example, lines: false });
         self
     }
 
-    /// As [`Operation::body`], but as a form.
+    /// Accepts a form with the members of this type.
     pub(super) const fn form<T: JsonSchema>(self, example: &'static str) -> Self {
         let mut operation = self.body::<T>(example);
         if let Some(body) = &mut operation.body {
@@ -268,7 +272,7 @@ impl Operation {
         operation
     }
 
-    /// As [`Operation::body`], and NDJSON of the same as well.
+    /// Accepts a JSON body of this type, or NDJSON.
     pub(super) const fn body_or_lines<T: JsonSchema>(self, example: &'static str) -> Self {
         let mut operation = self.body::<T>(example);
         if let Some(body) = &mut operation.body {
@@ -277,7 +281,7 @@ impl Operation {
         operation
     }
 
-    pub(super) const fn answers(mut self, answers: &'static [Answer]) -> Self {
+    pub(super) const fn answers(mut self, answers: &'static [AnswerSpec]) -> Self {
         self.answers = answers;
         self
     }
@@ -287,14 +291,14 @@ impl Operation {
         self
     }
 
-    /// The verb, and HEAD where a document is read.
+    /// Returns the methods: the verb, and HEAD where a document is read.
     pub(super) fn methods(&self) -> impl Iterator<Item = Method> + use<> {
         let head = self.has_head().then_some(Method::HEAD);
         [self.verb.method()].into_iter().chain(head)
     }
 
     pub(super) fn has_head(&self) -> bool {
-        self.verb == Verb::Get && self.access == Access::Anyone
+        self.verb == Verb::Get && self.caller == Caller::Anyone
     }
 }
 
@@ -327,15 +331,15 @@ impl Parameter {
     }
 }
 
-impl Answer {
-    /// JSON that is nobody's to keep.
+impl AnswerSpec {
+    /// JSON that nobody may cache.
     pub(super) const fn json<T: JsonSchema>(status: u16, description: &'static str) -> Self {
-        let schema: Shape = SchemaGenerator::subschema_for::<T>;
+        let schema: MakeSchema = SchemaGenerator::subschema_for::<T>;
         let content = Some(("application/json", Some(schema)));
         Self { status, description, content, caching: Caching::Never }
     }
 
-    /// JSON that anyone may keep for a while.
+    /// JSON that anyone may cache for a while.
     pub(super) const fn document<T: JsonSchema>(description: &'static str) -> Self {
         Self { caching: Caching::Tagged, ..Self::json::<T>(200, description) }
     }

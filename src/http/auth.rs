@@ -1,4 +1,5 @@
-//! Credentials become principals. As an extractor, this runs before a handler reads the body.
+//! Turns credentials into principals. The types are extractors, so that a credential is judged before
+//! the handler reads the body.
 
 use std::{future::Future, pin::Pin};
 
@@ -18,7 +19,7 @@ use crate::{
     http::error::{ApiError, CHALLENGE},
 };
 
-/// The Receiver that asks, known by its bearer token (SSF §8).
+/// The Receiver that sent the request, by its bearer token (SSF §8).
 pub(super) struct Receiver(pub(super) Principal);
 
 /// The publisher that sends events, known by its bearer token.
@@ -33,7 +34,7 @@ fn service<T: 'static>(request: &HttpRequest) -> web::Data<T> {
     request.app_data::<web::Data<T>>().expect("every listener provides its services").clone()
 }
 
-/// Only the header counts: a token in the query is refused as no token at all (RFC 6750 §2.3).
+/// Returns the value of `Authorization`. A token in the query counts as no token (RFC 6750 §2.3).
 fn authorization(request: &HttpRequest) -> Result<Option<Vec<u8>>, AuthError> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     match (values.next(), values.next()) {
@@ -88,8 +89,8 @@ impl FromRequest for Operator {
     }
 }
 
-/// Has each bearer challenge of a provider say where its metadata is, by which a client finds its
-/// authorization server (RFC 9728 §5.1).
+/// Adds to each bearer challenge of a provider the URL of the provider's metadata, by which a client
+/// finds the authorization server (RFC 9728 §5.1).
 pub(super) async fn name_resource_metadata<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

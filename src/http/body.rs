@@ -20,20 +20,20 @@ use crate::{
     http::error::ApiError,
 };
 
-/// How deep the objects and arrays of a body may stand in one another. What SSF defines needs six.
+/// How deep the objects and arrays of a body may be nested. The bodies that SSF defines need six.
 pub(super) const JSON_DEPTH_MAX: usize = 32;
 
-/// What a listener takes of a body.
+/// The bounds of a listener on a request body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyLimits {
-    /// In bytes; a larger one is answered 413.
+    /// In bytes. A larger body is answered 413.
     pub(super) bytes_max: usize,
-    /// For all of it to arrive, from when it is first read; a slower one is answered 408.
+    /// The time for the whole body, from the first read. A slower body is answered 408.
     pub(super) timeout: Duration,
 }
 
-/// A body that has not been read yet. As an extractor it comes after the credential, which is looked
-/// at while nothing of the body is.
+/// A body that has not been read. A handler names it after the credential, so that the credential is
+/// judged before anything of the body is read.
 pub(super) struct Body {
     payload: Payload,
     limits: BodyLimits,
@@ -51,7 +51,7 @@ impl FromRequest for Body {
 }
 
 impl Body {
-    /// The same, if it is no larger than this.
+    /// Lowers the bound on the size to `bytes_max`.
     pub(super) fn at_most(mut self, bytes_max: usize) -> Self {
         self.limits.bytes_max = self.limits.bytes_max.min(bytes_max);
         self
@@ -74,7 +74,7 @@ impl Body {
         timeout(deadline, reading).await.unwrap_or(Err(ApiError::TooSlow { deadline }))
     }
 
-    /// A JSON object. No `Content-Type` is asked for, since SSF's own samples send none.
+    /// Reads a JSON object. No `Content-Type` is required, because SSF's own samples send none.
     pub(super) async fn object(self) -> Result<Map<String, Value>, ApiError> {
         let body = self.bytes().await?;
         if JSON_DEPTH_MAX < depth(&body) {
@@ -89,7 +89,8 @@ impl Body {
     }
 }
 
-/// How deep the objects and arrays of a JSON text stand in one another; of another text, some number.
+/// Returns how deep the objects and arrays of a JSON text are nested. The result is arbitrary if the
+/// text is not JSON.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = json.iter();
@@ -107,7 +108,7 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-/// Goes behind the quote that ends a string.
+/// Moves behind the quote that ends a string.
 fn skip_string<'a>(bytes: &mut impl Iterator<Item = &'a u8>) {
     while let Some(byte) = bytes.next() {
         match byte {
@@ -118,7 +119,7 @@ fn skip_string<'a>(bytes: &mut impl Iterator<Item = &'a u8>) {
     }
 }
 
-/// A string member, if it is there. `null` is not a string.
+/// Takes a string member, if it is there. `null` is not a string.
 pub(super) fn text(
     members: &mut Map<String, Value>,
     member: &'static str,
@@ -130,7 +131,7 @@ pub(super) fn text(
     }
 }
 
-/// The required `status` of a body, and the `reason` that may go with it.
+/// Takes the required `status` of a body, and the optional `reason`.
 pub(super) fn status(
     members: &mut Map<String, Value>,
 ) -> Result<(StreamStatus, Option<String>), ApiError> {
@@ -141,15 +142,16 @@ pub(super) fn status(
     Ok((status, text(members, "reason")?))
 }
 
-/// The required `stream_id` of a body. One that no stream can have is that of no stream.
+/// Takes the required `stream_id` of a body. An id that no stream can have is answered like an
+/// unknown one.
 pub(super) fn stream_id(members: &mut Map<String, Value>) -> Result<StreamId, ApiError> {
     let raw = text(members, "stream_id")?;
     let raw = raw.ok_or_else(|| ApiError::bad("stream_id", "is required"))?;
     raw.parse().map_err(|_| ApiError::NotFound)
 }
 
-/// The `stream_id` of a query, if it has one. No extractor, since those that need not wait fail before
-/// the credential is looked at.
+/// Reads the `stream_id` of a query, if it has one. This is no extractor, because extractors that do
+/// not wait fail before the credential is judged.
 pub(super) fn stream_in_query(request: &HttpRequest) -> Result<Option<StreamId>, ApiError> {
     let members = form_urlencoded::parse(request.query_string().as_bytes());
     let mut ids = members.filter(|(name, _)| name == "stream_id").map(|(_, id)| id);
@@ -160,7 +162,7 @@ pub(super) fn stream_in_query(request: &HttpRequest) -> Result<Option<StreamId>,
     }
 }
 
-/// The same where a stream has to be named.
+/// Reads the `stream_id` of a query that must have one.
 pub(super) fn required_in_query(request: &HttpRequest) -> Result<StreamId, ApiError> {
     stream_in_query(request)?.ok_or_else(|| ApiError::bad("stream_id", "is required"))
 }

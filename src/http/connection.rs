@@ -1,8 +1,8 @@
-//! Connections on which nothing happens are closed, whatever their other end sends now and then.
+//! Closes connections that have no request under way, even if the other end sends a byte now and then.
 //!
-//! actix bounds the first head of a connection, and the time between two requests until a byte of the
-//! second is there. It waits without bound for the rest of a later head, and for the rest of a
-//! chunked body that nobody reads any more.
+//! actix bounds the time for the first head of a connection, and the time until the first byte of the
+//! next request. It waits without a bound for the rest of a later head, and for the rest of a chunked
+//! body that nobody reads any more.
 
 use std::{any::Any, cell::Cell, net::Shutdown, os::fd::AsFd, rc::Rc, time::Duration};
 
@@ -13,20 +13,21 @@ use actix_web::{
 };
 use tokio::time::sleep;
 
-/// What is known of a connection by all that is served on it, in one thread.
-pub(super) struct Connection {
-    /// Another handle of its socket. It goes with the connection, so that it keeps nothing open.
+/// The state of a connection. All requests of the connection share it, in one thread.
+pub(super) struct WatchedConnection {
+    /// A second handle of the socket. It is dropped with the connection, so it keeps nothing open.
     socket: std::net::TcpStream,
+    /// Requests that began so far.
     begun: Cell<u64>,
     under_way: Cell<usize>,
 }
 
-/// A request under way; it is over when this goes.
-pub(super) struct UnderWay(Rc<Connection>);
+/// A request under way. It ends when this value is dropped.
+pub(super) struct UnderWay(Rc<WatchedConnection>);
 
-/// Watches a connection, for as long as it stands: it is closed after at least `idle_max`, and less
-/// than twice as long, without a request. One that is answered is none any more: so long may its end
-/// take to read the answer.
+/// Watches a connection for as long as it is open, and closes it when it had no request under way for
+/// `idle_max` to twice `idle_max`. A request that was answered is not under way any more, so the other
+/// end has as long to read the answer.
 pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
     let tls = || io.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
     let Some(tcp) = io.downcast_ref::<TcpStream>().or_else(tls) else { return };
@@ -37,7 +38,8 @@ pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
             return;
         }
     };
-    let connection = Rc::new(Connection { socket, begun: Cell::new(0), under_way: Cell::new(0) });
+    let connection =
+        Rc::new(WatchedConnection { socket, begun: Cell::new(0), under_way: Cell::new(0) });
     let watched = Rc::downgrade(&connection);
     extensions.insert(connection);
     rt::spawn(async move {
@@ -47,7 +49,7 @@ pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
             let Some(connection) = watched.upgrade() else { break };
             let begun = connection.begun.get();
             if connection.under_way.get() == 0 && begun == seen {
-                // It may be closed already, which is all that is wanted.
+                // An error means that the connection is closed already.
                 connection.socket.shutdown(Shutdown::Both).ok();
                 break;
             }
@@ -57,7 +59,7 @@ pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
 }
 
 impl UnderWay {
-    pub(super) fn on(connection: &Rc<Connection>) -> Self {
+    pub(super) fn on(connection: &Rc<WatchedConnection>) -> Self {
         connection.begun.set(connection.begun.get() + 1);
         connection.under_way.set(connection.under_way.get() + 1);
         Self(Rc::clone(connection))

@@ -1,4 +1,4 @@
-//! Where errors become responses.
+//! Turns errors into responses.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
     transmitter::RequestError,
 };
 
-/// How every bearer challenge begins (RFC 6750 §3).
+/// The beginning of every bearer challenge (RFC 6750 §3).
 pub(super) const CHALLENGE: &str = r#"Bearer realm="ssf""#;
 
-/// Everything a request can be answered with besides success.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error(transparent)]
@@ -29,12 +29,12 @@ pub(super) enum ApiError {
     BadRequest { member: String, rule: String },
     #[error("the body is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
-    /// So that nobody holds a connection for the price of a byte now and then.
+    /// A body has a deadline, so that nobody holds a connection by sending a byte now and then.
     #[error("the body did not arrive within {deadline:?}")]
     TooSlow { deadline: Duration },
     #[error("{0}")]
     Forbidden(String),
-    /// Another Receiver's stream too (SSF §8); a 403 would tell that it exists.
+    /// Also for another Receiver's stream (SSF §8), because a 403 would tell that it exists.
     #[error("no such stream")]
     NotFound,
     #[error("{}", RequestError::NothingKept)]
@@ -43,20 +43,21 @@ pub(super) enum ApiError {
     Conflict(String),
     #[error("too many requests")]
     TooMany { wait: Duration },
-    /// It may well be taken later.
+    /// The event may be accepted later.
     #[error("too many SETs wait for this provider's Receivers")]
     Backlog { wait: Duration },
     #[error("not available at present")]
     Unavailable,
 }
 
-/// One shape for every error (RFC 9457).
+/// The form of every refusal (RFC 9457).
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Problem<'a> {
-    /// What the status stands for.
+#[schemars(rename = "Problem")]
+pub(super) struct ProblemDetails<'a> {
+    /// The reason phrase of the status.
     title: &'a str,
     status: u16,
-    /// What is wrong; it names the member and the rule, where there is one.
+    /// What is wrong. Names the member and the rule, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
@@ -67,20 +68,20 @@ impl ApiError {
     }
 
     fn store(error: &StoreError) -> Self {
-        // The caller learns nothing of our insides; the log has the whole chain.
+        // The caller learns nothing of our internals. The log has the whole chain of causes.
         tracing::error!(error = with_causes(error), "the store failed a request");
         metrics::store_error("request");
         Self::Unavailable
     }
 
-    /// The challenge of RFC 6750 §3: `error` only if there was a credential to be wrong.
+    /// Returns the challenge of RFC 6750 §3. It has an `error` only if a credential was shown.
     fn challenge(&self) -> Option<String> {
         let Self::Auth(error) = self else { return None };
         let error = match error {
             AuthError::NoCredential => return Some(CHALLENGE.to_owned()),
             AuthError::SeveralCredentials => "invalid_request",
             AuthError::InvalidToken | AuthError::InvalidAccessToken(_) => "invalid_token",
-            // No scope is named where none would help.
+            // No scope is named, because no scope would help.
             AuthError::UnknownClient => "insufficient_scope",
             AuthError::InsufficientScope(scope) => {
                 let scope = scope.standard();
@@ -93,7 +94,7 @@ impl ApiError {
         Some(format!(r#"{CHALLENGE}, error="{error}""#))
     }
 
-    /// How long to wait before asking again, where that is known.
+    /// Returns how long the caller should wait before the next request, where that is known.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { wait: after }
@@ -136,7 +137,7 @@ impl From<RequestError> for ApiError {
             RequestError::TooSoon { wait } | RequestError::TooManySubjects { wait } => {
                 Self::TooMany { wait }
             }
-            // Not 429, which would have the Receiver try again: no wait makes room.
+            // Not 429, because waiting does not make room.
             RequestError::SubjectLimit => Self::Forbidden(error.to_string()),
             RequestError::NothingKept => Self::NothingKept,
             RequestError::NoSuchPage => Self::bad("after", "is no `next` of such a page"),
@@ -187,7 +188,8 @@ impl ResponseError for ApiError {
             response.insert_header((header::RETRY_AFTER, whole_secs(wait).to_string()));
         }
         if let Self::TooSlow { .. } = self {
-            // The rest of the body may come yet, and would be taken for a request (RFC 9110 §15.5.9).
+            // The rest of the body may still come, and would be read as a request
+            // (RFC 9110 §15.5.9).
             response.force_close();
         }
         problem(&mut response, self.status_code(), Some(self.to_string()))
@@ -200,19 +202,19 @@ fn problem(
     detail: Option<String>,
 ) -> HttpResponse {
     let title = status.canonical_reason().unwrap_or("Error");
-    let body = Problem { title, status: status.as_u16(), detail };
+    let body = ProblemDetails { title, status: status.as_u16(), detail };
     response
         .content_type("application/problem+json")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(body)
 }
 
-/// A path that names nothing.
+/// Answers a path that names nothing.
 pub(super) async fn not_found() -> HttpResponse {
     problem(&mut HttpResponse::NotFound(), StatusCode::NOT_FOUND, None)
 }
 
-/// A method that a resource does not have, answered with those that it has.
+/// Answers a method that a resource does not have with the list of its methods.
 pub(super) fn not_allowed(methods: &str) -> HttpResponse {
     let mut response = HttpResponse::MethodNotAllowed();
     response.insert_header((header::ALLOW, methods));

@@ -1,4 +1,4 @@
-//! What operators and their machines look at.
+//! Health and metrics, for operators and their monitoring.
 
 use std::sync::Arc;
 
@@ -14,22 +14,23 @@ use crate::{
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
 
-/// Whether the daemon can do its work.
+/// Whether the daemon is ready.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Readiness")]
-pub(super) struct View {
+pub(super) struct ReadinessView {
     ready: bool,
-    /// What is missing: `store`, the lease of this node (`cluster`), or a stream of upstream.
+    /// The parts that are missing: `store`, the lease of this node (`cluster`), or a Redis stream of
+    /// events.
     waiting_for: Vec<String>,
 }
 
-/// The process runs and answers.
+/// Answers 200, because the process runs.
 pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// Ready while the store answers and every upstream is connected; otherwise 503 and what is
-/// missing.
+/// Answers 200 while the store answers and every source of events in Redis is connected; otherwise 503
+/// and the parts that are missing.
 pub(super) async fn ready(
     readiness: web::Data<Readiness>,
     store: web::Data<Arc<dyn Store>>,
@@ -42,10 +43,10 @@ pub(super) async fn ready(
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(View { ready, waiting_for: waiting })
+        .json(ReadinessView { ready, waiting_for: waiting })
 }
 
-/// Prometheus text. What waits is counted at the time of asking.
+/// Writes the metrics as Prometheus text. The backlog is counted at each request.
 pub(super) async fn metrics(
     store: web::Data<Arc<dyn Store>>,
     handle: web::Data<PrometheusHandle>,
@@ -65,7 +66,7 @@ pub(super) async fn metrics(
         }
         Err(error) => {
             metrics::store_error("backlog");
-            tracing::warn!(error = with_causes(&error), "cannot count what waits");
+            tracing::warn!(error = with_causes(&error), "cannot count the backlog");
         }
     }
     match transmitter.count_dead_letters().await {

@@ -13,7 +13,7 @@ use crate::{
     signing::material::CurrentMaterial,
 };
 
-/// How long a Receiver may rely on the keys it read, in seconds: short, so that a new key is soon
+/// How long a Receiver may cache the keys, in seconds. The time is short, so that a new key is soon
 /// known everywhere.
 const MAX_AGE_SECS: u32 = 300;
 
@@ -28,7 +28,8 @@ pub(super) async fn key_set(
     }
 }
 
-/// A public document that may be kept for a while, and costs little to ask for again.
+/// Answers with a public document that may be cached for a while. A further request with its `ETag` is
+/// answered 304.
 pub(super) fn cacheable(request: &HttpRequest, json: String, max_age_secs: u32) -> HttpResponse {
     use actix_web::http::header::Header;
 

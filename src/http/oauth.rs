@@ -1,5 +1,5 @@
-//! How a client finds and gets its access token: the documents of RFC 9728 and RFC 8414, and the
-//! token endpoint of RFC 6749.
+//! The documents by which a client finds the authorization server (RFC 9728, RFC 8414), and the token
+//! endpoint (RFC 6749).
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// How long a client may rely on a document that it read, in seconds.
+/// How long a client may cache the documents, in seconds.
 const MAX_AGE_SECS: u32 = 3600;
 
 /// The largest request for a token, in bytes.
@@ -44,13 +44,13 @@ pub(super) struct TokenView<'a> {
     access_token: &'a str,
     /// `Bearer` (RFC 6750).
     token_type: &'static str,
-    /// How long it lives, in seconds.
+    /// How long the token is valid, in seconds.
     expires_in: u64,
-    /// The scopes that it has, with spaces between.
+    /// The scopes of the token, separated by spaces.
     scope: String,
 }
 
-/// Why there is no token (RFC 6749 §5.2).
+/// The refusal of a token (RFC 6749 §5.2).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "TokenRefusal")]
 pub(super) struct RefusalView<'a> {
@@ -71,7 +71,7 @@ pub(super) async fn protected_resource(
     cacheable(&request, body, MAX_AGE_SECS)
 }
 
-/// Not there where the tokens come from elsewhere: that server has a document of its own.
+/// Answers 404 if another server issues the tokens, because that server has a document of its own.
 pub(super) async fn authorization_server(
     request: HttpRequest,
     provider: Of,
@@ -85,7 +85,8 @@ pub(super) async fn authorization_server(
     cacheable(&request, body, MAX_AGE_SECS)
 }
 
-/// What RFC 6749 §5.2 has a code for is answered in its shape, and all else in ours.
+/// Issues a token. A refusal for which RFC 6749 §5.2 has a code has the form of that section. All
+/// other refusals have the form of RFC 9457.
 pub(super) async fn token(
     request: HttpRequest,
     provider: Of,
@@ -117,7 +118,7 @@ fn answer(issued: &Issued) -> HttpResponse {
     })
 }
 
-/// RFC 6749 §5.1 asks for both headers.
+/// Begins a response that nobody may cache. RFC 6749 §5.1 requires both headers.
 fn uncached(status: StatusCode) -> actix_web::HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response
@@ -151,7 +152,7 @@ impl Refusal {
             TokenError::NoGrantType => (StatusCode::BAD_REQUEST, "invalid_request"),
             TokenError::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             TokenError::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
-            // There is no code for it; this one is that of the authorization endpoint (§4.1.2.1).
+            // The token endpoint has no code for this. The authorization endpoint has one (§4.1.2.1).
             TokenError::TooMany { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
             }
@@ -176,20 +177,20 @@ impl Refusal {
     }
 }
 
-/// Reads a request (RFC 6749 §4.4.2): a form, and the client's credentials in the header or in it. The
-/// query counts for nothing.
+/// Reads a request (RFC 6749 §4.4.2): a form, and the client's credentials in the header or in the form.
+/// The query is ignored.
 fn read(request: &HttpRequest, body: &[u8]) -> Result<ClientCredentialsRequest, Refusal> {
     let form = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let form = form.and_then(|value| value.split(';').next()).map(str::trim);
     if !form.is_some_and(|form| form.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
-        return Err(Refusal::invalid_request("the body must be a form, and say so"));
+        return Err(Refusal::invalid_request("the body must be a form, with its `Content-Type`"));
     }
     let mut form = Form::parse(body)?;
     let credentials = credentials(request, form.client_id.take(), form.client_secret.take())?;
     Ok(ClientCredentialsRequest { credentials, grant_type: form.grant_type, scope: form.scope })
 }
 
-/// The parameters that we know; others are passed over (RFC 6749 §3.2).
+/// The known parameters of a request. Unknown ones are ignored (RFC 6749 §3.2).
 #[derive(Default)]
 struct Form {
     grant_type: Option<String>,
@@ -209,7 +210,7 @@ impl Form {
                 "client_secret" => &mut form.client_secret,
                 _ => continue,
             };
-            // One without a value is as one left out.
+            // A parameter without a value counts as absent.
             if !value.is_empty() && parameter.replace(value.into_owned()).is_some() {
                 return Err(Refusal::invalid_request(format!("`{name}` must be given once")));
             }
@@ -218,7 +219,7 @@ impl Form {
     }
 }
 
-/// Who asks (RFC 6749 §2.3.1), by one method and no more.
+/// Reads the credentials of the client (RFC 6749 §2.3.1), which must come by exactly one method.
 fn credentials(
     request: &HttpRequest,
     client_id: Option<String>,
@@ -228,14 +229,14 @@ fn credentials(
     let invalid = || Refusal::of(&TokenError::InvalidClient);
     match (headers.next(), headers.next(), client_id, client_secret) {
         (Some(_), Some(_), ..) | (Some(_), None, _, Some(_)) => {
-            Err(Refusal::invalid_request("the client must show itself by one method"))
+            Err(Refusal::invalid_request("the client must authenticate by one method"))
         }
-        // Some clients repeat their name in the form.
+        // Some clients repeat their id in the form.
         (Some(value), None, named, None) => {
             let shown = basic(value.as_bytes()).ok_or_else(invalid)?;
             match named {
                 Some(named) if named != shown.client_id => {
-                    Err(Refusal::invalid_request("`client_id` is another than in the header"))
+                    Err(Refusal::invalid_request("`client_id` differs from the one in the header"))
                 }
                 _ => Ok(shown),
             }
@@ -247,7 +248,7 @@ fn credentials(
     }
 }
 
-/// HTTP Basic (RFC 7617), with both parts encoded as in a form (RFC 6749 §2.3.1).
+/// Parses HTTP Basic credentials (RFC 7617), both parts encoded as in a form (RFC 6749 §2.3.1).
 fn basic(value: &[u8]) -> Option<Credentials> {
     let (scheme, encoded) = std::str::from_utf8(value).ok()?.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -256,7 +257,7 @@ fn basic(value: &[u8]) -> Option<Credentials> {
     let pair = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (client_id, client_secret) = pair.split_once(':')?;
     let decode = |text: &str| {
-        // A name without a value, as the parser sees it.
+        // Escaped, so that the parser reads one name without a value.
         let text = text.replace('=', "%3D").replace('&', "%26");
         form_urlencoded::parse(text.as_bytes()).next().map(|(text, _)| text.into_owned())
     };

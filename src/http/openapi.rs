@@ -1,5 +1,5 @@
-//! The interface as an OpenAPI 3.1 document, made from the table that the listeners are made from
-//! (`http::api`). `openapi.json` in the repository is the whole of it.
+//! The interface as an OpenAPI 3.1 document, made from the same table as the listeners (`http::api`).
+//! `openapi.json` in the repository is the whole document.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,34 +13,34 @@ use serde_json::{Map, Value, json};
 use crate::http::{
     Of,
     api::{
-        Access, Answer, Base, Caching, Operation, Parameter, Resource, SEGMENTS, Tag, admin,
+        AnswerSpec, Base, Caching, Caller, Operation, Parameter, Resource, SEGMENTS, Tag, admin,
         internal, public,
     },
-    error::Problem,
+    error::ProblemDetails,
     jwks::cacheable,
 };
 
-/// How long the document may be kept, in seconds.
+/// How long the document may be cached, in seconds.
 const MAX_AGE_SECS: u32 = 3600;
 
 const PROBLEM: &str = "application/problem+json";
 
-/// What Receivers find, all but its servers: those differ from provider to provider.
-static PUBLIC: LazyLock<String> = LazyLock::new(|| Part::Public.document().to_string());
+/// The part for Receivers, without its servers, because these differ from provider to provider.
+static PUBLIC: LazyLock<String> = LazyLock::new(|| DocumentScope::Public.document().to_string());
 
 static WHOLE: LazyLock<String> = LazyLock::new(|| document().to_string());
 
 /// How much of the interface a document describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum DocumentScope {
     Whole,
-    /// What a Receiver finds below its issuer.
+    /// The operations for Receivers, below an issuer.
     Public,
 }
 
-/// All that the daemon answers, on either listener.
+/// Describes all operations of the daemon, on either listener.
 pub fn document() -> Value {
-    let mut document = Part::Whole.document();
+    let mut document = DocumentScope::Whole.document();
     document["servers"] = json!([{
         "url": "{issuer}",
         "description": "The listener for Receivers",
@@ -58,12 +58,12 @@ pub(super) async fn whole(request: HttpRequest) -> HttpResponse {
 
 pub(super) async fn of_provider(request: HttpRequest, provider: Of) -> HttpResponse {
     let servers = json!([{"url": provider.issuer.as_str().trim_end_matches('/')}]);
-    // An object goes on where its first member ends.
+    // The servers become the first member of the object.
     let rest = PUBLIC.strip_prefix('{').expect("a document is a JSON object");
     cacheable(&request, format!("{{\"servers\":{servers},{rest}"), MAX_AGE_SECS)
 }
 
-impl Part {
+impl DocumentScope {
     fn document(self) -> Value {
         let settings = SchemaSettings::draft2020_12()
             .with(|settings| settings.definitions_path = "/components/schemas".into())
@@ -132,11 +132,11 @@ impl Part {
         item.into()
     }
 
-    /// What a path stands below, where that is not the document's own server.
+    /// Returns the servers of a path, where they are not those of the document.
     fn servers(self, base: Base) -> Option<Value> {
         match (base, self) {
             (Base::Issuer, _) => None,
-            // The document stands at the same host.
+            // The document is at the same host.
             (Base::Origin, Self::Public) => {
                 Some(json!([{"url": "/", "description": "The host of the issuer"}]))
             }
@@ -150,7 +150,7 @@ impl Part {
             }])),
             (Base::Internal, _) => Some(json!([{
                 "url": "http://{internal}",
-                "description": "The listener for upstream and operators",
+                "description": "The listener for publishers and operators",
                 "variables": {"internal": {
                     "default": "127.0.0.1:9090",
                     "description": "`internal.listen` of the configuration",
@@ -170,21 +170,20 @@ impl Part {
             },
             "receiver": bearer(
                 "A Receiver's token, in the header alone (RFC 6750 §2.1). `ssf.manage` allows all \
-                 that `ssf.read` does (CAEP-IOP §2.7.2). It opens the streams of its Receiver and \
-                 no others (SSF §8).",
+                 that `ssf.read` does (CAEP-IOP §2.7.2). The token gives access to the streams of \
+                 its Receiver alone (SSF §8).",
             ),
         });
         if self == Self::Whole {
-            schemes["publisher"] = bearer("A token with which upstream publishes for a provider.");
-            schemes["operator"] = bearer("A token of whoever runs the daemon.");
+            schemes["publisher"] = bearer("A publisher's token, for one provider.");
+            schemes["operator"] = bearer("An operator's token.");
         }
         schemes
     }
 }
 
-/// Makes a schema what it would be if it were written for the document. Nothing here is ever null: a
-/// member that is not there is left out. The width of a number is ours alone, and so is where a
-/// comment breaks its lines.
+/// Removes from a schema what only Rust needs. No member is ever null, because an absent member is left
+/// out. The width of a number and the line breaks of a comment mean nothing to a reader.
 fn tidy(schema: &mut Schema) {
     let null = |value: &Value| *value == "null" || *value == json!({"type": "null"});
     for key in ["type", "anyOf"] {
@@ -209,7 +208,7 @@ fn tidy(schema: &mut Schema) {
     }
 }
 
-/// What is said of one operation.
+/// Describes one operation.
 fn operation_object(
     operation: &Operation,
     resource: &Resource,
@@ -220,7 +219,7 @@ fn operation_object(
         "tags": [resource.tag.name()],
         "summary": operation.summary,
         "description": operation.description,
-        "security": security(operation.access),
+        "security": security(operation.caller),
     });
     if !operation.query.is_empty() {
         let query = operation.query.iter().map(|given| parameter("query", given, schemas));
@@ -247,7 +246,7 @@ fn operation_object(
     }
     for (status, description) in refusals(operation) {
         let refusal = if let Some(answer) = responses.remove(&status.to_string()) {
-            // With and without a problem: the media type tells.
+            // The media type tells an answer from a problem.
             either(answer, description)
         } else {
             let name = format!("#/components/responses/{}", component(status));
@@ -259,7 +258,7 @@ fn operation_object(
     object
 }
 
-/// An answer that may be a refusal as well.
+/// Describes a status that may be an answer or a refusal.
 fn either(mut answer: Value, refusal: &str) -> Value {
     let granted = answer["description"].as_str().unwrap_or_default();
     answer["description"] = format!("{granted} Or: {refusal}").into();
@@ -290,17 +289,17 @@ fn head_of(operation: &Operation, resource: &Resource) -> Value {
     })
 }
 
-fn security(access: Access) -> Value {
-    match access {
-        Access::Anyone => json!([]),
-        Access::Receiver(scope) => {
-            // Either the scope of the profile, or the finer one that opens no more than this.
+fn security(caller: Caller) -> Value {
+    match caller {
+        Caller::Anyone => json!([]),
+        Caller::Receiver(scope) => {
+            // Either the scope of the profile, or the finer scope that allows this operation alone.
             let either = BTreeSet::from([scope.standard(), scope]);
             either.into_iter().map(|scope| json!({"receiver": [scope.as_str()]})).collect()
         }
-        Access::Client => json!([{"client": []}]),
-        Access::Publisher => json!([{"publisher": []}]),
-        Access::Operator => json!([{"operator": []}]),
+        Caller::Client => json!([{"client": []}]),
+        Caller::Publisher => json!([{"publisher": []}]),
+        Caller::Operator => json!([{"operator": []}]),
     }
 }
 
@@ -314,7 +313,7 @@ fn parameter(place: &str, given: &Parameter, schemas: &mut SchemaGenerator) -> V
     })
 }
 
-fn response(answer: &Answer, schemas: &mut SchemaGenerator) -> Value {
+fn response(answer: &AnswerSpec, schemas: &mut SchemaGenerator) -> Value {
     let mut response = json!({"description": answer.description});
     if let Some((media_type, schema)) = answer.content {
         let schema =
@@ -343,18 +342,18 @@ fn answer_headers(status: u16, caching: Caching) -> Option<Value> {
     Some(headers)
 }
 
-/// What an operation may be refused with: what its credential and its body bring about, and what is
+/// Returns how an operation may be refused: because of its credential or its body, or for a reason of
 /// its own.
 fn refusals(operation: &Operation) -> BTreeMap<u16, &'static str> {
     let mut refusals = BTreeMap::new();
-    let by_access: &[u16] = match operation.access {
-        Access::Anyone => &[],
-        Access::Receiver(_) => &[400, 401, 403, 503],
-        Access::Publisher | Access::Operator => &[400, 401, 503],
-        // What is wrong with its credential is said in another form.
-        Access::Client => &[503],
+    let by_caller: &[u16] = match operation.caller {
+        Caller::Anyone => &[],
+        Caller::Receiver(_) => &[400, 401, 403, 503],
+        Caller::Publisher | Caller::Operator => &[400, 401, 503],
+        // A wrong credential is answered in the form of RFC 6749.
+        Caller::Client => &[503],
     };
-    refusals.extend(by_access.iter().map(|status| (*status, meaning(*status))));
+    refusals.extend(by_caller.iter().map(|status| (*status, meaning(*status))));
     if operation.body.is_some() {
         refusals.extend([400, 408, 413].map(|status| (status, meaning(status))));
     }
@@ -362,25 +361,25 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, &'static str> {
     refusals
 }
 
-/// What a refusal says, unless the operation says it better.
+/// Describes a refusal for which the operation has no description.
 fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request is malformed; `detail` names the member and the rule.",
         401 => "No valid credential was shown (RFC 6750 §3.1).",
         403 => "The token lacks the scope (RFC 6750 §3.1).",
-        404 => "There is no such thing.",
+        404 => "The resource does not exist.",
         408 => "The body did not arrive in time.",
-        409 => "The state of things does not allow it.",
-        413 => "The body is larger than is taken.",
+        409 => "The state of the resource does not allow the operation.",
+        413 => "The body is too large.",
         429 => "Too many requests.",
-        503 => "What the answer depends on does not answer at present.",
+        503 => "A service that the daemon needs for the answer does not respond at present.",
         other => unreachable!("{other} is no refusal of ours"),
     }
 }
 
 const REFUSALS: [u16; 9] = [400, 401, 403, 404, 408, 409, 413, 429, 503];
 
-/// The name of a refusal's response: its reason phrase in one word.
+/// Returns the name of a refusal's response: the reason phrase in one word.
 fn component(status: u16) -> String {
     let status = StatusCode::from_u16(status).expect("a status of three digits");
     status.canonical_reason().unwrap_or("Refused").replace(' ', "")
@@ -391,7 +390,7 @@ fn problem() -> Value {
 }
 
 fn responses(schemas: &mut SchemaGenerator) -> Value {
-    schemas.subschema_for::<Problem<'static>>();
+    schemas.subschema_for::<ProblemDetails<'static>>();
     let mut responses = Map::new();
     for status in REFUSALS {
         let response = json!({
@@ -404,7 +403,7 @@ fn responses(schemas: &mut SchemaGenerator) -> Value {
     let headers = answer_headers(304, Caching::Tagged);
     responses.insert(
         "NotModified".into(),
-        json!({"description": "What `If-None-Match` names still holds.", "headers": headers}),
+        json!({"description": "The document that `If-None-Match` names is current.", "headers": headers}),
     );
     responses.into()
 }
@@ -412,10 +411,10 @@ fn responses(schemas: &mut SchemaGenerator) -> Value {
 fn headers() -> Value {
     let header = |required: bool, description: &str, schema: Value| json!({"required": required, "description": description, "schema": schema});
     json!({
-        "NoStore": header(true, "Nobody may keep the answer.", json!({"const": "no-store"})),
+        "NoStore": header(true, "Nobody may cache the answer.", json!({"const": "no-store"})),
         "MaxAge": header(
             true,
-            "How long the document may be kept.",
+            "How long the document may be cached.",
             json!({"type": "string", "pattern": "^public, max-age=[0-9]+$"}),
         ),
         "ETag": header(
@@ -423,10 +422,10 @@ fn headers() -> Value {
             "Names this version of the document, for `If-None-Match`.",
             json!({"type": "string", "pattern": "^\"[A-Za-z0-9_-]+\"$"}),
         ),
-        // Not with each 403: some are no matter of the credential.
+        // Not required with 403, because some 403s are not about the credential.
         "Challenge": header(
             false,
-            "What the credential lacks, and where one is had (RFC 6750 §3, RFC 9728 §5.1).",
+            "What the credential lacks, and where to get one (RFC 6750 §3, RFC 9728 §5.1).",
             json!({"type": "string", "pattern": "^(Bearer|Basic) realm=\"ssf\""}),
         ),
         "RetryAfterIfKnown": header(

@@ -18,22 +18,22 @@ use crate::{
     transmitter::{Transmitter, poll::PollAnswer},
 };
 
-/// SETs, and whether more of them wait (RFC 8936 §2.3).
+/// The answer to a poll (RFC 8936 §2.3).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PolledSets")]
-pub(super) struct View {
-    /// `jti` → compact SET; `{}` if there is none.
+pub(super) struct PolledView {
+    /// The compact SETs by `jti`; `{}` if there is none.
     #[schemars(with = "BTreeMap<String, String>")]
-    sets: Sets,
-    /// Left out stands for `false`.
+    sets: PolledSets,
+    /// Whether more SETs wait. If it is left out, `false`.
     #[serde(default, rename = "moreAvailable", skip_serializing_if = "std::ops::Not::not")]
     more_available: bool,
 }
 
-/// `jti` → compact SET, in order.
-struct Sets(Vec<(Jti, bytes::Bytes)>);
+/// Compact SETs by `jti`, in order.
+struct PolledSets(Vec<(Jti, bytes::Bytes)>);
 
-impl Serialize for Sets {
+impl Serialize for PolledSets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut sets = serializer.serialize_map(Some(self.0.len()))?;
         for (jti, set) in &self.0 {
@@ -55,11 +55,12 @@ pub(super) async fn poll(
     let request = parse(members)?;
     let id: StreamId = id.into_inner().parse().map_err(|_| ApiError::NotFound)?;
     let PollAnswer { sets, more_available } = transmitter.poll(&caller, &id, request).await?;
-    let view = View { sets: Sets(sets), more_available };
+    let view = PolledView { sets: PolledSets(sets), more_available };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }
 
-/// Unknown members are ignored; a known one of the wrong type is an error (RFC 8936 §2.5.1).
+/// Parses a poll. Unknown members are ignored. A known member of the wrong type is an error
+/// (RFC 8936 §2.5.1).
 fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
     let max_events = match members.remove("maxEvents") {
         None => None,
@@ -91,7 +92,7 @@ fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
     Ok(PollRequest {
         max_events: max_events.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
         return_immediately,
-        // A `jti` that none of ours can be is an unknown one, and ignored like it.
+        // A text that is no `jti` of ours is ignored like an unknown `jti`.
         ack: ack.iter().filter_map(|jti| jti.parse().ok()).collect(),
         set_errs: set_errs.into_iter().flatten().collect(),
     })

@@ -4,17 +4,17 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What a listener bears of those who connect.
+/// The bounds of a listener on its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionSettings {
-    /// Connections at a time; further ones wait until one is closed.
+    /// The most connections at a time. Further ones wait until one is closed.
     pub max: usize,
-    /// For the head of a request. The first of a connection is answered 408 if it is slower; of a
-    /// later one the connection is closed.
+    /// The time for the head of a request. If the first head of a connection is slower, it is answered
+    /// 408. If a later one is slower, the connection is closed.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// For the body of a request; a slower one is answered 408.
+    /// The time for the body of a request. A slower body is answered 408.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// How long a connection without a request is kept.
@@ -38,16 +38,16 @@ impl Default for ConnectionSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct PublicSettings {
     pub listen: SocketAddr,
-    /// PEM files of the certificate chain and its key. Without them the listener speaks plain
-    /// HTTP, for a proxy in front that ends TLS.
+    /// PEM files of the certificate chain and its key. Without them the listener speaks plain HTTP,
+    /// for a proxy in front of it that terminates TLS.
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     /// How long a TLS handshake may take.
     #[serde(with = "humantime_serde")]
     pub tls_timeout: Duration,
-    /// Threads that serve HTTP; 0 stands for one per core.
+    /// Threads that serve HTTP; 0 means one per core.
     pub workers: usize,
-    /// The largest request body, in bytes; a larger one is answered 413.
+    /// The largest request body, in bytes. A larger body is answered 413.
     pub body_bytes_max: usize,
     pub connections: ConnectionSettings,
 }
@@ -66,7 +66,7 @@ impl Default for PublicSettings {
     }
 }
 
-/// The listener for upstream and operators: events in, metrics and health out.
+/// The listener for publishers and operators: events, the admin API, metrics and health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InternalSettings {

@@ -18,10 +18,10 @@ use crate::{
 /// A stream's status (SSF §8.1.2.1).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "StreamStatus")]
-pub(super) struct View<'a> {
-    #[schemars(with = "shape::StreamId")]
+pub(super) struct StatusView<'a> {
+    #[schemars(with = "shape::StreamIdSchema")]
     stream_id: &'a StreamId,
-    #[schemars(with = "shape::Status")]
+    #[schemars(with = "shape::StatusSchema")]
     status: &'static str,
     /// Why the stream has its status.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub(super) struct View<'a> {
 }
 
 fn answer(stream: &StreamConfig) -> HttpResponse {
-    let view = View {
+    let view = StatusView {
         stream_id: &stream.id,
         status: stream.status.as_str(),
         reason: stream.reason.as_deref(),
@@ -46,7 +46,7 @@ pub(super) async fn read(
     Ok(answer(&*transmitter.stream(&caller, &body::required_in_query(&request)?)?))
 }
 
-/// A `stream_id` in the query is tolerated; the one in the body counts.
+/// Changes the status. A `stream_id` in the query is tolerated, and the one in the body counts.
 pub(super) async fn update(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,

@@ -31,23 +31,23 @@ use crate::{
 /// A stream as its Receiver sees it (SSF §8.1.1). `authorization_header` is never shown.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Stream")]
-pub(super) struct View<'a> {
-    #[schemars(with = "shape::StreamId")]
+pub(super) struct ReceiverStreamView<'a> {
+    #[schemars(with = "shape::StreamIdSchema")]
     stream_id: &'a StreamId,
     /// The issuer, and the `iss` of the stream's SETs.
     iss: &'a str,
-    #[schemars(with = "shape::Audience")]
+    #[schemars(with = "shape::AudienceSchema")]
     aud: &'a Audience,
     /// The event types that this Receiver may get.
-    #[schemars(with = "Vec<shape::EventType>")]
+    #[schemars(with = "Vec<shape::EventTypeSchema>")]
     events_supported: Vec<EventType>,
     /// As the Receiver gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     events_requested: Option<&'a [String]>,
-    /// The event types that will come: those that are both supported and requested.
-    #[schemars(with = "Vec<shape::EventType>")]
+    /// The event types that are delivered: those both supported and requested.
+    #[schemars(with = "Vec<shape::EventTypeSchema>")]
     events_delivered: Vec<EventType>,
-    delivery: DeliveryView<'a>,
+    delivery: ReceiverDeliveryView<'a>,
     /// The least time between two verification requests, in seconds.
     min_verification_interval: u64,
     /// After how long without activity the stream is paused, in seconds.
@@ -57,26 +57,26 @@ pub(super) struct View<'a> {
     description: Option<&'a str>,
 }
 
-/// How SETs get across (SSF §6.1). The `authorization_header` of a push stream is never shown.
+/// The delivery method (SSF §6.1). The `authorization_header` of a push stream is never shown.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Delivery")]
-struct DeliveryView<'a> {
+struct ReceiverDeliveryView<'a> {
     /// `urn:ietf:rfc:8935` (push) or `urn:ietf:rfc:8936` (poll).
     method: &'static str,
-    /// Where SETs are pushed to, or polled from.
+    /// The URL that SETs are pushed to, or polled from.
     endpoint_url: std::borrow::Cow<'a, str>,
 }
 
-/// What a read is answered with: one stream, or all (SSF §8.1.1.2).
+/// The answer to a read: one stream, or all (SSF §8.1.1.2).
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(rename = "StreamOrStreams")]
 pub(super) enum OneOrAll<'a> {
-    One(View<'a>),
-    All(Vec<View<'a>>),
+    One(ReceiverStreamView<'a>),
+    All(Vec<ReceiverStreamView<'a>>),
 }
 
-impl<'a> View<'a> {
+impl<'a> ReceiverStreamView<'a> {
     fn of(stream: &'a StreamConfig, provider: &'a Provider) -> Self {
         Self {
             stream_id: &stream.id,
@@ -86,10 +86,11 @@ impl<'a> View<'a> {
             events_requested: stream.events_requested.as_deref(),
             events_delivered: stream.events_delivered(provider),
             delivery: match &stream.delivery {
-                Delivery::Push(endpoint) => {
-                    DeliveryView { method: METHOD_PUSH, endpoint_url: endpoint.as_given().into() }
-                }
-                Delivery::Poll => DeliveryView {
+                Delivery::Push(endpoint) => ReceiverDeliveryView {
+                    method: METHOD_PUSH,
+                    endpoint_url: endpoint.as_given().into(),
+                },
+                Delivery::Poll => ReceiverDeliveryView {
                     method: METHOD_POLL,
                     endpoint_url: poll_url(&stream.id, provider).into(),
                 },
@@ -101,12 +102,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// Each stream has a poll endpoint of its own (SSF §6.1.2).
+/// Returns the poll endpoint of a stream. Each stream has its own (SSF §6.1.2).
 pub(super) fn poll_url(id: &StreamId, provider: &Provider) -> String {
     provider.issuer.url(&resource::POLL.replace("{stream_id}", id.as_str()))
 }
 
-/// What the Transmitter says of a stream, and a Receiver may only repeat (SSF §8.1.1.3).
+/// The members that the Transmitter sets, and that a Receiver may only repeat (SSF §8.1.1.3).
 const TRANSMITTER_MEMBERS: [&str; 6] = [
     "iss",
     "aud",
@@ -134,7 +135,7 @@ pub(super) async fn create(
     }
     let given = receiver_members(&mut members, &provider, None)?;
     let stream = transmitter.create_stream(&caller, &provider, given).await?;
-    Ok(answer(HttpResponse::Created(), View::of(&stream, &provider)))
+    Ok(answer(HttpResponse::Created(), ReceiverStreamView::of(&stream, &provider)))
 }
 
 pub(super) async fn read(
@@ -146,10 +147,13 @@ pub(super) async fn read(
     caller.require(Scope::Read)?;
     if let Some(id) = body::stream_in_query(&request)? {
         let stream = transmitter.stream(&caller, &id)?;
-        return Ok(answer(HttpResponse::Ok(), OneOrAll::One(View::of(&stream, &provider))));
+        return Ok(answer(
+            HttpResponse::Ok(),
+            OneOrAll::One(ReceiverStreamView::of(&stream, &provider)),
+        ));
     }
     let streams = transmitter.streams(&caller);
-    let views = streams.iter().map(|stream| View::of(stream, &provider)).collect();
+    let views = streams.iter().map(|stream| ReceiverStreamView::of(stream, &provider)).collect();
     Ok(answer(HttpResponse::Ok(), OneOrAll::All(views)))
 }
 
@@ -183,11 +187,12 @@ async fn change(
     let id = body::stream_id(&mut members)?;
     let assigned = poll_url(&id, provider);
     let given = receiver_members(&mut members, provider, Some(&assigned));
-    // The stream comes before its members: of another's stream nothing is judged.
+    // The stream is looked up before its members are judged, so that nothing of another Receiver's
+    // stream shows.
     transmitter.stream(&caller, &id)?;
     let unchanged = |before: &StreamConfig| repeats(&members, before, provider);
     let stream = transmitter.change_stream(&caller, &id, change, given?, unchanged).await?;
-    Ok(answer(HttpResponse::Ok(), View::of(&stream, provider)))
+    Ok(answer(HttpResponse::Ok(), ReceiverStreamView::of(&stream, provider)))
 }
 
 pub(super) async fn delete(
@@ -200,14 +205,15 @@ pub(super) async fn delete(
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
 
-/// Transmitter members may be sent back as they were read, and no other way (SSF §8.1.1.3).
+/// Checks that the Transmitter's members, where they are given, repeat their value (SSF §8.1.1.3).
 fn repeats(
     members: &Map<String, Value>,
     before: &StreamConfig,
     provider: &Provider,
 ) -> Result<(), RequestError> {
-    let view = serde_json::to_value(View::of(before, provider)).expect("a view is plain JSON");
-    // `get`, since an index finds null for a member that a stream does not have.
+    let view = serde_json::to_value(ReceiverStreamView::of(before, provider))
+        .expect("a view is plain JSON");
+    // `get`, because an index returns null for a member that a stream does not have.
     let differs =
         |member: &&&str| members.get(**member).is_some_and(|v| view.get(**member) != Some(v));
     match TRANSMITTER_MEMBERS.iter().find(differs) {
@@ -219,8 +225,8 @@ fn repeats(
     }
 }
 
-/// Takes a Receiver's members out of a body. `assigned` is the poll URL of a stream that stands;
-/// a new one has none yet.
+/// Takes a Receiver's members out of a body. `assigned` is the poll URL of an existing stream; a new
+/// stream has none yet.
 fn receiver_members(
     members: &mut Map<String, Value>,
     provider: &Provider,

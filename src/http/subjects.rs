@@ -15,7 +15,7 @@ use crate::{
     transmitter::Transmitter,
 };
 
-/// 200 without a body, whoever the subject is (SSF §8.1.3.2, §9.1).
+/// Adds a subject. The answer is 200 without a body, whoever the subject is (SSF §8.1.3.2, §9.1).
 pub(super) async fn add(
     Receiver(caller): Receiver,
     provider: Of,
@@ -24,7 +24,7 @@ pub(super) async fn add(
 ) -> Result<HttpResponse, ApiError> {
     let mut members = read(&caller, body).await?;
     let (id, subject) = stream_and_subject(&caller, &provider, &transmitter, &mut members)?;
-    // Absent stands for true. Either way the Receiver wants the subject, which is all we act on.
+    // The value does not matter to us, because the Receiver wants the subject in either case.
     if members.get("verified").is_some_and(|verified| !verified.is_boolean()) {
         return Err(ApiError::bad("verified", "must be true or false (SSF §8.1.3.2)"));
     }
@@ -32,7 +32,7 @@ pub(super) async fn add(
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
 
-/// 204, whether the subject was on the stream or not (SSF §8.1.3.3).
+/// Removes a subject. The answer is 204, whether or not the subject was on the stream (SSF §8.1.3.3).
 pub(super) async fn remove(
     Receiver(caller): Receiver,
     provider: Of,
@@ -57,7 +57,8 @@ fn stream_and_subject(
     members: &mut Map<String, Value>,
 ) -> Result<(StreamId, SubjectId), ApiError> {
     let id = body::stream_id(members)?;
-    // The stream comes before the subject: of another's stream nothing is judged.
+    // The stream is looked up before the subject is judged, so that nothing of another Receiver's
+    // stream shows.
     transmitter.stream(caller, &id)?;
     let subject = match members.remove("subject") {
         Some(subject @ Value::Object(_)) => subject,

@@ -7,7 +7,7 @@ use crate::{
     http::{Of, jwks::cacheable},
 };
 
-/// How long a Receiver may rely on what it read, in seconds.
+/// How long a Receiver may cache the metadata, in seconds.
 const MAX_AGE_SECS: u32 = 3600;
 
 pub(super) async fn metadata(request: HttpRequest, provider: Of) -> HttpResponse {

@@ -1,11 +1,11 @@
-//! Dead letters.
+//! Dead letters: list, show, redrive, purge.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{BODY_BYTES_MAX, Members, Query, answer};
+use super::{BODY_BYTES_MAX, BodyMembers, Query, answer};
 use crate::{
     domain::{
         event_type::EventType,
@@ -28,50 +28,50 @@ use crate::{
 pub struct DeadLetterView {
     #[schemars(with = "String")]
     pub jti: Jti,
-    #[schemars(with = "shape::StreamId")]
+    #[schemars(with = "shape::StreamIdSchema")]
     pub stream_id: StreamId,
     #[schemars(with = "String")]
     pub provider: ProviderName,
-    /// In its stream's outbox: later SETs have higher ones.
+    /// The place in the stream's outbox. Later SETs have higher positions.
     pub position: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<shape::EventType>")]
+    #[schemars(with = "Option<shape::EventTypeSchema>")]
     pub event_type: Option<EventType>,
-    /// Why it is dead: an `err` of the Receiver, `expired` or `hold_limit`.
+    /// Why the SET was given up: an `err` of the Receiver, `expired` or `hold_limit`.
     pub reason: String,
-    /// The head of what the Receiver said, or what became of the last attempt.
+    /// The beginning of the Receiver's answer, or how the last attempt failed.
     pub detail: String,
     pub attempts: u32,
-    /// When its event was accepted.
+    /// When the event was accepted.
     pub accepted_at: i64,
     pub died_at: i64,
-    /// Of another SET, if this one repeats it.
+    /// The `jti` of another SET, if this one repeats it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub copy_of: Option<Jti>,
-    /// Where one is asked for.
+    /// Present if one dead letter was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Map<String, Value>>")]
     pub claims: Option<Box<RawValue>>,
 }
 
-/// Some dead letters, stream by stream.
+/// A page of dead letters, stream by stream.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DeadLetters")]
-pub struct DeadPageView {
+pub struct DeadLettersView {
     pub dead_letters: Vec<DeadLetterView>,
-    /// The `after` of the next page, if there may be one. There may be although this one is empty.
+    /// The `after` of the next page, if there may be one. An empty page may have a next one, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// What became of a page of SETs, or would.
+/// How the SETs of a page were handled, or would be in a dry run.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "HandledSets")]
 pub struct HandledView {
-    /// Sent on their way, or removed.
+    /// SETs that were put into their outboxes again, or removed.
     pub sets: usize,
-    /// Left as they are.
+    /// SETs that were left as they are.
     pub left: usize,
     /// The `after` of the next page, if there may be one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ pub struct HandledView {
 }
 
 impl DeadLetterView {
-    /// `None` if it is no dead letter.
+    /// Returns `None` if the SET is no dead letter.
     fn of(set: KeptSet) -> Option<Self> {
         let SetState::Dead { at, reason, detail } = set.state else { return None };
         Some(Self {
@@ -132,7 +132,7 @@ pub(in crate::http) async fn list(
     let Page { sets, next } = transmitter.dead_letters(selection).await?;
     let dead_letters = sets.into_iter().filter_map(DeadLetterView::of).collect();
     let next = next.map(|next| next.as_str().to_owned());
-    Ok(answer(HttpResponse::Ok(), DeadPageView { dead_letters, next }))
+    Ok(answer(HttpResponse::Ok(), DeadLettersView { dead_letters, next }))
 }
 
 pub(in crate::http) async fn show(
@@ -165,9 +165,10 @@ pub(in crate::http) async fn purge(
     Ok(answer(HttpResponse::Ok(), HandledView::from(handled)))
 }
 
-/// A page as a body asks for it. Whoever means every dead letter there is says so by `all`.
+/// Reads which page a body selects. A selection without a filter needs `all`, so that nobody handles
+/// every dead letter by accident.
 async fn selection(body: Body) -> Result<Selection, ApiError> {
-    let mut members = Members(body.at_most(BODY_BYTES_MAX).object().await?);
+    let mut members = BodyMembers(body.at_most(BODY_BYTES_MAX).object().await?);
     let filter = DeadFilter {
         provider: members.parsed("provider")?,
         stream: members.parsed("stream_id")?,

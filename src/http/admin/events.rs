@@ -36,14 +36,14 @@ pub struct TraceView {
     pub streams: Vec<TracedView>,
     /// The `after` of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<shape::StreamId>")]
+    #[schemars(with = "Option<shape::StreamIdSchema>")]
     pub next: Option<StreamId>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AcceptedEvent")]
 pub struct EventView {
-    #[schemars(with = "shape::EventType")]
+    #[schemars(with = "shape::EventTypeSchema")]
     pub event_type: EventType,
     pub txn: String,
     pub accepted_at: i64,
@@ -54,14 +54,14 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Vec<shape::StreamId>>")]
+    #[schemars(with = "Option<Vec<shape::StreamIdSchema>>")]
     pub stream_ids: Option<Vec<StreamId>>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "TracedStream")]
 pub struct TracedView {
-    #[schemars(with = "shape::StreamId")]
+    #[schemars(with = "shape::StreamIdSchema")]
     pub stream_id: StreamId,
     #[schemars(with = "String")]
     pub receiver: ReceiverId,

@@ -1,9 +1,9 @@
-//! What a stream was sent goes out again.
+//! Replay: a stream gets again the SETs that it was sent.
 
 use actix_web::{HttpResponse, web};
 
 use super::{
-    BODY_BYTES_MAX, Members, answer,
+    BODY_BYTES_MAX, BodyMembers, answer,
     dead_letters::{HandledView, from_secs},
     streams::parse_id,
 };
@@ -22,7 +22,7 @@ pub(in crate::http) async fn replay(
     id: web::Path<String>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    let mut members = Members(body.at_most(BODY_BYTES_MAX).object().await?);
+    let mut members = BodyMembers(body.at_most(BODY_BYTES_MAX).object().await?);
     let time = members.number("since")?.map(|secs| ReplayFrom::Time(from_secs(secs)));
     let jti = members.parsed("from_jti")?.map(ReplayFrom::Jti);
     let position = members.number("from_position")?.map(|seq| ReplayFrom::Position(Seq(seq)));

@@ -28,19 +28,19 @@ use crate::{
     },
 };
 
-/// A stream with all that an operator may know of it. Times are seconds since 1970.
+/// A stream as an operator sees it: everything but secrets. Times are seconds since 1970.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OperatedStream")]
 pub struct StreamView {
-    #[schemars(with = "shape::StreamId")]
+    #[schemars(with = "shape::StreamIdSchema")]
     pub stream_id: StreamId,
     #[schemars(with = "String")]
     pub provider: ProviderName,
     #[schemars(with = "String")]
     pub receiver: ReceiverId,
-    #[schemars(with = "shape::Audience")]
+    #[schemars(with = "shape::AudienceSchema")]
     pub aud: Audience,
-    #[schemars(with = "shape::Status")]
+    #[schemars(with = "shape::StatusSchema")]
     pub status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -52,13 +52,13 @@ pub struct StreamView {
     pub subject_format: SubjectFormat,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Grows by one with each change.
+    /// Each change raises it by one.
     pub version: u64,
     pub created_at: i64,
-    /// Where its provider has an `inactivity_timeout`.
+    /// Present if the provider has an `inactivity_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_activity_at: Option<i64>,
-    /// Where one stream is asked for.
+    /// Present if one stream was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingView>,
 }
@@ -69,11 +69,11 @@ pub struct StreamView {
 pub struct DeliveryView {
     pub method: String,
     pub endpoint_url: String,
-    /// Whether pushes carry an `Authorization`; which one is the Receiver's secret.
+    /// Whether pushes carry an `Authorization` header. Its value is the Receiver's secret.
     pub has_authorization_header: bool,
 }
 
-/// What is in the outbox, held or on its way.
+/// The SETs in the outbox, whether they are held or being delivered.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "WaitingSets")]
 pub struct WaitingView {
@@ -82,14 +82,14 @@ pub struct WaitingView {
     pub oldest_at: Option<i64>,
 }
 
-/// Some streams, by id.
+/// A page of streams, by id.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OperatedStreams")]
-pub struct PageView {
+pub struct StreamsView {
     pub streams: Vec<StreamView>,
     /// The `after` of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<shape::StreamId>")]
+    #[schemars(with = "Option<shape::StreamIdSchema>")]
     pub next: Option<StreamId>,
 }
 
@@ -159,7 +159,7 @@ pub(in crate::http) async fn list(
     let StreamPage { streams, more } = transmitter.list_streams(&filter, query.limit()?);
     let next = streams.last().filter(|_| more).map(|last| last.id.clone());
     let views = streams.iter().map(|stream| StreamView::of(stream, &transmitter));
-    let page = PageView { streams: views.collect::<Result<_, _>>()?, next };
+    let page = StreamsView { streams: views.collect::<Result<_, _>>()?, next };
     Ok(answer(HttpResponse::Ok(), page))
 }
 
@@ -173,8 +173,8 @@ pub(in crate::http) async fn show(
     Ok(answer(HttpResponse::Ok(), StreamView { waiting: Some(waiting.into()), ..view }))
 }
 
-/// The members that an operator may change. One that is not known is refused, as in a query: it was
-/// meant to change something.
+/// Changes the members that are for an operator to change. An unknown member is refused, because it
+/// was meant to change something.
 pub(in crate::http) async fn change(
     _: Operator,
     transmitter: web::Data<Transmitter>,
@@ -223,7 +223,7 @@ pub(in crate::http) async fn verify(
     Ok(no_content())
 }
 
-/// One that no stream can have is that of no stream.
+/// Parses a stream's id. An id that no stream can have is answered like an unknown one.
 pub(super) fn parse_id(raw: &str) -> Result<StreamId, ApiError> {
     raw.parse().map_err(|_| ApiError::NotFound)
 }

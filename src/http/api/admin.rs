@@ -1,17 +1,20 @@
-//! What operators find below `/admin/v1` of the internal listener.
+//! The admin API: the resources below `/admin/v1` of the internal listener.
 
 use actix_web::web;
 
 use super::{
-    Access, Answer, Base, Operation, Parameter, Resource, Tag,
-    shape::{DeadLetterSelection, OperatedChange, OperatedStatus, Replay, Status, StreamId},
+    AnswerSpec, Base, Caller, Operation, Parameter, Resource, Tag,
+    shape::{
+        DeadLetterSelectionSchema, OperatedChangeSchema, OperatedStatusSchema, ReplaySchema,
+        StatusSchema, StreamIdSchema,
+    },
 };
 use crate::http::admin::{
-    dead_letters::{self, DeadLetterView, DeadPageView, HandledView},
+    dead_letters::{self, DeadLetterView, DeadLettersView, HandledView},
     events::{self, TraceView},
     jobs::{self, JobsView},
     replay,
-    streams::{self, PageView, StreamView},
+    streams::{self, StreamView, StreamsView},
 };
 
 const NO_STREAM: (u16, &str) = (404, "There is no such stream.");
@@ -20,24 +23,33 @@ const LOST_RACE: (u16, &str) = (409, "Another change of the stream came between.
 const FILTER: &[Parameter] = &[
     Parameter::optional::<String>("provider", "Only streams of this provider."),
     Parameter::optional::<String>("receiver", "Only streams of this Receiver."),
-    Parameter::optional::<Status>("status", "Only streams with this status."),
-    Parameter::optional::<StreamId>(
+    Parameter::optional::<StatusSchema>("status", "Only streams with this status."),
+    Parameter::optional::<StreamIdSchema>(
         "after",
-        "Only streams behind this one: the page before's `next`.",
+        "Only streams behind this one: the `next` of the page before.",
     ),
     Parameter::optional::<u16>("limit", "The most streams in the page: 1 to 1000, by default 100."),
 ];
 
 const DEAD_LETTERS: &[Parameter] = &[
-    Parameter::optional::<String>("provider", "Only those of this provider."),
-    Parameter::optional::<StreamId>("stream_id", "Only those of this stream."),
-    Parameter::optional::<String>("reason", "Only those that died of this."),
-    Parameter::optional::<String>("event_type", "Only those of this event type."),
-    Parameter::optional::<String>("subject", "Only those about this subject identifier, in JSON."),
-    Parameter::optional::<i64>("since", "Only those that died since, in seconds since 1970."),
-    Parameter::optional::<i64>("until", "Only those that died before, in seconds since 1970."),
-    Parameter::optional::<String>("jti", "Only this one."),
-    Parameter::optional::<String>("after", "Only those behind the page before: its `next`."),
+    Parameter::optional::<String>("provider", "Only dead letters of this provider."),
+    Parameter::optional::<StreamIdSchema>("stream_id", "Only dead letters of this stream."),
+    Parameter::optional::<String>("reason", "Only dead letters with this reason."),
+    Parameter::optional::<String>("event_type", "Only dead letters of this event type."),
+    Parameter::optional::<String>(
+        "subject",
+        "Only dead letters about this subject identifier, in JSON.",
+    ),
+    Parameter::optional::<i64>(
+        "since",
+        "Only SETs that were given up since then, in seconds since 1970.",
+    ),
+    Parameter::optional::<i64>(
+        "until",
+        "Only SETs that were given up before then, in seconds since 1970.",
+    ),
+    Parameter::optional::<String>("jti", "Only the dead letter with this `jti`."),
+    Parameter::optional::<String>("after", "Only dead letters behind the page before: its `next`."),
     Parameter::optional::<u16>(
         "limit",
         "The most dead letters in the page: 1 to 1000, by default 100.",
@@ -45,16 +57,17 @@ const DEAD_LETTERS: &[Parameter] = &[
 ];
 
 const EVENT: &[Parameter] = &[
-    Parameter::optional::<String>("jti", "The event that this SET speaks of."),
-    Parameter::optional::<String>("provider", "Whose the event is, with `event_id`."),
+    Parameter::optional::<String>("jti", "The event that this SET tells of."),
+    Parameter::optional::<String>("provider", "The provider of the event. Goes with `event_id`."),
     Parameter::optional::<String>(
         "event_id",
-        "The last event with this id of its publisher, in place of `jti`.",
+        "The publisher's id of the event, in place of `jti`. Of several events with this id the last is \
+         meant.",
     ),
-    Parameter::optional::<StreamId>("stream_id", "Only what became of it on this stream."),
-    Parameter::optional::<StreamId>(
+    Parameter::optional::<StreamIdSchema>("stream_id", "Only this stream."),
+    Parameter::optional::<StreamIdSchema>(
         "after",
-        "Only streams behind this one: the page before's `next`.",
+        "Only streams behind this one: the `next` of the page before.",
     ),
     Parameter::optional::<u16>("limit", "The most streams in the page: 1 to 1000, by default 100."),
 ];
@@ -73,12 +86,12 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::get("listAllStreams", || web::to(streams::list))
             .says(
                 "List streams",
-                "In pages, by id. A member of the query that is not known is refused: a filter \
-                 that is misspelt would take in all.",
+                "In pages, by id. An unknown member of the query is refused, because a filter with \
+                 a misspelt name would select everything.",
             )
-            .for_those_who(Access::Operator)
+            .caller(Caller::Operator)
             .query(FILTER)
-            .answers(&[Answer::json::<PageView>(200, "Some streams.")])],
+            .answers(&[AnswerSpec::json::<StreamsView>(200, "A page of streams.")])],
     },
     Resource {
         base: Base::Internal,
@@ -86,24 +99,28 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         tag: Tag::Administration,
         operations: &[
             Operation::get("readAnyStream", || web::to(streams::show))
-                .says("Read a stream", "With what waits in its outbox.")
-                .for_those_who(Access::Operator)
-                .answers(&[Answer::json::<StreamView>(200, "The stream.")])
+                .says(
+                    "Read a stream",
+                    "With the SETs that wait in its outbox, how its delivery stands on the node that \
+                     answers, and a sentence that explains why it does not deliver.",
+                )
+                .caller(Caller::Operator)
+                .answers(&[AnswerSpec::json::<StreamView>(200, "The stream.")])
                 .refuses(&[NO_STREAM]),
             Operation::patch("changeAnyStream", || web::to(streams::change))
                 .says(
                     "Change a stream",
-                    "What is not for its Receiver to say. SETs that wait stay as they are. A member \
-                     that is not known is refused.",
+                    "Sets the members that are not for the Receiver to set. SETs that wait stay as they \
+                     are. An unknown member is refused.",
                 )
-                .for_those_who(Access::Operator)
-                .body::<OperatedChange>(CHANGE)
-                .answers(&[Answer::json::<StreamView>(200, "The stream.")])
+                .caller(Caller::Operator)
+                .body::<OperatedChangeSchema>(CHANGE)
+                .answers(&[AnswerSpec::json::<StreamView>(200, "The stream.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
             Operation::delete("deleteAnyStream", || web::to(streams::delete))
-                .says("Delete a stream", "Nothing is delivered to it any more.")
-                .for_those_who(Access::Operator)
-                .answers(&[Answer::empty(204, "The stream is gone.")])
+                .says("Delete a stream", "Nothing is delivered to the stream any more.")
+                .caller(Caller::Operator)
+                .answers(&[AnswerSpec::empty(204, "The stream is gone.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
         ],
     },
@@ -116,9 +133,9 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 "Change a stream's status",
                 "The Receiver is told by a stream-updated event (SSF §8.1.5).",
             )
-            .for_those_who(Access::Operator)
-            .body::<OperatedStatus>(STATUS)
-            .answers(&[Answer::json::<StreamView>(200, "The stream.")])
+            .caller(Caller::Operator)
+            .body::<OperatedStatusSchema>(STATUS)
+            .answers(&[AnswerSpec::json::<StreamView>(200, "The stream.")])
             .refuses(&[NO_STREAM, LOST_RACE])],
     },
     Resource {
@@ -128,11 +145,11 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("verifyAnyStream", || web::to(streams::verify))
             .says(
                 "Send a verification event",
-                "One without `state`, since the Receiver did not ask for it (SSF §8.1.4.2). A \
-                 stream that is not enabled is answered 400.",
+                "The event has no `state`, because the Receiver did not ask for it \
+                 (SSF §8.1.4.2). If the stream is not enabled, the answer is 400.",
             )
-            .for_those_who(Access::Operator)
-            .answers(&[Answer::empty(204, "The event is on its way.")])
+            .caller(Caller::Operator)
+            .answers(&[AnswerSpec::empty(204, "The event is on its way.")])
             .refuses(&[NO_STREAM])],
     },
     Resource {
@@ -141,17 +158,17 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         tag: Tag::Administration,
         operations: &[Operation::post("replayStream", || web::to(replay::replay))
             .says(
-                "Have a stream get again what it was sent",
-                "A page of what is kept of it, sent or dead, goes into its outbox again, in order \
-                 and behind what waits. Exactly one of `since`, `from_jti` and `from_position` \
-                 says where to begin.",
+                "Replay a stream",
+                "Puts a page of the stream's SETs that are kept, delivered or dead, into its outbox \
+                 again, in order and behind the SETs that wait. Exactly one of `since`, `from_jti` \
+                 and `from_position` says where to begin.",
             )
-            .for_those_who(Access::Operator)
-            .body::<Replay>(REPLAY)
-            .answers(&[Answer::json::<HandledView>(200, "What became of the page.")])
+            .caller(Caller::Operator)
+            .body::<ReplaySchema>(REPLAY)
+            .answers(&[AnswerSpec::json::<HandledView>(200, "How the page was handled.")])
             .refuses(&[
-                (404, "There is no such stream, or nothing of that `from_jti` is kept."),
-                (409, "The stream is disabled, and discards what it is given."),
+                (404, "There is no such stream, or no SET with that `from_jti` is kept."),
+                (409, "The stream is disabled, and takes no SETs."),
             ])],
     },
     Resource {
@@ -161,15 +178,16 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::get("listDeadLetters", || web::to(dead_letters::list))
             .says(
                 "List dead letters",
-                "In pages, stream by stream and each stream's in order. A page may have fewer than \
-                 it might, none even, and there is more as long as it has a `next`.",
+                "In pages, stream by stream, and in order within a stream. A page may have fewer \
+                 dead letters than `limit`, or none. There are more as long as it has a `next`.",
             )
-            .for_those_who(Access::Operator)
+            .caller(Caller::Operator)
             .query(DEAD_LETTERS)
-            .answers(&[Answer::json::<DeadPageView>(200, "Some dead letters.")])
+            .answers(&[AnswerSpec::json::<DeadLettersView>(200, "A page of dead letters.")])
             .refuses(&[NO_STREAM])],
     },
-    // Before the next, which would take them for a `jti`. None of ours reads so.
+    // These two come before `/dead-letters/{jti}`, which would take their last segment for a `jti`. No
+    // `jti` of ours has such a value.
     Resource {
         base: Base::Internal,
         path: "/admin/v1/dead-letters/redrive",
@@ -177,12 +195,13 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("redriveDeadLetters", || web::to(dead_letters::redrive))
             .says(
                 "Send dead letters again",
-                "A page of them goes into the outboxes of their streams, behind what waits. One \
-                 whose stream is disabled is left, and so is a control event.",
+                "Puts a page of dead letters into the outboxes of their streams again, behind the \
+                 SETs that wait. A dead letter of a disabled stream is left, and so is a control \
+                 event.",
             )
-            .for_those_who(Access::Operator)
-            .body::<DeadLetterSelection>(SELECTION)
-            .answers(&[Answer::json::<HandledView>(200, "What became of the page.")])
+            .caller(Caller::Operator)
+            .body::<DeadLetterSelectionSchema>(SELECTION)
+            .answers(&[AnswerSpec::json::<HandledView>(200, "How the page was handled.")])
             .refuses(&[NO_STREAM])],
     },
     Resource {
@@ -190,10 +209,10 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         path: "/admin/v1/dead-letters/purge",
         tag: Tag::Administration,
         operations: &[Operation::post("purgeDeadLetters", || web::to(dead_letters::purge))
-            .says("Remove dead letters for good", "A page of them.")
-            .for_those_who(Access::Operator)
-            .body::<DeadLetterSelection>(SELECTION)
-            .answers(&[Answer::json::<HandledView>(200, "What became of the page.")])
+            .says("Remove dead letters for good", "Removes a page of dead letters.")
+            .caller(Caller::Operator)
+            .body::<DeadLetterSelectionSchema>(SELECTION)
+            .answers(&[AnswerSpec::json::<HandledView>(200, "How the page was handled.")])
             .refuses(&[NO_STREAM])],
     },
     Resource {
@@ -201,9 +220,9 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         path: "/admin/v1/dead-letters/{jti}",
         tag: Tag::Administration,
         operations: &[Operation::get("readDeadLetter", || web::to(dead_letters::show))
-            .says("Read a dead letter", "With its claims.")
-            .for_those_who(Access::Operator)
-            .answers(&[Answer::json::<DeadLetterView>(200, "The dead letter.")])
+            .says("Read a dead letter", "The answer has the claims of the SET.")
+            .caller(Caller::Operator)
+            .answers(&[AnswerSpec::json::<DeadLetterView>(200, "The dead letter.")])
             .refuses(&[(404, "There is no such dead letter.")])],
     },
     Resource {
@@ -212,14 +231,15 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         tag: Tag::Administration,
         operations: &[Operation::get("traceEvent", || web::to(events::trace))
             .says(
-                "Tell what became of an event",
-                "By `jti`, or by `provider` and `event_id`: on each stream of its provider the SET \
-                 and where it stands, or why there is none. In pages, by the id of the stream.",
+                "Trace an event",
+                "The event is named by `jti`, or by `provider` and `event_id`. The answer tells for \
+                 each stream of the provider the state of the SET, or why there is none. In pages, \
+                 by the id of the stream.",
             )
-            .for_those_who(Access::Operator)
+            .caller(Caller::Operator)
             .query(EVENT)
-            .answers(&[Answer::json::<TraceView>(200, "What became of it on some streams.")])
-            .refuses(&[(404, "There is no such stream, or nothing of that name is kept.")])],
+            .answers(&[AnswerSpec::json::<TraceView>(200, "A page of streams, with the event's SETs.")])
+            .refuses(&[(404, "There is no such stream, or nothing is kept of such an event.")])],
     },
     Resource {
         base: Base::Internal,
@@ -232,7 +252,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                  did, its last error, and when it runs next. A job that the configuration does not \
                  ask for is not listed.",
             )
-            .for_those_who(Access::Operator)
-            .answers(&[Answer::json::<JobsView>(200, "The jobs.")])],
+            .caller(Caller::Operator)
+            .answers(&[AnswerSpec::json::<JobsView>(200, "The jobs.")])],
     },
 ];

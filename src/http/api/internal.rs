@@ -1,10 +1,10 @@
-//! What upstream and operators find on the internal listener.
+//! The resources of the internal listener, for publishers and operators. `admin` has the others.
 
 use actix_web::web;
 
 use super::{
-    Access, Answer, Base, Operation, Resource, Tag,
-    shape::{Events, OpenApi},
+    AnswerSpec, Base, Caller, Operation, Resource, Tag,
+    shape::{EventsSchema, OpenApiSchema},
 };
 use crate::http::{events, health, openapi};
 
@@ -23,20 +23,20 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("publishEvents", || web::to(events::publish))
             .says(
                 "Publish events",
-                "One event, an array, or NDJSON. Each is answered at its place; one that is \
-                 rejected holds none of the others back.",
+                "One event, an array, or NDJSON. The answer has a result for each event, in order. \
+                 An event that is rejected does not hold back the others.",
             )
-            .for_those_who(Access::Publisher)
-            .body_or_lines::<Events>(EVENT)
+            .caller(Caller::Publisher)
+            .body_or_lines::<EventsSchema>(EVENT)
             .answers(&[
-                Answer::json::<events::Answers>(
+                AnswerSpec::json::<events::Answers>(
                     202,
-                    "Each event that is called accepted is durable.",
+                    "Each event whose result is `accepted` is durable.",
                 ),
-                Answer::json::<events::Answers>(400, "None of the events is valid."),
+                AnswerSpec::json::<events::Answers>(400, "None of the events is valid."),
             ])
             .refuses(&[
-                (400, "The body is no JSON, or holds no event, or too many."),
+                (400, "The body is no JSON, or has no event, or too many."),
                 (503, "Too many SETs wait for the Receivers: try again after `Retry-After`."),
             ])],
     },
@@ -45,8 +45,8 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         path: "/healthz",
         tag: Tag::Operating,
         operations: &[Operation::get("readHealth", || web::to(health::alive))
-            .says("Ask whether the process answers", "It does, or there is no answer.")
-            .answers(&[Answer::text("text/plain", "The process answers.")])],
+            .says("Check that the process answers", "The answer is 200, or there is none.")
+            .answers(&[AnswerSpec::text("text/plain", "The process answers.")])],
     },
     Resource {
         base: Base::Internal,
@@ -54,12 +54,13 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         tag: Tag::Operating,
         operations: &[Operation::get("readReadiness", || web::to(health::ready))
             .says(
-                "Ask whether the daemon can do its work",
-                "It can once the store answers and every stream of upstream is connected.",
+                "Check that the daemon can do its work",
+                "The daemon is ready once the store answers and every source of events in Redis \
+                 is connected.",
             )
             .answers(&[
-                Answer::json::<health::View>(200, "It can."),
-                Answer::json::<health::View>(503, "It cannot; something is missing."),
+                AnswerSpec::json::<health::ReadinessView>(200, "The daemon is ready."),
+                AnswerSpec::json::<health::ReadinessView>(503, "The daemon is not ready."),
             ])],
     },
     Resource {
@@ -68,14 +69,14 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         tag: Tag::Operating,
         operations: &[Operation::get("readMetrics", || web::to(health::metrics))
             .says("Read the metrics", "In the text format of Prometheus.")
-            .answers(&[Answer::text("text/plain; version=0.0.4", "The metrics.")])],
+            .answers(&[AnswerSpec::text("text/plain; version=0.0.4", "The metrics.")])],
     },
     Resource {
         base: Base::Internal,
         path: "/openapi.json",
         tag: Tag::Operating,
         operations: &[Operation::get("readWholeInterface", || web::to(openapi::whole))
-            .says("Read this document", "All that the daemon answers, on either listener.")
-            .answers(&[Answer::document::<OpenApi>("This document.")])],
+            .says("Read this document", "All operations of the daemon, on either listener.")
+            .answers(&[AnswerSpec::document::<OpenApiSchema>("This document.")])],
     },
 ];

@@ -1,12 +1,13 @@
-//! What a Receiver finds below each issuer (SSF §7, §8, RFC 8936).
+//! The resources of Receivers, below each issuer (SSF §7, §8, RFC 8936).
 
 use actix_web::web;
 
 use super::{
-    Access, Answer, Base, Operation, Parameter, Resource, Tag,
+    AnswerSpec, Base, Caller, Operation, Parameter, Resource, Tag,
     shape::{
-        AddedSubject, ChangedStream, KeySet, NewStatus, NewStream, OpenApi, PollRequest,
-        RemovedSubject, StreamId, TokenRequest, VerificationRequest,
+        AddedSubjectSchema, ChangedStreamSchema, KeySetSchema, NewStatusSchema, NewStreamSchema,
+        OpenApiSchema, PollRequestSchema, RemovedSubjectSchema, StreamIdSchema, TokenRequestSchema,
+        VerificationRequestSchema,
     },
 };
 use crate::{
@@ -18,19 +19,21 @@ use crate::{
     http::{jwks, oauth, openapi, poll, status, streams, subjects, verification, well_known},
 };
 
-const READS: Access = Access::Receiver(Scope::Read);
+const READS: Caller = Caller::Receiver(Scope::Read);
 
-const NO_STREAM: (u16, &str) =
-    (404, "This Receiver has no such stream; another's is none either (SSF §8).");
+const NO_STREAM: (u16, &str) = (
+    404,
+    "This Receiver has no such stream. A stream of another Receiver is answered alike (SSF §8).",
+);
 const LOST_RACE: (u16, &str) = (409, "Another change of the stream came between.");
 
 const ELSEWHERE: &str = "Another server issues the access tokens of this provider.";
 
 const WHICH_STREAM: &[Parameter] =
-    &[Parameter::required::<StreamId>("stream_id", "Which stream is meant.")];
+    &[Parameter::required::<StreamIdSchema>("stream_id", "The id of the stream.")];
 
 const TOO_MANY_SUBJECTS: (u16, &str) =
-    (429, "More changes of the stream's subjects than are taken in a second.");
+    (429, "The Receiver changes the subjects of the stream too fast.");
 const FORBIDDEN_SUBJECT: (u16, &str) =
     (403, "The token lacks the scope, or the stream has as many subjects as it may have.");
 
@@ -76,7 +79,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                  it: between the issuer's host and its path. An issuer without a path has it at \
                  `/.well-known/ssf-configuration`.",
             )
-            .answers(&[Answer::document::<TransmitterMetadata<'static>>("The metadata (SSF §7.2.3).")])],
+            .answers(&[AnswerSpec::document::<TransmitterMetadata<'static>>("The metadata (SSF §7.2.3).")])],
     },
     Resource {
         base: Base::Issuer,
@@ -87,9 +90,9 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         })
         .says(
             "Read the Transmitter's metadata, below the issuer",
-            "The same document, for those who append the well-known path to the issuer.",
+            "The same document, for Receivers that append the well-known path to the issuer.",
         )
-        .answers(&[Answer::document::<TransmitterMetadata<'static>>("The metadata (SSF §7.2.3).")])],
+        .answers(&[AnswerSpec::document::<TransmitterMetadata<'static>>("The metadata (SSF §7.2.3).")])],
     },
     Resource {
         base: Base::Origin,
@@ -99,11 +102,11 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             web::to(oauth::protected_resource)
         })
         .says(
-            "Read where access tokens come from",
+            "Read which server issues access tokens",
             "The provider as a protected resource (RFC 9728 §3). Each bearer challenge names this \
              document.",
         )
-        .answers(&[Answer::document::<ProtectedResource<'static>>(
+        .answers(&[AnswerSpec::document::<ProtectedResource<'static>>(
             "The metadata (RFC 9728 §3.2).",
         )])],
     },
@@ -115,10 +118,10 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             web::to(oauth::authorization_server)
         })
         .says(
-            "Read how access tokens are had here",
+            "Read how to get an access token",
             "The provider as its own authorization server (RFC 8414 §3).",
         )
-        .answers(&[Answer::document::<AuthorizationServerMetadata<'static>>(
+        .answers(&[AnswerSpec::document::<AuthorizationServerMetadata<'static>>(
             "The metadata (RFC 8414 §3.2).",
         )])
         .refuses(&[(404, ELSEWHERE)])],
@@ -130,16 +133,16 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("issueToken", || web::to(oauth::token))
             .says(
                 "Get an access token",
-                "By client credentials (RFC 6749 §4.4), in the header or as `client_id` and \
+                "Client credentials (RFC 6749 §4.4), in the header or as `client_id` and \
                  `client_secret` in the form.",
             )
-            .for_those_who(Access::Client)
-            .form::<TokenRequest>(TOKEN_REQUEST)
+            .caller(Caller::Client)
+            .form::<TokenRequestSchema>(TOKEN_REQUEST)
             .answers(&[
-                Answer::json::<oauth::TokenView<'static>>(200, "The token (RFC 6749 §5.1)."),
-                Answer::json::<oauth::RefusalView<'static>>(400, "There is none (RFC 6749 §5.2)."),
-                Answer::json::<oauth::RefusalView<'static>>(401, "This is no client of ours."),
-                Answer::json::<oauth::RefusalView<'static>>(429, "Too many wrong secrets."),
+                AnswerSpec::json::<oauth::TokenView<'static>>(200, "The token (RFC 6749 §5.1)."),
+                AnswerSpec::json::<oauth::RefusalView<'static>>(400, "The request is refused (RFC 6749 §5.2)."),
+                AnswerSpec::json::<oauth::RefusalView<'static>>(401, "The client is unknown, or its secret is wrong."),
+                AnswerSpec::json::<oauth::RefusalView<'static>>(429, "Too many wrong secrets."),
             ])
             .refuses(&[(404, ELSEWHERE)])],
     },
@@ -153,15 +156,15 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 "The `jwks_uri` of the metadata (SSF §7.1, RFC 7517 §5). A key is published before \
                  it signs, and stays for as long as a SET that it signed may be verified.",
             )
-            .answers(&[Answer::document::<KeySet>("The public keys.")])],
+            .answers(&[AnswerSpec::document::<KeySetSchema>("The public keys.")])],
     },
     Resource {
         base: Base::Issuer,
         path: resource::OPENAPI,
         tag: Tag::Discovery,
         operations: &[Operation::get("readInterface", || web::to(openapi::of_provider))
-            .says("Read this document", "What Receivers find below this issuer, as OpenAPI 3.1.")
-            .answers(&[Answer::document::<OpenApi>("This document.")])],
+            .says("Read this document", "All operations below this issuer, as OpenAPI 3.1.")
+            .answers(&[AnswerSpec::document::<OpenApiSchema>("This document.")])],
     },
     Resource {
         base: Base::Issuer,
@@ -171,52 +174,55 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             Operation::get("readStreams", || web::to(streams::read))
                 .says(
                     "Read one stream, or list all",
-                    "With `stream_id` the configuration of that stream, without it an array of all \
-                     that the Receiver has, `[]` if there is none (SSF §8.1.1.2).",
+                    "With `stream_id` the answer is the configuration of that stream. Without it the \
+                     answer is an array of all streams of the Receiver, `[]` if there is none \
+                     (SSF §8.1.1.2).",
                 )
-                .for_those_who(READS)
-                .query(&[Parameter::optional::<StreamId>(
+                .caller(READS)
+                .query(&[Parameter::optional::<StreamIdSchema>(
                     "stream_id",
-                    "Which stream is meant; without it all are listed.",
+                    "The id of the stream. Without it all streams are listed.",
                 )])
-                .answers(&[Answer::json::<streams::OneOrAll<'static>>(200, "The stream, or the streams.")])
+                .answers(&[AnswerSpec::json::<streams::OneOrAll<'static>>(200, "The stream, or the streams.")])
                 .refuses(&[NO_STREAM]),
             Operation::post("createStream", || web::to(streams::create))
                 .says(
                     "Create a stream",
                     "A Receiver may have several streams, up to a limit of its provider. Without \
-                     `delivery` the new one is polled (SSF §8.1.1.1).",
+                     `delivery` the new stream is polled (SSF §8.1.1.1).",
                 )
-                .for_those_who(Access::Receiver(Scope::Create))
-                .body::<NewStream>(NEW_STREAM)
-                .answers(&[Answer::json::<streams::View<'static>>(201, "The new stream.")])
+                .caller(Caller::Receiver(Scope::Create))
+                .body::<NewStreamSchema>(NEW_STREAM)
+                .answers(&[AnswerSpec::json::<streams::ReceiverStreamView<'static>>(201, "The new stream.")])
                 .refuses(&[(409, "The Receiver has as many streams as it may have.")]),
             Operation::patch("updateStream", || web::to(streams::update))
                 .says(
                     "Update a stream",
-                    "What is given is set, what is left out stays (SSF §8.1.1.3).",
+                    "Members that are given are set. Members that are left out stay (SSF §8.1.1.3).",
                 )
-                .for_those_who(Access::Receiver(Scope::Update))
-                .body::<ChangedStream>(CHANGED_STREAM)
-                .answers(&[Answer::json::<streams::View<'static>>(200, "The whole stream.")])
+                .caller(Caller::Receiver(Scope::Update))
+                .body::<ChangedStreamSchema>(CHANGED_STREAM)
+                .answers(&[AnswerSpec::json::<streams::ReceiverStreamView<'static>>(200, "The whole stream.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
             Operation::put("replaceStream", || web::to(streams::replace))
                 .says(
                     "Replace a stream's configuration",
-                    "What is left out is deleted, and delivery is by poll again (SSF §8.1.1.4).",
+                    "Members that are left out are deleted. Without `delivery` the stream is polled \
+                     (SSF §8.1.1.4).",
                 )
-                .for_those_who(Access::Receiver(Scope::Update))
-                .body::<ChangedStream>(CHANGED_STREAM)
-                .answers(&[Answer::json::<streams::View<'static>>(200, "The whole stream.")])
+                .caller(Caller::Receiver(Scope::Update))
+                .body::<ChangedStreamSchema>(CHANGED_STREAM)
+                .answers(&[AnswerSpec::json::<streams::ReceiverStreamView<'static>>(200, "The whole stream.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
             Operation::delete("deleteStream", || web::to(streams::delete))
                 .says(
                     "Delete a stream",
-                    "Nothing is delivered to it any more, and it is not found again (SSF §8.1.1.5).",
+                    "Nothing is delivered to the stream any more, and it is not found again \
+                     (SSF §8.1.1.5).",
                 )
-                .for_those_who(Access::Receiver(Scope::Delete))
+                .caller(Caller::Receiver(Scope::Delete))
                 .query(WHICH_STREAM)
-                .answers(&[Answer::empty(204, "The stream is gone.")])
+                .answers(&[AnswerSpec::empty(204, "The stream is gone.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
         ],
     },
@@ -227,9 +233,9 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[
             Operation::get("readStatus", || web::to(status::read))
                 .says("Read a stream's status", "Whether it delivers, and why (SSF §8.1.2.1).")
-                .for_those_who(READS)
+                .caller(READS)
                 .query(WHICH_STREAM)
-                .answers(&[Answer::json::<status::View<'static>>(200, "The status.")])
+                .answers(&[AnswerSpec::json::<status::StatusView<'static>>(200, "The status.")])
                 .refuses(&[NO_STREAM]),
             Operation::post("updateStatus", || web::to(status::update))
                 .says(
@@ -237,9 +243,9 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                     "A change that the Receiver asks for is not announced by an event \
                      (SSF §8.1.2.2, §8.1.5).",
                 )
-                .for_those_who(Access::Receiver(Scope::Status))
-                .body::<NewStatus>(NEW_STATUS)
-                .answers(&[Answer::json::<status::View<'static>>(200, "The new status.")])
+                .caller(Caller::Receiver(Scope::Status))
+                .body::<NewStatusSchema>(NEW_STATUS)
+                .answers(&[AnswerSpec::json::<status::StatusView<'static>>(200, "The new status.")])
                 .refuses(&[NO_STREAM, LOST_RACE]),
         ],
     },
@@ -252,9 +258,9 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 "Add a subject to a stream",
                 "The answer is the same whether or not the subject is known (SSF §8.1.3.2, §9.1).",
             )
-            .for_those_who(Access::Receiver(Scope::Subjects))
-            .body::<AddedSubject>(SUBJECT)
-            .answers(&[Answer::empty(200, "The subject is on the stream.")])
+            .caller(Caller::Receiver(Scope::Subjects))
+            .body::<AddedSubjectSchema>(SUBJECT)
+            .answers(&[AnswerSpec::empty(200, "The subject is on the stream.")])
             .refuses(&[FORBIDDEN_SUBJECT, NO_STREAM, TOO_MANY_SUBJECTS])],
     },
     Resource {
@@ -264,11 +270,12 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("removeSubject", || web::to(subjects::remove))
             .says(
                 "Remove a subject from a stream",
-                "The answer is the same whether or not the subject was on it (SSF §8.1.3.3, §9.1).",
+                "The answer is the same whether or not the subject was on the stream \
+                 (SSF §8.1.3.3, §9.1).",
             )
-            .for_those_who(Access::Receiver(Scope::Subjects))
-            .body::<RemovedSubject>(SUBJECT)
-            .answers(&[Answer::empty(204, "The subject is off the stream.")])
+            .caller(Caller::Receiver(Scope::Subjects))
+            .body::<RemovedSubjectSchema>(SUBJECT)
+            .answers(&[AnswerSpec::empty(204, "The subject is off the stream.")])
             .refuses(&[FORBIDDEN_SUBJECT, NO_STREAM, TOO_MANY_SUBJECTS])],
     },
     Resource {
@@ -278,15 +285,15 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("verifyStream", || web::to(verification::request))
             .says(
                 "Ask for a verification event",
-                "It is sent on the stream at once, past whatever waits there (SSF §8.1.4.2). A \
-                 stream that is not enabled is answered 400.",
+                "The event is sent at once, ahead of the SETs that wait (SSF §8.1.4.2). If the \
+                 stream is not enabled, the answer is 400.",
             )
-            .for_those_who(Access::Receiver(Scope::Verify))
-            .body::<VerificationRequest>(VERIFICATION_REQUEST)
-            .answers(&[Answer::empty(204, "The event is on its way.")])
+            .caller(Caller::Receiver(Scope::Verify))
+            .body::<VerificationRequestSchema>(VERIFICATION_REQUEST)
+            .answers(&[AnswerSpec::empty(204, "The event is on its way.")])
             .refuses(&[
                 NO_STREAM,
-                (429, "Sooner than `min_verification_interval` after the last (SSF §8.1.1)."),
+                (429, "The last verification was less than `min_verification_interval` ago (SSF §8.1.1)."),
             ])],
     },
     Resource {
@@ -296,14 +303,14 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::post("poll", || web::to(poll::poll))
             .says(
                 "Poll for SETs",
-                "Acknowledges, and hands out what waits, the oldest first (RFC 8936 §2.4). `ack` \
-                 and `setErrs` take effect before SETs are chosen. A long poll is answered when a \
-                 SET is there, or with none when its time is over. Of a stream that is not enabled \
-                 none is handed out.",
+                "Acknowledges SETs, and hands out the SETs that wait, the oldest first \
+                 (RFC 8936 §2.4). `ack` and `setErrs` take effect before SETs are chosen. A long \
+                 poll is answered when there is a SET, or without one when its time is over. A \
+                 stream that is not enabled hands out no events.",
             )
-            .for_those_who(READS)
-            .body::<PollRequest>(POLL_REQUEST)
-            .answers(&[Answer::json::<poll::View>(200, "The SETs (RFC 8936 §2.3).")])
+            .caller(READS)
+            .body::<PollRequestSchema>(POLL_REQUEST)
+            .answers(&[AnswerSpec::json::<poll::PolledView>(200, "The SETs (RFC 8936 §2.3).")])
             .refuses(&[NO_STREAM])],
     },
 ];

@@ -1,8 +1,8 @@
-//! What bodies look like that no struct of ours is serialized into: those of requests, which the
-//! handlers take apart by hand so that a refusal names the member, and those of the specifications'
-//! own words. An `Option` may be left out; it is never null. `tests/it/openapi` holds the handlers to
-//! all of it.
-#![expect(dead_code, reason = "these are shapes, and never values")]
+//! The schemas of bodies that no struct of ours is serialized into: request bodies, which handlers
+//! take apart by hand so that a refusal names the member, and values that a specification defines. A
+//! member that is an `Option` may be left out, and is never null. `tests/it/openapi` checks that the
+//! handlers keep to the schemas.
+#![expect(dead_code, reason = "these types are schemas, and never values")]
 
 use std::collections::BTreeMap;
 
@@ -13,36 +13,38 @@ use crate::domain::subject::format::SubjectFormat;
 
 /// Names one stream: RFC 3986 §2.3 unreserved characters only (SSF §8.1.1).
 #[derive(JsonSchema)]
-pub(crate) struct StreamId(
+#[schemars(rename = "StreamId")]
+pub(crate) struct StreamIdSchema(
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9._~-]+$"))] String,
 );
 
-/// Whom a stream and its SETs are for: one string or several (SSF §8.1.1).
+/// The audience of a stream and its SETs: one string or several (SSF §8.1.1).
 #[derive(JsonSchema)]
-#[schemars(untagged)]
-pub(crate) enum Audience {
+#[schemars(rename = "Audience", untagged)]
+pub(crate) enum AudienceSchema {
     One(String),
     Many(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// The URI of an event type.
 #[derive(JsonSchema)]
-pub(crate) struct EventType(#[schemars(url)] String);
+#[schemars(rename = "EventType")]
+pub(crate) struct EventTypeSchema(#[schemars(url)] String);
 
-/// Whether a stream delivers (SSF §8.1.2.1). `paused` holds its SETs until it is `enabled`;
-/// `disabled` discards them.
+/// Whether a stream delivers (SSF §8.1.2.1). A `paused` stream holds its SETs until it is `enabled`. A
+/// `disabled` stream discards them.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub(crate) enum Status {
+#[schemars(rename = "Status", rename_all = "lowercase")]
+pub(crate) enum StatusSchema {
     Enabled,
     Paused,
     Disabled,
 }
 
-/// How SETs get across, as a Receiver asks for it (SSF §6.1).
+/// The delivery method that a Receiver asks for (SSF §6.1).
 #[derive(JsonSchema)]
-#[schemars(tag = "method")]
-pub(crate) enum RequestedDelivery {
+#[schemars(rename = "RequestedDelivery", tag = "method")]
+pub(crate) enum RequestedDeliverySchema {
     /// Push (RFC 8935, SSF §6.1.1).
     #[schemars(rename = "urn:ietf:rfc:8935")]
     Push {
@@ -57,209 +59,227 @@ pub(crate) enum RequestedDelivery {
     /// Poll (RFC 8936, SSF §6.1.2).
     #[schemars(rename = "urn:ietf:rfc:8936")]
     Poll {
-        /// May be left out, and only repeat the URL that the Transmitter assigned.
+        /// May be left out. If it is given, it must repeat the URL that the Transmitter assigned.
         endpoint_url: Option<String>,
     },
 }
 
 /// A request for an access token (RFC 6749 §4.4.2).
 #[derive(JsonSchema)]
-pub(crate) struct TokenRequest {
+#[schemars(rename = "TokenRequest")]
+pub(crate) struct TokenRequestSchema {
     /// `client_credentials`.
     grant_type: String,
-    /// The scopes that are wanted, with spaces between; all that the client may have, if it is left
-    /// out.
+    /// The scopes that are wanted, separated by spaces. If it is left out, the token gets all scopes
+    /// that the client may have.
     scope: Option<String>,
-    /// Who asks, if the header does not say it.
+    /// The id of the client, if the header does not have it.
     client_id: Option<String>,
     client_secret: Option<String>,
 }
 
-/// A new stream: the members that are for the Receiver to give (SSF §8.1.1.1). Others are ignored,
-/// but for those of the Transmitter, which are refused.
+/// A new stream: the members that a Receiver sets (SSF §8.1.1.1). Members that the Transmitter sets are
+/// refused, and unknown members are ignored.
 #[derive(JsonSchema)]
-pub(crate) struct NewStream {
-    /// The URIs of the event types that the Receiver wants. Those that are unknown are kept and
-    /// never delivered.
+#[schemars(rename = "NewStream")]
+pub(crate) struct NewStreamSchema {
+    /// The URIs of the event types that the Receiver wants. Unknown URIs are kept and never
+    /// delivered.
     #[schemars(length(max = 256))]
     events_requested: Option<Vec<String>>,
-    /// A new or a replaced stream without it is polled.
-    delivery: Option<RequestedDelivery>,
-    /// Cut to 255 characters.
+    /// A new or replaced stream without `delivery` is polled.
+    delivery: Option<RequestedDeliverySchema>,
+    /// Shortened to 255 characters.
     description: Option<String>,
 }
 
-/// A stream's new configuration (SSF §8.1.1.3, §8.1.1.4). Members of the Transmitter may be
-/// repeated as they were read, and no other way.
+/// The new configuration of a stream (SSF §8.1.1.3, §8.1.1.4). Members that the Transmitter sets may
+/// only repeat their value.
 #[derive(JsonSchema)]
-pub(crate) struct ChangedStream {
-    stream_id: StreamId,
+#[schemars(rename = "ChangedStream")]
+pub(crate) struct ChangedStreamSchema {
+    stream_id: StreamIdSchema,
     #[schemars(flatten)]
-    given: NewStream,
+    given: NewStreamSchema,
 }
 
 /// A new status (SSF §8.1.2.2).
 #[derive(JsonSchema)]
-pub(crate) struct NewStatus {
-    stream_id: StreamId,
-    status: Status,
-    /// Why; shown with the status from then on.
+#[schemars(rename = "NewStatus")]
+pub(crate) struct NewStatusSchema {
+    stream_id: StreamIdSchema,
+    status: StatusSchema,
+    /// Why. The reason is shown with the status.
     reason: Option<String>,
 }
 
-/// What an operator changes of a stream.
+/// The members of a stream that an operator changes.
 #[derive(JsonSchema)]
-pub(crate) struct OperatedChange {
+#[schemars(rename = "OperatedChange")]
+pub(crate) struct OperatedChangeSchema {
     subject_format: SubjectFormat,
 }
 
-/// A new status, as an operator sets it.
+/// A new status that an operator sets.
 #[derive(JsonSchema)]
-pub(crate) struct OperatedStatus {
-    status: Status,
-    /// Why; shown with the status from then on.
+#[schemars(rename = "OperatedStatus")]
+pub(crate) struct OperatedStatusSchema {
+    status: StatusSchema,
+    /// Why. The reason is shown with the status.
     reason: Option<String>,
 }
 
-/// Which dead letters are meant: those that fit all that is given. `all` is for those who mean every
-/// one, and give nothing else.
+/// A selection of dead letters: those that match every given member. `all` selects every dead letter,
+/// and goes with no other filter.
 #[derive(JsonSchema)]
-pub(crate) struct DeadLetterSelection {
+#[schemars(rename = "DeadLetterSelection")]
+pub(crate) struct DeadLetterSelectionSchema {
     all: Option<bool>,
     provider: Option<String>,
-    stream_id: Option<StreamId>,
-    /// Of this they died: an `err` code, `expired` or `hold_limit`.
+    stream_id: Option<StreamIdSchema>,
+    /// Why they were given up: an `err` code, `expired` or `hold_limit`.
     reason: Option<String>,
-    /// By URI or short name.
+    /// The URI or the short name.
     event_type: Option<String>,
-    /// The identical one.
-    subject: Option<Subject>,
-    /// They died since then, in seconds since 1970.
+    /// A subject identifier with the same members.
+    subject: Option<SubjectSchema>,
+    /// They were given up since then, in seconds since 1970.
     since: Option<i64>,
-    /// They died before then, in seconds since 1970.
+    /// They were given up before then, in seconds since 1970.
     until: Option<i64>,
     jti: Option<String>,
     #[schemars(flatten)]
-    page: PageOfSets,
+    page: PageOfSetsSchema,
 }
 
-/// Where a replay begins, by one of three, and how its SETs go out.
+/// Where a replay begins, by exactly one of three members, and how its SETs go out.
 #[derive(JsonSchema)]
-pub(crate) struct Replay {
-    /// With what was accepted then, in seconds since 1970.
+#[schemars(rename = "Replay")]
+pub(crate) struct ReplaySchema {
+    /// With the SETs of events accepted since then, in seconds since 1970.
     since: Option<i64>,
     /// With this SET.
     from_jti: Option<String>,
-    /// With the SET at this place of the outbox, or the next.
+    /// With the SET at this position of the outbox, or the next one.
     from_position: Option<i64>,
-    /// Under which `jti` they go out; their own if it is left out.
-    jti: Option<ReplayJti>,
+    /// Which `jti` the SETs get. If it is left out, they keep theirs.
+    jti: Option<ReplayJtiSchema>,
     #[schemars(flatten)]
-    page: PageOfSets,
+    page: PageOfSetsSchema,
 }
 
-/// `kept`: a Receiver knows the repeat by it. `new`: each SET gets another one, and an `iat` of now.
+/// `kept`: the SET keeps its `jti`, by which a Receiver recognizes the repetition. `new`: each SET gets
+/// a new `jti`, and an `iat` of now.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub(crate) enum ReplayJti {
+#[schemars(rename = "ReplayJti", rename_all = "lowercase")]
+pub(crate) enum ReplayJtiSchema {
     Kept,
     New,
 }
 
-/// One call handles one page.
+/// The page of SETs that one call handles.
 #[derive(JsonSchema)]
-pub(crate) struct PageOfSets {
-    /// The page before's `next`.
+#[schemars(rename = "PageOfSets")]
+pub(crate) struct PageOfSetsSchema {
+    /// The `next` of the page before.
     after: Option<String>,
-    /// The most SETs in the page; 100 if it is left out.
+    /// The most SETs in the page. If it is left out, 100.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<u16>,
-    /// Only count what would be done.
+    /// Only count the SETs that would be handled.
     dry_run: Option<bool>,
 }
 
-/// A subject identifier (RFC 9493 §3, SSF §3.5) or a complex subject (SSF §3.3): its `format`, and
-/// exactly the members of that.
+/// A subject identifier (RFC 9493 §3, SSF §3.5) or a complex subject (SSF §3.3): a `format`, and exactly
+/// the members of that format.
 #[derive(JsonSchema)]
-pub(crate) struct Subject {
+#[schemars(rename = "Subject")]
+pub(crate) struct SubjectSchema {
     /// `account`, `email`, `iss_sub`, `opaque`, `phone_number`, `did`, `uri`, `aliases`, `jwt_id`,
-    /// `saml_assertion_id`, `ip-addresses` or `complex`; with event types of OAuth `oauth_token` and
-    /// `oauth_client` as well.
+    /// `saml_assertion_id`, `ip-addresses` or `complex`. If the provider has event types of OAuth, also
+    /// `oauth_token` and `oauth_client`.
     format: String,
     #[schemars(flatten)]
     members: BTreeMap<String, Value>,
 }
 
-/// A subject that shall be on a stream (SSF §8.1.3.2).
+/// A subject to add to a stream (SSF §8.1.3.2).
 #[derive(JsonSchema)]
-pub(crate) struct AddedSubject {
-    stream_id: StreamId,
-    subject: Subject,
-    /// Whether the Receiver has verified the subject; if it is left out, it has.
+#[schemars(rename = "AddedSubject")]
+pub(crate) struct AddedSubjectSchema {
+    stream_id: StreamIdSchema,
+    subject: SubjectSchema,
+    /// Whether the Receiver has verified the subject. If it is left out, `true`.
     verified: Option<bool>,
 }
 
-/// A subject that shall be off a stream (SSF §8.1.3.3).
+/// A subject to remove from a stream (SSF §8.1.3.3).
 #[derive(JsonSchema)]
-pub(crate) struct RemovedSubject {
-    stream_id: StreamId,
-    subject: Subject,
+#[schemars(rename = "RemovedSubject")]
+pub(crate) struct RemovedSubjectSchema {
+    stream_id: StreamIdSchema,
+    subject: SubjectSchema,
 }
 
 /// A request for a verification event (SSF §8.1.4.2).
 #[derive(JsonSchema)]
-pub(crate) struct VerificationRequest {
-    stream_id: StreamId,
-    /// What the event repeats, byte for byte; without it the event has none.
+#[schemars(rename = "VerificationRequest")]
+pub(crate) struct VerificationRequestSchema {
+    stream_id: StreamIdSchema,
+    /// The event repeats it byte for byte. Without it the event has no `state`.
     #[schemars(length(max = 1024))]
     state: Option<String>,
 }
 
 /// A poll (RFC 8936 §2.2). `{}` is a long poll that acknowledges nothing.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-pub(crate) struct PollRequest {
-    /// The most SETs to return; 0 only acknowledges.
+#[schemars(rename = "PollRequest", rename_all = "camelCase")]
+pub(crate) struct PollRequestSchema {
+    /// The most SETs to return. With 0 the poll only acknowledges.
     max_events: Option<u64>,
-    /// Whether to answer at once rather than wait for a SET; `false` if it is left out.
+    /// Whether to answer at once instead of waiting for a SET. If it is left out, `false`.
     return_immediately: Option<bool>,
-    /// The `jti`s of SETs that were received. Unknown ones are ignored.
+    /// The `jti`s of SETs that the Receiver has. Unknown ones are ignored.
     #[schemars(length(max = 10_000))]
     ack: Option<Vec<String>>,
-    /// What the Receiver says of SETs that it refuses, by `jti` (RFC 8936 §2.6).
+    /// The SETs that the Receiver refuses, by `jti`, with the errors (RFC 8936 §2.6).
     #[schemars(extend("maxProperties" = 10_000))]
-    set_errs: Option<BTreeMap<String, SetError>>,
+    set_errs: Option<BTreeMap<String, SetErrorSchema>>,
 }
 
 /// Why a SET was refused (RFC 8935 §2.3).
 #[derive(JsonSchema)]
-pub(crate) struct SetError {
-    /// A code of RFC 8935 §2.4 or SSF §11, or any other.
+#[schemars(rename = "SetError")]
+pub(crate) struct SetErrorSchema {
+    /// A code of RFC 8935 §2.4 or SSF §11, or any other one.
     err: Option<String>,
     description: Option<String>,
 }
 
 /// A JWK Set with public keys only (RFC 7517 §5).
 #[derive(JsonSchema)]
-pub(crate) struct KeySet {
+#[schemars(rename = "KeySet")]
+pub(crate) struct KeySetSchema {
     #[schemars(length(min = 1))]
-    keys: Vec<PublicKey>,
+    keys: Vec<PublicKeySchema>,
 }
 
 /// A public key (RFC 7517 §4), with the members of its `kty` (RFC 7518 §6, RFC 8037 §2).
 #[derive(JsonSchema)]
-pub(crate) struct PublicKey {
-    kty: KeyType,
+#[schemars(rename = "PublicKey")]
+pub(crate) struct PublicKeySchema {
+    kty: KeyTypeSchema,
     /// As in the header of the SETs that are signed with it.
     kid: String,
-    r#use: KeyUse,
+    r#use: KeyUseSchema,
     /// `RS256`, `ES256`, `ES384`, `ES512` or `EdDSA`.
     alg: String,
 }
 
 /// RFC 7518 §6.1, RFC 8037 §2.
 #[derive(JsonSchema)]
-pub(crate) enum KeyType {
+#[schemars(rename = "KeyType")]
+pub(crate) enum KeyTypeSchema {
     #[schemars(rename = "RSA")]
     Rsa,
     #[schemars(rename = "EC")]
@@ -270,46 +290,49 @@ pub(crate) enum KeyType {
 
 /// RFC 7517 §4.2.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub(crate) enum KeyUse {
+#[schemars(rename = "KeyUse", rename_all = "lowercase")]
+pub(crate) enum KeyUseSchema {
     Sig,
 }
 
-/// One event, or several in an array. NDJSON, with `Content-Type: application/x-ndjson`, is taken
-/// as well.
+/// One event, or several in an array. NDJSON with `Content-Type: application/x-ndjson` is accepted,
+/// too.
 #[derive(JsonSchema)]
-#[schemars(untagged)]
-pub(crate) enum Events {
-    One(PublishedEvent),
-    Many(#[schemars(length(min = 1))] Vec<PublishedEvent>),
+#[schemars(rename = "Events", untagged)]
+pub(crate) enum EventsSchema {
+    One(PublishedEventSchema),
+    Many(#[schemars(length(min = 1))] Vec<PublishedEventSchema>),
 }
 
-/// One event, about one subject, as upstream publishes it.
+/// One event about one subject, as a publisher sends it.
 #[derive(JsonSchema)]
-pub(crate) struct PublishedEvent {
+#[schemars(rename = "PublishedEvent")]
+pub(crate) struct PublishedEventSchema {
     /// The event type's URI, or `caep:` or `risc:` and its name.
     r#type: String,
-    /// Whom the event is about.
-    sub_id: Subject,
-    /// Further identifiers of the same subject, each for itself; no `aliases`.
+    /// The subject of the event.
+    sub_id: SubjectSchema,
+    /// Further identifiers of the same subject. None of them is `aliases`.
     #[schemars(length(min = 1, max = 16))]
-    subject_identifiers: Option<Vec<Subject>>,
-    /// The event's own members; those that its type does not define go into the SET as they are.
+    subject_identifiers: Option<Vec<SubjectSchema>>,
+    /// The members of the event. Members that the event type does not define go into the SET
+    /// unchanged.
     event: Option<Map<String, Value>>,
-    /// The publisher's id for it: a second event with the same one within 24 h is a duplicate.
+    /// The publisher's id for the event. A second event with the same id within 24 h is a duplicate.
     #[schemars(length(min = 1, max = 256))]
     id: Option<String>,
-    /// The cause, shared by all events born of it (SSF §4.1.9).
+    /// Identifies the cause. All events of one cause share it (SSF §4.1.9).
     #[schemars(length(min = 1, max = 256))]
     txn: Option<String>,
-    /// Only these streams may get it.
+    /// The only streams that may get the event.
     #[schemars(length(max = 1024))]
-    stream_ids: Option<Vec<StreamId>>,
+    stream_ids: Option<Vec<StreamIdSchema>>,
 }
 
 /// An OpenAPI document (OpenAPI §4.8.1).
 #[derive(JsonSchema)]
-pub(crate) struct OpenApi {
+#[schemars(rename = "OpenApi")]
+pub(crate) struct OpenApiSchema {
     openapi: String,
     info: Map<String, Value>,
     paths: Map<String, Value>,

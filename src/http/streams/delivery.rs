@@ -1,4 +1,4 @@
-//! The `delivery` of a stream, as a Receiver asks for it (SSF §6.1).
+//! Parses the `delivery` that a Receiver asks for (SSF §6.1).
 
 use serde_json::{Map, Value};
 
@@ -11,16 +11,16 @@ use crate::{
     http::error::ApiError,
 };
 
-/// What the RISC profile of April 2018 called the methods (§5.2.1), and what SSF calls them.
+/// The names of the methods in the RISC profile of April 2018 (§5.2.1), and in SSF.
 const LEGACY_METHODS: [(&str, &str); 2] = [
     ("https://schemas.openid.net/secevent/risc/delivery-method/push", METHOD_PUSH),
     ("https://schemas.openid.net/secevent/risc/delivery-method/poll", METHOD_POLL),
 ];
 
-/// What its samples called the members that its text, and SSF, call otherwise.
+/// The names of members in the samples of that profile, and in its text and in SSF.
 const LEGACY_MEMBERS: [(&str, &str); 2] = [("delivery_method", "method"), ("url", "endpoint_url")];
 
-/// `assigned` is the poll URL of a stream that stands; a new one has none yet.
+/// Parses the object. `assigned` is the poll URL of an existing stream; a new stream has none yet.
 pub(super) fn parse(
     mut members: Map<String, Value>,
     provider: &Provider,
@@ -46,7 +46,7 @@ pub(super) fn parse(
         (Some(METHOD_PUSH), None) => {
             Err(ApiError::bad("delivery.endpoint_url", "is required for push (SSF §6.1.1)"))
         }
-        // A Receiver may repeat the URL it was given, and needs not (SSF §6.1.2).
+        // A Receiver may repeat the URL that it was given, but need not (SSF §6.1.2).
         (Some(METHOD_POLL), url) if url.is_none() || url.as_deref() == assigned => {
             Ok(Delivery::Poll)
         }
@@ -61,7 +61,7 @@ pub(super) fn parse(
     }
 }
 
-/// Says in the words of today what may be said in those of 2018. What is said in both counts as today's.
+/// Replaces the names of 2018 by those of SSF. If both names of a member are given, that of SSF counts.
 fn modernize(members: &mut Map<String, Value>) {
     for (old, new) in LEGACY_MEMBERS {
         if let Some(value) = members.remove(old) {
