@@ -313,7 +313,9 @@ impl App {
             registry.drain().await;
         });
         if drained.await.is_err() {
-            tracing::warn!("the drain ran out of time; SETs whose attempt was under way are sent again later");
+            tracing::warn!(
+                "the drain ran out of time; SETs whose attempt was under way are sent again later"
+            );
         }
         background.end().await;
         Ok(())

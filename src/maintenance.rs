@@ -57,7 +57,7 @@ pub trait Job: Send + 'static {
 /// Why a run failed.
 pub type JobError = Box<dyn Error + Send + Sync>;
 
-/// What is fixed about a job.
+/// The fixed properties of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobSpec {
     /// Stands in logs and in the list of jobs.
@@ -89,7 +89,7 @@ pub enum JobScope {
     OneNode,
 }
 
-/// What a run did, as counts with names.
+/// The result of a run, as counts with names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunCounts(pub BTreeMap<&'static str, u64>);
 

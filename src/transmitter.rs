@@ -4,11 +4,13 @@ mod activity;
 mod admission;
 mod changes;
 pub mod dead_letters;
+pub mod delivery_state;
 pub mod explain;
 pub mod faults;
 pub mod local_node;
 pub mod operator;
 pub mod poll;
+pub mod poll_log;
 pub mod pressure;
 pub mod publish;
 pub mod replay;
@@ -47,6 +49,7 @@ use crate::{
 use activity::Activity;
 use admission::ToldFindings;
 use dead_letters::DeadKind;
+use poll_log::PollLog;
 use pressure::Pressure;
 use waiters::Waiters;
 
@@ -112,6 +115,7 @@ pub struct Transmitter {
     poll: PollSettings,
     sharing: Sharing,
     waiters: Arc<Waiters>,
+    poll_log: PollLog,
     /// Streams change one at a time, so that each change starts from what the last one left. What
     /// another node changes meanwhile, the store notices by the version.
     changes: tokio::sync::Mutex<()>,
@@ -144,6 +148,7 @@ impl Transmitter {
             poll,
             sharing,
             waiters: Arc::default(),
+            poll_log: PollLog::default(),
             changes: tokio::sync::Mutex::default(),
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),

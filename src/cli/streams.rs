@@ -1,4 +1,4 @@
-//! `ssfd streams`: an operator looks after the streams of all Receivers.
+//! `ssfd streams`: an operator manages the streams of all Receivers.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -19,7 +19,8 @@ use crate::{
     },
     http::admin::{
         PAGE_MAX,
-        streams::{StreamsView, StreamView},
+        delivery_state::{BreakerView, CourierView, LastOutcomeView, PollingView},
+        streams::{StreamView, StreamsView},
     },
 };
 
@@ -34,12 +35,12 @@ const EXAMPLES: &str = "Examples:
   ssfd streams verify st_4f0c
   ssfd streams delete st_4f0c";
 
-/// List, show, stop, resume, verify and delete the streams of all Receivers, and say which identifier
-/// their SETs carry.
+/// List, show, pause, enable, disable, verify and delete the streams of all Receivers, and choose which
+/// identifier their SETs carry.
 ///
-/// Asks the daemon that runs, at its internal listener, with an operator's token (`ssfd tokens create
-/// operator`). A Receiver is told of each stop and resumption, with the reason, by a stream-updated
-/// event (SSF §8.1.5).
+/// Sends requests to the internal listener of a running daemon, with an operator's token (`ssfd tokens
+/// create operator`). The Receiver is told of each change of status, with the reason, by a
+/// stream-updated event (SSF §8.1.5).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StreamsCommand {
@@ -57,19 +58,19 @@ enum StreamsAction {
         #[command(flatten)]
         access: AdminArgs,
     },
-    /// Show one stream with all that is known of it, but no secret
+    /// Show one stream: its configuration, its outbox, and why it does not deliver
     #[command(after_help = EXAMPLES)]
     Show(OneStream),
-    /// Hold what comes until the stream is enabled again
+    /// Pause a stream: it holds its SETs until it is enabled again
     #[command(after_help = EXAMPLES)]
     Pause(StatusChange),
-    /// Deliver again, what was held first
+    /// Enable a stream: it delivers again, the SETs that it held first
     #[command(after_help = EXAMPLES)]
     Enable(StatusChange),
-    /// Discard what waits and what comes
+    /// Disable a stream: it discards the SETs that wait, and takes no further ones
     #[command(after_help = EXAMPLES)]
     Disable(StatusChange),
-    /// Say which identifier the SETs of further events carry
+    /// Choose which identifier the SETs of further events carry
     #[command(after_help = EXAMPLES)]
     Format {
         #[command(flatten)]
@@ -78,23 +79,23 @@ enum StreamsAction {
         #[arg(value_name = "FORM", value_parser = |raw: &str| raw.parse::<SubjectFormat>())]
         format: SubjectFormat,
     },
-    /// Send a verification event, as a Receiver may ask for one
+    /// Send a verification event on a stream
     #[command(after_help = EXAMPLES)]
     Verify(OneStream),
-    /// Delete a stream and what waits on it; its Receiver is not told
+    /// Delete a stream and its SETs; the Receiver is not told
     #[command(after_help = EXAMPLES)]
     Delete(OneStream),
 }
 
 #[derive(Debug, Args)]
 struct StreamsFilter {
-    /// Only those of this provider
+    /// Only streams of this provider
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
-    /// Only those of this Receiver
+    /// Only streams of this Receiver
     #[arg(long, value_name = "ID")]
     receiver: Option<ReceiverId>,
-    /// Only those that are `enabled`, `paused` or `disabled`
+    /// Only streams that are `enabled`, `paused` or `disabled`
     #[arg(long, value_parser = |raw: &str| raw.parse::<StreamStatus>())]
     status: Option<StreamStatus>,
 }
@@ -112,7 +113,7 @@ struct OneStream {
 struct StatusChange {
     #[command(flatten)]
     one: OneStream,
-    /// Why; the Receiver is told, too
+    /// The reason, which the Receiver is told, too
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -120,7 +121,9 @@ struct StatusChange {
 impl StreamsCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let text = match self.command {
-            StreamsAction::List { filter, access } => list(&access.client()?, &filter, json).await?,
+            StreamsAction::List { filter, access } => {
+                list(&access.client()?, &filter, json).await?
+            }
             StreamsAction::Show(OneStream { id, access }) => {
                 let stream: StreamView =
                     access.client()?.get(&["streams", id.as_str()], &[]).await?;
@@ -136,10 +139,7 @@ impl StreamsCommand {
                 if json { to_json(&stream) } else { describe(&stream) }
             }
             StreamsAction::Verify(OneStream { id, access }) => {
-                access
-                    .client()?
-                    .send_empty(Method::POST, &["streams", id.as_str(), "verify"])
-                    .await?;
+                access.client()?.send_empty(Method::POST, &["streams", id.as_str(), "verify"]).await?;
                 done(json, "verified", &id, "verifying")
             }
             StreamsAction::Delete(OneStream { id, access }) => {
@@ -167,7 +167,7 @@ impl StatusChange {
     }
 }
 
-/// Page by page, to the last.
+/// Lists all streams, page by page.
 async fn list(admin: &AdminClient, filter: &StreamsFilter, json: bool) -> Result<String, CliError> {
     let mut query = vec![("limit", PAGE_MAX.to_string())];
     query.extend(filter.provider.iter().map(|provider| ("provider", provider.to_string())));
@@ -211,8 +211,8 @@ fn line(stream: &StreamView) -> String {
     format!("{stream_id}  {status:8}  {method}  {receiver} of {provider}{reason}")
 }
 
-/// A member in each line. What a Receiver wrote may hold anything, and is shown without what would
-/// disturb a terminal.
+/// Describes a stream, one member in each line. Control characters are left out, because a Receiver may
+/// have written anything.
 fn describe(stream: &StreamView) -> String {
     let aud = serde_json::to_value(&stream.aud).unwrap_or_default();
     let aud = match aud {
@@ -226,11 +226,19 @@ fn describe(stream: &StreamView) -> String {
         let oldest = waiting.oldest_at.map(|at| format!(", the oldest since {}", moment::show(at)));
         format!("{} SETs{}", waiting.sets, oldest.unwrap_or_default())
     });
+    let courier = stream.courier.as_ref();
     let members = [
         ("stream_id", Some(stream.stream_id.to_string())),
         ("status", Some(stream.status.clone())),
         ("reason", stream.reason.clone()),
         ("waiting", waiting),
+        ("explanation", stream.explanation.clone()),
+        ("attempts", courier.map(attempts)),
+        ("breaker", courier.and_then(breaker)),
+        ("next_retry", courier.and_then(|courier| courier.next_retry_at).map(moment::show)),
+        ("last_try", courier.and_then(|courier| courier.last_outcome.as_ref()).map(last_try)),
+        ("accepted", courier.and_then(|courier| courier.last_success_at).map(moment::show)),
+        ("polls", stream.polling.as_ref().map(polls)),
         ("provider", Some(stream.provider.to_string())),
         ("receiver", Some(stream.receiver.to_string())),
         ("aud", Some(aud)),
@@ -248,4 +256,44 @@ fn describe(stream: &StreamView) -> String {
     let lines =
         shown.map(|(name, value)| format!("{name:11}  {}", plain(&value)).trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Describes the attempts of a courier: how many are under way, and what the others wait for.
+fn attempts(courier: &CourierView) -> String {
+    let CourierView { window, in_flight, ready, room, slowdown, .. } = courier;
+    let slowdown = slowdown.as_ref().map(|slow| {
+        format!(", {} at a time after {} failures in a row", slow.in_flight_max, slow.failures)
+    });
+    let room = match room.awaited {
+        0 => "",
+        _ => ", waits for room at the host",
+    };
+    let slowdown = slowdown.unwrap_or_default();
+    format!("{in_flight} under way, {ready} ready, {window} SETs in memory{slowdown}{room}")
+}
+
+fn breaker(courier: &CourierView) -> Option<String> {
+    let BreakerView { state, until } = &courier.breaker;
+    let until = until.map(|until| format!(" until {}", moment::show(until)));
+    (state != "closed").then(|| format!("{state}{}", until.unwrap_or_default()))
+}
+
+fn last_try(last: &LastOutcomeView) -> String {
+    let LastOutcomeView { outcome, detail, at } = last;
+    let detail = if detail.is_empty() { String::new() } else { format!(": {}", excerpt(detail)) };
+    format!("{} {outcome}{detail}", moment::show(*at))
+}
+
+fn polls(polling: &PollingView) -> String {
+    let at = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), moment::show);
+    let handed_out = match (polling.handed_out, polling.handed_out_at) {
+        (Some(sets), Some(at)) => format!(", {sets} SETs handed out {}", moment::show(at)),
+        _ => String::new(),
+    };
+    format!(
+        "{} wait, last poll {}{handed_out}, last acknowledged {}",
+        polling.long_polls,
+        at(polling.last_poll_at),
+        at(polling.acknowledged_at),
+    )
 }

@@ -1,6 +1,7 @@
 //! The admin API, below `/admin/v1` of the internal listener. One file for each resource.
 
 pub mod dead_letters;
+pub mod delivery_state;
 pub mod events;
 pub mod jobs;
 pub(super) mod replay;

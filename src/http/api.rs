@@ -26,7 +26,7 @@ pub(super) struct Resource {
     pub(super) operations: &'static [Operation],
 }
 
-/// What the path of a resource is relative to.
+/// The place that the path of a resource is relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     /// The issuer of a provider.
@@ -80,7 +80,7 @@ pub(super) enum Verb {
     Delete,
 }
 
-/// Who may call an operation.
+/// The callers that an operation admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
     Anyone,
@@ -123,7 +123,7 @@ pub(super) struct AnswerSpec {
     pub(super) caching: Caching,
 }
 
-/// Who may cache an answer.
+/// How an answer may be cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caching {
     /// The answer has no `Cache-Control`.

@@ -57,7 +57,7 @@ pub(super) struct ProblemDetails<'a> {
     /// The reason phrase of the status.
     title: &'a str,
     status: u16,
-    /// What is wrong. Names the member and the rule, where there is one.
+    /// The error. Names the member and the rule, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }

@@ -41,7 +41,7 @@ pub(super) struct ReceiverStreamView<'a> {
     /// The event types that this Receiver may get.
     #[schemars(with = "Vec<shape::EventTypeSchema>")]
     events_supported: Vec<EventType>,
-    /// As the Receiver gave it.
+    /// The value that the Receiver gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     events_requested: Option<&'a [String]>,
     /// The event types that are delivered: those both supported and requested.

@@ -1,4 +1,4 @@
-//! What is known of each job at present.
+//! The present state of each job.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Default)]
 pub struct JobBoard(Mutex<Vec<JobState>>);
 
-/// What is known of one job.
+/// The present state of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobState {
     pub spec: JobSpec,

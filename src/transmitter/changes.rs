@@ -71,6 +71,7 @@ impl Transmitter {
         self.verified_at().remove(id);
         self.subject_paces().remove(id);
         self.activity.forget(id);
+        self.poll_log.forget(id);
         self.wake_here(std::slice::from_ref(id), false);
     }
 }

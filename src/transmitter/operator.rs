@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use crate::{
+    clock,
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
         status::StreamStatus,
-        stream::StreamConfig,
+        stream::{Delivery, StreamConfig},
         subject::format::SubjectFormat,
     },
-    store::Waiting,
 };
 
-use super::{RequestError, Transmitter};
+use super::{
+    RequestError, Transmitter,
+    delivery_state::{DeliveryState, Here},
+};
 
 /// Which streams; what is absent leaves open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,14 +58,24 @@ impl Transmitter {
         StreamPage { streams, more }
     }
 
-    /// One stream, and what waits on it.
+    /// Returns one stream, and how its delivery stands on this node.
     pub async fn show_stream(
         &self,
         id: &StreamId,
-    ) -> Result<(Arc<StreamConfig>, Waiting), RequestError> {
+    ) -> Result<(Arc<StreamConfig>, DeliveryState), RequestError> {
         let stream = self.known(id)?;
         let waiting = self.store.waiting(id).await?;
-        Ok((stream, waiting))
+        let here = match stream.delivery {
+            Delivery::Poll => {
+                let (marks, long_polls) = (self.poll_log.marks(id), self.waiters.count(id));
+                Here::Polled { marks, long_polls }
+            }
+            Delivery::Push(_) if self.sharing.lease.serves(id, clock::instant()) => {
+                Here::Pushed(self.registry.report(id).await)
+            }
+            Delivery::Push(_) => Here::ElsewherePushed,
+        };
+        Ok((stream, DeliveryState { waiting, here }))
     }
 
     /// SETs of events that come from now on carry an identifier in this form; those that wait stay

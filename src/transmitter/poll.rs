@@ -39,6 +39,7 @@ impl Transmitter {
         request: PollRequest,
     ) -> Result<PollAnswer, RequestError> {
         self.poll_stream(principal, id)?;
+        self.poll_log.polled(id, clock::now());
         let limit = request.limit(&self.poll);
         self.acknowledge(principal, id, request.ack, request.set_errs).await?;
         let deadline = Instant::now() + self.poll.wait;
@@ -84,6 +85,9 @@ impl Transmitter {
         let hidden_until = now + self.poll.redelivery_interval;
         let polled = self.store.take_for_poll(id, limit, now, hidden_until).await?;
         metrics::events_suppressed(&principal.provider, Reason::Subject, polled.discarded);
+        if !polled.sets.is_empty() {
+            self.poll_log.handed_out(id, polled.sets.len(), now);
+        }
         Ok(polled)
     }
 
@@ -100,6 +104,7 @@ impl Transmitter {
         let acknowledgement = Acknowledgement { acked, refused };
         let now = clock::now();
         let settled = self.store.acknowledge(id, acknowledgement, now).await?;
+        self.poll_log.acknowledged(id, now);
         // What waited behind one of them may go out by another poll.
         self.wake(std::slice::from_ref(id), false);
         let provider = &principal.provider;

@@ -72,6 +72,11 @@ impl Waiters {
         }
     }
 
+    /// Returns how many polls of a stream wait.
+    pub(super) fn count(&self, id: &StreamId) -> usize {
+        self.streams().get(id).map_or(0, |waiting| waiting.polls)
+    }
+
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.wake_all();

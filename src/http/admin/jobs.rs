@@ -53,7 +53,7 @@ pub struct JobView {
 pub struct RunView {
     pub started_at: i64,
     pub took_millis: u64,
-    /// What the run did, as counts with names. Absent if it failed.
+    /// The counts of the run, by name. Absent if the run failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did: Option<BTreeMap<String, u64>>,
 }

@@ -1,11 +1,16 @@
-//! Streams, whose ever they are.
+//! The streams of all Receivers.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BODY_BYTES_MAX, Query, answer, no_content};
+use super::{
+    BODY_BYTES_MAX, Query, answer,
+    delivery_state::{CourierView, PollingView},
+    no_content,
+};
 use crate::{
+    clock,
     domain::{
         audience::Audience,
         id::{ProviderName, ReceiverId, StreamId},
@@ -24,6 +29,7 @@ use crate::{
     store::Waiting,
     transmitter::{
         Transmitter,
+        delivery_state::Here,
         operator::{StreamFilter, StreamPage},
     },
 };
@@ -61,9 +67,19 @@ pub struct StreamView {
     /// Present if one stream was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingView>,
+    /// Why the stream does not deliver, in one sentence for people. Present if one stream was asked
+    /// for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
+    /// Present if one push stream was asked for, and its courier is at work on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub courier: Option<CourierView>,
+    /// Present if one poll stream was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polling: Option<PollingView>,
 }
 
-/// How SETs get across (SSF §6.1).
+/// The delivery method (SSF §6.1).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OperatedDelivery")]
 pub struct DeliveryView {
@@ -116,6 +132,9 @@ impl StreamView {
             created_at: stream.created_at.as_secs(),
             last_activity_at: active_at.map(Timestamp::as_secs),
             waiting: None,
+            explanation: None,
+            courier: None,
+            polling: None,
         })
     }
 }
@@ -168,9 +187,18 @@ pub(in crate::http) async fn show(
     transmitter: web::Data<Transmitter>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let (stream, waiting) = transmitter.show_stream(&parse_id(&id)?).await?;
-    let view = StreamView::of(&stream, &transmitter)?;
-    Ok(answer(HttpResponse::Ok(), StreamView { waiting: Some(waiting.into()), ..view }))
+    let (stream, state) = transmitter.show_stream(&parse_id(&id)?).await?;
+    let mut view = StreamView::of(&stream, &transmitter)?;
+    view.explanation = Some(state.sentence(&stream, clock::now()));
+    view.waiting = Some(state.waiting.into());
+    match state.here {
+        Here::Pushed(courier) => view.courier = courier.map(CourierView::from),
+        Here::Polled { marks, long_polls } => {
+            view.polling = Some(PollingView::of(marks, long_polls));
+        }
+        Here::ElsewherePushed => {}
+    }
+    Ok(answer(HttpResponse::Ok(), view))
 }
 
 /// Changes the members that are for an operator to change. An unknown member is refused, because it

@@ -269,7 +269,7 @@ pub(crate) struct KeySetSchema {
 #[schemars(rename = "PublicKey")]
 pub(crate) struct PublicKeySchema {
     kty: KeyTypeSchema,
-    /// As in the header of the SETs that are signed with it.
+    /// The `kid` in the header of the SETs that the key signs.
     kid: String,
     r#use: KeyUseSchema,
     /// `RS256`, `ES256`, `ES384`, `ES512` or `EdDSA`.
