@@ -52,7 +52,8 @@ impl Background {
 
         let sweep = tokio::spawn(sweep(Arc::clone(registry), store(), lease(), config.clone()));
         runner.start(LimitHeld::new(store(), held_max, held_for, expiry_interval));
-        runner.start(Expire::new(store(), move |now| retention.expiry(now), expiry_interval));
+        let retention = move |now| retention.expiry(now);
+        runner.start(Expire::new(store(), store(), retention, expiry_interval));
         runner.start(CountBacklog::new(transmitter(), store(), lease(), gauge, bound, period));
         runner.start(PauseAtFault::new(transmitter(), faults));
         let watched = services.transmitter.watches_activity();

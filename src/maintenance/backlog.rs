@@ -7,7 +7,7 @@ use crate::{
     clock,
     cluster::lease::Lease,
     ingest::gauge::Gauge,
-    store::{Backlog, Store, Waiting},
+    store::{Backlog, Maintenance, Waiting},
     telemetry::metrics,
     transmitter::{Transmitter, pressure::Taken},
 };
@@ -22,7 +22,7 @@ const GAUGE_LASTS_PERIODS: u32 = 4;
 /// gauge. Without a gauge and a bound there is nothing to count for.
 pub struct CountBacklog {
     transmitter: Arc<Transmitter>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Maintenance>,
     lease: Arc<Lease>,
     /// There if publishers use Redis.
     gauge: Option<Gauge>,
@@ -34,7 +34,7 @@ pub struct CountBacklog {
 impl CountBacklog {
     pub fn new(
         transmitter: Arc<Transmitter>,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Maintenance>,
         lease: Arc<Lease>,
         gauge: Option<Gauge>,
         max: u64,

@@ -6,13 +6,14 @@ use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
     clock,
     domain::time::Timestamp,
-    store::{Store, kept::Expiry},
+    store::{Credentials, Expiry, Maintenance},
 };
 
 /// Removes settled SETs, publishers' ids, tokens and the remains of deleted streams and lists at the
 /// end of their retention.
 pub struct Expire {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Maintenance>,
+    credentials: Arc<dyn Credentials>,
     retention: Box<dyn Fn(Timestamp) -> Expiry + Send + Sync>,
     period: Duration,
 }
@@ -20,11 +21,12 @@ pub struct Expire {
 impl Expire {
     /// `retention` says what is old enough at a given time.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Maintenance>,
+        credentials: Arc<dyn Credentials>,
         retention: impl Fn(Timestamp) -> Expiry + Send + Sync + 'static,
         period: Duration,
     ) -> Self {
-        Self { store, retention: Box::new(retention), period }
+        Self { store, credentials, retention: Box::new(retention), period }
     }
 }
 
@@ -48,7 +50,7 @@ impl Job for Expire {
         loop {
             // Each step removes a bounded number, so that other calls of the store come between.
             let lists = self.store.expire_lists(now).await?;
-            let grants = self.store.expire_grants(now).await?;
+            let grants = self.credentials.expire_grants(now).await?;
             let settled = self.store.expire(expiry.clone()).await?;
             steps += 1;
             if !(lists || grants || settled) {

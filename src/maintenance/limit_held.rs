@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
-use crate::{clock, domain::reason::Reason, store::Store, telemetry::metrics};
+use crate::{clock, domain::reason::Reason, store::Maintenance, telemetry::metrics};
 
 /// Gives up the SETs that a paused stream holds for too long, and the oldest of those beyond its
 /// bound (SSF §8.1.2.1). They become dead letters.
 pub struct LimitHeld {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Maintenance>,
     held_max: usize,
     held_for: Duration,
     period: Duration,
@@ -16,7 +16,7 @@ pub struct LimitHeld {
 
 impl LimitHeld {
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Maintenance>,
         held_max: usize,
         held_for: Duration,
         period: Duration,
