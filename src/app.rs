@@ -9,7 +9,6 @@
 
 mod authorization;
 mod background;
-mod clock_steps;
 mod keys;
 mod lock;
 mod material;

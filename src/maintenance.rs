@@ -10,8 +10,9 @@
 //!  trigger ─▶ Runner ─▶ Job::run ─▶ RunCounts, or JobError ─▶ JobBoard ─▶ GET /admin/v1/jobs
 //! ```
 //!
-//! [`Expire`] and [`LimitHeld`] keep promises: they remove data at the end of its retention, and bound
-//! what paused streams hold. The other jobs keep figures up to date or do what a setting asks for.
+//! [`Sweep`], [`Expire`] and [`LimitHeld`] are needed for correctness: they find SETs whose wake-up was
+//! lost, remove data at the end of its retention, and bound what paused streams hold. The other jobs
+//! keep figures up to date or do what a setting asks for.
 //!
 //! To add a job: a file with a type that implements [`Job`], and a line in `app::background` that
 //! starts it.
@@ -19,11 +20,13 @@
 mod activity;
 mod backlog;
 mod board;
+mod clock_steps;
 mod expire;
 mod limit_held;
 mod metrics_upkeep;
 mod pause_at_fault;
 mod runner;
+mod sweep;
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -39,6 +42,7 @@ pub use self::{
     metrics_upkeep::MetricsUpkeep,
     pause_at_fault::PauseAtFault,
     runner::{Runner, run_once},
+    sweep::Sweep,
 };
 
 /// One kind of recurring work.

@@ -101,13 +101,14 @@ impl Registry {
     }
 
     /// Looks in these slots for work whose wake-up was lost, and forgets actors that are gone.
-    pub async fn sweep(&self, slots: SlotSet) -> Result<(), StoreError> {
+    /// Returns how many streams have work.
+    pub async fn sweep(&self, slots: SlotSet) -> Result<usize, StoreError> {
         let with_work = self.environment.store.streams_with_work(clock::now(), slots).await?;
         self.wake(&with_work, true);
         self.environment.hosts.forget(clock::now());
         let mut actors = self.actors();
         actors.retain(|_, actor| actor.connected());
-        Ok(())
+        Ok(with_work.len())
     }
 
     /// Starts no further attempt for the streams of these slots, which are served no more. What

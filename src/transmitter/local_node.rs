@@ -17,7 +17,7 @@ use crate::{
 #[async_trait]
 impl LocalNode for Transmitter {
     async fn sweep(&self, slots: SlotSet) -> Result<(), StoreError> {
-        self.registry.sweep(slots).await
+        self.registry.sweep(slots).await.map(drop)
     }
 
     fn drain(&self, slots: SlotSet) -> Vec<(Slot, BoxFuture<'static, ()>)> {

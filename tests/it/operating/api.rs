@@ -98,19 +98,19 @@ async fn a_stream_is_shown_whole_but_without_its_secret() {
 
 #[actix_web::test]
 async fn a_stream_whose_endpoint_is_down_says_so() {
-    let scene = Scene::new(push_to("http://127.0.0.1:1/in"), |config| {
+    let setup = Setup::new(push_to("http://127.0.0.1:1/in"), |config| {
         config.delivery.breaker.failures = 1;
         config.delivery.breaker.open_for = Duration::from_hours(1);
         config.delivery.breaker.open_for_max = Duration::from_hours(1);
     })
     .await;
-    assert_eq!(scene.shown().await["explanation"], "No SET waits.");
-    scene.publish(&["s-1", "s-2"]).await;
+    assert_eq!(setup.shown().await["explanation"], "No SET waits.");
+    setup.publish(&["s-1", "s-2"]).await;
     eventually("the endpoint is cut off", async || {
-        scene.shown().await["courier"]["breaker"]["state"] == "open"
+        setup.shown().await["courier"]["breaker"]["state"] == "open"
     })
     .await;
-    let stream = scene.shown().await;
+    let stream = setup.shown().await;
     let explanation = stream["explanation"].as_str().expect("a sentence");
     assert!(explanation.starts_with("The endpoint is cut off for another "), "{explanation}");
     assert!(explanation.contains("the last attempt failed: connect"), "{explanation}");
@@ -120,18 +120,18 @@ async fn a_stream_whose_endpoint_is_down_says_so() {
 
 #[actix_web::test]
 async fn a_poll_stream_says_what_its_receiver_has_not_acknowledged() {
-    let scene = Scene::polling().await;
-    scene.publish(&["s-1"]).await;
-    let explanation = scene.shown().await["explanation"].clone();
+    let setup = Setup::polling().await;
+    setup.publish(&["s-1"]).await;
+    let explanation = setup.shown().await["explanation"].clone();
     assert_eq!(explanation, "The Receiver has not polled this node since the node started.");
-    let polled = scene.poll(json!({})).await.expect(200).json();
-    let stream = scene.shown().await;
+    let polled = setup.poll(json!({})).await.expect(200).json();
+    let stream = setup.shown().await;
     let explanation = stream["explanation"].as_str().expect("a sentence");
     assert!(explanation.starts_with("The Receiver was handed 1 SET "), "{explanation}");
     assert_eq!(stream["polling"]["handed_out"], 1);
     let jtis: Vec<_> = polled["sets"].as_object().expect("SETs").keys().collect();
-    scene.poll(json!({"ack": jtis, "returnImmediately": true})).await.expect(200);
-    assert_eq!(scene.shown().await["explanation"], "No SET waits.");
+    setup.poll(json!({"ack": jtis, "returnImmediately": true})).await.expect(200);
+    assert_eq!(setup.shown().await["explanation"], "No SET waits.");
 }
 
 /// A daemon with the provider `globex` beside [`PROVIDER`], and streams `a` to `d`, of which `b` is
