@@ -1,4 +1,4 @@
-//! The OpenAPI document, and the daemon held to it.
+//! The OpenAPI document, and whether the daemon keeps to it.
 
 mod answers;
 mod document;
@@ -26,7 +26,7 @@ use crate::harness::{
 };
 use crate::oauth::token_endpoint::{add_client, basic};
 
-/// A SET that is dead on every [`Stand`].
+/// A dead letter that every [`Stand`] has.
 const DEAD: &str = "dead-1";
 
 /// The document, read as a client would.
@@ -47,7 +47,7 @@ struct Tokens {
     manager: String,
     publisher: String,
     operator: String,
-    /// What a client of the token endpoint shows.
+    /// The credentials of a client at the token endpoint.
     client: String,
 }
 
@@ -95,7 +95,7 @@ impl Document {
         })
     }
 
-    /// What a reference stands for; the value itself if it is none.
+    /// Follows a reference. Returns the value itself if it is no reference.
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
             Some(reference) => {
@@ -127,7 +127,7 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// The methods that a path is documented with.
+/// Returns the methods that the document has for a path.
 fn methods(item: &Value) -> Vec<Method> {
     let members = item.as_object().expect("a path item").keys();
     let methods = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
@@ -135,7 +135,7 @@ fn methods(item: &Value) -> Vec<Method> {
     documented.map(|name| name.to_uppercase().parse().expect("a method")).collect()
 }
 
-/// Where a path is on this daemon, with this stream in place of `{stream_id}`.
+/// Returns the URL of a path on this daemon, with this stream in place of `{stream_id}`.
 fn url(daemon: &Daemon, path: &str, item: &Value, stream: &str) -> String {
     let path = path.replace("{stream_id}", stream).replace("{issuer_path}", "t/acme");
     let path = path.replace("{jti}", DEAD);
@@ -197,7 +197,7 @@ impl Operation<'_> {
         self.body().is_some_and(|(kind, ..)| kind == "application/x-www-form-urlencoded")
     }
 
-    /// Whether it is about a stream that it names.
+    /// Returns whether the operation names a stream.
     fn names_a_stream(&self) -> bool {
         let query = self.described["parameters"].as_array().into_iter().flatten();
         self.path.contains("{stream_id}")
@@ -205,7 +205,7 @@ impl Operation<'_> {
             || self.body().is_some_and(|(.., example)| example.get("stream_id").is_some())
     }
 
-    /// The call with this body, written as the operation takes it.
+    /// Adds a body to the call, as JSON or as a form.
     fn with_body(&self, call: Call, body: &Value) -> Call {
         if !self.is_form() {
             return call.json(body);
@@ -217,7 +217,7 @@ impl Operation<'_> {
         call.header("content-type", "application/x-www-form-urlencoded").body(form.finish())
     }
 
-    /// Its example, about this stream.
+    /// Returns the example of the body, with this stream.
     fn example(&self, stream: &str) -> Option<Value> {
         let mut example = self.body()?.2.clone();
         if let Some(named) = example.get_mut("stream_id") {
@@ -226,7 +226,7 @@ impl Operation<'_> {
         Some(example)
     }
 
-    /// Holds an answer to what is documented of its status.
+    /// Checks that an answer is as the document describes its status.
     #[track_caller]
     fn assert_documented(&self, answer: &Answer) {
         let (name, status) = (self.name(), answer.status.as_str());
@@ -260,7 +260,7 @@ impl Operation<'_> {
     }
 }
 
-/// A daemon, its credentials, and the document it is held to.
+/// A daemon, credentials for it, and the document that it has to keep to.
 struct Stand {
     daemon: Daemon,
     tokens: Tokens,
@@ -280,7 +280,7 @@ impl Stand {
         stand
     }
 
-    /// [`DEAD`], on a stream of its own.
+    /// Adds [`DEAD`] to a stream of its own.
     async fn add_dead_letter(&self) {
         let (stream, store) = (self.stream().await.parse().expect("an id"), self.daemon.store());
         let set = NewSet {
@@ -304,7 +304,7 @@ impl Stand {
         store.acknowledge(&stream, refused, now).await.expect("refused");
     }
 
-    /// A stream for one operation, which may delete it.
+    /// Creates a stream for one operation, which may delete it.
     async fn stream(&self) -> String {
         self.daemon.create_stream(&self.tokens.manager, by_poll()).await
     }

@@ -1,4 +1,4 @@
-//! What operators do to streams, and what their Receivers see of it (SSF §8.1.5).
+//! Operators change streams, and the Receivers are told (SSF §8.1.5).
 
 mod api;
 pub(crate) mod inactivity;

@@ -1,4 +1,4 @@
-//! Who may ask for what (RFC 6750, CAEP-IOP §2.7).
+//! Credentials, and which operations they admit (RFC 6750, CAEP-IOP §2.7).
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::harness::{
     receiver_client::{CHALLENGE, assert_challenged, assert_invalid_token, every_operation},
 };
 
-/// What whoever publishes is challenged with.
+/// The challenge to a publisher.
 const PUBLISHERS_CHALLENGE: &str = r#"Bearer realm="ssf""#;
 
 /// A grant to the Receiver `rx` of [`PROVIDER`] for this token.
@@ -71,7 +71,7 @@ async fn a_credential_that_is_not_valid_is_an_invalid_token() {
             assert_invalid_token(&answer.send().await);
         }
     }
-    // The scheme's case is of no meaning (RFC 9110 §11.1); a token that expires later is valid.
+    // The case of the scheme does not matter (RFC 9110 §11.1), and a token that expires later is valid.
     let later = auth::new_token();
     let future = clock::now() + Duration::from_hours(1);
     daemon.store().put_grant(grant(&later, Some(future))).await.expect("kept");
@@ -81,7 +81,7 @@ async fn a_credential_that_is_not_valid_is_an_invalid_token() {
     }
 }
 
-/// RFC 6750 §3.1: more than one way to say who asks is no way.
+/// RFC 6750 §3.1: a request authenticates by one method only.
 #[actix_web::test]
 async fn two_credentials_are_an_invalid_request() {
     let daemon = Daemon::start().await;
@@ -94,7 +94,7 @@ async fn two_credentials_are_an_invalid_request() {
 }
 
 #[actix_web::test]
-async fn no_event_is_looked_at_before_the_publishers_credential() {
+async fn the_publishers_credential_is_judged_before_any_event() {
     let daemon = Daemon::start().await;
     let token = daemon.publisher_token().await;
     let publish = |query: &str| post(&daemon.internal_url(&format!("/events{query}"))).body("{");
@@ -111,9 +111,9 @@ async fn no_event_is_looked_at_before_the_publishers_credential() {
     assert_refused(&publish("").bearer(&token).send().await, 400, "`body` must be JSON");
 }
 
-/// The token's text is in no file of the database, the write-ahead log included; its hash is.
+/// No file of the database has the text of the token, not even the write-ahead log. The hash is there.
 #[actix_web::test]
-async fn a_token_is_kept_as_its_hash_alone() {
+async fn only_the_hash_of_a_token_is_stored() {
     let mut daemon = Daemon::start().await;
     let token = daemon.receiver_token("rx", &[Scope::Manage]).await;
     let hash = auth::hash(&Secret::new(token.as_str()));

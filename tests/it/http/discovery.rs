@@ -1,4 +1,4 @@
-//! How public documents are asked for.
+//! The methods of public documents.
 
 use hyper::{
     Method,
@@ -15,7 +15,7 @@ const WELL_KNOWN: &str = "/.well-known/ssf-configuration";
 
 /// RFC 9110 §9.1, §15.5.6.
 #[actix_web::test]
-async fn a_public_document_takes_get_and_head_alone() {
+async fn a_public_document_has_get_and_head_alone() {
     let daemon = Daemon::start().await;
     for url in [
         daemon.public_url(&format!("{WELL_KNOWN}/t/acme")),

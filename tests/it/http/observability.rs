@@ -1,4 +1,4 @@
-//! What operators look at.
+//! Health and metrics.
 
 use hyper::{
     Method,
@@ -17,8 +17,8 @@ use crate::harness::{
 };
 use crate::scripted_server::Reply;
 
-/// A daemon whose one provider has this name: metrics are the process's, and the provider's name is
-/// what tells those of one test from another's.
+/// Starts a daemon whose one provider has this name. All daemons of the process share the metrics, so
+/// each test has a provider of its own.
 async fn serving(name: &str) -> Daemon {
     Daemon::with(|config| {
         config.providers.clear();
@@ -27,7 +27,7 @@ async fn serving(name: &str) -> Daemon {
     .await
 }
 
-/// A token to publish for the provider of this name.
+/// Makes a token to publish for the provider of this name.
 async fn publisher(daemon: &Daemon, name: &str) -> String {
     let provider = name.parse().expect("a name");
     daemon.token(ssfd::domain::grant::Holder::Publisher { provider }).await
@@ -42,7 +42,7 @@ async fn a_daemon_that_runs_is_alive_and_ready() {
     assert_eq!(ready.json(), json!({"ready": true, "waiting_for": []}));
 }
 
-/// Alive, since a restart would not help.
+/// The daemon is alive, because a restart would not help.
 #[actix_web::test]
 async fn a_daemon_whose_redis_is_away_is_alive_and_says_what_it_waits_for() {
     let daemon = Daemon::with(|config| {
@@ -55,7 +55,7 @@ async fn a_daemon_whose_redis_is_away_is_alive_and_says_what_it_waits_for() {
     get(&daemon.internal_url("/healthz")).send().await.expect(200);
 }
 
-/// Each listener has its own resources, and not the other's.
+/// Each listener has its own resources only.
 #[actix_web::test]
 async fn the_listeners_share_nothing() {
     let daemon = Daemon::start().await;
@@ -86,7 +86,7 @@ async fn the_listeners_share_nothing() {
     }
 }
 
-/// From the event that came in to the SET that was accepted.
+/// The steps go from the event that is published to the SET that is accepted.
 #[actix_web::test]
 async fn a_delivery_is_counted_at_each_step() {
     const P: &str = r#"provider="delivers""#;
@@ -156,7 +156,7 @@ async fn a_dead_letter_and_an_event_that_nobody_wants_are_counted() {
     assert!((dead - 2.0).abs() < 0.5, "{dead}");
 }
 
-/// Counted when it is asked for, so that it is true of what waits then.
+/// The backlog is counted at each request for the metrics.
 #[actix_web::test]
 async fn the_backlog_rises_and_falls_to_zero() {
     let daemon = serving("waits").await;

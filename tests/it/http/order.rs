@@ -1,5 +1,5 @@
-//! Which of several faults a request is answered with: the credential's before the body's, the
-//! body's before the look-up's.
+//! The order in which a request is judged: first the credential, then the body, then the stream that
+//! it names.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::harness::{
     http_client::Call,
 };
 
-/// What CONF sends, and other bytes that are no JSON object.
+/// The malformed body of the conformance suite, and other bytes that are no JSON object.
 const NO_OBJECTS: [(&[u8], &str); 9] = [
     (b";{ broken", "must be JSON"),
     (b"", "must be JSON"),
@@ -32,7 +32,7 @@ fn call(daemon: &Daemon, method: &str, path: &str) -> Call {
 }
 
 #[actix_web::test]
-async fn whoever_shows_no_credential_is_told_nothing_else() {
+async fn a_request_without_a_credential_is_told_nothing_else() {
     let daemon = Daemon::start().await;
     for (method, path) in with_a_body() {
         for (body, _) in NO_OBJECTS {
@@ -55,7 +55,7 @@ async fn whoever_shows_no_credential_is_told_nothing_else() {
     }
 }
 
-/// CFG-16, VER-05, POLL-11: also where the stream is unknown.
+/// CFG-16, VER-05, POLL-11: even if the stream is unknown.
 #[actix_web::test]
 async fn a_malformed_body_is_refused_before_its_stream_is_looked_for() {
     let daemon = Daemon::start().await;
@@ -69,7 +69,7 @@ async fn a_malformed_body_is_refused_before_its_stream_is_looked_for() {
     assert_eq!(client.list().await, json!([]));
 }
 
-/// A body may be announced as anything, or as nothing: SSF's own samples say no type.
+/// SSF's own samples have no `Content-Type`.
 #[actix_web::test]
 async fn a_body_needs_no_content_type() {
     let daemon = Daemon::start().await;
@@ -79,7 +79,7 @@ async fn a_body_needs_no_content_type() {
     typed.body("{}").send().await.expect(201);
 }
 
-/// Whatever the operation.
+/// The bounds are the same for all operations.
 #[actix_web::test]
 async fn a_body_too_large_or_too_deep_is_refused() {
     const BYTES_MAX: usize = 1000;
@@ -87,14 +87,14 @@ async fn a_body_too_large_or_too_deep_is_refused() {
     let client = daemon.client("rx").await;
     let id = client.new_stream().await;
     let before = client.list().await;
-    // An unknown member makes up the length.
+    // An unknown member makes the body long enough.
     let of_length = |length: usize| {
         let mut body = json!({"stream_id": id, "returnImmediately": true, "status": "enabled",
             "subject": {"format": "opaque", "id": "s-88"}, "x": ""});
         body["x"] = "x".repeat(length - body.to_string().len()).into();
         body
     };
-    // 32 deep in all is what may be; this is one more, and what no parser should follow.
+    // The bound is 32. These bodies are one deeper, and too deep for any parser.
     let deep = |depth: usize| format!("{{\"x\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
     for (method, path) in with_a_body() {
         let path = path.replace(UNKNOWN, &id);
@@ -117,7 +117,7 @@ async fn a_body_too_large_or_too_deep_is_refused() {
 
 /// RFC 9110 §15.5.6.
 #[actix_web::test]
-async fn another_method_is_answered_with_those_there_are() {
+async fn an_unknown_method_is_answered_with_the_methods_of_the_resource() {
     let daemon = Daemon::start().await;
     let client = daemon.client("rx").await;
     for (path, allowed) in [

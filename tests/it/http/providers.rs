@@ -13,7 +13,7 @@ use crate::harness::{
     streams::by_poll,
 };
 
-/// One without a path, and two below it.
+/// The issuers: one without a path, and two below it.
 const ISSUERS: [(&str, &str); 3] = [
     ("root", "https://tx.example"),
     ("acme", "https://tx.example/acme"),
@@ -31,7 +31,7 @@ async fn start() -> Daemon {
 }
 
 #[actix_web::test]
-async fn each_speaks_for_its_own_issuer() {
+async fn each_provider_has_its_own_issuer() {
     let daemon = start().await;
     for (name, issuer) in ISSUERS {
         let url = daemon.provider_url(name, "/.well-known/ssf-configuration");
@@ -43,9 +43,9 @@ async fn each_speaks_for_its_own_issuer() {
     }
 }
 
-/// CFG-18: the same Receiver is another one at another provider.
+/// CFG-18: a Receiver of the same name at another provider is another Receiver.
 #[actix_web::test]
-async fn streams_of_one_are_none_of_anothers() {
+async fn a_provider_does_not_show_the_streams_of_another() {
     let daemon = start().await;
     for (name, _) in ISSUERS {
         let owner = daemon.client_at(name, "rx").await;
@@ -64,7 +64,7 @@ async fn streams_of_one_are_none_of_anothers() {
 
 /// AUTH-03.
 #[actix_web::test]
-async fn a_token_of_one_opens_nothing_at_another() {
+async fn a_token_of_one_provider_is_not_valid_at_another() {
     let daemon = start().await;
     for (name, _) in ISSUERS {
         let owner = daemon.client_at(name, "rx").await;
@@ -78,7 +78,7 @@ async fn a_token_of_one_opens_nothing_at_another() {
     }
 }
 
-/// The publisher's token says for whom an event is, and the event cannot say otherwise.
+/// The publisher's token decides the provider of an event.
 #[actix_web::test]
 async fn an_event_reaches_the_streams_of_its_provider_alone() {
     let daemon = start().await;

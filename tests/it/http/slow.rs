@@ -1,4 +1,4 @@
-//! Those who connect and then take their time.
+//! Slow clients.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::harness::{
 
 const SOON: Duration = Duration::from_millis(50);
 
-/// A daemon that waits for nobody, but so long for a head that ours are in time.
+/// Sets short timeouts, but a time for heads that the requests of these tests keep.
 fn quick(config: &mut Config) {
     for connections in [&mut config.public.connections, &mut config.internal.connections] {
         connections.head_timeout = Duration::from_secs(2);
@@ -31,7 +31,7 @@ async fn connect(url: &str) -> TcpStream {
     TcpStream::connect(address).await.expect("it listens")
 }
 
-/// What is answered until the connection is closed, though we say no more and keep it open.
+/// Reads until the daemon closes the connection, which this end keeps open.
 async fn answered_and_closed(connection: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let read = within("it is closed", connection.read_to_end(&mut answer)).await;
@@ -39,7 +39,7 @@ async fn answered_and_closed(connection: &mut TcpStream) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-/// The next answer of a connection that stays.
+/// Reads the next answer of a connection that stays open.
 async fn answered(connection: &mut TcpStream) -> String {
     let mut answer = vec![0; 4096];
     let read = within("it is answered", connection.read(&mut answer)).await.expect("an answer");
@@ -64,7 +64,7 @@ async fn a_head_that_does_not_arrive_is_answered_408() {
     }
 }
 
-/// With a credential: without one nobody waits for the body.
+/// The request has a credential, because without one the daemon does not wait for the body.
 #[actix_web::test]
 async fn a_body_that_does_not_arrive_is_answered_408() {
     let daemon = Daemon::with(quick).await;
@@ -91,11 +91,11 @@ async fn a_body_that_does_not_arrive_is_answered_408() {
             assert!(answer.contains("the body did not arrive within 50ms"), "{answer}");
         }
     }
-    // Nothing of what had begun was done.
+    // The request had no effect.
     assert_eq!(daemon.client("rx").await.list().await, json!([]));
 }
 
-/// Nobody reads the body of a request that is refused by its head.
+/// The daemon does not read the body of a request that it refuses by the head.
 #[actix_web::test]
 async fn a_refused_request_does_not_hold_its_connection() {
     let daemon = Daemon::with(quick).await;
@@ -109,7 +109,7 @@ async fn a_refused_request_does_not_hold_its_connection() {
     }
 }
 
-/// One request does not buy a connection for good.
+/// A first request does not keep the connection open for good.
 #[actix_web::test]
 async fn a_later_head_that_does_not_arrive_closes_the_connection() {
     let daemon = Daemon::with(quick).await;
@@ -120,9 +120,9 @@ async fn a_later_head_that_does_not_arrive_closes_the_connection() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// A request under way is bounded by its own deadlines alone.
+/// Only its own deadlines bound a request under way.
 #[actix_web::test]
-async fn a_long_poll_outlasts_what_bounds_an_idle_connection() {
+async fn a_long_poll_may_last_longer_than_an_idle_connection() {
     let daemon = Daemon::with(|config| {
         quick(config);
         config.poll.wait = Duration::from_secs(5);
@@ -145,7 +145,7 @@ async fn a_connection_without_a_request_is_closed() {
 }
 
 #[actix_web::test]
-async fn a_connection_beyond_the_bound_waits_for_its_turn() {
+async fn a_connection_beyond_the_bound_waits_until_another_is_closed() {
     let daemon = Daemon::with(|config| config.internal.connections.max = 1).await;
     let url = daemon.internal_url("/");
     let request = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".as_bytes();
@@ -154,7 +154,7 @@ async fn a_connection_beyond_the_bound_waits_for_its_turn() {
     assert!(answered(&mut first).await.starts_with("HTTP/1.1 200 "));
     let mut second = connect(&url).await;
     second.write_all(request).await.expect("the system takes it");
-    // The one thread of this listener has turned many times since.
+    // The one thread of this listener has handled other requests since.
     for _ in 0..20 {
         first.write_all(request).await.expect("it reads");
         assert!(answered(&mut first).await.starts_with("HTTP/1.1 200 "));

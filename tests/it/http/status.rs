@@ -20,7 +20,7 @@ async fn a_reason_is_kept_over_a_restart_until_the_status_is_set_again() {
     daemon.restart().await;
     let client = daemon.client_with(PROVIDER, &token);
     assert_eq!(client.status(&id).await, said);
-    // Neither a change of the configuration nor a refused one touches it.
+    // A change of the configuration keeps the reason, and so does a refused change.
     client.send("PATCH", "/ssf/streams", &json!({"stream_id": id, "description": "d"})).await;
     client.send("POST", "/ssf/status", &json!({"stream_id": id, "status": "gone"})).await;
     assert_eq!(client.status(&id).await, said);
@@ -29,7 +29,7 @@ async fn a_reason_is_kept_over_a_restart_until_the_status_is_set_again() {
     assert_eq!(client.status(&id).await, plain);
 }
 
-/// A Receiver's text is bounded, and carries nothing that would disturb a terminal.
+/// A Receiver's text is bounded, and control characters are removed.
 #[actix_web::test]
 async fn a_long_reason_is_cut() {
     let daemon = Daemon::start().await;

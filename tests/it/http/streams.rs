@@ -12,8 +12,8 @@ use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
 
 use crate::harness::events::SESSION_REVOKED;
 
-/// Members that break a rule, and what the refusal says of each. They are Receiver members: any
-/// create, PATCH and PUT refuses them alike.
+/// Returns Receiver members that break a rule, and the refusal of each. A create, a PATCH and a PUT refuse
+/// them alike.
 fn broken_members() -> Vec<(Value, &'static str)> {
     let delivery = |delivery: Value| json!({ "delivery": delivery });
     let push_to = |url: &str| delivery(json!({"method": METHOD_PUSH, "endpoint_url": url}));

@@ -1,15 +1,15 @@
-//! What the daemon answers is what the document says that it answers.
+//! The answers of the daemon are those of the document.
 
 use serde_json::{Value, json};
 
 use super::{Document, Operation, Stand};
 
 impl Operation<'_> {
-    /// The members of its body, with the schema of each, and those that are required.
+    /// Returns the members of the body with their schemas, and the names of those that are required.
     fn members(&self) -> (Vec<(&str, &Value)>, Vec<&str>) {
         let Some((_, schema, _)) = self.body() else { return (Vec::new(), Vec::new()) };
         let mut schema = self.document.resolved(schema);
-        // Several forms: the first is one of an object.
+        // If the body has several forms, the first one is an object.
         if let Some(first) = schema["anyOf"].get(0) {
             schema = self.document.resolved(first);
         }
@@ -22,7 +22,7 @@ impl Operation<'_> {
     }
 }
 
-/// Of a type that the schema does not take.
+/// Returns a value of a type that the schema does not allow.
 fn of_another_type(document: &Document, schema: &Value) -> Value {
     let candidates = [json!(-7), json!("x"), json!([{}])];
     let validator = document.validator(schema);
@@ -47,7 +47,7 @@ async fn a_valid_request_is_answered_as_documented() {
 
 /// RFC 9110 §13.1.2.
 #[actix_web::test]
-async fn a_document_that_is_known_is_answered_as_documented() {
+async fn a_document_that_has_not_changed_is_answered_as_documented() {
     let stand = Stand::new().await;
     let documents = stand.document.operations().filter(|operation| operation.documents(304));
     let mut seen = 0;
@@ -59,13 +59,13 @@ async fn a_document_that_is_known_is_answered_as_documented() {
     assert!(0 < seen);
 }
 
-/// Each operation that says so asks for a credential, and for its scope.
+/// The operations with a credential require it, and its scope.
 #[actix_web::test]
 async fn without_its_credential_an_operation_is_refused_as_documented() {
     let stand = Stand::new().await;
     for operation in stand.document.operations() {
         let Some((scheme, scopes)) = operation.security() else { continue };
-        // A form is looked at first, since the credential may be in it.
+        // A form is read first, because it may have the credential.
         let form = operation.example("").filter(|_| operation.is_form());
         let call = || {
             let call = operation.call(&stand.daemon, "st_unknown");
@@ -91,8 +91,7 @@ async fn without_its_credential_an_operation_is_refused_as_documented() {
     }
 }
 
-/// What is said of a request's members holds: each is of its type, and none that is required may be
-/// left out.
+/// A member must have its type, and a required member must not be absent.
 #[actix_web::test]
 async fn a_member_of_another_type_is_refused_as_documented() {
     let stand = Stand::new().await;
@@ -102,7 +101,7 @@ async fn a_member_of_another_type_is_refused_as_documented() {
         let Some(example) = operation.example(&stream) else { continue };
         let (mut members, required) = operation.members();
         if operation.is_form() {
-            // All that is in a form is text.
+            // All members of a form are texts.
             members.clear();
         }
         let wrong = members.iter().map(|(name, schema)| {

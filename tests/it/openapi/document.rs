@@ -1,4 +1,4 @@
-//! What can be told from the document alone.
+//! The document itself.
 
 use std::{collections::BTreeSet, fs};
 
@@ -39,7 +39,7 @@ fn each_operation_has_a_name_of_its_own_and_says_what_it_does() {
     assert!(names.contains("createStream") && names.contains("publishEvents"), "{names:?}");
 }
 
-/// Each reference leads somewhere, and each part of what may be shared is.
+/// Each reference has a target, and each shared part is referred to.
 #[test]
 fn nothing_is_missing_and_nothing_left_over() {
     let document = Document::whole();
@@ -79,7 +79,7 @@ fn each_example_is_valid() {
     }
 }
 
-/// The schemas that the other tests rely on do refuse something.
+/// The schemas refuse something. The other tests rely on that.
 #[test]
 fn a_schema_refuses_what_it_does_not_describe() {
     let document = Document::whole();
@@ -106,7 +106,7 @@ async fn the_internal_listener_serves_all_of_it() {
     assert_eq!(served.json(), stand.document.0);
 }
 
-/// Without a credential: it says no more than the specifications and the source do.
+/// No credential is needed, because the document has no secrets.
 #[actix_web::test]
 async fn an_issuer_serves_what_is_for_receivers() {
     let stand = Stand::new().await;
@@ -116,7 +116,7 @@ async fn an_issuer_serves_what_is_for_receivers() {
     assert!(served["components"]["securitySchemes"].get("publisher").is_none());
     for (path, item) in stand.document.paths() {
         let internal = item["servers"][0]["url"] == "http://{internal}";
-        // The whole says in its own way where the host of an issuer is.
+        // The whole document has other servers for the host of an issuer.
         let ours = |item: &Value| -> Value { item.get("get").or(item.get("post")).cloned().into() };
         match served["paths"].get(path) {
             Some(public) => assert_eq!(ours(public), ours(item), "{path}"),

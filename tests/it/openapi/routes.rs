@@ -1,4 +1,4 @@
-//! The daemon routes what the document says, and nothing else.
+//! The daemon has the routes of the document, and no others.
 
 use std::{fs, path::Path};
 
@@ -36,7 +36,7 @@ async fn a_method_that_is_not_documented_is_not_there() {
     }
 }
 
-/// Whoever adds a route elsewhere than in the table would have it served and not described.
+/// A route outside the table would be served, but not described.
 #[test]
 fn routes_are_made_in_one_place() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

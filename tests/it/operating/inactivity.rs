@@ -1,4 +1,4 @@
-//! Streams that nobody cares for (CFG-25, SSF §8.1.1).
+//! Streams whose Receivers are not active (CFG-25, SSF §8.1.1).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::{
     setup::Setup,
 };
 
-/// Pauses streams after this time, and looks often.
+/// Sets this `inactivity_timeout`, and a short interval between two checks.
 pub(crate) fn after(timeout: Duration) -> impl FnOnce(&mut Config) {
     move |config| {
         config.process.activity_interval = Duration::from_millis(20);
@@ -37,7 +37,7 @@ impl Setup {
         eventually("it is paused", async || self.is_paused().await).await;
     }
 
-    /// What is recorded of the stream's last activity.
+    /// Returns the stream's last activity as the store has it.
     pub(crate) async fn recorded(&self) -> Option<Timestamp> {
         let record = self.daemon.store().activity().await.expect("the store answers");
         let own = record.last.into_iter().find(|(id, _)| id.as_str() == self.stream);
@@ -61,12 +61,12 @@ async fn a_poll_stream_that_is_not_polled_is_paused_and_says_so() {
     let said = claims(sets.values().next().expect("one").as_str().expect("a SET"));
     let reason = setup.shown().await["reason"].clone();
     setup.assert_announced(&said, "paused", reason.as_str().expect("a reason"));
-    // Once somebody wants it again, its time begins anew, and ends anew.
+    // Once the stream is enabled again, its time begins anew.
     setup.set_status("enabled", "asked for on the telephone").await;
     setup.is_paused_eventually().await;
 }
 
-/// What is pushed is no request of the Receiver.
+/// A push is no activity of the Receiver.
 #[actix_web::test]
 async fn a_push_stream_that_nobody_manages_is_paused_and_says_so() {
     let mut receiver = Receiver::accepting().await;
@@ -87,14 +87,14 @@ async fn a_push_stream_that_nobody_manages_is_paused_and_says_so() {
 }
 
 #[actix_web::test]
-async fn a_receiver_is_told_of_the_time_it_has() {
+async fn a_receiver_is_shown_the_inactivity_timeout() {
     for (timeout, shown) in [(Duration::ZERO, Value::Null), (Duration::from_mins(5), json!(300))] {
         let setup = Setup::polling_with(after(timeout)).await;
         let path = format!("/ssf/streams?stream_id={}", setup.stream);
         let url = setup.daemon.provider_url(setup.daemon.provider(), &path);
         let stream = get(&url).bearer(&setup.token).send().await.expect(200).json();
         assert_eq!(stream["inactivity_timeout"], shown);
-        // It may send it back as it was read, and no other way.
+        // The Receiver may only repeat the value.
         if let Some(members) = stream.get("inactivity_timeout") {
             setup.update(json!({"inactivity_timeout": members})).await;
             let other = json!({"stream_id": setup.stream, "inactivity_timeout": 1});

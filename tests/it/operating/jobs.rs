@@ -1,4 +1,4 @@
-//! What operators see of maintenance jobs.
+//! The list of maintenance jobs.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::inactivity;
 use crate::harness::{daemon::Daemon, eventually};
 
-/// The maintenance jobs as an operator sees them, by name.
+/// Returns the maintenance jobs as an operator sees them, by name.
 async fn jobs(daemon: &Daemon) -> Vec<(String, Value)> {
     let token = daemon.operator_token().await;
     let list = daemon.admin(&token, Method::GET, "/jobs").send().await.expect(200).json();

@@ -9,16 +9,16 @@ use crate::harness::{
     setup::Setup,
 };
 
-/// Longer than any test.
+/// A time longer than any test.
 const FOR_GOOD: Duration = Duration::from_hours(1);
 
-/// A stream whose SETs are handed out once.
+/// Starts a daemon with a stream that hands out each SET once.
 async fn polled() -> Setup {
     Setup::polling_with(|config| config.poll.redelivery_interval = FOR_GOOD).await
 }
 
 impl Setup {
-    /// The claims of what a poll brings at once, and whether there is more.
+    /// Polls without waiting. Returns the claims of the SETs, and whether there are more.
     async fn brings(&self, mut request: Value) -> (Vec<Value>, bool) {
         request["returnImmediately"] = true.into();
         let answer = self.poll(request).await.expect(200).json();
@@ -27,7 +27,7 @@ impl Setup {
         (sets, answer["moreAvailable"] == true)
     }
 
-    /// The claims of one SET, which is acknowledged.
+    /// Polls and acknowledges one SET, and returns its claims.
     async fn takes(&self) -> Value {
         let (mut sets, _) = self.brings(json!({"maxEvents": 1})).await;
         let set = sets.pop().expect("a SET");
@@ -41,9 +41,9 @@ impl Setup {
     }
 }
 
-/// STAT-08: it stays to be polled until it is acknowledged.
+/// STAT-08.
 #[actix_web::test]
-async fn the_last_word_is_handed_out_until_it_is_acknowledged() {
+async fn an_announcement_is_handed_out_until_it_is_acknowledged() {
     let setup =
         Setup::polling_with(|config| config.poll.redelivery_interval = Duration::ZERO).await;
     setup.publish(&["s-1"]).await;
@@ -57,9 +57,9 @@ async fn the_last_word_is_handed_out_until_it_is_acknowledged() {
     assert!(more);
 }
 
-/// A long poll is where most Receivers hear of it.
+/// Most Receivers wait in a long poll.
 #[actix_web::test]
-async fn a_poll_that_waits_is_answered_with_the_word() {
+async fn a_long_poll_is_answered_with_the_announcement() {
     let setup = polled().await;
     let (answer, ()) =
         tokio::join!(setup.poll(json!({})), setup.set_status("disabled", "contract ended"));
@@ -69,15 +69,15 @@ async fn a_poll_that_waits_is_answered_with_the_word() {
     setup.assert_announced(&claims(set), "disabled", "contract ended");
 }
 
-/// STAT-07, STAT-08, POLL-14: the word is not among what is discarded.
+/// STAT-07, STAT-08, POLL-14.
 #[actix_web::test]
-async fn a_disabled_stream_says_so_and_discards_all_else() {
+async fn a_disabled_stream_announces_it_and_discards_all_other_sets() {
     let setup = polled().await;
     setup.publish(&["s-1", "s-2"]).await;
     let (sets, _) = setup.brings(json!({"maxEvents": 1})).await;
     setup.set_status("disabled", "contract ended").await;
     setup.publish(&["s-3"]).await;
-    // It is too late for that, and no harm.
+    // An acknowledgement of a discarded SET has no effect.
     setup.acknowledges(&sets[0]).await;
     setup.assert_announced(&setup.takes().await, "disabled", "contract ended");
     assert_eq!(setup.brings(json!({})).await, (vec![], false));
@@ -89,9 +89,9 @@ async fn a_disabled_stream_says_so_and_discards_all_else() {
     assert_eq!(setup.brings(json!({})).await, (vec![], false));
 }
 
-/// STAT-11: a word that was not polled yet is taken back once the Receiver decides for itself.
+/// STAT-11: a change by the Receiver withdraws an announcement that was not polled yet.
 #[actix_web::test]
-async fn what_the_receiver_asks_for_is_not_announced() {
+async fn a_change_by_the_receiver_is_not_announced() {
     let setup = polled().await;
     setup.set_status("paused", "moving").await;
     for status in ["paused", "enabled", "disabled", "enabled"] {

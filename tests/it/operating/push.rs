@@ -17,13 +17,14 @@ use crate::{
     scripted_server::{Gate, Reply, Seen},
 };
 
-/// A second stream, at the path `/other`: what arrives there could have arrived elsewhere too.
+/// Adds a second stream, to the path `/other`. Once its SET has arrived, a SET of the first stream would
+/// have arrived, too.
 async fn add_other(setup: &Setup, receiver: &Receiver) {
     let token = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
     setup.daemon.create_stream(&token, push_to(&receiver.url("/other"))).await;
 }
 
-/// Answers 503 until it is told to recover.
+/// Starts a Receiver that answers 503 until it is told to recover.
 async fn failing() -> (Receiver, impl Fn()) {
     let healthy = Arc::new(AtomicBool::new(false));
     let recover = Arc::clone(&healthy);
@@ -39,9 +40,9 @@ fn is_announcement(request: &Seen) -> bool {
     request.claims()["events"].get(STREAM_UPDATED).is_some()
 }
 
-/// STAT-08: what is under way is not after the last word, either.
+/// STAT-08: nothing comes after the announcement, not even a SET whose attempt was under way.
 #[actix_web::test]
-async fn the_last_word_waits_for_what_is_under_way() {
+async fn an_announcement_waits_for_the_attempts_under_way() {
     let gate = Gate::default();
     let held = gate.clone();
     let mut receiver = Receiver::start(move |n, _| match n {
@@ -57,7 +58,7 @@ async fn the_last_word_waits_for_what_is_under_way() {
 
     gate.open();
     setup.assert_announced(&receiver.next().await.claims(), "paused", "moving");
-    // The one that failed is held, and not retried.
+    // The SET that failed is held, and not retried.
     eventually("the word is with it", async || setup.in_outbox().await == 1).await;
     assert!(receiver.rest().is_empty());
     setup.set_status("enabled", "").await;
@@ -68,7 +69,7 @@ async fn the_last_word_waits_for_what_is_under_way() {
 
 /// STAT-08, P1 of the design.
 #[actix_web::test]
-async fn the_last_word_is_still_said_after_a_restart_and_nothing_else() {
+async fn an_announcement_is_sent_after_a_restart_and_nothing_else() {
     let (mut receiver, recover) = failing().await;
     let mut setup = Setup::pushing_to(&receiver).await;
     setup.set_status("paused", "moving").await;
@@ -86,9 +87,9 @@ async fn the_last_word_is_still_said_after_a_restart_and_nothing_else() {
     assert_eq!(setup.shown().await["status"], "paused");
 }
 
-/// STAT-07, STAT-08: the word is not among what is discarded.
+/// STAT-07, STAT-08.
 #[actix_web::test]
-async fn a_disabled_stream_says_so_and_discards_all_else() {
+async fn a_disabled_stream_announces_it_and_discards_all_other_sets() {
     let (mut receiver, recover) = failing().await;
     let setup = Setup::pushing_with(&receiver, |config| {
         config.delivery.retry.schedule = vec![Duration::from_hours(1)];
@@ -115,9 +116,10 @@ async fn a_disabled_stream_says_so_and_discards_all_else() {
     assert!(receiver.rest().is_empty());
 }
 
-/// SSF §8.1.2 against §8.1.2.1: from one silence to the other, nothing is said.
+/// SSF §8.1.2 wants a change from paused to disabled announced, and §8.1.2.1 forbids to send anything
+/// meanwhile. We send nothing.
 #[actix_web::test]
-async fn a_stream_that_is_silent_stays_so() {
+async fn a_change_from_paused_to_disabled_is_not_announced() {
     let mut receiver = Receiver::accepting().await;
     let setup = Setup::pushing_to(&receiver).await;
     setup.change_status("paused").await;
@@ -131,16 +133,16 @@ async fn a_stream_that_is_silent_stays_so() {
     assert!(receiver.rest().is_empty());
 }
 
-/// Of several changes the Receiver hears what is true when it can hear again.
+/// A Receiver that was away is told of the last change alone.
 #[actix_web::test]
-async fn a_word_that_did_not_get_across_gives_way_to_the_next() {
+async fn an_announcement_that_was_not_delivered_is_replaced_by_the_next() {
     let (mut receiver, recover) = failing().await;
     let setup = Setup::pushing_to(&receiver).await;
     for (status, reason) in [("paused", "one"), ("enabled", "two"), ("paused", "three")] {
         setup.set_status(status, reason).await;
         assert_eq!(setup.in_outbox().await, 1);
     }
-    // Not even a silent change leaves it as it was.
+    // A change that is not announced by itself replaces the announcement, too.
     setup.set_status("disabled", "four").await;
     assert_eq!(setup.in_outbox().await, 1);
     recover();
@@ -149,9 +151,9 @@ async fn a_word_that_did_not_get_across_gives_way_to_the_next() {
     setup.assert_announced(&last.claims(), "disabled", "four");
 }
 
-/// STAT-11: what the Receiver asks for it knows, and what it was to be told is not true any more.
+/// STAT-11: the Receiver knows of its own change, and the announcement before is not true any more.
 #[actix_web::test]
-async fn what_the_receiver_asks_for_is_not_announced() {
+async fn a_change_by_the_receiver_is_not_announced() {
     let (mut receiver, recover) = failing().await;
     let setup = Setup::pushing_to(&receiver).await;
     setup.set_status("paused", "moving").await;
@@ -161,16 +163,16 @@ async fn what_the_receiver_asks_for_is_not_announced() {
     setup.change_status("paused").await;
     setup.change_status("enabled").await;
     setup.publish(&["s-1"]).await;
-    // A word that was on its way already may still arrive, but before what comes then.
+    // An announcement whose attempt was under way may still arrive, but before the next SET.
     while is_announcement(&receiver.next().await) {}
     recover();
     setup.settled().await;
     assert!(!receiver.rest().iter().any(is_announcement));
 }
 
-/// PUSH-13: an endpoint that is dead delays nobody, and hears of it no more in the end.
+/// PUSH-13: an announcement is given up like any SET.
 #[actix_web::test]
-async fn a_word_to_a_dead_endpoint_is_given_up() {
+async fn an_announcement_to_a_dead_endpoint_is_given_up() {
     let (mut receiver, _) = failing().await;
     let setup = Setup::pushing_with(&receiver, |config| {
         config.delivery.retry.give_up_after = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use crate::harness::{
 
 const BOTH: [&str; 2] = ["PATCH", "PUT"];
 
-/// Atomic: what is right beside a fault is not done.
+/// A change is atomic: valid members beside an invalid one have no effect.
 #[actix_web::test]
 async fn a_member_that_breaks_a_rule_is_named_and_nothing_changes() {
     let daemon = Daemon::start().await;
@@ -54,7 +54,7 @@ async fn a_change_names_its_stream() {
     assert_eq!(client.read(id).await, stream);
 }
 
-/// CFG-18 (SSF §8): nothing of another Receiver's stream is judged.
+/// CFG-18 (SSF §8): the members are not judged if the stream is another Receiver's.
 #[actix_web::test]
 async fn an_unknown_stream_and_anothers_are_not_found() {
     let daemon = Daemon::start().await;
@@ -72,7 +72,7 @@ async fn an_unknown_stream_and_anothers_are_not_found() {
     assert_eq!(owner.read(id_of(&stream)).await, stream);
 }
 
-/// Changes of one stream follow one another; none is lost, and none is refused for another.
+/// Changes of one stream happen one after the other. None is lost or refused.
 #[actix_web::test]
 async fn changes_at_the_same_time_all_count() {
     let daemon = Daemon::start().await;
@@ -96,7 +96,6 @@ async fn changes_at_the_same_time_all_count() {
     assert_eq!(client.get(&path).await.expect(200).json()["status"], "paused");
 }
 
-/// A change is as durable as a stream.
 #[actix_web::test]
 async fn a_change_survives_a_restart() {
     let mut daemon = Daemon::start().await;

@@ -10,7 +10,7 @@ use crate::harness::{
 };
 
 #[actix_web::test]
-async fn what_is_for_the_transmitter_to_say_is_refused() {
+async fn members_that_the_transmitter_sets_are_refused() {
     let daemon = Daemon::start().await;
     let client = daemon.client("rx").await;
     let stream = client.create(&json!({})).await;
@@ -24,7 +24,7 @@ async fn what_is_for_the_transmitter_to_say_is_refused() {
         "min_verification_interval",
         "inactivity_timeout",
     ] {
-        // Even the value that it would have.
+        // The refusal does not depend on the value.
         for value in [stream[member].clone(), Value::Null] {
             let answer = client.send("POST", "/ssf/streams", &json!({ member: value })).await;
             assert_refused(&answer, 400, &format!("`{member}` is for the Transmitter to say"));
@@ -33,7 +33,7 @@ async fn what_is_for_the_transmitter_to_say_is_refused() {
     assert_eq!(client.list().await, before);
 }
 
-/// SSF §4.2.3, and members of former drafts.
+/// SSF §4.2.3. Members of former drafts are unknown, too.
 #[actix_web::test]
 async fn unknown_members_are_ignored() {
     let daemon = Daemon::start().await;
@@ -43,7 +43,7 @@ async fn unknown_members_are_ignored() {
     assert!(["format", "status", "x"].iter().all(|member| stream.get(member).is_none()));
 }
 
-/// CFG-22 and what else a Receiver can get wrong.
+/// CFG-22, and all other rules for members.
 #[actix_web::test]
 async fn a_member_that_breaks_a_rule_is_named_and_nothing_is_made() {
     let daemon = Daemon::start().await;
@@ -54,7 +54,7 @@ async fn a_member_that_breaks_a_rule_is_named_and_nothing_is_made() {
     assert_eq!(client.list().await, json!([]));
 }
 
-/// SSF §8.1.1: a Receiver recognizes what it said, over a restart and all.
+/// SSF §8.1.1: also after a restart.
 #[actix_web::test]
 async fn an_endpoint_url_is_shown_as_it_was_given() {
     let mut daemon = Daemon::start().await;
@@ -69,7 +69,7 @@ async fn an_endpoint_url_is_shown_as_it_was_given() {
     assert_eq!(daemon.client_with(PROVIDER, &token).list().await, before);
 }
 
-/// CFG-04: also where several are asked for at once.
+/// CFG-04: the limit of streams.
 #[actix_web::test]
 async fn the_limit_holds_for_requests_at_the_same_time() {
     let three_each = with_provider(|provider| provider.streams_per_receiver_max = 3);

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::super::{UNKNOWN, assert_refused, deletion};
 use crate::harness::{daemon::Daemon, streams::by_poll};
 
-/// CFG-15: what waits on it goes with it.
+/// CFG-15.
 #[actix_web::test]
-async fn what_waited_is_discarded() {
+async fn the_sets_that_wait_are_discarded() {
     let daemon = Daemon::start().await;
     let token = daemon.client("rx").await.token;
     let publisher = daemon.publisher_token().await;
@@ -34,7 +34,7 @@ async fn an_unknown_stream_and_anothers_are_not_found_and_stay() {
     assert_refused(&owner.delete("/ssf/streams").await, 400, "`stream_id` is required");
     let twice = format!("/ssf/streams?stream_id={id}&stream_id={id}");
     assert_refused(&owner.delete(&twice).await, 400, "`stream_id` must be given once");
-    // The body is not where a deletion names its stream.
+    // A deletion names its stream in the query, and not in the body.
     let body = json!({"stream_id": id});
     let answer = owner.send("DELETE", "/ssf/streams", &body).await;
     assert_refused(&answer, 400, "`stream_id` is required");

@@ -1,4 +1,4 @@
-//! Delivery asked for in the words of the RISC profile of 2018.
+//! The names of delivery in the RISC profile of 2018.
 
 use serde_json::{Value, json};
 use ssfd::domain::stream::{METHOD_POLL, METHOD_PUSH};
@@ -16,9 +16,9 @@ async fn taking_them() -> Daemon {
     Daemon::with(with_provider(|provider| provider.legacy_delivery_methods = true)).await
 }
 
-/// In both spellings of 2018: of the draft's text, and of its samples.
+/// The text of the draft and its samples have different names. Both are accepted.
 #[actix_web::test]
-async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
+async fn a_provider_that_accepts_the_old_names_shows_those_of_ssf() {
     let daemon = taking_them().await;
     let client = daemon.client("rx").await;
     let push = json!({"method": METHOD_PUSH, "endpoint_url": URL});
@@ -35,7 +35,7 @@ async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
     let id = stream["stream_id"].as_str().expect("an id").to_owned();
     let poll = json!({"method": METHOD_POLL, "endpoint_url": format!("{ISSUER}/ssf/poll/{id}")});
     assert_eq!(stream["delivery"], poll);
-    // A change is taken in the same words.
+    // A change accepts the same names.
     for (delivery, shown) in [
         (json!({"delivery_method": PUSH, "url": URL}), &push),
         (json!({"delivery_method": POLL, "url": poll["endpoint_url"]}), &poll),
@@ -46,9 +46,9 @@ async fn where_they_are_taken_a_stream_shows_the_names_of_today() {
     }
 }
 
-/// The rules are those of today, and name the members of today.
+/// The refusals have the names of SSF.
 #[actix_web::test]
-async fn what_breaks_a_rule_does_so_in_any_words() {
+async fn the_rules_are_the_same_for_old_names() {
     let daemon = taking_them().await;
     let client = daemon.client("rx").await;
     let refused: [(Value, &str); 4] = [

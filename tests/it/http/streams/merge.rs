@@ -1,4 +1,4 @@
-//! Whatever a PATCH gives, what is read afterwards is the stream with that in it (SSF §8.1.1.3).
+//! A stream after a PATCH is the stream before it with the given members (SSF §8.1.1.3).
 
 use proptest::{
     collection::vec,
@@ -17,10 +17,10 @@ use crate::harness::{
     streams::{by_poll, id_of, push_to},
 };
 
-/// Each case is a run of requests to one daemon.
+/// Each case is a sequence of requests to one daemon.
 const CASES: u32 = 48;
 
-/// Members of a PATCH: any of those that a Receiver may say.
+/// Generates the members of a PATCH: any of the Receiver members.
 fn members() -> impl Strategy<Value = Value> {
     let event_type = select(vec![SESSION_REVOKED, CREDENTIAL_CHANGE, "urn:x", "no URI", ""]);
     let requested = vec(event_type, 0..5).prop_map(Value::from);
@@ -37,7 +37,7 @@ fn members() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The rule, as plainly as it can be said.
+/// Merges the given members into a stream.
 fn merged(stream: &Value, given: &Value, assigned: &Value) -> Value {
     let mut merged = stream.clone();
     for (name, value) in given.as_object().expect("members") {
