@@ -31,7 +31,9 @@ impl JobsCommand {
         if json {
             println!("{}", serde_json::to_string(&jobs).expect("views are plain data"));
         } else {
-            jobs.iter().for_each(|job| println!("{}", line(job)));
+            for job in &jobs {
+                println!("{}", line(job));
+            }
         }
         Ok(())
     }

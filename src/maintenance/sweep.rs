@@ -40,14 +40,12 @@ impl Sweep {
     /// Returns whether the clock was set back since the last run. The first run compares the clock with
     /// the newest SET, which another node may have appended.
     async fn clock_went_back(&mut self, now: Timestamp) -> bool {
-        match &mut self.steps {
-            Some(steps) => steps.went_back(now, clock::instant()),
-            None => {
-                self.steps = Some(ClockSteps::new(now, clock::instant()));
-                let latest = now + self.clock_skew_max;
-                self.store.newest().await.ok().flatten().is_some_and(|at| latest < at)
-            }
+        if let Some(steps) = &mut self.steps {
+            return steps.went_back(now, clock::instant());
         }
+        self.steps = Some(ClockSteps::new(now, clock::instant()));
+        let latest = now + self.clock_skew_max;
+        self.store.newest().await.ok().flatten().is_some_and(|at| latest < at)
     }
 
     /// Makes due all SETs that wait for a time. Returns how many, or 0 if the clock was not set back.

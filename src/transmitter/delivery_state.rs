@@ -184,8 +184,8 @@ mod tests {
         }
     }
 
-    fn timed_out() -> Option<LastOutcome> {
-        Some(LastOutcome { class: "timeout", detail: "no answer".to_owned(), at: at(0) })
+    fn timed_out() -> LastOutcome {
+        LastOutcome { class: "timeout", detail: "no answer".to_owned(), at: at(0) }
     }
 
     #[track_caller]
@@ -252,19 +252,19 @@ mod tests {
         );
         check_push(CourierReport { room, in_flight: 1, ..idle() }, "One attempt is under way.");
         check_push(
-            CourierReport { next_retry: Some(at(1065)), last_outcome: timed_out(), ..idle() },
+            CourierReport { next_retry: Some(at(1065)), last_outcome: Some(timed_out()), ..idle() },
             "All SETs that may go wait for a retry; the next retry is in 1m 5s; \
              the last attempt failed: timeout, no answer.",
         );
         let slowdown = Some(SlowdownReport { failures: 12, in_flight_max: 1 });
         check_push(
-            CourierReport { slowdown, room, last_outcome: timed_out(), ..idle() },
+            CourierReport { slowdown, room, last_outcome: Some(timed_out()), ..idle() },
             "The stream slows down to 1 attempt at a time, because its last 12 attempts failed; the \
              last attempt failed: timeout, no answer.",
         );
         let breaker = BreakerReport::Open { until: at(1065) };
         check_push(
-            CourierReport { breaker, slowdown, last_outcome: timed_out(), ..idle() },
+            CourierReport { breaker, slowdown, last_outcome: Some(timed_out()), ..idle() },
             "The endpoint is cut off for another 1m 5s, because its last attempts \
              failed; the last attempt failed: timeout, no answer.",
         );
