@@ -139,7 +139,10 @@ impl StreamsCommand {
                 if json { to_json(&stream) } else { describe(&stream) }
             }
             StreamsAction::Verify(OneStream { id, access }) => {
-                access.client()?.send_empty(Method::POST, &["streams", id.as_str(), "verify"]).await?;
+                access
+                    .client()?
+                    .send_empty(Method::POST, &["streams", id.as_str(), "verify"])
+                    .await?;
                 done(json, "verified", &id, "verifying")
             }
             StreamsAction::Delete(OneStream { id, access }) => {
