@@ -87,10 +87,10 @@ enum Command {
     Check(check::CheckCommand),
     Explain(Box<explain::ExplainCommand>),
     Keys(keys::KeysCommand),
-    Tokens(tokens::Tokens),
+    Tokens(tokens::TokensCommand),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiCommand),
-    Clients(clients::Clients),
+    Clients(clients::ClientsCommand),
     Streams(streams::StreamsCommand),
     Jobs(jobs::JobsCommand),
     Dead(Box<dead::DeadCommand>),

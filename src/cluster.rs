@@ -21,9 +21,11 @@
 //!   gap in the feed.
 //! - [`local_node::LocalNode`]: what this module asks of the rest of the daemon.
 //!
-//! Correctness needs the fencing epochs alone: the store refuses results that a former owner of a
-//! slot writes. The lease only keeps two nodes from doing the same work, and the change feed only
-//! shortens the time until a node knows of a change, because the comparison finds every change.
+//! Two parts are needed for correctness. The store refuses results under an epoch that is not the
+//! slot's present one, so a former owner cannot settle a SET. A node whose lease is not valid takes in
+//! no events, because it may not know of a stream that matches them. The other parts only save work:
+//! slots keep two nodes from delivering the same SETs, and the change feed shortens the time until a
+//! node knows of a change, because the comparison finds every change.
 
 pub mod change_feed;
 mod compare;

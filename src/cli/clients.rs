@@ -31,13 +31,13 @@ const EXAMPLES: &str = "Examples:
 /// removed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Clients {
+pub struct ClientsCommand {
     #[command(subcommand)]
-    command: ClientsCommand,
+    command: ClientsAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum ClientsCommand {
+enum ClientsAction {
     /// Add a client; its secret is shown once and never again
     #[command(after_help = EXAMPLES)]
     Add(Add),
@@ -74,14 +74,14 @@ struct Add {
     client_id: Option<ClientId>,
 }
 
-impl Clients {
+impl ClientsCommand {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let store = app::open_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
-            ClientsCommand::Add(client) => add(&*store, client, config, json).await?,
-            ClientsCommand::List => list(&*store, json).await?,
-            ClientsCommand::Remove { client_id } => remove(&*store, &client_id, json).await?,
+            ClientsAction::Add(client) => add(&*store, client, config, json).await?,
+            ClientsAction::List => list(&*store, json).await?,
+            ClientsAction::Remove { client_id } => remove(&*store, &client_id, json).await?,
         };
         println!("{text}");
         Ok(())

@@ -67,7 +67,7 @@ enum DeadAction {
     #[command(after_help = EXAMPLES)]
     Redrive {
         #[command(flatten)]
-        choice: DeadLetterSelection,
+        choice: DeadLetterArgs,
         /// The most SETs in a second
         #[arg(long, value_name = "SETS", default_value = "100")]
         rate: NonZeroU32,
@@ -78,7 +78,7 @@ enum DeadAction {
     #[command(after_help = EXAMPLES)]
     Purge {
         #[command(flatten)]
-        choice: DeadLetterSelection,
+        choice: DeadLetterArgs,
         #[command(flatten)]
         access: AdminArgs,
     },
@@ -114,7 +114,7 @@ struct DeadLetterFilter {
 }
 
 #[derive(Debug, Args)]
-struct DeadLetterSelection {
+struct DeadLetterArgs {
     #[command(flatten)]
     filter: DeadLetterFilter,
     /// Select all dead letters
@@ -144,7 +144,7 @@ impl DeadLetterFilter {
     }
 }
 
-impl DeadLetterSelection {
+impl DeadLetterArgs {
     fn body(&self) -> Value {
         let mut body = json!({"all": self.all, "dry_run": self.dry_run});
         for (name, value) in self.filter.members() {

@@ -29,7 +29,7 @@ use crate::{
     transmitter::explain::{Explained, Fate, Known, explain},
 };
 
-use self::trace::PublishedEvent;
+use self::trace::PublishedEventArgs;
 
 const EXAMPLES: &str = "Examples:
   ssfd explain event.json
@@ -57,7 +57,7 @@ pub struct ExplainCommand {
         conflicts_with_all = ["jti", "event_id"])]
     file: Option<PathBuf>,
     #[command(flatten)]
-    published: PublishedEvent,
+    published: PublishedEventArgs,
     /// The provider; may be left out if only one is configured
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,

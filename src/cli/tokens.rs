@@ -33,13 +33,13 @@ const EXAMPLES: &str = "Examples:
 /// token as soon as it is made or revoked.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Tokens {
+pub struct TokensCommand {
     #[command(subcommand)]
-    command: TokensCommand,
+    command: TokensAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum TokensCommand {
+enum TokensAction {
     /// Make a token; it is shown once and never again
     #[command(after_help = EXAMPLES)]
     Create {
@@ -106,14 +106,14 @@ struct Common {
     expires_in_days: Option<u32>,
 }
 
-impl Tokens {
+impl TokensCommand {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
         let store = app::open_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
-            TokensCommand::Create { holder } => create(&*store, holder, config, json).await?,
-            TokensCommand::List => list(&*store, json).await?,
-            TokensCommand::Revoke { id } => revoke(&*store, &id, json).await?,
+            TokensAction::Create { holder } => create(&*store, holder, config, json).await?,
+            TokensAction::List => list(&*store, json).await?,
+            TokensAction::Revoke { id } => revoke(&*store, &id, json).await?,
         };
         println!("{text}");
         Ok(())

@@ -31,8 +31,6 @@ const TERMS: [(&str, &str); 8] = [
 const TO_DO: &[&str] = &[
     "benches/matching",
     "src/actor",
-    "src/cli/clients",
-    "src/cli/tokens",
     "src/delivery",
     "src/directory",
     "src/http/admin/events",

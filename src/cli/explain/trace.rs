@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct PublishedEvent {
+pub(super) struct PublishedEventArgs {
     /// The `jti` of one of the event's SETs
     #[arg(long, value_name = "JTI")]
     jti: Option<Jti>,
@@ -31,7 +31,7 @@ pub(super) struct PublishedEvent {
     access: AdminArgs,
 }
 
-impl PublishedEvent {
+impl PublishedEventArgs {
     pub(super) async fn run(
         self,
         provider: Option<&ProviderName>,

@@ -58,7 +58,7 @@ pub struct PushReceiver {
     encrypted: bool,
 }
 
-struct PushEndpoint {
+struct ReceiverEndpoint {
     authorization_header: Option<Secret>,
     misbehaviour: Option<Misbehaviour>,
     requests: AtomicU64,
@@ -68,7 +68,7 @@ struct PushEndpoint {
 
 impl PushReceiver {
     pub async fn start(options: PushOptions) -> io::Result<Self> {
-        let endpoint = Arc::new(PushEndpoint {
+        let endpoint = Arc::new(ReceiverEndpoint {
             authorization_header: options.authorization_header,
             misbehaviour: options.misbehaviour,
             requests: AtomicU64::new(0),
@@ -100,7 +100,7 @@ impl PushReceiver {
     }
 }
 
-impl PushEndpoint {
+impl ReceiverEndpoint {
     async fn answer(&self, request: Request<Incoming>) -> Result<ReceiverResponse, HangUp> {
         let (head, body) = request.into_parts();
         if head.method != HttpMethod::POST {

@@ -16,12 +16,12 @@ pub(super) struct Shares<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     epoch: Epoch,
-    state: State,
+    state: ShareState,
 }
 
 /// The states of a share, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ShareState {
     /// This node owns the share, but its epoch is not yet raised where results are written.
     Granted,
     Serving,
@@ -75,16 +75,16 @@ impl<S: Ord + Clone> Shares<S> {
     }
 
     pub(super) fn serving(&self) -> impl Iterator<Item = &S> {
-        self.in_state(|state| state == State::Serving)
+        self.in_state(|state| state == ShareState::Serving)
     }
 
     /// Returns what the next heartbeat asks for and returns.
     pub(super) fn request(&self, quota: usize) -> ShareRequest<S> {
         let returned = self.held.iter().filter_map(|(share, held)| match held.state {
-            State::Released { highest_epoch } => {
+            ShareState::Released { highest_epoch } => {
                 Some(ReturnedShare { share: share.clone(), epoch: held.epoch, highest_epoch })
             }
-            State::Granted | State::Serving | State::Draining => None,
+            ShareState::Granted | ShareState::Serving | ShareState::Draining => None,
         });
         let returned = returned.collect();
         let wanted = if self.retained() < quota {
@@ -101,7 +101,7 @@ impl<S: Ord + Clone> Shares<S> {
         let mut lost = Vec::new();
         self.held.retain(|share, held| {
             let still = mine.get(share) == Some(&held.epoch);
-            if !still && !matches!(held.state, State::Released { .. }) {
+            if !still && !matches!(held.state, ShareState::Released { .. }) {
                 lost.push(share.clone());
             }
             still
@@ -109,7 +109,7 @@ impl<S: Ord + Clone> Shares<S> {
         let mut granted = Vec::new();
         for (share, epoch) in mine {
             if !self.held.contains_key(&share) {
-                self.held.insert(share.clone(), Held { epoch, state: State::Granted });
+                self.held.insert(share.clone(), Held { epoch, state: ShareState::Granted });
                 granted.push((share, epoch));
             }
         }
@@ -118,24 +118,24 @@ impl<S: Ord + Clone> Shares<S> {
 
     /// Returns the shares whose epoch is not yet raised where results are written.
     pub(super) fn granted(&self) -> Vec<(S, Epoch)> {
-        let granted = self.held.iter().filter(|(_, held)| held.state == State::Granted);
+        let granted = self.held.iter().filter(|(_, held)| held.state == ShareState::Granted);
         granted.map(|(share, held)| (share.clone(), held.epoch)).collect()
     }
 
     /// A granted share can be served in this epoch. Returns `false` if it is no longer held so.
     pub(super) fn on_ready(&mut self, share: &S, epoch: Epoch) -> bool {
-        let granted = Held { epoch, state: State::Granted };
+        let granted = Held { epoch, state: ShareState::Granted };
         let held = self.held.get_mut(share).filter(|held| **held == granted);
-        held.map(|held| held.state = State::Serving).is_some()
+        held.map(|held| held.state = ShareState::Serving).is_some()
     }
 
     /// The epoch of a granted share is not above `highest_epoch`, which an earlier owner had. That
     /// happens if the store lost its newest writes. The share is returned, so that it is granted
     /// again in a higher epoch.
     pub(super) fn on_refused(&mut self, share: &S, epoch: Epoch, highest_epoch: Epoch) {
-        let granted = Held { epoch, state: State::Granted };
+        let granted = Held { epoch, state: ShareState::Granted };
         if let Some(held) = self.held.get_mut(share).filter(|held| **held == granted) {
-            held.state = State::Released { highest_epoch };
+            held.state = ShareState::Released { highest_epoch };
         }
     }
 
@@ -143,8 +143,8 @@ impl<S: Ord + Clone> Shares<S> {
     /// it.
     pub(super) fn on_fenced(&mut self, share: &S) -> bool {
         match self.held.get_mut(share) {
-            Some(held) if matches!(held.state, State::Serving | State::Draining) => {
-                held.state = State::Released { highest_epoch: held.epoch };
+            Some(held) if matches!(held.state, ShareState::Serving | ShareState::Draining) => {
+                held.state = ShareState::Released { highest_epoch: held.epoch };
                 true
             }
             _ => false,
@@ -154,9 +154,10 @@ impl<S: Ord + Clone> Shares<S> {
     /// Begins to drain the highest shares so that no more than `quota` stay, and returns them.
     pub(super) fn drain_excess(&mut self, quota: usize) -> Vec<S> {
         let excess = self.retained().saturating_sub(quota);
-        let serving = self.held.iter_mut().rev().filter(|(_, held)| held.state == State::Serving);
+        let serving =
+            self.held.iter_mut().rev().filter(|(_, held)| held.state == ShareState::Serving);
         let draining = serving.take(excess).map(|(share, held)| {
-            held.state = State::Draining;
+            held.state = ShareState::Draining;
             share.clone()
         });
         draining.collect()
@@ -164,25 +165,27 @@ impl<S: Ord + Clone> Shares<S> {
 
     /// No work of this share is in progress any more.
     pub(super) fn on_drained(&mut self, share: &S) {
-        if let Some(held) = self.held.get_mut(share).filter(|held| held.state == State::Draining) {
-            held.state = State::Released { highest_epoch: held.epoch };
+        if let Some(held) =
+            self.held.get_mut(share).filter(|held| held.state == ShareState::Draining)
+        {
+            held.state = ShareState::Released { highest_epoch: held.epoch };
         }
     }
 
     /// Drops everything that is held, and returns the shares that were not released yet.
     pub(super) fn clear(&mut self) -> Vec<S> {
         let held = std::mem::take(&mut self.held).into_iter();
-        held.filter(|(_, held)| !matches!(held.state, State::Released { .. }))
+        held.filter(|(_, held)| !matches!(held.state, ShareState::Released { .. }))
             .map(|(share, _)| share)
             .collect()
     }
 
     /// Returns how many shares this node keeps: those that are neither draining nor released.
     fn retained(&self) -> usize {
-        self.in_state(|state| matches!(state, State::Granted | State::Serving)).count()
+        self.in_state(|state| matches!(state, ShareState::Granted | ShareState::Serving)).count()
     }
 
-    fn in_state(&self, is: impl Fn(State) -> bool) -> impl Iterator<Item = &S> {
+    fn in_state(&self, is: impl Fn(ShareState) -> bool) -> impl Iterator<Item = &S> {
         self.held.iter().filter(move |(_, held)| is(held.state)).map(|(share, _)| share)
     }
 }

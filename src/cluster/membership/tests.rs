@@ -68,7 +68,7 @@ impl Table {
     }
 }
 
-struct World {
+struct TestCluster {
     start: Instant,
     now: u64,
     table: Table,
@@ -77,9 +77,9 @@ struct World {
     ids_used: u32,
 }
 
-impl World {
+impl TestCluster {
     fn new(nodes: usize) -> Self {
-        let mut world = Self {
+        let mut cluster = Self {
             start: crate::clock::instant(),
             now: 1_000_000,
             table: Table::default(),
@@ -88,10 +88,10 @@ impl World {
             ids_used: 0,
         };
         for _ in 0..nodes {
-            let node = world.new_node();
-            world.nodes.push(node);
+            let node = cluster.new_node();
+            cluster.nodes.push(node);
         }
-        world
+        cluster
     }
 
     fn new_id(&mut self) -> NodeId {
@@ -195,7 +195,7 @@ impl World {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum ClusterStep {
     Heartbeat {
         node: usize,
         lost: bool,
@@ -219,15 +219,15 @@ enum Step {
     },
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<ClusterStep>> {
     let node = 0..3_usize;
     let step = prop_oneof![
         8 => (node.clone(), prop::bool::weighted(0.1), any::<bool>())
-            .prop_map(|(node, lost, drained)| Step::Heartbeat { node, lost, drained }),
-        3 => node.clone().prop_map(|node| Step::Drained { node }),
-        4 => (0..2000_u64).prop_map(|millis| Step::Pass { millis }),
-        1 => node.clone().prop_map(|node| Step::Restart { node }),
-        1 => node.prop_map(|node| Step::Drain { node }),
+            .prop_map(|(node, lost, drained)| ClusterStep::Heartbeat { node, lost, drained }),
+        3 => node.clone().prop_map(|node| ClusterStep::Drained { node }),
+        4 => (0..2000_u64).prop_map(|millis| ClusterStep::Pass { millis }),
+        1 => node.clone().prop_map(|node| ClusterStep::Restart { node }),
+        1 => node.prop_map(|node| ClusterStep::Drain { node }),
     ];
     prop::collection::vec(step, 0..60)
 }
@@ -237,143 +237,143 @@ proptest! {
 
     #[test]
     fn no_slot_ever_has_two_nodes_and_in_the_end_each_slot_has_one(steps in steps()) {
-        let mut world = World::new(3);
+        let mut cluster = TestCluster::new(3);
         for step in steps {
             match step {
-                Step::Heartbeat { node, lost, drained } => world.heartbeat(node, lost, drained),
-                Step::Drained { node } => {
-                    Slot::all().for_each(|slot| world.nodes[node].on_drained(slot));
+                ClusterStep::Heartbeat { node, lost, drained } => cluster.heartbeat(node, lost, drained),
+                ClusterStep::Drained { node } => {
+                    Slot::all().for_each(|slot| cluster.nodes[node].on_drained(slot));
                 }
-                Step::Pass { millis } => world.now += millis,
-                Step::Restart { node } => {
-                    world.nodes[node] = world.new_node();
-                    world.reading[node].clear();
+                ClusterStep::Pass { millis } => cluster.now += millis,
+                ClusterStep::Restart { node } => {
+                    cluster.nodes[node] = cluster.new_node();
+                    cluster.reading[node].clear();
                 }
-                Step::Drain { node } => {
-                    let actions = world.nodes[node].drain();
-                    world.perform(node, actions, false);
+                ClusterStep::Drain { node } => {
+                    let actions = cluster.nodes[node].drain();
+                    cluster.perform(node, actions, false);
                 }
             }
-            world.assert_no_slot_has_two_nodes();
+            cluster.assert_no_slot_has_two_nodes();
         }
         for node in 0..3 {
-            if world.nodes[node].stage == NodeStage::Draining {
-                world.nodes[node] = world.new_node();
-                world.reading[node].clear();
+            if cluster.nodes[node].stage == NodeStage::Draining {
+                cluster.nodes[node] = cluster.new_node();
+                cluster.reading[node].clear();
             }
         }
-        world.stabilize();
-        world.assert_all_is_balanced();
+        cluster.stabilize();
+        cluster.assert_all_is_balanced();
     }
 }
 
 #[test]
 fn a_single_node_takes_everything() {
-    let mut world = World::new(1);
-    world.heartbeat(0, false, true);
-    assert_eq!(world.counts(), [0], "it learns its quota with the first reply");
-    world.heartbeat(0, false, true);
-    world.assert_all_is_balanced();
+    let mut cluster = TestCluster::new(1);
+    cluster.heartbeat(0, false, true);
+    assert_eq!(cluster.counts(), [0], "it learns its quota with the first reply");
+    cluster.heartbeat(0, false, true);
+    cluster.assert_all_is_balanced();
 }
 
 #[test]
 fn a_second_node_gets_half_of_the_slots_once_they_are_drained() {
-    let mut world = World::new(2);
-    (0..2).for_each(|_| world.heartbeat(0, false, true));
-    world.heartbeat(1, false, true);
-    world.heartbeat(0, false, false);
-    world.heartbeat(0, false, false);
-    world.heartbeat(1, false, true);
-    assert_eq!(world.counts(), [128, 0]);
-    Slot::all().for_each(|slot| world.nodes[0].on_drained(slot));
-    world.heartbeat(0, false, true);
-    world.heartbeat(1, false, true);
-    assert_eq!(world.counts(), [128, 128]);
+    let mut cluster = TestCluster::new(2);
+    (0..2).for_each(|_| cluster.heartbeat(0, false, true));
+    cluster.heartbeat(1, false, true);
+    cluster.heartbeat(0, false, false);
+    cluster.heartbeat(0, false, false);
+    cluster.heartbeat(1, false, true);
+    assert_eq!(cluster.counts(), [128, 0]);
+    Slot::all().for_each(|slot| cluster.nodes[0].on_drained(slot));
+    cluster.heartbeat(0, false, true);
+    cluster.heartbeat(1, false, true);
+    assert_eq!(cluster.counts(), [128, 128]);
 }
 
 #[test]
 fn the_slots_of_a_crashed_node_are_free_once_its_lease_has_expired() {
-    let mut world = World::new(2);
-    world.stabilize();
+    let mut cluster = TestCluster::new(2);
+    cluster.stabilize();
     for _ in 0..5 {
-        assert_eq!(world.nodes[0].nodes.len(), 2);
-        world.now += HEARTBEAT;
-        world.heartbeat(0, false, true);
+        assert_eq!(cluster.nodes[0].nodes.len(), 2);
+        cluster.now += HEARTBEAT;
+        cluster.heartbeat(0, false, true);
     }
     // This heartbeat asks by the new quota.
-    world.heartbeat(0, false, true);
-    assert_eq!(world.counts(), [256, 0]);
+    cluster.heartbeat(0, false, true);
+    assert_eq!(cluster.counts(), [256, 0]);
 }
 
 #[test]
 fn a_node_whose_lease_expired_joins_again_under_a_new_id() {
-    let mut world = World::new(2);
-    world.stabilize();
-    let before = world.nodes[1].id().clone();
+    let mut cluster = TestCluster::new(2);
+    cluster.stabilize();
+    let before = cluster.nodes[1].id().clone();
     for _ in 0..7 {
-        world.now += HEARTBEAT;
-        world.heartbeat(0, false, true);
+        cluster.now += HEARTBEAT;
+        cluster.heartbeat(0, false, true);
     }
-    assert_eq!(world.counts(), [256, 0], "its lease is not valid any more");
-    world.heartbeat(1, false, true);
-    assert_ne!(*world.nodes[1].id(), before);
-    world.stabilize();
-    world.assert_all_is_balanced();
+    assert_eq!(cluster.counts(), [256, 0], "its lease is not valid any more");
+    cluster.heartbeat(1, false, true);
+    assert_ne!(*cluster.nodes[1].id(), before);
+    cluster.stabilize();
+    cluster.assert_all_is_balanced();
 }
 
 #[test]
 fn a_node_is_drained_once_it_has_returned_everything() {
-    let mut world = World::new(2);
-    world.stabilize();
-    let actions = world.nodes[1].drain();
+    let mut cluster = TestCluster::new(2);
+    cluster.stabilize();
+    let actions = cluster.nodes[1].drain();
     assert!(
         actions.contains(&MembershipAction::ReadPartitions(vec![])),
         "partitions are returned at once"
     );
-    world.perform(1, actions, false);
-    world.heartbeat(1, false, false);
-    assert!(!world.nodes[1].is_drained());
-    Slot::all().for_each(|slot| world.nodes[1].on_drained(slot));
-    world.heartbeat(1, false, false);
-    assert!(world.nodes[1].is_drained());
-    world.heartbeat(0, false, true);
-    world.heartbeat(0, false, true);
-    assert_eq!(world.counts(), [256, 0]);
+    cluster.perform(1, actions, false);
+    cluster.heartbeat(1, false, false);
+    assert!(!cluster.nodes[1].is_drained());
+    Slot::all().for_each(|slot| cluster.nodes[1].on_drained(slot));
+    cluster.heartbeat(1, false, false);
+    assert!(cluster.nodes[1].is_drained());
+    cluster.heartbeat(0, false, true);
+    cluster.heartbeat(0, false, true);
+    assert_eq!(cluster.counts(), [256, 0]);
 }
 
 #[test]
 fn nodes_recover_from_a_store_that_lost_everything() {
-    let mut world = World::new(2);
-    world.stabilize();
-    let raised = std::mem::take(&mut world.table).raised;
-    world.stabilize();
-    world.assert_all_is_balanced();
+    let mut cluster = TestCluster::new(2);
+    cluster.stabilize();
+    let raised = std::mem::take(&mut cluster.table).raised;
+    cluster.stabilize();
+    cluster.assert_all_is_balanced();
 
     // The store loses the owners but keeps the epochs, and its clock steps back.
-    world.table = Table { raised, ..Table::default() };
-    world.table.raised.values_mut().for_each(|epoch| *epoch += 1_000_000_000);
-    world.stabilize();
-    world.assert_all_is_balanced();
+    cluster.table = Table { raised, ..Table::default() };
+    cluster.table.raised.values_mut().for_each(|epoch| *epoch += 1_000_000_000);
+    cluster.stabilize();
+    cluster.assert_all_is_balanced();
 }
 
 #[test]
 fn a_crash_is_told_apart_from_a_departure() {
-    let mut world = World::new(2);
-    world.stabilize();
-    let gone = |world: &mut World, stage: Option<NodeStage>| {
-        let other = world.nodes[1].id().clone();
-        world.nodes[0].nodes.insert(other.clone(), stage.unwrap_or(NodeStage::Serving));
-        world.table.nodes.remove(&other);
-        let reply = world.table.heartbeat(&world.nodes[0].heartbeat(), world.now);
-        let (sent_at, next) = (world.instant(), world.new_id());
-        world.nodes[0].on_reply(sent_at, reply, next)
+    let mut cluster = TestCluster::new(2);
+    cluster.stabilize();
+    let gone = |cluster: &mut TestCluster, stage: Option<NodeStage>| {
+        let other = cluster.nodes[1].id().clone();
+        cluster.nodes[0].nodes.insert(other.clone(), stage.unwrap_or(NodeStage::Serving));
+        cluster.table.nodes.remove(&other);
+        let reply = cluster.table.heartbeat(&cluster.nodes[0].heartbeat(), cluster.now);
+        let (sent_at, next) = (cluster.instant(), cluster.new_id());
+        cluster.nodes[0].on_reply(sent_at, reply, next)
     };
-    let crashed = gone(&mut world, None);
+    let crashed = gone(&mut cluster, None);
     assert!(
         crashed.contains(&MembershipAction::NodesChanged { count: 1, crashed: true }),
         "{crashed:?}"
     );
-    let departed = gone(&mut world, Some(NodeStage::Draining));
+    let departed = gone(&mut cluster, Some(NodeStage::Draining));
     assert!(
         departed.contains(&MembershipAction::NodesChanged { count: 1, crashed: false }),
         "{departed:?}"
