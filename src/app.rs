@@ -44,7 +44,7 @@ use crate::{
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
-    store::{Store, StoreError},
+    store::{Intake, Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, ListenerLabel},
@@ -140,7 +140,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     let switch = MaterialSwitch { sender, directory: Arc::clone(&directory) };
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
-        store: Arc::clone(&store),
+        store: Arc::<dyn Store>::clone(&store),
         directory: Arc::clone(&directory),
         lease: Arc::clone(&lease),
         signer: signer.clone(),
@@ -161,7 +161,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
     transmitter.take_up_activity().await?;
     let services = Services {
         transmitter,
-        authenticator: Authenticator::new(Arc::clone(&store), authorization),
+        authenticator: Authenticator::new(Arc::<dyn Store>::clone(&store), authorization),
         material,
         store,
         lease,
@@ -270,7 +270,7 @@ impl App {
         let ingest = ingest::start(
             &config.ingest.redis,
             &transmitter,
-            &services.store,
+            &(Arc::clone(&services.store) as Arc<dyn Intake>),
             &services.lease,
             &services.readiness,
             &stopped,

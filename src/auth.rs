@@ -48,7 +48,7 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
-    store::{Store, StoreError},
+    store::{Records, StoreError, TokenStore as _},
 };
 
 /// A Receiver that presented a valid credential.
@@ -137,12 +137,12 @@ pub enum TokenIssuer {
 /// up in the store at each request, so that a revoked one is refused at once.
 #[derive(Clone)]
 pub struct Authenticator {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Records>,
     servers: Arc<BTreeMap<ProviderName, TokenIssuer>>,
 }
 
 impl Authenticator {
-    pub fn new(store: Arc<dyn Store>, servers: BTreeMap<ProviderName, TokenIssuer>) -> Self {
+    pub fn new(store: Arc<dyn Records>, servers: BTreeMap<ProviderName, TokenIssuer>) -> Self {
         Self { store, servers: Arc::new(servers) }
     }
 

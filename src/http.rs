@@ -57,7 +57,7 @@ use crate::{
     },
     maintenance::JobBoard,
     signing::material::CurrentMaterial,
-    store::Store,
+    store::{Maintenance, Store},
     telemetry::{
         metrics::{self, ListenerLabel},
         readiness::Readiness,
@@ -86,7 +86,9 @@ impl Services {
             .app_data(web::Data::from(Arc::clone(&self.transmitter)))
             .app_data(web::Data::new(self.authenticator.clone()))
             .app_data(web::Data::new(self.material.clone()))
-            .app_data(web::Data::new(Arc::clone(&self.store)))
+            .app_data(web::Data::<dyn Maintenance>::from(
+                Arc::clone(&self.store) as Arc<dyn Maintenance>
+            ))
             .app_data(web::Data::from(Arc::clone(&self.lease)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
             .app_data(web::Data::from(Arc::clone(&self.jobs)))

@@ -16,7 +16,7 @@ use crate::{
     cluster::lease::Lease,
     domain::{id::ProviderName, provider::Provider},
     ingest::{consumer::Consumer, gauge::Gauge, settings::RedisIngestSettings},
-    store::Store,
+    store::Intake,
     telemetry::readiness::Readiness,
     transmitter::Transmitter,
 };
@@ -83,7 +83,7 @@ pub fn partitions<'a>(
 pub fn start(
     settings: &RedisIngestSettings,
     transmitter: &Arc<Transmitter>,
-    store: &Arc<dyn Store>,
+    store: &Arc<dyn Intake>,
     lease: &Arc<Lease>,
     readiness: &Arc<Readiness>,
     stop: &watch::Receiver<bool>,

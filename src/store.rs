@@ -14,10 +14,9 @@
 //!  operators   ◀──▶  Archive        settled SETs: dead letters, replay
 //!  Receivers   ◀──▶  Streams        configuration and status
 //!                    SubjectLists   which subjects are on a stream
-//!                    Credentials    tokens and clients
-//!  the daemon  ◀──▶  Activity       when streams were last active
-//!                    Maintenance    expiry, bounds, backlog, the clock
-//!  store copy  ◀──▶  Portable       all of it, as records that every store understands
+//!  all others  ◀──▶  Records        what is rarely written: tokens, clients, activity, marks
+//!  the daemon  ◀──▶  Maintenance    expiry, bounds, backlog, the clock
+//!  store copy  ◀──▶  Portable       all of it, as items that every store understands
 //! ```
 //!
 //! After `Ok` a call survives a crash. Each call about one stream is one atomic step; a call about many
@@ -27,15 +26,14 @@
 //! nothing was done. `tests/it/store_contract.rs` runs one suite on every backend.
 
 mod about;
-mod activity;
 pub mod archive;
 pub mod copy;
-mod credentials;
 mod incoming;
 pub mod ledger;
 mod maintenance;
 mod outbox;
 pub mod portable;
+pub mod records;
 pub mod redis;
 pub mod slot;
 pub mod sqlite;
@@ -45,42 +43,36 @@ mod subject_lists;
 use std::sync::Arc;
 
 pub use self::{
-    activity::{Activity, ActivityRecord},
     archive::Archive,
-    credentials::Credentials,
     incoming::{Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, STEP_MAX},
     ledger::Ledger,
     maintenance::{Backlog, Expiry, Maintenance},
     outbox::{Acknowledged, Acknowledgement, Due, Outbox, Polled, Waiting},
     portable::Portable,
+    records::{
+        Records,
+        activity::{ActivityRecord, ActivityStore},
+        client::ClientStore,
+        token::TokenStore,
+    },
     streams::{Announcement, Streams},
     subject_lists::{SHAPES_PER_STREAM_MAX, SubjectLists},
 };
 
 /// Everything durable, for the composition root. Its capabilities are what others name.
 pub trait Store:
-    Activity
-    + Archive
-    + Credentials
-    + Intake
-    + Ledger
-    + Maintenance
-    + Outbox
-    + Portable
-    + Streams
-    + SubjectLists
+    Archive + Intake + Ledger + Maintenance + Outbox + Portable + Records + Streams + SubjectLists
 {
 }
 
 impl<T> Store for T where
-    T: Activity
-        + Archive
-        + Credentials
+    T: Archive
         + Intake
         + Ledger
         + Maintenance
         + Outbox
         + Portable
+        + Records
         + Streams
         + SubjectLists
 {

@@ -35,7 +35,7 @@ use crate::{
         time::Timestamp,
     },
     push::clients::PushClients,
-    store::{Due, Store, StoreError},
+    store::{Due, Outbox, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, GaugeGuard},
@@ -47,7 +47,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// What all stream actors share.
 pub struct Environment {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Outbox>,
     pub directory: Arc<Directory>,
     pub lease: Arc<Lease>,
     pub signer: Signer,

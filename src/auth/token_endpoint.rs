@@ -19,7 +19,7 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
-    store::{Store, StoreError},
+    store::{ClientStore as _, Records, StoreError, TokenStore as _},
 };
 
 /// The credentials that a client presents.
@@ -84,7 +84,7 @@ impl TokenEndpoint {
     /// Issues a token. The client is authenticated before the request is checked.
     pub(super) async fn issue(
         &self,
-        store: &dyn Store,
+        store: &dyn Records,
         provider: &ProviderName,
         request: ClientCredentialsRequest,
         now: Timestamp,
@@ -127,7 +127,7 @@ impl TokenEndpoint {
     /// Returns the client of this provider that has these credentials.
     async fn client(
         &self,
-        store: &dyn Store,
+        store: &dyn Records,
         provider: &ProviderName,
         credentials: &Credentials,
         now: Timestamp,

@@ -15,7 +15,7 @@ use crate::{
         id::{ClientId, ProviderName, ReceiverId},
         oauth::TOKEN_ENDPOINT,
     },
-    store::{Store, StoreError},
+    store::{ClientStore as _, Records, StoreError},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -88,7 +88,12 @@ impl ClientsCommand {
     }
 }
 
-async fn add(store: &dyn Store, add: Add, config: &Config, json: bool) -> Result<String, CliError> {
+async fn add(
+    store: &dyn Records,
+    add: Add,
+    config: &Config,
+    json: bool,
+) -> Result<String, CliError> {
     let provider = cli::provider(config, Some(&add.provider))?;
     let settings = config.named_providers().remove(&provider.name);
     if let Some(issuer) = settings.and_then(|settings| settings.oauth.issuer) {
@@ -127,7 +132,7 @@ async fn add(store: &dyn Store, add: Add, config: &Config, json: bool) -> Result
     })
 }
 
-async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
+async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
     let clients = store.clients().await.map_err(|error| CliError::of(&error))?;
     if json {
         let clients: Vec<Value> = clients.iter().map(describe).collect();
@@ -151,7 +156,7 @@ fn describe(client: &Client) -> Value {
     })
 }
 
-async fn remove(store: &dyn Store, id: &ClientId, json: bool) -> Result<String, CliError> {
+async fn remove(store: &dyn Records, id: &ClientId, json: bool) -> Result<String, CliError> {
     if !store.delete_client(id).await.map_err(|error| CliError::of(&error))? {
         return Err(CliError::new(format!("there is no client `{id}`")));
     }

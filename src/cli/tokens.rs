@@ -16,7 +16,7 @@ use crate::{
         id::{CredentialName, ProviderName, ReceiverId},
         secret::Secret,
     },
-    store::{Store, StoreError},
+    store::{Records, StoreError, TokenStore as _},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -121,7 +121,7 @@ impl TokensCommand {
 }
 
 async fn create(
-    store: &dyn Store,
+    store: &dyn Records,
     create: Create,
     config: &Config,
     json: bool,
@@ -154,7 +154,7 @@ async fn create(
 
 /// Makes a token and returns it with the first digits of its hash. The store keeps only the hash.
 pub(super) async fn issue(
-    store: &dyn Store,
+    store: &dyn Records,
     holder: impl Into<NamedHolder>,
     lifetime: Option<Duration>,
 ) -> Result<(Secret, String), StoreError> {
@@ -168,7 +168,7 @@ pub(super) async fn issue(
     Ok((token, id))
 }
 
-async fn list(store: &dyn Store, json: bool) -> Result<String, CliError> {
+async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
     let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     if json {
         let grants: Vec<Value> = grants.iter().map(describe).collect();
@@ -207,7 +207,7 @@ fn describe(grant: &Grant) -> Value {
     value
 }
 
-async fn revoke(store: &dyn Store, id: &str, json: bool) -> Result<String, CliError> {
+async fn revoke(store: &dyn Records, id: &str, json: bool) -> Result<String, CliError> {
     let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     let mut named = grants.iter().filter(|grant| grant.hash.as_str().starts_with(id));
     let grant = match (named.next(), named.next()) {

@@ -1,7 +1,5 @@
 //! Health and metrics, for operators and their monitoring.
 
-use std::sync::Arc;
-
 use actix_web::{HttpResponse, http::header, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemars::JsonSchema;
@@ -10,7 +8,7 @@ use serde::Serialize;
 use crate::{
     clock,
     cluster::lease::Lease,
-    store::{Store, archive::DeadCount},
+    store::{Maintenance, archive::DeadCount},
     telemetry::{causes::with_causes, metrics, readiness::Readiness},
 };
 
@@ -33,7 +31,7 @@ pub(super) async fn alive() -> HttpResponse {
 /// and the parts that are missing.
 pub(super) async fn ready(
     readiness: web::Data<Readiness>,
-    store: web::Data<Arc<dyn Store>>,
+    store: web::Data<dyn Maintenance>,
 ) -> HttpResponse {
     let mut waiting = readiness.waiting_for();
     if store.ping().await.is_err() {
@@ -48,7 +46,7 @@ pub(super) async fn ready(
 
 /// Writes the metrics as Prometheus text. The backlog is counted at each request.
 pub(super) async fn metrics(
-    store: web::Data<Arc<dyn Store>>,
+    store: web::Data<dyn Maintenance>,
     handle: web::Data<PrometheusHandle>,
     lease: web::Data<Lease>,
     transmitter: web::Data<crate::transmitter::Transmitter>,

@@ -20,7 +20,7 @@ use crate::{
         Partition, backoff::Backoff, entry::Entry, sequence::Sequence,
         settings::RedisIngestSettings,
     },
-    store::{AppendBatch, EntryId, Position, Store, StoreError},
+    store::{AppendBatch, EntryId, Intake, Position, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, SourceLabel},
@@ -52,7 +52,7 @@ pub(super) struct Consumer {
     pub(super) partition: Partition,
     pub(super) provider: Arc<Provider>,
     pub(super) transmitter: Arc<Transmitter>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Intake>,
     pub(super) lease: Arc<Lease>,
     pub(super) readiness: Arc<Readiness>,
 }

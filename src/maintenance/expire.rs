@@ -6,14 +6,15 @@ use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
     clock,
     domain::time::Timestamp,
-    store::{Credentials, Expiry, Maintenance},
+    store::{Expiry, Maintenance, Records},
 };
 
-/// Removes settled SETs, publishers' ids, tokens and the remains of deleted streams and lists at the
+/// Removes settled SETs, publishers' ids, expired records such as tokens, and the remains of deleted
+/// streams and lists at the
 /// end of their retention.
 pub struct Expire {
     store: Arc<dyn Maintenance>,
-    credentials: Arc<dyn Credentials>,
+    records: Arc<dyn Records>,
     retention: Box<dyn Fn(Timestamp) -> Expiry + Send + Sync>,
     period: Duration,
 }
@@ -22,11 +23,11 @@ impl Expire {
     /// `retention` says what is old enough at a given time.
     pub fn new(
         store: Arc<dyn Maintenance>,
-        credentials: Arc<dyn Credentials>,
+        records: Arc<dyn Records>,
         retention: impl Fn(Timestamp) -> Expiry + Send + Sync + 'static,
         period: Duration,
     ) -> Self {
-        Self { store, credentials, retention: Box::new(retention), period }
+        Self { store, records, retention: Box::new(retention), period }
     }
 }
 
@@ -50,10 +51,10 @@ impl Job for Expire {
         loop {
             // Each step removes a bounded number, so that other calls of the store come between.
             let lists = self.store.expire_lists(now).await?;
-            let grants = self.credentials.expire_grants(now).await?;
+            let records = self.records.expire_records(now).await?;
             let settled = self.store.expire(expiry.clone()).await?;
             steps += 1;
-            if !(lists || grants || settled) {
+            if !(lists || records || settled) {
                 return Ok(RunCounts::count("steps", steps));
             }
         }

@@ -1,5 +1,6 @@
-//! What a store holds, in words that every store understands, so that one can be [copied](super::copy)
-//! into another. Numbers that a store gives by itself are not among them: what they say is the order.
+//! The contents of a store as items that every store understands, so that a store can be
+//! [copied](super::copy) into another one. Numbers that a store gives by itself are not among them,
+//! because only their order says something.
 
 use std::{fmt, sync::Arc};
 
@@ -7,9 +8,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Activity, Position, StoreError, Streams,
+    Position, StoreError, Streams,
     archive::{PageToken, SetState},
     ledger::RecordedEvent,
+    records::{BelongsTo, RawRecord, Records},
 };
 use crate::{
     delivery::{
@@ -17,35 +19,36 @@ use crate::{
         outbox::{Seq, SetKind},
     },
     domain::{
-        client::Client,
-        grant::Grant,
-        id::{ClientId, Jti, ProviderName, StreamId},
+        id::{Jti, ProviderName, StreamId},
         stream::StreamConfig,
         subject::keys::{SubjectKey, SubjectShape},
         time::Timestamp,
     },
 };
 
-/// What records are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+/// Kinds of items, in the order in which they are compared and reported.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemKind {
     Streams,
     /// Rows of their lists of subjects.
     Subjects,
-    /// SETs of theirs, by what became of them.
+    /// SETs of theirs, by state.
     Waiting,
     Dead,
     Sent,
     Discarded,
+    /// Records of one kind that belong to streams.
+    StreamRecords(Arc<str>),
+    /// All other records of one kind.
+    Records(Arc<str>),
     Apart(Apart),
 }
 
-/// What belongs to no stream.
+/// Groups of items that belong to no stream. A copy writes a group as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Apart {
-    Clients,
-    /// After clients, some of whose they are.
-    Tokens,
+    /// Records of all kinds, also of kinds that this version does not know.
+    Records,
     OptOuts,
     EventIds,
     Events,
@@ -54,27 +57,44 @@ pub enum Apart {
 }
 
 impl Apart {
-    pub const ALL: [Self; 7] = [
-        Self::Clients,
-        Self::Tokens,
-        Self::OptOuts,
-        Self::EventIds,
-        Self::Events,
-        Self::Positions,
-        Self::Marks,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Records, Self::OptOuts, Self::EventIds, Self::Events, Self::Positions, Self::Marks];
+
+    /// Returns the name for machines, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::OptOuts => "opt_outs",
+            Self::EventIds => "event_ids",
+            Self::Events => "events",
+            Self::Positions => "positions",
+            Self::Marks => "marks",
+        }
+    }
 }
 
-impl Kind {
-    pub const OF_STREAMS: [Self; 6] =
-        [Self::Streams, Self::Subjects, Self::Waiting, Self::Dead, Self::Sent, Self::Discarded];
-
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::OF_STREAMS.into_iter().chain(Apart::ALL.map(Self::Apart))
+impl ItemKind {
+    /// Returns the kinds that are reported even where there are none. Further kinds of records are
+    /// reported where there are any.
+    pub fn always() -> impl Iterator<Item = Self> {
+        let of_streams =
+            [Self::Streams, Self::Subjects, Self::Waiting, Self::Dead, Self::Sent, Self::Discarded];
+        let records = ["clients", "tokens"].map(|kind| Self::Records(kind.into()));
+        let apart = Apart::ALL.into_iter().filter(|group| *group != Apart::Records);
+        of_streams.into_iter().chain(records).chain(apart.map(Self::Apart))
     }
 
-    /// In lower case, for machines.
-    pub fn as_str(self) -> &'static str {
+    /// Returns the group that the kind is written with, unless it belongs to streams.
+    pub fn group(&self) -> Option<Apart> {
+        match self {
+            Self::Records(_) => Some(Apart::Records),
+            Self::Apart(group) => Some(*group),
+            _ => None,
+        }
+    }
+
+    /// Returns the name for machines, in lower case.
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Streams => "streams",
             Self::Subjects => "subjects",
@@ -82,18 +102,13 @@ impl Kind {
             Self::Dead => "sets_dead",
             Self::Sent => "sets_sent",
             Self::Discarded => "sets_discarded",
-            Self::Apart(Apart::Clients) => "clients",
-            Self::Apart(Apart::Tokens) => "tokens",
-            Self::Apart(Apart::OptOuts) => "opt_outs",
-            Self::Apart(Apart::EventIds) => "event_ids",
-            Self::Apart(Apart::Events) => "events",
-            Self::Apart(Apart::Positions) => "positions",
-            Self::Apart(Apart::Marks) => "marks",
+            Self::StreamRecords(kind) | Self::Records(kind) => kind,
+            Self::Apart(group) => group.as_str(),
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ItemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Streams => "streams",
@@ -102,8 +117,8 @@ impl fmt::Display for Kind {
             Self::Dead => "dead letters",
             Self::Sent => "SETs that were sent",
             Self::Discarded => "SETs that were discarded",
-            Self::Apart(Apart::Clients) => "clients",
-            Self::Apart(Apart::Tokens) => "tokens",
+            Self::StreamRecords(kind) | Self::Records(kind) => kind,
+            Self::Apart(Apart::Records) => "records",
             Self::Apart(Apart::OptOuts) => "identifiers that opted out",
             Self::Apart(Apart::EventIds) => "publishers' event ids",
             Self::Apart(Apart::Events) => "recorded events",
@@ -115,24 +130,16 @@ impl fmt::Display for Kind {
 
 /// One thing that a store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    Stream(Box<StreamRecord>),
+pub enum Item {
+    Stream(Box<StreamConfig>),
     Subject(ListRow),
-    Set(Box<SetRecord>),
-    Client(Client),
-    Token { grant: Grant, client: Option<ClientId> },
+    Set(Box<WholeSet>),
+    Record(Box<RawRecord>),
     OptOut { identifier: SubjectKey, account: SubjectKey },
     EventId(EventId),
     Event(Box<RecordedEvent>),
     Position { partition: String, position: Position },
     Marks(Marks),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamRecord {
-    pub config: StreamConfig,
-    /// When it was last active, if that was recorded.
-    pub active_at: Option<Timestamp>,
 }
 
 /// An entry of a stream's list, under one of the keys that it is filed under.
@@ -151,7 +158,7 @@ pub struct ListRow {
 
 /// A SET in whatever state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetRecord {
+pub struct WholeSet {
     pub stream: StreamId,
     pub jti: Jti,
     /// The `jti` of the SET that this one repeats under another.
@@ -181,83 +188,86 @@ pub struct EventId {
     pub begun: bool,
 }
 
-/// Times that a store keeps once.
+/// Times that a store keeps once and that are no records, because expiry sets them in its own step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marks {
     /// Before when a publisher's id may come again.
     pub ids_before: Option<Timestamp>,
-    /// Until when all activity was recorded.
-    pub activity_recorded_at: Option<Timestamp>,
 }
 
-/// Some records of what was asked for.
+/// Some of the items that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordPage {
-    pub records: Vec<Record>,
+pub struct ItemPage {
+    pub items: Vec<Item>,
     /// `None` on the last page.
     pub next: Option<PageToken>,
 }
 
-impl Record {
-    pub fn kind(&self) -> Kind {
+impl Item {
+    pub fn kind(&self) -> ItemKind {
         match self {
-            Self::Stream(_) => Kind::Streams,
-            Self::Subject(_) => Kind::Subjects,
+            Self::Stream(_) => ItemKind::Streams,
+            Self::Subject(_) => ItemKind::Subjects,
             Self::Set(set) => match set.state {
-                SetState::Waiting { .. } => Kind::Waiting,
-                SetState::Dead { .. } => Kind::Dead,
-                SetState::Sent { .. } => Kind::Sent,
-                SetState::Discarded { .. } => Kind::Discarded,
+                SetState::Waiting { .. } => ItemKind::Waiting,
+                SetState::Dead { .. } => ItemKind::Dead,
+                SetState::Sent { .. } => ItemKind::Sent,
+                SetState::Discarded { .. } => ItemKind::Discarded,
             },
-            Self::Client(_) => Kind::Apart(Apart::Clients),
-            Self::Token { .. } => Kind::Apart(Apart::Tokens),
-            Self::OptOut { .. } => Kind::Apart(Apart::OptOuts),
-            Self::EventId(_) => Kind::Apart(Apart::EventIds),
-            Self::Event(_) => Kind::Apart(Apart::Events),
-            Self::Position { .. } => Kind::Apart(Apart::Positions),
-            Self::Marks(_) => Kind::Apart(Apart::Marks),
+            Self::Record(record) => {
+                let kind = record.name.kind.as_str().into();
+                match record.belongs_to {
+                    BelongsTo::Stream(_) => ItemKind::StreamRecords(kind),
+                    BelongsTo::Record(_) | BelongsTo::Nothing => ItemKind::Records(kind),
+                }
+            }
+            Self::OptOut { .. } => ItemKind::Apart(Apart::OptOuts),
+            Self::EventId(_) => ItemKind::Apart(Apart::EventIds),
+            Self::Event(_) => ItemKind::Apart(Apart::Events),
+            Self::Position { .. } => ItemKind::Apart(Apart::Positions),
+            Self::Marks(_) => ItemKind::Apart(Apart::Marks),
         }
     }
 }
 
-/// A store whose contents can be read and written as they are. Nobody else writes into it meanwhile:
-/// no daemon serves from it.
+/// A store whose contents can be read and written as they are. Nobody else may write into it meanwhile,
+/// so no daemon serves from it.
 #[async_trait]
-pub trait Portable: Activity + Streams {
-    /// Records of a kind, about `limit` of them and each once, in an order of the store's own.
-    async fn records(
+pub trait Portable: Records + Streams {
+    /// Returns items of a group, about `limit` of them and each once, in an order of the store's own.
+    async fn items(
         &self,
-        kind: Apart,
+        group: Apart,
         after: Option<PageToken>,
         limit: usize,
-    ) -> Result<RecordPage, StoreError>;
+    ) -> Result<ItemPage, StoreError>;
 
-    /// The list of one stream, in the same way.
+    /// Returns the list of one stream, in the same way.
     async fn list_rows(
         &self,
         stream: &StreamConfig,
         after: Option<PageToken>,
         limit: usize,
-    ) -> Result<RecordPage, StoreError>;
+    ) -> Result<ItemPage, StoreError>;
 
-    /// The numbers of all SETs of a stream, in order: 8 bytes for each.
+    /// Returns the numbers of all SETs of a stream, in order. They take 8 bytes each.
     async fn set_numbers(&self, stream: &StreamId) -> Result<Vec<Seq>, StoreError>;
 
-    /// SETs by their numbers, in the order of these; one that is gone is left out.
+    /// Returns SETs by their numbers, in the order of the numbers. A SET that is gone is left out.
     async fn numbered_sets(
         &self,
         stream: &StreamId,
         numbers: Vec<Seq>,
-    ) -> Result<Vec<SetRecord>, StoreError>;
+    ) -> Result<Vec<WholeSet>, StoreError>;
 
-    /// Writes records. Each stream comes before what belongs to it and is not there yet, nor is
-    /// anything of it; its SETs come in order. To write a record again changes nothing.
-    async fn put(&self, records: Vec<Record>) -> Result<(), StoreError>;
+    /// Writes items. Each stream comes before what belongs to it, and neither the stream nor anything of
+    /// it is there yet; its SETs come in order. Writing an item again changes nothing.
+    async fn put(&self, items: Vec<Item>) -> Result<(), StoreError>;
 
-    /// Removes all records of a kind; with clients all tokens.
-    async fn clear(&self, kind: Apart) -> Result<(), StoreError>;
+    /// Removes all items of a group.
+    async fn clear(&self, group: Apart) -> Result<(), StoreError>;
 
-    /// Says that the store is written into and lacks something, or that it has all. One that lacks
-    /// something cannot be opened to serve from it.
+    /// Marks the store as one that lacks something because it is being copied into, or as complete. A
+    /// store that lacks something cannot be opened to serve from it.
     async fn set_incomplete(&self, incomplete: bool) -> Result<(), StoreError>;
 }

@@ -9,13 +9,11 @@
 //! A call that is several steps says in its module what holds if it breaks off.
 
 mod accounts;
-mod activity;
 mod append;
 mod archive;
 mod checks;
 mod codec;
 mod connection;
-mod credentials;
 mod epochs;
 mod error;
 mod judge;
@@ -27,6 +25,7 @@ mod maintenance;
 mod outbox;
 mod poll;
 mod portable;
+mod records;
 mod script;
 mod settings;
 mod slots;
@@ -35,7 +34,7 @@ mod streams;
 use std::sync::Arc;
 
 use self::{
-    codec::{FORMAT, INCOMPLETE},
+    codec::{FORMAT, FORMAT_BEFORE, INCOMPLETE},
     link::Link,
     slots::Slots,
 };
@@ -93,7 +92,13 @@ impl RedisStore {
 }
 
 fn written_by_another(version: u32) -> StoreError {
+    let remedy = if version == FORMAT_BEFORE {
+        "; copy it into a SQLite file with `ssfd store copy` of that ssfd, let this one open the file, \
+         and copy it from there into an empty Redis"
+    } else {
+        ""
+    };
     StoreError::Corrupt(format!(
-        "Redis: written by another ssfd: format {version}, and this one knows {FORMAT}"
+        "Redis: written by another ssfd: format {version}, and this one knows {FORMAT}{remedy}"
     ))
 }

@@ -1,15 +1,12 @@
 //! The store in one SQLite file: nothing to install, and one machine's worth of speed. One thread
 //! writes and commits in groups, a few others read; no call blocks the runtime.
 
-mod activity;
 mod append;
 mod archive;
-mod clients;
 mod connection;
 mod due;
 mod error;
 mod folding;
-mod grants;
 mod job;
 mod ledger;
 mod lookup;
@@ -20,6 +17,7 @@ mod outbox;
 mod plan;
 mod portable;
 mod reader;
+mod records;
 mod row;
 mod streams;
 mod subjects;

@@ -15,7 +15,7 @@ use crate::{
         stream::StreamConfig,
         time::Timestamp,
     },
-    store::{ActivityRecord, StoreError},
+    store::{ActivityRecord, ActivityStore as _, StoreError},
 };
 
 use super::{RequestError, Transmitter};

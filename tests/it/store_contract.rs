@@ -10,6 +10,7 @@ mod model;
 mod opt_out;
 mod outgoing;
 mod polling;
+mod records;
 mod redis;
 mod settled;
 mod sqlite;
@@ -36,8 +37,9 @@ use ssfd::{
         time::Timestamp,
     },
     store::{
-        Activity as _, Announcement, Append, AppendBatch, Appended, Archive as _, Expiry,
-        Intake as _, Maintenance as _, Outbox as _, Store, StoreError, Streams as _, slot::SlotSet,
+        ActivityStore as _, Announcement, Append, AppendBatch, Appended, Archive as _,
+        ClientStore as _, Expiry, Intake as _, Maintenance as _, Outbox as _, Store, StoreError,
+        Streams as _, TokenStore as _, slot::SlotSet,
     },
 };
 use uuid::Uuid;
@@ -164,6 +166,18 @@ macro_rules! run_contract_on {
                 a_disabled_stream_is_recorded_as_one,
                 a_record_stays_for_longer_than_the_sets,
                 a_set_is_found_in_each_state;
+            records:
+                a_record_is_written_over_the_version_that_was_read,
+                a_write_that_is_repeated_changes_nothing,
+                a_version_is_never_given_twice,
+                of_several_writers_one_wins,
+                the_newer_record_stays,
+                records_are_listed_by_kind_and_prefix_in_pages,
+                a_record_expires,
+                a_record_goes_with_its_owner_and_the_youngest_stay,
+                a_record_of_a_stream_goes_with_it,
+                a_kind_that_is_not_known_is_kept_as_it_is,
+                a_format_of_a_later_version_is_refused_by_name;
             credentials:
                 a_grant_comes_back_as_it_was_given,
                 a_grant_is_replaced_under_its_hash,

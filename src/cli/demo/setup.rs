@@ -27,7 +27,7 @@ use crate::{
         secret::Secret,
     },
     signing::{algorithm::Algorithm, generate::generate},
-    store::Store,
+    store::Records,
 };
 
 /// The `aud` of each Receiver's SETs.
@@ -153,7 +153,7 @@ fn provider() -> ProviderName {
 }
 
 impl DemoTokens {
-    async fn issue(store: &dyn Store) -> Result<Self, CliError> {
+    async fn issue(store: &dyn Records) -> Result<Self, CliError> {
         let receiver = |id: &str, audience| Holder::Receiver {
             provider: provider(),
             receiver: id.parse().expect("a valid id"),

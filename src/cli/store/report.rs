@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::store::{copy::Comparison, portable::Kind};
+use crate::store::copy::Comparison;
 
 /// The result of a comparison, and the operation that it was for.
 pub(super) struct CopyReport<'a> {
@@ -28,8 +28,8 @@ impl CopyReport<'_> {
 
     fn json(&self) -> Value {
         let before = self.before;
-        let kinds = Kind::all().map(|kind| {
-            let (source, target) = (before.source.of(kind), before.target.of(kind));
+        let kinds = before.kinds().into_iter().map(|kind| {
+            let (source, target) = (before.source.of(&kind), before.target.of(&kind));
             let tally = json!({
                 "source": source.count, "target": target.count,
                 "source_digest": source.to_string(), "target_digest": target.to_string(),
@@ -49,8 +49,8 @@ impl CopyReport<'_> {
     fn table(&self) -> String {
         let target = if self.operation == CopyOperation::Copy { "target before" } else { "target" };
         let mut lines = vec![format!("{:26}  {:>13}  {target:>13}", "", "source")];
-        for kind in Kind::all() {
-            let (source, target) = (self.before.source.of(kind), self.before.target.of(kind));
+        for kind in self.before.kinds() {
+            let (source, target) = (self.before.source.of(&kind), self.before.target.of(&kind));
             let mark = if source == target { "" } else { "  *" };
             lines.push(format!("{kind:26}  {:>13}  {:>13}{mark}", source.count, target.count));
         }

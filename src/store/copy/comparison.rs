@@ -13,10 +13,10 @@ use super::{
     tally::Tallies,
 };
 use crate::{
-    domain::{id::StreamId, time::Timestamp},
+    domain::{id::StreamId, stream::StreamConfig, time::Timestamp},
     store::{
         Position, StoreError,
-        portable::{Apart, Kind, Portable, Record, StreamRecord},
+        portable::{Apart, Item, ItemKind, Portable},
     },
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Differing {
 /// The first kind of records that are not the same, of a stream or of what belongs to none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    pub kind: Kind,
+    pub kind: ItemKind,
     pub stream: Option<StreamId>,
     /// How many there are.
     pub source: u64,
@@ -69,7 +69,7 @@ impl fmt::Display for Difference {
 impl Difference {
     fn of(here: &Tallies, there: &Tallies) -> Option<Self> {
         let kind = here.differs(there)?;
-        let (source, target) = (here.of(kind).count, there.of(kind).count);
+        let (source, target) = (here.of(&kind).count, there.of(&kind).count);
         Some(Self { kind, stream: None, source, target })
     }
 }
@@ -81,7 +81,7 @@ impl Comparison {
             return Some(first.difference.clone());
         }
         Difference::of(&self.source, &self.target).map(|difference| Difference {
-            stream: self.others.first().filter(|_| difference.kind == Kind::Streams).cloned(),
+            stream: self.others.first().filter(|_| difference.kind == ItemKind::Streams).cloned(),
             ..difference
         })
     }
@@ -107,17 +107,21 @@ impl Comparison {
 
     /// How many records a copy writes.
     pub fn records_to_write(&self) -> u64 {
-        let apart = Apart::ALL.into_iter().filter(|kind| self.differs_in(*kind));
-        let apart: u64 = apart.map(|kind| self.source.of(Kind::Apart(kind)).count).sum();
+        let apart = Apart::ALL.into_iter().filter(|group| self.differs_in(*group));
+        let apart: u64 = apart.map(|group| self.source.count_of(group)).sum();
         apart + self.differing.iter().map(|differing| differing.records).sum::<u64>()
     }
 
-    /// Whether a copy writes this kind anew.
-    pub(super) fn differs_in(&self, kind: Apart) -> bool {
-        let differs = |kind| self.source.of(kind) != self.target.of(kind);
-        // What clients were issued goes with them.
-        let with_clients = kind == Apart::Tokens && differs(Kind::Apart(Apart::Clients));
-        differs(Kind::Apart(kind)) || with_clients
+    /// Returns all kinds of which there is something, and those that are always reported.
+    pub fn kinds(&self) -> BTreeSet<ItemKind> {
+        let found = self.source.kinds().chain(self.target.kinds());
+        found.cloned().chain(ItemKind::always()).collect()
+    }
+
+    /// Tells whether a copy writes this group anew.
+    pub(super) fn differs_in(&self, group: Apart) -> bool {
+        let of_group = self.kinds().into_iter().filter(|kind| kind.group() == Some(group));
+        of_group.into_iter().any(|kind| self.source.of(&kind) != self.target.of(&kind))
     }
 
     fn add(&mut self, stream: &StreamId, here: Option<&Tallies>, there: Option<&Tallies>) {
@@ -131,7 +135,7 @@ impl Comparison {
                 stream: stream.clone(),
                 newest: here.newest,
                 difference: Difference { stream: Some(stream.clone()), ..difference },
-                records: Kind::OF_STREAMS.into_iter().map(|kind| here.of(kind).count).sum(),
+                records: here.count(),
             });
         }
     }
@@ -175,7 +179,7 @@ pub async fn compare(
 
 async fn tallied(
     store: &dyn Portable,
-    stream: Option<&StreamRecord>,
+    stream: Option<&StreamConfig>,
 ) -> Result<Option<Tallies>, StoreError> {
     match stream {
         Some(stream) => Reading::new(store, stream.clone()).tallied().await.map(Some),
@@ -202,7 +206,7 @@ async fn positions(store: &dyn Portable) -> Result<BTreeMap<String, Position>, S
     let (mut pages, mut positions) = (Pages::of(store, Apart::Positions), BTreeMap::new());
     while let Some(records) = pages.next().await? {
         for record in records {
-            if let Record::Position { partition, position } = record {
+            if let Item::Position { partition, position } = record {
                 positions.insert(partition, position);
             }
         }

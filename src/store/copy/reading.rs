@@ -5,55 +5,51 @@ use std::collections::BTreeMap;
 use super::{PAGE, tally::Tallies};
 use crate::{
     delivery::outbox::{Seq, SetKind},
-    domain::{id::StreamId, reason::Reason},
+    domain::{id::StreamId, reason::Reason, stream::StreamConfig},
     store::{
         StoreError,
         archive::{PageToken, SetState},
-        portable::{Apart, Portable, Record, SetRecord, StreamRecord},
+        portable::{Apart, Item, Portable, WholeSet},
     },
 };
 
 /// All streams, without what belongs to them.
 pub(super) async fn streams(
     store: &dyn Portable,
-) -> Result<BTreeMap<StreamId, StreamRecord>, StoreError> {
-    let mut active: BTreeMap<_, _> = store.activity().await?.last.into_iter().collect();
-    let streams = store.streams().await?.into_iter().map(|config| {
-        let active_at = active.remove(&config.id);
-        (config.id.clone(), StreamRecord { config, active_at })
-    });
-    Ok(streams.collect())
+) -> Result<BTreeMap<StreamId, StreamConfig>, StoreError> {
+    let streams = store.streams().await?.into_iter();
+    Ok(streams.map(|config| (config.id.clone(), config)).collect())
 }
 
 /// All records of a kind that belong to no stream, page by page.
 pub(super) struct Pages<'a> {
     store: &'a dyn Portable,
-    kind: Apart,
+    group: Apart,
     after: Option<PageToken>,
     is_over: bool,
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn of(store: &'a dyn Portable, kind: Apart) -> Self {
-        Self { store, kind, after: None, is_over: false }
+    pub(super) fn of(store: &'a dyn Portable, group: Apart) -> Self {
+        Self { store, group, after: None, is_over: false }
     }
 
     /// `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Record>>, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Item>>, StoreError> {
         if self.is_over {
             return Ok(None);
         }
-        let page = self.store.records(self.kind, self.after.take(), PAGE).await?;
+        let page = self.store.items(self.group, self.after.take(), PAGE).await?;
         self.is_over = page.next.is_none();
         self.after = page.next;
-        Ok(Some(page.records))
+        Ok(Some(page.items))
     }
 }
 
 /// One stream with all that belongs to it, and how far it was read.
 pub(super) struct Reading<'a> {
     store: &'a dyn Portable,
-    stream: StreamRecord,
+    stream: StreamConfig,
     next: Next,
 }
 
@@ -65,28 +61,28 @@ enum Next {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(store: &'a dyn Portable, stream: StreamRecord) -> Self {
+    pub(super) fn new(store: &'a dyn Portable, stream: StreamConfig) -> Self {
         Self { store, stream, next: Next::Stream }
     }
 
     /// Nothing at the end.
-    pub(super) async fn next(&mut self) -> Result<Vec<Record>, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Vec<Item>, StoreError> {
         let mut records = Vec::new();
         while records.len() < PAGE {
             match &mut self.next {
                 Next::Stream => {
-                    records.push(Record::Stream(Box::new(self.stream.clone())));
+                    records.push(Item::Stream(Box::new(self.stream.clone())));
+                    let own = self.store.records_of_stream(&self.stream.id).await?;
+                    records.extend(own.into_iter().map(|one| Item::Record(Box::new(one))));
                     self.next = Next::List(None);
                 }
                 Next::List(after) => {
                     let after = after.take();
-                    let page = self.store.list_rows(&self.stream.config, after, PAGE).await?;
-                    records.extend(page.records);
+                    let page = self.store.list_rows(&self.stream, after, PAGE).await?;
+                    records.extend(page.items);
                     self.next = match page.next {
                         Some(after) => Next::List(Some(after)),
-                        None => {
-                            Next::Sets(self.store.set_numbers(&self.stream.config.id).await?, 0)
-                        }
+                        None => Next::Sets(self.store.set_numbers(&self.stream.id).await?, 0),
                     };
                 }
                 Next::Sets(numbers, read) => {
@@ -95,9 +91,9 @@ impl<'a> Reading<'a> {
                         break;
                     }
                     *read += some.len();
-                    let sets = self.store.numbered_sets(&self.stream.config.id, some).await?;
+                    let sets = self.store.numbered_sets(&self.stream.id, some).await?;
                     let sets = sets.into_iter().map(|set| self.judged(set));
-                    records.extend(sets.map(|set| Record::Set(Box::new(set))));
+                    records.extend(sets.map(|set| Item::Set(Box::new(set))));
                 }
             }
         }
@@ -106,9 +102,9 @@ impl<'a> Reading<'a> {
 
     /// What a disabled stream has waiting is as good as discarded, though that was not done yet: a
     /// store that does it in several steps may have broken off.
-    fn judged(&self, mut set: SetRecord) -> SetRecord {
+    fn judged(&self, mut set: WholeSet) -> WholeSet {
         let waits = matches!(set.state, SetState::Waiting { .. });
-        if waits && set.kind != SetKind::Announcement && self.stream.config.status.discards() {
+        if waits && set.kind != SetKind::Announcement && self.stream.status.discards() {
             set.state =
                 SetState::Discarded { at: set.appended_at, reason: Reason::Disabled.into() };
             (set.claims, set.identifiers) = (None, None);
@@ -126,7 +122,7 @@ impl<'a> Reading<'a> {
             }
             for record in &records {
                 tallies.add(record, place);
-                place += u64::from(matches!(record, Record::Set(_)));
+                place += u64::from(matches!(record, Item::Set(_)));
             }
         }
     }

@@ -1,23 +1,25 @@
 //! Counts and digests of records, alike in every store that holds the same.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::{
     delivery::outbox::SetKind,
     domain::{
-        client::Client,
-        grant::{Grant, Scope},
-        id::{ClientId, Jti},
+        id::Jti,
         secret::Secret,
-        stream::PushEndpoint,
+        stream::{PushEndpoint, StreamConfig},
         time::Timestamp,
     },
     store::{
         archive::SetState,
         ledger::RecordedEvent,
-        portable::{EventId, Kind, ListRow, Marks, Record, SetRecord, StreamRecord},
+        portable::{Apart, EventId, Item, ItemKind, ListRow, Marks, WholeSet},
+        records::{BelongsTo, RawRecord},
     },
 };
 
@@ -53,21 +55,37 @@ impl fmt::Display for Tally {
 /// Of each kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tallies {
-    kinds: BTreeMap<Kind, Tally>,
+    kinds: BTreeMap<ItemKind, Tally>,
     /// When the newest of the SETs was appended, or the newest event accepted.
     pub newest: Option<Timestamp>,
 }
 
 impl Tallies {
-    pub fn of(&self, kind: Kind) -> Tally {
-        self.kinds.get(&kind).copied().unwrap_or_default()
+    pub fn of(&self, kind: &ItemKind) -> Tally {
+        self.kinds.get(kind).copied().unwrap_or_default()
+    }
+
+    /// Returns the kinds of which there is something.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &ItemKind> {
+        self.kinds.keys()
+    }
+
+    /// Counts everything.
+    pub(super) fn count(&self) -> u64 {
+        self.kinds.values().map(|tally| tally.count).sum()
+    }
+
+    /// Counts one group.
+    pub(super) fn count_of(&self, group: Apart) -> u64 {
+        let of_group = self.kinds.iter().filter(|(kind, _)| kind.group() == Some(group));
+        of_group.map(|(_, tally)| tally.count).sum()
     }
 
     /// `place` is where a SET stands in its stream.
-    pub(super) fn add(&mut self, record: &Record, place: u64) {
+    pub(super) fn add(&mut self, record: &Item, place: u64) {
         let at = match record {
-            Record::Set(set) => Some(set.appended_at),
-            Record::Event(event) => Some(event.accepted_at),
+            Item::Set(set) => Some(set.appended_at),
+            Item::Event(event) => Some(event.accepted_at),
             _ => None,
         };
         self.newest = self.newest.max(at);
@@ -77,30 +95,30 @@ impl Tallies {
     pub(super) fn merge(&mut self, other: &Self) {
         self.newest = self.newest.max(other.newest);
         for (kind, tally) in &other.kinds {
-            self.kinds.entry(*kind).or_default().merge(tally);
+            self.kinds.entry(kind.clone()).or_default().merge(tally);
         }
     }
 
     /// The first kind of which there is not the same.
-    pub(super) fn differs(&self, other: &Self) -> Option<Kind> {
-        Kind::all().find(|kind| self.of(*kind) != other.of(*kind))
+    pub(super) fn differs(&self, other: &Self) -> Option<ItemKind> {
+        let kinds: BTreeSet<_> = self.kinds().chain(other.kinds()).collect();
+        kinds.into_iter().find(|kind| self.of(kind) != other.of(kind)).cloned()
     }
 }
 
-fn digest(record: &Record, place: u64) -> [u64; 4] {
+fn digest(record: &Item, place: u64) -> [u64; 4] {
     let mut fields = Fields(Context::new(&SHA256));
     fields.text(record.kind().as_str());
     match record {
-        Record::Stream(stream) => fields.stream(stream),
-        Record::Subject(row) => fields.row(row),
-        Record::Set(set) => fields.set(set, place),
-        Record::Client(client) => fields.client(client),
-        Record::Token { grant, client } => fields.token(grant, client.as_ref()),
-        Record::OptOut { identifier, account } => {
+        Item::Stream(stream) => fields.stream(stream),
+        Item::Subject(row) => fields.row(row),
+        Item::Set(set) => fields.set(set, place),
+        Item::Record(record) => fields.record(record),
+        Item::OptOut { identifier, account } => {
             fields.bytes(&identifier.0);
             fields.bytes(&account.0);
         }
-        Record::EventId(EventId { provider, event_id, at, origin, begun }) => {
+        Item::EventId(EventId { provider, event_id, at, origin, begun }) => {
             fields.text(provider.as_str());
             fields.text(event_id);
             fields.time(*at);
@@ -108,15 +126,12 @@ fn digest(record: &Record, place: u64) -> [u64; 4] {
             let begun_by = origin.as_ref().filter(|_| *begun);
             fields.optional(begun_by, |fields, origin| fields.bytes(origin.as_bytes()));
         }
-        Record::Event(event) => fields.event(event),
-        Record::Position { partition, position } => {
+        Item::Event(event) => fields.event(event),
+        Item::Position { partition, position } => {
             fields.text(partition);
             fields.text(&format!("{} {}", position.epoch, position.entry));
         }
-        Record::Marks(Marks { ids_before, activity_recorded_at }) => {
-            fields.optional(*ids_before, Fields::time);
-            fields.optional(*activity_recorded_at, Fields::time);
-        }
+        Item::Marks(Marks { ids_before }) => fields.optional(*ids_before, Fields::time),
     }
     fields.end()
 }
@@ -157,7 +172,7 @@ impl Fields {
         self.text(&serde_json::to_string(value).expect("names and lists of them are JSON"));
     }
 
-    fn stream(&mut self, StreamRecord { config, active_at }: &StreamRecord) {
+    fn stream(&mut self, config: &StreamConfig) {
         let endpoint = config.endpoint();
         let secret = endpoint.and_then(PushEndpoint::authorization_header).map(Secret::expose);
         for text in [config.id.as_str(), config.provider.as_str(), config.receiver.as_str()] {
@@ -176,7 +191,6 @@ impl Fields {
         self.optional(config.reason.as_deref(), Self::text);
         self.bytes(&config.version.to_be_bytes());
         self.time(config.created_at);
-        self.optional(*active_at, Self::time);
     }
 
     fn row(&mut self, row: &ListRow) {
@@ -188,7 +202,7 @@ impl Fields {
         self.optional(row.shape.as_ref(), Self::json);
     }
 
-    fn set(&mut self, set: &SetRecord, place: u64) {
+    fn set(&mut self, set: &WholeSet, place: u64) {
         self.bytes(&place.to_be_bytes());
         self.text(set.stream.as_str());
         self.text(set.jti.as_str());
@@ -222,22 +236,18 @@ impl Fields {
         }
     }
 
-    fn client(&mut self, client: &Client) {
-        for text in [client.id.as_str(), client.secret.as_str(), client.provider.as_str()] {
-            self.text(text);
+    /// The version is left out, because each store gives its own.
+    fn record(&mut self, record: &RawRecord) {
+        self.text(&record.name.to_string());
+        match &record.belongs_to {
+            BelongsTo::Nothing => self.text(""),
+            BelongsTo::Record(owner) => self.text(&owner.to_string()),
+            BelongsTo::Stream(stream) => self.text(stream.as_str()),
         }
-        self.text(client.receiver.as_str());
-        self.json(&client.audience);
-        self.text(&Scope::list(&client.scopes));
-        self.time(client.created_at);
-    }
-
-    fn token(&mut self, grant: &Grant, client: Option<&ClientId>) {
-        self.text(grant.hash.as_str());
-        self.json(&grant.holder);
-        self.time(grant.created_at);
-        self.optional(grant.expires_at, Self::time);
-        self.optional(client.map(ClientId::as_str), Self::text);
+        self.bytes(&record.format.to_be_bytes());
+        self.time(record.made_at);
+        self.optional(record.expires_at, Self::time);
+        self.text(&record.value);
     }
 
     fn event(&mut self, event: &RecordedEvent) {
@@ -273,9 +283,9 @@ mod tests {
     use super::*;
     use crate::{delivery::lane::Lane, domain::subject::keys::SubjectKey};
 
-    fn set(jti: &str) -> Record {
+    fn set(jti: &str) -> Item {
         let at = Timestamp::from_millis(5);
-        Record::Set(Box::new(SetRecord {
+        Item::Set(Box::new(WholeSet {
             stream: "st_1".parse().expect("valid"),
             jti: jti.parse().expect("valid"),
             copy_of: None,
@@ -290,12 +300,12 @@ mod tests {
         }))
     }
 
-    fn opt_out(identifier: u8) -> Record {
+    fn opt_out(identifier: u8) -> Item {
         let [identifier, account] = [identifier, 0].map(|byte| SubjectKey([byte; 16]));
-        Record::OptOut { identifier, account }
+        Item::OptOut { identifier, account }
     }
 
-    fn tallied(records: &[Record]) -> Tallies {
+    fn tallied(records: &[Item]) -> Tallies {
         let mut tallies = Tallies::default();
         for (record, place) in records.iter().zip(0..) {
             tallies.add(record, place);
@@ -308,15 +318,15 @@ mod tests {
         let (one, other) = (set("j1"), set("j2"));
         let here = tallied(&[one.clone(), other.clone()]);
         assert_eq!(here, tallied(&[one.clone(), other.clone()]));
-        assert_eq!(here.differs(&tallied(&[other, one])), Some(Kind::Waiting));
+        assert_eq!(here.differs(&tallied(&[other, one])), Some(ItemKind::Waiting));
         assert_eq!(tallied(&[opt_out(1), opt_out(2)]), tallied(&[opt_out(2), opt_out(1)]));
     }
 
     #[test]
     fn every_member_of_a_set_counts() {
-        let Record::Set(whole) = set("j1") else { unreachable!("it is one") };
+        let Item::Set(whole) = set("j1") else { unreachable!("it is one") };
         let at = Timestamp::from_millis(6);
-        let changes: [fn(&mut SetRecord); 8] = [
+        let changes: [fn(&mut WholeSet); 8] = [
             |set| set.copy_of = Some(set.jti.clone()),
             |set| set.kind = SetKind::Control,
             |set| set.lane = Lane::from_i64(2),
@@ -326,14 +336,14 @@ mod tests {
             |set| set.attempts = 1,
             |set| set.state = SetState::Sent { at: set.appended_at },
         ];
-        let before = digest(&Record::Set(whole.clone()), 0);
+        let before = digest(&Item::Set(whole.clone()), 0);
         for (n, change) in changes.into_iter().enumerate() {
             let mut other = whole.clone();
             change(&mut other);
-            assert_ne!(digest(&Record::Set(other), 0), before, "{n}");
+            assert_ne!(digest(&Item::Set(other), 0), before, "{n}");
         }
         let mut later = whole;
         later.state = SetState::Waiting { due_at: at, error: None };
-        assert_ne!(digest(&Record::Set(later), 0), before);
+        assert_ne!(digest(&Item::Set(later), 0), before);
     }
 }

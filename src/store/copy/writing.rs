@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    portable::{Apart, Portable, Record},
+    portable::{Apart, Item, Portable},
 };
 
 /// A target that is being brought to what the source is.
@@ -17,7 +17,7 @@ pub(super) struct Writing<'a> {
     target: &'a dyn Portable,
     before: &'a Comparison,
     tell: Tell<'a>,
-    batch: Vec<Record>,
+    batch: Vec<Item>,
     written: u64,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Writing<'a> {
         self.flush().await
     }
 
-    async fn take(&mut self, records: Vec<Record>) -> Result<(), CopyError> {
+    async fn take(&mut self, records: Vec<Item>) -> Result<(), CopyError> {
         self.batch.extend(records);
         if BATCH <= self.batch.len() { self.flush().await } else { Ok(()) }
     }

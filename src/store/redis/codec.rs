@@ -11,7 +11,10 @@ pub(super) mod stream;
 use crate::{delivery::outbox::Seq, domain::time::Timestamp, store::StoreError};
 
 /// Grows when what is written could be misread by an older daemon.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+
+/// The format before it, in which clients, tokens and activity were no records.
+pub(super) const FORMAT_BEFORE: u32 = 1;
 
 /// In place of it while another store is being copied into this one.
 pub(super) const INCOMPLETE: u32 = 0;

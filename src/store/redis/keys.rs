@@ -16,9 +16,9 @@
 //! | `dead` | sorted set | streams that have dead letters |
 //! | `providers` | set | providers that have something that expires |
 //! | `selective` | set | streams whose SETs are judged by their list |
-//! | `active` | hash | when each stream was last active |
 //! | `owner` | hash | the node that serves the slot and its `epoch`; written by whoever leases slots |
 //! | `ids`, `ids_at`, `ids_before`, `events` | | events, by their ids and times: see `claim.lua` |
+//! | `records`, `record_keys`, `record_unowned`, `record_owned`, `record_ends`, `record_version` | | records of streams: see `records.lua` |
 //! | `until`, `listed`, `shapes` | | lists of subjects: see `lists.lua` |
 //!
 //! | of a stream | type | what |
@@ -37,15 +37,14 @@
 //! | `owned` | set | the streams that count as a Receiver's |
 //! | `filed` | sorted set | entries of lists, by a key that they are filed under |
 //!
-//! Accounts, positions and credentials belong together and have one tag, `{<head>:all}`:
+//! Accounts, positions and records of no stream belong together and have one tag, `{<head>:all}`:
 //!
 //! | of all slots | type | what |
 //! |---|---|---|
 //! | `version` | number | the format of all records |
 //! | `positions` | hash | where the reader of each partition stands |
 //! | `opted_out`, `account` | | accounts that opted out: see `accounts.lua` |
-//! | `activity_recorded` | time | until when all activity is recorded |
-//! | `grants`, `made`, `tokens`, `grants_expiry`, `clients` | | credentials: see `grants.lua` |
+//! | `records` … | | all other records, in the same keys |
 //!
 //! What nodes share has the tag `{<head>:cluster}`:
 //!

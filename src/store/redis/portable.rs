@@ -19,19 +19,19 @@ use crate::{
     store::{
         StoreError,
         archive::PageToken,
-        portable::{Apart, Portable, Record, RecordPage, SetRecord},
+        portable::{Apart, Item, ItemPage, Portable, WholeSet},
     },
 };
 
 #[async_trait]
 impl Portable for RedisStore {
-    async fn records(
+    async fn items(
         &self,
-        kind: Apart,
+        group: Apart,
         after: Option<PageToken>,
         limit: usize,
-    ) -> Result<RecordPage, StoreError> {
-        read::apart(&self.slots, kind, after.as_ref(), limit).await
+    ) -> Result<ItemPage, StoreError> {
+        read::apart(&self.slots, group, after.as_ref(), limit).await
     }
 
     async fn list_rows(
@@ -39,7 +39,7 @@ impl Portable for RedisStore {
         stream: &StreamConfig,
         after: Option<PageToken>,
         limit: usize,
-    ) -> Result<RecordPage, StoreError> {
+    ) -> Result<ItemPage, StoreError> {
         read::list_rows(&self.slots, stream, after.as_ref(), limit).await
     }
 
@@ -51,16 +51,16 @@ impl Portable for RedisStore {
         &self,
         stream: &StreamId,
         numbers: Vec<Seq>,
-    ) -> Result<Vec<SetRecord>, StoreError> {
+    ) -> Result<Vec<WholeSet>, StoreError> {
         read::sets(&self.slots, stream, &numbers).await
     }
 
-    async fn put(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        write::put(&self.slots, records).await
+    async fn put(&self, items: Vec<Item>) -> Result<(), StoreError> {
+        write::put(&self.slots, items).await
     }
 
-    async fn clear(&self, kind: Apart) -> Result<(), StoreError> {
-        write::clear(&self.slots, kind).await
+    async fn clear(&self, group: Apart) -> Result<(), StoreError> {
+        write::clear(&self.slots, group).await
     }
 
     async fn set_incomplete(&self, incomplete: bool) -> Result<(), StoreError> {

@@ -58,7 +58,7 @@ scripts! {
     CHANGE: Write, "slot" "changed" "outbox" "settled" "change";
     MAKE_DUE: Write, "slot" "outbox" "make_due";
     DISCARD_ALL: Write, "slot" "outbox" "settled" "discard_all";
-    DELETE: Write, "slot" "changed" "delete";
+    DELETE: Write, "slot" "changed" "records" "delete";
     LEFT: Write, "slot" "left";
     STREAMS: Read, "slot" "streams";
     STREAM: Read, "slot" "stream";
@@ -104,10 +104,13 @@ scripts! {
     EXPIRE: Write, "slot" "outbox" "settled" "expire";
     LIMIT_HELD: Write, "slot" "outbox" "settled" "limit_held";
 
-    ACTIVE: Write, "slot" "active";
-    ACTIVITY: Read, "slot" "activity";
-    SET_RECORDED: Write, "slot" "set_recorded";
-    RECORDED: Read, "slot" "recorded";
+    RECORD: Read, "slot" "record";
+    RECORD_PUT: Write, "slot" "records" "record_put";
+    RECORD_DELETE: Write, "slot" "records" "record_delete";
+    RECORD_LIST: Read, "slot" "record_list";
+    RECORD_OWNED: Read, "slot" "record_owned";
+    RECORD_EXPIRE: Write, "slot" "records" "record_expire";
+    RECORDS_CLEAR: Write, "slot" "records" "records_clear";
 
     // No replica has to have what nodes share: a lease that is lost with a server runs out.
     HEARTBEAT: Read, "slot" "heartbeat";
@@ -117,16 +120,6 @@ scripts! {
     FEED_NEWEST: Read, "slot" "feed_newest";
     RAISE_EPOCH: Write, "slot" "raise_epoch";
     CHANGES: Read, "slot" "changes";
-
-    GRANT_PUT: Write, "slot" "grants" "grant_put";
-    GRANT: Read, "slot" "grant";
-    GRANTS_MADE: Read, "slot" "grants_made";
-    GRANT_REVOKE: Write, "slot" "grants" "grant_revoke";
-    GRANTS_EXPIRE: Write, "slot" "grants" "grants_expire";
-    CLIENT_CREATE: Write, "slot" "client_create";
-    CLIENT: Read, "slot" "client";
-    CLIENTS: Read, "slot" "clients";
-    CLIENT_DELETE: Write, "slot" "grants" "client_delete";
 
     SCAN: Read, "slot" "scan";
     NUMBERED: Read, "slot" "numbered";

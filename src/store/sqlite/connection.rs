@@ -9,7 +9,14 @@ use crate::store::StoreError;
 
 /// `ssfd` in ASCII, by which the file is known to be ours.
 const APPLICATION_ID: i32 = 0x7373_6664;
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
+
+/// The version before it, which is brought up to date when it is opened for writing.
+const SCHEMA_BEFORE: i32 = 2;
+
+const SCHEMA: &str = concat!(include_str!("schema.sql"), "\n", include_str!("records.sql"));
+
+const MIGRATE: &str = concat!(include_str!("records.sql"), "\n", include_str!("migrate_2.sql"));
 
 /// The same with another last letter: ours, but another store is being copied into it.
 const INCOMPLETE_ID: i32 = 0x7373_6669;
@@ -32,6 +39,11 @@ enum OpenError {
         "written by an ssfd before its first release: schema version {0}, not {SCHEMA_VERSION}"
     )]
     Older(i32),
+    #[error(
+        "written by an earlier ssfd: schema version {SCHEMA_BEFORE}, not {SCHEMA_VERSION}; \
+         `ssfd serve` brings it up to date"
+    )]
+    Before,
     #[error("a copy into it is not complete; `ssfd store copy` completes it")]
     Incomplete,
     #[error("no write-ahead log on this file system")]
@@ -48,7 +60,9 @@ struct CannotOpen {
 impl OpenError {
     fn at(self, settings: &SqliteSettings) -> StoreError {
         let unreadable = match &self {
-            Self::Foreign | Self::Newer(_) | Self::Older(_) | Self::Incomplete => true,
+            Self::Foreign | Self::Newer(_) | Self::Older(_) | Self::Before | Self::Incomplete => {
+                true
+            }
             Self::Sqlite(error) => is_corruption(error),
             Self::File(_) | Self::NoLog => false,
         };
@@ -100,6 +114,7 @@ pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, Sto
         let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match written_by(&db)? {
             (APPLICATION_ID, SCHEMA_VERSION) => Ok(db),
+            (APPLICATION_ID, SCHEMA_BEFORE) => Err(OpenError::Before),
             (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
             (APPLICATION_ID, version) => Err(OpenError::Older(version)),
             (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
@@ -160,10 +175,15 @@ fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
         (INCOMPLETE_ID, SCHEMA_VERSION) if to_fill => Ok(()),
         (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
+        (APPLICATION_ID, SCHEMA_BEFORE) => {
+            transaction.execute_batch(MIGRATE)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            Ok(transaction.commit()?)
+        }
         (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
         (APPLICATION_ID, version) => Err(OpenError::Older(version)),
         (0, 0) if tables == 0 => {
-            transaction.execute_batch(include_str!("schema.sql"))?;
+            transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             Ok(transaction.commit()?)

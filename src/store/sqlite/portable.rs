@@ -6,26 +6,26 @@ mod streams;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{SqliteStore, connection};
+use super::{SqliteStore, connection, records};
 use crate::{
     delivery::outbox::Seq,
     domain::{id::StreamId, stream::StreamConfig},
     store::{
         StoreError,
         archive::PageToken,
-        portable::{Apart, Portable, Record, RecordPage, SetRecord},
+        portable::{Apart, Item, ItemPage, Portable, WholeSet},
     },
 };
 
 #[async_trait]
 impl Portable for SqliteStore {
-    async fn records(
+    async fn items(
         &self,
-        kind: Apart,
+        group: Apart,
         after: Option<PageToken>,
         limit: usize,
-    ) -> Result<RecordPage, StoreError> {
-        self.readers.run(move |db| apart::page(db, kind, after.as_ref(), limit)).await
+    ) -> Result<ItemPage, StoreError> {
+        self.readers.run(move |db| apart::page(db, group, after.as_ref(), limit)).await
     }
 
     async fn list_rows(
@@ -33,7 +33,7 @@ impl Portable for SqliteStore {
         stream: &StreamConfig,
         after: Option<PageToken>,
         limit: usize,
-    ) -> Result<RecordPage, StoreError> {
+    ) -> Result<ItemPage, StoreError> {
         let (id, provider) = (stream.id.clone(), stream.provider.clone());
         let read = move |db: &_| streams::list_rows(db, &id, &provider, after.as_ref(), limit);
         self.readers.run(read).await
@@ -48,17 +48,17 @@ impl Portable for SqliteStore {
         &self,
         stream: &StreamId,
         numbers: Vec<Seq>,
-    ) -> Result<Vec<SetRecord>, StoreError> {
+    ) -> Result<Vec<WholeSet>, StoreError> {
         let stream = stream.clone();
         self.readers.run(move |db| streams::sets(db, &stream, &numbers)).await
     }
 
-    async fn put(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        self.writer.run(move |db| records.iter().try_for_each(|record| put(db, record))).await
+    async fn put(&self, items: Vec<Item>) -> Result<(), StoreError> {
+        self.writer.run(move |db| items.iter().try_for_each(|item| put(db, item))).await
     }
 
-    async fn clear(&self, kind: Apart) -> Result<(), StoreError> {
-        self.writer.run(move |db| apart::clear(db, kind)).await
+    async fn clear(&self, group: Apart) -> Result<(), StoreError> {
+        self.writer.run(move |db| apart::clear(db, group)).await
     }
 
     async fn set_incomplete(&self, incomplete: bool) -> Result<(), StoreError> {
@@ -66,11 +66,12 @@ impl Portable for SqliteStore {
     }
 }
 
-fn put(db: &Connection, record: &Record) -> Result<(), StoreError> {
-    match record {
-        Record::Stream(stream) => streams::put(db, stream),
-        Record::Subject(row) => Ok(streams::put_row(db, row)?),
-        Record::Set(set) => Ok(streams::put_set(db, set)?),
+fn put(db: &Connection, item: &Item) -> Result<(), StoreError> {
+    match item {
+        Item::Stream(stream) => streams::put(db, stream),
+        Item::Subject(row) => Ok(streams::put_row(db, row)?),
+        Item::Set(set) => Ok(streams::put_set(db, set)?),
+        Item::Record(record) => records::put(db, record).map(|_| ()),
         other => apart::put(db, other),
     }
 }

@@ -178,42 +178,6 @@ CREATE TABLE positions (
     entry     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- When streams were last active, in so far as anyone asks.
-CREATE TABLE activity (
-    stream INTEGER PRIMARY KEY REFERENCES streams (key) ON DELETE CASCADE,
-    at     INTEGER NOT NULL
-) STRICT;
-
--- Until when the table above has all, whether or not there was anything new.
-CREATE TABLE activity_recorded (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    at  INTEGER NOT NULL
-) STRICT;
-
--- Clients of the built-in authorization server; of the secret its hash.
-CREATE TABLE clients (
-    id         TEXT PRIMARY KEY,
-    secret     TEXT NOT NULL,
-    provider   TEXT NOT NULL,
-    receiver   TEXT NOT NULL,
-    audience   TEXT NOT NULL,
-    scopes     TEXT NOT NULL,
-    created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE grants (
-    hash       TEXT PRIMARY KEY,
-    holder     TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER,
-    -- Whom it was issued to; null if it was made by hand.
-    client     TEXT REFERENCES clients (id) ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX grants_of_client ON grants (client, created_at DESC, hash) WHERE client IS NOT NULL;
-
-CREATE INDEX grants_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
-
 -- Accounts that opted out of RISC, as keys (domain::subject::keys): a row for each identifier.
 CREATE TABLE opted_out (
     filed    BLOB PRIMARY KEY,

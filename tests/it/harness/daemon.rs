@@ -18,7 +18,7 @@ use ssfd::{
         id::ProviderName,
     },
     signing::{algorithm::Algorithm, generate::generate, verify::Verifier},
-    store::Store,
+    store::{Store, TokenStore as _},
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;

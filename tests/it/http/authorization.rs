@@ -9,6 +9,7 @@ use ssfd::{
         secret::Secret,
         time::Timestamp,
     },
+    store::TokenStore as _,
 };
 
 use super::{assert_refused, operations};

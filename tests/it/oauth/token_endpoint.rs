@@ -10,6 +10,7 @@ use ssfd::{
     auth, clock,
     config::Config,
     domain::{audience::Audience, client::Client, grant::Scope},
+    store::{ClientStore as _, TokenStore as _},
 };
 
 use crate::harness::{

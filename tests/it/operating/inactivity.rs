@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use ssfd::{config::Config, domain::time::Timestamp};
+use ssfd::{config::Config, domain::time::Timestamp, store::ActivityStore as _};
 
 use crate::harness::{
     eventually,

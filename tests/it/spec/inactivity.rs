@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ssfd::clock;
+use ssfd::{
+    clock,
+    domain::{id::StreamId, time::Timestamp},
+    store::ActivityStore as _,
+};
 
 use crate::{
     harness::{eventually, setup::Setup},
@@ -34,10 +38,13 @@ async fn cfg_25_an_inactive_stream_is_paused_and_the_receiver_is_told() {
         eventually(&format!("{method} {path} is recorded"), noticed).await;
     }
 
-    let stream = setup.stream.parse().expect("an id");
+    let stream: StreamId = setup.stream.parse().expect("an id");
     let long_ago = clock::now() - Duration::from_hours(2);
-    let record = setup.daemon.store().record_activity(vec![(stream, long_ago)], None).await;
-    record.expect("recorded");
+    // The latest activity stays, unless nobody watched the stream in between.
+    for at in [Timestamp::from_millis(i64::MAX), long_ago] {
+        let record = setup.daemon.store().record_activity(vec![(stream.clone(), at)], None).await;
+        record.expect("recorded");
+    }
     setup.daemon.restart().await;
     setup.is_paused_eventually().await;
     let said = setup.client().polled(&setup.stream).await;

@@ -12,7 +12,7 @@ use ssfd::{
         Acknowledgement, EntryId, Position,
         archive::{DeadFilter, Requeue, SetState, Since},
         copy::{Comparison, CopyError, Progress, Step, compare},
-        portable::Kind,
+        portable::ItemKind,
         slot::Slot,
     },
 };
@@ -54,8 +54,8 @@ async fn all_of_it_arrives_and_keeps_up(from: impl Backend, to: impl Backend) {
     let (source, target) = (from.open().await, to.open().await);
     fill(&*source).await;
     let before = copy(&*source, &*target).await.expect("copied");
-    for kind in Kind::all() {
-        assert_ne!(before.source.of(kind).count, 0, "no {kind} to be copied");
+    for kind in ItemKind::always() {
+        assert_ne!(before.source.of(&kind).count, 0, "no {kind} to be copied");
     }
     assert_same(&*source, &*target).await;
     assert_eq!(compared(&*source, &*target).await.records_to_write(), 0);
@@ -63,7 +63,7 @@ async fn all_of_it_arrives_and_keeps_up(from: impl Backend, to: impl Backend) {
 
     change(&*source).await;
     let before = compared(&*source, &*target).await;
-    let all: u64 = Kind::all().map(|kind| before.source.of(kind).count).sum();
+    let all: u64 = ItemKind::always().map(|kind| before.source.of(&kind).count).sum();
     assert!(before.records_to_write() < all, "what is the same is not written again");
     copy(&*source, &*target).await.expect("copied");
     assert_same(&*source, &*target).await;
@@ -146,7 +146,7 @@ async fn a_copy_that_broke_off_is_completed_by_another(from: impl Backend, to: i
     assert!(refused.to_string().contains("a copy into it is not complete"), "{refused}");
     let target = to.open_to_fill().await;
     let before = compared(&*source, &*target).await;
-    assert_ne!(before.target.of(Kind::Waiting).count, 0, "some had been written");
+    assert_ne!(before.target.of(&ItemKind::Waiting).count, 0, "some had been written");
     assert!(before.difference().is_some());
     copy(&*source, &*target).await.expect("copied");
     assert_same(&*source, &*target).await;

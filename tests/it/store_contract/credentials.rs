@@ -78,9 +78,9 @@ pub(super) async fn a_grant_expires(backend: impl Backend) {
     for grant in [receiver("a1"), publisher("b2")] {
         store.put_grant(grant).await.expect("kept");
     }
-    assert!(!store.expire_grants(later(59)).await.expect("expired"));
+    assert!(!store.expire_records(later(59)).await.expect("expired"));
     assert_eq!(all(&*store).await.len(), 2);
-    assert!(!store.expire_grants(later(60)).await.expect("expired"));
+    assert!(!store.expire_records(later(60)).await.expect("expired"));
     assert_eq!(all(&*store).await, [publisher("b2")]);
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use ssfd::{
-    domain::set_error::SetError,
+    domain::{grant::TokenHash, set_error::SetError},
     store::{
         Acknowledgement, EntryId, Position, STEP_MAX,
         sqlite::{SqliteSettings, SqliteStore},
@@ -234,4 +234,62 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(replay(Sqlite::new(), steps));
     }
+}
+
+/// The tables of schema version 2 that became records, with a row or two in each.
+const OF_VERSION_2: &str = r#"
+    DROP TABLE records; DROP TABLE record_versions;
+    CREATE TABLE activity (
+        stream INTEGER PRIMARY KEY REFERENCES streams (key) ON DELETE CASCADE, at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE activity_recorded (
+        one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE clients (
+        id TEXT PRIMARY KEY, secret TEXT NOT NULL, provider TEXT NOT NULL, receiver TEXT NOT NULL,
+        audience TEXT NOT NULL, scopes TEXT NOT NULL, created_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE grants (
+        hash TEXT PRIMARY KEY, holder TEXT NOT NULL, created_at INTEGER NOT NULL,
+        expires_at INTEGER, client TEXT REFERENCES clients (id) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO activity SELECT key, 7000 FROM streams WHERE id = 'st_1';
+    INSERT INTO activity SELECT key, 9223372036854775807 FROM streams WHERE id = 'st_2';
+    INSERT INTO activity_recorded VALUES (1, 8000);
+    INSERT INTO clients VALUES
+        ('client_1', 'c0', 'acme', 'rx', '"https://rx.example"', '["ssf.read"]', 5000);
+    INSERT INTO grants VALUES
+        ('a0', '{"kind":"operator"}', 6000, NULL, NULL),
+        ('b0', '{"kind":"publisher","provider":"acme"}', 6001, 9000, 'client_1');
+    PRAGMA user_version = 2;
+"#;
+
+#[tokio::test]
+async fn credentials_and_activity_of_an_earlier_version_are_brought_along() {
+    let backend = Sqlite::new();
+    let store = backend.store();
+    create(&store, vec![push_stream("st_1"), push_stream("st_2")]).await;
+    drop(store);
+    let db = Connection::open(backend.settings().path).expect("opens");
+    db.execute_batch(OF_VERSION_2).expect("runs");
+    drop(db);
+    let refused = SqliteStore::open_read_only(&backend.settings()).err().expect("not up to date");
+    assert!(refused.to_string().contains("`ssfd serve` brings it up to date"), "{refused}");
+
+    let store = backend.store();
+    let at = Timestamp::from_millis;
+    let clients = store.clients().await.expect("readable");
+    assert_eq!((clients.len(), clients[0].created_at), (1, at(5000)));
+    assert_eq!(clients[0].secret.as_str(), "c0");
+    let grants = store.grants().await.expect("readable");
+    assert_eq!((grants.len(), grants[0].hash.as_str()), (1, "a0"));
+    let issued = store.grant(&TokenHash::from_hex("b0".into())).await.expect("readable");
+    assert_eq!(issued.and_then(|grant| grant.expires_at), Some(at(9000)));
+    let mut activity = store.activity().await.expect("readable");
+    activity.last.sort();
+    assert_eq!(activity.recorded_at, Some(at(8000)));
+    assert_eq!(activity.last, [(id("st_1"), at(7000)), (id("st_2"), at(i64::MAX))]);
+    assert!(store.delete_client(&clients[0].id).await.expect("deleted"));
+    let gone = store.grant(&TokenHash::from_hex("b0".into())).await.expect("readable");
+    assert_eq!(gone, None);
 }

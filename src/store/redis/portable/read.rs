@@ -15,13 +15,13 @@ use crate::{
     store::{
         StoreError,
         archive::PageToken,
-        portable::{Apart, EventId, ListRow, Marks, Record, RecordPage, SetRecord},
+        portable::{Apart, EventId, Item, ItemPage, ListRow, Marks, WholeSet},
         redis::{
-            activity, append,
+            append,
             codec::{self, Parts},
-            credentials, ledger, lists,
+            ledger, lists,
             outbox::Found,
-            script,
+            records, script,
             slots::Slots,
         },
         slot::Slot,
@@ -43,18 +43,18 @@ enum Hash<'a> {
 
 /// What is asked for of its fields.
 #[derive(Clone, Copy)]
-enum Asked {
+enum Scanned {
     Fields,
     Values,
 }
 
 /// How far a hash was gone through, or one in each slot.
-struct Place {
+struct HashPlace {
     slot: u16,
     cursor: u64,
 }
 
-impl Place {
+impl HashPlace {
     fn of(token: Option<&PageToken>) -> Result<Self, StoreError> {
         let Some(PageToken(raw)) = token else { return Ok(Self { slot: 0, cursor: 0 }) };
         let parts = raw.split_once('.').and_then(|(slot, cursor)| {
@@ -71,15 +71,15 @@ impl Place {
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A field and its value as what they stand for.
-type Read = fn(Vec<u8>, Vec<u8>) -> Result<Record, StoreError>;
+type ReadField = fn(Vec<u8>, Vec<u8>) -> Result<Item, StoreError>;
 
 /// Some fields of a hash with their values, and the cursor to go on with.
 async fn step(
     slots: &Slots,
     hash: &Hash<'_>,
-    place: &Place,
+    place: &HashPlace,
     limit: usize,
-    asked: Asked,
+    asked: Scanned,
 ) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
     let (mut call, name, of) = match hash {
         Hash::Shared(name) => (slots.call_shared(&script::SCAN), name, ""),
@@ -92,8 +92,8 @@ async fn step(
     call.push((*name, of, place.cursor.to_string()));
     call.push(limit);
     call.push(match asked {
-        Asked::Fields => "fields",
-        Asked::Values => "values",
+        Scanned::Fields => "fields",
+        Scanned::Values => "values",
     });
     let mut answer: Vec<Vec<u8>> = slots.run(call).await?;
     if answer.is_empty() {
@@ -111,9 +111,9 @@ async fn page(
     after: Option<&PageToken>,
     limit: usize,
 ) -> Result<(Pairs, Option<PageToken>), StoreError> {
-    let (mut place, mut pairs) = (Place::of(after)?, Vec::new());
+    let (mut place, mut pairs) = (HashPlace::of(after)?, Vec::new());
     loop {
-        let (cursor, found) = step(slots, &hash, &place, limit, Asked::Values).await?;
+        let (cursor, found) = step(slots, &hash, &place, limit, Scanned::Values).await?;
         let mut found = found.into_iter();
         while let (Some(field), Some(value)) = (found.next(), found.next()) {
             pairs.push((field, value));
@@ -134,42 +134,35 @@ async fn page(
 
 pub(super) async fn apart(
     slots: &Slots,
-    kind: Apart,
+    group: Apart,
     after: Option<&PageToken>,
     limit: usize,
-) -> Result<RecordPage, StoreError> {
-    let (hash, read): (_, Read) = match kind {
-        Apart::Clients => (Hash::Shared("clients"), |id, record| {
-            credentials::read_client(name(id)?, &record).map(Record::Client)
-        }),
-        Apart::Tokens => (Hash::Shared("grants"), |hash, record| {
-            let (grant, client) = credentials::read_token(text(hash)?, &record)?;
-            Ok(Record::Token { grant, client })
+) -> Result<ItemPage, StoreError> {
+    let (hash, read): (_, ReadField) = match group {
+        Apart::Records => (Hash::Shared("records"), |name, record| {
+            let stored = records::decode(&records::read_name(&name)?, &record)?;
+            Ok(Item::Record(Box::new(stored.record)))
         }),
         Apart::OptOuts => (Hash::Shared("opted_out"), |identifier, account| {
-            Ok(Record::OptOut { identifier: key(&identifier)?, account: key(&account)? })
+            Ok(Item::OptOut { identifier: key(&identifier)?, account: key(&account)? })
         }),
         Apart::EventIds => (Hash::Everywhere("ids"), |name, claim| event_id(text(name)?, &claim)),
         Apart::Events => (Hash::Everywhere("events"), |key, record| {
-            ledger::decode(&key, &record).map(|event| Record::Event(Box::new(event)))
+            ledger::decode(&key, &record).map(|event| Item::Event(Box::new(event)))
         }),
         Apart::Positions => (Hash::Shared("positions"), |partition, record| {
             let position = append::decode_position(&record)?;
-            Ok(Record::Position { partition: text(partition)?, position })
+            Ok(Item::Position { partition: text(partition)?, position })
         }),
         Apart::Marks => return marks(slots).await,
     };
     let (pairs, next) = page(slots, hash, after, limit).await?;
-    let records = pairs.into_iter().map(|(field, value)| read(field, value));
-    Ok(RecordPage { records: records.collect::<Result<_, _>>()?, next })
+    let items = pairs.into_iter().map(|(field, value)| read(field, value));
+    Ok(ItemPage { items: items.collect::<Result<_, _>>()?, next })
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
     String::from_utf8(bytes).map_err(|_| codec::unreadable("a name"))
-}
-
-fn name<T: TryFrom<String>>(bytes: Vec<u8>) -> Result<T, StoreError> {
-    codec::parsed(text(bytes)?)
 }
 
 fn key(bytes: &[u8]) -> Result<SubjectKey, StoreError> {
@@ -182,13 +175,13 @@ fn hex_key(text: &str) -> Result<SubjectKey, StoreError> {
 }
 
 /// `claim` as in `claim.lua`.
-fn event_id(name: String, claim: &[u8]) -> Result<Record, StoreError> {
+fn event_id(name: String, claim: &[u8]) -> Result<Item, StoreError> {
     const WHAT: &str = "an event's id";
     let (provider, event_id) = name.split_once('/').ok_or(codec::unreadable(WHAT))?;
     let mut parts = Parts::of(claim, WHAT)?;
     let (begun, at) = (parts.text(1)? == "b", parts.time()?);
     let origin = Uuid::try_parse(parts.rest()).map_err(|_| codec::unreadable(WHAT))?;
-    Ok(Record::EventId(EventId {
+    Ok(Item::EventId(EventId {
         provider: codec::parsed(provider.to_owned())?,
         event_id: event_id.to_owned(),
         at,
@@ -197,16 +190,13 @@ fn event_id(name: String, claim: &[u8]) -> Result<Record, StoreError> {
     }))
 }
 
-async fn marks(slots: &Slots) -> Result<RecordPage, StoreError> {
+async fn marks(slots: &Slots) -> Result<ItemPage, StoreError> {
     let all: Vec<Option<Vec<u8>>> = slots.run_on_all(&script::IDS_BEFORE, |call| call).await?;
     let ids_before = all.into_iter().flatten().max();
-    let marks = Marks {
-        ids_before: ids_before.as_deref().map(codec::read_time).transpose()?,
-        activity_recorded_at: activity::recorded_at(slots).await?,
-    };
+    let marks = Marks { ids_before: ids_before.as_deref().map(codec::read_time).transpose()? };
     let some = marks != Marks::default();
-    let records = if some { vec![Record::Marks(marks)] } else { Vec::new() };
-    Ok(RecordPage { records, next: None })
+    let items = if some { vec![Item::Marks(marks)] } else { Vec::new() };
+    Ok(ItemPage { items, next: None })
 }
 
 pub(super) async fn list_rows(
@@ -214,15 +204,15 @@ pub(super) async fn list_rows(
     stream: &StreamConfig,
     after: Option<&PageToken>,
     limit: usize,
-) -> Result<RecordPage, StoreError> {
+) -> Result<ItemPage, StoreError> {
     let list = Hash::Of(lists::slot_of(&stream.provider), "list", stream.id.as_str());
     let (rows, next) = page(slots, list, after, limit).await?;
     // Of the provider there are few, and a list without entries asks for none.
     let shapes =
         if rows.is_empty() { HashMap::new() } else { shapes(slots, &stream.provider).await? };
     let read = |(place, bounds)| row(stream, text(place)?, bounds, &shapes);
-    let records = rows.into_iter().map(read).collect::<Result<_, StoreError>>()?;
-    Ok(RecordPage { records, next })
+    let items = rows.into_iter().map(read).collect::<Result<_, StoreError>>()?;
+    Ok(ItemPage { items, next })
 }
 
 /// Of complex subjects, by the key that stands for each: those of a provider, and others in its slot.
@@ -253,7 +243,7 @@ fn row(
     place: String,
     bounds: Vec<u8>,
     shapes: &HashMap<String, SubjectShape>,
-) -> Result<Record, StoreError> {
+) -> Result<Item, StoreError> {
     const WHAT: &str = "an entry of a list";
     let (entry, filed) = place.split_once('|').ok_or(codec::unreadable(WHAT))?;
     let mut parts = Parts::of(&bounds, WHAT)?;
@@ -264,7 +254,7 @@ fn row(
         Some(until.parse().map(Timestamp::from_millis).map_err(|_| codec::unreadable(WHAT))?)
     };
     let provider: ProviderName = stream.provider.clone();
-    Ok(Record::Subject(ListRow {
+    Ok(Item::Subject(ListRow {
         provider,
         stream: stream.id.clone(),
         entry: hex_key(entry)?,
@@ -277,9 +267,9 @@ fn row(
 
 pub(super) async fn numbers(slots: &Slots, stream: &StreamId) -> Result<Vec<Seq>, StoreError> {
     let sets = Hash::Of(Slot::of_stream(stream), "sets", stream.as_str());
-    let (mut place, mut numbers) = (Place { slot: 0, cursor: 0 }, Vec::new());
+    let (mut place, mut numbers) = (HashPlace { slot: 0, cursor: 0 }, Vec::new());
     loop {
-        let (cursor, found) = step(slots, &sets, &place, NUMBERS_CHUNK, Asked::Fields).await?;
+        let (cursor, found) = step(slots, &sets, &place, NUMBERS_CHUNK, Scanned::Fields).await?;
         for seq in found {
             numbers.push(codec::seq(&seq)?);
         }
@@ -295,11 +285,11 @@ pub(super) async fn sets(
     slots: &Slots,
     stream: &StreamId,
     numbers: &[Seq],
-) -> Result<Vec<SetRecord>, StoreError> {
+) -> Result<Vec<WholeSet>, StoreError> {
     let mut call = slots.call_for(&script::NUMBERED, stream);
     call.push_all(numbers.iter().map(|seq| codec::digits(seq.0)));
     let found: Vec<Vec<u8>> = slots.run(call).await?;
-    let whole = |Found { set, state, .. }: Found| SetRecord {
+    let whole = |Found { set, state, .. }: Found| WholeSet {
         stream: stream.clone(),
         jti: set.jti,
         copy_of: set.copy_of,

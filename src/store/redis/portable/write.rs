@@ -1,19 +1,20 @@
-//! Records as keys.
+//! Items as keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::{
-    domain::{client::Client, grant::Grant, id::ClientId, id::StreamId, time::Timestamp},
+    domain::stream::StreamConfig,
     store::{
         StoreError,
-        portable::{Apart, EventId, Kind, ListRow, Marks, Record, SetRecord, StreamRecord},
+        portable::{Apart, EventId, Item, ListRow, Marks, WholeSet},
+        records::RawRecord,
         redis::{
-            activity, append,
+            append,
             codec::{self, set, state::StateRecord},
-            credentials, ledger, lists, script,
+            ledger, lists, records, script,
             slots::Slots,
             streams,
         },
@@ -24,17 +25,13 @@ use crate::{
 /// The most records of a kind that one script writes.
 const CHUNK: usize = 100;
 
-/// More tokens than any client has.
-const TOKENS_MAX: usize = u32::MAX as usize;
-
-/// Records apart, each kind in its order.
+/// Items by where they are written, each kind in its order.
 #[derive(Default)]
 struct Sorted {
-    clients: Vec<Client>,
-    tokens: Vec<(Grant, Option<ClientId>)>,
-    streams: Vec<StreamRecord>,
+    streams: Vec<StreamConfig>,
+    records: Vec<RawRecord>,
     rows: BTreeMap<Slot, Vec<ListRow>>,
-    sets: BTreeMap<Slot, Vec<SetRecord>>,
+    sets: BTreeMap<Slot, Vec<WholeSet>>,
     /// As `put_events.lua` wants them.
     events: BTreeMap<Slot, Vec<(String, String, String)>>,
     accounts: Vec<[Vec<u8>; 2]>,
@@ -43,66 +40,56 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn of(records: Vec<Record>) -> Self {
+    fn of(items: Vec<Item>) -> Self {
         let mut sorted = Self::default();
-        for record in records {
-            sorted.add(record);
+        for item in items {
+            sorted.add(item);
         }
         sorted
     }
 
-    fn add(&mut self, record: Record) {
-        match record {
-            Record::Client(client) => self.clients.push(client),
-            Record::Token { grant, client } => self.tokens.push((grant, client)),
-            Record::Stream(stream) => self.streams.push(*stream),
-            Record::Subject(row) => {
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::Record(record) => self.records.push(*record),
+            Item::Stream(stream) => self.streams.push(*stream),
+            Item::Subject(row) => {
                 self.rows.entry(lists::slot_of(&row.provider)).or_default().push(row);
             }
-            Record::Set(set) => {
+            Item::Set(set) => {
                 let slot = Slot::of_stream(&set.stream);
                 self.sets.entry(slot).or_default().push(*set);
             }
-            Record::EventId(EventId { provider, event_id, at, origin, begun }) => {
+            Item::EventId(EventId { provider, event_id, at, origin, begun }) => {
                 let (slot, name) = ledger::place(&provider, &event_id);
                 let letter = if begun { 'b' } else { 'd' };
                 let origin = origin.unwrap_or(Uuid::nil()).simple();
                 let claim = format!("{letter}{}{origin}", codec::time(at));
                 self.events.entry(slot).or_default().push((name, claim, String::new()));
             }
-            Record::Event(event) => {
+            Item::Event(event) => {
                 let (slot, _) =
                     ledger::place_of(&event.provider, event.event_id.as_deref(), &event.origin);
                 let (key, record) = ledger::encode_recorded(&event);
                 let event = (event.provider.to_string(), key, record);
                 self.events.entry(slot).or_default().push(event);
             }
-            Record::OptOut { identifier, account } => {
+            Item::OptOut { identifier, account } => {
                 self.accounts.push([identifier.0.to_vec(), account.0.to_vec()]);
             }
-            Record::Position { partition, position } => {
+            Item::Position { partition, position } => {
                 self.positions.push((partition, append::encode_position(&position)));
             }
-            Record::Marks(marks) => self.marks.push(marks),
+            Item::Marks(marks) => self.marks.push(marks),
         }
     }
 }
 
-pub(super) async fn put(slots: &Slots, records: Vec<Record>) -> Result<(), StoreError> {
-    let sorted = Sorted::of(records);
-    // First what others belong to.
-    try_join(
-        try_join_all(sorted.clients.iter().map(|client| credentials::create_client(slots, client))),
-        try_join_all(sorted.streams.iter().map(|stream| put_stream(slots, stream))),
-    )
-    .await?;
-    let tokens = sorted.tokens.iter().map(|(grant, client)| async move {
-        match client {
-            Some(client) => credentials::issue(slots, client, grant, TOKENS_MAX).await,
-            None => credentials::put_grant(slots, grant).await,
-        }
-    });
-    try_join_all(tokens).await?;
+pub(super) async fn put(slots: &Slots, items: Vec<Item>) -> Result<(), StoreError> {
+    let sorted = Sorted::of(items);
+    // Streams come first, because the others belong to them.
+    let streams = sorted.streams.iter();
+    try_join_all(streams.map(|stream| streams::create(slots, stream, usize::MAX))).await?;
+    records::put(slots, sorted.records).await?;
     put_rows(slots, &sorted.rows).await?;
     let sets = sorted.sets.iter().map(|(slot, sets)| put_sets(slots, *slot, sets));
     try_join_all(sets).await?;
@@ -132,14 +119,6 @@ pub(super) async fn put(slots: &Slots, records: Vec<Record>) -> Result<(), Store
     Ok(())
 }
 
-async fn put_stream(slots: &Slots, stream: &StreamRecord) -> Result<(), StoreError> {
-    let StreamRecord { config, active_at } = stream;
-    streams::create(slots, config, usize::MAX).await?;
-    let active: Vec<(StreamId, Timestamp)> =
-        active_at.iter().map(|at| (config.id.clone(), *at)).collect();
-    activity::record(slots, &active, None).await
-}
-
 async fn put_rows(slots: &Slots, rows: &BTreeMap<Slot, Vec<ListRow>>) -> Result<(), StoreError> {
     let selective: BTreeSet<_> = rows.values().flatten().map(|row| &row.stream).collect();
     let select = |stream| slots.run::<bool>(slots.call_for(&script::SELECT, stream));
@@ -165,7 +144,7 @@ async fn put_rows(slots: &Slots, rows: &BTreeMap<Slot, Vec<ListRow>>) -> Result<
 }
 
 /// One behind the other, since the order of a stream is that of writing.
-async fn put_sets(slots: &Slots, slot: Slot, sets: &[SetRecord]) -> Result<(), StoreError> {
+async fn put_sets(slots: &Slots, slot: Slot, sets: &[WholeSet]) -> Result<(), StoreError> {
     for some in sets.chunks(CHUNK) {
         let mut call = slots.call(&script::PUT_SETS, slot);
         for whole in some {
@@ -193,11 +172,14 @@ async fn put_marks(slots: &Slots, marks: Marks) -> Result<(), StoreError> {
         let at = codec::time(at);
         slots.run_on_all::<()>(&script::PUT_IDS_BEFORE, |call| call.arg(&at)).await?;
     }
-    activity::record(slots, &[], marks.activity_recorded_at).await
+    Ok(())
 }
 
-pub(super) async fn clear(slots: &Slots, kind: Apart) -> Result<(), StoreError> {
-    let what = Kind::Apart(kind).as_str();
+pub(super) async fn clear(slots: &Slots, group: Apart) -> Result<(), StoreError> {
+    if group == Apart::Records {
+        return records::clear(slots).await;
+    }
+    let what = group.as_str();
     slots.run::<()>(slots.call_shared(&script::CLEAR).arg(what)).await?;
     slots.run_on_all::<()>(&script::CLEAR, |call| call.arg(what)).await.map(|_| ())
 }

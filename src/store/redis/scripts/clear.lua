@@ -2,11 +2,7 @@
 -- ARGV: the kind.
 
 local what = ARGV[1]
-if what == 'clients' or what == 'tokens' then
-  for _, id in ipairs(call('HKEYS', key('clients'))) do call('UNLINK', key('tokens', id)) end
-  call('UNLINK', key('grants'), key('made'), key('grants_expiry'))
-  if what == 'clients' then call('UNLINK', key('clients')) end
-elseif what == 'opt_outs' then
+if what == 'opt_outs' then
   for _, account in ipairs(call('HVALS', key('opted_out'))) do
     call('UNLINK', key('account', account))
   end
@@ -21,5 +17,5 @@ elseif what == 'events' then
 elseif what == 'positions' then
   call('UNLINK', key('positions'))
 elseif what == 'marks' then
-  call('UNLINK', key('ids_before'), key('activity_recorded'))
+  call('UNLINK', key('ids_before'))
 end

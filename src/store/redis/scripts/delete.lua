@@ -9,7 +9,7 @@ call('HDEL', key('streams'), id)
 call('SREM', key('waiting'), id)
 call('SREM', key('selective'), id)
 call('ZREM', key('dead'), ARGV[2] .. '|' .. id)
-call('HDEL', key('active'), id)
+remove_owned('streams/' .. id)
 call('UNLINK', key('sets', id), key('state', id), key('jtis', id), key('lanes', id), key('wait', id),
   key('fresh', id), key('retry', id), key('off', id), key('kept', id), key('letters', id),
   key('reasons', id), key('copies', id))

@@ -9,16 +9,11 @@ use crate::{
     store::{
         StoreError,
         archive::PageToken,
-        portable::{Apart, EventId, Marks, Record, RecordPage},
-        sqlite::{activity, append, clients, grants, ledger, row},
+        portable::{Apart, EventId, Item, ItemPage, Marks},
+        records::RecordName,
+        sqlite::{append, ledger, records, row},
     },
 };
-
-const CLIENTS: &str = "SELECT id, secret, provider, receiver, audience, scopes, created_at
-    FROM clients WHERE ?1 < id ORDER BY id LIMIT ?2";
-
-const TOKENS: &str = "SELECT hash, holder, created_at, expires_at, client
-    FROM grants WHERE ?1 < hash ORDER BY hash LIMIT ?2";
 
 const OPT_OUTS: &str =
     "SELECT filed, account FROM opted_out WHERE ?1 < filed ORDER BY filed LIMIT ?2";
@@ -51,19 +46,20 @@ const FORGET_IDS: &str = "INSERT INTO event_ids_forgotten (one, before) VALUES (
 
 pub(super) fn page(
     db: &Connection,
-    kind: Apart,
+    group: Apart,
     after: Option<&PageToken>,
     limit: usize,
-) -> Result<RecordPage, StoreError> {
+) -> Result<ItemPage, StoreError> {
     let after = after.map_or("", |PageToken(raw)| raw);
     let most = row::limit(limit);
-    let records = match kind {
-        Apart::Clients => select(db, CLIENTS, params![after, most], |found| {
-            clients::read(found).map(Record::Client)
-        }),
-        Apart::Tokens => select(db, TOKENS, params![after, most], token),
+    let items = match group {
+        Apart::Records => {
+            let after = RecordName::parse(after).unwrap_or_else(|| RecordName::new("", ""));
+            let records = records::apart(db, &after, limit)?.into_iter();
+            Ok(records.map(|record| Item::Record(Box::new(record))).collect())
+        }
         Apart::OptOuts => select(db, OPT_OUTS, params![of_hex(after)?, most], |found| {
-            Ok(Record::OptOut { identifier: key(found, 0)?, account: key(found, 1)? })
+            Ok(Item::OptOut { identifier: key(found, 0)?, account: key(found, 1)? })
         }),
         Apart::EventIds => {
             // A provider's name has no slash.
@@ -76,54 +72,47 @@ pub(super) fn page(
             let at: i64 = parts.next().and_then(|at| at.parse().ok()).unwrap_or(i64::MIN);
             let origin = of_hex(parts.next().unwrap_or_default())?;
             select(db, EVENTS, params![provider, at, origin, most], |found| {
-                ledger::recorded(found).map(|event| Record::Event(Box::new(event)))
+                ledger::recorded(found).map(|event| Item::Event(Box::new(event)))
             })
         }
         Apart::Positions => select(db, POSITIONS, params![after, most], |found| {
             let position = append::read_position(found)?;
-            Ok(Record::Position { partition: found.get(2)?, position })
+            Ok(Item::Position { partition: found.get(2)?, position })
         }),
         Apart::Marks => marks(db),
     }?;
-    let next = if limit <= records.len() { records.last().and_then(place) } else { None };
-    Ok(RecordPage { records, next })
+    let next = if limit <= items.len() { items.last().and_then(place) } else { None };
+    Ok(ItemPage { items, next })
 }
 
 fn select(
     db: &Connection,
     sql: &str,
     bounds: impl Params,
-    read: impl Fn(&Row<'_>) -> rusqlite::Result<Record>,
-) -> rusqlite::Result<Vec<Record>> {
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<Item>,
+) -> rusqlite::Result<Vec<Item>> {
     db.prepare_cached(sql)?.query_map(bounds, read)?.collect()
 }
 
 /// Behind which record the next page goes on.
-fn place(last: &Record) -> Option<PageToken> {
+fn place(last: &Item) -> Option<PageToken> {
     let key = match last {
-        Record::Client(client) => client.id.to_string(),
-        Record::Token { grant, .. } => grant.hash.as_str().to_owned(),
-        Record::OptOut { identifier, .. } => to_hex(&identifier.0),
-        Record::EventId(id) => format!("{}/{}", id.provider, id.event_id),
-        Record::Event(event) => {
+        Item::Record(record) => record.name.to_string(),
+        Item::OptOut { identifier, .. } => to_hex(&identifier.0),
+        Item::EventId(id) => format!("{}/{}", id.provider, id.event_id),
+        Item::Event(event) => {
             let origin = to_hex(event.origin.id().as_bytes());
             format!("{}/{}/{origin}", event.provider, event.accepted_at.as_millis())
         }
-        Record::Position { partition, .. } => partition.clone(),
-        Record::Stream(_) | Record::Subject(_) | Record::Set(_) | Record::Marks(_) => return None,
+        Item::Position { partition, .. } => partition.clone(),
+        Item::Stream(_) | Item::Subject(_) | Item::Set(_) | Item::Marks(_) => return None,
     };
     Some(PageToken(key))
 }
 
-fn token(found: &Row<'_>) -> rusqlite::Result<Record> {
-    let client: Option<String> = found.get(4)?;
-    let client = client.map(|_| row::text(found, 4)).transpose()?;
-    Ok(Record::Token { grant: grants::read(found)?, client })
-}
-
-fn event_id_of(found: &Row<'_>) -> rusqlite::Result<Record> {
+fn event_id_of(found: &Row<'_>) -> rusqlite::Result<Item> {
     let origin: Option<[u8; 16]> = found.get(4)?;
-    Ok(Record::EventId(EventId {
+    Ok(Item::EventId(EventId {
         provider: row::text(found, 0)?,
         event_id: found.get(1)?,
         at: row::time(found, 2)?,
@@ -132,53 +121,45 @@ fn event_id_of(found: &Row<'_>) -> rusqlite::Result<Record> {
     }))
 }
 
-fn marks(db: &Connection) -> rusqlite::Result<Vec<Record>> {
+fn marks(db: &Connection) -> rusqlite::Result<Vec<Item>> {
     let read = |found: &Row<'_>| row::time(found, 0);
     let ids_before = db.prepare_cached(IDS_BEFORE)?.query_row([], read).optional()?;
-    let marks = Marks { ids_before, activity_recorded_at: activity::recorded_at(db)? };
-    Ok(if marks == Marks::default() { Vec::new() } else { vec![Record::Marks(marks)] })
+    let marks = Marks { ids_before };
+    Ok(if marks == Marks::default() { Vec::new() } else { vec![Item::Marks(marks)] })
 }
 
-pub(super) fn put(db: &Connection, record: &Record) -> Result<(), StoreError> {
-    match record {
-        Record::Client(client) if clients::find(db, &client.id)?.as_ref() == Some(client) => {}
-        Record::Client(client) => clients::create(db, client)?,
-        Record::Token { grant, client: None } => grants::put(db, grant)?,
-        Record::Token { grant, client: Some(client) } => {
-            clients::issue(db, client, grant, usize::MAX)?;
-        }
-        Record::OptOut { identifier, account } => {
+pub(super) fn put(db: &Connection, item: &Item) -> Result<(), StoreError> {
+    match item {
+        Item::OptOut { identifier, account } => {
             db.prepare_cached(OPT_OUT)?.execute(params![identifier.0, account.0])?;
         }
-        Record::EventId(EventId { provider, event_id, at, origin, begun }) => {
+        Item::EventId(EventId { provider, event_id, at, origin, begun }) => {
             let origin = origin.as_ref().filter(|_| *begun).map(Uuid::as_bytes);
             let columns = params![provider.as_str(), event_id, at.as_millis(), origin];
             db.prepare_cached(EVENT_ID)?.execute(columns)?;
         }
-        Record::Event(event) => ledger::put(db, event)?,
-        Record::Position { partition, position } => append::set_position(db, partition, position)?,
-        Record::Marks(Marks { ids_before, activity_recorded_at }) => {
+        Item::Event(event) => ledger::put(db, event)?,
+        Item::Position { partition, position } => append::set_position(db, partition, position)?,
+        Item::Marks(Marks { ids_before }) => {
             if let Some(at) = ids_before {
                 db.prepare_cached(FORGET_IDS)?.execute([at.as_millis()])?;
             }
-            activity::record(db, &[], *activity_recorded_at)?;
         }
-        Record::Stream(_) | Record::Subject(_) | Record::Set(_) => {
-            unreachable!("what belongs to a stream is written elsewhere")
+        Item::Stream(_) | Item::Subject(_) | Item::Set(_) | Item::Record(_) => {
+            unreachable!("streams and records are written elsewhere")
         }
     }
     Ok(())
 }
 
-pub(super) fn clear(db: &Connection, kind: Apart) -> rusqlite::Result<()> {
-    db.execute_batch(match kind {
-        Apart::Clients => "DELETE FROM grants; DELETE FROM clients;",
-        Apart::Tokens => "DELETE FROM grants;",
+pub(super) fn clear(db: &Connection, group: Apart) -> rusqlite::Result<()> {
+    db.execute_batch(match group {
+        Apart::Records => "DELETE FROM records WHERE stream IS NULL;",
         Apart::OptOuts => "DELETE FROM opted_out;",
         Apart::EventIds => "DELETE FROM event_ids;",
         Apart::Events => "DELETE FROM events;",
         Apart::Positions => "DELETE FROM positions;",
-        Apart::Marks => "DELETE FROM event_ids_forgotten; DELETE FROM activity_recorded;",
+        Apart::Marks => "DELETE FROM event_ids_forgotten;",
     })
 }
 
@@ -207,8 +188,6 @@ mod tests {
     #[test]
     fn a_page_begins_where_the_one_before_ended() {
         for (sql, how) in [
-            (CLIENTS, "(id>?)"),
-            (TOKENS, "(hash>?)"),
             (OPT_OUTS, "(filed>?)"),
             (EVENT_IDS, "((provider,event_id)>(?,?))"),
             (EVENTS, "((provider,accepted_at,origin)>(?,?,?))"),

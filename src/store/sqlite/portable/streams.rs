@@ -7,13 +7,14 @@ use crate::{
     delivery::{lane::Lane, outbox::Seq},
     domain::{
         id::{ProviderName, StreamId},
+        stream::StreamConfig,
         time::Timestamp,
     },
     store::{
         StoreError,
         archive::{PageToken, SetState},
-        portable::{ListRow, Record, RecordPage, SetRecord, StreamRecord},
-        sqlite::{activity, archive, row, streams},
+        portable::{Item, ItemPage, ListRow, WholeSet},
+        sqlite::{archive, row, streams},
     },
 };
 
@@ -54,13 +55,11 @@ const INSERT: &str = "INSERT INTO outbox (stream, provider, jti, copy_of, contro
     FROM streams WHERE id = ?1
     ON CONFLICT (jti, stream) DO NOTHING";
 
-pub(super) fn put(db: &Connection, stream: &StreamRecord) -> Result<(), StoreError> {
-    let StreamRecord { config, active_at } = stream;
-    if streams::find(db, &config.id)?.as_ref() != Some(config) {
-        streams::create(db, config, usize::MAX)?;
+pub(super) fn put(db: &Connection, stream: &StreamConfig) -> Result<(), StoreError> {
+    if streams::find(db, &stream.id)?.as_ref() == Some(stream) {
+        return Ok(());
     }
-    let active: Vec<_> = active_at.iter().map(|at| (config.id.clone(), *at)).collect();
-    Ok(activity::record(db, &active, None)?)
+    streams::create(db, stream, usize::MAX)
 }
 
 pub(super) fn list_rows(
@@ -69,16 +68,16 @@ pub(super) fn list_rows(
     provider: &ProviderName,
     after: Option<&PageToken>,
     limit: usize,
-) -> Result<RecordPage, StoreError> {
+) -> Result<ItemPage, StoreError> {
     let place = match after.map(|PageToken(raw)| raw.split_once('.')) {
         None => (Vec::new(), Vec::new()),
         Some(Some((filed, entry))) => (of_hex(filed)?, of_hex(entry)?),
         Some(None) => return Err(StoreError::NoSuchPage),
     };
-    let mut records = Vec::new();
+    let mut items = Vec::new();
     if let Some(owner) = streams::key(db, stream)? {
         let read = |found: &Row<'_>| {
-            Ok(Record::Subject(ListRow {
+            Ok(Item::Subject(ListRow {
                 provider: provider.clone(),
                 stream: stream.clone(),
                 filed: key(found, 0)?,
@@ -92,17 +91,17 @@ pub(super) fn list_rows(
             }))
         };
         let bounds = params![owner, place.0, place.1, row::limit(limit)];
-        for record in db.prepare_cached(LIST)?.query_map(bounds, read)? {
-            records.push(record?);
+        for item in db.prepare_cached(LIST)?.query_map(bounds, read)? {
+            items.push(item?);
         }
     }
-    let next = match records.last() {
-        Some(Record::Subject(row)) if limit <= records.len() => {
+    let next = match items.last() {
+        Some(Item::Subject(row)) if limit <= items.len() => {
             Some(PageToken(format!("{}.{}", to_hex(&row.filed.0), to_hex(&row.entry.0))))
         }
         _ => None,
     };
-    Ok(RecordPage { records, next })
+    Ok(ItemPage { items, next })
 }
 
 pub(super) fn put_row(db: &Connection, row: &ListRow) -> rusqlite::Result<()> {
@@ -134,7 +133,7 @@ pub(super) fn sets(
     db: &Connection,
     id: &StreamId,
     numbers: &[Seq],
-) -> rusqlite::Result<Vec<SetRecord>> {
+) -> rusqlite::Result<Vec<WholeSet>> {
     let Some(stream) = streams::key(db, id)? else { return Ok(Vec::new()) };
     let mut find = db.prepare_cached(SET)?;
     let mut sets = Vec::with_capacity(numbers.len());
@@ -144,10 +143,10 @@ pub(super) fn sets(
     Ok(sets)
 }
 
-fn set(found: &Row<'_>, stream: &StreamId) -> rusqlite::Result<SetRecord> {
+fn set(found: &Row<'_>, stream: &StreamId) -> rusqlite::Result<WholeSet> {
     let copy_of: Option<String> = found.get(1)?;
     let (accepted_at, appended_at) = (found.get::<_, Option<i64>>(6)?, row::time(found, 7)?);
-    Ok(SetRecord {
+    Ok(WholeSet {
         stream: stream.clone(),
         jti: row::text(found, 0)?,
         copy_of: copy_of.map(|_| row::text(found, 1)).transpose()?,
@@ -162,7 +161,7 @@ fn set(found: &Row<'_>, stream: &StreamId) -> rusqlite::Result<SetRecord> {
     })
 }
 
-pub(super) fn put_set(db: &Connection, set: &SetRecord) -> rusqlite::Result<()> {
+pub(super) fn put_set(db: &Connection, set: &WholeSet) -> rusqlite::Result<()> {
     let columns = Columns::of(set);
     let accepted_at = Some(set.accepted_at).filter(|at| *at != set.appended_at);
     db.prepare_cached(INSERT)?.execute(params![
@@ -195,7 +194,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(set: &'a SetRecord) -> Self {
+    fn of(set: &'a WholeSet) -> Self {
         let mut columns = Self {
             due_at: set.appended_at,
             settled_at: None,

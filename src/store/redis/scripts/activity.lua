@@ -1,2 +1,0 @@
--- When each stream of the slot was last active.
-return call('HGETALL', key('active'))

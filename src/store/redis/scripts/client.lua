@@ -1,3 +1,0 @@
--- The record of a client, or false.
--- ARGV: id.
-return call('HGET', key('clients'), ARGV[1])

@@ -1,2 +1,0 @@
--- All clients: id and record of each.
-return call('HGETALL', key('clients'))

@@ -1,2 +1,0 @@
--- Until when all activity is recorded, or false.
-return call('GET', key('activity_recorded'))
