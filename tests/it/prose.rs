@@ -38,12 +38,9 @@ const TO_DO: &[&str] = &[
     "src/ingest",
     "src/store",
     "src/transmitter",
-    "tests/it/explain",
     "tests/it/ingest",
-    "tests/it/publish_http",
     "tests/it/simulation",
     "tests/it/store_contract",
-    "tests/it/store_copy",
 ];
 
 #[test]

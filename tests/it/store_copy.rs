@@ -1,4 +1,4 @@
-//! An installation moves from SQLite to Redis.
+//! An installation moves its store from SQLite to Redis.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use crate::{
 
 const EVENTS_KEY: &str = "ssf:events:default";
 
-/// Whoever has a stream.
-struct Manager {
+/// A Receiver with a stream.
+struct StreamOwner {
     token: String,
     stream: String,
 }
 
-impl Manager {
+impl StreamOwner {
     fn new(place: &Workplace, public: &str, delivery: Value) -> Self {
         let create = ["tokens", "create", "receiver", "--receiver", "rx", "--audience", "rx"];
         let token = place.succeeds(&create).trim().to_owned();
@@ -35,7 +35,7 @@ impl Manager {
         Self { token, stream: stream["stream_id"].as_str().expect("an id").to_owned() }
     }
 
-    fn turn(&self, public: &str, status: &str) {
+    fn set_status(&self, public: &str, status: &str) {
         let body = json!({"stream_id": self.stream, "status": status}).to_string();
         let (code, answer) = ask(public, "POST /ssf/status", Some(&self.token), &body);
         assert_eq!(code, 200, "{answer}");
@@ -49,14 +49,14 @@ fn stop(daemon: Daemon) {
 }
 
 /// The `jti`s about each subject, in their order.
-type Order = BTreeMap<String, Vec<String>>;
+type JtisBySubject = BTreeMap<String, Vec<String>>;
 
-fn add(order: &mut Order, claims: &Value) {
+fn add(order: &mut JtisBySubject, claims: &Value) {
     let jti = claims["jti"].as_str().expect("a jti").to_owned();
     order.entry(subject(claims)).or_default().push(jti);
 }
 
-/// What SQLite has waiting.
+/// Reads the claims of the unsettled SETs from SQLite.
 fn waiting(place: &Workplace) -> Vec<Value> {
     let db = Connection::open(place.path("ssfd.db")).expect("opens");
     let mut select = db
@@ -67,7 +67,7 @@ fn waiting(place: &Workplace) -> Vec<Value> {
 }
 
 #[actix_web::test]
-async fn what_was_held_in_sqlite_is_delivered_from_redis() {
+async fn sets_that_were_held_in_sqlite_are_delivered_from_redis() {
     const HELD: usize = 40;
     let redis = Redis::start().await;
     let place = Workplace::new();
@@ -82,15 +82,15 @@ async fn what_was_held_in_sqlite_is_delivered_from_redis() {
     let mut receiver = Receiver::accepting().await;
     let mut daemon = place.serve();
     let (public, _) = daemon.addresses();
-    let manager = Manager::new(&place, &public, push_to(&receiver.url("/in")));
-    manager.turn(&public, "paused");
+    let owner = StreamOwner::new(&place, &public, push_to(&receiver.url("/in")));
+    owner.set_status(&public, "paused");
     for n in 0..HELD {
         redis.publish(EVENTS_KEY, &about(&format!("s-{}", n % 7))).await;
     }
     eventually("all are held", async || waiting(&place).len() == HELD).await;
     stop(daemon);
     let held = waiting(&place);
-    // It is read by whoever reads on.
+    // The entry is read by the daemon that starts on the copy.
     redis.publish(EVENTS_KEY, &about("later")).await;
 
     let to = redis.url();
@@ -100,11 +100,11 @@ async fn what_was_held_in_sqlite_is_delivered_from_redis() {
     place.configure(&format!("store.backend = \"redis\"\n{common}"));
     let mut daemon = place.serve();
     let (public, _) = daemon.addresses();
-    manager.turn(&public, "enabled");
+    owner.set_status(&public, "enabled");
     let served = ["store", "verify", "--from", "sqlite:ssfd.db", "--to", "config"];
     place.fails(&served, &["config: ssfd serves from it: "]);
 
-    let (mut expected, mut arrived) = (Order::new(), Order::new());
+    let (mut expected, mut arrived) = (JtisBySubject::new(), JtisBySubject::new());
     for claims in &held {
         add(&mut expected, claims);
     }
@@ -114,9 +114,9 @@ async fn what_was_held_in_sqlite_is_delivered_from_redis() {
     assert_eq!(arrived.remove("later").map(|jtis| jtis.len()), Some(1));
     assert_eq!(arrived, expected);
     stop(daemon);
-    assert!(receiver.rest().is_empty(), "nothing comes twice");
+    assert!(receiver.rest().is_empty(), "no SET arrives twice");
 
-    // The copy is behind what was served from since, and is not made again by mistake.
+    // A daemon has changed the copy since, so a second copy needs `--replace`.
     let again = ["store", "copy", "--from", "sqlite:ssfd.db", "--to", "config"];
     place.fails(&again, &["served from since", "--replace"]);
 }

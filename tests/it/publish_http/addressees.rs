@@ -1,4 +1,4 @@
-//! To which streams an event goes.
+//! The streams that get an event.
 
 use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
@@ -6,7 +6,8 @@ use ssfd::domain::grant::Scope;
 use super::waiting_subjects;
 use crate::harness::{events::about_with, receiver::claims, setup::Setup, streams::by_poll};
 
-/// A setup with a second stream, of another Receiver; returns the two streams' ids and tokens.
+/// Returns a setup with a second stream, of another Receiver, and the ids and tokens of both
+/// streams.
 async fn two_streams() -> (Setup, [(String, String); 2]) {
     let setup = Setup::polling().await;
     let token = setup.daemon.receiver_token("other", &[Scope::Manage]).await;
@@ -15,7 +16,7 @@ async fn two_streams() -> (Setup, [(String, String); 2]) {
     (setup, streams)
 }
 
-/// The claims of the SETs that each of the streams hands out.
+/// Polls each stream. Returns the claims of its SETs.
 async fn handed_out(setup: &Setup, streams: &[(String, String)]) -> Vec<Vec<Value>> {
     let mut all = Vec::new();
     for (stream, token) in streams {

@@ -1,4 +1,4 @@
-//! What a request may hold, and what it is answered with.
+//! The limits of a request, and its answer.
 
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -19,7 +19,7 @@ async fn send(setup: &Setup, body: impl Into<Bytes>) -> Answer {
     call(setup).body(body).send().await
 }
 
-/// P1 of the design: durable before it is accepted, so nothing is waited for here.
+/// P1 of the design: an accepted event is durable, so the test does not wait for anything.
 #[actix_web::test]
 async fn an_accepted_event_is_kept() {
     let mut setup = Setup::polling().await;
@@ -65,7 +65,7 @@ async fn an_array_is_answered_event_by_event() {
 }
 
 #[actix_web::test]
-async fn lines_are_answered_one_by_one_whether_they_are_announced_or_not() {
+async fn lines_are_answered_event_by_event_with_any_content_type() {
     let setup = Setup::polling().await;
     let lines = format!("{}\r\n\n{{broken\n{}\n", about("s-1"), about("s-2"));
 
@@ -90,7 +90,7 @@ async fn a_request_without_a_valid_event_is_answered_400_event_by_event() {
 }
 
 #[actix_web::test]
-async fn a_body_that_holds_no_events_is_refused_with_the_reason() {
+async fn a_body_without_events_is_refused_with_the_reason() {
     let setup = Setup::polling().await;
     let truncated_array = format!("[\n{},\n{}\n", about("s-1"), about("s-2"));
     for (body, rule) in [
@@ -111,7 +111,7 @@ async fn a_body_that_holds_no_events_is_refused_with_the_reason() {
 }
 
 #[actix_web::test]
-async fn a_request_within_its_bounds_is_taken_and_one_beyond_is_refused_as_a_whole() {
+async fn a_request_beyond_a_limit_is_refused_as_a_whole() {
     let event = about("s-1").to_string();
     let bytes_max = event.len() * 3 + 4;
     let setup = Setup::polling_with(|config| {
@@ -133,9 +133,9 @@ async fn a_request_within_its_bounds_is_taken_and_one_beyond_is_refused_as_a_who
     assert_eq!(setup.daemon.backlog().await, 3);
 }
 
-/// Only a publisher publishes, and only for its provider.
+/// A publisher publishes for its own provider, and nobody else publishes.
 #[actix_web::test]
-async fn publishing_needs_a_publishers_token() {
+async fn publishing_requires_the_token_of_a_publisher() {
     let mut setup = Setup::polling().await;
     let url = setup.daemon.internal_url("/events");
     let answer = post(&url).json(&about("s-1")).send().await.expect(401);
@@ -155,9 +155,9 @@ async fn publishing_needs_a_publishers_token() {
     assert!(detail.contains("provider") && detail.contains("not configured"), "{detail}");
 }
 
-/// The same id is the same event: over requests, and over a restart.
+/// Events with the same id are one event, over several requests and over a restart.
 #[actix_web::test]
-async fn a_publisher_may_repeat_a_request_that_it_saw_no_answer_to() {
+async fn a_publisher_may_repeat_a_request_whose_answer_was_lost() {
     let mut setup = Setup::polling().await;
     let events: Value =
         (1..=3).map(|n| about_with(&format!("s-{n}"), json!({"id": format!("evt-{n}")}))).collect();
