@@ -4,11 +4,12 @@
 pub mod breaker;
 pub mod courier;
 pub mod fault;
+pub mod flow;
 pub mod lane;
-pub mod machine;
 pub mod outbox;
 pub mod outcome;
 pub mod pace;
+pub mod parcel;
 pub mod poll;
 pub mod push;
 pub mod retry;

@@ -11,7 +11,7 @@ use crate::domain::{
     event_type::EventType,
     id::{ProviderName, ReceiverId, StreamId},
     provider::Provider,
-    stream::StreamConfig,
+    stream::{Revision, StreamConfig},
     subject::list::{DefaultSubjects, Listed},
 };
 
@@ -27,20 +27,6 @@ pub struct Addressees {
 
 /// The most streams that are named because they removed a subject.
 pub const REMOVED_MAX: usize = 64;
-
-/// Differs once a stream was changed, or a subject removed from it. Good within this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Revision {
-    version: u64,
-    removals: u64,
-}
-
-impl Revision {
-    /// The version of the stream itself, 0 if there is none.
-    pub fn version(self) -> u64 {
-        self.version
-    }
-}
 
 /// Who owns a stream.
 type Owner = (ProviderName, ReceiverId);
@@ -166,12 +152,14 @@ impl Directory {
         found
     }
 
-    /// Where a stream and its subjects stand, for whoever has to notice that they have changed.
-    pub fn revision(&self, id: &StreamId) -> Revision {
+    /// Returns a stream, if there is one, and the revision at which it and its subjects are.
+    pub fn standing(&self, id: &StreamId) -> (Revision, Option<Arc<StreamConfig>>) {
         let index = self.read();
-        let version = index.streams.get(id).map_or(0, |stream| stream.version);
+        let stream = index.streams.get(id);
+        let version = stream.map_or(0, |stream| stream.version);
         let removals = index.removals.get(id).copied().unwrap_or_default();
-        Revision { version, removals: removals + index.removals_anywhere + index.key_changes }
+        let changes = removals + index.removals_anywhere + index.key_changes;
+        (Revision { version, changes }, stream.cloned())
     }
 
     /// A subject was removed from this stream, now or before this process began.
@@ -334,14 +322,14 @@ mod tests {
     fn subjects_are_looked_up_only_where_a_stream_is_selective() {
         let directory = Directory::new(vec![Provider::example()], vec![stream("a", &[])]);
         let selective = || directory.is_selective(&Provider::example().name);
-        let before = directory.revision(&id("a"));
+        let before = directory.standing(&id("a")).0;
         assert!(!selective());
         directory.subject_removed(&id("unknown"));
         assert!(!selective());
 
         directory.subject_removed(&id("a"));
         assert!(selective());
-        assert_ne!(directory.revision(&id("a")), before);
+        assert_ne!(directory.standing(&id("a")).0, before);
         // A change of the stream leaves its list as it is.
         directory.put(stream("a", &[REVOKED]));
         assert!(selective());

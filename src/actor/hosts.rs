@@ -11,8 +11,8 @@ use actix::{Message, Recipient};
 use crate::{
     clock,
     delivery::{
-        outcome::Outcome,
         pace::{HostPace, Load},
+        parcel::Outcomes,
     },
     domain::{id::StreamId, time::Timestamp},
 };
@@ -113,8 +113,12 @@ impl Hosts {
 
 impl Room {
     /// Gives the room back, with what the attempt says of the load on the host.
-    pub fn give_back(mut self, outcome: &Outcome) {
-        self.load = Load::of(outcome);
+    pub fn give_back(mut self, outcomes: &Outcomes) {
+        self.load = Load::of(outcomes);
+    }
+
+    pub fn host(&self) -> &Arc<str> {
+        &self.host
     }
 
     /// Whether it is room at this host.

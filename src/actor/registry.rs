@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::{
     actor::stream::{Drain, Environment, Report, StreamActor, Wake},
     clock,
-    delivery::{courier::CourierReport, machine::Flow},
+    delivery::{courier::CourierReport, flow::Flow},
     domain::id::StreamId,
     store::{
         StoreError,
@@ -52,14 +52,16 @@ impl Registry {
         }
     }
 
-    /// These streams may have new SETs, or were changed. A hint: what it misses, the sweep finds.
-    /// Those that another node serves are passed over.
+    /// Tells the actors of these streams that there may be new SETs, or that the stream was changed. This
+    /// is a hint: the sweep finds work whose hint was lost. Streams that another node serves are passed
+    /// over.
     pub fn wake(&self, ids: &[StreamId], control: bool) {
         if ids.is_empty() || self.draining.load(Ordering::SeqCst) {
             return;
         }
         let now = clock::instant();
-        // The lock first: who leaves a slot looks for its actors under it, and finds all.
+        // The lock is taken first: whoever leaves a slot looks for its actors under the lock, and finds
+        // all of them.
         let mut actors = self.actors();
         for id in ids.iter().filter(|id| self.environment.lease.serves(id, now)) {
             match actors.get(id).map(|actor| actor.try_send(Wake { control })) {
@@ -76,11 +78,8 @@ impl Registry {
 
     fn start(&self, id: &StreamId, control: bool) -> Option<Addr<StreamActor>> {
         let stream = self.environment.directory.stream(id)?;
-        match Flow::of(&stream) {
-            Flow::All => {}
-            // Whatever else comes is held, or not taken at all.
-            Flow::Announcements if control => {}
-            Flow::Announcements | Flow::Nothing => return None,
+        if !Flow::of(&stream).may_have_work(control) {
+            return None;
         }
         let turn = self.next_thread.fetch_add(1, Ordering::Relaxed);
         let thread = &self.threads[turn % self.threads.len()];
@@ -111,8 +110,8 @@ impl Registry {
         Ok(with_work.len())
     }
 
-    /// Starts no further attempt for the streams of these slots, which are served no more. What
-    /// comes for each slot resolves once those under way are over and recorded.
+    /// Starts no further attempt for the streams of these slots, which are served no more. The future of
+    /// each slot resolves once the attempts under way are over and recorded.
     pub fn leave(&self, slots: SlotSet) -> Vec<(Slot, impl Future<Output = ()> + use<>)> {
         let mut leaving: BTreeMap<Slot, Vec<Addr<StreamActor>>> =
             slots.iter().map(|slot| (slot, Vec::new())).collect();

@@ -30,9 +30,9 @@ use crate::{
 pub struct SignerSettings {
     /// Threads that sign; 0 stands for one per core.
     pub threads: usize,
-    /// SETs that a thread takes at a time, whichever streams they are of.
+    /// SETs that a thread takes at a time, of any streams.
     pub batch_max: usize,
-    /// Requests that may wait for a thread; whoever brings one more waits.
+    /// Requests that may wait for a thread; a further one waits for a place.
     pub queue_max: usize,
 }
 
@@ -146,7 +146,7 @@ fn sign(keys: &KeyRings, batch: Vec<Request>) {
                 Ok(signed) => signed.take(count).collect(),
                 Err(failed) => Err(failed.clone()),
             };
-            // Whoever asked may have gone.
+            // The actor that asked may be gone.
             answer.send(signed).ok();
         }
     }

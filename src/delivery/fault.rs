@@ -37,12 +37,12 @@ pub struct Fault {
     /// How many attempts in a row, over how long.
     pub attempts: u32,
     pub lasted: Duration,
-    /// What the Receiver may know of the last one; bounded.
+    /// The part of the last failure that the Receiver may read; bounded.
     pub detail: String,
 }
 
-/// What the Receiver has said itself it may read. What we found on the way to it, an address in our
-/// network above all, stays with us: whoever names an endpoint is a stranger.
+/// Returns the part of a failure that the Receiver may read. An answer of its own is shown. Findings
+/// on the way to it, such as an address in our network, are not, because anybody may name an endpoint.
 fn shown(class: FailureClass, detail: &str) -> String {
     match class {
         FailureClass::TlsUntrusted => "its certificate is not trusted".to_owned(),
@@ -63,8 +63,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the attempts of one stream say of its endpoint. It is not kept beyond a restart, which
-/// gives the endpoint another chance.
+/// The failures of one stream that are its endpoint's fault. A restart forgets them, which gives the
+/// endpoint another chance.
 #[derive(Debug)]
 pub struct Faults {
     settings: FaultSettings,
@@ -97,7 +97,7 @@ impl Faults {
             Outcome::Refused(error) if error.blames_key() => {
                 (FaultKind::Key, format!("{}: {}", error.err, error.description))
             }
-            // It read a SET: nothing is wrong with the way there.
+            // The Receiver read a SET, so that nothing is wrong with the way there.
             Outcome::Accepted { .. } | Outcome::Refused(_) => {
                 self.row = None;
                 return None;

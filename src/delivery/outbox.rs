@@ -1,4 +1,4 @@
-//! SETs that wait: the form in which the store keeps them and the machines see them.
+//! SETs that wait: the form in which the store keeps them and couriers see them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub i64);
 
-/// What a SET speaks of. Control events go before others, so that no backlog delays them, and among
+/// The kind of a SET. Control events go before others, so that no backlog delays them, and among
 /// them the announcement first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetKind {
@@ -71,9 +71,9 @@ pub struct PendingSet {
     pub due_at: Timestamp,
 }
 
-/// What a push stream asks of its outbox: the SETs that can go out now. Of each lane that is its
-/// head, the oldest that is not settled, and no other. Kinds do not wait for one another, and so
-/// have lanes apart.
+/// Asks the outbox of a push stream for the SETs that can go out now. Of each lane that is the head,
+/// the oldest SET that is not settled, and no other. Kinds do not wait for one another, and so they
+/// have separate lanes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OutboxQuery {
     /// Heads that are in memory already: they are passed over.
@@ -112,16 +112,16 @@ impl Cursor {
     }
 }
 
-/// What became of one SET.
+/// The result of one SET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// The Receiver has it.
     Delivered,
-    /// It will never be sent again; `detail` is a bounded text.
+    /// The SET will never be sent again; `detail` is a bounded text.
     Dead { reason: Reason, detail: String },
     /// The same, and it was not tried once more for that.
     GivenUp { reason: Reason, detail: String },
-    /// It is to be tried again.
+    /// The SET is to be tried again.
     RetryAt { due_at: Timestamp, error: String },
 }
 

@@ -1,4 +1,4 @@
-//! What one attempt to get a SET across came to.
+//! The outcome of one attempt to deliver a SET.
 
 use std::time::Duration;
 
@@ -40,17 +40,18 @@ pub enum FailureClass {
     Signing,
 }
 
-/// What a failure says of the endpoint, whichever SET it happened to.
+/// Whom a failure is about, whichever SET it happened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blame {
-    /// It was not reached. The breaker counts it.
+    /// The endpoint was not reached. The breaker counts the failure.
     Transport,
-    /// It was, and will not have us until somebody changes something: our credential there, its
-    /// URL, its certificate. The breaker counts it, and in the end the stream is paused.
+    /// The endpoint was reached, and accepts nothing until somebody changes something: our
+    /// credential there, its URL, its certificate. The breaker counts the failure, and in the end the
+    /// stream is paused.
     Endpoint,
-    /// It answers, and has too much to do. Its host gets fewer attempts at a time.
+    /// The endpoint answers, and is overloaded. Its host gets fewer attempts at a time.
     Load,
-    /// Nothing: the failure is ours.
+    /// Nobody at the Receiver's side: the failure is ours.
     Nothing,
 }
 

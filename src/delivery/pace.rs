@@ -6,23 +6,31 @@ use std::{
 };
 
 use crate::{
-    delivery::outcome::{FailureClass, Outcome},
+    delivery::{
+        outcome::{FailureClass, Outcome},
+        parcel::Outcomes,
+    },
     domain::{id::StreamId, time::Timestamp},
 };
 
 /// Failures that come together are one sign, since they were under way together.
 const CUT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What an attempt says of the load on its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The load on a host, as an attempt shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Load {
+    Unknown,
     Eased,
     Overloaded,
-    Unknown,
 }
 
 impl Load {
-    pub fn of(outcome: &Outcome) -> Self {
+    /// Judges an attempt by its outcomes: one that tells of an overload outweighs the others.
+    pub fn of(outcomes: &Outcomes) -> Self {
+        outcomes.answers().iter().map(Self::of_one).max().unwrap_or(Self::Unknown)
+    }
+
+    fn of_one(outcome: &Outcome) -> Self {
         use FailureClass::{Throttled, Timeout, Unavailable};
         match outcome {
             Outcome::Accepted { .. } | Outcome::Refused(_) => Self::Eased,
@@ -49,7 +57,7 @@ pub struct HostPace {
     total: usize,
     /// Streams with attempts under way, or that wait for room.
     shares: HashMap<StreamId, Share>,
-    /// Those that wait, the longest first.
+    /// Streams that wait for room, the longest first.
     queue: VecDeque<StreamId>,
 }
 
@@ -116,7 +124,7 @@ impl HostPace {
         if self.cap <= self.total {
             return None;
         }
-        // Whoever is passed over has something under way, so that these are fewer than `cap`.
+        // A stream that is passed over has something under way, so that these are fewer than `cap`.
         let next = self.queue.iter().position(|stream| self.has_room_for(stream))?;
         let stream = self.queue.remove(next).expect("the position was just found");
         self.shares.get_mut(&stream).expect("who waits has a share").waits = false;
@@ -251,7 +259,7 @@ mod tests {
             let granted = pace.grant_next().expect("others wait");
             turns.push(granted.clone());
             under_way.push_back(granted);
-            // It has more, at once.
+            // The stream has more attempts at once.
             assert_eq!(pace.claim(&ended, 1), 0);
         }
         for n in 0..10 {
@@ -283,7 +291,7 @@ mod tests {
                 prop_assert!(held.len() <= 6 && pace.total == held.len());
                 prop_assert!(pace.queue.is_empty() || !held.is_empty());
             }
-            // Whoever is granted room gives it back at once: everybody's turn comes.
+            // A stream that is granted room gives it back at once, so that each is served.
             while let Some(ended) = held.pop() {
                 pace.release(&id(ended), Load::Unknown, at(now));
                 while let Some(next) = pace.grant_next() {

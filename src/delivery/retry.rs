@@ -76,7 +76,7 @@ impl RetryPolicy {
     ) -> Disposition {
         let (retry_after, class, detail) = match outcome {
             Outcome::Accepted { .. } => return Disposition::Delivered,
-            // It would refuse the same bytes again, and every SET behind them would wait.
+            // The Receiver would refuse the same bytes again, and every SET behind them would wait.
             Outcome::Refused(error) => {
                 return Disposition::Dead {
                     reason: Reason::Refused(error.code),

@@ -1,4 +1,4 @@
-//! What an operator may set about the work of streams.
+//! The settings of delivery that an operator may change.
 
 use std::time::Duration;
 

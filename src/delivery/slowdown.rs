@@ -1,4 +1,5 @@
-//! How fast a stream goes on whose attempts all fail, though its endpoint answers.
+//! How fast the attempts of a stream follow one another while all of them fail, though its endpoint
+//! answers.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use crate::{
 };
 
 /// The slow-down of one stream. Failures in a row leave fewer and fewer attempts room, down to one in
-/// each interval: what they take is left to streams that get their SETs across. Unlike a breaker it
-/// never stops, since other SETs may be taken; and the first one that is ends it.
+/// each interval, so that streams whose SETs are accepted have the capacity. A slow-down never stops a
+/// stream as a breaker does, because the endpoint may accept another SET. The first success ends it.
 #[derive(Debug)]
 pub struct Slowdown {
     /// Failures in a row that halve what is done at a time.
@@ -36,7 +37,7 @@ impl Slowdown {
         }
     }
 
-    /// What is left of so many.
+    /// Returns how many of `all` may be done at a time.
     pub fn leaves(&self, all: usize) -> usize {
         let halvings = if self.is_on() { self.failures / self.step } else { 0 };
         all.checked_shr(halvings).unwrap_or(0).max(1)

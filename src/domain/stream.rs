@@ -52,6 +52,16 @@ pub struct StreamConfig {
     pub created_at: Timestamp,
 }
 
+/// Differs once a stream was changed, a subject was removed from it, or its signing keys were replaced.
+/// Good within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revision {
+    /// The version of the stream, 0 if there is none.
+    pub version: u64,
+    /// How often subjects were removed, or keys replaced.
+    pub changes: u64,
+}
+
 /// The method by which SETs are delivered (SSF §6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {

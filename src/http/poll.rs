@@ -8,7 +8,11 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{
-    delivery::poll::{ACKS_MAX, PollRequest},
+    delivery::{
+        outbox::PendingSet,
+        parcel::{Parcel, SignedSet},
+        poll::{ACKS_MAX, PollRequest},
+    },
     domain::{
         grant::Scope,
         id::{Jti, StreamId},
@@ -31,13 +35,14 @@ pub(super) struct PolledView {
 }
 
 /// Compact SETs by `jti`, in order.
-struct PolledSets(Vec<(Jti, bytes::Bytes)>);
+struct PolledSets(Parcel);
 
 impl Serialize for PolledSets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut sets = serializer.serialize_map(Some(self.0.len()))?;
-        for (jti, set) in &self.0 {
-            let set = std::str::from_utf8(set).expect("a compact JWS is ASCII");
+        let signed = self.0.sets();
+        let mut sets = serializer.serialize_map(Some(signed.len()))?;
+        for SignedSet { set: PendingSet { jti, .. }, jws } in signed {
+            let set = std::str::from_utf8(jws).expect("a compact JWS is ASCII");
             sets.serialize_entry(jti, set)?;
         }
         sets.end()
@@ -54,8 +59,8 @@ pub(super) async fn poll(
     let members = body.object().await?;
     let request = parse(members)?;
     let id: StreamId = id.into_inner().parse().map_err(|_| ApiError::NotFound)?;
-    let PollAnswer { sets, more_available } = transmitter.poll(&caller, &id, request).await?;
-    let view = PolledView { sets: PolledSets(sets), more_available };
+    let PollAnswer { parcel, more_available } = transmitter.poll(&caller, &id, request).await?;
+    let view = PolledView { sets: PolledSets(parcel), more_available };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }
 

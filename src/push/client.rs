@@ -29,6 +29,7 @@ use crate::{
     clock,
     delivery::{
         outcome::{FailureClass, Outcome},
+        parcel::{Outcomes, Parcel},
         push::{ACCEPT, CONTENT_TYPE, classify},
     },
     domain::stream::PushEndpoint,
@@ -92,6 +93,19 @@ impl PushClient {
             attempt_timeout: settings.attempt_timeout,
             response_bytes_max: settings.response_bytes_max,
         }))
+    }
+
+    /// Makes one attempt to deliver a parcel. A request of RFC 8935 carries one SET, so several go one
+    /// after the other.
+    pub async fn deliver(&self, endpoint: &PushEndpoint, parcel: &Parcel) -> Outcomes {
+        if let [one] = parcel.sets() {
+            return Outcomes::All(self.push(endpoint, one.jws.clone()).await);
+        }
+        let mut outcomes = Vec::new();
+        for one in parcel.sets() {
+            outcomes.push(self.push(endpoint, one.jws.clone()).await);
+        }
+        Outcomes::Each(outcomes)
     }
 
     /// Makes one attempt to deliver `set`, a compact JWS.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     auth::Principal,
     clock,
-    delivery::{outbox::PendingSet, poll::PollRequest},
+    delivery::{
+        parcel::{Parcel, SignedSet},
+        poll::PollRequest,
+    },
     domain::{
         id::{Jti, StreamId},
         reason::Reason,
@@ -21,17 +23,18 @@ use crate::{
 
 use super::{RequestError, Transmitter, waiters::Waiter};
 
-/// What a poll is answered with (RFC 8936 §2.3).
+/// The answer to a poll (RFC 8936 §2.3).
 #[derive(Debug, Default)]
 pub struct PollAnswer {
-    pub sets: Vec<(Jti, Bytes)>,
+    pub parcel: Parcel,
+    /// Whether there are more SETs that could be handed out now.
     pub more_available: bool,
 }
 
 impl Transmitter {
-    /// Acknowledgements first, so that the answer never holds what they settle; then SETs, or a
-    /// wait for one. A stream that is not enabled gives nothing but an announcement of that, and its
-    /// acknowledgements count all the same.
+    /// Answers a poll. Acknowledgements come first, so that the answer never holds a SET that they
+    /// settle; then SETs are taken, or one is waited for. A stream that is not enabled gives nothing
+    /// but the announcement of that, and its acknowledgements count all the same.
     pub async fn poll(
         &self,
         principal: &Principal,
@@ -47,7 +50,7 @@ impl Transmitter {
         let waiter = if request.return_immediately { None } else { join() };
         loop {
             let woken = waiter.as_ref().map(Waiter::next);
-            // Judged anew at each turn: the stream may have been changed meanwhile.
+            // Judged anew each time: the stream may have been changed meanwhile.
             self.poll_stream(principal, id)?;
             let polled = self.take(principal, id, limit).await?;
             let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
@@ -55,18 +58,18 @@ impl Transmitter {
                 return self.answer(principal, polled).await;
             };
             let now = clock::now();
-            let turn_ends = match self.store.next_due(id, now).await? {
+            let look_again = match self.store.next_due(id, now).await? {
                 Some(due) => deadline.min(Instant::now() + due.since(now)),
                 None => deadline,
             };
-            let hint = timeout_at(turn_ends, woken).await;
+            let hint = timeout_at(look_again, woken).await;
             if hint.is_err() && deadline <= Instant::now() {
                 return Ok(PollAnswer::default());
             }
         }
     }
 
-    /// Whether this Receiver may poll the stream.
+    /// Checks that this Receiver may poll the stream.
     fn poll_stream(&self, principal: &Principal, id: &StreamId) -> Result<(), RequestError> {
         match self.owned(principal, id)?.delivery {
             Delivery::Poll => Ok(()),
@@ -105,7 +108,7 @@ impl Transmitter {
         let now = clock::now();
         let settled = self.store.acknowledge(id, acknowledgement, now).await?;
         self.poll_log.acknowledged(id, now);
-        // What waited behind one of them may go out by another poll.
+        // The SETs behind them in their lanes may go out by another poll.
         self.wake(std::slice::from_ref(id), false);
         let provider = &principal.provider;
         metrics::sets_delivered(provider, MethodLabel::Poll, settled.delivered.len());
@@ -129,8 +132,8 @@ impl Transmitter {
         let claims = polled.sets.iter().map(|set| Arc::clone(&set.claims)).collect();
         let signed = self.signer.sign(&principal.provider, claims).await;
         let signed = signed.map_err(|_| RequestError::Signing)?;
-        let jti = |set: PendingSet| set.jti;
-        let sets = polled.sets.into_iter().map(jti).zip(signed).collect();
-        Ok(PollAnswer { sets, more_available: polled.more })
+        let sets = polled.sets.into_iter().zip(signed);
+        let parcel = sets.map(|(set, jws)| SignedSet { set, jws }).collect();
+        Ok(PollAnswer { parcel, more_available: polled.more })
     }
 }

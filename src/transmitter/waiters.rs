@@ -15,7 +15,7 @@ use crate::{
     telemetry::metrics::{self, GaugeGuard},
 };
 
-/// Who waits for which stream. Waking is a hint: whoever wakes looks into the store.
+/// The long polls that wait, by stream. A wake-up is a hint: a poll that is woken looks into the store.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     streams: Mutex<HashMap<StreamId, Waiting>>,
@@ -38,7 +38,7 @@ pub(super) struct Waiter {
 }
 
 impl Waiters {
-    /// A place for one more, unless the stream has `polls_max` waiting or the daemon is about to
+    /// Gives a place to one more long poll, unless the stream has `polls_max` waiting or the daemon is about to
     /// stop.
     pub(super) fn join(self: &Arc<Self>, id: &StreamId, polls_max: usize) -> Option<Waiter> {
         let mut streams = self.streams();

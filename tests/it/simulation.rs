@@ -21,19 +21,21 @@ use self::world::World;
 /// Some seconds of a debug build.
 const RUNS: u64 = 1000;
 
-/// What so many runs come to see, at least.
-const SIGHTS: [&str; 12] = [
+/// The sights that so many runs come to see, at least.
+const SIGHTS: [&str; 14] = [
     "Waits",
     "Delivered",
-    r#"Dead { reason: "expired" }"#,
-    r#"Dead { reason: "invalid_request" }"#,
-    r#"Dead { reason: "invalid_key" }"#,
+    "Dead { reason: Expired }",
+    "Dead { reason: Refused(InvalidRequest) }",
+    "Dead { reason: Refused(InvalidKey) }",
     "Discarded(Disabled)",
     "Discarded(Deleted)",
     "Discarded(SubjectRemoved)",
     "Discarded(Withdrawn)",
     "paused by fault",
     "drained",
+    "lease in doubt",
+    "not signed",
     "crashed with pushes under way",
 ];
 

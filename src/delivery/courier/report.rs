@@ -60,7 +60,7 @@ pub struct RoomReport {
 pub struct LastOutcome {
     /// [`Outcome::class`], a metric label.
     pub class: &'static str,
-    /// What the Receiver said, or why it was not reached; bounded, and empty after a success.
+    /// The answer of the Receiver, or why the endpoint was not reached; bounded, and empty after a success.
     pub detail: String,
     pub at: Timestamp,
 }

@@ -9,7 +9,6 @@ use std::{
 use ssfd::{
     delivery::{
         lane::Lane,
-        machine::Flow,
         outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
     },
     domain::{
@@ -23,7 +22,7 @@ use ssfd::{
 /// Where control events and announcements belong: the subject is the stream itself.
 pub(super) const OWN_LANE: Lane = Lane::from_i64(-1);
 
-/// What became of a SET, durably.
+/// The durable result of a SET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     Waits,
@@ -47,7 +46,7 @@ pub(super) struct Row {
     pub(super) fate: Fate,
 }
 
-/// What a change of the stream leaves, as far as those who push must know.
+/// The part of a stream's configuration that pushing depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) version: u64,
@@ -58,16 +57,12 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// As `Flow::of` has it for a push stream.
-    pub(super) fn flow(&self) -> Flow {
-        match self.status {
-            StreamStatus::Enabled => Flow::All,
-            StreamStatus::Paused | StreamStatus::Disabled => Flow::Announcements,
-        }
+    pub(super) fn is_enabled(&self) -> bool {
+        self.status == StreamStatus::Enabled
     }
 
     pub(super) fn lets_through(&self, kind: SetKind) -> bool {
-        self.status == StreamStatus::Enabled || kind == SetKind::Announcement
+        self.is_enabled() || kind == SetKind::Announcement
     }
 }
 
@@ -77,7 +72,7 @@ pub(super) struct Outbox {
     pub(super) removed: BTreeSet<Lane>,
     /// In the order of their numbers, from 1.
     rows: Vec<Row>,
-    /// What waits, by rank of kind and lane. None of these is empty.
+    /// SETs that wait, by rank of kind and lane. No queue is empty.
     lanes: BTreeMap<(u8, Lane), VecDeque<Seq>>,
 }
 
@@ -178,7 +173,7 @@ impl Outbox {
     }
 
     pub(super) fn read_due(&mut self, reading: &OutboxQuery, now: Timestamp) -> Due {
-        if self.config.as_ref().is_some_and(|config| config.flow() == Flow::All) {
+        if self.config.as_ref().is_some_and(Config::is_enabled) {
             self.discard_removed(&reading.busy);
         }
         let mut sets = Vec::new();
@@ -205,15 +200,16 @@ impl Outbox {
         Due { sets, next_retry, discarded: 0 }
     }
 
-    /// What is about subjects that are not on the stream any more, but for lanes that are busy.
+    /// Discards SETs about subjects that are not on the stream any more, except in lanes that are busy.
     fn discard_removed(&mut self, busy: &[Seq]) {
         let busy: BTreeSet<_> = busy.iter().map(|seq| self.row(*seq).set.lane).collect();
         let removed: BTreeSet<_> = self.removed.difference(&busy).copied().collect();
         self.end_all(|set| removed.contains(&set.lane), Why::SubjectRemoved);
     }
 
-    pub(super) fn has_work(&self, now: Timestamp) -> bool {
-        self.heads().any(|set| set.attempts == 0 || set.due_at <= now)
+    /// Whether there is a SET to send, of those that were tried before and, if asked for, the others.
+    pub(super) fn has_work(&self, fresh: bool, now: Timestamp) -> bool {
+        self.heads().any(|set| if set.attempts == 0 { fresh } else { set.due_at <= now })
     }
 
     pub(super) fn settle(&mut self, settlements: &[Settlement]) -> bool {

@@ -7,16 +7,18 @@ use std::{
 
 use ssfd::{
     delivery::{
+        courier::Changed,
         fault::Fault,
+        flow::Flow,
         lane::Lane,
-        machine::{Change, Flow},
         outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
         outcome::{Blame, Outcome},
     },
-    domain::{reason::Reason, status::StreamStatus, time::Timestamp},
+    domain::{reason::Reason, status::StreamStatus, stream::Revision, time::Timestamp},
 };
 
 use super::{
+    node::endpoint_at,
     outbox::{Fate, Outbox},
     trouble::{AHEAD_MAX, GRACE},
     world::{WELL_STREAM, World},
@@ -29,7 +31,7 @@ const PROGRESS_WITHIN: Duration = Duration::from_mins(3);
 /// No retry is further away: the last step of the schedule with its jitter.
 const RETRY_WITHIN: Duration = Duration::from_mins(75);
 
-/// What was seen, apart from what the store has.
+/// The facts that were seen, apart from those that the store has.
 pub(super) struct Promises {
     streams: Vec<Seen>,
     /// The latest time of day that the clock ever showed.
@@ -38,7 +40,7 @@ pub(super) struct Promises {
     undisturbed_since: Duration,
     /// The stream that an operator does not resume.
     pub(super) stays_paused: Option<usize>,
-    /// What happened at all.
+    /// The sights of this run.
     pub(super) sights: BTreeSet<&'static str>,
 }
 
@@ -53,7 +55,7 @@ struct Seen {
     progress: Duration,
 }
 
-/// What came of the attempts at one SET.
+/// The outcomes of the attempts at one SET.
 #[derive(Default)]
 struct Answers {
     got: bool,
@@ -107,7 +109,7 @@ impl Promises {
                 answers.refused += 1;
                 answers.key_refused += u32::from(error.blames_key());
                 answers.key_refused_in_row += u32::from(error.blames_key());
-                // Once more where the machine started over while the first attempt was under way.
+                // Once more where the courier started over while the first attempt was under way.
                 assert!(answers.key_refused_in_row <= 3, "{set:?} is signed again and again");
                 seen.faults = if error.blames_key() { seen.faults + 1 } else { 0 };
             }
@@ -118,10 +120,21 @@ impl Promises {
         }
     }
 
-    /// The machine of a stream starts over.
-    pub(super) fn on_changed(&mut self, stream: usize, change: Change) {
+    /// A SET could not be signed.
+    pub(super) fn on_unsigned(&mut self, stream: usize, set: &PendingSet) {
+        self.sights.insert("not signed");
+        self.streams[stream].sets.entry(set.seq).or_default().failed += 1;
+    }
+
+    /// A courier begins, and knows nothing of those before it.
+    pub(super) fn on_started(&mut self, stream: usize) {
+        self.on_changed(stream, Changed::Stream);
+    }
+
+    /// The courier of a stream starts over.
+    pub(super) fn on_changed(&mut self, stream: usize, change: Changed) {
         let seen = &mut self.streams[stream];
-        if change == Change::Stream {
+        if change == Changed::Stream {
             seen.faults = 0;
         }
         seen.sets.values_mut().for_each(|answers| answers.key_refused_in_row = 0);
@@ -130,7 +143,7 @@ impl Promises {
     /// Nothing that was in memory is there any more.
     pub(super) fn on_restart(&mut self, elapsed: Duration) {
         self.on_disturbed(elapsed);
-        (0..self.streams.len()).for_each(|stream| self.on_changed(stream, Change::Stream));
+        (0..self.streams.len()).for_each(|stream| self.on_changed(stream, Changed::Stream));
     }
 
     pub(super) fn on_settled(
@@ -147,7 +160,7 @@ impl Promises {
     }
 }
 
-/// What waits of streams that are not held.
+/// Returns the SETs that still wait.
 pub(super) fn left_behind(outboxes: &[Outbox]) -> Vec<(usize, &PendingSet)> {
     let rows = outboxes.iter().enumerate().flat_map(|(stream, outbox)| {
         let waiting = outbox.rows().iter().filter(|row| row.fate == Fate::Waits);
@@ -158,7 +171,13 @@ pub(super) fn left_behind(outboxes: &[Outbox]) -> Vec<(usize, &PendingSet)> {
 
 impl World {
     /// A SET goes onto the wire.
-    pub(super) fn check_push(&self, stream: usize, set: &PendingSet, endpoint: usize) {
+    pub(super) fn check_push(
+        &self,
+        stream: usize,
+        set: &PendingSet,
+        endpoint: usize,
+        signed_at: Revision,
+    ) {
         let outbox = &self.outboxes[stream];
         // P2. One that was discarded a moment ago may be on its way.
         match &outbox.row(set.seq).fate {
@@ -173,9 +192,13 @@ impl World {
 
         // P5.
         let known = self.node.known(stream);
-        let config = known.config.as_ref().expect("nothing is sent of a deleted stream");
-        assert_eq!(config.endpoint, endpoint, "stream {stream} sends to where it was before");
-        assert!(config.lets_through(set.kind), "stream {stream} sends {set:?}, {config:?}");
+        let config = known.stream.as_ref().expect("nothing is sent of a deleted stream");
+        let pushes_to = config.endpoint().map(endpoint_at);
+        assert_eq!(pushes_to, Some(endpoint), "stream {stream} sends to where it was before");
+        let flow = known.flow();
+        assert!(flow.lets_through(set.kind), "stream {stream} sends {set:?}, {config:?}");
+        assert_eq!(signed_at, known.revision(), "stream {stream} sends an old signature");
+        assert!(self.is_leased(stream), "stream {stream} sends {set:?} without a lease");
         assert!(!known.removed.contains(&set.lane), "stream {stream} sends of a removed subject");
 
         // P3, P4.
@@ -189,7 +212,7 @@ impl World {
         }
         assert!(events <= self.settings.in_flight_max, "stream {stream} has {events} in flight");
         // SSF §8.1.5: the last word comes last.
-        let last_word = config.flow() != Flow::All;
+        let last_word = flow != Flow::All;
         assert!(alone || !last_word, "stream {stream} sends its last word beside others");
     }
 
@@ -204,10 +227,10 @@ impl World {
     }
 
     /// P4: no more is in memory than the window holds.
-    pub(super) fn check_reading(&self, stream: usize, reading: &OutboxQuery) {
+    pub(super) fn check_query(&self, stream: usize, query: &OutboxQuery) {
         let kind = |seq: &Seq| self.outboxes[stream].row(*seq).set.kind;
-        let events = reading.busy.iter().filter(|seq| kind(seq) == SetKind::Event).count();
-        let (others, asked) = (reading.busy.len() - events, reading.fresh + reading.retries);
+        let events = query.busy.iter().filter(|seq| kind(seq) == SetKind::Event).count();
+        let (others, asked) = (query.busy.len() - events, query.fresh + query.retries);
         let max = self.settings.window_max;
         assert!(events + asked <= max, "stream {stream} holds {events} and reads {asked}");
         assert!(others <= 2, "each kind has one lane, and stream {stream} holds {others}");
@@ -265,7 +288,7 @@ impl World {
         let undisturbed = self.promises.undisturbed_since + GRACE <= self.agenda.elapsed();
         if undisturbed && self.store_faults == 0 {
             self.promises.sights.insert("drained");
-            assert!(self.node.is_quiet(), "something is under way {GRACE:?} after a stop");
+            assert!(self.node.has_ended(), "a courier has not ended {GRACE:?} after a stop");
         }
     }
 

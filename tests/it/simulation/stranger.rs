@@ -82,7 +82,7 @@ const ERRS: [&str; 10] = [
     "",
 ];
 
-/// What comes of a push.
+/// The answer to a push.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) after: Duration,

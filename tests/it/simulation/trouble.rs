@@ -1,5 +1,5 @@
-//! What makes life hard: Receivers who change, operators, crashes, a store that fails, a clock that
-//! is set.
+//! Troubles: Receivers who change, operators, keys, crashes, a store that fails, leases that are in
+//! doubt or lost, a clock that is set.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) const AHEAD_MAX: Duration = Duration::from_hours(1);
 impl World {
     pub(super) fn trouble(&mut self) {
         let stream = self.chance.size(WELL_STREAM + 1..=self.outboxes.len() - 1);
-        match self.chance.number(0..=99) {
+        match self.chance.number(0..=101) {
             0..46 => {
                 let stranger = self.chance.size(2 * (WELL_STREAM + 1)..=self.strangers.len() - 1);
                 self.strangers[stranger].temper = self.chance.pick(&TEMPERS);
@@ -55,13 +55,24 @@ impl World {
                 self.outboxes[stream].delete();
                 self.changed(stream);
             }
-            81..85 => self.newest_key += 1,
+            81..85 => self.replace_key(),
             85..89 => self.crash(),
             89..92 => self.stop(),
             92..96 => {
                 self.store_down = true;
                 self.promises.on_disturbed(self.agenda.elapsed() + Duration::from_mins(1));
                 self.after(100..=60_000, Happening::StoreBack);
+            }
+            100 => {
+                self.node.leased = false;
+                self.promises.sights.insert("lease in doubt");
+                self.promises.on_disturbed(self.agenda.elapsed() + Duration::from_mins(1));
+                let life = self.node.life;
+                self.after(100..=30_000, Happening::LeaseConfirmed { life });
+            }
+            101 => {
+                self.fenced[stream] = true;
+                self.after(1_000..=60_000, Happening::Regained(stream));
             }
             _ => {
                 // Both what it showed and what it shows now.

@@ -7,7 +7,7 @@ use std::{
 
 use ssfd::{
     delivery::{
-        breaker::BreakerSettings, fault::FaultSettings, lane::Lane, machine::Flow, outbox::SetKind,
+        breaker::BreakerSettings, fault::FaultSettings, lane::Lane, outbox::SetKind,
         pace::HostPace, retry::RetryPolicy, settings::DeliverySettings,
     },
     domain::{
@@ -35,10 +35,10 @@ const DRAINED_WITHIN: Duration = Duration::from_hours(8);
 /// How long anything may take to fall silent once all is delivered.
 const SILENT_WITHIN: Duration = Duration::from_hours(3);
 
-/// What happens in the world, other than within the daemon.
+/// An event of the world.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// Upstream publishes some events.
+    /// A publisher publishes some events.
     Publish,
     /// Somebody does something that makes life harder, or easier.
     Trouble,
@@ -51,6 +51,12 @@ pub(super) enum Happening {
     Restart,
     /// The store answers again.
     StoreBack,
+    /// A heartbeat confirms the lease again.
+    LeaseConfirmed {
+        life: u32,
+    },
+    /// The daemon serves a stream again that another node had taken.
+    Regained(usize),
     /// An operator looks after streams that were paused.
     Rounds,
     /// Within the daemon.
@@ -67,7 +73,15 @@ pub(super) struct World {
     pub(super) store_down: bool,
     /// Of every thousand calls of the store so many fail.
     pub(super) store_faults: u64,
+    /// Streams that another node has taken: the store refuses what this daemon records of them.
+    pub(super) fenced: Vec<bool>,
+    /// Streams of which the daemon knows that another node has taken them.
+    pub(super) lost: Vec<bool>,
+    /// Whether a sweep finds new SETs in any case, and not only after a hint was lost.
+    pub(super) sweeps: bool,
     pub(super) newest_key: Key,
+    /// How often the daemon was told that its keys are replaced, and could notice it.
+    pub(super) keys_replaced: u64,
     /// Two for each stream, one of which it pushes to.
     pub(super) strangers: Vec<Stranger>,
     /// On which host each of them is.
@@ -105,7 +119,11 @@ impl World {
             outboxes: (0..streams).map(|n| Outbox::new(2 * n)).collect(),
             store_down: false,
             store_faults: chance.pick(&[0, 5, 50]),
+            fenced: vec![false; streams],
+            lost: vec![false; streams],
+            sweeps: chance.happens(500),
             newest_key: 0,
+            keys_replaced: 0,
             strangers: (0..strangers).map(|_| Stranger::new()).collect(),
             host_of: (0..strangers).map(|_| chance.size(0..=hosts - 1)).collect(),
             hosts,
@@ -159,9 +177,13 @@ impl World {
             }
             Happening::Known(stream) => self.known(stream),
             Happening::Killed { life } if life == self.node.life => self.kill(),
-            Happening::Killed { .. } => {}
             Happening::Restart => self.restart(),
             Happening::StoreBack => self.store_down = false,
+            Happening::LeaseConfirmed { life } if life == self.node.life => {
+                (self.node.leased, self.node.sweep_due) = (true, true);
+            }
+            Happening::Killed { .. } | Happening::LeaseConfirmed { .. } => {}
+            Happening::Regained(stream) => self.regain(stream),
             Happening::Rounds => self.resume_all(),
             Happening::Call(call) => self.call(call),
         }
@@ -177,7 +199,7 @@ impl World {
         pause.mul_f64(2.0 * self.chance.dice())
     }
 
-    /// As ingest does: into all the outboxes at once, or else into none and once more.
+    /// Appends to all the outboxes at once or to none, as ingest does.
     fn publish(&mut self) {
         if self.well {
             return;
@@ -201,7 +223,7 @@ impl World {
                 let wanted = !control || self.chance.happens(300);
                 if wanted && self.outboxes[stream].append(lane, kind, now) {
                     // A hint may be lost.
-                    if !self.chance.happens(100) {
+                    if !self.sweeps || !self.chance.happens(100) {
                         self.wake(stream, control);
                     }
                 }
@@ -216,14 +238,39 @@ impl World {
 
     fn known(&mut self, stream: usize) {
         if self.node.is_up() {
-            self.node.learn(stream, &self.outboxes[stream]);
+            self.node.learn(stream, self.known_of(stream));
             self.wake(stream, true);
         }
     }
 
+    fn known_of(&self, stream: usize) -> Known {
+        Known::of(&self.ids[stream], &self.outboxes[stream], &self.host_of, self.keys_replaced)
+    }
+
+    /// A key is replaced. Couriers notice it at their next input, unless only the Receivers know.
+    pub(super) fn replace_key(&mut self) {
+        self.newest_key += 1;
+        if self.chance.happens(700) {
+            self.keys_replaced += 1;
+            self.node.keys_replaced(self.keys_replaced);
+        }
+    }
+
+    /// The store has refused a result, so that the daemon knows of the loss.
+    pub(super) fn lease_lost(&mut self, stream: usize) {
+        self.lost[stream] = self.fenced[stream];
+        self.node.sweep_due = true;
+    }
+
+    fn regain(&mut self, stream: usize) {
+        (self.fenced[stream], self.lost[stream]) = (false, false);
+        self.node.sweep_due = true;
+    }
+
     /// The daemon starts, from the store alone.
     pub(super) fn restart(&mut self) {
-        let known = self.outboxes.iter().map(Known::of).collect();
+        let known = (0..self.outboxes.len()).map(|stream| self.known_of(stream)).collect();
+        self.lost.fill(false);
         let hosts = (0..self.hosts).map(|_| HostPace::new(self.settings.host_in_flight_max));
         self.node.start(known, hosts.collect());
         self.promises.on_restart(self.agenda.elapsed());
@@ -248,7 +295,7 @@ impl World {
     fn resume_all(&mut self) {
         for stream in 0..self.outboxes.len() {
             let config = self.outboxes[stream].config.as_ref();
-            let stopped = config.is_some_and(|config| config.flow() != Flow::All);
+            let stopped = config.is_some_and(|config| !config.is_enabled());
             if stopped && self.promises.stays_paused != Some(stream) {
                 self.turn(stream, StreamStatus::Enabled, Initiator::Transmitter, "");
             }
@@ -263,7 +310,7 @@ impl World {
         self.changed(stream);
     }
 
-    /// What the run came to see, so that many runs can be asked whether they saw everything.
+    /// Returns the sights of this run, so that many runs can be asked whether they saw everything.
     pub(super) fn sights(&self) -> BTreeSet<String> {
         let rows = self.outboxes.iter().flat_map(Outbox::rows);
         let fates = rows.map(|row| format!("{:?}", row.fate));

@@ -2,10 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::super::*;
 use crate::{
-    delivery::{lane::Lane, outcome::FailureClass, retry::RetryPolicy},
-    domain::set_error::SetError,
+    delivery::{
+        lane::Lane,
+        outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
+        outcome::{FailureClass, Outcome},
+        parcel::Outcomes,
+        retry::RetryPolicy,
+    },
+    domain::{
+        set_error::SetError,
+        status::StreamStatus,
+        stream::{Delivery, PushEndpoint, StreamConfig},
+    },
 };
 
 /// A SET as the store has it.
@@ -15,33 +27,43 @@ pub(super) struct Row {
     pub(super) settled: bool,
 }
 
-/// What the machine asked for and was not yet told of.
+/// An action of the courier that was not answered yet.
 #[derive(Debug)]
 pub(super) enum Pending {
-    /// What the store held when it was read.
+    /// The SETs that the store held when it was read.
     Read(Vec<PendingSet>, Option<Timestamp>),
+    Sign(SigningBatch),
     Settle(Vec<Settlement>),
-    Attempt(PendingSet),
+    Attempt(Attempt),
     Pause,
 }
 
 pub(super) struct World {
-    pub(super) machine: StreamMachine,
+    pub(super) courier: Courier,
     pub(super) settings: DeliverySettings,
     pub(super) now: Timestamp,
     pub(super) rows: BTreeMap<Seq, Row>,
     pub(super) pending: Vec<Pending>,
     tick_at: Option<Timestamp>,
-    /// What the stream lets through, as the machine was told.
+    /// The SETs that the stream lets through, as the courier can see.
     pub(super) flow: Flow,
-    /// The same as the store knows it, and the machine may not yet.
+    /// The same as the store knows it, and the courier may not yet.
     pub(super) stored: Flow,
+    revision: Revision,
+    stream: Option<Arc<StreamConfig>>,
+    /// Whether the lease allows attempts.
+    pub(super) leased: bool,
+    /// Whether signing takes its time, or is done at once.
+    pub(super) signs_slowly: bool,
     /// How many attempts the endpoint's host takes at a time.
     pub(super) host_room: usize,
-    /// For each lane what the Receiver got, in order.
+    /// Room at the host that the courier has, beside that of the attempts under way.
+    room: usize,
+    /// For each lane the SETs that the Receiver got, in order.
     pub(super) received: BTreeMap<Lane, Vec<Seq>>,
     pub(super) attempts_made: usize,
-    pub(super) given_up: Vec<Seq>,
+    pub(super) given_up: usize,
+    pub(super) stopped: bool,
 }
 
 /// Of the stream's own subject. Kinds do not wait for one another there, so that only the events'
@@ -67,28 +89,131 @@ fn row_kind(row: &Row) -> i64 {
     }
 }
 
+/// A stream that lets this through.
+fn stream(flow: Flow, version: u64) -> Option<Arc<StreamConfig>> {
+    let status = match flow {
+        Flow::All => StreamStatus::Enabled,
+        Flow::Announcements => StreamStatus::Paused,
+        Flow::Nothing => return None,
+    };
+    let endpoint = PushEndpoint::new("https://rx.example/in", None, false).expect("valid");
+    let delivery = Delivery::Push(endpoint);
+    Some(Arc::new(StreamConfig { delivery, status, version, ..StreamConfig::example("a") }))
+}
+
+fn set_of(attempt: &Attempt) -> &PendingSet {
+    let [one] = attempt.parcel.sets() else { panic!("a push carries one SET") };
+    &one.set
+}
+
 impl World {
     pub(super) fn new(settings: DeliverySettings) -> Self {
+        let now = Timestamp::from_millis(1_000_000);
+        let (revision, stream) = (Revision { version: 1, changes: 0 }, stream(Flow::All, 1));
+        let view = View { now, revision, stream: stream.clone(), may_begin: true };
         Self {
-            machine: StreamMachine::new(settings.clone(), Flow::All),
+            courier: Courier::new(settings.clone(), &view),
             settings,
-            now: Timestamp::from_millis(1_000_000),
+            now,
             rows: BTreeMap::new(),
             pending: Vec::new(),
             tick_at: None,
             flow: Flow::All,
             stored: Flow::All,
+            revision,
+            stream,
+            leased: true,
+            signs_slowly: false,
             host_room: usize::MAX,
+            room: 0,
             received: BTreeMap::new(),
             attempts_made: 0,
-            given_up: Vec::new(),
+            given_up: 0,
+            stopped: false,
         }
+    }
+
+    pub(super) fn view(&self) -> View {
+        let (revision, stream) = (self.revision, self.stream.clone());
+        View { now: self.now, revision, stream, may_begin: self.leased }
+    }
+
+    /// Gives the courier an input, and performs what can be done at once.
+    pub(super) fn input(&mut self, input: impl FnOnce(&mut Courier, &View)) {
+        let view = self.view();
+        // A courier that ended for want of work is made anew at the next input.
+        if std::mem::take(&mut self.stopped) {
+            self.courier = Courier::new(self.settings.clone(), &view);
+            self.courier.on_wake(true, &view);
+        }
+        input(&mut self.courier, &view);
+        while let Some(action) = self.courier.next_action() {
+            self.perform(action, &view);
+        }
+        assert_eq!(self.courier.report().room.held, self.room);
+        let working =
+            self.pending.iter().any(|p| matches!(p, Pending::Read(..) | Pending::Sign(_)));
+        assert!(self.room == 0 || working, "room is held for nothing");
+        self.check_bounds();
+    }
+
+    fn perform(&mut self, action: CourierAction, view: &View) {
+        match action {
+            CourierAction::Read(query) => {
+                let (sets, next_retry) = self.read(&query);
+                self.pending.push(Pending::Read(sets, next_retry));
+            }
+            CourierAction::Claim { count, .. } => {
+                let taken = self.attempts().len() + self.room;
+                let granted = self.host_room.saturating_sub(taken).min(count);
+                self.room += granted;
+                self.courier.on_claimed(granted, view);
+            }
+            CourierAction::Release { count, .. } => self.room -= count,
+            CourierAction::Sign(batch) if self.signs_slowly => {
+                self.pending.push(Pending::Sign(batch));
+            }
+            CourierAction::Sign(batch) => {
+                let signed = vec![Bytes::from_static(b"a.b.c"); batch.claims.len()];
+                self.courier.on_signed(&batch, signed, view);
+            }
+            CourierAction::Push(attempt) => self.push(attempt),
+            CourierAction::Settle(settlements) => self.pending.push(Pending::Settle(settlements)),
+            CourierAction::TickAt(at) => {
+                assert!(self.now < at, "a tick that is over");
+                self.tick_at = Some(at);
+            }
+            CourierAction::Pause { .. } => self.pending.push(Pending::Pause),
+            CourierAction::Stop => {
+                self.pending.retain(|pending| !matches!(pending, Pending::Sign(_)));
+                assert!(self.pending.is_empty(), "stopped, though {:?}", self.pending);
+                (self.stopped, self.room, self.tick_at) = (true, 0, None);
+            }
+            CourierAction::LeaseLost => panic!("no result was refused"),
+            CourierAction::Note(CourierNote::GivenUp { sets }) => self.given_up += sets,
+            CourierAction::Note(_) => {}
+        }
+    }
+
+    fn push(&mut self, attempt: Attempt) {
+        let set = set_of(&attempt).clone();
+        assert!(self.leased, "{set:?} is attempted without a lease");
+        let let_through = self.flow.lets_through(set.kind);
+        assert!(let_through, "{set:?} is attempted on a stream that takes none");
+        // The announcement is not sent while other attempts are under way (SSF §8.1.5).
+        let alone = self.flow == Flow::All || self.attempts().is_empty();
+        assert!(alone, "{set:?} is attempted beside {:?}", self.attempts());
+        assert!(!self.rows[&set.seq].settled, "{:?} is settled", set.seq);
+        assert!(self.is_head(&set), "{:?} overtakes its lane", set.seq);
+        assert!(set.due_at <= self.now, "{:?} is attempted too early", set.seq);
+        self.attempts_made += 1;
+        self.room = self.room.checked_sub(1).expect("an attempt has room");
+        self.pending.push(Pending::Attempt(attempt));
     }
 
     pub(super) fn append(&mut self, lane: i64, kind: SetKind) -> Seq {
         let seq = self.insert(lane, kind);
-        let actions = self.machine.on_wake(kind != SetKind::Event, self.now);
-        self.take(actions);
+        self.input(|courier, view| courier.on_wake(kind != SetKind::Event, view));
         seq
     }
 
@@ -108,44 +233,6 @@ impl World {
         seq
     }
 
-    fn take(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Read(reading) => {
-                    let (sets, next_retry) = self.read(&reading);
-                    self.pending.push(Pending::Read(sets, next_retry));
-                }
-                Action::Settle(settlements) => self.pending.push(Pending::Settle(settlements)),
-                Action::TickAt(at) => {
-                    assert!(self.now < at, "a tick that is over");
-                    self.tick_at = Some(at);
-                }
-                Action::Attempt { count } => self.start(count),
-                Action::GivenUp(sets) => self.given_up.extend(sets.iter().map(|set| set.seq)),
-                Action::Pause(_) => self.pending.push(Pending::Pause),
-            }
-        }
-        self.check_bounds();
-    }
-
-    fn start(&mut self, count: usize) {
-        let room = self.host_room.saturating_sub(self.attempts().len());
-        let started = self.machine.start(room.min(count), self.now);
-        assert_eq!(started.len(), room.min(count), "what can start does");
-        for set in started {
-            let let_through = self.flow.lets_through(set.kind);
-            assert!(let_through, "{set:?} is attempted on a stream that takes none");
-            // The last word is not said while others speak (SSF §8.1.5).
-            let alone = self.flow == Flow::All || self.attempts().is_empty();
-            assert!(alone, "{set:?} is attempted beside {:?}", self.attempts());
-            assert!(!self.rows[&set.seq].settled, "{:?} is settled", set.seq);
-            assert!(self.is_head(&set), "{:?} overtakes its lane", set.seq);
-            assert!(set.due_at <= self.now, "{:?} is attempted too early", set.seq);
-            self.attempts_made += 1;
-            self.pending.push(Pending::Attempt(set));
-        }
-    }
-
     /// Waits for as long as it takes until the next attempts are under way.
     pub(super) fn until_attempts(&mut self) {
         while self.attempts().is_empty() {
@@ -160,7 +247,7 @@ impl World {
         lane.next().is_some_and(|row| row.set.seq == set.seq)
     }
 
-    /// As `Store::read_due` says.
+    /// Reads like `Store::read_due`.
     fn read(&self, reading: &OutboxQuery) -> (Vec<PendingSet>, Option<Timestamp>) {
         let heads = || {
             let rows = self.rows.values().map(|row| &row.set).filter(|set| {
@@ -205,12 +292,10 @@ impl World {
             read += usize::from(matches!(pending, Pending::Read(..)));
         }
         assert!(settle <= 1 && read <= 1, "{settle} recordings and {read} reads at a time");
-        let window = self.machine.window.values();
-        let in_memory = window.filter(|slot| slot.set.kind == SetKind::Event).count();
-        assert_eq!(in_memory, self.machine.events);
-        assert!(in_memory <= self.settings.window_max, "{in_memory} in the window");
+        let window = &self.courier.window;
+        assert!(window.events() <= self.settings.window_max, "{} in the window", window.events());
         let under_way = settle + lanes.len();
-        assert!(under_way == 0 || !self.machine.is_quiet(), "{under_way} under way, and quiet");
+        assert!(under_way == 0 || !window.is_quiet(), "{under_way} under way, and quiet");
     }
 
     /// Completes one thing that is under way, well or badly.
@@ -220,38 +305,34 @@ impl World {
         }
         match self.pending.remove(index % self.pending.len()) {
             Pending::Read(..) if dice < 20 => {
-                self.machine.on_read_failed();
-                // As the actor does after a while.
-                let actions = self.machine.on_tick(self.now);
-                self.take(actions);
+                self.input(|courier, view| courier.on_read_failed(StoreFailure::Unavailable, view));
             }
             Pending::Read(sets, next_retry) => {
-                let actions = self.machine.on_read(sets, next_retry, self.now);
-                self.take(actions);
+                self.input(|courier, view| courier.on_read(sets, next_retry, view));
+            }
+            Pending::Sign(batch) if dice < 20 => {
+                self.input(|courier, view| courier.on_signing_failed(&batch, 0.5, view));
+            }
+            Pending::Sign(batch) => {
+                let signed = vec![Bytes::from_static(b"a.b.c"); batch.claims.len()];
+                self.input(|courier, view| courier.on_signed(&batch, signed, view));
             }
             Pending::Settle(_) if dice < 20 => {
-                self.machine.on_settle_failed();
-                let actions = self.machine.on_tick(self.now);
-                self.take(actions);
+                let failure = StoreFailure::Unavailable;
+                self.input(|courier, view| courier.on_settle_failed(failure, view));
             }
             Pending::Settle(settlements) => {
                 let goes_on = settlements.into_iter().fold(false, |on, one| self.record(one) | on);
-                let actions = self.machine.on_settled(goes_on, self.now);
-                self.take(actions);
+                self.input(|courier, view| courier.on_settled(goes_on, view));
             }
             Pending::Pause if dice < 100 => {
-                let actions = self.machine.on_pause_failed(self.now);
-                self.take(actions);
+                self.input(|courier, view| courier.on_pause_ended(false, view));
             }
-            Pending::Pause => self.change(Flow::Announcements, true),
-            // It had not begun yet; what has begun ends as it does.
-            Pending::Attempt(set)
-                if !self.flow.lets_through(set.kind) && dice.is_multiple_of(2) =>
-            {
-                let actions = self.machine.on_attempt_withdrawn(set.seq, self.now);
-                self.take(actions);
+            Pending::Pause => {
+                self.change(Flow::Announcements, true);
+                self.input(|courier, view| courier.on_pause_ended(true, view));
             }
-            Pending::Attempt(set) => {
+            Pending::Attempt(attempt) => {
                 let outcome = match dice {
                     0..30 => Outcome::failed(FailureClass::Unavailable, "status 503"),
                     30..50 => Outcome::failed(FailureClass::Connect, "refused"),
@@ -260,7 +341,7 @@ impl World {
                     70..80 => Outcome::Refused(SetError::new("invalid_key", "")),
                     80.. => Outcome::Accepted { status: 202 },
                 };
-                self.end(&set, &outcome);
+                self.end(attempt, outcome);
             }
         }
     }
@@ -269,7 +350,7 @@ impl World {
     fn record(&mut self, settlement: Settlement) -> bool {
         let row = self.rows.get_mut(&settlement.seq).expect("what is settled was appended");
         if row.settled {
-            // It was withdrawn meanwhile.
+            // The SET was withdrawn meanwhile.
             return false;
         }
         match settlement.disposition {
@@ -287,12 +368,13 @@ impl World {
         }
     }
 
-    fn end(&mut self, set: &PendingSet, outcome: &Outcome) {
+    fn end(&mut self, attempt: Attempt, outcome: Outcome) {
+        let (lane, seq) = (set_of(&attempt).lane, set_of(&attempt).seq);
         if matches!(outcome, Outcome::Accepted { .. }) {
-            self.received.entry(set.lane).or_default().push(set.seq);
+            self.received.entry(lane).or_default().push(seq);
         }
-        let (_, actions) = self.machine.on_attempt_ended(set.seq, outcome, self.now, 0.5);
-        self.take(actions);
+        let ended = vec![Attempted { attempt, outcomes: Outcomes::All(outcome) }];
+        self.input(|courier, view| courier.on_attempts_ended(ended, 0.5, view));
     }
 
     /// The stream is changed, and perhaps that is announced, in place of what was before.
@@ -304,20 +386,26 @@ impl World {
             self.insert(CONTROL_LANE, SetKind::Announcement);
         }
         (self.flow, self.stored) = (flow, flow);
-        let actions = self.machine.on_changed(Change::Stream, flow, self.now);
-        self.take(actions);
+        self.revision.version += 1;
+        self.stream = stream(flow, self.revision.version);
+        self.input(|courier, view| courier.on_wake(true, view));
+    }
+
+    /// Subjects are removed from the stream.
+    pub(super) fn remove_subjects(&mut self) {
+        self.revision.changes += 1;
+        self.input(|courier, view| courier.on_wake(true, view));
     }
 
     pub(super) fn advance(&mut self, span: Duration) {
         self.now = self.now + span;
         if self.tick_at.is_some_and(|at| at <= self.now) {
             self.tick_at = None;
-            let actions = self.machine.on_tick(self.now);
-            self.take(actions);
+            self.input(Courier::on_tick);
         }
     }
 
-    /// Moves the clock to the time that the machine waits for; `false` if it waits for none.
+    /// Moves the clock to the time that the courier waits for; `false` if it waits for none.
     pub(super) fn wait(&mut self) -> bool {
         let Some(at) = self.tick_at else { return false };
         self.advance(at.since(self.now));
@@ -326,13 +414,12 @@ impl World {
 
     /// The host tells that there may be room.
     pub(super) fn nudge(&mut self) {
-        let actions = self.machine.on_tick(self.now);
-        self.take(actions);
+        self.input(Courier::on_tick);
     }
 
     /// Everything goes well from now on: nothing may stay behind.
     pub(super) fn finish(&mut self) {
-        self.host_room = usize::MAX;
+        (self.host_room, self.leased) = (usize::MAX, true);
         self.change(Flow::All, true);
         for _ in 0..10_000 {
             if !self.pending.is_empty() {
@@ -345,7 +432,7 @@ impl World {
             }
         }
         assert!(self.rows.values().all(|row| row.settled), "left behind: {:?}", self.rows);
-        assert!(self.machine.is_idle() && self.machine.is_quiet());
+        assert!(self.stopped, "a courier without work ends");
         self.received.remove(&Lane::from_i64(CONTROL_LANE));
         for (lane, received) in &self.received {
             assert!(received.is_sorted_by(|a, b| a < b), "{lane:?} got {received:?}");
@@ -354,18 +441,24 @@ impl World {
 
     pub(super) fn attempts(&self) -> Vec<Seq> {
         let attempts = self.pending.iter().filter_map(|pending| match pending {
-            Pending::Attempt(set) => Some(set.seq),
-            Pending::Read(..) | Pending::Settle(_) | Pending::Pause => None,
+            Pending::Attempt(attempt) => Some(set_of(attempt).seq),
+            _ => None,
         });
         attempts.collect()
     }
 
+    pub(super) fn cut_off(&self) -> bool {
+        self.courier.report().breaker != BreakerReport::Closed
+    }
+
     /// Ends the attempt at a SET.
     pub(super) fn attempt_ends(&mut self, seq: Seq, outcome: &Outcome) {
-        let is = |pending: &Pending| matches!(pending, Pending::Attempt(set) if set.seq == seq);
+        let is = |pending: &Pending| matches!(pending, Pending::Attempt(attempt) if set_of(attempt).seq == seq);
         let index = self.pending.iter().position(is).expect("the attempt is under way");
-        let Pending::Attempt(set) = self.pending.remove(index) else { unreachable!("just found") };
-        self.end(&set, outcome);
+        let Pending::Attempt(attempt) = self.pending.remove(index) else {
+            unreachable!("it was just found")
+        };
+        self.end(attempt, outcome.clone());
     }
 
     /// Completes reads and recordings until only attempts are under way.

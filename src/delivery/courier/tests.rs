@@ -1,5 +1,5 @@
-//! The machine in a small world, in any order that chance brings: what it must never do, and what
-//! it must always come to.
+//! The courier in a small world, in any order that chance brings: steps that it must never take, and
+//! ends that it must always come to.
 
 mod world;
 
@@ -10,7 +10,11 @@ use proptest::prelude::*;
 use self::world::{CONTROL_LANE, Pending, World, settings};
 use super::*;
 use crate::{
-    delivery::{courier::BreakerReport, lane::Lane, outcome::FailureClass},
+    delivery::{
+        lane::Lane,
+        outbox::{Seq, SetKind},
+        outcome::{FailureClass, Outcome},
+    },
     domain::set_error::SetError,
 };
 
@@ -34,7 +38,7 @@ enum Move {
         index: usize,
         dice: u8,
     },
-    /// The store has a change of which the machine is not told yet.
+    /// The store has a change of which the courier is not told yet.
     Foresee {
         flow: Flow,
     },
@@ -48,6 +52,13 @@ enum Move {
     HostRoom {
         room: usize,
     },
+    Lease {
+        confirmed: bool,
+    },
+    Signing {
+        slow: bool,
+    },
+    RemoveSubjects,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -64,6 +75,9 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
             .prop_map(|(flow, announced)| Move::Change { flow, announced }),
         2 => (0..400_000u64).prop_map(|millis| Move::Advance { millis }),
         1 => (0..4usize).prop_map(|room| Move::HostRoom { room }),
+        1 => any::<bool>().prop_map(|confirmed| Move::Lease { confirmed }),
+        1 => any::<bool>().prop_map(|slow| Move::Signing { slow }),
+        1 => Just(Move::RemoveSubjects),
     ];
     prop::collection::vec(one, 1..150)
 }
@@ -89,6 +103,9 @@ proptest! {
                     world.host_room = room;
                     world.nudge();
                 }
+                Move::Lease { confirmed } => world.leased = confirmed,
+                Move::Signing { slow } => world.signs_slowly = slow,
+                Move::RemoveSubjects => world.remove_subjects(),
             }
         }
         world.finish();
@@ -110,7 +127,7 @@ proptest! {
         for row in world.rows.values() {
             prop_assert_eq!(row.settled, !fails(row.set.lane), "{:?}", row.set);
         }
-        prop_assert!(world.machine.window.is_empty(), "what waits for a retry takes no room");
+        prop_assert!(world.courier.window.is_empty(), "a SET that waits for a retry takes no room");
     }
 }
 
@@ -129,32 +146,37 @@ fn a_set_that_waits_holds_back_its_own_lane_only() {
 
 /// The store answers reads beside recordings, and either answer may come first.
 #[test]
-fn a_read_may_know_of_a_recording_before_the_machine_does() {
+fn a_read_may_know_of_a_recording_before_the_courier_does() {
     let mut world = World::new(settings());
     let (first, second) = (world.append(1, SetKind::Event), world.append(1, SetKind::Event));
     world.drain_but_attempts();
-    world.machine.on_wake(false, world.now);
-    let (_, actions) = world.machine.on_attempt_ended(first, &ACCEPTED, world.now, 0.5);
-    assert!(matches!(actions[..], [Action::Settle(_)]), "{actions:?}");
+    world.input(|courier, view| courier.on_wake(false, view));
+    world.attempt_ends(first, &ACCEPTED);
+    let Some(Pending::Settle(_)) = world.pending.pop() else { panic!("{:?}", world.pending) };
+    assert!(matches!(world.pending.pop(), Some(Pending::Read(..))));
 
     let read = vec![world.rows[&second].set.clone()];
-    let actions = world.machine.on_read(read, None, world.now);
-    assert_eq!(actions, [Action::Attempt { count: 1 }]);
-    assert_eq!(world.machine.start(1, world.now)[0].seq, second);
-    assert_eq!(world.machine.on_settled(true, world.now).len(), 1, "a read, and no more");
+    world.rows.get_mut(&first).expect("appended").settled = true;
+    world.input(|courier, view| courier.on_read(read, None, view));
+    assert_eq!(world.attempts(), [second]);
+    world.input(|courier, view| courier.on_settled(true, view));
+    assert_eq!(world.pending.len(), 2, "a read, and no more");
 }
 
-/// The head of a lane was discarded while it was under way, and the machine was not told yet.
+/// The head of a lane was discarded while its attempt was under way, and the courier was not told yet.
 #[test]
-fn nothing_overtakes_an_attempt_at_what_the_store_has_discarded() {
+fn nothing_overtakes_an_attempt_at_a_set_that_the_store_has_discarded() {
     let mut world = World::new(settings());
     let (first, second) = (world.append(1, SetKind::Event), world.append(1, SetKind::Event));
     world.drain_but_attempts();
-    world.machine.on_wake(false, world.now);
+    world.input(|courier, view| courier.on_wake(false, view));
+    assert!(matches!(world.pending.pop(), Some(Pending::Read(..))));
     let read = vec![world.rows[&second].set.clone()];
-    assert_eq!(world.machine.on_read(read, None, world.now), []);
+    world.input(|courier, view| courier.on_read(read, None, view));
+    assert_eq!(world.attempts(), [first]);
 
-    assert_eq!(world.machine.on_changed(Change::Subjects, Flow::All, world.now), []);
+    world.remove_subjects();
+    assert_eq!(world.attempts(), [first]);
     world.attempt_ends(first, &ACCEPTED);
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [second]);
@@ -213,7 +235,7 @@ fn retries_are_not_starved_by_new_sets() {
     }
 }
 
-/// What a failing stream takes is left to others, and it is not left behind once it gets a SET across.
+/// Other streams have the capacity that a failing stream leaves, and its first success ends that.
 #[test]
 fn attempts_are_apart_while_all_fail() {
     let apart = Duration::from_millis(50);
@@ -243,7 +265,7 @@ fn attempts_are_apart_while_all_fail() {
     world.finish();
 }
 
-/// As behind a breaker.
+/// The same holds behind a breaker.
 #[test]
 fn sets_of_an_endpoint_that_has_long_failed_are_given_up_by_their_age() {
     let apart = Duration::from_millis(50);
@@ -284,7 +306,7 @@ fn an_endpoint_out_of_reach_is_probed_by_one_set_at_a_time() {
         world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Connect));
-    assert!(world.machine.is_cut_off());
+    assert!(world.cut_off());
     // The fifth failure in a row, and two that were under way with it.
     assert_eq!(world.attempts_made, 7);
 
@@ -313,7 +335,7 @@ fn a_report_tells_why_nothing_goes_out() {
         world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Connect));
-    let report = world.machine.report(RoomReport::default(), false);
+    let report = world.courier.report();
     let until = world.now + world.settings.breaker.open_for;
     assert_eq!(report.breaker, BreakerReport::Open { until });
     assert_eq!((report.in_flight, report.last_success), (0, None));
@@ -333,7 +355,7 @@ fn sets_behind_an_open_breaker_are_given_up_by_their_age() {
         assert!(world.wait(), "a probe is planned");
         world.run(|_| failed(FailureClass::Connect));
     }
-    assert!(20 < world.given_up.len(), "{:?}", world.given_up);
+    assert!(20 < world.given_up, "{}", world.given_up);
     assert!(!world.rows[&young].settled);
     assert!(world.received.is_empty());
 }
@@ -374,7 +396,7 @@ fn many_refused_signatures_pause_the_stream_and_hold_the_last_set() {
     assert!(matches!(world.pending[..], [Pending::Pause]), "{:?}", world.pending);
     world.complete(0, 255);
     world.run(|_| ACCEPTED);
-    assert!(world.machine.is_idle(), "paused, and that was said");
+    assert!(world.pending.is_empty(), "paused, and that was announced");
     world.finish();
     assert_eq!(world.received.len(), 21);
 }
@@ -393,8 +415,8 @@ fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after()
             world.pending.iter().position(|pending| !matches!(pending, Pending::Pause))
         {
             match &world.pending[index] {
-                Pending::Attempt(set) => {
-                    let seq = set.seq;
+                Pending::Attempt(_) => {
+                    let seq = world.attempts()[0];
                     world.attempt_ends(seq, &failed(FailureClass::Misconfigured));
                 }
                 _ => world.complete(index, 255),
@@ -406,12 +428,12 @@ fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after()
     assert!(limit <= lasted && lasted < limit + Duration::from_mins(10), "{lasted:?}");
     assert!(world.rows.values().all(|row| !row.settled), "all are held");
     world.complete(0, 255);
-    // It is not paused a second time, whatever becomes of the word that it is.
+    // The stream is not paused a second time, whatever becomes of the announcement.
     world.run(|_| failed(FailureClass::Credentials));
-    assert!(world.pending.is_empty() && !world.machine.is_cut_off());
+    assert!(world.pending.is_empty() && !world.cut_off());
 
     world.change(Flow::All, false);
-    assert!(!world.machine.is_cut_off());
+    assert!(!world.cut_off());
     world.now = world.now + Duration::from_hours(2);
     world.nudge();
     world.drain_but_attempts();
@@ -427,9 +449,9 @@ fn a_removed_subject_does_not_give_the_endpoint_a_fresh_start() {
         world.append(lane, SetKind::Event);
     }
     world.run(|_| failed(FailureClass::Connect));
-    let actions = world.machine.on_changed(Change::Subjects, Flow::All, world.now);
-    assert!(world.machine.is_cut_off());
-    assert!(matches!(actions[..], [Action::Read(_)]), "{actions:?}");
+    world.remove_subjects();
+    assert!(world.cut_off());
+    assert!(matches!(world.pending[..], [Pending::Read(..)]), "{:?}", world.pending);
 }
 
 /// STAT-08 (SSF §8.1.5): the last word waits until what is under way has ended, and what is queued
@@ -454,7 +476,7 @@ fn a_stream_that_stops_says_so_when_all_is_quiet_and_nothing_after() {
     world.append(3, SetKind::Event);
     world.append(CONTROL_LANE, SetKind::Control);
     world.drain_but_attempts();
-    assert!(world.attempts().is_empty() && world.machine.is_quiet());
+    assert!(world.attempts().is_empty() && world.courier.window.is_quiet());
     world.finish();
 }
 
@@ -471,4 +493,61 @@ fn an_announcement_that_fails_gives_way_to_the_next() {
     world.change(Flow::All, true);
     world.drain_but_attempts();
     assert_eq!(world.attempts(), [Seq(3), Seq(2)]);
+}
+
+#[test]
+fn a_drain_ends_once_attempts_are_over_and_recorded() {
+    let mut world = World::new(settings());
+    let (first, _) = (world.append(1, SetKind::Event), world.append(1, SetKind::Event));
+    world.drain_but_attempts();
+    world.input(Courier::on_drain);
+    assert!(!world.stopped && world.courier.report().draining);
+    world.attempt_ends(first, &ACCEPTED);
+    assert!(!world.stopped, "the result is not recorded yet");
+    world.complete(0, 255);
+    assert!(world.stopped);
+    assert_eq!(world.attempts_made, 1);
+}
+
+#[test]
+fn no_attempt_begins_until_the_lease_is_confirmed() {
+    let mut world = World::new(settings());
+    world.leased = false;
+    let seq = world.append(1, SetKind::Event);
+    world.drain_but_attempts();
+    assert!(world.wait() && world.attempts().is_empty());
+    world.leased = true;
+    assert!(world.wait());
+    assert_eq!(world.attempts(), [seq]);
+}
+
+#[test]
+fn calls_of_the_store_that_failed_are_repeated_after_a_while() {
+    let mut world = World::new(settings());
+    let seq = world.append(1, SetKind::Event);
+    world.complete(0, 0);
+    world.append(2, SetKind::Event);
+    assert!(world.pending.is_empty(), "a wake-up does not hasten it");
+    let before = world.now;
+    assert!(world.wait());
+    assert_eq!(world.now.since(before), RETRY_INTERVAL);
+    world.drain_but_attempts();
+    world.attempt_ends(seq, &ACCEPTED);
+    let settle = |pending: &Pending| matches!(pending, Pending::Settle(_));
+    let index = world.pending.iter().position(settle).expect("the result is recorded");
+    world.complete(index, 0);
+    assert!(!world.pending.iter().any(settle));
+    assert!(world.wait() && world.pending.iter().any(settle));
+}
+
+#[test]
+fn a_courier_ends_when_another_node_serves_its_stream() {
+    let mut world = World::new(settings());
+    world.append(1, SetKind::Event);
+    let view = world.view();
+    world.courier.on_read_failed(StoreFailure::Fenced, &view);
+    let actions: Vec<_> = std::iter::from_fn(|| world.courier.next_action()).collect();
+    assert!(matches!(actions[..], [CourierAction::LeaseLost, CourierAction::Stop]), "{actions:?}");
+    world.courier.on_wake(true, &view);
+    assert_eq!(world.courier.next_action(), None);
 }

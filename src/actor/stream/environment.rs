@@ -1,0 +1,49 @@
+//! Values that all stream actors share.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    actor::{hosts::Hosts, signer::Signer},
+    clock,
+    cluster::lease::Lease,
+    delivery::{courier::View, fault::Fault, settings::DeliverySettings},
+    directory::Directory,
+    domain::id::StreamId,
+    push::clients::PushClients,
+    store::Outbox,
+};
+
+/// Values that all stream actors share.
+pub struct Environment {
+    pub store: Arc<dyn Outbox>,
+    pub directory: Arc<Directory>,
+    pub lease: Arc<Lease>,
+    pub signer: Signer,
+    pub push: PushClients,
+    pub hosts: Arc<Hosts>,
+    /// Where an actor tells that an endpoint is at fault.
+    pub faults: mpsc::Sender<EndpointFault>,
+    pub settings: DeliverySettings,
+}
+
+/// An endpoint is at fault: its stream is to be paused.
+#[derive(Debug)]
+pub struct EndpointFault {
+    pub stream: StreamId,
+    /// The version of the stream with that endpoint.
+    pub version: u64,
+    pub fault: Fault,
+    /// Whether the stream was paused, or changed otherwise meanwhile.
+    pub done: oneshot::Sender<bool>,
+}
+
+impl Environment {
+    /// Returns the facts by which the courier of a stream judges its next input.
+    pub(super) fn view(&self, id: &StreamId) -> View {
+        let (revision, stream) = self.directory.standing(id);
+        let may_begin = self.lease.serves(id, clock::instant());
+        View { now: clock::now(), revision, stream, may_begin }
+    }
+}
