@@ -20,7 +20,7 @@ use crate::{
     delivery::{
         courier::{Attempt, Attempted, Courier, CourierAction, SigningBatch, StoreFailure, View},
         fault::Fault,
-        outbox::{OutboxQuery, Settlement},
+        outbox::{OutboxQuery, Seq, Settlement},
     },
     domain::{
         id::{ProviderName, StreamId},
@@ -32,6 +32,7 @@ use crate::{
     telemetry::{
         causes::with_causes,
         metrics::{self, GaugeGuard},
+        spans::{self, SetFields},
     },
 };
 
@@ -119,9 +120,11 @@ impl StreamActor {
 
     fn read(&self, query: OutboxQuery, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
+        let began = spans::begin();
         let read = async move { store.read_due(&id, query, clock::now()).await };
-        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
+        ctx.spawn(read.into_actor(self).map(move |read, actor, ctx| match read {
             Ok(Due { sets, next_retry, discarded }) => {
+                spans::read(sets.iter().map(|set| SetFields::pending(&actor.id, set)), began);
                 metrics::events_suppressed(&actor.provider, Reason::Subject, discarded);
                 actor.input(ctx, |courier, view| courier.on_read(sets, next_retry, view));
             }
@@ -135,7 +138,11 @@ impl StreamActor {
     fn sign(&self, mut batch: SigningBatch, ctx: &mut Context<Self>) {
         let (signer, provider) = (self.environment.signer.clone(), self.provider.clone());
         let claims = std::mem::take(&mut batch.claims);
-        let sign = async move { signer.sign(&provider, claims).await };
+        let spans = spans::sign(self.fields(batch.seqs()));
+        let sign = async move {
+            let _until_signed = spans;
+            signer.sign(&provider, claims).await
+        };
         ctx.spawn(sign.into_actor(self).map(move |signed, actor, ctx| match signed {
             Ok(sets) => actor.input(ctx, |courier, view| courier.on_signed(&batch, sets, view)),
             Err(error) => {
@@ -152,11 +159,14 @@ impl StreamActor {
         let room = self.take_room(attempt.destination.host());
         let client = self.environment.push.for_stream(attempt.destination.stream());
         let tell_ended = self.tell_ended.clone();
+        let sets = attempt.parcel.sets().iter();
+        let spans = spans::push(sets.map(|one| SetFields::pending(&self.id, &one.set)));
         actix::spawn(async move {
             let began = clock::instant();
             let endpoint = attempt.destination.endpoint();
             let outcomes = client.deliver(endpoint, &attempt.parcel).await;
             let took = began.elapsed();
+            spans.close();
             room.give_back(&outcomes);
             // An actor that died has no use for the outcome; the SET is found in the store.
             tell_ended.send(Ended { attempted: Attempted { attempt, outcomes }, took }).ok();
@@ -165,7 +175,11 @@ impl StreamActor {
 
     fn settle(&self, settlements: Vec<Settlement>, ctx: &mut Context<Self>) {
         let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
-        let settle = async move { store.settle(&id, settlements, clock::now()).await };
+        let spans = spans::settle(self.fields(settlements.iter().map(|one| one.seq)));
+        let settle = async move {
+            let _until_recorded = spans;
+            store.settle(&id, settlements, clock::now()).await
+        };
         ctx.spawn(settle.into_actor(self).map(|settled, actor, ctx| match settled {
             Ok(lane_goes_on) => {
                 actor.input(ctx, |courier, view| courier.on_settled(lane_goes_on, view));
@@ -175,6 +189,11 @@ impl StreamActor {
                 actor.input(ctx, |courier, view| courier.on_settle_failed(failure, view));
             }
         }));
+    }
+
+    /// Returns SETs of the window, as their spans name them.
+    fn fields(&self, seqs: impl Iterator<Item = Seq>) -> impl Iterator<Item = SetFields<'_>> {
+        seqs.filter_map(|seq| self.courier.set(seq)).map(|set| SetFields::pending(&self.id, set))
     }
 
     /// Asks for the stream to be paused.

@@ -50,7 +50,12 @@ use self::{
 };
 use crate::{
     delivery::{
-        breaker::Breaker, fault::Faults, flow::Flow, settings::DeliverySettings, slowdown::Slowdown,
+        breaker::Breaker,
+        fault::Faults,
+        flow::Flow,
+        outbox::{PendingSet, Seq},
+        settings::DeliverySettings,
+        slowdown::Slowdown,
     },
     domain::{stream::Revision, time::Timestamp},
 };
@@ -113,6 +118,11 @@ impl Courier {
     /// Returns the next action to perform, in order.
     pub fn next_action(&mut self) -> Option<CourierAction> {
         self.actions.pop_front()
+    }
+
+    /// Returns a SET of the window. A SET stays in the window until its result is recorded.
+    pub fn set(&self, seq: Seq) -> Option<&PendingSet> {
+        self.window.find(seq)
     }
 
     /// Tells how the work stands, for an operator.

@@ -24,6 +24,13 @@ pub struct SigningBatch {
     generation: u64,
 }
 
+impl SigningBatch {
+    /// Returns the SETs of the batch, in the order of the claims.
+    pub fn seqs(&self) -> impl Iterator<Item = Seq> {
+        self.seqs.iter().copied()
+    }
+}
+
 /// Invariant: a SET whose signature is asked for or made ahead is ready to go out.
 #[derive(Debug, Default)]
 pub(super) struct Signatures {

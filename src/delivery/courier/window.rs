@@ -96,6 +96,10 @@ impl Window {
         self.ready_control.front().or_else(|| self.ready_events.front()).copied()
     }
 
+    pub(super) fn find(&self, seq: Seq) -> Option<&PendingSet> {
+        self.entries.get(&seq).map(|entry| &entry.set)
+    }
+
     pub(super) fn set(&self, seq: Seq) -> &PendingSet {
         &self.entries[&seq].set
     }
