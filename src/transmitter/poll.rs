@@ -18,7 +18,10 @@ use crate::{
         stream::Delivery,
     },
     store::{Acknowledgement, Polled},
-    telemetry::metrics::{self, MethodLabel},
+    telemetry::{
+        metrics::{self, MethodLabel},
+        spans::{self, SetFields},
+    },
 };
 
 use super::{RequestError, Transmitter, waiters::Waiter};
@@ -55,7 +58,7 @@ impl Transmitter {
             let polled = self.take(principal, id, limit).await?;
             let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
             let Some(woken) = woken.filter(|_| !ready && !self.waiters.is_closed()) else {
-                return self.answer(principal, polled).await;
+                return self.answer(principal, id, polled).await;
             };
             let now = clock::now();
             let look_again = match self.store.next_due(id, now).await? {
@@ -86,7 +89,9 @@ impl Transmitter {
     ) -> Result<Polled, RequestError> {
         let now = clock::now();
         let hidden_until = now + self.poll.redelivery_interval;
+        let began = spans::begin();
         let polled = self.store.take_for_poll(id, limit, now, hidden_until).await?;
+        spans::read(polled.sets.iter().map(|set| SetFields::pending(id, set)), began);
         metrics::events_suppressed(&principal.provider, Reason::Subject, polled.discarded);
         if !polled.sets.is_empty() {
             self.poll_log.handed_out(id, polled.sets.len(), now);
@@ -104,9 +109,13 @@ impl Transmitter {
         if acked.is_empty() && refused.is_empty() {
             return Ok(());
         }
+        let refused_jtis = refused.iter().map(|(jti, _)| jti);
+        let settled = acked.iter().chain(refused_jtis);
+        let spans = spans::settle(settled.map(|jti| SetFields { stream_id: id, jti, claims: "" }));
         let acknowledgement = Acknowledgement { acked, refused };
         let now = clock::now();
         let settled = self.store.acknowledge(id, acknowledgement, now).await?;
+        spans.close();
         self.poll_log.acknowledged(id, now);
         // The SETs behind them in their lanes may go out by another poll.
         self.wake(std::slice::from_ref(id), false);
@@ -127,10 +136,13 @@ impl Transmitter {
     async fn answer(
         &self,
         principal: &Principal,
+        id: &StreamId,
         polled: Polled,
     ) -> Result<PollAnswer, RequestError> {
         let claims = polled.sets.iter().map(|set| Arc::clone(&set.claims)).collect();
+        let spans = spans::sign(polled.sets.iter().map(|set| SetFields::pending(id, set)));
         let signed = self.signer.sign(&principal.provider, claims).await;
+        spans.close();
         let signed = signed.map_err(|_| RequestError::Signing)?;
         let sets = polled.sets.into_iter().zip(signed);
         let parcel = sets.map(|(set, jws)| SignedSet { set, jws }).collect();
