@@ -36,6 +36,7 @@ mod scripted_server;
 mod settled;
 mod simulation;
 mod source;
+mod spans;
 mod spec;
 mod store_contract;
 mod store_copy;
