@@ -30,8 +30,6 @@ const TERMS: [(&str, &str); 8] = [
 /// The modules whose prose is still to be rewritten.
 const TO_DO: &[&str] = &[
     "benches/matching",
-    "src/actor",
-    "src/delivery",
     "src/directory",
     "src/http/admin/events",
     "src/http/events",
@@ -39,7 +37,6 @@ const TO_DO: &[&str] = &[
     "src/store",
     "src/transmitter",
     "tests/it/ingest",
-    "tests/it/simulation",
     "tests/it/store_contract",
 ];
 

@@ -36,7 +36,7 @@ async fn auth_03_a_forged_or_expired_token_or_one_for_another_audience_is_invali
     daemon.list_with(&key.token()).await.expect(200);
 
     for claim in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
-        refused(&key.token_with(claim, None), &format!("`{claim}` is not there")).await;
+        refused(&key.token_with(claim, None), &format!("`{claim}` is missing")).await;
     }
     for (claim, value, why) in [
         ("iss", json!("https://as.example/"), "`iss`"),
@@ -45,7 +45,7 @@ async fn auth_03_a_forged_or_expired_token_or_one_for_another_audience_is_invali
         ("aud", json!("https://tx.example"), "`aud`"),
         ("exp", json!(now - 60), "has expired"),
         ("nbf", json!(now + 120), "not valid yet"),
-        ("exp", json!(now + 7200), "lives longer"),
+        ("exp", json!(now + 7200), "longer than allowed"),
         ("scope", json!(["ssf.manage"]), "`scope`"),
         ("cnf", json!({"jkt": "x"}), "`cnf`"),
     ] {
