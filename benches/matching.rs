@@ -15,6 +15,7 @@ use ssfd::{
     domain::{
         event::Event,
         id::StreamId,
+        judgement::Judgement,
         provider::Provider,
         subject::{
             SubjectId,
@@ -41,7 +42,7 @@ const SUBJECTS: [(Backend, &[u64]); 2] =
     [(Backend::Sqlite, &[1_000, 100_000, 1_000_000]), (Backend::Redis, &[1_000, 100_000])];
 /// Streams whose lists the subjects are on.
 const LISTS: u64 = 100;
-/// As many as are read from upstream at a time.
+/// As many as are read from a publisher's Redis at a time.
 const EVENTS: u64 = 500;
 
 fn main() {
@@ -74,7 +75,11 @@ fn measure_directory(criterion: &mut Criterion, provider: &Provider, count: usiz
     let listed = Listed::default();
     let mut group = criterion.benchmark_group("directory");
     group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-        bencher.iter(|| directory.addressees(&provider.name, black_box(&event), &listed));
+        bencher.iter(|| {
+            let judgement = Judgement::new(provider, black_box(&event), &listed);
+            let found = directory.candidates(&provider.name, &judgement);
+            found.streams.iter().filter(|stream| judgement.addressed(stream).is_ok()).count()
+        });
     });
 }
 

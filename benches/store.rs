@@ -18,7 +18,7 @@ use ssfd::{
         outbox::{Disposition, NewSet, OutboxQuery, PendingSet, SetKind, Settlement},
     },
     domain::{id::StreamId, set::Origin, time::Timestamp},
-    store::{Append, AppendBatch, Store},
+    store::{Append, AppendBatch, Step, Store},
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -151,7 +151,15 @@ impl Outbox {
             let provider = "default".parse().expect("a valid name");
             let origin = Origin::recorded(Uuid::from_u128(number as u128), None);
             let sets = vec![set];
-            Append { provider, origin, event_id: None, sets, opt_out: None, record: None }
+            Append {
+                provider,
+                origin,
+                event_id: None,
+                sets,
+                opt_out: None,
+                record: None,
+                step: Step::Whole,
+            }
         });
         let batch = AppendBatch { events: events.collect(), position: None, now: NOW };
         self.runtime.block_on(self.store.append(batch, &|_| ())).expect("appended");

@@ -7,26 +7,24 @@ use std::{
 };
 
 use crate::domain::{
-    event::Event,
     event_type::EventType,
     id::{ProviderName, ReceiverId, StreamId},
+    judgement::Judgement,
     provider::Provider,
     stream::{Revision, StreamConfig},
-    subject::list::{DefaultSubjects, Listed},
+    subject::list::DefaultSubjects,
 };
 
-/// Whom an event goes to.
+/// The streams that an event may go to, as the index finds them.
 #[derive(Debug, Default)]
-pub struct Addressees {
+pub struct Candidates {
+    /// They want the event's type, were named by its publisher if that named any, and have its subject
+    /// by default or on their list. [`Judgement`] decides about each.
     pub streams: Vec<Arc<StreamConfig>>,
-    /// How many others asked for its type, and do not get it because of its subject.
-    pub withheld: usize,
-    /// Those of them that removed it; the first [`REMOVED_MAX`].
-    pub removed: Vec<StreamId>,
+    /// The number of other streams that want the event's type, but choose their subjects and did not
+    /// choose this one.
+    pub unlisted: usize,
 }
-
-/// The most streams that are named because they removed a subject.
-pub const REMOVED_MAX: usize = 64;
 
 /// Who owns a stream.
 type Owner = (ProviderName, ReceiverId);
@@ -112,44 +110,26 @@ impl Directory {
         self.read().selective.get(provider).is_some_and(|streams| !streams.is_empty())
     }
 
-    /// The streams of a provider that get this event, whose subject is on these lists. The streams
-    /// that get nothing by default are not gone through, only those that list the subject.
-    pub fn addressees(
-        &self,
-        provider: &ProviderName,
-        event: &Event,
-        listed: &Listed,
-    ) -> Addressees {
+    /// Finds the streams of a provider that an event may go to. It does not go through the streams that
+    /// get no subject by default, but only through those that list the subject.
+    pub fn candidates(&self, provider: &ProviderName, judgement: &Judgement<'_>) -> Candidates {
         let index = self.read();
         let types = index.by_type.get(provider);
-        let Some(wanting) = types.and_then(|types| types.get(&event.event_type)) else {
-            return Addressees::default();
+        let Some(wanting) = types.and_then(|types| types.get(judgement.event_type())) else {
+            return Candidates::default();
         };
-        let named = event.stream_ids.as_ref().map(|named| named.iter().collect::<BTreeSet<_>>());
-        let meant = |id: &StreamId| named.as_ref().is_none_or(|named| named.contains(id));
-        let mut found = Addressees::default();
-        // A stream's own subject is always on it (SSF §8.1.4.1).
-        let own = event.subject.streams();
-        for (id, stream) in wanting.all.iter().filter(|(id, _)| meant(id)) {
-            if listed.removed.contains(id) && !own.contains(id) {
-                found.withheld += 1;
-                if found.removed.len() < REMOVED_MAX {
-                    found.removed.push(id.clone());
-                }
-            } else {
-                found.streams.push(Arc::clone(stream));
-            }
-        }
-        let added: BTreeSet<_> = listed.added.iter().chain(&own).filter(|id| meant(id)).collect();
-        let added = added.into_iter().filter_map(|id| wanting.none.get(id)).cloned();
-        let without_added = found.streams.len();
-        found.streams.extend(added);
-        let choosing = match &named {
+        let named = |id: &StreamId| judgement.is_named(id);
+        let all = wanting.all.iter().filter(|(id, _)| named(id));
+        let mut streams: Vec<_> = all.map(|(_, stream)| Arc::clone(stream)).collect();
+        let without_added = streams.len();
+        let added: BTreeSet<_> = judgement.added().filter(|id| named(id)).collect();
+        streams.extend(added.into_iter().filter_map(|id| wanting.none.get(id)).cloned());
+        let choosing = match judgement.named() {
             Some(named) => named.iter().filter(|id| wanting.none.contains_key(**id)).count(),
             None => wanting.none.len(),
         };
-        found.withheld += choosing - (found.streams.len() - without_added);
-        found
+        let unlisted = choosing - (streams.len() - without_added);
+        Candidates { streams, unlisted }
     }
 
     /// Returns a stream, if there is one, and the revision at which it and its subjects are.
@@ -252,6 +232,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::{event::Event, reason::Reason, subject::list::Listed};
 
     const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
@@ -271,11 +252,22 @@ mod tests {
         raw.parse().expect("a valid id")
     }
 
-    /// Whom an event goes to, and from how many it is withheld.
+    /// Returns the streams that get an event, and the number of those that do not because of its
+    /// subject. The index and a judgement of every stream have to agree.
+    #[track_caller]
     fn addressed(directory: &Directory, event: &Event, listed: &Listed) -> (String, usize) {
-        let found = directory.addressees(&Provider::example().name, event, listed);
-        let ids: Vec<_> = found.streams.iter().map(|stream| stream.id.as_str()).collect();
-        (ids.join(" "), found.withheld)
+        let provider = Provider::example();
+        let judgement = Judgement::new(&provider, event, listed);
+        let Candidates { streams, unlisted } = directory.candidates(&provider.name, &judgement);
+        let (sent, not): (Vec<_>, Vec<_>) =
+            streams.iter().partition(|stream| judgement.addressed(stream).is_ok());
+        let every = directory.all(|_| true);
+        let of = |wanted: Result<(), Reason>| {
+            every.iter().filter(|stream| judgement.addressed(stream).map(|_| ()) == wanted).count()
+        };
+        assert_eq!((of(Ok(())), of(Err(Reason::Subject))), (sent.len(), not.len() + unlisted));
+        let ids: Vec<_> = sent.iter().map(|stream| stream.id.as_str()).collect();
+        (ids.join(" "), not.len() + unlisted)
     }
 
     fn wanting(directory: &Directory) -> String {

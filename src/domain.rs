@@ -23,6 +23,7 @@ pub mod event_type;
 pub mod grant;
 pub mod id;
 pub mod issuer;
+pub mod judgement;
 pub mod lint;
 pub mod metadata;
 pub mod oauth;

@@ -1,10 +1,11 @@
-//! Upstream's Redis streams: entries in, `transmitter::publish`, acknowledgement out.
+//! Reads the Redis streams of publishers. A consumer reads the entries of one partition, hands the events
+//! to `transmitter::intake`, and shows how far they are durable. [`gauge`] tells publishers the backlog.
 
 mod backoff;
 mod consumer;
 mod entry;
 pub mod gauge;
-mod sequence;
+mod progress;
 pub mod settings;
 
 use std::sync::Arc;

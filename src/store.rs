@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 pub use self::{
     archive::Archive,
-    incoming::{Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, STEP_MAX},
+    incoming::{Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, STEP_MAX, Step},
     ledger::Ledger,
     maintenance::{Backlog, Expiry, Maintenance},
     outbox::{Acknowledged, Acknowledgement, Due, Outbox, Polled, Waiting},

@@ -1,18 +1,17 @@
-//! The use cases: what upstream, Receivers and operators can ask for, one function each.
+//! The use cases: what publishers, Receivers and operators can ask for, one function each.
 
 mod activity;
-mod admission;
 mod changes;
 pub mod dead_letters;
 pub mod delivery_state;
 pub mod explain;
 pub mod faults;
+pub mod intake;
 pub mod local_node;
 pub mod operator;
 pub mod poll;
 pub mod poll_log;
 pub mod pressure;
-pub mod publish;
 pub mod replay;
 pub mod status;
 pub mod streams;
@@ -47,8 +46,8 @@ use crate::{
 };
 
 use activity::Activity;
-use admission::ToldFindings;
 use dead_letters::DeadKind;
+use intake::{Turnstile, admission::ToldFindings};
 use poll_log::PollLog;
 use pressure::Pressure;
 use waiters::Waiters;
@@ -124,6 +123,7 @@ pub struct Transmitter {
     activity: Activity,
     told_findings: ToldFindings,
     pressure: Pressure,
+    turnstile: Arc<Turnstile>,
     /// How fast each stream's Receiver adds and removes subjects by way of this node.
     subject_paces: Mutex<HashMap<StreamId, Pace>>,
     /// The kinds of dead letters that were counted so far: each is a series of a metric.
@@ -153,6 +153,7 @@ impl Transmitter {
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),
             pressure: Pressure::default(),
+            turnstile: Arc::default(),
             subject_paces: Mutex::default(),
             seen_dead: Mutex::default(),
         }

@@ -10,7 +10,7 @@ use ssfd::{
     },
     domain::{id::StreamId, set::Origin},
     signing::algorithm::Algorithm,
-    store::{Append, AppendBatch, Store},
+    store::{Append, AppendBatch, Step, Store},
 };
 
 use uuid::Uuid;
@@ -87,7 +87,7 @@ async fn append(store: &dyn Store, first: usize) {
         };
         let provider = "default".parse().expect("a valid name");
         let (origin, sets) = (Origin::recorded(Uuid::from_u128(n as u128), None), vec![set]);
-        Append { provider, origin, event_id: None, sets, opt_out: None, record: None }
+        Append { provider, origin, event_id: None, sets, opt_out: None, record: None, step: Step::Whole }
     });
     let batch = AppendBatch { events: events.collect(), position: None, now: clock::now() };
     store.append(batch, &|_| ()).await.expect("appended");

@@ -18,6 +18,7 @@ use crate::{
     domain::{
         event::{Event, InvalidEvent},
         id::ProviderName,
+        judgement::Judged,
         lint::{Finding, lint},
         opt_out::OptOut,
         provider::Provider,
@@ -26,7 +27,7 @@ use crate::{
         time::Timestamp,
     },
     store::{Store, StoreError},
-    transmitter::explain::{Explained, Fate, Known, explain},
+    transmitter::explain::{Explained, KnownSubject, explain},
 };
 
 use self::trace::PublishedEventArgs;
@@ -121,14 +122,14 @@ async fn known(
     provider: &Provider,
     event: &Event,
     now: Timestamp,
-) -> Result<Known, StoreError> {
+) -> Result<KnownSubject, StoreError> {
     let subject = SubjectKeys::of_event(&provider.name, &event.subject);
     let listed = store.listed(&provider.name, vec![subject], now).await?.pop();
     let opted_out = match OptOut::of(&event.event_type, &provider.name, &event.subject) {
         Some(OptOut::Respected(accounts)) => store.opted_out(accounts).await?,
         _ => false,
     };
-    Ok(Known { listed: listed.unwrap_or_default(), opted_out })
+    Ok(KnownSubject { listed: listed.unwrap_or_default(), opted_out })
 }
 
 fn method(explained: &Explained) -> &'static str {
@@ -142,10 +143,10 @@ impl ExplainReport {
     fn to_json(&self) -> Value {
         let findings = self.event.as_ref().map(|(_, findings)| findings.as_slice());
         let stream = |explained: &Explained| {
-            let (fate, why, claims) = match &explained.fate {
-                Fate::Sent(claims) => ("sent", None, Some(claims)),
-                Fate::Held(claims) => ("held", None, Some(claims)),
-                Fate::NotSent(why) => ("not_sent", Some(why.sentence()), None),
+            let (fate, why, claims) = match &explained.judged {
+                Judged::Sent(claims) => ("sent", None, Some(claims)),
+                Judged::Held(claims) => ("held", None, Some(claims)),
+                Judged::NotSent(why) => ("not_sent", Some(why.sentence()), None),
             };
             json!({
                 "stream_id": explained.stream.id.as_str(),
@@ -192,12 +193,12 @@ impl ExplainReport {
         }
         for explained in &self.streams {
             let stream = &explained.stream;
-            let (fate, claims) = match &explained.fate {
-                Fate::Sent(claims) => ("would get it".to_owned(), Some(claims)),
-                Fate::Held(claims) => {
+            let (fate, claims) = match &explained.judged {
+                Judged::Sent(claims) => ("would get it".to_owned(), Some(claims)),
+                Judged::Held(claims) => {
                     ("would get it once it is enabled: it is paused".to_owned(), Some(claims))
                 }
-                Fate::NotSent(why) => (format!("would not get it: {}", why.sentence()), None),
+                Judged::NotSent(why) => (format!("would not get it: {}", why.sentence()), None),
             };
             let (id, receiver) = (&stream.id, &stream.receiver);
             lines.push(format!("{} stream {id} of {receiver} {fate}", method(explained)));

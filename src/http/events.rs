@@ -1,6 +1,6 @@
-//! Upstream publishes over HTTP: one event, an array, or NDJSON.
+//! Publishers send events over HTTP: one event, an array, or NDJSON.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use schemars::JsonSchema;
@@ -17,7 +17,7 @@ use crate::{
     http::{auth::Publisher, body::Body, error::ApiError, settings::InternalSettings},
     store::Appended,
     telemetry::metrics::{self, SourceLabel},
-    transmitter::{Transmitter, pressure::Taken, publish::Incoming},
+    transmitter::{Transmitter, intake::Incoming, pressure::Taken},
 };
 
 /// When it is worth another try to publish at a provider whose backlog is as long as it may be.
@@ -92,7 +92,7 @@ pub(super) async fn publish(
         return Err(ApiError::Backlog { wait: BACKLOG_WAIT });
     }
     let events = parts.into_iter().map(|part| transmitter.admit(provider, part)).collect();
-    let answers = Answers::new(answer(&transmitter, provider, events).await?);
+    let answers = Answers::new(answer(&transmitter.clone().into_inner(), provider, events).await?);
     let refused = answers.accepted + answers.duplicate == 0;
     let mut response = if refused { HttpResponse::BadRequest() } else { HttpResponse::Accepted() };
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(answers))
@@ -100,8 +100,8 @@ pub(super) async fn publish(
 
 /// Publishes what is valid in one batch, and answers for each event at its place.
 async fn answer(
-    transmitter: &Transmitter,
-    provider: &Provider,
+    transmitter: &Arc<Transmitter>,
+    provider: &Arc<Provider>,
     events: Vec<Result<Event, InvalidEvent>>,
 ) -> Result<Vec<Answer>, ApiError> {
     metrics::events_ingested(&provider.name, SourceLabel::Http, events.len());

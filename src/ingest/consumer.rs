@@ -17,25 +17,25 @@ use crate::{
     cluster::lease::Lease,
     domain::{event::InvalidEvent, provider::Provider, set::Origin},
     ingest::{
-        Partition, backoff::Backoff, entry::Entry, sequence::Sequence,
+        Partition, backoff::Backoff, entry::Entry, progress::Progress,
         settings::RedisIngestSettings,
     },
-    store::{AppendBatch, EntryId, Intake, Position, StoreError},
+    store::{EntryId, Intake, Position, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, SourceLabel},
         readiness::Readiness,
     },
-    transmitter::{Transmitter, publish::Incoming},
+    transmitter::{Transmitter, intake::Incoming},
 };
 
 /// How long the server may take to answer beyond the time a read may block.
 const RESPONSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Entries that are acknowledged in one command, of those that somebody else was handed.
 const ACK_MAX: usize = 1000;
-/// How long a read waits for entries while an event is appended aside, at most: then the position is to
-/// be moved behind it.
-const BLOCK_ASIDE: std::time::Duration = std::time::Duration::from_millis(10);
+/// The longest wait of a read for entries while batches are under way, because the position is to be moved
+/// behind them soon.
+const BLOCK_OPEN: std::time::Duration = std::time::Duration::from_millis(10);
 /// The head of a rejected event that is kept with the reason, in bytes.
 const REJECTED_BYTES_MAX: usize = 4096;
 
@@ -60,7 +60,7 @@ pub(super) struct Consumer {
 /// A connection, and where it reads.
 struct Reading {
     connection: MultiplexedConnection,
-    sequence: Sequence,
+    progress: Progress,
     /// The group may have handed entries to somebody: an earlier version of this daemon did.
     strays: bool,
 }
@@ -122,7 +122,7 @@ impl Consumer {
             Ok(reading) => reading,
             Err(interrupted) => return interrupted,
         };
-        let after = reading.sequence.kept().entry;
+        let after = reading.progress.kept().entry;
         tracing::info!(partition = %self.partition.key, %after, "reading");
         self.state_changed(true);
         *connected = true;
@@ -161,8 +161,8 @@ impl Consumer {
         };
         let position = self.position(&mut connection, group_is_new).await?;
         let partition = self.partition.key.clone();
-        let sequence = Sequence::new(Arc::clone(&self.transmitter), partition, position);
-        let mut reading = Reading { connection, sequence, strays: true };
+        let progress = Progress::new(Arc::clone(&self.transmitter), partition, position);
+        let mut reading = Reading { connection, progress, strays: true };
         self.show(&mut reading).await?;
         Ok(reading)
     }
@@ -171,7 +171,7 @@ impl Consumer {
     /// it: then reading begins anew.
     async fn show(&self, reading: &mut Reading) -> RedisResult<()> {
         let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = reading.sequence.kept().entry.to_string();
+        let last = reading.progress.kept().entry.to_string();
         let () = reading.connection.xgroup_setid(key, group, &last).await?;
         if reading.strays {
             reading.strays = self.acknowledge_behind(reading).await?;
@@ -205,9 +205,7 @@ impl Consumer {
             tracing::warn!(partition = %key, before = %position.entry, "the stream starts over");
             let start = Position { epoch: position.epoch + 1, entry: EntryId::default() };
             // Kept now, since from here on the group is no longer new.
-            let position = Some((key.clone(), start.clone()));
-            let batch = AppendBatch { position, ..AppendBatch::default() };
-            self.transmitter.append(batch).await?;
+            self.transmitter.move_position(key, start.clone()).await?;
             return Ok(start);
         }
         // The server has lost its newest entries, such as those after its last fsync. We kept
@@ -220,7 +218,7 @@ impl Consumer {
     /// if there are others, which are still to be read.
     async fn acknowledge_behind(&self, reading: &mut Reading) -> RedisResult<bool> {
         let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = reading.sequence.kept().entry.to_string();
+        let last = reading.progress.kept().entry.to_string();
         let connection = &mut reading.connection;
         loop {
             let pending: StreamPendingCountReply =
@@ -239,11 +237,11 @@ impl Consumer {
         self.transmitter.pressure().lets_read(&self.provider.name).await;
         let entries = self.read(reading).await?;
         let Some(last) = entries.last() else {
-            reading.sequence.rest(clock::now()).await?;
+            reading.progress.catch_up().await?;
             // A stream that is gone gives nothing either.
             return Ok(self.show(reading).await?);
         };
-        let next = Position { epoch: reading.sequence.read().epoch, entry: last.id };
+        let next = Position { epoch: reading.progress.read().epoch, entry: last.id };
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
         for entry in &entries {
             match self.admit(entry, next.epoch) {
@@ -254,8 +252,8 @@ impl Consumer {
         metrics::events_ingested(&self.provider.name, SourceLabel::Redis, entries.len());
         // First of all, so that none is passed over and nowhere; a crash repeats it.
         self.reject(&mut reading.connection, &rejected).await?;
-        let batch = self.transmitter.address(&self.provider, valid).await?;
-        reading.sequence.append(batch, next).await?;
+        let events = self.transmitter.address(&self.provider, valid).await?;
+        reading.progress.append(events, next).await?;
         Ok(self.show(reading).await?)
     }
 
@@ -272,13 +270,13 @@ impl Consumer {
 
     async fn read(&self, reading: &mut Reading) -> RedisResult<Vec<Entry>> {
         let block = self.settings.block;
-        let block = if reading.sequence.has_aside() { block.min(BLOCK_ASIDE) } else { block };
+        let block = if reading.progress.has_open() { block.min(BLOCK_OPEN) } else { block };
         let block = usize::try_from(block.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default()
             .count(self.settings.batch_max)
             // 0 would block for ever.
             .block(block.max(1));
-        let after = reading.sequence.read().entry.to_string();
+        let after = reading.progress.read().entry.to_string();
         let reply: Option<StreamReadReply> =
             reading.connection.xread_options(&[&self.partition.key], &[after], &options).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);

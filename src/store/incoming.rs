@@ -1,4 +1,4 @@
-//! What comes in: events with the SETs that they become, and how far their upstream was read.
+//! Incoming events with the SETs that they become, and how far their publishers were read.
 
 use async_trait::async_trait;
 
@@ -18,14 +18,15 @@ use crate::{
 /// Events that come in.
 #[async_trait]
 pub trait Intake: Send + Sync {
-    /// Makes a batch durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
+    /// Makes a step durable. Idempotent: a SET whose `jti` the outbox has is left as it is. An
     /// event goes into a stream that is enabled or paused, judged in the same step; for any other
     /// it is left out. Accounts opt out and in as the batch has it, each event judged by those
     /// before it. The position is behind the batch once all else of it is durable. An event whose
     /// append broke off is none that was: it is appended again, under whichever origin it comes.
     ///
-    /// A batch for many streams is several steps, between which other calls have their turn. Of each
-    /// stream `durable` is told once its step is done, whether or not those behind it fail.
+    /// A batch is one step: the caller cuts events for many streams into several ([`Step`]), and other
+    /// calls are served in between. `durable` is told of the streams that have something of it as soon
+    /// as the SETs are durable, even if what follows fails.
     async fn append(
         &self,
         batch: AppendBatch,
@@ -39,10 +40,10 @@ pub trait Intake: Send + Sync {
     async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError>;
 }
 
-/// How far a partition of an upstream was read. Entries up to it were appended or rejected.
+/// How far a partition was read. Entries up to it were appended or rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// Grows when upstream starts over with lower entry ids, as after a flush; entries of an
+    /// Grows when the publisher's Redis starts over with lower entry ids, as after a flush. Entries of an
     /// earlier epoch are then no measure for those that come.
     pub epoch: u32,
     pub entry: EntryId,
@@ -77,10 +78,30 @@ impl std::str::FromStr for EntryId {
     }
 }
 
-/// The most SETs that a store appends in one step, between which others have their turn.
+/// The most SETs that are appended in one step. Other calls of the store are served between two steps.
 pub const STEP_MAX: usize = 500;
 
-/// One event with the SETs that came of it.
+/// Which part of its event an [`Append`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// All of it.
+    Whole,
+    First,
+    Middle,
+    Last,
+}
+
+impl Step {
+    pub fn begins(self) -> bool {
+        matches!(self, Self::Whole | Self::First)
+    }
+
+    pub fn ends(self) -> bool {
+        matches!(self, Self::Whole | Self::Last)
+    }
+}
+
+/// One event with the SETs that came of it, or a part of them.
 #[derive(Debug, Clone)]
 pub struct Append {
     pub provider: ProviderName,
@@ -95,6 +116,9 @@ pub struct Append {
     pub opt_out: Option<OptOut>,
     /// What is kept of the event itself, if anything is.
     pub record: Option<EventRecord>,
+    /// Each part of an event has the same origin, publisher's id and choice, and is appended once the
+    /// part before it is durable. The record counts where the event begins and where it ends.
+    pub step: Step,
 }
 
 /// Events that are appended together, in this order.

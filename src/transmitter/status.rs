@@ -24,7 +24,7 @@ use crate::{
     telemetry::metrics,
 };
 
-use super::{RequestError, Transmitter, publish::SetOf};
+use super::{RequestError, Transmitter, intake::addressing::SetOf};
 
 impl Transmitter {
     /// Its Receiver wants it so. Once this returns, no further attempt starts on a stream that is

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     domain::{
         id::{Jti, ProviderName, StreamId},
+        judgement::asked_for,
         provider::Provider,
         reason::{Reason, StoredReason},
         stream::StreamConfig,
@@ -131,12 +132,8 @@ fn why_none(stream: &StreamConfig, provider: &Provider, event: &RecordedEvent) -
     if let Some((_, reason)) = withheld.iter().find(|(id, _)| *id == stream.id) {
         return reason.clone();
     }
-    if stream_ids.as_ref().is_some_and(|named| !named.contains(&stream.id)) {
-        return Reason::NotNamed.into();
-    }
-    if !stream.events_delivered(provider).contains(event_type) {
-        let supported = provider.takes(event_type);
-        let reason = if supported { Reason::NotRequested } else { Reason::NotSupported };
+    let named = |id: &StreamId| stream_ids.as_ref().is_none_or(|named| named.contains(id));
+    if let Err(reason) = asked_for(stream, event_type, provider.takes(event_type), named) {
         return reason.into();
     }
     let reason = if stream.default_subjects == DefaultSubjects::None {

@@ -10,10 +10,10 @@ use crate::{
         event_type::EventType, id::StreamId, provider::Provider, set::Origin, status::StreamStatus,
         stream::StreamConfig, subject::SubjectId, time::Timestamp, verification,
     },
-    store::{Append, AppendBatch},
+    store::{Append, AppendBatch, Step},
 };
 
-use super::{RequestError, Transmitter, publish::SetOf};
+use super::{RequestError, Transmitter, intake::addressing::SetOf};
 
 impl Transmitter {
     /// One accepted request, one verification SET, durable once this returns.
@@ -72,6 +72,7 @@ impl Transmitter {
             sets: vec![set.addressed_to(stream)],
             record: None,
             origin,
+            step: Step::Whole,
         };
         let batch = AppendBatch { events: vec![append], position: None, now };
         self.store.append(batch, &|streams| self.wake(streams, true)).await?;

@@ -15,7 +15,7 @@ use ssfd::{
     },
     domain::set::Origin,
     domain::{grant::Scope, set_error::SetError},
-    store::{Acknowledgement, Append, AppendBatch},
+    store::{Acknowledgement, Append, AppendBatch, Step},
 };
 use url::form_urlencoded;
 
@@ -295,7 +295,15 @@ impl Stand {
         let provider = PROVIDER.parse().expect("a name");
         let sets = vec![set];
         let origin = Origin::drawn(clock::random_uuid(), now);
-        let event = Append { provider, origin, event_id: None, sets, opt_out: None, record: None };
+        let event = Append {
+            provider,
+            origin,
+            event_id: None,
+            sets,
+            opt_out: None,
+            record: None,
+            step: Step::Whole,
+        };
         let batch = AppendBatch { events: vec![event], position: None, now };
         store.append(batch, &|_| ()).await.expect("appended");
         let error = SetError::new("invalid_key", "which one?");

@@ -38,8 +38,8 @@ use ssfd::{
     },
     store::{
         ActivityStore as _, Announcement, Append, AppendBatch, Appended, Archive as _,
-        ClientStore as _, Expiry, Intake as _, Maintenance as _, Outbox as _, Store, StoreError,
-        Streams as _, TokenStore as _, slot::SlotSet,
+        ClientStore as _, Expiry, Intake as _, Maintenance as _, Outbox as _, Step, Store,
+        StoreError, Streams as _, TokenStore as _, slot::SlotSet,
     },
 };
 use uuid::Uuid;
@@ -111,7 +111,7 @@ macro_rules! run_contract_on {
                 an_event_is_appended_once_by_its_publishers_id,
                 a_stream_that_takes_nothing_is_left_out,
                 an_event_without_sets_is_new,
-                what_is_durable_of_a_long_batch_is_told_before_the_rest_is,
+                an_event_of_several_steps_is_one_event,
                 a_position_moves_with_its_batch_only,
                 concurrent_appends_are_all_durable_in_order;
             outgoing:
@@ -263,7 +263,15 @@ fn up_to(limit: usize) -> OutboxQuery {
 
 fn event(sets: Vec<NewSet>) -> Append {
     let provider = "acme".parse().expect("a valid name");
-    Append { provider, origin: origin(&sets), event_id: None, sets, opt_out: None, record: None }
+    Append {
+        provider,
+        origin: origin(&sets),
+        event_id: None,
+        sets,
+        opt_out: None,
+        record: None,
+        step: Step::Whole,
+    }
 }
 
 /// Another one for other SETs.

@@ -1,20 +1,22 @@
-//! Events in. A batch is several steps, since its SETs are in many slots:
+//! Events in. A step of the intake is several calls of scripts, because its SETs are in many slots:
 //!
 //! 1. `claim`: publishers' ids are claimed, and events recorded, as begun.
 //! 2. `judge_accounts`: which events are kept back, as accounts opt out and in. Nothing is changed.
-//! 3. `append`: the SETs are put into the outboxes, slot by slot, and of many streams not all at once:
-//!    what others send meanwhile is served in between.
-//! 4. `conclude`: the accounts' choices hold, and the reader's position is behind the batch.
+//! 3. `append`: the SETs are put into the outboxes, slot by slot.
+//! 4. `conclude`: the accounts' choices hold, and the reader's position is behind the step.
 //! 5. `finish`: the ids are those of events that are done.
+//!
+//! An event of several steps is judged with its first one; its choice holds and its id is done with the
+//! last one.
 //!
 //! Whatever breaks off in between is completed by appending the same again, and nothing is doubled:
 //! a SET that is there is known by its `jti`; an id that is begun is no duplicate; the choices are
 //! judged from the same state as before, since they hold only once all SETs do. The position moves
-//! last, so that whoever reads events again after a crash reads these. An event that is brought anew
-//! under its id, and with another origin therefore, goes on under the origin that began it: so each
+//! last, so that a reader that reads events again after a crash reads these. An event that is brought
+//! anew under its id, and with another origin therefore, goes on under the origin that began it: so each
 //! stream gets one SET of it.
 //!
-//! A crash between the last two steps leaves ids begun. A second event of such an id appends what
+//! A crash between the last two calls leaves ids begun. A second event of such an id appends what
 //! is there already, instead of being called a duplicate.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,19 +37,17 @@ use crate::{
         id::StreamId, opt_out::OptOut, reason::Reason, set::Origin, subject::keys::SubjectKey,
         time::Timestamp,
     },
-    store::{
-        Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, STEP_MAX, StoreError,
-    },
+    store::{Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, StoreError},
 };
 
 /// The most SETs that one script appends.
 const CHUNK: usize = 250;
 
-/// SETs of one slot: of which event each is, and which of its SETs.
-type Places = (Slot, Vec<(usize, usize)>);
+/// SETs by slot: of which event each is, and which of its SETs.
+type Places = BTreeMap<Slot, Vec<(usize, usize)>>;
 
 /// What is done about an event.
-enum Fate {
+enum Admission {
     Duplicate,
     OptedOut,
     /// Its SETs are appended; under the origin that began it, if that is another.
@@ -57,7 +57,7 @@ enum Fate {
 /// An event of a batch, and how far it got.
 struct Entry<'a> {
     event: &'a Append,
-    fate: Fate,
+    admission: Admission,
     /// Whether each of its SETs found its stream open.
     open: Vec<bool>,
 }
@@ -96,7 +96,7 @@ pub(super) async fn append(
 
 impl<'a> Entry<'a> {
     fn new(event: &'a Append) -> Self {
-        Self { event, fate: Fate::Goes(None), open: vec![false; event.sets.len()] }
+        Self { event, admission: Admission::Goes(None), open: vec![false; event.sets.len()] }
     }
 
     /// The slot in which it is known, and its name there if its publisher gave it an id.
@@ -105,16 +105,25 @@ impl<'a> Entry<'a> {
     }
 
     fn origin(&self) -> &Origin {
-        match &self.fate {
-            Fate::Goes(Some(first)) => first,
+        match &self.admission {
+            Admission::Goes(Some(first)) => first,
             _ => &self.event.origin,
+        }
+    }
+
+    /// Whether the event is done with this step.
+    fn ends(&self) -> bool {
+        match self.admission {
+            Admission::Duplicate => false,
+            Admission::OptedOut => true,
+            Admission::Goes(_) => self.event.step.ends(),
         }
     }
 
     /// A SET as it is appended.
     fn record(&self, set: &NewSet, now: Timestamp) -> SetRecord {
-        match &self.fate {
-            Fate::Goes(Some(first)) => SetRecord::new(&set.under(first, now), now),
+        match &self.admission {
+            Admission::Goes(Some(first)) => SetRecord::new(&set.under(first, now), now),
             _ => SetRecord::new(set, now),
         }
     }
@@ -122,10 +131,10 @@ impl<'a> Entry<'a> {
     /// Streams that do not get it as far as the store can tell, and why.
     fn withheld(&self) -> Vec<(&StreamId, Reason)> {
         let all = self.event.sets.iter().map(|set| &set.stream).zip(&self.open);
-        match self.fate {
-            Fate::Duplicate => Vec::new(),
-            Fate::OptedOut => all.map(|(stream, _)| (stream, Reason::OptedOut)).collect(),
-            Fate::Goes(_) => all
+        match self.admission {
+            Admission::Duplicate => Vec::new(),
+            Admission::OptedOut => all.map(|(stream, _)| (stream, Reason::OptedOut)).collect(),
+            Admission::Goes(_) => all
                 .filter(|(_, open)| !**open)
                 .map(|(stream, _)| (stream, Reason::Disabled))
                 .collect(),
@@ -134,10 +143,10 @@ impl<'a> Entry<'a> {
 
     fn appended(self) -> Appended {
         let sets = self.event.sets.iter().zip(&self.open);
-        match self.fate {
-            Fate::Duplicate => Appended::Duplicate,
-            Fate::OptedOut => Appended::OptedOut { streams: self.event.sets.len() },
-            Fate::Goes(_) => {
+        match self.admission {
+            Admission::Duplicate => Appended::Duplicate,
+            Admission::OptedOut => Appended::OptedOut { streams: self.event.sets.len() },
+            Admission::Goes(_) => {
                 let open = sets.filter(|(_, open)| **open);
                 Appended::New(open.map(|(set, _)| set.stream.clone()).collect())
             }
@@ -165,12 +174,12 @@ async fn claim<'a>(slots: &Slots, batch: &'a AppendBatch) -> Result<Vec<Entry<'a
     let answers = together(calls.collect()).await?;
     for (events, answers) in by_slot.values().zip(answers) {
         for (n, answer) in events.iter().zip(answers) {
-            entries[*n].fate = match answer.as_str() {
-                "" => Fate::Goes(None),
-                "d" => Fate::Duplicate,
+            entries[*n].admission = match answer.as_str() {
+                "" => Admission::Goes(None),
+                "d" => Admission::Duplicate,
                 origin => {
                     let origin = Uuid::try_parse(origin).map_err(|_| codec::unreadable("an id"))?;
-                    Fate::Goes(Some(Origin::recorded(origin, None)))
+                    Admission::Goes(Some(Origin::recorded(origin, None)))
                 }
             };
         }
@@ -181,7 +190,10 @@ async fn claim<'a>(slots: &Slots, batch: &'a AppendBatch) -> Result<Vec<Entry<'a
 async fn judge_accounts(slots: &Slots, entries: &mut [Entry<'_>]) -> Result<(), StoreError> {
     let mut asked: Vec<_> = entries
         .iter_mut()
-        .filter(|entry| !matches!(entry.fate, Fate::Duplicate) && entry.event.opt_out.is_some())
+        .filter(|entry| {
+            !matches!(entry.admission, Admission::Duplicate) && entry.event.opt_out.is_some()
+        })
+        .filter(|entry| entry.event.step.begins())
         .collect();
     if asked.is_empty() {
         return Ok(());
@@ -193,7 +205,7 @@ async fn judge_accounts(slots: &Slots, entries: &mut [Entry<'_>]) -> Result<(), 
     let kept: String = slots.run(call).await?;
     for (entry, kept) in asked.iter_mut().zip(kept.bytes()) {
         if kept == b'1' {
-            entry.fate = Fate::OptedOut;
+            entry.admission = Admission::OptedOut;
         }
     }
     Ok(())
@@ -205,64 +217,48 @@ async fn append_sets(
     now: Timestamp,
     durable: Durable<'_>,
 ) -> Result<(), StoreError> {
-    for part in parts(entries) {
-        let all = &*entries;
-        let each = part.iter().map(async |(slot, places)| {
-            let mut open = Vec::with_capacity(places.len());
-            // One behind the other, since the order of a lane is that of appending.
-            for places in places.chunks(CHUNK) {
-                let mut call = slots.call(&script::APPEND, *slot).arg(codec::time(now));
-                for (n, m) in places {
-                    let set = &all[*n].event.sets[*m];
-                    let record = all[*n].record(set, now);
-                    call.push((set.stream.as_str(), record.jti.as_str()));
-                    call.push((codec::set::kind(set.kind), codec::set::lane(set.lane)));
-                    call.push(record.encode());
-                }
-                let answer: String = slots.run(call).await?;
-                open.extend(answer.bytes().map(|letter| letter == b'1'));
+    let by_slot = places(entries);
+    let all = &*entries;
+    let each = by_slot.iter().map(async |(slot, places)| {
+        let mut open = Vec::with_capacity(places.len());
+        // One behind the other, since the order of a lane is that of appending.
+        for places in places.chunks(CHUNK) {
+            let mut call = slots.call(&script::APPEND, *slot).arg(codec::time(now));
+            for (n, m) in places {
+                let set = &all[*n].event.sets[*m];
+                let record = all[*n].record(set, now);
+                call.push((set.stream.as_str(), record.jti.as_str()));
+                call.push((codec::set::kind(set.kind), codec::set::lane(set.lane)));
+                call.push(record.encode());
             }
-            Ok::<_, StoreError>(open)
-        });
-        let answers = together(each.collect()).await?;
-        let places = part.iter().flat_map(|(_, places)| places);
-        let mut streams = BTreeSet::new();
-        for ((n, m), open) in places.zip(answers.into_iter().flatten()) {
-            entries[*n].open[*m] = open;
-            if open {
-                streams.insert(&entries[*n].event.sets[*m].stream);
-            }
+            let answer: String = slots.run(call).await?;
+            open.extend(answer.bytes().map(|letter| letter == b'1'));
         }
-        durable(&streams.into_iter().cloned().collect::<Vec<_>>());
+        Ok::<_, StoreError>(open)
+    });
+    let answers = together(each.collect()).await?;
+    let mut streams = BTreeSet::new();
+    for ((n, m), open) in by_slot.values().flatten().zip(answers.into_iter().flatten()) {
+        entries[*n].open[*m] = open;
+        if open {
+            streams.insert(&entries[*n].event.sets[*m].stream);
+        }
     }
+    durable(&streams.into_iter().cloned().collect::<Vec<_>>());
     Ok(())
 }
 
-/// All SETs that are to be appended, as they are sent together.
-fn parts(entries: &[Entry<'_>]) -> Vec<Vec<Places>> {
-    let mut by_slot: BTreeMap<Slot, Vec<(usize, usize)>> = BTreeMap::new();
+/// All SETs that are to be appended.
+fn places(entries: &[Entry<'_>]) -> Places {
+    let mut by_slot = Places::new();
     for (n, entry) in entries.iter().enumerate() {
-        if matches!(entry.fate, Fate::Goes(_)) {
+        if matches!(entry.admission, Admission::Goes(_)) {
             for (m, set) in entry.event.sets.iter().enumerate() {
                 by_slot.entry(Slot::of(&[set.stream.as_str()])).or_default().push((n, m));
             }
         }
     }
-    let mut parts = vec![Vec::new()];
-    let mut room = STEP_MAX;
-    for (slot, mut places) in by_slot {
-        while !places.is_empty() {
-            if room == 0 {
-                parts.push(Vec::new());
-                room = STEP_MAX;
-            }
-            let rest = places.split_off(places.len().min(room));
-            room -= places.len();
-            parts.last_mut().expect("it begins with one").push((slot, places));
-            places = rest;
-        }
-    }
-    parts
+    by_slot
 }
 
 async fn conclude(
@@ -272,7 +268,7 @@ async fn conclude(
 ) -> Result<(), StoreError> {
     let choices: Vec<_> = entries
         .iter()
-        .filter(|entry| !matches!(entry.fate, Fate::Duplicate))
+        .filter(|entry| entry.ends())
         .filter_map(|entry| entry.event.opt_out.as_ref())
         .filter(|opt_out| !matches!(opt_out, OptOut::Respected(_)))
         .collect();
@@ -292,7 +288,7 @@ async fn conclude(
 
 async fn finish(slots: &Slots, entries: &[Entry<'_>], now: Timestamp) -> Result<(), StoreError> {
     let mut by_slot: BTreeMap<Slot, Vec<_>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| !matches!(entry.fate, Fate::Duplicate)) {
+    for entry in entries.iter().filter(|entry| entry.ends()) {
         let withheld = entry.withheld();
         let record = Some(withheld).filter(|withheld| !withheld.is_empty());
         let record = record.and_then(|withheld| ledger::encode(entry.event, &withheld));

@@ -1,12 +1,11 @@
-//! Events in. A batch is appended in parts, each a transaction of its own: an event for many streams
-//! keeps the writing thread from nobody else for longer than one part takes. Most batches are one
-//! part.
+//! Events in. A step is one transaction, so that an event for many streams, which is several steps, keeps
+//! the writing thread from nobody else for longer than one step takes.
 //!
-//! What broke off between two parts is completed by appending the same batch again, and nothing is
-//! doubled: a SET that is there is known by its `jti`, and the position moves with the last part. An
-//! event that is more than one part claims its publisher's id by its origin first. Whoever brings it
-//! anew, with another origin therefore, goes on under the one that began it; once it is in every outbox
-//! the id is that of an event that is done.
+//! What broke off between two steps is completed by appending them again, and nothing is doubled: a SET
+//! that is there is known by its `jti`, and the position moves with the last step. An event of several
+//! steps claims its publisher's id by its origin first. A publisher that brings it anew, with another
+//! origin therefore, goes on under the one that began it. Once the event is in every outbox the id is
+//! that of an event that is done.
 
 use std::collections::HashMap;
 
@@ -24,7 +23,7 @@ use crate::{
         subject::keys::SubjectKey,
         time::Timestamp,
     },
-    store::{Append, AppendBatch, Appended, Durable, Intake, Position, STEP_MAX, StoreError},
+    store::{Append, AppendBatch, Appended, Durable, Intake, Position, Step, StoreError},
 };
 
 const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotten";
@@ -56,129 +55,84 @@ const MOVE: &str = "INSERT INTO positions (partition, epoch, entry) VALUES (?1, 
 
 const POSITION: &str = "SELECT epoch, entry FROM positions WHERE partition = ?1";
 
-/// A batch on its way in.
-pub(super) struct Appending {
-    batch: AppendBatch,
-    /// What became of the events that are done.
-    appended: Vec<Appended>,
-    /// How far the next one is, if some of it is in.
-    present: Option<Present>,
-}
-
-/// An event whose SETs are being appended.
-struct Present {
-    /// By which it was begun, if not by its own.
-    first: Option<Origin>,
-    /// Streams that have it, and such as take none.
-    streams: Vec<StreamId>,
-    closed: Vec<StreamId>,
-}
-
-/// What is done about an event.
-enum Fate {
+/// What is done about an event, or the part of one.
+enum Admission {
     Duplicate,
     OptedOut,
-    Goes(Present),
+    /// Its SETs are appended; under the origin that began it, if that is another.
+    Goes(Option<Origin>),
 }
 
-impl Appending {
-    pub(super) fn new(batch: AppendBatch) -> Self {
-        let appended = Vec::with_capacity(batch.events.len());
-        Self { batch, appended, present: None }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.appended.len() == self.batch.events.len()
-    }
-
-    pub(super) fn into_appended(self) -> Vec<Appended> {
-        self.appended
-    }
-
-    /// Appends the next part. Returns the streams that have something of it.
-    pub(super) fn append_part(&mut self, db: &Connection) -> rusqlite::Result<Vec<StreamId>> {
-        let now = self.batch.now;
-        let mut part = Part { db, now, room: STEP_MAX, outboxes: HashMap::new() };
-        while let Some(event) = self.batch.events.get(self.appended.len())
-            && part.has_room_for(event)
-        {
-            let fate = match self.present.take() {
-                Some(present) => Fate::Goes(present),
-                None => judge(db, event, now)?,
-            };
-            let appended = match fate {
-                Fate::Duplicate => Appended::Duplicate,
-                Fate::OptedOut => Appended::OptedOut { streams: event.sets.len() },
-                Fate::Goes(mut present) => {
-                    part.append(event, &mut present)?;
-                    if present.sets() < event.sets.len() {
-                        self.present = Some(present);
-                        break;
-                    }
-                    present.conclude(db, event, now)?;
-                    Appended::New(present.streams)
+/// Appends one step. Returns what became of each event, and the streams that have something of it.
+pub(super) fn append(
+    db: &Connection,
+    batch: &AppendBatch,
+) -> rusqlite::Result<(Vec<Appended>, Vec<StreamId>)> {
+    let now = batch.now;
+    let mut outboxes = Outboxes { db, known: HashMap::new() };
+    let mut appended = Vec::with_capacity(batch.events.len());
+    for event in &batch.events {
+        appended.push(match judge(db, event, now)? {
+            Admission::Duplicate => Appended::Duplicate,
+            Admission::OptedOut => Appended::OptedOut { streams: event.sets.len() },
+            Admission::Goes(first) => {
+                let (streams, closed) = outboxes.append(event, first.as_ref(), now)?;
+                if event.step.ends() {
+                    conclude(db, event, first.as_ref(), &closed, now)?;
                 }
-            };
-            self.appended.push(appended);
-        }
-        if self.is_done()
-            && let Some((partition, position)) = &self.batch.position
-        {
-            set_position(db, partition, position)?;
-        }
-        Ok(part.streams())
+                Appended::New(streams)
+            }
+        });
     }
+    if let Some((partition, position)) = &batch.position {
+        set_position(db, partition, position)?;
+    }
+    Ok((appended, outboxes.into_streams()))
 }
 
-impl Present {
-    /// How many of its SETs are done with.
-    fn sets(&self) -> usize {
-        self.streams.len() + self.closed.len()
+/// All SETs of an event are there.
+fn conclude(
+    db: &Connection,
+    event: &Append,
+    first: Option<&Origin>,
+    closed: &[StreamId],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if event.step != Step::Whole {
+        finish(db, event, now)?;
     }
-
-    /// All of its SETs are.
-    fn conclude(&self, db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<()> {
-        if is_long(event) {
-            finish(db, event, now)?;
-        }
-        let closed = self.closed.iter().map(|stream| (stream, Reason::Disabled));
-        ledger::record(db, event, self.first.as_ref(), closed, now)
-    }
+    ledger::record(db, event, first, closed.iter().map(|stream| (stream, Reason::Disabled)), now)
 }
 
-/// Whether it is more than one part.
-fn is_long(event: &Append) -> bool {
-    STEP_MAX < event.sets.len()
-}
-
-fn judge(db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<Fate> {
+fn judge(db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<Admission> {
     let mut first = None;
     if let Some(id) = &event.event_id {
         let forgotten: i64 = db.prepare_cached(FORGOTTEN)?.query_row([], |row| row.get(0))?;
-        let begins = is_long(event).then(|| event.origin.id().into_bytes());
+        let begins = (event.step != Step::Whole).then(|| event.origin.id().into_bytes());
         let claim = params![event.provider.as_str(), id, now.as_millis(), begins, forgotten];
         if db.prepare_cached(CLAIM)?.execute(claim)? == 0 {
             let claim = params![event.provider.as_str(), id];
             let begun: Option<[u8; 16]> =
                 db.prepare_cached(BEGUN)?.query_row(claim, |row| row.get(0))?;
-            let Some(begun) = begun.map(Uuid::from_bytes) else { return Ok(Fate::Duplicate) };
+            let Some(begun) = begun.map(Uuid::from_bytes) else { return Ok(Admission::Duplicate) };
             first = (begun != event.origin.id()).then(|| Origin::recorded(begun, None));
-            if !is_long(event) {
+            if event.step == Step::Whole {
                 finish(db, event, now)?;
             }
         }
     }
-    if let Some(opt_out) = &event.opt_out
+    if event.step.begins()
+        && let Some(opt_out) = &event.opt_out
         && opt_out::judge(db, opt_out)?
     {
-        if is_long(event) {
+        if event.step != Step::Whole {
             finish(db, event, now)?;
         }
         let streams = event.sets.iter().map(|set| (&set.stream, Reason::OptedOut));
         ledger::record(db, event, first.as_ref(), streams, now)?;
-        return Ok(Fate::OptedOut);
+        return Ok(Admission::OptedOut);
     }
-    Ok(Fate::Goes(Present { first, streams: Vec::with_capacity(event.sets.len()), closed: vec![] }))
+    Ok(Admission::Goes(first))
 }
 
 /// The event of this id, which was begun, is done.
@@ -190,42 +144,36 @@ fn finish(db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<(
     Ok(())
 }
 
-/// What is appended in one transaction.
-struct Part<'a> {
+/// The outboxes that a step asked for.
+struct Outboxes<'a> {
     db: &'a Connection,
-    now: Timestamp,
-    /// For so many SETs.
-    room: usize,
-    /// Those that were asked for, if their streams take anything. No other call can change a stream
-    /// meanwhile.
-    outboxes: HashMap<StreamId, Option<Outbox>>,
+    /// `None` for a stream that takes nothing. No other call can change a stream meanwhile.
+    known: HashMap<StreamId, Option<Outbox>>,
 }
 
-impl Part<'_> {
-    /// What does not fit has the next part for itself, or as many as it takes.
-    fn has_room_for(&self, event: &Append) -> bool {
-        event.sets.len().min(STEP_MAX) <= self.room
-    }
-
-    /// As many of its SETs as there is room for.
-    fn append(&mut self, event: &Append, present: &mut Present) -> rusqlite::Result<()> {
-        let left = &event.sets[present.sets()..];
-        let sets = &left[..left.len().min(self.room)];
-        self.room -= sets.len();
-        for set in sets {
-            let Some(outbox) = self.outbox(&set.stream)? else {
-                present.closed.push(set.stream.clone());
+impl Outboxes<'_> {
+    /// Appends the SETs of an event. Returns the streams that have it, and those that take nothing.
+    fn append(
+        &mut self,
+        event: &Append,
+        first: Option<&Origin>,
+        now: Timestamp,
+    ) -> rusqlite::Result<(Vec<StreamId>, Vec<StreamId>)> {
+        let (mut streams, mut closed) = (Vec::with_capacity(event.sets.len()), Vec::new());
+        for set in &event.sets {
+            let Some(outbox) = self.find(&set.stream)? else {
+                closed.push(set.stream.clone());
                 continue;
             };
-            let form = present.first.as_ref().map(|first| set.under(first, self.now));
-            insert(self.db, outbox, &event.provider, form.as_ref().unwrap_or(set), self.now)?;
-            present.streams.push(set.stream.clone());
+            let form = first.map(|first| set.under(first, now));
+            insert(self.db, outbox, &event.provider, form.as_ref().unwrap_or(set), now)?;
+            streams.push(set.stream.clone());
         }
-        Ok(())
+        Ok((streams, closed))
     }
 
-    fn outbox(&mut self, stream: &StreamId) -> rusqlite::Result<Option<Outbox>> {
-        if let Some(known) = self.outboxes.get(stream) {
+    fn find(&mut self, stream: &StreamId) -> rusqlite::Result<Option<Outbox>> {
+        if let Some(known) = self.known.get(stream) {
             return Ok(*known);
         }
         let mut find = self.db.prepare_cached(FIND_OPEN)?;
@@ -233,13 +181,13 @@ impl Part<'_> {
             Ok(Outbox { key: found.get(0)?, polled: found.get(1)? })
         });
         let found = found.optional()?;
-        self.outboxes.insert(stream.clone(), found);
+        self.known.insert(stream.clone(), found);
         Ok(found)
     }
 
-    /// That have something of it.
-    fn streams(self) -> Vec<StreamId> {
-        self.outboxes.into_iter().filter_map(|(stream, open)| open.map(|_| stream)).collect()
+    /// Returns the streams that have something of the step.
+    fn into_streams(self) -> Vec<StreamId> {
+        self.known.into_iter().filter_map(|(stream, open)| open.map(|_| stream)).collect()
     }
 }
 
@@ -250,19 +198,10 @@ impl Intake for SqliteStore {
         batch: AppendBatch,
         durable: Durable<'_>,
     ) -> Result<Vec<Appended>, StoreError> {
-        let mut appending = Appending::new(batch);
-        loop {
-            let part = move |db: &_| {
-                let streams = appending.append_part(db)?;
-                Ok((appending, streams))
-            };
-            let (rest, streams) = self.writer.run_often(part).await?;
-            durable(&streams);
-            if rest.is_done() {
-                return Ok(rest.into_appended());
-            }
-            appending = rest;
-        }
+        let step = move |db: &_| append(db, &batch);
+        let (appended, streams) = self.writer.run_often(step).await?;
+        durable(&streams);
+        Ok(appended)
     }
 
     async fn opted_out(&self, accounts: Vec<SubjectKey>) -> Result<bool, StoreError> {

@@ -1,16 +1,19 @@
 //! Events for more streams than others wait for.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
+use futures_util::future::{join, join_all};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use ssfd::{
+    config::Config,
     domain::stream::{Delivery, StreamConfig},
     store::Position,
 };
 
 use super::reading_with;
 use crate::harness::{
+    daemon::rename_provider,
     events::{about, about_with, key},
     eventually,
     redis::Redis,
@@ -47,13 +50,23 @@ async fn add_streams(setup: &mut Setup) -> Vec<StreamConfig> {
     beside
 }
 
-/// P3, P4 of the design. An event that cannot be appended to its last stream is as slow as one can
-/// be.
+/// P3, P4 of the design.
 #[actix_web::test]
 async fn a_long_event_holds_up_those_about_its_subject_alone() {
+    check_that_others_go_on_beside(&["kim"]).await;
+}
+
+#[actix_web::test]
+async fn long_events_in_a_row_hold_up_those_about_their_subjects_alone() {
+    check_that_others_go_on_beside(&["kai", "kat", "kim"]).await;
+}
+
+/// Publishes long events about these subjects, and then two for one stream: about another subject, and
+/// about the last one. Events that cannot be appended to their last stream are as slow as can be.
+async fn check_that_others_go_on_beside(subjects: &[&str]) {
     let redis = Redis::start().await;
     let soon = Duration::from_millis(20);
-    let change = |config: &mut ssfd::config::Config| config.ingest.redis.reconnect_max = soon;
+    let change = |config: &mut Config| config.ingest.redis.reconnect_max = soon;
     let mut setup = reading_with(&redis, change).await;
     let beside = add_streams(&mut setup).await;
     let last = &beside[STREAMS - 2].id;
@@ -70,7 +83,11 @@ async fn a_long_event_holds_up_those_about_its_subject_alone() {
     };
     let before = position(&setup).await;
 
-    redis.publish(&key(), &about_with("kim", json!({"txn": "long"}))).await;
+    for subject in subjects {
+        redis
+            .publish(&key(), &about_with(subject, json!({"txn": format!("long {subject}")})))
+            .await;
+    }
     redis.publish(&key(), &narrow("lee", "other subject")).await;
     redis.publish(&key(), &narrow("kim", "same subject")).await;
 
@@ -80,16 +97,100 @@ async fn a_long_event_holds_up_those_about_its_subject_alone() {
     assert_eq!(position(&setup).await, before, "not all is kept");
 
     database.execute_batch("DROP TRIGGER broken").expect("runs");
-    eventually("all of it arrives", async || txns(&setup).await.len() == 3).await;
+    let all = subjects.len() + 2;
+    eventually("all of it arrives", async || txns(&setup).await.len() == all).await;
     let mut of_kim = txns(&setup).await;
-    of_kim.retain(|txn| txn != "other subject");
-    assert_eq!(of_kim, ["long", "same subject"]);
+    of_kim.retain(|txn| ["long kim", "same subject"].contains(&txn.as_str()));
+    assert_eq!(of_kim, ["long kim", "same subject"]);
     for stream in [&beside[0], &beside[STREAMS - 2]] {
         let waiting = setup.daemon.store().waiting(&stream.id).await.expect("readable");
-        assert_eq!(waiting.sets, 1);
+        assert_eq!(waiting.sets, subjects.len() as u64);
     }
     let moved = async || position(&setup).await != before;
     eventually("the position moves behind all of it", moved).await;
+}
+
+/// P4 of the design, over HTTP: each request is answered once its event is durable. They are all let in
+/// while another process keeps the database to itself, so that the order of the answers is that of the
+/// work.
+#[actix_web::test]
+async fn an_event_for_one_stream_is_accepted_before_the_long_ones_that_came_before_it() {
+    for long in [1, 5] {
+        // Metrics are counted for the whole process, by the name of the provider.
+        let name = format!("long_{long}");
+        let mut setup = Setup::polling_with(|config| rename_provider(config, &name)).await;
+        add_streams(&mut setup).await;
+        let database = setup.daemon.config().store.sqlite.path.clone();
+        let database = Connection::open(database).expect("opens");
+        database.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        let come = async |count: usize| {
+            let series =
+                format!(r#"ssfd_events_ingested_total{{provider="{name}",source="http"}}"#);
+            let come = async || setup.daemon.metric(&series).await.to_string() == count.to_string();
+            eventually("the requests have come", come).await;
+        };
+        let publish = async |event: Value| {
+            setup.daemon.publish(&setup.publisher, &event).await.expect(202);
+        };
+        let answered = RefCell::new(Vec::new());
+        let others = (0..long).map(|n| {
+            let event = about_with(&format!("long-{n}"), json!({"txn": format!("long {n}")}));
+            async {
+                publish(event).await;
+                answered.borrow_mut().push("long");
+            }
+        });
+        let short = async {
+            come(long).await;
+            let more = json!({"txn": "short", "stream_ids": [setup.stream]});
+            let short = async {
+                publish(about_with("lee", more)).await;
+                answered.borrow_mut().push("short");
+            };
+            let unlock = async {
+                come(long + 1).await;
+                database.execute_batch("COMMIT").expect("unlocked");
+            };
+            join(short, unlock).await;
+        };
+        join(join_all(others), short).await;
+        let answered = answered.into_inner();
+        assert_eq!((answered[0], answered.len()), ("short", long + 1));
+        let mut all = txns(&setup).await;
+        all.sort_unstable();
+        assert_eq!(all.len(), long + 1, "{all:?}");
+    }
+}
+
+/// P3 of the design, within one request.
+#[actix_web::test]
+async fn the_events_of_one_request_keep_the_order_of_their_subjects() {
+    let mut setup = Setup::polling().await;
+    let beside = add_streams(&mut setup).await;
+    let event = |n: usize| {
+        let subject = ["kim", "lee", "max"][n % 3];
+        let mut event = about_with(subject, json!({"txn": n.to_string()}));
+        if !n.is_multiple_of(4) {
+            event["stream_ids"] = json!([setup.stream]);
+        }
+        event
+    };
+    let events: Vec<_> = (0..24).map(event).collect();
+
+    let answer = setup.daemon.publish(&setup.publisher, &json!(events)).await.expect(202).json();
+
+    for (n, one) in answer["events"].as_array().expect("an answer for each").iter().enumerate() {
+        let streams = if n % 4 == 0 { STREAMS } else { 1 };
+        assert_eq!(*one, json!({"status": "accepted", "streams": streams}), "event {n}");
+    }
+    let all = txns(&setup).await;
+    let numbers: Vec<usize> = all.iter().map(|txn| txn.parse().expect("a number")).collect();
+    assert_eq!(numbers.len(), 24);
+    for subject in 0..3 {
+        assert!(numbers.iter().filter(|n| *n % 3 == subject).is_sorted(), "{numbers:?}");
+    }
+    let last = setup.daemon.store().waiting(&beside[STREAMS - 2].id).await.expect("readable");
+    assert_eq!(last.sets, 6);
 }
 
 /// Nothing is lost, doubled or out of order where many of them meet.

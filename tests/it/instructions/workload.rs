@@ -9,6 +9,7 @@ use ssfd::{
     domain::{
         audience::Audience,
         event::Event,
+        judgement::Judgement,
         provider::Provider,
         set::{EventsClaim, Origin, SetClaims},
         status::StreamStatus,
@@ -132,8 +133,10 @@ fn match_among(streams: usize, provider: &Provider) {
     let event = Event::from_json(event(), provider).expect("valid");
     let listed = Listed::default();
     counted(&mut || {
-        let found = directory.addressees(&provider.name, black_box(&event), &listed);
-        assert_eq!(found.streams.len(), 1);
+        let judgement = Judgement::new(provider, black_box(&event), &listed);
+        let found = directory.candidates(&provider.name, &judgement).streams;
+        assert_eq!(found.len(), 1);
+        assert!(judgement.addressed(black_box(&found[0])).is_ok());
     });
 }
 

@@ -1,4 +1,4 @@
-//! What upstream published becomes an event, under what its provider asks of events.
+//! Reads what a publisher sent as an event, and checks it by the rules that its provider sets for events.
 
 use std::{
     collections::HashSet,
@@ -14,20 +14,20 @@ use crate::{
         provider::{EventChecks, Provider},
     },
     telemetry::{metrics, spans},
+    transmitter::Transmitter,
 };
 
-use super::Transmitter;
-
-/// Kinds of findings that are remembered. There are fewer in the tables; only types that publishers
-/// make up have no end.
+/// The most kinds of findings that are remembered. The tables have fewer; only the event types that
+/// publishers make up are unlimited.
 const KINDS_MAX: usize = 1000;
 
-/// Which kinds of findings the log has had. A publisher that errs once errs with every event.
+/// Remembers which kinds of findings were logged, because a publisher that errs once errs with every
+/// event.
 #[derive(Debug, Default)]
-pub(super) struct ToldFindings(Mutex<HashSet<(ProviderName, EventType, Finding)>>);
+pub(in crate::transmitter) struct ToldFindings(Mutex<HashSet<(ProviderName, EventType, Finding)>>);
 
 impl ToldFindings {
-    /// Whether this is the first of its kind.
+    /// Returns whether this finding is the first of its kind.
     fn tell(&self, provider: &Provider, event_type: &EventType, finding: &Finding) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = told.len() < KINDS_MAX;
@@ -36,8 +36,8 @@ impl ToldFindings {
 }
 
 impl Transmitter {
-    /// Reads one event as it was published, and holds it to the definition of its type, as far as
-    /// the provider wants that. All upstreams come through here, and so are treated alike.
+    /// Reads one event as it was published, and checks it against the definition of its type as far as
+    /// the provider wants that. All publishers come through here, so all are treated alike.
     pub fn admit(&self, provider: &Provider, json: &[u8]) -> Result<Event, InvalidEvent> {
         let span = spans::admit(&provider.name);
         let event = Event::parse(json, provider)?;

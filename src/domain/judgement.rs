@@ -1,0 +1,234 @@
+//! Judges an event against the streams of its provider: whether a stream gets the event, by which
+//! identifier it names the subject, and if not, why.
+//!
+//! Everything that asks this question reads the answer of [`Judgement`]. Publishing judges each
+//! candidate that the directory's index finds ([`Judgement::addressed`]) and leaves the rest to the
+//! store, which judges the stream's status and the account's choice in the step that appends. A dry run
+//! of `explain` judges every stream in full ([`Judgement::judge`]). A trace has no more than the record
+//! of an event, and judges by [`asked_for`].
+
+use std::{borrow::Cow, cell::OnceCell, collections::BTreeSet};
+
+use crate::domain::{
+    event::Event,
+    event_type::EventType,
+    id::StreamId,
+    provider::Provider,
+    reason::Reason,
+    status::StreamStatus,
+    stream::StreamConfig,
+    subject::{
+        Subject, SubjectId,
+        format::SubjectFormat,
+        list::{DefaultSubjects, Listed},
+    },
+};
+
+/// The answer for one stream. `T` is the identifier that the SET carries, or what is made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged<T> {
+    /// The stream gets the event.
+    Sent(T),
+    /// The stream gets the event, and holds it until the stream is enabled again (SSF §8.1.2.1).
+    Held(T),
+    NotSent(Reason),
+}
+
+impl<T> Judged<T> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Judged<U> {
+        match self {
+            Self::Sent(one) => Judged::Sent(change(one)),
+            Self::Held(one) => Judged::Held(change(one)),
+            Self::NotSent(reason) => Judged::NotSent(reason),
+        }
+    }
+}
+
+/// One event, prepared to be judged against many streams: whatever is the same for all of them is
+/// worked out once.
+#[derive(Debug)]
+pub struct Judgement<'a> {
+    event_type: &'a EventType,
+    supported: bool,
+    /// The streams that the publisher named, if it named any.
+    named: Option<BTreeSet<&'a StreamId>>,
+    /// The streams that the subject stands for. A stream's own subject is always on it (SSF §8.1.4.1).
+    own: Vec<StreamId>,
+    listed: &'a Listed,
+    identifiers: Identifiers<'a>,
+}
+
+impl<'a> Judgement<'a> {
+    /// `listed` are the streams that have the subject on their lists.
+    pub fn new(provider: &Provider, event: &'a Event, listed: &'a Listed) -> Self {
+        Self {
+            event_type: &event.event_type,
+            supported: provider.takes(&event.event_type),
+            named: event.stream_ids.as_ref().map(|named| named.iter().collect()),
+            own: event.subject.streams(),
+            listed,
+            identifiers: Identifiers::of(event),
+        }
+    }
+
+    pub fn event_type(&self) -> &'a EventType {
+        self.event_type
+    }
+
+    /// Returns the streams that the publisher named, if it named any.
+    pub fn named(&self) -> Option<&BTreeSet<&'a StreamId>> {
+        self.named.as_ref()
+    }
+
+    pub fn is_named(&self, stream: &StreamId) -> bool {
+        self.named.as_ref().is_none_or(|named| named.contains(stream))
+    }
+
+    /// Returns the streams without a subject by default that have this one.
+    pub fn added(&self) -> impl Iterator<Item = &StreamId> {
+        self.listed.added.iter().chain(&self.own)
+    }
+
+    /// Judges the event by the stream's configuration and lists, but for its status. Returns the
+    /// identifier that the SET carries.
+    pub fn addressed(&self, stream: &StreamConfig) -> Result<&SubjectId, Reason> {
+        asked_for(stream, self.event_type, self.supported, |id| self.is_named(id))?;
+        let Listed { added, removed } = self.listed;
+        let on_stream = match stream.default_subjects {
+            DefaultSubjects::All => !removed.contains(&stream.id),
+            DefaultSubjects::None => added.contains(&stream.id),
+        };
+        if !on_stream && !self.own.contains(&stream.id) {
+            return Err(Reason::Subject);
+        }
+        self.identifiers.in_form(stream.subject_format).ok_or(Reason::Format)
+    }
+
+    /// Judges the event in full. `opted_out`: the account that the event is about has opted out.
+    pub fn judge(&self, stream: &StreamConfig, opted_out: bool) -> Judged<&SubjectId> {
+        match self.addressed(stream) {
+            Err(reason) => Judged::NotSent(reason),
+            Ok(_) if opted_out => Judged::NotSent(Reason::OptedOut),
+            Ok(identifier) => match stream.status {
+                StreamStatus::Enabled => Judged::Sent(identifier),
+                StreamStatus::Paused => Judged::Held(identifier),
+                StreamStatus::Disabled => Judged::NotSent(Reason::Disabled),
+            },
+        }
+    }
+}
+
+/// Judges by what the publisher and the Receiver asked for, before any subject counts. `supported`:
+/// the provider sends events of this type.
+pub fn asked_for(
+    stream: &StreamConfig,
+    event_type: &EventType,
+    supported: bool,
+    is_named: impl FnOnce(&StreamId) -> bool,
+) -> Result<(), Reason> {
+    if !is_named(&stream.id) {
+        return Err(Reason::NotNamed);
+    }
+    if !supported {
+        return Err(Reason::NotSupported);
+    }
+    let requested = stream.events_requested.as_deref().unwrap_or_default();
+    if requested.iter().any(|uri| uri == event_type.as_str()) {
+        Ok(())
+    } else {
+        Err(Reason::NotRequested)
+    }
+}
+
+/// The identifier of an event's subject in each form. Most events go to streams of one form, so each is
+/// chosen once, when it is first asked for.
+#[derive(Debug)]
+pub struct Identifiers<'a> {
+    subject: &'a Subject,
+    fixed: bool,
+    chosen: [OnceCell<Option<Cow<'a, SubjectId>>>; SubjectFormat::ALL.len()],
+}
+
+impl<'a> Identifiers<'a> {
+    pub fn of(event: &'a Event) -> Self {
+        let fixed = event.event_type.fixes_subject();
+        Self { subject: &event.subject, fixed, chosen: Default::default() }
+    }
+
+    /// Returns the identifier that SETs of a stream of this form carry, if the event has one.
+    pub fn in_form(&self, format: SubjectFormat) -> Option<&SubjectId> {
+        let chosen = &self.chosen[format as usize];
+        chosen.get_or_init(|| format.choose(self.subject, self.fixed)).as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+    fn stream() -> StreamConfig {
+        let requested = Some(vec![REVOKED.to_owned()]);
+        StreamConfig { events_requested: requested, ..StreamConfig::example("st_1") }
+    }
+
+    #[track_caller]
+    fn check(
+        stream: &StreamConfig,
+        more: Value,
+        listed: &Listed,
+        opted_out: bool,
+        expected: Judged<()>,
+    ) {
+        let provider = Provider::example();
+        let mut event =
+            json!({"type": "caep:session-revoked", "sub_id": {"format": "opaque", "id": "u-1"}});
+        event
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("members").clone());
+        let event = Event::from_json(event, &provider).expect("a valid event");
+        let judgement = Judgement::new(&provider, &event, listed);
+        assert_eq!(judgement.judge(stream, opted_out).map(|_| ()), expected);
+    }
+
+    #[test]
+    fn each_stream_gets_one_answer() {
+        let (none, plain) = (Listed::default(), json!({}));
+        check(&stream(), plain.clone(), &none, false, Judged::Sent(()));
+        let with = |status| StreamConfig { status, ..stream() };
+        check(&with(StreamStatus::Paused), plain.clone(), &none, false, Judged::Held(()));
+        let not_sent = |stream: &StreamConfig, more: Value, listed: &Listed, opted_out, reason| {
+            check(stream, more, listed, opted_out, Judged::NotSent(reason));
+        };
+        not_sent(&with(StreamStatus::Disabled), plain.clone(), &none, false, Reason::Disabled);
+        not_sent(&stream(), plain.clone(), &none, true, Reason::OptedOut);
+        not_sent(&stream(), json!({"stream_ids": ["st_2"]}), &none, false, Reason::NotNamed);
+        let unsupported = json!({"type": "risc:sessions-revoked"});
+        not_sent(&stream(), unsupported, &none, false, Reason::NotSupported);
+        let deaf = StreamConfig { events_requested: None, ..stream() };
+        not_sent(&deaf, plain.clone(), &none, false, Reason::NotRequested);
+        let email = StreamConfig { subject_format: SubjectFormat::Email, ..stream() };
+        not_sent(&email, plain, &none, false, Reason::Format);
+    }
+
+    /// SUBJ-05 (SSF §8.1.3, §8.1.4.1)
+    #[test]
+    fn a_subject_is_on_a_stream_by_its_default_its_list_or_because_it_is_the_stream() {
+        let chooses = StreamConfig { default_subjects: DefaultSubjects::None, ..stream() };
+        let on_list = || [stream().id].into();
+        let added = Listed { added: on_list(), ..Listed::default() };
+        let removed = Listed { removed: on_list(), ..Listed::default() };
+        let own = json!({"sub_id": {"format": "opaque", "id": "st_1"}});
+        let missing = Judged::NotSent(Reason::Subject);
+        check(&chooses, json!({}), &Listed::default(), false, missing.clone());
+        check(&chooses, json!({}), &added, false, Judged::Sent(()));
+        check(&stream(), json!({}), &removed, false, missing);
+        for stream in [chooses, stream()] {
+            check(&stream, own.clone(), &removed, false, Judged::Sent(()));
+        }
+    }
+}
