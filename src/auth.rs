@@ -20,6 +20,7 @@ mod fetch;
 mod introspection;
 mod jwks_source;
 mod key_cache;
+mod last_use;
 pub mod settings;
 pub mod token_endpoint;
 mod verification_keys;
@@ -37,6 +38,7 @@ pub use self::{
 };
 use self::{
     external::External,
+    last_use::UseNotes,
     token_endpoint::{ClientCredentialsRequest, Issued, TokenEndpoint, TokenError},
 };
 use crate::{
@@ -48,7 +50,7 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
-    store::{Records, StoreError, TokenStore as _},
+    store::{Records, StoreError, TokenStore as _, records::last_use::LastUseStore as _},
 };
 
 /// A Receiver that presented a valid credential.
@@ -109,6 +111,9 @@ impl Principal {
     }
 }
 
+/// The number of last uses that go in one write, so that an append behind it hardly waits.
+const RECORDED_AT_ONCE: usize = 500;
+
 /// The beginning of every token that this daemon makes.
 const TOKEN_PREFIX: &str = "ssfd_";
 
@@ -139,16 +144,27 @@ pub enum TokenIssuer {
 pub struct Authenticator {
     store: Arc<dyn Records>,
     servers: Arc<BTreeMap<ProviderName, TokenIssuer>>,
+    uses: Arc<UseNotes>,
 }
 
 impl Authenticator {
     pub fn new(store: Arc<dyn Records>, servers: BTreeMap<ProviderName, TokenIssuer>) -> Self {
-        Self { store, servers: Arc::new(servers) }
+        Self { store, servers: Arc::new(servers), uses: Arc::default() }
     }
 
     /// Fetches keys in advance, so that the first request does not wait for them.
     pub fn warm_up(&self) {
         self.servers.values().filter_map(TokenIssuer::external).for_each(External::warm_up);
+    }
+
+    /// Records the uses of credentials that were noted since the last call, and returns their number.
+    /// Requests only note them, because they must not wait for a write.
+    pub async fn record_last_uses(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let uses = self.uses.take(now);
+        for chunk in uses.chunks(RECORDED_AT_ONCE) {
+            self.store.record_last_uses(chunk.to_vec()).await?;
+        }
+        Ok(uses.len())
     }
 
     /// Returns the issuer of a provider's access tokens, if it is an external authorization server.
@@ -166,7 +182,12 @@ impl Authenticator {
     ) -> Option<Result<Issued, TokenError>> {
         match self.servers.get(provider)? {
             TokenIssuer::BuiltIn(endpoint) => {
-                Some(endpoint.issue(&*self.store, provider, request, now).await)
+                let client = request.credentials.client_id.parse();
+                let issued = endpoint.issue(&*self.store, provider, request, now).await;
+                if let (Ok(_), Ok(client)) = (&issued, client) {
+                    self.uses.note(&Credential::Client(client), now);
+                }
+                Some(issued)
             }
             TokenIssuer::External(_) => None,
         }
@@ -227,7 +248,9 @@ impl Authenticator {
     async fn grant(&self, token: &Secret, now: Timestamp) -> Result<Grant, AuthError> {
         let grant = self.store.grant(&hash(token)).await?;
         let valid = |grant: &Grant| grant.expires_at.is_none_or(|at| now < at);
-        grant.filter(valid).ok_or(AuthError::InvalidToken)
+        let grant = grant.filter(valid).ok_or(AuthError::InvalidToken)?;
+        self.uses.note(&grant.credential(), now);
+        Ok(grant)
     }
 }
 

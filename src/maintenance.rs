@@ -22,6 +22,7 @@ mod backlog;
 mod board;
 mod clock_steps;
 mod expire;
+mod last_uses;
 mod limit_held;
 mod metrics_upkeep;
 mod pause_at_fault;
@@ -38,6 +39,7 @@ pub use self::{
     backlog::CountBacklog,
     board::{JobBoard, JobState, LastError, LastRun},
     expire::Expire,
+    last_uses::RecordLastUses,
     limit_held::LimitHeld,
     metrics_upkeep::MetricsUpkeep,
     pause_at_fault::PauseAtFault,

@@ -11,7 +11,7 @@ use crate::{
     ingest::gauge::Gauge,
     maintenance::{
         CountBacklog, Expire, LimitHeld, MetricsUpkeep, PauseAtFault, PauseInactive,
-        RecordActivity, Runner, Sweep, run_once,
+        RecordActivity, RecordLastUses, Runner, Sweep, run_once,
     },
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Background {
     runner: Runner,
     /// Runs a last time at the end. `None` if no provider asks for the activity of streams.
     record_activity: Option<RecordActivity>,
+    /// Runs a last time at the end as well.
+    record_last_uses: RecordLastUses,
 }
 
 impl Background {
@@ -55,15 +57,22 @@ impl Background {
             runner.start(PauseInactive::new(transmitter(), activity_interval));
         }
         runner.start(MetricsUpkeep::new(services.metrics.clone()));
-        Self { runner, record_activity: watched.then(record_activity) }
+        let record_last_uses = || RecordLastUses::new(services.authenticator.clone());
+        runner.start(record_last_uses());
+        Self {
+            runner,
+            record_activity: watched.then(record_activity),
+            record_last_uses: record_last_uses(),
+        }
     }
 
     /// Ends the jobs. To be called when nothing comes in or goes out any more.
-    pub(super) async fn end(self) {
+    pub(super) async fn end(mut self) {
         self.runner.end();
         if let Some(mut record_activity) = self.record_activity {
             // An error is logged there, and there is nothing else to do about it.
             run_once(&mut record_activity).await.ok();
         }
+        run_once(&mut self.record_last_uses).await.ok();
     }
 }

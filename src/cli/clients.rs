@@ -5,17 +5,18 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError},
+    cli::{self, CliError, tokens::last_use},
     clock,
     config::Config,
     domain::{
         audience::Audience,
         client::Client,
-        grant::Scope,
+        grant::{Credential, Scope},
         id::{ClientId, ProviderName, ReceiverId},
         oauth::TOKEN_ENDPOINT,
+        time::Timestamp,
     },
-    store::{ClientStore as _, Records, StoreError},
+    store::{ClientStore as _, Records, StoreError, records::last_use::LastUseStore as _},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -41,7 +42,7 @@ enum ClientsAction {
     /// Add a client; its secret is shown once and never again
     #[command(after_help = EXAMPLES)]
     Add(Add),
-    /// List clients
+    /// List clients with their last use
     #[command(after_help = EXAMPLES)]
     List,
     /// Remove a client and end all its tokens
@@ -134,18 +135,22 @@ async fn add(
 
 async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
     let clients = store.clients().await.map_err(|error| CliError::of(&error))?;
+    let last_uses = store.last_uses().await.map_err(|error| CliError::of(&error))?;
+    let used_at = |client: &Client| last_uses.of(&Credential::Client(client.id.clone()));
     if json {
+        let describe = |client| describe(client, used_at(client));
         let clients: Vec<Value> = clients.iter().map(describe).collect();
         return Ok(Value::from(clients).to_string());
     }
     let lines = clients.iter().map(|client| {
         let Client { id, receiver, provider, scopes, .. } = client;
-        format!("{id}  receiver {receiver} of {provider}, {}", Scope::list(scopes))
+        let (scopes, last_use) = (Scope::list(scopes), last_use(used_at(client)));
+        format!("{id}  receiver {receiver} of {provider}, {scopes}, {last_use}")
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn describe(client: &Client) -> Value {
+fn describe(client: &Client, used_at: Option<Timestamp>) -> Value {
     json!({
         "client_id": client.id,
         "provider": client.provider,
@@ -153,6 +158,7 @@ fn describe(client: &Client) -> Value {
         "audience": client.audience,
         "scopes": client.scopes,
         "created_at": client.created_at.as_secs(),
+        "last_used_at": used_at.map(Timestamp::as_secs),
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError},
+    cli::{self, CliError, moment},
     clock,
     config::Config,
     domain::{
@@ -15,8 +15,9 @@ use crate::{
         grant::{Grant, Holder, NamedHolder, Scope},
         id::{CredentialName, ProviderName, ReceiverId},
         secret::Secret,
+        time::Timestamp,
     },
-    store::{Records, StoreError, TokenStore as _},
+    store::{Records, StoreError, TokenStore as _, records::last_use::LastUseStore as _},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -46,7 +47,7 @@ enum TokensAction {
         #[command(subcommand)]
         holder: Create,
     },
-    /// List tokens with the first digits of their hash, their name and their holder
+    /// List tokens with the first digits of their hash, their name, holder and last use
     #[command(after_help = EXAMPLES)]
     List,
     /// Revoke the token whose hash starts with these digits
@@ -170,7 +171,10 @@ pub(super) async fn issue(
 
 async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
     let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
+    let last_uses = store.last_uses().await.map_err(|error| CliError::of(&error))?;
+    let used_at = |grant: &Grant| last_uses.of(&grant.credential());
     if json {
+        let describe = |grant| describe(grant, used_at(grant));
         let grants: Vec<Value> = grants.iter().map(describe).collect();
         return Ok(Value::from(grants).to_string());
     }
@@ -189,7 +193,8 @@ async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
             Holder::Publisher { provider } => format!("publisher to {provider}"),
             Holder::Operator => "operator".to_owned(),
         };
-        format!("{}  {name:<width$}  {holder}, {expiry}", grant.hash.id())
+        let last_use = last_use(used_at(grant));
+        format!("{}  {name:<width$}  {holder}, {expiry}, {last_use}", grant.hash.id())
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
@@ -198,12 +203,21 @@ fn name(grant: &Grant) -> &str {
     grant.holder.name.as_ref().map_or("-", CredentialName::as_str)
 }
 
-fn describe(grant: &Grant) -> Value {
+/// Returns the text for the last use of a credential. A credential of which no use is recorded may
+/// have been used before uses were recorded.
+pub(super) fn last_use(at: Option<Timestamp>) -> String {
+    at.map_or("no recorded use".to_owned(), |at| {
+        format!("last used {}", moment::show(at.as_secs()))
+    })
+}
+
+fn describe(grant: &Grant, used_at: Option<Timestamp>) -> Value {
     let mut value = serde_json::to_value(&grant.holder).expect("a holder is plain data");
     value["id"] = grant.hash.id().into();
     value["name"] = json!(grant.holder.name);
     value["created_at"] = grant.created_at.as_secs().into();
-    value["expires_at"] = grant.expires_at.map(crate::domain::time::Timestamp::as_secs).into();
+    value["expires_at"] = grant.expires_at.map(Timestamp::as_secs).into();
+    value["last_used_at"] = used_at.map(Timestamp::as_secs).into();
     value
 }
 

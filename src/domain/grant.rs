@@ -151,7 +151,7 @@ impl From<Holder> for NamedHolder {
 
 /// The credential behind a request. It says who asked, so that a record of the request can name
 /// them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// A token that an operator made. The hash identifies it; the name is for people.
     Token { hash: TokenHash, name: Option<CredentialName> },

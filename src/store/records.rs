@@ -32,6 +32,7 @@
 
 pub mod activity;
 pub mod client;
+pub mod last_use;
 pub mod mark;
 pub mod token;
 

@@ -185,7 +185,8 @@ macro_rules! run_contract_on {
                 a_grant_expires,
                 a_client_comes_back_as_it_was_given,
                 a_clients_tokens_are_its_own_and_bounded,
-                a_removed_client_takes_its_tokens_along;
+                a_removed_client_takes_its_tokens_along,
+                the_latest_use_of_a_credential_stays_and_goes_with_it;
         }
     };
 }

@@ -19,7 +19,7 @@ use crate::{
 /// A token as JSON. The hash of the token is its key. A token that was issued to a client belongs to
 /// that client.
 #[derive(Serialize, Deserialize)]
-struct TokenRecord {
+pub(super) struct TokenRecord {
     hash: String,
     holder: NamedHolder,
     created_at: i64,

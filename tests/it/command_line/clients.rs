@@ -23,13 +23,14 @@ fn a_clients_secret_is_shown_once() {
     assert_eq!(made, expected);
 
     let text = place.succeeds(&["clients", "list"]);
-    assert_eq!(text, "rx-1  receiver acme of default, ssf.manage\n");
+    assert_eq!(text, "rx-1  receiver acme of default, ssf.manage, no recorded use\n");
     let listed = listed(&place);
     let created_at = listed[0]["created_at"].clone();
     assert_eq!(
         listed,
         [json!({"client_id": "rx-1", "provider": "default", "receiver": "acme",
-            "audience": "https://rx.example", "scopes": ["ssf.manage"], "created_at": created_at})]
+            "audience": "https://rx.example", "scopes": ["ssf.manage"], "created_at": created_at,
+            "last_used_at": null})]
     );
     // A client that is added without an id gets a random one.
     let text = place.succeeds(&ADD);

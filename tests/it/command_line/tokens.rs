@@ -22,14 +22,15 @@ fn a_token_is_shown_once_and_then_listed_by_the_first_digits_of_its_hash() {
     assert!(token.starts_with("ssfd_") && token.len() >= 48, "{token}");
 
     let text = place.succeeds(&["tokens", "list"]);
-    let line = format!("{id}  -  receiver acme of default, ssf.read, never expires\n");
+    let line =
+        format!("{id}  -  receiver acme of default, ssf.read, never expires, no recorded use\n");
     assert_eq!(text, line);
     let listed = listed(&place);
     assert_eq!(listed.len(), 1);
     let created_at = listed[0]["created_at"].clone();
     let expected = json!({"id": id, "kind": "receiver", "provider": "default", "receiver": "acme",
         "audience": "https://rx.example", "scopes": ["ssf.read"], "created_at": created_at,
-        "expires_at": null, "name": null});
+        "expires_at": null, "name": null, "last_used_at": null});
     assert_eq!(listed[0], expected);
 }
 
@@ -54,7 +55,7 @@ fn a_token_has_a_name_in_lists_and_two_may_share_it() {
         assert!(shown.contains(&(&json!(id), &json!(name))), "{listed:?}");
     }
     let text = place.succeeds(&["tokens", "list"]);
-    let line = format!("{}  on-call    operator, never expires\n", made[0]);
+    let line = format!("{}  on-call    operator, never expires, no recorded use\n", made[0]);
     assert!(text.contains(&line), "{text}");
     place.succeeds(&["tokens", "revoke", &made[1]]);
     assert!(place.succeeds(&["tokens", "list"]).contains(&line));

@@ -9,8 +9,12 @@ use serde_json::json;
 use ssfd::{
     auth, clock,
     config::Config,
-    domain::{audience::Audience, client::Client, grant::Scope},
-    store::{ClientStore as _, TokenStore as _},
+    domain::{
+        audience::Audience,
+        client::Client,
+        grant::{Credential, Scope},
+    },
+    store::{ClientStore as _, TokenStore as _, records::last_use::LastUseStore as _},
 };
 
 use crate::harness::{
@@ -196,6 +200,36 @@ async fn a_removed_clients_tokens_end_with_it() {
     daemon.store().delete_client(&"rx".parse().expect("an id")).await.expect("removed");
     assert_token_refused(&daemon.list_with(&token).await, "bearer token");
     assert_error(&ask(&daemon, "rx", &secret, GRANT).await, 401, "invalid_client");
+}
+
+#[actix_web::test]
+async fn the_last_use_of_a_credential_is_recorded_and_goes_with_it() {
+    let mut daemon = Daemon::start().await;
+    let before = clock::now();
+    let secret = add_client(&daemon, "rx", &[Scope::Read]).await;
+    token_of(&ask(&daemon, "rx", &secret, GRANT).await);
+    let used = daemon.receiver_token("rx", &[Scope::Read]).await;
+    daemon.list_with(&used).await.expect(200);
+    daemon.list_with("ssfd_unknown").await.expect(401);
+    let unused = daemon.receiver_token("rx", &[Scope::Read]).await;
+    daemon.restart().await;
+
+    let token = |token: &str| Credential::Token {
+        hash: auth::hash(&ssfd::domain::secret::Secret::new(token)),
+        name: None,
+    };
+    let client = Credential::Client("rx".parse().expect("an id"));
+    let uses = daemon.store().last_uses().await.expect("readable");
+    for credential in [&client, &token(&used)] {
+        assert!(uses.of(credential).is_some_and(|at| before <= at), "{credential}");
+    }
+    assert_eq!(uses.of(&token(&unused)), None);
+
+    daemon.store().delete_client(&"rx".parse().expect("an id")).await.expect("removed");
+    let hash = auth::hash(&ssfd::domain::secret::Secret::new(used.as_str()));
+    daemon.store().revoke_grant(&hash).await.expect("revoked");
+    let uses = daemon.store().last_uses().await.expect("readable");
+    assert_eq!((uses.of(&client), uses.of(&token(&used))), (None, None));
 }
 
 /// Returns the settings of the only provider's token endpoint.

@@ -27,7 +27,7 @@ async fn each_periodic_job_has_run_soon_after_the_start() {
     eventually("all have run", async || {
         let jobs = jobs(&daemon).await;
         let periodic = jobs.iter().filter(|(_, job)| job["period_millis"].is_number());
-        periodic.clone().count() == 7
+        periodic.clone().count() == 8
             && periodic.clone().all(|(_, job)| job["last_run"].is_object())
     })
     .await;
@@ -49,6 +49,14 @@ async fn a_job_that_the_configuration_does_not_ask_for_is_not_listed() {
     let names: Vec<_> = jobs(&daemon).await.into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
-        ["sweep", "limit_held", "expire", "backlog", "pause_at_fault", "metrics_upkeep"]
+        [
+            "sweep",
+            "limit_held",
+            "expire",
+            "backlog",
+            "pause_at_fault",
+            "metrics_upkeep",
+            "record_last_uses"
+        ]
     );
 }

@@ -4,10 +4,10 @@ use super::*;
 use ssfd::{
     domain::{
         client::Client,
-        grant::{Grant, Holder, NamedHolder, Scope, TokenHash},
+        grant::{Credential, Grant, Holder, NamedHolder, Scope, TokenHash},
         id::ClientId,
     },
-    store::StoreError,
+    store::{StoreError, records::last_use::LastUseStore as _},
 };
 
 fn hash(head: &str) -> TokenHash {
@@ -150,4 +150,35 @@ pub(super) async fn a_removed_client_takes_its_tokens_along(backend: impl Backen
     assert_eq!(store.grant(&hash("a1")).await.expect("readable"), None);
     assert_eq!(store.grant(&hash("b2")).await.expect("readable"), Some(receiver("b2")));
     assert_eq!(store.clients().await.expect("readable"), [client("b")]);
+}
+
+pub(super) async fn the_latest_use_of_a_credential_stays_and_goes_with_it(backend: impl Backend) {
+    let store = backend.open().await;
+    store.put_grant(receiver("a1")).await.expect("kept");
+    store.put_grant(publisher("b2")).await.expect("kept");
+    store.create_client(client("a")).await.expect("kept");
+    let (token, client) = (receiver("a1").credential(), Credential::Client(client_id("a")));
+    let unknown = Credential::Client(client_id("nobody"));
+    let external = Credential::ExternalClient("a".into());
+    let record = async |credential: &Credential, secs| {
+        let uses = vec![(credential.clone(), later(secs))];
+        store.record_last_uses(uses).await.expect("recorded");
+    };
+    let last =
+        async |credential: &Credential| store.last_uses().await.expect("readable").of(credential);
+    for (credential, secs) in [(&token, 1), (&client, 2), (&token, 5), (&token, 3)] {
+        record(credential, secs).await;
+    }
+    for credential in [&unknown, &external] {
+        record(credential, 4).await;
+        assert_eq!(last(credential).await, None, "{credential}");
+    }
+    assert_eq!((last(&token).await, last(&client).await), (Some(later(5)), Some(later(2))));
+    assert_eq!(last(&publisher("b2").credential()).await, None);
+
+    store.revoke_grant(&hash("a1")).await.expect("revoked");
+    store.delete_client(&client_id("a")).await.expect("removed");
+    assert_eq!((last(&token).await, last(&client).await), (None, None));
+    store.put_grant(receiver("a1")).await.expect("kept");
+    assert_eq!(last(&token).await, None, "a new token does not inherit it");
 }
