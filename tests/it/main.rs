@@ -9,6 +9,7 @@
 //!   modules, its dependencies, its cost and its comments.
 //! - Every other module tests one resource or command of the daemon.
 
+mod architecture;
 mod cluster;
 mod command_line;
 mod crash;
