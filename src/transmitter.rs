@@ -47,7 +47,7 @@ use crate::{
 
 use activity::Activity;
 use dead_letters::DeadKind;
-use intake::{Turnstile, admission::ToldFindings};
+use intake::{Scheduler, admission::ToldFindings};
 use poll_log::PollLog;
 use pressure::Pressure;
 use waiters::Waiters;
@@ -123,7 +123,7 @@ pub struct Transmitter {
     activity: Activity,
     told_findings: ToldFindings,
     pressure: Pressure,
-    turnstile: Arc<Turnstile>,
+    scheduler: Arc<Scheduler>,
     /// How fast each stream's Receiver adds and removes subjects by way of this node.
     subject_paces: Mutex<HashMap<StreamId, Pace>>,
     /// The kinds of dead letters that were counted so far: each is a series of a metric.
@@ -153,7 +153,7 @@ impl Transmitter {
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),
             pressure: Pressure::default(),
-            turnstile: Arc::default(),
+            scheduler: Arc::default(),
             subject_paces: Mutex::default(),
             seen_dead: Mutex::default(),
         }

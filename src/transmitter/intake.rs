@@ -1,13 +1,13 @@
 //! The intake: from the bytes of a publisher to SETs in the outboxes, the same for Redis and HTTP.
 //!
 //! ```text
-//! bytes ─▶ admission ─▶ addressing ─▶ batch ⇄ turnstile (schedule) ─▶ steps ─▶ store::append
+//! bytes ─▶ admission ─▶ addressing ─▶ batch ⇄ scheduler (schedule) ─▶ steps ─▶ store::append
 //! ```
 //!
 //! - [`admission`] reads an event and checks it by the definition of its type.
 //! - [`addressing`] asks the directory for candidates and [`Judgement`] about each, and writes claims.
 //! - [`schedule`] decides which event is appended next: the order of subjects and accounts, and a fair
-//!   share for all. It is pure. [`turnstile`] is the lock around it, and hands out the turns.
+//!   share for all. It is pure. [`scheduler`] is the lock around it, and hands out the turns.
 //! - [`batch`] drives events that are long, or that wait for others.
 //! - [`steps`] is the only caller of the store, and never hands it more than [`STEP_MAX`] SETs.
 //!
@@ -22,15 +22,15 @@ pub(super) mod addressing;
 pub(super) mod admission;
 mod batch;
 mod schedule;
+mod scheduler;
 mod steps;
-mod turnstile;
 
 use std::sync::Arc;
 
 use self::addressing::{Work, address};
 pub use self::{
     batch::Batch,
-    turnstile::{Sequence, Turnstile},
+    scheduler::{Scheduler, Sequence},
 };
 use crate::{
     clock,
@@ -70,7 +70,7 @@ impl Transmitter {
         events: Vec<Incoming>,
     ) -> Result<Vec<Appended>, StoreError> {
         let Addressed { works, now } = self.address(provider, events).await?;
-        let works = match self.turnstile.pass(works) {
+        let works = match self.scheduler.pass(works) {
             Ok((events, _shorts)) => return self.append_short(events, None, now).await,
             Err(works) => works,
         };
@@ -83,7 +83,7 @@ impl Transmitter {
 
     /// Opens a sequence, within which events about one subject keep their order from batch to batch.
     pub fn open_sequence(&self) -> Sequence {
-        self.turnstile.open_sequence()
+        self.scheduler.open_sequence()
     }
 
     /// Appends the next events of a sequence. Returns once they are durable, but for those of the
@@ -96,7 +96,7 @@ impl Transmitter {
         position: Option<(String, Position)>,
     ) -> Result<Option<Batch>, StoreError> {
         let Addressed { works, now } = events;
-        let works = match self.turnstile.pass(works) {
+        let works = match self.scheduler.pass(works) {
             Ok((events, _shorts)) => {
                 sequence.check()?;
                 self.append_short(events, position, now).await?;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{
     addressing::{LongEvent, Work},
     schedule::{Broken, Grant, Ticket},
-    turnstile::Sequence,
+    scheduler::Sequence,
 };
 use crate::{
     domain::{id::StreamId, reason::Reason, time::Timestamp},
@@ -87,7 +87,7 @@ impl Batch {
     pub(super) fn plan(&mut self) -> Result<Vec<(usize, Append)>, StoreError> {
         let (queue, entered, sequence) = (&mut self.queue, &mut self.entered, self.sequence.id);
         let (granting, unreleased) = (&self.granting, &mut self.unreleased);
-        let free = self.transmitter.turnstile.change(|state| {
+        let free = self.transmitter.scheduler.change(|state| {
             if state.schedule.is_broken(sequence) {
                 return Err(Broken);
             }
@@ -123,14 +123,14 @@ impl Batch {
     ) -> Result<(), StoreError> {
         if !free.is_empty() || position.is_some() {
             let (places, events): (Vec<_>, Vec<_>) = free.into_iter().unzip();
-            let _shorts = self.transmitter.turnstile.begin_shorts();
+            let _shorts = self.transmitter.scheduler.begin_shorts();
             let appended = self.transmitter.append_short(events, position, self.now).await?;
             for (place, appended) in places.into_iter().zip(appended) {
                 self.answers[place] = Some(appended);
             }
         }
         let unreleased = std::mem::take(&mut self.unreleased);
-        self.transmitter.turnstile.change(|state| {
+        self.transmitter.scheduler.change(|state| {
             for ticket in unreleased {
                 state.schedule.on_released(ticket);
             }
@@ -190,7 +190,7 @@ impl Batch {
             let (transmitter, now) = (Arc::clone(&self.transmitter), self.now);
             self.running.push(Box::pin(async move {
                 let (tickets, events): (Vec<_>, Vec<_>) = shorts.into_iter().unzip();
-                let _shorts = transmitter.turnstile.begin_shorts();
+                let _shorts = transmitter.scheduler.begin_shorts();
                 let appended = transmitter.append_short(events, None, now).await?;
                 Ok(Ended::Short(tickets.into_iter().zip(appended).collect()))
             }));
@@ -247,7 +247,7 @@ impl Batch {
                     self.done(ticket, Appended::New(streams));
                 } else {
                     entered.work = Some(Work::Long(event));
-                    self.transmitter.turnstile.change(|state| state.schedule.on_step_ended(ticket));
+                    self.transmitter.scheduler.change(|state| state.schedule.on_step_ended(ticket));
                 }
             }
         }
@@ -257,7 +257,7 @@ impl Batch {
         if let Some(entered) = self.entered.remove(&ticket) {
             self.answers[entered.place] = Some(appended);
         }
-        self.transmitter.turnstile.change(|state| {
+        self.transmitter.scheduler.change(|state| {
             state.batches.remove(&ticket);
             state.schedule.on_done(ticket);
         });
@@ -272,7 +272,7 @@ impl Drop for Batch {
         if entered.is_empty() && self.queue.is_empty() {
             return;
         }
-        self.transmitter.turnstile.change(|state| {
+        self.transmitter.scheduler.change(|state| {
             state.schedule.on_broken(self.sequence.id);
             for ticket in entered.into_keys() {
                 state.batches.remove(&ticket);

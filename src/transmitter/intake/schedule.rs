@@ -1,4 +1,4 @@
-//! Decides which event is appended next. A value without clock, async or IO: [`super::turnstile`] asks
+//! Decides which event is appended next. A value without clock, async or IO: [`super::scheduler`] asks
 //! it and performs.
 //!
 //! A *short* event is one step of the store, a *long* one is several. Short events are appended at once,

@@ -15,7 +15,7 @@ use crate::store::{Append, StoreError};
 
 /// One for the whole daemon.
 #[derive(Debug, Default)]
-pub struct Turnstile(Mutex<State>);
+pub struct Scheduler(Mutex<State>);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -29,13 +29,13 @@ pub(super) struct State {
 #[derive(Debug)]
 pub struct Sequence {
     pub(super) id: SequenceId,
-    turnstile: Arc<Turnstile>,
+    scheduler: Arc<Scheduler>,
 }
 
 /// Stands for short events that are being appended. The next step of a long one may wait for them.
 pub(super) struct Shorts {
     round: Round,
-    turnstile: Arc<Turnstile>,
+    scheduler: Arc<Scheduler>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ impl From<Broken> for StoreError {
     }
 }
 
-impl Turnstile {
+impl Scheduler {
     /// Lets events pass at once if all are short and none is entered, which most batches are.
     pub(super) fn pass(
         self: &Arc<Self>,
@@ -64,17 +64,17 @@ impl Turnstile {
             Work::Short(append) => Some(append),
             Work::Long(_) => None,
         });
-        Ok((events.collect(), Shorts { round, turnstile: Arc::clone(self) }))
+        Ok((events.collect(), Shorts { round, scheduler: Arc::clone(self) }))
     }
 
     pub(super) fn begin_shorts(self: &Arc<Self>) -> Shorts {
         let round = self.change(|state| state.schedule.on_shorts_began());
-        Shorts { round, turnstile: Arc::clone(self) }
+        Shorts { round, scheduler: Arc::clone(self) }
     }
 
     pub(super) fn open_sequence(self: &Arc<Self>) -> Sequence {
         let id = self.change(|state| state.schedule.open_sequence());
-        Sequence { id, turnstile: Arc::clone(self) }
+        Sequence { id, scheduler: Arc::clone(self) }
     }
 
     /// Changes the schedule, and tells of the turns that follow.
@@ -96,19 +96,19 @@ impl Turnstile {
 impl Sequence {
     /// Fails if one of its events failed.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        let broken = self.turnstile.change(|state| state.schedule.is_broken(self.id));
+        let broken = self.scheduler.change(|state| state.schedule.is_broken(self.id));
         if broken { Err(Broken.into()) } else { Ok(()) }
     }
 }
 
 impl Drop for Sequence {
     fn drop(&mut self) {
-        self.turnstile.change(|state| state.schedule.close_sequence(self.id));
+        self.scheduler.change(|state| state.schedule.close_sequence(self.id));
     }
 }
 
 impl Drop for Shorts {
     fn drop(&mut self) {
-        self.turnstile.change(|state| state.schedule.on_shorts_ended(self.round));
+        self.scheduler.change(|state| state.schedule.on_shorts_ended(self.round));
     }
 }
