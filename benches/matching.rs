@@ -1,5 +1,5 @@
-//! What it costs to find the streams that an event is for, by how many streams there are, and by how
-//! many subjects are on their lists: to be flat.
+//! The cost of finding the streams that an event is for, by the number of streams and by the number
+//! of subjects on their lists. The cost should not grow with either.
 
 mod support;
 
@@ -42,7 +42,7 @@ const SUBJECTS: [(Backend, &[u64]); 2] =
     [(Backend::Sqlite, &[1_000, 100_000, 1_000_000]), (Backend::Redis, &[1_000, 100_000])];
 /// Streams whose lists the subjects are on.
 const LISTS: u64 = 100;
-/// As many as are read from a publisher's Redis at a time.
+/// The number of events that the daemon reads from a publisher's Redis at a time.
 const EVENTS: u64 = 500;
 
 fn main() {

@@ -26,7 +26,7 @@ pub struct Candidates {
     pub unlisted: usize,
 }
 
-/// Who owns a stream.
+/// The owner of a stream: a Receiver of a provider.
 type Owner = (ProviderName, ReceiverId);
 
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use crate::{
     transmitter::Transmitter,
 };
 
-/// Upstream cannot be read as configured.
+/// The publishers' Redis cannot be read as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     #[error("`ingest.redis.url` is not the URL of a Redis server: {0}")]
@@ -52,7 +52,7 @@ impl Partition {
     }
 }
 
-/// The client of upstream's Redis, not connected yet; none without a URL.
+/// Returns a client of the publishers' Redis, not connected yet, or `None` without a URL.
 pub fn client(settings: &RedisIngestSettings) -> Result<Option<redis::Client>, IngestError> {
     let client = settings.url.as_deref().map(open).transpose();
     client.map_err(IngestError::Url)

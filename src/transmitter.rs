@@ -75,7 +75,7 @@ pub enum RequestError {
     NotEnabled,
     #[error("the stream is disabled, and discards what it is given")]
     Disabled,
-    /// It was never there, or has expired.
+    /// The SET or event never existed, or has expired.
     #[error("nothing of this name is kept")]
     NothingKept,
     #[error("{}", StoreError::NoSuchPage)]
@@ -163,7 +163,7 @@ impl Transmitter {
         &self.directory
     }
 
-    /// What is taken of publishers at present.
+    /// Returns the pressure, which tells which events publishers may send at present.
     pub fn pressure(&self) -> &Pressure {
         &self.pressure
     }

@@ -23,7 +23,7 @@ use crate::{
 /// When it is worth another try to publish at a provider whose backlog is as long as it may be.
 const BACKLOG_WAIT: Duration = Duration::from_secs(15);
 
-/// What became of one event.
+/// The result of one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 #[schemars(rename = "EventAnswer")]
@@ -36,7 +36,7 @@ pub enum Answer {
     Rejected { reason: String, detail: String },
 }
 
-/// What became of the events of one `POST /events`.
+/// The results of the events of one `POST /events`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "EventAnswers")]
 pub struct Answers {

@@ -83,7 +83,8 @@ impl Consumer {
             loop {
                 partitions.until(key, true).await;
                 self.state_changed(false);
-                // What a read that is cut off here was given is read again, here or elsewhere.
+                // If the read is cancelled here, the entries that it was given are read again, by
+                // this node or another.
                 tokio::select! {
                     () = partitions.until(key, false) => {}
                     () = self.read_for_ever() => {}
@@ -167,8 +168,9 @@ impl Consumer {
         Ok(reading)
     }
 
-    /// Shows upstream how far what was read is kept. An error if the group is gone, and maybe the stream with
-    /// it: then reading begins anew.
+    /// Moves the consumer group to the last entry that the store keeps, where publishers can read
+    /// it. Returns an error if the group is gone, perhaps with its Redis stream. Reading then begins
+    /// anew.
     async fn show(&self, reading: &mut Reading) -> RedisResult<()> {
         let (key, group) = (&self.partition.key, &self.settings.group);
         let last = reading.progress.kept().entry.to_string();

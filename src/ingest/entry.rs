@@ -1,4 +1,4 @@
-//! One entry of an upstream's stream: bytes, not yet an event.
+//! One entry of a publisher's Redis stream: bytes, not yet an event.
 
 use redis::{Value, streams::StreamId};
 
@@ -34,7 +34,7 @@ impl Entry {
         Ok(json)
     }
 
-    /// What the rejected stream shows of the event: its head.
+    /// Returns the beginning of the event for the stream of rejected entries.
     pub(super) fn excerpt(&self, bytes_max: usize) -> &[u8] {
         let json = self.json.as_deref().unwrap_or_default();
         &json[..json.len().min(bytes_max)]

@@ -1,4 +1,4 @@
-//! What publishers can read of the backlog, where they publish.
+//! The backlog, written into the publishers' Redis for them to read.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::{
     transmitter::pressure::Taken,
 };
 
-/// How long upstream may take to answer.
+/// The longest time to wait for an answer of the publishers' Redis.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Writes how much waits into `<key_prefix><provider>:backlog` of upstream: a hash that goes by itself
-/// when nobody writes it any more.
+/// Writes the backlog into `<key_prefix><provider>:backlog` of the publishers' Redis. The key is a
+/// hash that expires when nobody writes it any more.
 pub struct Gauge {
     client: redis::Client,
     key_prefix: String,

@@ -81,7 +81,7 @@ pub struct KeptSet {
     pub accepted_at: Timestamp,
     /// When it was put into the outbox, for the last time.
     pub appended_at: Timestamp,
-    /// What it speaks of: a control event is not sent again.
+    /// The kind of the SET. A control event is not sent again.
     pub kind: SetKind,
     /// By push, since then. Of a SET that waits, those that failed.
     pub attempts: u32,
@@ -90,7 +90,7 @@ pub struct KeptSet {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetState {
-    /// It is in the outbox; `error` is what the last attempt came to, if one failed.
+    /// The SET is in the outbox. `error` is the outcome of the last attempt, if one failed.
     Waiting {
         due_at: Timestamp,
         error: Option<String>,
@@ -98,14 +98,14 @@ pub enum SetState {
     Sent {
         at: Timestamp,
     },
-    /// It is not sent again by itself. `detail` is the head of what the Receiver said, or what became
-    /// of the last attempt.
+    /// The SET is a dead letter and is not sent again by itself. `detail` is the beginning of the
+    /// Receiver's answer, or the outcome of the last attempt.
     Dead {
         at: Timestamp,
         reason: StoredReason,
         detail: String,
     },
-    /// It was taken out of the outbox, since the stream was not to get it any more.
+    /// The SET was removed from the outbox, because the stream must not get it any more.
     Discarded {
         at: Timestamp,
         reason: StoredReason,
@@ -182,7 +182,7 @@ pub struct Since {
 /// A SET that goes into its stream's outbox again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeue {
-    /// As it is.
+    /// The SET itself.
     Same(Seq),
     /// A copy of it; it stays as it is itself.
     Copy { of: Seq, jti: Jti, claims: Arc<str> },

@@ -71,7 +71,7 @@ pub enum Step {
     Verify,
 }
 
-/// Whoever wants to know how far a copy is.
+/// Reports the progress of a copy.
 pub type Tell<'a> = &'a dyn Fn(Progress);
 
 /// Why a store was not copied.
@@ -81,7 +81,8 @@ pub enum CopyError {
     Source(#[source] StoreError),
     #[error("the target")]
     Target(#[source] StoreError),
-    /// What would be lost may be what was meant to be kept.
+    /// The target has streams that the source lacks. A copy would delete them, and they may be
+    /// wanted.
     #[error("the target has streams that the source has not: {count}, {first} among them")]
     OtherStreams { count: usize, first: StreamId },
     /// The copy would undo what has happened since.

@@ -40,7 +40,7 @@ pub trait Intake: Send + Sync {
     async fn position(&self, partition: &str) -> Result<Option<Position>, StoreError>;
 }
 
-/// How far a partition was read. Entries up to it were appended or rejected.
+/// The position to which a partition was read. All entries up to it were appended or rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// Grows when the publisher's Redis starts over with lower entry ids, as after a flush. Entries of an
@@ -105,16 +105,16 @@ impl Step {
 #[derive(Debug, Clone)]
 pub struct Append {
     pub provider: ProviderName,
-    /// What makes it one and the same: with an event that is appended again, as after an error, a store
-    /// goes on where it broke off.
+    /// The identity of the event. If an event is appended again, for example after an error, the
+    /// store continues where it broke off.
     pub origin: Origin,
     /// The publisher's id: a second event with it, within the store's window, is a duplicate.
     pub event_id: Option<String>,
     /// One for each stream that the event matched; may be empty.
     pub sets: Vec<NewSet>,
-    /// What it has to do with the choice of its account (RISC §2.8), if anything.
+    /// The effect of the event on its account's choice to opt out (RISC §2.8), if any.
     pub opt_out: Option<OptOut>,
-    /// What is kept of the event itself, if anything is.
+    /// The ledger's record of the event, if one is kept.
     pub record: Option<EventRecord>,
     /// Each part of an event has the same origin, publisher's id and choice, and is appended once the
     /// part before it is durable. The record counts where the event begins and where it ends.
@@ -133,7 +133,7 @@ pub struct AppendBatch {
 /// Is told of streams that have something new, as soon as that is durable.
 pub type Durable<'a> = &'a (dyn Fn(&[StreamId]) + Send + Sync);
 
-/// What became of one event of a batch.
+/// The result of one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appended {
     /// Durable in the outbox of these streams. A stream that was disabled or deleted meanwhile is

@@ -1,4 +1,4 @@
-//! What is recorded of each accepted event, so that it can be told what became of it.
+//! The ledger: a record of each accepted event, by which the event can be traced.
 
 use async_trait::async_trait;
 
@@ -34,11 +34,12 @@ pub trait Ledger: Send + Sync {
 /// others are counted only.
 pub const WITHHELD_MAX: usize = 64;
 
-/// What is recorded of an event as it is appended. Which SETs it became follows from its origin.
+/// The record of an event, made when the event is appended. The SETs of the event follow from its
+/// origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
     pub event_type: EventType,
-    /// As its publisher gave it.
+    /// The `txn` as the publisher gave it.
     pub txn: Option<String>,
     pub stream_ids: Option<Vec<StreamId>>,
     /// Streams that asked for its type and do not get it, and why. The store adds the reasons that

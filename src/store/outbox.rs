@@ -106,7 +106,7 @@ pub struct Polled {
     pub sets: Vec<PendingSet>,
     /// Whether more SETs could be handed out now.
     pub more: bool,
-    /// As in [`Due::discarded`].
+    /// The number of discarded SETs, as in [`Due::discarded`].
     pub discarded: usize,
 }
 

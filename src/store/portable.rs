@@ -149,7 +149,7 @@ pub struct ListRow {
     pub stream: StreamId,
     pub entry: SubjectKey,
     pub filed: SubjectKey,
-    /// It holds from then on, and before `until`.
+    /// The entry holds from this time until `until`.
     pub since: Timestamp,
     pub until: Option<Timestamp>,
     /// If `filed` stands for the shape of complex subjects.
@@ -167,7 +167,7 @@ pub struct WholeSet {
     pub lane: Lane,
     /// `None` once it was discarded.
     pub claims: Option<Arc<str>>,
-    /// As in a [`NewSet`](crate::delivery::outbox::NewSet).
+    /// The identifiers, as in a [`NewSet`](crate::delivery::outbox::NewSet).
     pub identifiers: Option<Arc<str>>,
     pub accepted_at: Timestamp,
     pub appended_at: Timestamp,

@@ -212,7 +212,7 @@ impl Transmitter {
             let (taken, all) = self.activity.take_unrecorded();
             let ids: Vec<_> = taken.iter().map(|(id, _)| id.clone()).collect();
             streams += ids.len();
-            // What other nodes have seen since they last recorded may be lost with them.
+            // Activity that other nodes have seen but not recorded yet may be lost with them.
             let recorded_at = all.then_some(now - self.sharing.activity_lag);
             let recorded = self.store.record_activity(taken, recorded_at).await;
             if recorded.is_err() {
@@ -246,7 +246,7 @@ impl Transmitter {
             let still = |_: &StreamConfig| self.activity.overdue(&id, judged_at).is_some();
             match self.suspend(&id, &reason, still).await {
                 Ok(done) => paused += usize::from(done),
-                // It was deleted meanwhile.
+                // The stream was deleted meanwhile.
                 Err(RequestError::StreamNotFound) => {}
                 Err(error) => return Err(error),
             }

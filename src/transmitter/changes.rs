@@ -44,7 +44,7 @@ impl Transmitter {
 
     /// Shows streams as they now stand in the store.
     pub(super) async fn refresh(&self, ids: &[&StreamId]) -> Result<(), StoreError> {
-        // What is read here may not be shown after a change that came between.
+        // Streams that are read here must not be published after a change that came between.
         let _turn = self.changes.lock().await;
         self.show(ids).await
     }
@@ -56,7 +56,7 @@ impl Transmitter {
             match stream {
                 Some(stream) => {
                     self.directory.put(stream);
-                    // It may have been announced.
+                    // The change may have been announced, so there may be a SET to send.
                     self.wake_here(std::slice::from_ref(id), true);
                 }
                 None => self.forget(id),

@@ -24,21 +24,21 @@ use super::{RequestError, Transmitter};
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub filter: DeadFilter,
-    /// What the page before ended with; `None` for the first.
+    /// The position where the previous page ended, or `None` for the first page.
     pub after: Option<PageToken>,
     pub limit: usize,
     /// Only count what would be done.
     pub dry_run: bool,
 }
 
-/// What became of the SETs of a page.
+/// The result of a page of SETs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Handled {
     /// So many were sent on their way or removed; or would be.
     pub sets: usize,
     /// So many were left as they are.
     pub left: usize,
-    /// What the next page begins with, if there may be one.
+    /// The position where the next page begins, if there may be one.
     pub next: Option<PageToken>,
 }
 

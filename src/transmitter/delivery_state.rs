@@ -16,11 +16,11 @@ use crate::{
 pub struct DeliveryState {
     /// The SETs in the outbox.
     pub waiting: Waiting,
-    /// What this node knows of pushing or polling.
+    /// The state of pushing or polling, as this node knows it.
     pub here: Here,
 }
 
-/// What this node knows of the delivery of a stream.
+/// The state of a stream's delivery, as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Here {
     /// Another node pushes the stream.

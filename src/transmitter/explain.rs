@@ -15,7 +15,7 @@ use crate::domain::{
 
 use super::intake::addressing::SetMaker;
 
-/// What one stream would make of an event.
+/// The judgement of an event for one stream.
 #[derive(Debug)]
 pub struct Explained {
     pub stream: StreamConfig,
@@ -26,7 +26,7 @@ pub struct Explained {
 /// Stands in the claims for what is made when the event is published.
 const LATER: &str = "(made when it is published)";
 
-/// What the store knows of an event's subject.
+/// The facts of the store about an event's subject.
 #[derive(Debug, Default)]
 pub struct KnownSubject {
     /// The streams that list it.
@@ -77,7 +77,7 @@ mod tests {
         StreamConfig { events_requested: Some(vec![uri.to_owned()]), ..StreamConfig::example(id) }
     }
 
-    /// What the stream `st_1` makes of it.
+    /// Judges an event for the stream `st_1`.
     fn judged(stream: StreamConfig, event: Value) -> Judged<Value> {
         judged_with(stream, event, &KnownSubject::default())
     }

@@ -1,4 +1,4 @@
-//! What other nodes did is taken in, and what the cluster asks of this one is done.
+//! Applies the changes of other nodes, and does what the cluster asks of this node.
 
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, future::BoxFuture};

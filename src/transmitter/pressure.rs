@@ -6,10 +6,10 @@ use tokio::sync::watch;
 
 use crate::domain::id::ProviderName;
 
-/// What is taken at present. The order in which publishers are refused is that of the variants: first
-/// those who can be told so at once, then those whose events wait in Redis in the meantime. Polls,
-/// pushes, acknowledgements and verifications are never refused for it: they make the backlog smaller,
-/// or leave it as it is.
+/// The events that are accepted at present. The variants are in the order in which publishers are
+/// refused: first those that can be told at once, then those whose events wait in Redis. Polls,
+/// pushes, acknowledgements and verifications are never refused because of the backlog, because
+/// they reduce it or leave it unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Taken {
     #[default]
@@ -40,7 +40,7 @@ impl Taken {
     }
 }
 
-/// What is taken of each provider's publishers, as it was last counted.
+/// The events that are accepted from each provider's publishers, by the last count of the backlog.
 #[derive(Debug, Default)]
 pub struct Pressure(watch::Sender<BTreeMap<ProviderName, Taken>>);
 

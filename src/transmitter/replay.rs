@@ -1,4 +1,4 @@
-//! What a stream was sent goes out again: its Receiver lost it, or took it for something else.
+//! Sends SETs of a stream again, because its Receiver lost them or processed them wrongly.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub enum ReplayJti {
 pub struct Replay {
     pub from: ReplayFrom,
     pub jti: ReplayJti,
-    /// What the page before ended with; `None` for the first.
+    /// The position where the previous page ended, or `None` for the first page.
     pub after: Option<PageToken>,
     pub limit: usize,
     /// Only count what would be done.

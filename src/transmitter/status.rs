@@ -57,7 +57,7 @@ impl Transmitter {
         let mut tries = self.tries(id).await;
         loop {
             let before = self.known(id)?;
-            // It begins anew, and has the whole time before it.
+            // The enabled stream has the whole inactivity timeout before it.
             self.activity.touch(&before, clock::now());
             let by = Initiator::Transmitter;
             let changed = self.turn(&before, status, reason.as_deref(), by).await;

@@ -131,7 +131,7 @@ impl Transmitter {
         let id = stream.id.clone();
         let shown = Arc::new(stream.clone());
         self.directory.put(stream);
-        // It may have been announced.
+        // The change may have been announced, so there may be a SET to send.
         self.wake_here(std::slice::from_ref(&id), true);
         self.sharing.change_feed.send(Notice::changed(&id));
         shown

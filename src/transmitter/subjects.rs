@@ -46,8 +46,8 @@ impl Transmitter {
         let grace = provider.subject_removal_grace;
         let remove = |default: DefaultSubjects, keys: &_, now| default.remove(keys, now, grace);
         self.change_list(principal, provider, id, subject, remove).await?;
-        // What waits in memory was read before: whoever delivers reads it again, and there it is
-        // judged.
+        // SETs in memory were read before the change. The courier reads them again and judges them
+        // by the changed list.
         self.directory.subject_removed(id);
         self.wake_here(std::slice::from_ref(id), false);
         self.sharing.change_feed.send(Notice::narrowed(id));

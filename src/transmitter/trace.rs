@@ -1,4 +1,4 @@
-//! What became of an event: its SET on each stream, or why there is none.
+//! The trace of an event: its SET on each stream, or the reason why there is none.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -31,7 +31,7 @@ pub enum Asked {
     EventId { provider: ProviderName, id: String },
 }
 
-/// What became of an event on some streams of its provider.
+/// The trace of an event on some streams of its provider.
 #[derive(Debug)]
 pub struct Trace {
     pub provider: ProviderName,
@@ -209,7 +209,7 @@ mod tests {
         check(&stream, &event(), "nothing_kept");
     }
 
-    /// What the stream is like now says nothing against what was recorded.
+    /// The recorded reason counts, even if the stream's present configuration would give another.
     #[test]
     fn what_was_recorded_goes_before_what_is_configured() {
         let deaf = StreamConfig { events_requested: None, ..stream() };

@@ -1,4 +1,4 @@
-//! Events from upstream's Redis streams.
+//! Events from the publishers' Redis streams.
 
 mod backlog;
 mod dedup;

@@ -1,4 +1,4 @@
-//! What became of an event.
+//! The trace of an event.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use schemars::JsonSchema;
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// What became of one event on some streams of its provider. Times are seconds since 1970.
+/// The trace of one event on some streams of its provider. Times are seconds since 1970.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "EventTrace")]
 pub struct TraceView {
@@ -91,7 +91,7 @@ pub struct SetView {
     pub due_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the last attempt came to, if it failed.
+    /// The outcome of the last attempt, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -100,8 +100,8 @@ impl<'a> Reading<'a> {
         Ok(records)
     }
 
-    /// What a disabled stream has waiting is as good as discarded, though that was not done yet: a
-    /// store that does it in several steps may have broken off.
+    /// Treats the unsettled SETs of a disabled stream as discarded, even if that was not done yet,
+    /// because a store that discards in several steps may have been interrupted.
     fn judged(&self, mut set: WholeSet) -> WholeSet {
         let waits = matches!(set.state, SetState::Waiting { .. });
         if waits && set.kind != SetKind::Announcement && self.stream.status.discards() {
@@ -112,7 +112,7 @@ impl<'a> Reading<'a> {
         set
     }
 
-    /// What there is of the stream, read to its end.
+    /// Reads the stream to its end and returns the tallies.
     pub(super) async fn tallied(mut self) -> Result<Tallies, StoreError> {
         let (mut tallies, mut place) = (Tallies::default(), 0);
         loop {

@@ -136,8 +136,8 @@ fn digest(record: &Item, place: u64) -> [u64; 4] {
     fields.end()
 }
 
-/// What a record consists of, one thing after the other; each with its length, so that no two records
-/// give the same bytes.
+/// The fields of a record, one after the other, each with its length, so that no two records give
+/// the same bytes.
 struct Fields(Context);
 
 impl Fields {

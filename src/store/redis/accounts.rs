@@ -7,7 +7,8 @@ use crate::{
     store::StoreError,
 };
 
-/// What an event has to do with the choice of its account, as `accounts.lua` reads it.
+/// Adds the effect of an event on its account's choice to opt out, in the form that `accounts.lua`
+/// reads.
 pub(super) fn push(call: &mut Call, opt_out: &OptOut) {
     let (letter, account) = match opt_out {
         OptOut::Begins(account) => ("b", account),

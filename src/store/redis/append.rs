@@ -46,7 +46,7 @@ const CHUNK: usize = 250;
 /// SETs by slot: of which event each is, and which of its SETs.
 type Places = BTreeMap<Slot, Vec<(usize, usize)>>;
 
-/// What is done about an event.
+/// The treatment of an event.
 enum Admission {
     Duplicate,
     OptedOut,

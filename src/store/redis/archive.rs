@@ -72,7 +72,7 @@ impl Place {
 /// A page in the making.
 struct Paging<'a> {
     slots: &'a Slots,
-    /// What the SETs are listed in, as `page.lua` has it.
+    /// The name of the list with the SETs, as in `page.lua`.
     listed: &'static str,
     limit: usize,
     scanned: usize,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{clock, domain::time::Timestamp, store::StoreError};
 
-/// What a server says of itself.
+/// The settings and the version that a server reports.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Facts {
     pub(super) version: String,
@@ -19,12 +19,12 @@ pub(super) struct Facts {
     pub(super) appendonly: Option<String>,
     /// When it saves all it has.
     pub(super) save: Option<String>,
-    /// What it does when its memory is used up.
+    /// The server's policy when its memory is full.
     pub(super) maxmemory_policy: Option<String>,
     pub(super) time: Timestamp,
 }
 
-/// What keeps a server from being a store; the text says what to do about it.
+/// A reason why a server is unsafe as a store. The text says how to remedy it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
     #[error("it is version {0}, and 7.0 is the oldest that will do")]
@@ -56,7 +56,7 @@ pub(super) async fn check(
         facts.insert(server, Facts { version, ..Facts::default() });
     }
     for name in ["appendonly", "save", "maxmemory-policy"] {
-        // Who may not ask gets no answer, and that is told.
+        // A user without permission for `CONFIG` gets no answer, and the missing check is logged.
         let asked = connections.ask_each(redis::cmd("CONFIG").arg("GET").arg(name)).await;
         for (server, answer) in asked.unwrap_or_default() {
             let value = HashMap::<String, String>::from_redis_value(answer)?.remove(name);

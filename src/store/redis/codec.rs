@@ -71,7 +71,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// As a script returned it.
+/// Reads a time as a script returned it.
 pub(super) fn read_time(text: &[u8]) -> Result<Timestamp, StoreError> {
     Parts::of(text, "a time")?.time()
 }

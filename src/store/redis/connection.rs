@@ -100,7 +100,7 @@ impl Connections {
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted).arg(self.settings.wait_timeout.as_millis().max(1).to_string());
         let line = &self.lines[slot.index() % self.lines.len()];
-        // It speaks of the writes that came over the same connection.
+        // `WAIT` covers the writes of the same connection only.
         let reached = match &mut self.open(line).await?.connection {
             Connection::One(connection) => connection.req_packed_command(&wait).await?,
             Connection::Cluster(connection) => {
@@ -265,7 +265,7 @@ fn sentinels(
     certificates: Option<TlsCertificates>,
 ) -> Result<SentinelClientBuilder, CannotConnect> {
     let tls = urls.iter().all(is_tls);
-    // What the URL says of the user is meant for the Sentinel that it names.
+    // The user in the URL is for the Sentinel that the URL names.
     let asked = urls[0].redis_settings().clone();
     let addresses = urls.into_iter().map(|url| url.addr().clone());
     let primary = settings.sentinel_primary.clone();

@@ -1,4 +1,4 @@
-//! What Redis says, in the words of [`StoreError`].
+//! Converts errors of Redis into [`StoreError`].
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -34,7 +34,7 @@ impl Judge {
         Ok(Some(Self { stream: stream.clone(), default, provider }))
     }
 
-    /// Those that are not to be sent.
+    /// Returns the SETs that must not be sent.
     pub(super) async fn unwanted(
         &self,
         slots: &Slots,
@@ -49,7 +49,7 @@ impl Judge {
                 Some(subject) => {
                     asked.push((found.seq, SubjectKeys::of_event(&self.provider, &subject)));
                 }
-                // What cannot be read is on no list.
+                // A subject that cannot be read is on no list.
                 None if self.default == DefaultSubjects::All => {}
                 None => unwanted.push(found.seq),
             }

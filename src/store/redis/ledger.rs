@@ -1,4 +1,4 @@
-//! What is recorded of accepted events.
+//! The ledger of accepted events.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -130,9 +130,9 @@ pub(super) async fn on_list_of(
 /// Which entries are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Those that match the subject, as on lists of what was added.
+    /// Entries that match the subject, as on lists of added subjects.
     Matching,
-    /// Those of the identical subject, as on lists of what was removed.
+    /// Entries of the identical subject, as on lists of removed subjects.
     Identical,
     Both,
 }

@@ -24,7 +24,7 @@ const LOOK_MIN: usize = 250;
 /// The most SETs that one poll discards, about.
 const DISCARDED_MAX: usize = 1000;
 
-/// What a poll takes.
+/// The SETs that a poll takes.
 #[derive(Default)]
 struct Taken {
     judge: Option<Judge>,
@@ -86,7 +86,7 @@ pub(super) async fn take(
     let first = poll.take(limit, "unless").await?;
     let Some(judge) = first.judge else { return first.polled(0) };
 
-    // What is not to be sent goes before anything is taken.
+    // SETs that must not be sent are discarded before any are taken.
     let (mut seen, mut discarded, mut more) = (HashSet::new(), 0, false);
     while !more {
         let looked = poll.take(limit.saturating_add(1).max(LOOK_MIN), "look").await?;

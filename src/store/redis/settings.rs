@@ -47,7 +47,7 @@ pub struct RedisSettings {
     /// How long to wait for them.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
-    /// What follows if the server is not set up to keep what it is given.
+    /// The consequence of a server that is not configured to keep its data.
     pub checks: Checks,
     /// How far the server's clock may be from ours.
     #[serde(with = "humantime_serde")]
@@ -69,7 +69,7 @@ pub enum Topology {
 pub enum Checks {
     /// The daemon does not start.
     Refuse,
-    /// It is logged, and the daemon starts.
+    /// The problem is logged, and the daemon starts.
     Warn,
 }
 
@@ -120,7 +120,7 @@ impl RedisSettings {
         check(!self.urls.is_empty(), "urls", "must have at least one URL")?;
         let one = self.topology != Topology::Standalone || self.urls.len() == 1;
         check(one, "urls", "must be one URL, unless `topology` is `cluster` or `sentinel`")?;
-        // What stands between braces decides on the slot of a Cluster.
+        // Braces in a key determine the slot of a Cluster, so the prefix must have none.
         let plain = !self.key_prefix.is_empty() && !self.key_prefix.contains(['{', '}']);
         check(plain, "key_prefix", "must not be empty, nor have braces")?;
         // Without a password nobody is signed in, and the server takes us for its default user.

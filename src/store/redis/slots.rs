@@ -112,8 +112,8 @@ impl Slots {
     }
 }
 
-/// What calls that are sent together come to. It is awaited of all of them, whichever fails, so that
-/// none is still under way when it is tried again.
+/// Awaits calls that are sent together. All of them are awaited even if one fails, so that none is
+/// still in progress when the operation is tried again.
 pub(super) async fn together<T>(
     calls: Vec<impl Future<Output = Result<T, StoreError>>>,
 ) -> Result<Vec<T>, StoreError> {

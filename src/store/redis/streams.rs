@@ -82,7 +82,7 @@ pub(super) async fn create(
     if slots.run(call).await? {
         return Ok(());
     }
-    // It stays with whoever has the stream of this id.
+    // The id stays with the owner if the existing stream of this id is the owner's.
     if find(slots, &stream.id)
         .await?
         .is_none_or(|other| (&other.provider, &other.receiver) != (provider, receiver))
@@ -194,7 +194,7 @@ async fn make_due(slots: &Slots, stream: &StreamId) -> Result<(), StoreError> {
     }
 }
 
-/// What a disabled stream had waiting, but for its announcement.
+/// Discards the unsettled SETs of a disabled stream, except its announcement.
 pub(super) async fn discard_all(
     slots: &Slots,
     stream: &StreamId,

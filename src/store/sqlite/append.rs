@@ -41,7 +41,7 @@ const DONE: &str = "UPDATE event_ids SET at = ?3, begun_by = NULL
 const FIND_OPEN: &str =
     "SELECT key, endpoint IS NULL FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
-/// It is the head of its lane if nothing of that waits.
+/// The SET is the head of its lane if no other SET of the lane is unsettled.
 const INSERT: &str = "INSERT INTO outbox (stream, jti, lane, control, claims, identifiers,
         appended_at, due_at, provider, polled, head)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, NOT EXISTS (
@@ -55,7 +55,7 @@ const MOVE: &str = "INSERT INTO positions (partition, epoch, entry) VALUES (?1, 
 
 const POSITION: &str = "SELECT epoch, entry FROM positions WHERE partition = ?1";
 
-/// What is done about an event, or the part of one.
+/// The treatment of an event.
 enum Admission {
     Duplicate,
     OptedOut,

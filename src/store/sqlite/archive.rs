@@ -42,14 +42,14 @@ macro_rules! select_kept {
     };
 }
 
-/// Those behind all of a provider.
+/// Selects the dead letters of the providers after a given one.
 const DEAD: &str = select_kept!(
     "FROM outbox o INDEXED BY outbox_dead CROSS JOIN streams ON key = stream
     WHERE o.reason IS NOT NULL AND ?1 < o.provider AND seq <= ?2
     ORDER BY o.provider, stream, seq"
 );
 
-/// Those behind all of a stream.
+/// Selects the dead letters of a provider in the streams after a given one.
 const DEAD_OF_PROVIDER: &str = select_kept!(
     "FROM outbox o INDEXED BY outbox_dead CROSS JOIN streams ON key = stream
     WHERE o.reason IS NOT NULL AND o.provider = ?1 AND ?2 < stream AND seq <= ?3

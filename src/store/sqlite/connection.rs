@@ -204,7 +204,7 @@ mod tests {
         SqliteSettings { path: path.to_owned(), ..SqliteSettings::default() }
     }
 
-    /// What a log shows of an error.
+    /// Formats an error with its causes for the log.
     fn chain(error: &dyn Error) -> String {
         let source = error.source().map(|source| format!(": {}", chain(source)));
         format!("{error}{}", source.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! What can be pushed: the heads of lanes.
+//! The SETs that can be pushed: the heads of lanes.
 
 use std::collections::HashSet;
 
@@ -43,7 +43,7 @@ const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempt
     WHERE stream = ?1 AND control = 0 AND lane = ?2 AND settled_at IS NULL
     ORDER BY seq LIMIT 1";
 
-/// What was read, and which of it is not to be sent.
+/// The SETs that were read, and those of them that must not be sent.
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) sets: Vec<PendingSet>,

@@ -1,4 +1,4 @@
-//! What SQLite says, in the words of [`StoreError`].
+//! Converts errors of SQLite into [`StoreError`].
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

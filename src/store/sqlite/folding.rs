@@ -55,7 +55,8 @@ impl Drop for Folding {
 
 fn on_commit(log: &mut Wal, pages: c_int, ask: &SyncSender<()>) {
     if PAGES_MAX <= pages {
-        // It fails while the thread is at it, which is not asked again: a later commit finds it done.
+        // The checkpoint fails while another thread makes one. That is ignored, because a later
+        // commit finds it done.
         log.checkpoint().ok();
     } else if FOLD_PAGES <= pages {
         // If it was asked already, that is enough.

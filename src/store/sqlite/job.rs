@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 use super::error::caught;
 use crate::store::StoreError;
 
-/// It is run within the transaction of its group, and answered when that is durable.
+/// A job runs within the transaction of its group. Its answer is sent once the transaction is
+/// durable.
 pub(super) trait Job: Send {
     fn manner(&self) -> Manner;
 
@@ -19,11 +20,11 @@ pub(super) trait Job: Send {
 /// How a call gets along with the others of its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// It may refuse, and is undone alone then. That costs a savepoint, into which each page that it
-    /// changes is copied.
+    /// The job may refuse and is then rolled back alone. That costs a savepoint, which copies each
+    /// page that the job changes.
     Careful,
-    /// It comes often and refuses nothing: it fails only where the database does, and its group
-    /// with it.
+    /// The job is frequent and never refuses. It fails only if the database fails, together with
+    /// its group.
     Often,
     /// The same, and nobody needs its answer at once.
     Patient,
@@ -36,7 +37,7 @@ pub(super) struct Call<T, F> {
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-/// What a call is answered with, once that is durable.
+/// The answer to a call, sent once it is durable.
 pub(super) type Answered<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 impl<T, F> Call<T, F> {

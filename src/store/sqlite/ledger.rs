@@ -1,4 +1,4 @@
-//! What is recorded of accepted events.
+//! The ledger of accepted events.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -74,7 +74,7 @@ pub(super) fn record<'a>(
     insert(db, (provider, now, origin), event_id.as_deref(), record, withheld)
 }
 
-/// As it was recorded.
+/// Writes an event as it was recorded.
 pub(super) fn put(db: &Connection, event: &RecordedEvent) -> rusqlite::Result<()> {
     let RecordedEvent { provider, accepted_at, origin, event_id, record } = event;
     let withheld = (!record.withheld.is_empty()).then(|| to_json(&record.withheld));

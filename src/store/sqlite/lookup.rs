@@ -171,7 +171,7 @@ impl<'a> Judge<'a> {
         Ok(found.flatten())
     }
 
-    /// Those that are not to be sent.
+    /// Returns the SETs that must not be sent.
     pub(super) fn unwanted(&mut self, sets: &[PendingSet]) -> rusqlite::Result<Vec<Seq>> {
         let mut unwanted = Vec::new();
         for set in sets.iter().filter(|set| set.kind == SetKind::Event) {
@@ -187,7 +187,7 @@ impl<'a> Judge<'a> {
         let identifiers: Option<Option<String>> =
             find.query_row([set.seq.0], |found| found.get(0)).optional()?;
         let Some(subject) = subject_of(&set.claims, identifiers.flatten().as_deref()) else {
-            // What cannot be read is on no list.
+            // A subject that cannot be read is on no list.
             return Ok(self.default == DefaultSubjects::All);
         };
         if subject.streams().contains(self.stream) {

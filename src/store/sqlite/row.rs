@@ -36,7 +36,7 @@ pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     number.try_into().map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// What stands for a kind in the outbox. The higher goes out first.
+/// Returns the number of a kind in the outbox. SETs with a higher number are sent first.
 pub(super) const fn control(kind: SetKind) -> i64 {
     match kind {
         SetKind::Event => 0,

@@ -48,7 +48,7 @@ CREATE TABLE outbox (
     polled      INTEGER NOT NULL,
     -- Null once it was discarded, as is the next.
     claims      TEXT,
-    -- What the event names its subject by, if that is more or other than the claims have.
+    -- The identifiers of the event's subject, if the claims do not have all of them.
     identifiers TEXT,
     appended_at INTEGER NOT NULL,
     -- When its event was accepted, if it was put into the outbox again later.
@@ -62,7 +62,7 @@ CREATE TABLE outbox (
     reason      TEXT,
     -- Why it was not to be sent any more.
     discarded   TEXT,
-    -- What the last failed attempt said, or why it is dead.
+    -- The outcome of the last failed attempt, or the detail of a dead letter.
     detail      TEXT
 ) STRICT;
 
@@ -75,7 +75,7 @@ CREATE UNIQUE INDEX outbox_jti ON outbox (jti, stream);
 CREATE INDEX outbox_waiting ON outbox (stream, control, lane, seq, due_at, appended_at, settled_at)
     WHERE settled_at IS NULL;
 
--- What can be pushed: heads that were never tried, and those that are tried again when they are due.
+-- The SETs that can be pushed: heads that were never tried, and those that are tried again when they are due.
 -- What waits behind a head is in neither, so that reading costs as much as is read, however much
 -- waits. The last columns are as above.
 CREATE INDEX outbox_fresh ON outbox (stream, control, seq, settled_at, head, attempts, polled)
@@ -85,7 +85,7 @@ CREATE INDEX outbox_retries
     ON outbox (stream, control, due_at, seq, settled_at, head, attempts, polled)
     WHERE settled_at IS NULL AND head = 1 AND attempts > 0 AND polled = 0;
 
--- What a poll can be given, in order. Each SET that waits is in this index or is pushed: with an
+-- The SETs that a poll can return, in order. Each SET that waits is in this index or is pushed: with an
 -- index more to write, an event would cost a page more for each stream that has a backlog.
 CREATE INDEX outbox_polled ON outbox (stream, control DESC, seq, due_at, settled_at, polled)
     WHERE settled_at IS NULL AND polled = 1;
@@ -122,10 +122,10 @@ BEGIN
     );
 END;
 
--- What expires, by provider, since each has a retention of its own.
+-- The settled SETs by provider, because each provider has its own retention.
 CREATE INDEX outbox_settled ON outbox (provider, settled_at) WHERE settled_at IS NOT NULL;
 
--- What can be replayed of a stream, in order: what was not discarded.
+-- The SETs of a stream that can be replayed, in order: those that were not discarded.
 CREATE INDEX outbox_history ON outbox (stream, discarded, seq) WHERE settled_at IS NOT NULL;
 
 -- Dead letters, in the order in which they are listed; the last column is for counting them.
@@ -193,7 +193,7 @@ CREATE TABLE subjects (
     filed  BLOB NOT NULL,
     stream INTEGER NOT NULL REFERENCES streams (key) ON DELETE CASCADE,
     entry  BLOB NOT NULL,
-    -- It holds from then on, and before until.
+    -- The entry holds from since until before until.
     since  INTEGER NOT NULL,
     until  INTEGER,
     PRIMARY KEY (filed, stream, entry)

@@ -185,7 +185,7 @@ pub(super) fn find(db: &Connection, id: &StreamId) -> Result<Option<StreamConfig
     db.prepare_cached(FIND)?.query_and_then([id.as_str()], read)?.next().transpose()
 }
 
-/// What stands for a stream in its SETs.
+/// Returns the number of a stream in the rows of its SETs.
 pub(super) fn key(db: &Connection, id: &StreamId) -> rusqlite::Result<Option<i64>> {
     let mut find = db.prepare_cached("SELECT key FROM streams WHERE id = ?1")?;
     find.query_row([id.as_str()], |row| row.get(0)).optional()

@@ -326,7 +326,7 @@ pub(in crate::transmitter) struct SetOf<'a> {
     pub(in crate::transmitter) payload: &'a Map<String, Value>,
     /// The identifier that the SET carries.
     pub(in crate::transmitter) subject: &'a SubjectId,
-    /// As [`NewSet::identifiers`].
+    /// The identifiers, as in [`NewSet::identifiers`].
     pub(in crate::transmitter) identifiers: Option<Arc<str>>,
     pub(in crate::transmitter) lane: Lane,
     pub(in crate::transmitter) txn: Option<&'a str>,

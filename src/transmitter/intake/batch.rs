@@ -26,8 +26,8 @@ pub struct Batch {
     transmitter: Arc<Transmitter>,
     sequence: Arc<Sequence>,
     now: Timestamp,
-    /// Those that are not planned yet, each with its place in the batch. They are entered in this order
-    /// as there is room.
+    /// The events that are not planned yet, each with its index in the batch. They are entered in
+    /// this order as room becomes free.
     queue: VecDeque<(usize, Work)>,
     entered: BTreeMap<Ticket, Entered>,
     /// Entered, and not released yet: what is before them in the batch is not durable.
@@ -48,7 +48,7 @@ struct Entered {
     streams: Vec<StreamId>,
 }
 
-/// What was appended.
+/// A step that has ended, with the events that it appended.
 enum Ended {
     Short(Vec<(Ticket, Appended)>),
     Step { ticket: Ticket, event: Box<LongEvent>, step: Step, appended: Appended },

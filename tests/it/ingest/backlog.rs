@@ -1,4 +1,4 @@
-//! What publishers see of the backlog, and where it is too long for theirs.
+//! The backlog that publishers see, and the refusal of events while it is too long.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use crate::harness::{
     setup::Setup,
 };
 
-/// What the gauge has under these names.
+/// Reads these fields of the backlog hash.
 async fn gauge<const N: usize>(redis: &Redis, names: [&str; N]) -> [String; N] {
     let gauge: HashMap<String, String> =
         redis.run(&["HGETALL", &format!("{}:backlog", key())]).await;
@@ -50,7 +50,7 @@ async fn publishers_read_how_much_waits_where_they_publish() {
     eventually("a gauge that nobody writes goes", gone).await;
 }
 
-/// P1 of the design: what is refused is in upstream's hands, and nothing that was taken is lost.
+/// P1 of the design: a refused event is still with its publisher, and no accepted event is lost.
 #[actix_web::test]
 async fn a_full_backlog_refuses_http_first_and_then_leaves_events_in_redis() {
     let redis = Redis::start().await;

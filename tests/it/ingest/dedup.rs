@@ -10,7 +10,7 @@ use crate::harness::{
     redis::Redis,
 };
 
-/// What a crash before the store had the events leaves: handed out, and nothing done.
+/// A crash before the store has the events leaves entries that were handed out but not appended.
 #[actix_web::test]
 async fn entries_that_were_handed_out_and_not_kept_are_read_again() {
     let redis = Redis::start().await;
@@ -30,7 +30,8 @@ async fn entries_that_were_handed_out_and_not_kept_are_read_again() {
     all_acknowledged(&redis).await;
 }
 
-/// What a crash between the store and the acknowledgement leaves: kept, and handed out.
+/// A crash between the store and the acknowledgement leaves entries that were handed out and
+/// appended.
 #[actix_web::test]
 async fn entries_that_were_kept_and_not_acknowledged_become_no_second_set() {
     let redis = Redis::start().await;

@@ -23,7 +23,7 @@ use crate::harness::{
 /// More than are appended in one step.
 const STREAMS: usize = 1200;
 
-/// What came to the stream of the setup, as `txn`s in the order of appending.
+/// Returns the `txn`s of the SETs of the setup's stream, in the order of appending.
 async fn txns(setup: &Setup) -> Vec<String> {
     let claims = setup.waiting().await.into_iter().map(|set| set.claims);
     let claims = claims.map(|claims| serde_json::from_str::<Value>(&claims).expect("JSON"));

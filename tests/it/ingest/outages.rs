@@ -46,7 +46,7 @@ async fn a_redis_that_goes_away_is_read_on_once_it_is_back() {
 
     redis.kill();
     not_ready(&setup).await;
-    // What comes in over HTTP does not need Redis.
+    // Publishing over HTTP does not need Redis.
     setup.publish(&["meanwhile"]).await;
     redis.start_again().await;
 
@@ -103,7 +103,7 @@ async fn a_stream_that_is_deleted_or_flushed_is_read_on() {
     all_acknowledged(&redis).await;
 }
 
-/// As when the clock of a new server is behind that of the old one.
+/// The ids are lower if the clock of a new server is behind that of the old one.
 #[actix_web::test]
 async fn a_stream_that_starts_over_with_lower_ids_is_read_from_its_start() {
     let redis = Redis::start().await;

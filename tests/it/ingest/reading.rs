@@ -1,4 +1,4 @@
-//! What is read, and in which order (design, section 4).
+//! The entries that are read, and their order (design, section 4).
 
 use super::{all_acknowledged, arrived, reading, reading_with};
 use crate::harness::{

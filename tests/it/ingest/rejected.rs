@@ -13,7 +13,7 @@ use crate::harness::{
 
 const CUSTOM: &str = "https://schemas.example.com/event-type/badge-lost";
 
-/// What the rejected stream holds of one entry.
+/// The record of one entry in the stream of rejected entries.
 #[derive(Debug, PartialEq)]
 struct Rejected {
     entry: String,

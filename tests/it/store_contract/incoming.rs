@@ -179,7 +179,7 @@ pub(super) async fn concurrent_appends_are_all_durable_in_order(backend: impl Ba
     for stream in ["st_1", "st_2"] {
         let sets = pending(&*store, stream).await;
         assert_eq!(sets.len(), TASKS * EACH);
-        // What one task appended later lies behind what it appended earlier.
+        // SETs that a task appends later come after those that it appended earlier.
         for task in 0..TASKS {
             let own = format!("j{task}-");
             let own = names(&sets).into_iter().filter(|name| name.starts_with(&own));

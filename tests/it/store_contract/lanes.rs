@@ -1,10 +1,10 @@
-//! What of an outbox can be pushed: the heads of its lanes.
+//! The SETs of an outbox that can be pushed: the heads of its lanes.
 
 use ssfd::{domain::set_error::SetError, store::Acknowledgement};
 
 use super::*;
 
-/// What is read, and when the next retry is due.
+/// Reads the SETs that are due, and the time of the next retry.
 async fn read(
     store: &dyn Store,
     reading: OutboxQuery,

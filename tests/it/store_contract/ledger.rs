@@ -1,4 +1,4 @@
-//! What is recorded of events.
+//! The ledger of events.
 
 use ssfd::{
     domain::set::Origin,

@@ -10,7 +10,7 @@ use ssfd::{
 
 use super::*;
 
-/// What happens to one stream.
+/// One step in the life of a stream.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// SETs by number, which may have come before; the odd ones are control events.
@@ -93,7 +93,7 @@ impl Model {
         self.kept.iter_mut().filter(|kept| kept.waits).collect()
     }
 
-    /// What of it may go out, control events first.
+    /// Returns the SETs that may be sent, control events first.
     fn outgoing(&mut self) -> Vec<&mut Kept> {
         let all = self.status == StreamStatus::Enabled;
         let mut outgoing = self.waiting();
@@ -257,7 +257,7 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
                 let done = done.expect("acknowledged");
                 assert_eq!((done.delivered.len(), done.dead.len()), (delivered, dead));
             }
-            // It is nothing to a push stream.
+            // A push stream cannot be polled.
             Step::Poll { .. } => {}
             Step::Wait { secs } => model.now = model.now + Duration::from_secs(secs),
             Step::Deliver { by_poll } => {
@@ -287,7 +287,8 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
     }
 }
 
-/// What can be pushed, in the order in which it is read, and when the next retry is due.
+/// Returns the SETs that can be pushed, in the order in which they are read, and the time of the
+/// next retry.
 fn due<'a>(outgoing: &'a [&mut Kept], now: Timestamp) -> (Vec<&'a str>, Option<Timestamp>) {
     let mut lanes = BTreeSet::new();
     let heads: Vec<&Kept> =

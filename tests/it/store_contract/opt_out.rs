@@ -51,9 +51,9 @@ pub(super) async fn an_account_that_opted_out_gets_no_more_until_it_opts_in(back
         risc("opt-out-effective", "kim", "j4"),
         disabled("kim", "j5"),
         disabled("lee", "j6"),
-        // It is not of RISC.
+        // The type is not one of RISC.
         event(vec![set("st_1", "j7")]),
-        // It was too late for that.
+        // The opt-out was already effective.
         risc("opt-out-cancelled", "kim", "j8"),
         disabled("kim", "j9"),
     ];
@@ -92,7 +92,7 @@ pub(super) async fn an_account_is_known_by_all_of_its_identifiers(backend: impl 
         assert!(!opted_out(known).await, "{known}");
     }
     assert!(opted_out("lee").await);
-    // What two accounts turn out to be is one.
+    // Two accounts turn out to be one.
     choose("opt-out-effective", "kim").await;
     choose("opt-out-effective", "lee kim").await;
     choose("opt-in", "kim").await;

@@ -127,7 +127,7 @@ pub(super) async fn only_enabled_push_streams_with_something_due_have_work(backe
     assert_eq!(with_work(NOW).await, [id("st_due")]);
     assert_eq!(with_work(later(1)).await, [id("st_due"), id("st_late")]);
 
-    // What a paused stream held is work once it is enabled again (SSF §8.1.2.1).
+    // The held SETs of a paused stream are due once it is enabled again (SSF §8.1.2.1).
     assert!(pending(&*store, "st_paused").await.is_empty());
     turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await;
     assert_eq!(names(&pending(&*store, "st_paused").await), ["j1"]);
@@ -228,7 +228,7 @@ pub(super) async fn what_is_settled_expires_and_what_waits_does_not(backend: imp
     settle_at("j1", Disposition::Delivered, later(10)).await;
     settle_at("j2", dead(), later(20)).await;
 
-    // What has expired is forgotten: its `jti` is one that the outbox does not have.
+    // An expired SET is forgotten: the outbox does not know its `jti` any more.
     let remembered = async || {
         let sets = ["j1", "j2", "j3"].map(|name| set("st_1", name));
         append_sets(&*store, sets.to_vec()).await;

@@ -163,7 +163,7 @@ pub(super) async fn a_record_expires(backend: impl Backend) {
     put(&*store, &lamp("c", "red")).await.expect("written");
     assert!(!store.expire_records(later(9)).await.expect("expired"));
     assert_eq!(keys(&*store, of_all("")).await, ["a", "b", "c"]);
-    // It was prolonged.
+    // The expiry was prolonged.
     let until = Some(later(30).as_millis());
     put(&*store, &Lamp { until, ..lamp("a", "red") }).await.expect("written");
     assert!(!store.expire_records(later(20)).await.expect("expired"));

@@ -242,7 +242,7 @@ pub(super) async fn a_set_that_is_requeued_waits_behind_the_others(backend: impl
     assert_eq!(names(&pending(&*store, "st_1").await), ["j2", "j4", "j1", "j3", "j5", "j6"]);
 }
 
-/// It may be pushed once nothing of its lane waits before it.
+/// The SET may be pushed once no earlier SET of its lane is unsettled.
 pub(super) async fn what_is_requeued_takes_its_place_in_its_lane(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![push_stream("st_1")]).await;
@@ -319,7 +319,7 @@ pub(super) async fn a_copy_goes_out_once_and_leaves_the_original(backend: impl B
     assert_eq!((&kept[0].state, &kept[0].copy_of), (&SetState::Sent { at: NOW }, &None));
     assert_eq!((&kept[1].copy_of, kept[1].accepted_at), (&Some(jti("j1")), NOW));
 
-    // Who goes back to this time again finds the original alone.
+    // A second replay from the same time finds the original alone.
     end(&*store, "st_1", "k1", Disposition::Delivered, NOW).await;
     assert_eq!(jtis(&retained(&*store, "st_1", Since::default()).await), "j1");
 }
@@ -375,7 +375,7 @@ pub(super) async fn times_of_other_streams_do_not_hide_what_is_retained(backend:
     let at = later(5 * 3600);
     append(&*store, vec![event(vec![set("st_1", "j1")])], at).await;
     end(&*store, "st_1", "j1", Disposition::Delivered, at).await;
-    // As after a clock that was set back.
+    // The times are those after a clock was set back.
     for n in 0..9 {
         append(&*store, vec![event(vec![set("st_2", &format!("k{n}"))])], NOW).await;
     }
@@ -436,7 +436,8 @@ pub(super) async fn each_provider_has_a_retention_of_its_own(backend: impl Backe
     assert_eq!(left().await, "st_3 st_4");
 }
 
-/// What a Receiver took off its stream must not come back, and its content need not stay.
+/// A SET about a subject that a Receiver removed must not come back, and its claims need not be
+/// kept.
 pub(super) async fn what_is_discarded_leaves_its_reason_alone(backend: impl Backend) {
     let store = backend.open().await;
     let chooses = StreamConfig { default_subjects: DefaultSubjects::None, ..push_stream("st_1") };

@@ -283,7 +283,7 @@ pub(super) async fn an_entry_that_has_ended_expires(backend: impl Backend) {
     assert_eq!(kept().await, 2);
     assert!(!store.expire_lists(later(60)).await.expect("expired"));
     assert_eq!(kept().await, 1);
-    // What an `ALL` stream does not get stays so.
+    // The subjects that an `ALL` stream does not get stay removed.
     assert!(!store.expire_lists(later(999)).await.expect("expired"));
     assert_eq!(listed_at(&*store, &user, later(999)).await, "|st_2");
     choose(&*store, "st_1", &user).await;
@@ -320,7 +320,7 @@ pub(super) async fn a_subject_is_listed_by_each_of_its_identifiers(backend: impl
     assert_eq!(event(&["k", "l"]).await, "st_2|st_3");
     assert_eq!(event(&["x", "y"]).await, "|");
     assert_eq!(listed(&*store, &aliases(&["x", "lee", "kim"])).await, "st_1 st_2|st_3");
-    // What has several identifiers goes with all of them.
+    // A subject with several identifiers is removed with all of them.
     remove(&*store, NONE, "st_2", &aliases(&["lee", "l"]), 0).await;
     add(&*store, ALL, "st_3", &aliases(&["kim", "k"])).await.expect("added");
     assert_eq!(event(&["k", "l", "lee"]).await, "|");
@@ -373,7 +373,7 @@ fn about(stream: &str, name: &str, subject: &SubjectId) -> NewSet {
     NewSet { claims: claims.into(), lane: Lane::of(&simple(name)), ..set(stream, name) }
 }
 
-/// What a read finds, and how many it discards.
+/// Reads SETs. Returns their names and the number of discarded ones.
 async fn read(store: &dyn Store, stream: &str, limit: usize, now: Timestamp) -> (String, usize) {
     let read = store.read_due(&id(stream), up_to(limit), now).await;
     let read = read.expect("readable");
@@ -399,7 +399,7 @@ pub(super) async fn a_set_about_a_removed_subject_is_discarded_instead_of_read(
     };
     append_sets(&*store, [sets("st_1"), sets("st_2")].concat()).await;
     remove(&*store, ALL, "st_1", &kim, 0).await;
-    // As many as were asked for, though some before them are not to be sent.
+    // The read returns as many SETs as requested, although some before them must not be sent.
     assert_eq!(read(&*store, "st_1", 2, NOW).await, ("c1 l1 l2".into(), 3));
     assert_eq!(read(&*store, "st_1", 9, NOW).await, ("c1 l1 l2 own".into(), 0));
     assert_eq!(read(&*store, "st_2", 9, NOW).await, ("c1 k1 k2 l1 k3 l2 own".into(), 0));
@@ -472,7 +472,7 @@ pub(super) async fn a_set_about_an_added_subject_is_read_until_its_removal_takes
         vec![
             about("st_1", "j1", &complex("tenant=t user=u")),
             about("st_1", "j2", &simple("kim")),
-            // As if it had been addressed just before a removal.
+            // The event was addressed just before a removal.
             about("st_1", "j3", &simple("lee")),
             set("st_1", "unreadable"),
             about("st_1", "own", &simple("st_1")),

@@ -1,12 +1,12 @@
-//! What became of a SET so far. One that waits, was never tried and never handed out has no such
+//! The state of a SET. A waiting SET that was never attempted and never handed out has no such
 //! record.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 1 | `w` it waits, `s` sent, `d` dead, `x` discarded |
+//! | 1 | `w` waiting, `s` sent, `d` dead, `x` discarded |
 //! | 10 | attempts |
-//! | 16 | when it is due, or since when it is settled |
-//! | … | `w`: `-`, or `e` and what the last attempt came to; `d`: the length of the reason (3), the reason, the detail; `x`: the reason |
+//! | 16 | the time when it is due, or when it was settled |
+//! | … | `w`: `-`, or `e` and the outcome of the last attempt; `d`: the length of the reason (3), the reason, the detail; `x`: the reason |
 
 use super::{Parts, time, unreadable};
 use crate::{

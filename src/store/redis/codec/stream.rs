@@ -84,7 +84,7 @@ pub(in crate::store::redis) fn status(status: StreamStatus) -> char {
     }
 }
 
-/// As it stands in the record of a stream.
+/// Formats a version as in the record of a stream.
 pub(in crate::store::redis) fn version(version: u64) -> String {
     digits(i64::try_from(version).unwrap_or(i64::MAX))
 }

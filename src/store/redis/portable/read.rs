@@ -41,7 +41,7 @@ enum Hash<'a> {
     Of(Slot, &'static str, &'a str),
 }
 
-/// What is asked for of its fields.
+/// The part of each field that a scan returns.
 #[derive(Clone, Copy)]
 enum Scanned {
     Fields,

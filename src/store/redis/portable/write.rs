@@ -32,7 +32,7 @@ struct Sorted {
     records: Vec<RawRecord>,
     rows: BTreeMap<Slot, Vec<ListRow>>,
     sets: BTreeMap<Slot, Vec<WholeSet>>,
-    /// As `put_events.lua` wants them.
+    /// The events of each slot, as `put_events.lua` expects them.
     events: BTreeMap<Slot, Vec<(String, String, String)>>,
     accounts: Vec<[Vec<u8>; 2]>,
     positions: Vec<(String, String)>,

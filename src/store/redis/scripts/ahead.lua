@@ -1,4 +1,4 @@
--- What waits of a kind, has no state, and was appended after `now`, by a clock that was ahead:
+-- The SETs of a kind that wait, have no state, and were appended after `now`, by a clock that was ahead:
 -- number, record and time of each. The last come first, so that it ends with the first that is not.
 local function ahead(id, kind, now)
   local found, from, CHUNK = {}, '(' .. kind .. ':', 10

@@ -1,4 +1,4 @@
--- What waits in the slot: of each provider its name, how many SETs, and when the oldest was appended.
+-- The backlog of the slot: for each provider its name, the number of SETs, and when the oldest was appended.
 
 local sets, oldest, answer = {}, {}, {}
 for _, id in ipairs(call('SMEMBERS', key('waiting'))) do

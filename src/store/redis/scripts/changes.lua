@@ -1,4 +1,4 @@
--- What was changed in the slot, and by which streams.
+-- The changes of the slot, and the streams that they were made to.
 -- ARGV: the change that was heard of last; nothing, to ask only for the newest.
 -- Returns the newest change, whether it is known what was changed since, and the ids of the streams
 -- that were; all of the slot if it is not known.
@@ -8,7 +8,7 @@ local newest = call('XREVRANGE', key('changes'), '+', '-', 'COUNT', 1)[1]
 newest = newest and newest[1] or '0-0'
 if after == '' or after == newest then return { newest, 1, {} } end
 
--- What was heard of last is still there, or nothing was ever before what is.
+-- The last known change is still in the stream, or no entry was ever removed from it.
 local known = after == '0-0' and call('XLEN', key('changes')) < 1000
   or #call('XRANGE', key('changes'), after, after) == 1
 local streams = {}

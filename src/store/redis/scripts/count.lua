@@ -1,4 +1,4 @@
--- What waits on one stream: how many SETs, and when the oldest was appended.
+-- The backlog of one stream: the number of SETs, and when the oldest was appended.
 -- ARGV: stream.
 
 local count, oldest = waiting_of(ARGV[1])

@@ -1,4 +1,4 @@
--- What waits of a stream. SETs are records of `sets` by their number (codec/set.rs), and what
+-- The outbox of a stream. SETs are records of `sets` by their number (codec/set.rs), and what
 -- became of them so far is in `state` (codec/state.rs). Members of sorted sets begin with the kind:
 --   lanes  kind lane seq   all that waits, by lane: the first of a lane is its head
 --   wait   kind seq lane   all that waits, in order

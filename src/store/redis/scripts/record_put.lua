@@ -37,7 +37,7 @@ for n = 1, #ARGV, 7 do
   local before = call('HGET', key('records'), name)
   local version = ''
   if owner ~= '' and condition ~= 'copy' and not is_there(owner) then
-    -- It goes with its owner, which is gone.
+    -- The record is not written, because its owner is gone.
   elseif before and sub(before, 17) == record then
     version = version_of(before)
   elseif is_met(condition, before, made) then

@@ -1,4 +1,4 @@
--- What is settled of a stream, and kept for a while.
+-- The settled SETs of a stream, which are kept for a while.
 --   settled:<provider>  of the slot: stream|seq by the time of settling, for expiry
 --   kept     seq   events that were sent or are dead and repeat no other, for going back to a time
 --   letters  seq   dead letters; `dead` of the slot has provider|stream of those that have any

@@ -23,7 +23,7 @@ local function provider_of(stream)
   return sub(stream, 39, 38 + tonumber(sub(stream, 36, 38)))
 end
 
--- What of a stream goes out: of kinds, this one and above. One that is not enabled sends its
+-- The lowest kind of SETs that a stream sends; higher kinds are sent too. One that is not enabled sends its
 -- announcement alone.
 local function least_of(stream)
   if status_of(stream) == 'e' then return '0' end

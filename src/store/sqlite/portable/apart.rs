@@ -1,5 +1,5 @@
-//! What belongs to no stream. Each kind is read in the order of its primary key, and a page goes on
-//! behind the key with which the one before ended.
+//! Records that belong to no stream. Each kind is read in the order of its primary key, and a page
+//! begins after the key with which the previous one ended.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use uuid::Uuid;

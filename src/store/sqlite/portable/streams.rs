@@ -43,7 +43,7 @@ const SET: &str =
         attempts, due_at, settled_at, reason, discarded, detail
     FROM outbox WHERE seq = ?1 AND stream = ?2";
 
-/// It is the head of its lane if it waits and nothing of that does.
+/// A waiting SET is the head of its lane if no other SET of the lane waits.
 const INSERT: &str = "INSERT INTO outbox (stream, provider, jti, copy_of, control, lane, claims,
         identifiers, accepted_at, appended_at, attempts, due_at, settled_at, reason, discarded,
         detail, polled, head)

@@ -228,7 +228,7 @@ pub(super) async fn change(store: &dyn Store) {
     stand(store, 18).await;
 }
 
-/// What a store says of itself, one thing after the other, without the numbers that it gives.
+/// Returns all answers of a store, one after the other, without the numbers that the store assigns.
 pub(super) async fn answers(store: &dyn Store) -> Vec<String> {
     let mut said = Vec::new();
     let mut streams = store.streams().await.expect("readable");

@@ -22,7 +22,7 @@ impl Backend for Moving {
         let (source, target) =
             if opened.is_multiple_of(2) { (redis, sqlite) } else { (sqlite, redis) };
         if opened != 0 {
-            // What was deleted is left over there.
+            // Deleted records of the source are still in the target.
             let copied = ssfd::store::copy::copy(&*source, &*target, true, &untold).await;
             copied.expect("copied");
         }

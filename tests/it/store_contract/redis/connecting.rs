@@ -11,7 +11,7 @@ use crate::harness::{
     redis_sentinel::{NAME, Sentinel},
 };
 
-/// What `README.md` tells operators to allow.
+/// The permissions that `README.md` tells operators to grant.
 const ALLOWED: &str = "~{ssf:* resetchannels -@all +@read +@write +@scripting +@connection +wait \
     +info +time +config|get";
 

@@ -1,4 +1,4 @@
-//! What several nodes write does not get in each other's way.
+//! Writes of several nodes do not interfere with each other.
 
 use ssfd::store::{StoreError, slot::Slot};
 

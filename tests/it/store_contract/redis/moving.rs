@@ -27,7 +27,7 @@ async fn nothing_is_misread_while_a_slot_is_on_its_way() {
     let () = to.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
     let () = from.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
 
-    // Whatever was moved so far: no event is left out as if there were no such stream.
+    // At every stage of the move, no event is lost as if its stream did not exist.
     let port = to.port().to_string();
     for n in 0..=keys.len() {
         let events = vec![event(vec![set(STREAM, "j3")])];

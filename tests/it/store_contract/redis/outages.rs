@@ -61,7 +61,7 @@ async fn a_server_that_does_not_answer_fails_a_call_in_its_time() {
     assert_eq!(names(&pending(&store, "st_1").await), ["j1", "j2"]);
 }
 
-/// As when a machine on the way is gone, and nobody says so.
+/// The connection is lost without notice, for example because a machine on the route is gone.
 #[tokio::test]
 async fn a_way_that_is_lost_is_left_for_another() {
     let (server, _) = filled().await;
@@ -178,7 +178,7 @@ async fn a_number_is_not_given_again_by_a_server_that_forgot_it() {
     assert!(forgotten < seq(&store, "st_1", "j2").await);
 }
 
-/// What was accepted before can still be delivered, and its results recorded.
+/// SETs that were accepted before can still be delivered, and their results recorded.
 #[tokio::test]
 async fn a_server_whose_memory_is_used_up_takes_results_and_no_events() {
     let (server, store) = filled().await;

@@ -176,7 +176,7 @@ async fn a_deletion_that_broke_off_is_completed_by_the_next_expiry() {
     let () = server.run(&["RENAME", &owned, "elsewhere"]).await;
     let () = server.run(&["LPUSH", &owned, "x"]).await;
     assert!(is_unavailable(&store.delete_stream(&id("st_1")).await));
-    // It is gone for everybody, and its id is not free yet.
+    // The stream is gone for every reader, but its id is not free yet.
     assert_eq!(store.stream(&id("st_1")).await.expect("readable"), None);
     let () = server.run(&["DEL", &owned]).await;
     let early = store.create_stream(poll_stream("st_1"), 9).await;
@@ -185,7 +185,7 @@ async fn a_deletion_that_broke_off_is_completed_by_the_next_expiry() {
     create(&store, vec![poll_stream("st_1")]).await;
 }
 
-/// As if the daemon had died once the stream was disabled.
+/// The test stops where a daemon would be that crashed after disabling the stream.
 #[tokio::test]
 async fn what_a_disabled_stream_has_left_is_discarded_all_the_same() {
     let server = Redis::start().await;
