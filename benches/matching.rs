@@ -78,7 +78,7 @@ fn measure_directory(criterion: &mut Criterion, provider: &Provider, count: usiz
         bencher.iter(|| {
             let judgement = Judgement::new(provider, black_box(&event), &listed);
             let found = directory.candidates(&provider.name, &judgement);
-            found.streams.iter().filter(|stream| judgement.addressed(stream).is_ok()).count()
+            found.streams.iter().filter(|stream| judgement.of_candidate(stream).is_ok()).count()
         });
     });
 }

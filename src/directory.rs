@@ -260,7 +260,7 @@ mod tests {
         let judgement = Judgement::new(&provider, event, listed);
         let Candidates { streams, unlisted } = directory.candidates(&provider.name, &judgement);
         let (sent, not): (Vec<_>, Vec<_>) =
-            streams.iter().partition(|stream| judgement.addressed(stream).is_ok());
+            streams.iter().partition(|stream| judgement.of_candidate(stream).is_ok());
         let every = directory.all(|_| true);
         let of = |wanted: Result<(), Reason>| {
             every.iter().filter(|stream| judgement.addressed(stream).map(|_| ()) == wanted).count()

@@ -2,7 +2,7 @@
 //! identifier it names the subject, and if not, why.
 //!
 //! Everything that asks this question reads the answer of [`Judgement`]. Publishing judges each
-//! candidate that the directory's index finds ([`Judgement::addressed`]) and leaves the rest to the
+//! candidate that the directory's index finds ([`Judgement::of_candidate`]) and leaves the rest to the
 //! store, which judges the stream's status and the account's choice in the step that appends. A dry run
 //! of `explain` judges every stream in full ([`Judgement::judge`]). A trace has no more than the record
 //! of an event, and judges by [`asked_for`].
@@ -48,8 +48,8 @@ impl<T> Judged<T> {
 /// worked out once.
 #[derive(Debug)]
 pub struct Judgement<'a> {
+    provider: &'a Provider,
     event_type: &'a EventType,
-    supported: bool,
     /// The streams that the publisher named, if it named any.
     named: Option<BTreeSet<&'a StreamId>>,
     /// The streams that the subject stands for. A stream's own subject is always on it (SSF §8.1.4.1).
@@ -60,10 +60,10 @@ pub struct Judgement<'a> {
 
 impl<'a> Judgement<'a> {
     /// `listed` are the streams that have the subject on their lists.
-    pub fn new(provider: &Provider, event: &'a Event, listed: &'a Listed) -> Self {
+    pub fn new(provider: &'a Provider, event: &'a Event, listed: &'a Listed) -> Self {
         Self {
+            provider,
             event_type: &event.event_type,
-            supported: provider.takes(&event.event_type),
             named: event.stream_ids.as_ref().map(|named| named.iter().collect()),
             own: event.subject.streams(),
             listed,
@@ -92,7 +92,14 @@ impl<'a> Judgement<'a> {
     /// Judges the event by the stream's configuration and lists, but for its status. Returns the
     /// identifier that the SET carries.
     pub fn addressed(&self, stream: &StreamConfig) -> Result<&SubjectId, Reason> {
-        asked_for(stream, self.event_type, self.supported, |id| self.is_named(id))?;
+        let supported = self.provider.takes(self.event_type);
+        asked_for(stream, self.event_type, supported, |id| self.is_named(id))?;
+        self.of_candidate(stream)
+    }
+
+    /// Does the same for a candidate of the directory's index, which has streams that were named and
+    /// asked for the type, and no others: these rules are not judged again for each of many streams.
+    pub fn of_candidate(&self, stream: &StreamConfig) -> Result<&SubjectId, Reason> {
         let Listed { added, removed } = self.listed;
         let on_stream = match stream.default_subjects {
             DefaultSubjects::All => !removed.contains(&stream.id),

@@ -220,6 +220,33 @@ mod tests {
         assert_eq!(refused.count(), ErrCode::REGISTERED.len() + 1, "each code, and the others");
     }
 
+    /// Returns the rows of the table of README.md that begins with this head: labels, and what follows.
+    fn table(head: &str) -> Vec<(BTreeSet<String>, String)> {
+        let readme = include_str!("../../README.md");
+        let (_, table) = readme.split_once(head).expect("README.md has this table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let row = |line: &str| {
+            let (labels, text) = line.trim_matches('|').split_once('|').expect("two columns");
+            let labels = labels.split(',').map(|label| label.trim().trim_matches('`').to_owned());
+            (labels.collect(), text.trim().to_owned())
+        };
+        rows.map(row).collect()
+    }
+
+    #[test]
+    fn the_readme_has_each_reason() {
+        let rows = table("| no SET because |");
+        assert_eq!(rows.len(), Reason::WITHOUT_SET.len());
+        for (reason, (labels, sentence)) in Reason::WITHOUT_SET.iter().zip(rows) {
+            assert_eq!(labels, [reason.label().to_owned()].into());
+            assert_eq!(sentence, reason.sentence());
+        }
+        let told: BTreeSet<_> =
+            table("| reason | what to do |").into_iter().flat_map(|(labels, _)| labels).collect();
+        let dead = Reason::DEAD.iter().map(|reason| reason.label().to_owned());
+        assert_eq!(told, dead.collect());
+    }
+
     #[test]
     fn a_label_of_a_later_version_survives() {
         let read: StoredReason = serde_json::from_str("\"too_loud\"").expect("a text");

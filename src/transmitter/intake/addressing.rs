@@ -117,14 +117,14 @@ pub(super) fn address(
         let maker = SetMaker::new(provider, &event, &origin, now);
         sets.reserve_exact(streams.len());
         for stream in &streams {
-            match judgement.addressed(stream) {
+            match judgement.of_candidate(stream) {
                 Ok(identifier) => sets.push(maker.make(stream, identifier)),
                 Err(reason) => suppressed.add(&stream.id, reason),
             }
         }
     } else {
         streams.retain(|stream| {
-            let addressed = judgement.addressed(stream);
+            let addressed = judgement.of_candidate(stream);
             addressed.inspect_err(|reason| suppressed.add(&stream.id, *reason)).is_ok()
         });
     }

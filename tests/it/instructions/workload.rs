@@ -136,7 +136,7 @@ fn match_among(streams: usize, provider: &Provider) {
         let judgement = Judgement::new(provider, black_box(&event), &listed);
         let found = directory.candidates(&provider.name, &judgement).streams;
         assert_eq!(found.len(), 1);
-        assert!(judgement.addressed(black_box(&found[0])).is_ok());
+        assert!(judgement.of_candidate(black_box(&found[0])).is_ok());
     });
 }
 
