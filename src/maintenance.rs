@@ -38,6 +38,7 @@ pub use self::{
     activity::{PauseInactive, RecordActivity},
     backlog::CountBacklog,
     board::{JobBoard, JobState, LastError, LastRun},
+    clock_steps::ClockGuard,
     expire::Expire,
     last_uses::RecordLastUses,
     limit_held::LimitHeld,

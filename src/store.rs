@@ -53,6 +53,7 @@ pub use self::{
         Records,
         activity::{ActivityRecord, ActivityStore},
         client::ClientStore,
+        clock::ClockStore,
         token::TokenStore,
     },
     streams::{Announcement, Streams},

@@ -10,7 +10,7 @@ use crate::{
     http::Services,
     ingest::gauge::Gauge,
     maintenance::{
-        CountBacklog, Expire, LimitHeld, MetricsUpkeep, PauseAtFault, PauseInactive,
+        ClockGuard, CountBacklog, Expire, LimitHeld, MetricsUpkeep, PauseAtFault, PauseInactive,
         RecordActivity, RecordLastUses, Runner, Sweep, run_once,
     },
 };
@@ -42,9 +42,10 @@ impl Background {
         let activity_interval = config.process.activity_interval;
         let retention = config.clone();
 
-        let (sweep_interval, skew_max) = (config.delivery.sweep_interval, config.clock_skew_max());
+        let wait_max = config.delivery.retry.wait_max().max(config.poll.redelivery_interval);
+        let guard = ClockGuard::new(store(), store(), config.clock_skew_max(), wait_max);
         let registry = Arc::clone(registry);
-        runner.start(Sweep::new(registry, store(), lease(), sweep_interval, skew_max));
+        runner.start(Sweep::new(registry, guard, lease(), config.delivery.sweep_interval));
         runner.start(LimitHeld::new(store(), held_max, held_for, expiry_interval));
         let retention = move |now| retention.expiry(now);
         runner.start(Expire::new(store(), store(), retention, expiry_interval));

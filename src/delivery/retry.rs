@@ -92,6 +92,12 @@ impl RetryPolicy {
         self.put_off(set, retry_after, detail, now, dice)
     }
 
+    /// Returns the longest wait that a SET can be given.
+    pub fn wait_max(&self) -> Duration {
+        let planned = self.schedule.iter().max().copied().unwrap_or_default();
+        planned.mul_f64(1.0 + self.jitter).max(self.retry_after_max)
+    }
+
     /// Whether it is time to give up a SET.
     pub fn is_expired(&self, set: &PendingSet, now: Timestamp) -> bool {
         self.give_up_after <= now.since(set.appended_at)
@@ -133,6 +139,14 @@ mod tests {
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+
+    #[test]
+    fn the_longest_wait_has_the_jitter_of_the_last_retry_or_is_the_receivers() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.wait_max(), Duration::from_mins(75));
+        let policy = RetryPolicy { retry_after_max: Duration::from_hours(2), ..policy };
+        assert_eq!(policy.wait_max(), Duration::from_hours(2));
+    }
 
     fn set(attempts: u32, age: Duration) -> PendingSet {
         PendingSet {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{StoreError, slot::SlotSet};
 use crate::domain::{id::ProviderName, time::Timestamp};
 
 /// Bounds and counts what the store holds, for the daemon's maintenance jobs.
@@ -36,13 +36,15 @@ pub trait Maintenance: Send + Sync {
     /// `true` if there are more.
     async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Returns when the newest of the kept events was appended. A clock behind that time was set
-    /// back.
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
-
-    /// Makes due all SETs that wait for a time after `now`, which was read from a clock that was set
-    /// back since. Returns how many SETs there were.
-    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError>;
+    /// Makes due at `now` the SETs of these slots that wait for a time after `beyond`. A SET that was
+    /// never tried counts as waiting for the time of its append. Returns how many SETs there were. If
+    /// there are none, the cost is that of looking through an index of what waits.
+    async fn forget_waits(
+        &self,
+        now: Timestamp,
+        beyond: Timestamp,
+        slots: SlotSet,
+    ) -> Result<usize, StoreError>;
 }
 
 /// The SETs that wait for the Receivers of one provider.

@@ -5,7 +5,7 @@
 //! and do each write in one atomic step.
 //!
 //! ```text
-//!  client.rs, token.rs, activity.rs, mark.rs     kinds: a type, its name, its calls
+//!  client.rs, token.rs, activity.rs, clock.rs …  kinds: a type, its name, its calls
 //!                   │  get, create, replace, put, list …
 //!                   ▼
 //!               Record                           typed ⇄ JSON, with a format version
@@ -32,8 +32,9 @@
 
 pub mod activity;
 pub mod client;
+pub mod clock;
 pub mod last_use;
-pub mod mark;
+mod mark;
 pub mod token;
 
 use std::{fmt, sync::Arc};

@@ -144,7 +144,10 @@ macro_rules! run_contract_on {
                 an_acknowledgement_of_one_stream_leaves_the_others,
                 the_next_due_time_is_the_earliest_to_come,
                 a_lane_waits_for_what_was_handed_out_of_it,
-                waits_for_a_time_ahead_can_be_forgotten;
+                waits_for_a_time_ahead_can_be_forgotten,
+                a_start_with_a_clock_behind_the_mark_makes_waits_due,
+                results_of_the_old_clock_that_come_late_are_made_due,
+                a_wait_that_is_longer_than_any_can_be_ends;
             activity:
                 activity_is_recorded_and_goes_with_its_stream;
             settled:

@@ -13,7 +13,7 @@ use super::{
     tally::Tallies,
 };
 use crate::{
-    domain::{id::StreamId, stream::StreamConfig, time::Timestamp},
+    domain::{id::StreamId, stream::StreamConfig},
     store::{
         Position, StoreError,
         portable::{Apart, Item, ItemKind, Portable},
@@ -37,8 +37,6 @@ pub struct Comparison {
 #[derive(Debug, Clone)]
 pub(super) struct Differing {
     pub(super) stream: StreamId,
-    /// When its newest SET was appended.
-    pub(super) newest: Option<Timestamp>,
     difference: Difference,
     /// How many records it is in the source.
     records: u64,
@@ -133,7 +131,6 @@ impl Comparison {
         if let Some(difference) = Difference::of(here, there) {
             self.differing.push(Differing {
                 stream: stream.clone(),
-                newest: here.newest,
                 difference: Difference { stream: Some(stream.clone()), ..difference },
                 records: here.count(),
             });

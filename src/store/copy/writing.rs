@@ -61,10 +61,8 @@ impl<'a> Writing<'a> {
     async fn write_streams(&mut self) -> Result<(), CopyError> {
         let source = self.source;
         let mut streams = streams(source).await.map_err(CopyError::Source)?;
-        let mut differing: Vec<_> = self.before.differing.iter().collect();
-        // What is written last is the newest then: SQLite tells by it whether the clock has gone back.
-        differing.sort_by_key(|differing| differing.newest);
-        let streams = differing.into_iter().filter_map(|one| streams.remove(&one.stream));
+        let differing = self.before.differing.iter();
+        let streams = differing.filter_map(|one| streams.remove(&one.stream));
         let begun = streams.map(|stream| async move {
             let mut reading = Reading::new(source, stream);
             let first = reading.next().await?;

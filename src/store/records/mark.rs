@@ -1,5 +1,4 @@
-//! Times that the store keeps once, each by its name. A mark only moves on: of several nodes that set
-//! it, the latest time stays.
+//! Times that the store keeps once, each by its name.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +36,6 @@ pub(super) async fn read(
 }
 
 /// Moves a mark on to `at`. A mark that is further on already stays.
-#[expect(dead_code, reason = "the clock mark comes next")]
 pub(super) async fn advance(
     store: &(impl Records + ?Sized),
     name: &str,

@@ -8,7 +8,6 @@
 //! | of a slot | type | what |
 //! |---|---|---|
 //! | `seq` | number | the last number that a SET was given, never given again |
-//! | `newest` | time | when the newest SET was appended |
 //! | `streams` | hash | the record of each stream, by its id |
 //! | `leaving` | hash | streams that were deleted and left something in other slots |
 //! | `changes` | stream | ids of streams that were changed, the last of them |

@@ -14,7 +14,7 @@ use crate::{
         reason::Reason,
         time::Timestamp,
     },
-    store::{Backlog, Expiry, Maintenance, StoreError},
+    store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
 
 /// The most of a kind that one script removes: few enough that an append behind it hardly waits, and
@@ -51,12 +51,16 @@ impl Maintenance for RedisStore {
         outbox::backlog(&self.slots).await
     }
 
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
-        outbox::newest(&self.slots).await
-    }
-
-    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError> {
-        outbox::forget_waits(&self.slots, now).await
+    async fn forget_waits(
+        &self,
+        now: Timestamp,
+        beyond: Timestamp,
+        slots: SlotSet,
+    ) -> Result<usize, StoreError> {
+        let times = [now, beyond].map(codec::time);
+        let forget = self.slots.run_on(slots, &script::FORGET_WAITS, |call| call.arg(&times[..]));
+        let counts: Vec<usize> = forget.await?;
+        Ok(counts.into_iter().sum())
     }
 }
 

@@ -265,18 +265,6 @@ pub(super) async fn streams_with_work(
     found.into_iter().flatten().map(codec::parsed).collect()
 }
 
-pub(super) async fn newest(slots: &Slots) -> Result<Option<Timestamp>, StoreError> {
-    let all: Vec<Option<Vec<u8>>> = slots.run_on_all(&script::NEWEST, |call| call).await?;
-    let newest = all.into_iter().flatten().max();
-    newest.as_deref().map(codec::read_time).transpose()
-}
-
-pub(super) async fn forget_waits(slots: &Slots, now: Timestamp) -> Result<usize, StoreError> {
-    let now = codec::time(now);
-    let counts: Vec<usize> = slots.run_on_all(&script::FORGET_WAITS, |call| call.arg(&now)).await?;
-    Ok(counts.into_iter().sum())
-}
-
 pub(super) async fn backlog(slots: &Slots) -> Result<Vec<Backlog>, StoreError> {
     let found: Vec<Vec<(String, u64, Vec<u8>)>> =
         slots.run_on_all(&script::BACKLOG, |call| call).await?;

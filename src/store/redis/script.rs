@@ -88,7 +88,6 @@ scripts! {
     TAKE: Write, "slot" "outbox" "take";
     NEXT_DUE: Read, "slot" "outbox" "ahead" "next_due";
     WORK: Read, "slot" "work";
-    NEWEST: Read, "slot" "newest";
     FORGET_WAITS: Write, "slot" "outbox" "ahead" "forget_waits";
     BACKLOG: Read, "slot" "outbox" "waiting" "backlog";
     COUNT: Read, "slot" "outbox" "waiting" "count";

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::{SqliteStore, outbox, row, subjects};
 use crate::{
     domain::{id::ProviderName, reason::Reason, time::Timestamp},
-    store::{Backlog, Expiry, Maintenance, StoreError},
+    store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
 
 /// The most rows of a kind that go in one call: few enough that an append behind it hardly waits.
@@ -64,12 +64,17 @@ impl Maintenance for SqliteStore {
         self.readers.run(outbox::backlog).await
     }
 
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.readers.run(outbox::newest).await
-    }
-
-    async fn forget_waits(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.writer.run(move |db| outbox::forget_waits(db, now)).await
+    async fn forget_waits(
+        &self,
+        now: Timestamp,
+        beyond: Timestamp,
+        _: SlotSet,
+    ) -> Result<usize, StoreError> {
+        // Readers look first, so that the writer is left alone where nothing waits for so long.
+        if !self.readers.run(move |db| outbox::waits_beyond(db, beyond)).await? {
+            return Ok(0);
+        }
+        self.writer.run(move |db| outbox::forget_waits(db, now, beyond)).await
     }
 }
 

@@ -69,10 +69,12 @@ const NEXT_DUE: &str = "SELECT min(due_at) FROM outbox INDEXED BY outbox_polled
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL AND polled = 1
         AND ?2 <= control AND ?3 < due_at";
 
-const NEWEST: &str = "SELECT appended_at FROM outbox ORDER BY seq DESC LIMIT 1";
+const WAITS_BEYOND: &str = "SELECT EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_waiting WHERE settled_at IS NULL AND ?1 < due_at
+    )";
 
 const FORGET_WAITS: &str = "UPDATE outbox INDEXED BY outbox_waiting SET due_at = ?1
-    WHERE settled_at IS NULL AND ?1 < due_at";
+    WHERE settled_at IS NULL AND ?2 < due_at";
 
 const WAITING: &str = "SELECT count(*), min(appended_at) FROM outbox INDEXED BY outbox_waiting
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL";
@@ -359,12 +361,16 @@ pub(super) fn next_due(
     Ok(due_at.map(Timestamp::from_millis))
 }
 
-pub(super) fn newest(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    db.prepare_cached(NEWEST)?.query_row([], |found| row::time(found, 0)).optional()
+pub(super) fn waits_beyond(db: &Connection, beyond: Timestamp) -> rusqlite::Result<bool> {
+    db.prepare_cached(WAITS_BEYOND)?.query_row([beyond.as_millis()], |found| found.get(0))
 }
 
-pub(super) fn forget_waits(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    db.prepare_cached(FORGET_WAITS)?.execute([now.as_millis()])
+pub(super) fn forget_waits(
+    db: &Connection,
+    now: Timestamp,
+    beyond: Timestamp,
+) -> rusqlite::Result<usize> {
+    db.prepare_cached(FORGET_WAITS)?.execute([now.as_millis(), beyond.as_millis()])
 }
 
 pub(super) fn streams_with_work(
@@ -411,7 +417,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_counted_in_the_index_alone() {
-        for sql in [NEXT_DUE, WITH_WORK, BACKLOG, WAITING] {
+        for sql in [NEXT_DUE, WITH_WORK, BACKLOG, WAITING, WAITS_BEYOND] {
             let steps = plan(sql);
             let mut looks = steps.iter().filter(|step| step.contains("outbox")).peekable();
             assert!(looks.peek().is_some(), "{steps:?}");

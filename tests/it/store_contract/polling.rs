@@ -1,8 +1,12 @@
 //! SETs out by poll (RFC 8936).
 
+use std::time::Instant;
+
 use super::*;
 use ssfd::{
+    clock,
     domain::set_error::{ErrCode, SetError},
+    maintenance::ClockGuard,
     store::{Acknowledged, Acknowledgement},
 };
 
@@ -141,9 +145,72 @@ pub(super) async fn a_lane_waits_for_what_was_handed_out_of_it(backend: impl Bac
 /// Written by a clock that was ahead.
 pub(super) async fn waits_for_a_time_ahead_can_be_forgotten(backend: impl Backend) {
     let store = filled(&backend).await;
-    assert_eq!(store.newest().await.expect("readable"), Some(NOW));
     poll(&*store, 9, later(3600)).await;
     assert_eq!(poll(&*store, 9, later(1)).await, "");
-    assert_eq!(store.forget_waits(later(1)).await.expect("written"), 4);
+    let forget = async |beyond| store.forget_waits(later(1), beyond, SlotSet::ALL).await;
+    assert_eq!(forget(later(3630)).await.expect("asked"), 0, "nothing waits for longer");
+    assert_eq!(forget(later(3629)).await.expect("written"), 4);
     assert_eq!(poll(&*store, 9, later(1)).await, "c1 e1 e2 e3");
+}
+
+fn guard(store: &Arc<dyn Store>) -> ClockGuard {
+    let (skew_max, wait_max) = (Duration::from_secs(2), Duration::from_mins(75));
+    ClockGuard::new(
+        Arc::<dyn Store>::clone(store),
+        Arc::<dyn Store>::clone(store),
+        skew_max,
+        wait_max,
+    )
+}
+
+async fn judge_at(guard: &mut ClockGuard, now: Timestamp, steady: Instant) -> usize {
+    guard.check(now, steady, SlotSet::ALL).await.expect("judged")
+}
+
+async fn judge(guard: &mut ClockGuard, now: Timestamp) -> usize {
+    judge_at(guard, now, clock::instant()).await
+}
+
+/// The clock was an hour fast and was set back, and SETs came in by the new clock before the daemon was
+/// killed. So the newest SET says nothing of the step.
+pub(super) async fn a_start_with_a_clock_behind_the_mark_makes_waits_due(backend: impl Backend) {
+    let store = filled(&backend).await;
+    assert_eq!(judge(&mut guard(&store), later(3600)).await, 0);
+    poll(&*store, 9, later(3600)).await;
+    append_sets(&*store, vec![in_lane(4, set("st_1", "e4"))]).await;
+    assert_eq!(poll(&*store, 9, later(1)).await, "e4");
+
+    assert_eq!(judge(&mut guard(&store), later(2)).await, 5);
+    assert_eq!(poll(&*store, 9, later(2)).await, "c1 e1 e2 e3 e4");
+    // It was killed again at once.
+    assert_eq!(judge(&mut guard(&store), later(3)).await, 5);
+}
+
+/// Attempts and polls are under way while the clock is set back.
+pub(super) async fn results_of_the_old_clock_that_come_late_are_made_due(backend: impl Backend) {
+    let store = filled(&backend).await;
+    let (mut running, steady) = (guard(&store), clock::instant());
+    let after = |secs| steady + Duration::from_secs(secs);
+    assert_eq!(judge_at(&mut running, later(3600), after(0)).await, 0);
+    // The other stream's SET waits for a poll since before then.
+    assert_eq!(judge_at(&mut running, NOW, after(1)).await, 0);
+    poll(&*store, 1, later(3600)).await;
+    assert_eq!(poll(&*store, 9, later(5)).await, "e1 e2 e3");
+    assert_eq!(judge_at(&mut running, later(5), after(6)).await, 1, "and no wait of the new clock");
+    poll(&*store, 1, later(3600)).await;
+    assert_eq!(judge_at(&mut running, later(7), after(8)).await, 0);
+    assert_eq!(judge_at(&mut running, later(60), after(61)).await, 1);
+    // It is over: the mark was set back, and a start sees no step.
+    poll(&*store, 1, later(3600)).await;
+    assert_eq!(judge(&mut guard(&store), later(61)).await, 0);
+}
+
+pub(super) async fn a_wait_that_is_longer_than_any_can_be_ends(backend: impl Backend) {
+    let store = filled(&backend).await;
+    poll(&*store, 9, later(7200)).await;
+    let mut running = guard(&store);
+    assert_eq!(judge(&mut running, later(1)).await, 4);
+    assert_eq!(poll(&*store, 9, later(1)).await, "c1 e1 e2 e3");
+    assert_eq!(judge(&mut running, later(2)).await, 0, "what waits for no longer is left");
+    assert_eq!(poll(&*store, 9, later(3)).await, "");
 }

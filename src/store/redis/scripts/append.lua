@@ -4,8 +4,6 @@
 
 local now, sets = ARGV[1], (#ARGV - 1) / 5
 local first = numbers(sets, now)
-local newest = call('GET', key('newest'))
-if not newest or newest < now then call('SET', key('newest'), now) end
 
 local open, answer = {}, {}
 for n = 1, sets do

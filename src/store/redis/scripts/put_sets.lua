@@ -2,11 +2,10 @@
 -- one of this jti.
 -- ARGV: of each SET: stream, jti, record, state or nothing.
 
-local sets, newest = #ARGV / 4, call('GET', key('newest')) or ''
+local sets, newest = #ARGV / 4, ''
 for n = 3, #ARGV, 4 do
   if newest < appended_of(ARGV[n]) then newest = appended_of(ARGV[n]) end
 end
-call('SET', key('newest'), newest)
 local first = numbers(sets, newest)
 for n = 1, sets do
   local id, jti, set, after = unpack(ARGV, n * 4 - 3, n * 4)

@@ -1,2 +1,0 @@
--- When the newest SET of the slot was appended; false if there was none.
-return call('GET', key('newest'))
