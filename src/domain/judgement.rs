@@ -18,7 +18,7 @@ use crate::domain::{
     status::StreamStatus,
     stream::StreamConfig,
     subject::{
-        Subject, SubjectId,
+        SubjectId,
         format::SubjectFormat,
         list::{DefaultSubjects, Listed},
     },
@@ -151,21 +151,22 @@ pub fn asked_for(
 /// chosen once, when it is first asked for.
 #[derive(Debug)]
 pub struct Identifiers<'a> {
-    subject: &'a Subject,
-    fixed: bool,
+    event: &'a Event,
     chosen: [OnceCell<Option<Cow<'a, SubjectId>>>; SubjectFormat::ALL.len()],
 }
 
 impl<'a> Identifiers<'a> {
     pub fn of(event: &'a Event) -> Self {
-        let fixed = event.event_type.fixes_subject();
-        Self { subject: &event.subject, fixed, chosen: Default::default() }
+        Self { event, chosen: Default::default() }
     }
 
     /// Returns the identifier that SETs of a stream of this form carry, if the event has one.
     pub fn in_form(&self, format: SubjectFormat) -> Option<&SubjectId> {
-        let chosen = &self.chosen[format as usize];
-        chosen.get_or_init(|| format.choose(self.subject, self.fixed)).as_deref()
+        if format == SubjectFormat::AsPublished {
+            return Some(self.event.subject.id());
+        }
+        let choose = || format.choose(&self.event.subject, self.event.event_type.fixes_subject());
+        self.chosen[format as usize].get_or_init(choose).as_deref()
     }
 }
 
