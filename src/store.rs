@@ -1,4 +1,4 @@
-//! What survives a restart. The store is the queue; every message elsewhere is only a hint that there
+//! The durable state of the daemon. The store is the queue; every message elsewhere is only a hint that there
 //! is something in it.
 //!
 //! The store is made of capabilities, one trait in one file, with the values that it takes and gives
@@ -79,7 +79,7 @@ impl<T> Store for T where
 {
 }
 
-/// What can go wrong, by what the caller can do about it.
+/// An error of the store. The variants are named for what the caller can do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The stream was changed meanwhile, or is gone: read it again and decide anew.
@@ -91,7 +91,7 @@ pub enum StoreError {
     /// The stream's list has as many subjects as it may, or as many shapes of complex ones.
     #[error("the stream has as many subjects on its list as it may")]
     SubjectLimit,
-    /// What a page was to go on from was not said by this store.
+    /// The position of a page was not issued by this store.
     #[error("there is no such page")]
     NoSuchPage,
     /// Another node serves the stream now, and with it what becomes of its SETs: nothing of the call
@@ -102,7 +102,7 @@ pub enum StoreError {
     /// is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// What the store holds cannot be read as what it should be.
+    /// A record of the store cannot be decoded.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
 }

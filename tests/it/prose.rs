@@ -27,9 +27,6 @@ const TERMS: [(&str, &str); 8] = [
     ("upstream", "publisher"),
 ];
 
-/// The modules whose prose is still to be rewritten.
-const TO_DO: &[&str] = &["src/store", "tests/it/store_contract"];
-
 #[test]
 fn comments_and_names_are_in_plain_english() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -38,7 +35,7 @@ fn comments_and_names_are_in_plain_english() {
     for file in all.into_iter().flatten() {
         let name = file.strip_prefix(root).expect("the folders are below the root");
         let name = name.to_str().expect("sources are named in ASCII");
-        if name == file!() || TO_DO.iter().any(|module| is_in(name, module)) {
+        if name == file!() {
             continue;
         }
         let text = fs::read_to_string(&file).expect("a source is readable");
@@ -51,12 +48,6 @@ fn comments_and_names_are_in_plain_english() {
         violations.extend(found.iter().map(|(line, v)| format!("{name}:{line}: {v}")));
     }
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));
-}
-
-/// Returns whether a file belongs to a module, which is a file of that name or a folder.
-fn is_in(file: &str, module: &str) -> bool {
-    let rest = file.strip_prefix(module);
-    rest.is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
 }
 
 /// Returns the violations in a source with these blocks of comments, each with its line.
@@ -151,10 +142,4 @@ fn plain_english_is_let_through() {
     check("/// Items.\n/// It may begin a later line.", &[]);
     check("/// `It` is quoted.\n\n/// Ask.\nlet a = \"// What?\";", &[]);
     check("// A newsletter, a storyteller, a house.", &[]);
-}
-
-#[test]
-fn a_module_is_a_file_or_a_folder() {
-    assert!(is_in("src/store.rs", "src/store") && is_in("src/store/redis/a.rs", "src/store"));
-    assert!(!is_in("src/store_copy.rs", "src/store") && !is_in("src/a.rs", "src/store"));
 }

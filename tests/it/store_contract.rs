@@ -1,4 +1,4 @@
-//! What the doc comments of [`Store`] promise, as one suite for every backend.
+//! The promises of the doc comments of [`Store`], as one suite for every backend.
 
 mod activity;
 mod copy;
@@ -260,7 +260,7 @@ fn in_lane(lane: i64, set: NewSet) -> NewSet {
     NewSet { lane: Lane::from_i64(lane), ..set }
 }
 
-/// As many as come: half of the places for each kind.
+/// Asks for up to `limit` SETs, of which each kind may take half.
 fn up_to(limit: usize) -> OutboxQuery {
     OutboxQuery { busy: Vec::new(), fresh: limit - limit / 2, retries: limit / 2 }
 }

@@ -1,4 +1,4 @@
-//! What two stores hold, side by side.
+//! A comparison of the contents of two stores.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What two stores hold, and where it is not the same.
+/// The contents of two stores, and the differences.
 #[derive(Debug, Clone, Default)]
 pub struct Comparison {
     pub source: Tallies,

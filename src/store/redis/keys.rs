@@ -92,7 +92,7 @@ mod tests {
 
     use super::{super::script, *};
 
-    /// What stands between backticks in the tables.
+    /// Returns the texts between backticks in the tables.
     fn described() -> BTreeSet<&'static str> {
         let rows = include_str!("keys.rs").lines().filter(|line| line.starts_with("//! | `"));
         let names = |row: &'static str| row.split('|').nth(1).unwrap_or_default().split('`');

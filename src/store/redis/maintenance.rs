@@ -1,4 +1,4 @@
-//! What is kept for a while goes; and what calls that broke off have left is completed.
+//! Removes expired records, and completes calls that were interrupted.
 
 use async_trait::async_trait;
 

@@ -37,7 +37,7 @@ impl Found {
         Ok(Self { seq: codec::seq(seq)?, set, state })
     }
 
-    /// As one that waits.
+    /// Converts the record into a SET that waits.
     pub(super) fn pending(self) -> Result<PendingSet, StoreError> {
         let SetRecord { kind, lane, appended_at, jti, claims, .. } = self.set;
         match (self.state.state, claims) {

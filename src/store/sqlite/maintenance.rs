@@ -1,4 +1,4 @@
-//! What is kept for a while goes.
+//! Removes expired records.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};

@@ -25,8 +25,8 @@ const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempt
         AND control = ?2 AND ?3 < seq
     ORDER BY seq LIMIT ?4";
 
-/// What is due and does not follow a SET of its lane that was handed out and may still be on its way:
-/// the Receiver would have the two in the wrong order if that came again.
+/// Selects the SETs that are due, except those behind a SET of their lane that was handed out and may
+/// still be on its way. If that SET were sent again, the Receiver would get the two in the wrong order.
 const READ_DUE: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_polled
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL AND polled = 1
@@ -219,7 +219,7 @@ pub(super) fn read_pending(
     Ok(sets)
 }
 
-/// What is held of a stream lies below.
+/// Returns the lowest kind of SETs that a stream sends. SETs of a lower kind are held.
 pub(super) fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64> {
     let mut find = db.prepare_cached(LEAST)?;
     let least = find.query_row([stream.as_str()], |found| found.get(0)).optional()?;

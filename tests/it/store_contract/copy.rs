@@ -74,7 +74,7 @@ async fn all_of_it_arrives_and_keeps_up(from: impl Backend, to: impl Backend) {
     assert_alike(&*source, &*target).await;
 }
 
-/// What would tell a lane whose head is not known, or an order that is not kept.
+/// Continues to use the store. A lost head of a lane or a wrong order would show.
 async fn go_on(store: &dyn Store) {
     let (push, poll, now) = (id("st_push"), id("st_poll"), later(500));
     for _ in 0..8 {
@@ -177,7 +177,7 @@ async fn what_the_target_has_is_not_lost_unasked() {
     assert_eq!(replaced.expect("copied").streams_to_remove(), 1);
     assert_same(&*source, &*target).await;
 
-    // It was served from since: an event, or no more than a position.
+    // A daemon has changed the target since: by an event, or only by a position.
     append(&*target, vec![event(vec![set("st_1", "j1")])], later(1)).await;
     assert!(matches!(copy(&*source, &*target).await, Err(CopyError::Newer)));
     append(&*source, vec![event(vec![set("st_1", "j1")])], later(2)).await;
@@ -218,7 +218,7 @@ async fn a_difference_is_named() {
     assert!(text.starts_with("dead letters differ, first those of st_push: "), "{text}");
 }
 
-/// What a server gives after a copy is above all that it was given by it, though its clock be behind.
+/// A server assigns higher numbers after a copy than the copy contains, even if its clock is behind.
 #[tokio::test]
 async fn what_comes_after_a_copy_lies_behind_it() {
     let (from, to) = (Sqlite::new(), Standalone::default());
@@ -239,7 +239,7 @@ async fn what_comes_after_a_copy_lies_behind_it() {
     assert_eq!(names(&pending(&*target, "st_2").await), ["j3", "j5"]);
 }
 
-/// As a node leaves it that ends in the middle of a change of status.
+/// The state is that of a node that ended in the middle of a change of status.
 #[tokio::test]
 async fn what_a_disabled_stream_had_waiting_is_not_brought_back() {
     let (from, to) = (Standalone::default(), Sqlite::new());

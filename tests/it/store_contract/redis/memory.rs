@@ -1,4 +1,4 @@
-//! What is over is given back.
+//! The memory of settled and deleted records is freed.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use ssfd::{
 
 use super::*;
 
-/// What keys there are, without their tags.
+/// Returns the keys of the server, without their tags.
 async fn keys(server: &Redis) -> BTreeSet<String> {
     let keys: Vec<String> = server.run(&["KEYS", "*"]).await;
     keys.iter().filter_map(|key| key.split_once("}:")).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// What stays of a store in which nothing is: numbers that are not given again, names of providers,
-/// the last that were changed, and how far things were forgotten.
+/// The keys of an empty store: numbers that must not be reused, names of providers, the last changes,
+/// and the times up to which records were forgotten.
 const STAYS: [&str; 7] =
     ["changes", "ids_before", "positions", "providers", "record_version", "seq", "version"];
 
@@ -108,7 +108,7 @@ async fn a_deleted_stream_leaves_what_expires() {
     assert_eq!(&left - &STAYS.map(str::to_owned).into(), BTreeSet::new());
 }
 
-/// What an outbox holds costs a bounded number of bytes beside its claims.
+/// A SET in an outbox takes a bounded number of bytes besides its claims.
 #[tokio::test]
 async fn memory_is_bounded_by_what_is_kept() {
     const SETS: u64 = 2000;
