@@ -1,5 +1,5 @@
-//! The durable state of the daemon. The store is the queue; every message elsewhere is only a hint that there
-//! is something in it.
+//! The durable state of the daemon. The store is the queue; every message elsewhere is only a hint that
+//! there is something in it.
 //!
 //! The store is made of capabilities, one trait in one file, with the values that it takes and gives
 //! beside it. Each of the two backends implements a trait in the file that has its SQL or its Lua. A
@@ -79,30 +79,31 @@ impl<T> Store for T where
 {
 }
 
-/// An error of the store. The variants are named for what the caller can do.
+/// Errors of the store, named for what the caller can do about them.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The stream was changed meanwhile, or is gone: read it again and decide anew.
+    /// The stream or the record was changed meanwhile, or is gone. The caller reads it again and decides
+    /// anew.
     #[error("the stream was changed by another request")]
     Conflict,
-    /// The Receiver has as many streams as it may.
+    /// The Receiver has as many streams as it may have.
     #[error("the Receiver has {0} streams, as many as it may")]
     StreamLimit(usize),
-    /// The stream's list has as many subjects as it may, or as many shapes of complex ones.
+    /// The stream's list has as many subjects as it may have, or as many shapes of complex subjects.
     #[error("the stream has as many subjects on its list as it may")]
     SubjectLimit,
-    /// The position of a page was not issued by this store.
+    /// The page token was not given by this store.
     #[error("there is no such page")]
     NoSuchPage,
-    /// Another node serves the stream now, and with it what becomes of its SETs: nothing of the call
-    /// was done, and nothing more is to be done here.
+    /// Another node serves the stream now, and records the results of its SETs. Nothing of the call was
+    /// done, and this node must do nothing more for the stream.
     #[error("another node serves this stream now")]
     Fenced,
-    /// The store cannot be reached, or was not while it answered; another try may help once the cause
-    /// is gone.
+    /// The store could not be reached, or the connection was lost before the answer came. Another try may
+    /// help once the cause is gone.
     #[error("the store is not available")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// A record of the store cannot be decoded.
+    /// The store holds something that cannot be read.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
 }

@@ -15,7 +15,7 @@ use crate::{
     app::{self, Reserved},
     cli::CliError,
     config::{Config, StoreSettings},
-    store::copy::{CopyError, Step, compare, copy},
+    store::copy::{CopyError, CopyStep, compare, copy},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -117,7 +117,8 @@ impl StoreCommand {
                 let target = read(&stores.to, &target).await?;
                 let progress_line = ProgressLine::new();
                 let report = |progress| progress_line.update(progress);
-                let found = compare(source.store(), target.store(), Step::Verify, &report).await;
+                let found =
+                    compare(source.store(), target.store(), CopyStep::Verify, &report).await;
                 progress_line.clear();
                 let found = found.map_err(|error| CliError::of(&error))?;
                 println!(
@@ -147,7 +148,7 @@ async fn dry_run(
     let target = fill(&stores.to, &target).await?;
     let progress_line = ProgressLine::new();
     let report = |progress| progress_line.update(progress);
-    let before = compare(source.store(), target.store(), Step::Compare, &report).await;
+    let before = compare(source.store(), target.store(), CopyStep::Compare, &report).await;
     progress_line.clear();
     let before = before.map_err(|error| CliError::of(&error))?;
     println!("{}", CopyReport { before: &before, operation: CopyOperation::DryRun }.text(json));

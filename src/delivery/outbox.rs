@@ -91,27 +91,6 @@ impl OutboxQuery {
     pub const CONTROL_MAX: usize = 4;
 }
 
-/// How far an outbox was gone through. Each kind has a cursor of its own, since they are gone
-/// through one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cursor {
-    pub announcement: Seq,
-    pub control: Seq,
-    pub event: Seq,
-}
-
-impl Cursor {
-    /// Moves past a SET that was seen.
-    pub fn pass(&mut self, set: &PendingSet) {
-        let seen = match set.kind {
-            SetKind::Announcement => &mut self.announcement,
-            SetKind::Control => &mut self.control,
-            SetKind::Event => &mut self.event,
-        };
-        *seen = (*seen).max(set.seq);
-    }
-}
-
 /// The result of one SET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {

@@ -1,4 +1,4 @@
-//! Whom a SET that waits is about.
+//! The subject of a SET that waits.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,8 +10,8 @@ struct AboutSubject {
     sub_id: Value,
 }
 
-/// The subject under each identifier that its event had: `identifiers`, or where those are the
-/// claims' own, what these say. `None` if that cannot be read.
+/// Returns the subject with all identifiers of its event: `identifiers`, or the identifier in the claims
+/// if the event had no others. Returns `None` if they cannot be read.
 pub(super) fn subject_of(claims: &str, identifiers: Option<&str>) -> Option<Subject> {
     let identifiers: Vec<Value> = match identifiers {
         Some(identifiers) => serde_json::from_str(identifiers).ok()?,

@@ -66,7 +66,7 @@ pub trait Archive: Send + Sync {
     async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError>;
 }
 
-/// One SET in whatever state.
+/// One SET in any state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSet {
     pub provider: ProviderName,
@@ -75,15 +75,15 @@ pub struct KeptSet {
     pub jti: Jti,
     /// The `jti` of the SET that this one repeats under another.
     pub copy_of: Option<Jti>,
-    /// `None` once it was discarded, and where they were not asked for.
+    /// `None` if the SET was discarded, or if the claims were not asked for.
     pub claims: Option<Arc<str>>,
     /// When its event was accepted.
     pub accepted_at: Timestamp,
-    /// When it was put into the outbox, for the last time.
+    /// When the SET was last put into the outbox.
     pub appended_at: Timestamp,
     /// The kind of the SET. A control event is not sent again.
     pub kind: SetKind,
-    /// By push, since then. Of a SET that waits, those that failed.
+    /// Attempts by push since then. For a SET that waits, the failed attempts.
     pub attempts: u32,
     pub state: SetState,
 }
@@ -112,16 +112,16 @@ pub enum SetState {
     },
 }
 
-/// Which dead letters are meant: those that fit all that is given.
+/// Selects the dead letters that match all given members.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadFilter {
     pub provider: Option<ProviderName>,
     pub stream: Option<StreamId>,
     pub reason: Option<StoredReason>,
     pub event_type: Option<EventType>,
-    /// The identical one.
+    /// The identical subject, not a matching one.
     pub subject: Option<SubjectId>,
-    /// Dead since then, and before then.
+    /// The SET became a dead letter at `since` or later, and before `until`.
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub jti: Option<Jti>,
@@ -145,8 +145,8 @@ impl DeadFilter {
     }
 }
 
-/// Where a page ended, in words of the store's own. What is put into an outbox after a page has come
-/// to it is on none that follow, so going from page to page comes to an end.
+/// The place where a page ended, in a notation of the store. SETs that are put into an outbox while the
+/// pages are read are on no later page, so that reading comes to an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageToken(pub(super) String);
 
@@ -162,8 +162,8 @@ impl PageToken {
     }
 }
 
-/// Some of what was asked for. It may be fewer than might be, none even, and yet there is more: one
-/// call looks through a bounded number.
+/// Some of the SETs that were asked for. A page may have fewer SETs than its limit, or none, although more
+/// follow, because one call looks through a bounded number of SETs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub sets: Vec<KeptSet>,
@@ -171,24 +171,24 @@ pub struct Page {
     pub next: Option<PageToken>,
 }
 
-/// Where in a stream's past to begin.
+/// The place in a stream's past at which reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Since {
     pub accepted_at: Timestamp,
-    /// With this one.
+    /// Reading begins with this SET.
     pub seq: Seq,
 }
 
-/// A SET that goes into its stream's outbox again.
+/// A SET that is put into its stream's outbox again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeue {
     /// The SET itself.
     Same(Seq),
-    /// A copy of it; it stays as it is itself.
+    /// A copy of the SET, which stays as it is.
     Copy { of: Seq, jti: Jti, claims: Arc<str> },
 }
 
-/// How many dead letters there are of one kind.
+/// The number of dead letters of one provider with one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadCount {
     pub provider: ProviderName,

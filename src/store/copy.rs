@@ -1,10 +1,15 @@
-//! One store's contents in another: compares two, writes what the second lacks, and compares again.
-//! It knows no backend, and holds a bounded number of records at a time; of the streams it holds all
-//! configurations, as a daemon does.
+//! Copies the contents of one store into another.
 //!
-//! A stream that is not the same is removed and written anew, with all that belongs to it, and so is
-//! each kind of what belongs to no stream. So a copy can be repeated, and one that broke off is
-//! completed by another; until then the target cannot be served from.
+//! ```text
+//!  source ──▶ reading ──▶ tally ──┐
+//!                                 ├──▶ comparison ──▶ writing ──▶ target, then compared again
+//!  target ──▶ reading ──▶ tally ──┘
+//! ```
+//!
+//! The code knows no backend. It holds a bounded number of items at a time, and the configurations of all
+//! streams, as a daemon does. A stream that differs is removed and written anew with all that belongs to
+//! it, and so is each group of items that belong to no stream. So a copy can be repeated, and another copy
+//! completes one that was interrupted. Until then the target cannot be served from.
 
 mod comparison;
 mod reading;
@@ -19,25 +24,24 @@ pub use self::{
 use super::{StoreError, portable::Portable};
 use crate::domain::id::StreamId;
 
-/// Streams that are read at once: a server that is far away answers them together.
+/// How many streams are read at once, because a server that is far away answers them together.
 const AT_ONCE: usize = 8;
 
-/// About the most records that are read in one call.
+/// About how many items are read in one call.
 const PAGE: usize = 250;
 
-/// About how many are written in one.
+/// About how many items are written in one call.
 const BATCH: usize = 500;
 
-/// Makes the target hold what the source holds, and nothing else. With `replace` whatever it has; or
-/// else it is left as it is if there is an [objection](Comparison::objection). Returns how the two
-/// compared before.
+/// Makes the target hold exactly the contents of the source. Without `replace`, the target is left as it is
+/// if there is an [objection](Comparison::objection). Returns the comparison of the two before the copy.
 pub async fn copy(
     source: &dyn Portable,
     target: &dyn Portable,
     replace: bool,
     tell: Tell<'_>,
 ) -> Result<Comparison, CopyError> {
-    let before = compare(source, target, Step::Compare, tell).await?;
+    let before = compare(source, target, CopyStep::Compare, tell).await?;
     if let Some(objection) = before.objection()
         && !replace
     {
@@ -46,7 +50,7 @@ pub async fn copy(
     if before.difference().is_some() {
         target.set_incomplete(true).await.map_err(CopyError::Target)?;
         Writing::new(source, target, &before, tell).write().await?;
-        let after = compare(source, target, Step::Verify, tell).await?;
+        let after = compare(source, target, CopyStep::Verify, tell).await?;
         if let Some(difference) = after.difference() {
             return Err(CopyError::Different(difference));
         }
@@ -55,17 +59,17 @@ pub async fn copy(
     Ok(before)
 }
 
-/// How far a copy is.
+/// The progress of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    pub step: Step,
-    /// So many streams, or while they are written records, of so many.
+    pub step: CopyStep,
+    /// How many streams are done, or while items are written how many items, out of `of`.
     pub done: u64,
     pub of: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum CopyStep {
     Compare,
     Write,
     Verify,
@@ -85,10 +89,10 @@ pub enum CopyError {
     /// wanted.
     #[error("the target has streams that the source has not: {count}, {first} among them")]
     OtherStreams { count: usize, first: StreamId },
-    /// The copy would undo what has happened since.
+    /// The target has newer SETs or positions, which the copy would undo.
     #[error("the target has what is newer than all of the source: it was served from since")]
     Newer,
-    /// Something was written meanwhile, or we do not write what we read.
+    /// Somebody wrote into a store meanwhile, or the copy has a fault.
     #[error("the target is not what the source is: {0}")]
     Different(Difference),
 }

@@ -30,8 +30,8 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 }
 
-/// The most streams of which it is recorded that an event was withheld from them, and why; the
-/// others are counted only.
+/// The most streams for which the record of an event says that it was withheld, and why. Further streams
+/// are only counted.
 pub const WITHHELD_MAX: usize = 64;
 
 /// The record of an event, made when the event is appended. The SETs of the event follow from its

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{StoreError, slot::SlotSet};
 use crate::{
-    delivery::outbox::{Cursor, OutboxQuery, PendingSet, Settlement},
+    delivery::outbox::{OutboxQuery, PendingSet, Settlement},
     domain::{
         id::{Jti, StreamId},
         set_error::{ErrCode, SetError},
@@ -77,16 +77,6 @@ pub trait Outbox: Send + Sync {
 
     /// Counts the SETs that wait on one stream, held or not. A stream that does not exist has none.
     async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError>;
-
-    /// For inspection: SETs that may go out and lie behind the cursor, in the order of
-    /// [`Self::read_due`] and within each kind in that of appending, `limit` at most. Neither lanes
-    /// nor times count.
-    async fn read_pending(
-        &self,
-        stream: &StreamId,
-        after: Cursor,
-        limit: usize,
-    ) -> Result<Vec<PendingSet>, StoreError>;
 }
 
 /// The SETs that a push stream can send now.

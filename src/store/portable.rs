@@ -152,11 +152,11 @@ pub struct ListRow {
     /// The entry holds from this time until `until`.
     pub since: Timestamp,
     pub until: Option<Timestamp>,
-    /// If `filed` stands for the shape of complex subjects.
+    /// The shape of complex subjects that `filed` stands for, if it does.
     pub shape: Option<SubjectShape>,
 }
 
-/// A SET in whatever state.
+/// A SET in any state, with everything that is stored of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WholeSet {
     pub stream: StreamId,
@@ -165,7 +165,7 @@ pub struct WholeSet {
     pub copy_of: Option<Jti>,
     pub kind: SetKind,
     pub lane: Lane,
-    /// `None` once it was discarded.
+    /// `None` if the SET was discarded.
     pub claims: Option<Arc<str>>,
     /// The identifiers, as in a [`NewSet`](crate::delivery::outbox::NewSet).
     pub identifiers: Option<Arc<str>>,
@@ -182,16 +182,16 @@ pub struct EventId {
     pub event_id: String,
     /// When its last event was accepted.
     pub at: Timestamp,
-    /// Of that event, where it is known.
+    /// The origin of that event, if it is known.
     pub origin: Option<Uuid>,
-    /// The event was not appended to its end: another one with the id completes it.
+    /// The event was not appended completely. Another event with the id completes it.
     pub begun: bool,
 }
 
 /// Times that a store keeps once and that are no records, because expiry sets them in its own step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marks {
-    /// Before when a publisher's id may come again.
+    /// A publisher's id that is older than this may be used again.
     pub ids_before: Option<Timestamp>,
 }
 

@@ -14,7 +14,7 @@
 //!               Records                          sqlite/records.rs, redis/records.rs
 //! ```
 //!
-//! What the seam offers, and what for:
+//! The seam offers:
 //!
 //! - A *version* that the store raises with each write. [`replace`] writes only over the version that
 //!   the caller has read. A version is never given twice, not even after a record was deleted.

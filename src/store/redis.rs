@@ -1,12 +1,19 @@
-//! The store in Redis, for when one machine is not enough: a server, one behind Sentinels, or a
-//! Cluster.
+//! The store in Redis, for when one machine is not enough: a single server, a server behind Sentinels,
+//! or a Cluster.
 //!
-//! Streams are divided into [slots](slot::Slot). All that is about one stream is in its slot, and each call
-//! about it is one script there: one step, and one round trip. A call about many streams is a script
-//! on each of their slots, sent together. What belongs to no stream has a slot by its name, or is with
-//! others of its kind in one place. `keys.rs` names every key, `codec.rs` the records.
+//! ```text
+//!  a call ──▶ its file (streams, outbox …)      arguments and answers
+//!                  │ Call: a script on one slot
+//!                  ▼
+//!             slots ──▶ connection ──▶ Redis    runs scripts/*.lua, each as one atomic step
+//! ```
 //!
-//! A call that is several steps says in its module what holds if it breaks off.
+//! Streams are hashed into [slots](slot::Slot). All keys of a stream are in its slot, so a call about one
+//! stream is one script, one atomic step and one round trip. A call about many streams sends a script to
+//! each of their slots. Other things have the slot of their name, or are kept together in one place.
+//! `keys` names every key, and `codec` describes the values.
+//!
+//! A call that consists of several steps documents in its module which state an interruption leaves.
 
 mod accounts;
 mod append;
@@ -44,17 +51,16 @@ pub use self::{
 };
 use crate::store::{StoreError, slot};
 
-/// The store in Redis. Connections are opened when they are needed and replaced when they break, so
-/// that a server that was away is served from again without a restart.
+/// The store in Redis. Connections are opened when they are needed and replaced when they break, so the
+/// daemon needs no restart after a server was away.
 pub struct RedisStore {
     slots: Arc<Slots>,
 }
 
 impl RedisStore {
-    /// Connects; refuses a server that is not fit to be a store, unless that is only to be told, and
-    /// what a newer version has written. `epochs` are those of the slots that
-    /// this node serves, if there are several nodes. Must be called within a runtime that outlives
-    /// the store.
+    /// Connects. Refuses a server that is not fit to be a store, unless the settings only ask for a
+    /// warning, and a store that another version wrote. `epochs` are the epochs of the slots that this
+    /// node serves, if there are several nodes. Must be called within a runtime that outlives the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
         let (store, version) = Self::connect(settings, epochs).await?;
         match version {
@@ -66,7 +72,7 @@ impl RedisStore {
         }
     }
 
-    /// The same for what is copied into, and lacks something for as long as that takes.
+    /// Connects to a store into which another one is copied, and which may be incomplete.
     pub async fn open_to_fill(settings: &RedisSettings) -> Result<Self, StoreError> {
         let (store, version) = Self::connect(settings, Arc::default()).await?;
         match version {
@@ -85,7 +91,7 @@ impl RedisStore {
         Ok((Self { slots }, version))
     }
 
-    /// For nodes that share this store: what they say to each other by way of it.
+    /// Returns the link by which the nodes that share this store talk to each other.
     pub fn link(&self) -> Link {
         Link::new(Arc::clone(&self.slots))
     }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::domain::id::StreamId;
 
-/// How many slots there are. Fixed for good: with another number, what is stored is not found.
+/// The number of slots. It must never change, because stored streams would no longer be found.
 pub const SLOTS: u16 = 256;
 
-/// A share of the streams. All keys of a slot hash alike in a Redis Cluster, so that whatever is
-/// about one stream is one atomic step there; and one node serves all of a slot.
+/// A share of the streams. All keys of a slot hash alike in a Redis Cluster, so that each call about one
+/// stream is one atomic step. One node serves all streams of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
 
@@ -19,14 +19,14 @@ pub struct SlotSet([u64; WORDS]);
 const WORDS: usize = SLOTS as usize / 64;
 
 impl Slot {
-    /// The slot of what is named by these parts. Stored by it, so the hash must stay the same from
-    /// build to build: FNV-1a. Between two parts goes a byte that is in no name.
+    /// Returns the slot for a name of these parts. The hash, FNV-1a, must be the same in every build,
+    /// because stored data is found by it. A byte that is in no name separates the parts.
     pub fn of(parts: &[&str]) -> Self {
         let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
         let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        // The low bits alone depend on little more than the last byte's.
+        // The low bits alone depend on little more than the low bits of the last byte.
         let folded = (hash ^ (hash >> 32)) % u64::from(SLOTS);
         Self(u16::try_from(folded).expect("below the number of slots"))
     }
@@ -35,7 +35,7 @@ impl Slot {
         Self::of(&[id.as_str()])
     }
 
-    /// `None` beyond the last.
+    /// Returns `None` for a number beyond the last slot.
     pub fn numbered(number: u16) -> Option<Self> {
         (number < SLOTS).then_some(Self(number))
     }
@@ -86,7 +86,7 @@ impl SlotSet {
         *self == Self::NONE
     }
 
-    /// From the lowest to the highest.
+    /// Returns the slots in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + use<> {
         let slots = *self;
         Slot::all().filter(move |slot| slots.contains(*slot))

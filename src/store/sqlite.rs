@@ -1,5 +1,15 @@
-//! The store in one SQLite file: nothing to install, and one machine's worth of speed. One thread
-//! writes and commits in groups, a few others read; no call blocks the runtime.
+//! The store in one SQLite file: there is nothing to install, and it is as fast as one machine. No call
+//! blocks the runtime.
+//!
+//! ```text
+//!  a call ──▶ writer (one thread)      groups of calls share a commit      ──▶ the database
+//!         ──▶ reader (a few threads)   each call sees one commit           ──▶
+//!             folding (one thread)     folds the write-ahead log into it   ──▶
+//! ```
+//!
+//! Each capability of the store is implemented in the file that has its SQL: `streams`, `subjects`,
+//! `append`, `outbox` with `due` and `lookup`, `archive`, `ledger`, `maintenance`, `records` and
+//! `portable`. Correctness needs the writer alone; the readers and the folding thread only save work.
 
 mod append;
 mod archive;
@@ -31,22 +41,22 @@ use serde::{Deserialize, Serialize};
 use self::{folding::Folding, reader::Readers, writer::Writer};
 use crate::store::StoreError;
 
-/// Where the database is and how it is served.
+/// The place of the database, and the way it is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SqliteSettings {
-    /// The database file. It is created if it is not there; its folder is not.
+    /// The database file. A missing file is created, and a missing folder is an error.
     pub path: PathBuf,
     /// The most calls that share one commit.
     pub group_max: NonZeroUsize,
-    /// The most calls that wait for the writer, and as many for the readers; further ones wait for
-    /// a place.
+    /// The most calls that wait for the writer, and as many for the readers. Further calls wait for a
+    /// place in the queue.
     pub queue_max: NonZeroUsize,
-    /// How long the record of an attempt waits for others to share its commit; it does so only
-    /// while nothing else is to be written.
+    /// How long the result of an attempt waits for other calls to share its commit. The result waits only
+    /// while there is nothing else to write.
     #[serde(with = "humantime_serde")]
     pub settle_delay: Duration,
-    /// Threads that read.
+    /// The number of threads that read.
     pub readers: NonZeroUsize,
     /// How long to wait for another process that writes into the same file.
     #[serde(with = "humantime_serde")]
@@ -69,11 +79,11 @@ impl Default for SqliteSettings {
     }
 }
 
-/// The store in one SQLite file. Dropping it ends its threads, once the calls they were given are
-/// done.
+/// The store in one SQLite file. When the store is dropped, its threads finish the calls that they have
+/// and end.
 pub struct SqliteStore {
-    // Dropped in this order: the last connection to be closed folds the log into the database,
-    // which a reader may not.
+    // The fields are dropped in this order, because the last connection to be closed folds the log into
+    // the database, and a reader must not write.
     readers: Readers,
     writer: Writer,
     _folding: Option<Folding>,
@@ -86,13 +96,12 @@ impl SqliteStore {
         Self::over(connection::open(settings)?, settings)
     }
 
-    /// The same for what is copied into, and lacks something for as long as that takes.
+    /// Opens a database into which another store is copied, and which may be incomplete.
     pub fn open_to_fill(settings: &SqliteSettings) -> Result<Self, StoreError> {
         Self::over(connection::open_to_fill(settings)?, settings)
     }
 
-    /// Opens a database that is there already, for a look at it while a daemon may serve from it.
-    /// Nothing can be written.
+    /// Opens an existing database for reading. A daemon may serve from it at the same time.
     pub fn open_read_only(settings: &SqliteSettings) -> Result<Self, StoreError> {
         let writer = Writer::start(connection::open_existing(settings)?, settings)?;
         Ok(Self { readers: Readers::start(settings)?, writer, _folding: None })
@@ -104,7 +113,7 @@ impl SqliteStore {
         Ok(Self { readers: Readers::start(settings)?, writer, _folding: Some(folding) })
     }
 
-    /// Groups of calls committed so far.
+    /// Returns how many groups of calls were committed so far.
     pub fn commits(&self) -> u64 {
         self.writer.commits()
     }

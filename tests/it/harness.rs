@@ -5,7 +5,8 @@
 //!   the admin API.
 //! - `receiver` is a push endpoint that a test scripts; `receiver_client` and `streams` are a Receiver's
 //!   requests to the daemon; `polling` and `subjects` add polls and subjects.
-//! - `events` are the events that a publisher sends; `sample` collects SETs of every kind.
+//! - `events` are the events that a publisher sends; `sample` collects SETs of every kind;
+//!   `waiting` reads the SETs that wait in a store.
 //! - `redis`, `redis_cluster`, `redis_sentinel` and `authorization_server` are servers that the
 //!   daemon depends on; `proxy` stalls or cuts the connection to one.
 //! - `setup` combines a daemon, a Receiver, a publisher and one stream: most tests of delivery
@@ -28,6 +29,7 @@ pub(crate) mod sample;
 pub(crate) mod setup;
 pub(crate) mod streams;
 pub(crate) mod subjects;
+pub(crate) mod waiting;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 

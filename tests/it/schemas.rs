@@ -4,7 +4,6 @@ use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
 use ssfd::{
     config::ProviderSettings,
-    delivery::outbox::Cursor,
     domain::{
         grant::{Holder, Scope},
         provider::EventChecks,
@@ -17,6 +16,7 @@ use crate::harness::{
     eventually,
     redis::Redis,
     streams::by_poll,
+    waiting::waiting_sets,
 };
 
 /// One provider with one stream. The provider's name is unique, because all tests share the
@@ -77,8 +77,8 @@ impl Trial {
     /// Returns subjects and payloads of the unsettled SETs.
     async fn arrived(&self) -> Vec<(String, Value)> {
         let id = self.stream.parse().expect("the daemon made this id");
-        let waiting = self.daemon.store().read_pending(&id, Cursor::default(), 100).await;
-        let claims = waiting.expect("the store answers").into_iter().map(|set| {
+        let waiting = waiting_sets(self.daemon.store(), &id).await;
+        let claims = waiting.into_iter().map(|set| {
             let claims: Value = serde_json::from_str(&set.claims).expect("claims are JSON");
             let subject = claims["sub_id"]["id"].as_str().expect("an opaque subject").to_owned();
             (subject, claims["events"][SESSION_REVOKED].clone())

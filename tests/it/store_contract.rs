@@ -1,4 +1,4 @@
-//! The promises of the doc comments of [`Store`], as one suite for every backend.
+//! The promises in the doc comments of the store's traits, as one suite for every backend.
 
 mod activity;
 mod copy;
@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use ssfd::{
     delivery::{
         lane::Lane,
-        outbox::{Cursor, Disposition, NewSet, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
+        outbox::{Disposition, NewSet, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
     },
     domain::{
         audience::Audience,
@@ -43,6 +43,8 @@ use ssfd::{
     },
 };
 use uuid::Uuid;
+
+use crate::harness::waiting::waiting_sets;
 
 /// A place where a backend keeps things, for one test alone.
 trait Backend {
@@ -116,7 +118,6 @@ macro_rules! run_contract_on {
                 concurrent_appends_are_all_durable_in_order;
             outgoing:
                 a_set_comes_back_as_it_was_appended,
-                control_events_come_first_and_a_cursor_is_passed,
                 a_retry_keeps_the_set_through_a_restart,
                 a_settled_set_does_not_wait,
                 a_settled_set_stays_as_it_is,
@@ -260,7 +261,7 @@ fn in_lane(lane: i64, set: NewSet) -> NewSet {
     NewSet { lane: Lane::from_i64(lane), ..set }
 }
 
-/// Asks for up to `limit` SETs, of which each kind may take half.
+/// Asks for up to `limit` SETs, half of them retries.
 fn up_to(limit: usize) -> OutboxQuery {
     OutboxQuery { busy: Vec::new(), fresh: limit - limit / 2, retries: limit / 2 }
 }
@@ -322,8 +323,7 @@ async fn append_sets(store: &dyn Store, sets: Vec<NewSet>) {
 }
 
 async fn pending(store: &dyn Store, stream: &str) -> Vec<PendingSet> {
-    let read = store.read_pending(&id(stream), Cursor::default(), 1000).await;
-    read.expect("readable")
+    waiting_sets(store, &id(stream)).await
 }
 
 fn names(sets: &[PendingSet]) -> Vec<&str> {

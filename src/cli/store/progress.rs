@@ -5,13 +5,13 @@ use std::{
     io::{IsTerminal as _, Write as _, stderr},
 };
 
-use crate::store::copy::{Progress, Step};
+use crate::store::copy::{CopyStep, Progress};
 
 /// A line on standard error that is rewritten. Prints nothing if standard error is not a terminal.
 pub(super) struct ProgressLine {
     is_terminal: bool,
     /// The step and the percentage that were printed last.
-    last: Cell<Option<(Step, u64)>>,
+    last: Cell<Option<(CopyStep, u64)>>,
 }
 
 impl ProgressLine {
@@ -38,9 +38,9 @@ impl ProgressLine {
 
 fn line(Progress { step, done, of }: Progress) -> String {
     match step {
-        Step::Compare => format!("comparing: {done} of {of} streams"),
-        Step::Write => format!("writing: {done} of {of} records"),
-        Step::Verify => format!("verifying: {done} of {of} streams"),
+        CopyStep::Compare => format!("comparing: {done} of {of} streams"),
+        CopyStep::Write => format!("writing: {done} of {of} records"),
+        CopyStep::Verify => format!("verifying: {done} of {of} streams"),
     }
 }
 
@@ -51,8 +51,8 @@ mod tests {
     #[test]
     fn each_step_names_its_unit() {
         let at = |step| line(Progress { step, done: 5, of: 40 });
-        assert_eq!(at(Step::Compare), "comparing: 5 of 40 streams");
-        assert_eq!(at(Step::Write), "writing: 5 of 40 records");
-        assert_eq!(at(Step::Verify), "verifying: 5 of 40 streams");
+        assert_eq!(at(CopyStep::Compare), "comparing: 5 of 40 streams");
+        assert_eq!(at(CopyStep::Write), "writing: 5 of 40 records");
+        assert_eq!(at(CopyStep::Verify), "verifying: 5 of 40 streams");
     }
 }

@@ -1,4 +1,4 @@
-//! A comparison of the contents of two stores.
+//! The comparison of two stores.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,8 +8,8 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    AT_ONCE, CopyError, Progress, Step, Tell,
-    reading::{Pages, Reading, streams},
+    AT_ONCE, CopyError, CopyStep, Progress, Tell,
+    reading::{Pages, StreamReader, streams},
     tally::Tallies,
 };
 use crate::{
@@ -20,34 +20,34 @@ use crate::{
     },
 };
 
-/// The contents of two stores, and the differences.
+/// The contents of two stores in numbers and digests, and their differences.
 #[derive(Debug, Clone, Default)]
 pub struct Comparison {
     pub source: Tallies,
     pub target: Tallies,
-    /// Streams of the source that the target has not, or not so; by their ids.
+    /// Streams of the source that are missing or different in the target, in the order of their ids.
     pub(super) differing: Vec<Differing>,
-    /// Streams that the target alone has.
+    /// Streams that only the target has.
     pub(super) others: Vec<StreamId>,
-    /// Whether the reader of a partition stands further in the target.
+    /// Whether a partition was read further in the target than in the source.
     is_ahead: bool,
 }
 
-/// A stream of the source that is not the same in the target.
+/// A stream of the source that is missing or different in the target.
 #[derive(Debug, Clone)]
 pub(super) struct Differing {
     pub(super) stream: StreamId,
     difference: Difference,
-    /// How many records it is in the source.
+    /// How many items belong to the stream in the source, with the stream itself.
     records: u64,
 }
 
-/// The first kind of records that are not the same, of a stream or of what belongs to none.
+/// The first kind of items that differs, of a stream or of the items that belong to none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     pub kind: ItemKind,
     pub stream: Option<StreamId>,
-    /// How many there are.
+    /// How many items of the kind there are.
     pub source: u64,
     pub target: u64,
 }
@@ -73,7 +73,7 @@ impl Difference {
 }
 
 impl Comparison {
-    /// `None` if both hold the same.
+    /// Returns the first difference, or `None` if both stores hold the same.
     pub fn difference(&self) -> Option<Difference> {
         if let Some(first) = self.differing.first() {
             return Some(first.difference.clone());
@@ -84,7 +84,7 @@ impl Comparison {
         })
     }
 
-    /// Why the target had better not be written over, if there is a reason.
+    /// Returns the reason why the target should not be overwritten, if there is one.
     pub fn objection(&self) -> Option<CopyError> {
         if let Some(first) = self.others.first() {
             let (count, first) = (self.others.len(), first.clone());
@@ -94,7 +94,7 @@ impl Comparison {
         newer.then_some(CopyError::Newer)
     }
 
-    /// How many streams a copy writes, and how many it removes for good.
+    /// Returns how many streams a copy writes.
     pub fn streams_to_write(&self) -> usize {
         self.differing.len()
     }
@@ -103,7 +103,7 @@ impl Comparison {
         self.others.len()
     }
 
-    /// How many records a copy writes.
+    /// Returns how many items a copy writes.
     pub fn records_to_write(&self) -> u64 {
         let apart = Apart::ALL.into_iter().filter(|group| self.differs_in(*group));
         let apart: u64 = apart.map(|group| self.source.count_of(group)).sum();
@@ -142,7 +142,7 @@ impl Comparison {
 pub async fn compare(
     source: &dyn Portable,
     target: &dyn Portable,
-    step: Step,
+    step: CopyStep,
     tell: Tell<'_>,
 ) -> Result<Comparison, CopyError> {
     let here = streams(source).await.map_err(CopyError::Source)?;
@@ -179,7 +179,7 @@ async fn tallied(
     stream: Option<&StreamConfig>,
 ) -> Result<Option<Tallies>, StoreError> {
     match stream {
-        Some(stream) => Reading::new(store, stream.clone()).tallied().await.map(Some),
+        Some(stream) => StreamReader::new(store, stream.clone()).tallied().await.map(Some),
         None => Ok(None),
     }
 }
@@ -198,7 +198,7 @@ async fn add_apart(
     Ok(())
 }
 
-/// There are few.
+/// Reads the positions of all partitions, of which there are few.
 async fn positions(store: &dyn Portable) -> Result<BTreeMap<String, Position>, StoreError> {
     let (mut pages, mut positions) = (Pages::of(store, Apart::Positions), BTreeMap::new());
     while let Some(records) = pages.next().await? {

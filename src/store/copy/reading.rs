@@ -1,4 +1,4 @@
-//! Reads a store, some records at a time.
+//! Reads a store, some items at a time.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// All streams, without what belongs to them.
+/// Returns the configurations of all streams.
 pub(super) async fn streams(
     store: &dyn Portable,
 ) -> Result<BTreeMap<StreamId, StreamConfig>, StoreError> {
@@ -21,7 +21,7 @@ pub(super) async fn streams(
     Ok(streams.map(|config| (config.id.clone(), config)).collect())
 }
 
-/// All records of a kind that belong to no stream, page by page.
+/// Reads the items of a group page by page.
 pub(super) struct Pages<'a> {
     store: &'a dyn Portable,
     group: Apart,
@@ -34,7 +34,7 @@ impl<'a> Pages<'a> {
         Self { store, group, after: None, is_over: false }
     }
 
-    /// `None` at the end.
+    /// Returns the next page, or `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Item>>, StoreError> {
         if self.is_over {
             return Ok(None);
@@ -46,8 +46,8 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// One stream with all that belongs to it, and how far it was read.
-pub(super) struct Reading<'a> {
+/// Reads one stream with all that belongs to it.
+pub(super) struct StreamReader<'a> {
     store: &'a dyn Portable,
     stream: StreamConfig,
     next: Next,
@@ -56,16 +56,16 @@ pub(super) struct Reading<'a> {
 enum Next {
     Stream,
     List(Option<PageToken>),
-    /// SETs by their numbers; of which so many were read.
+    /// The numbers of the SETs, and how many of the SETs were read.
     Sets(Vec<Seq>, usize),
 }
 
-impl<'a> Reading<'a> {
+impl<'a> StreamReader<'a> {
     pub(super) fn new(store: &'a dyn Portable, stream: StreamConfig) -> Self {
         Self { store, stream, next: Next::Stream }
     }
 
-    /// Nothing at the end.
+    /// Returns the next items, or none at the end.
     pub(super) async fn next(&mut self) -> Result<Vec<Item>, StoreError> {
         let mut records = Vec::new();
         while records.len() < PAGE {

@@ -1,4 +1,4 @@
-//! Counts and digests of records, alike in every store that holds the same.
+//! Counts and digests of items. They are equal for two stores that hold the same.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,12 +23,12 @@ use crate::{
     },
 };
 
-/// How many records there are of one kind, and a digest of them all. It depends on no order but
-/// that in which a stream has its SETs.
+/// The number of items of one kind, and a digest of all of them. The digest depends on the order of the
+/// SETs of a stream, and on no other order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     pub count: u64,
-    /// The sum of the records' SHA-256, in four parts.
+    /// The sum of the SHA-256 digests of the items, in four parts.
     sum: [u64; 4],
 }
 
@@ -45,18 +45,18 @@ impl Tally {
     }
 }
 
-/// The digest, in hexadecimal digits.
+/// Writes the digest in hexadecimal digits.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.sum.iter().try_for_each(|part| write!(f, "{part:016x}"))
     }
 }
 
-/// Of each kind.
+/// The tallies of all kinds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tallies {
     kinds: BTreeMap<ItemKind, Tally>,
-    /// When the newest of the SETs was appended, or the newest event accepted.
+    /// When the newest SET was appended, or the newest event was accepted.
     pub newest: Option<Timestamp>,
 }
 
@@ -81,7 +81,7 @@ impl Tallies {
         of_group.map(|(_, tally)| tally.count).sum()
     }
 
-    /// `place` is where a SET stands in its stream.
+    /// Counts an item. `place` is the place of a SET in its stream.
     pub(super) fn add(&mut self, record: &Item, place: u64) {
         let at = match record {
             Item::Set(set) => Some(set.appended_at),
@@ -99,7 +99,7 @@ impl Tallies {
         }
     }
 
-    /// The first kind of which there is not the same.
+    /// Returns the first kind that differs.
     pub(super) fn differs(&self, other: &Self) -> Option<ItemKind> {
         let kinds: BTreeSet<_> = self.kinds().chain(other.kinds()).collect();
         kinds.into_iter().find(|kind| self.of(kind) != other.of(kind)).cloned()
@@ -122,7 +122,7 @@ fn digest(record: &Item, place: u64) -> [u64; 4] {
             fields.text(provider.as_str());
             fields.text(event_id);
             fields.time(*at);
-            // Else it is that of the event, where that is recorded.
+            // Otherwise the origin is that of the recorded event, and counts there.
             let begun_by = origin.as_ref().filter(|_| *begun);
             fields.optional(begun_by, |fields, origin| fields.bytes(origin.as_bytes()));
         }
@@ -136,8 +136,8 @@ fn digest(record: &Item, place: u64) -> [u64; 4] {
     fields.end()
 }
 
-/// The fields of a record, one after the other, each with its length, so that no two records give
-/// the same bytes.
+/// Digests the fields of an item one after the other, each with its length, so that no two items give the
+/// same bytes.
 struct Fields(Context);
 
 impl Fields {

@@ -1,17 +1,17 @@
-//! Brings one store to what another is.
+//! Writes the differences of two stores into the target.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    AT_ONCE, BATCH, Comparison, CopyError, Progress, Step, Tell,
-    reading::{Pages, Reading, streams},
+    AT_ONCE, BATCH, Comparison, CopyError, CopyStep, Progress, Tell,
+    reading::{Pages, StreamReader, streams},
 };
 use crate::store::{
     StoreError,
     portable::{Apart, Item, Portable},
 };
 
-/// A target that is being brought to what the source is.
+/// Makes the target equal to the source.
 pub(super) struct Writing<'a> {
     source: &'a dyn Portable,
     target: &'a dyn Portable,
@@ -64,7 +64,7 @@ impl<'a> Writing<'a> {
         let differing = self.before.differing.iter();
         let streams = differing.filter_map(|one| streams.remove(&one.stream));
         let begun = streams.map(|stream| async move {
-            let mut reading = Reading::new(source, stream);
+            let mut reading = StreamReader::new(source, stream);
             let first = reading.next().await?;
             Ok::<_, StoreError>((reading, first))
         });
@@ -93,7 +93,7 @@ impl<'a> Writing<'a> {
         self.written += batch.len() as u64;
         self.target.put(batch).await.map_err(CopyError::Target)?;
         let of = self.before.records_to_write();
-        (self.tell)(Progress { step: Step::Write, done: self.written, of });
+        (self.tell)(Progress { step: CopyStep::Write, done: self.written, of });
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Accounts that opted out of RISC (RISC §2.8). They are few and are judged in the order of their
-//! events, whatever streams those go to; so all are in one place.
+//! Accounts that opted out of RISC (RISC §2.8). All are in one place, because they are few and are judged
+//! in the order of their events, whatever streams the events go to.
 
 use super::{script, script::Call, slots::Slots};
 use crate::{

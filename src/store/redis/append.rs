@@ -9,7 +9,7 @@
 //! An event of several steps is judged with its first one; its choice holds and its id is done with the
 //! last one.
 //!
-//! Whatever breaks off in between is completed by appending the same again, and nothing is doubled:
+//! An append that was interrupted is completed by appending the same again, and no SET is doubled:
 //! a SET that is there is known by its `jti`; an id that is begun is no duplicate; the choices are
 //! judged from the same state as before, since they hold only once all SETs do. The position moves
 //! last, so that a reader that reads events again after a crash reads these. An event that is brought
@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::{
     RedisStore, accounts,
-    codec::{self, Parts, set::SetRecord},
+    codec::{self, Parts, set::SetEntry},
     ledger, script,
     slot::Slot,
     slots::{Slots, together},
@@ -121,10 +121,10 @@ impl<'a> Entry<'a> {
     }
 
     /// A SET as it is appended.
-    fn record(&self, set: &NewSet, now: Timestamp) -> SetRecord {
+    fn record(&self, set: &NewSet, now: Timestamp) -> SetEntry {
         match &self.admission {
-            Admission::Goes(Some(first)) => SetRecord::new(&set.under(first, now), now),
-            _ => SetRecord::new(set, now),
+            Admission::Goes(Some(first)) => SetEntry::new(&set.under(first, now), now),
+            _ => SetEntry::new(set, now),
         }
     }
 

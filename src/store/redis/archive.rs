@@ -1,10 +1,10 @@
-//! Settled SETs: dead letters, what was sent, and how either goes out again.
+//! Settled SETs: dead letters and sent SETs, and putting them into the outbox again.
 
 use async_trait::async_trait;
 
 use super::{
     RedisStore,
-    codec::{self, set::SetRecord},
+    codec::{self, set::SetEntry},
     outbox::Found,
     script,
     slots::{Slots, together},
@@ -25,7 +25,7 @@ use crate::{
 const SCAN_MAX: usize = 10_000;
 const CHUNK: usize = 200;
 
-/// A page ends with the SET whose claims bring all that are on it to so many bytes.
+/// A page ends with the SET whose claims bring the claims of the page to this number of bytes.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// The most streams that are named together.
@@ -34,17 +34,17 @@ const STREAMS_MAX: usize = 64;
 /// How far the clock may have been set back without a SET being missed that was accepted before.
 const CLOCK_SLACK: std::time::Duration = std::time::Duration::from_hours(1);
 
-/// Where a page ended.
+/// The place where a page ended.
 #[derive(Debug, Clone, Default)]
-struct Place {
-    /// The last number that the stream had when its first SET was looked at; nothing before.
+struct PlaceInSlots {
+    /// The last number of the stream at the time when its first SET was read. Empty before that.
     up_to: String,
     seq: i64,
     stream: String,
     provider: String,
 }
 
-impl Place {
+impl PlaceInSlots {
     fn of(token: Option<&PageToken>) -> Result<Self, StoreError> {
         let Some(PageToken(raw)) = token else { return Ok(Self::default()) };
         let mut parts = raw.splitn(3, '.');
@@ -69,7 +69,7 @@ impl Place {
     }
 }
 
-/// A page in the making.
+/// A page that is being filled.
 struct Paging<'a> {
     slots: &'a Slots,
     /// The name of the list with the SETs, as in `page.lua`.
@@ -78,11 +78,11 @@ struct Paging<'a> {
     scanned: usize,
     bytes: usize,
     sets: Vec<KeptSet>,
-    place: Place,
+    place: PlaceInSlots,
 }
 
 impl<'a> Paging<'a> {
-    fn new(slots: &'a Slots, listed: &'static str, place: Place, limit: usize) -> Self {
+    fn new(slots: &'a Slots, listed: &'static str, place: PlaceInSlots, limit: usize) -> Self {
         Self { slots, listed, limit, scanned: 0, bytes: 0, sets: Vec::new(), place }
     }
 
@@ -90,7 +90,7 @@ impl<'a> Paging<'a> {
         self.limit <= self.sets.len() || SCAN_MAX <= self.scanned || PAGE_BYTES_MAX <= self.bytes
     }
 
-    /// Goes through the SETs of a stream behind the place, until the page is over or they are.
+    /// Reads the SETs of a stream behind the place, until the page is full or there are no more SETs.
     async fn walk(
         &mut self,
         stream: &StreamId,
@@ -137,7 +137,7 @@ impl<'a> Paging<'a> {
 }
 
 fn kept(found: Found, stream: &StreamId, provider: &ProviderName) -> KeptSet {
-    let SetRecord { kind, appended_at, accepted_at, jti, copy_of, claims, .. } = found.set;
+    let SetEntry { kind, appended_at, accepted_at, jti, copy_of, claims, .. } = found.set;
     KeptSet {
         provider: provider.clone(),
         stream: stream.clone(),
@@ -212,7 +212,7 @@ pub(super) async fn dead_letters(
         return Ok(Page { sets, next: None });
     }
     let wanted = |set: &KeptSet| filter.means(set);
-    let mut page = Paging::new(slots, "letters", Place::of(after)?, limit);
+    let mut page = Paging::new(slots, "letters", PlaceInSlots::of(after)?, limit);
     if let Some(stream) = &filter.stream {
         page.walk(stream, &wanted).await?;
         return Ok(page.end());
@@ -233,7 +233,7 @@ pub(super) async fn dead_letters(
             page.walk(&stream, &wanted).await?;
         }
         if !page.is_over() {
-            // One that has gone meanwhile must not be named again.
+            // A stream that has gone meanwhile must not be named again.
             page.place.provider = provider;
             stream.as_str().clone_into(&mut page.place.stream);
         }
@@ -241,10 +241,10 @@ pub(super) async fn dead_letters(
     Ok(page.end())
 }
 
-/// Streams with dead letters behind a place, by provider and id.
+/// Returns the streams with dead letters behind a place, in the order of provider and id.
 async fn next_streams(
     slots: &Slots,
-    place: &Place,
+    place: &PlaceInSlots,
     of: Option<&ProviderName>,
 ) -> Result<Vec<(String, StreamId)>, StoreError> {
     let from = match of {
@@ -274,7 +274,7 @@ pub(super) async fn retained(
     after: Option<&PageToken>,
     limit: usize,
 ) -> Result<Page, StoreError> {
-    let mut place = Place::of(after)?;
+    let mut place = PlaceInSlots::of(after)?;
     if after.is_none() {
         let about = codec::time(since.accepted_at - CLOCK_SLACK);
         let call = slots.call_for(&script::FIRST_KEPT, stream).arg(about);

@@ -1,4 +1,4 @@
-//! Whether a server is fit to keep what it is given.
+//! Checks whether a server is configured to keep its data.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,9 +15,9 @@ use crate::{clock, domain::time::Timestamp, store::StoreError};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Facts {
     pub(super) version: String,
-    /// Of a log of appends; `None` if it does not tell.
+    /// The setting of the append-only file. `None` if the server does not tell.
     pub(super) appendonly: Option<String>,
-    /// When it saves all it has.
+    /// The setting of the snapshots.
     pub(super) save: Option<String>,
     /// The server's policy when its memory is full.
     pub(super) maxmemory_policy: Option<String>,
@@ -43,7 +43,7 @@ pub(super) enum Problem {
     Untold(&'static str),
 }
 
-/// Asks every server, and does about what is wrong as the settings say.
+/// Asks every server, and logs or refuses problems as the settings say.
 pub(super) async fn check(
     connections: &Connections,
     settings: &RedisSettings,
@@ -93,11 +93,11 @@ fn time(answer: Value) -> RedisResult<Timestamp> {
     Ok(Timestamp::from_millis(secs.saturating_mul(1000).saturating_add(micros / 1000)))
 }
 
-/// The oldest version that will do.
+/// The oldest version that has the needed commands.
 const VERSION_MIN: (u32, u32) = (7, 0);
 
 impl Facts {
-    /// All that is wrong, `asked` being the time before and after the server was asked for its own.
+    /// Returns all problems. `asked` are our times before and after the server was asked for its own.
     pub(super) fn problems(
         &self,
         asked: (Timestamp, Timestamp),
@@ -119,7 +119,7 @@ impl Facts {
             None => problems.push(Problem::Untold("maxmemory-policy")),
         }
         let (before, after) = asked;
-        // The answer may have been under way for all that time.
+        // The answer may have been under way for all of that time.
         let skew = before.since(self.time).max(self.time.since(after));
         if skew_max < skew {
             problems.push(Problem::Clock(skew));

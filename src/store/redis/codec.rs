@@ -1,8 +1,8 @@
-//! Records as they lie in Redis, in version [`FORMAT`] of the format.
+//! The values in Redis, in version [`FORMAT`] of the format.
 //!
-//! Every record begins with a head of fixed width that the scripts read without parsing: letters,
-//! lengths, and numbers of [`DIGITS`] digits, so that their order is that of the text. What follows
-//! is for this file alone.
+//! Every value begins with a head of fixed width that the scripts read without parsing: letters, lengths,
+//! and numbers of [`DIGITS`] digits, so that the order of numbers is the order of texts. Only this file
+//! reads what follows the head.
 
 pub(super) mod set;
 pub(super) mod state;
@@ -10,20 +10,20 @@ pub(super) mod stream;
 
 use crate::{delivery::outbox::Seq, domain::time::Timestamp, store::StoreError};
 
-/// Grows when what is written could be misread by an older daemon.
+/// Grows when an older daemon could misread what is written.
 pub(super) const FORMAT: u32 = 2;
 
-/// The format before it, in which clients, tokens and activity were no records.
+/// The previous format, in which clients, tokens and activity were no records.
 pub(super) const FORMAT_BEFORE: u32 = 1;
 
-/// In place of it while another store is being copied into this one.
+/// Stands in place of the format while another store is being copied into this one.
 pub(super) const INCOMPLETE: u32 = 0;
 
 /// Enough for milliseconds until the year 318,857, and for numbers that a script counts exactly.
 const DIGITS: usize = 16;
 const NUMBER_MAX: i64 = 9_007_199_254_740_991;
 
-/// A number as it stands in members of sorted sets. Below zero there is none.
+/// Formats a number for the members of sorted sets. Negative numbers become 0.
 pub(super) fn digits(number: i64) -> String {
     format!("{:016}", number.clamp(0, NUMBER_MAX))
 }
@@ -36,7 +36,7 @@ pub(super) fn unreadable(what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what} in Redis is not as it was written"))
 }
 
-/// Takes a record apart from its beginning.
+/// Takes a value apart from its beginning.
 pub(super) struct Parts<'a> {
     left: &'a str,
     what: &'static str,
@@ -76,7 +76,7 @@ pub(super) fn read_time(text: &[u8]) -> Result<Timestamp, StoreError> {
     Parts::of(text, "a time")?.time()
 }
 
-/// The number of a SET, as a script returned it.
+/// Reads the number of a SET as a script returned it.
 pub(super) fn seq(text: &[u8]) -> Result<Seq, StoreError> {
     Parts::of(text, "a SET's number")?.number(text.len()).map(Seq)
 }
@@ -85,7 +85,7 @@ pub(super) fn count(text: &[u8]) -> Result<usize, StoreError> {
     Parts::of(text, "a number")?.number(text.len())
 }
 
-/// A name, as it was checked when it was written.
+/// Reads a name, which was checked when it was written.
 pub(super) fn parsed<T: TryFrom<String>>(name: String) -> Result<T, StoreError> {
     name.try_into().map_err(|_| unreadable("a name"))
 }

@@ -1,9 +1,9 @@
-//! Connections to the servers: opened when they are needed, shared by calls that come together, and
-//! replaced when they break. Nothing that blocks goes over them.
+//! Connections to the servers. A connection is opened when it is needed, shared by concurrent calls, and
+//! replaced when it breaks. Commands that block never use these connections.
 //!
-//! A command whose connection broke may have been carried out all the same. It is repeated, since
-//! to repeat any of ours is harmless (see [`script`](super::script)); but not after it ran out of
-//! time, so that a call comes to an end.
+//! A command whose connection broke may have been executed all the same. The command is repeated, because
+//! repeating any of our scripts is harmless (see [`script`](super::script)). A command that ran out of time
+//! is not repeated, so that each call comes to an end.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -35,21 +35,21 @@ pub(super) struct Connections {
     lines: Vec<Mutex<Option<Opened>>>,
     servers: Arc<Servers>,
     settings: RedisSettings,
-    /// Here connections are kept going, whoever's call it was that opened them.
+    /// The runtime that drives the connections, whichever call opened them.
     runtime: Handle,
 }
 
 /// Where connections come from.
 enum Servers {
     Standalone(redis::Client),
-    /// They are asked anew for each connection: another server may be the primary.
+    /// The Sentinels are asked anew for each connection, because another server may be the primary now.
     Sentinels(Mutex<SentinelClient>),
     Cluster(ClusterClient),
 }
 
 #[derive(Clone)]
 struct Opened {
-    /// By which a broken connection is told from the one in its place.
+    /// Tells a broken connection from its replacement.
     number: u64,
     connection: Connection,
 }
@@ -57,12 +57,12 @@ struct Opened {
 #[derive(Clone)]
 pub(super) enum Connection {
     One(MultiplexedConnection),
-    /// One to each node, replaced by the client itself.
+    /// The client opens a connection to each node, and replaces it by itself.
     Cluster(ClusterConnection),
 }
 
 impl Connections {
-    /// Opens nothing yet. Must be called within a runtime, which has to outlive this.
+    /// Opens no connection yet. Must be called within a runtime that outlives the connections.
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, CannotConnect> {
         Ok(Self {
             lines: (0..settings.connections.get()).map(|_| Mutex::new(None)).collect(),
@@ -72,7 +72,7 @@ impl Connections {
         })
     }
 
-    /// Sends a command about something of a slot; those of one slot stay in order.
+    /// Sends a command about a slot. Commands about one slot keep their order.
     pub(super) async fn send(&self, slot: Slot, command: &Cmd) -> RedisResult<Value> {
         let line = &self.lines[slot.index() % self.lines.len()];
         let mut tries = 0;
@@ -81,7 +81,7 @@ impl Connections {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            // A Cluster's client repeats by itself.
+            // The client of a Cluster repeats commands by itself.
             let over = self.settings.topology == Topology::Cluster || !passes(&error);
             if over || self.settings.retries <= tries {
                 return Err(error);
@@ -91,7 +91,8 @@ impl Connections {
         }
     }
 
-    /// Waits until as many replicas as are asked for have all that was sent before to where a key is.
+    /// Waits until the configured number of replicas have all writes that were sent before to the node of
+    /// this key.
     pub(super) async fn await_replicas(&self, slot: Slot, key: &[u8]) -> RedisResult<()> {
         let wanted = self.settings.wait_replicas;
         if wanted == 0 {
@@ -114,17 +115,17 @@ impl Connections {
         }
     }
 
-    /// Opens others for the calls that come. Those that are under way keep theirs.
+    /// Opens new connections for further calls. Calls that are under way keep theirs.
     pub(super) fn leave(&self) {
         for line in &self.lines {
-            // One that is locked is being opened.
+            // A locked connection is being opened.
             if let Ok(mut line) = line.try_lock() {
                 *line = None;
             }
         }
     }
 
-    /// A connection for reads that wait for as long as `block`.
+    /// Opens a connection for reads that wait for as long as `block`.
     pub(super) async fn connect_apart(&self, block: Duration) -> Result<Connection, StoreError> {
         let mut settings = self.settings.clone();
         settings.response_timeout += block;
@@ -154,8 +155,8 @@ impl Connections {
             Connection::Cluster(mut connection) => connection.req_packed_command(command).await,
         };
         let answer = answer.and_then(Value::extract_error);
-        // An answer that does not come may be one that cannot: the way may be gone, and nobody told.
-        // A Cluster's client replaces what breaks by itself, but may wait for itself in doing so.
+        // An answer may be missing because the connection is gone and nobody noticed.
+        // The client of a Cluster replaces connections by itself, but may wait for itself in doing so.
         if let Err(error) = &answer
             && (error.is_timeout()
                 || (self.settings.topology != Topology::Cluster
@@ -169,7 +170,7 @@ impl Connections {
         answer
     }
 
-    /// The open connection of a line, or a new one. Whoever comes meanwhile waits for that.
+    /// Returns the open connection of a line, or opens a new one. Other calls wait for it meanwhile.
     async fn open(&self, line: &Mutex<Option<Opened>>) -> RedisResult<Opened> {
         static NUMBERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let mut line = line.lock().await;
@@ -190,7 +191,7 @@ impl Connections {
 
 const READ_ONLY: ErrorKind = ErrorKind::Server(ServerErrorKind::ReadOnly);
 
-/// Whether the next try may meet something better.
+/// Tells whether another try may succeed.
 fn passes(error: &RedisError) -> bool {
     use ServerErrorKind::*;
     if error.is_timeout() {
@@ -265,7 +266,7 @@ fn sentinels(
     certificates: Option<TlsCertificates>,
 ) -> Result<SentinelClientBuilder, CannotConnect> {
     let tls = urls.iter().all(is_tls);
-    // The user in the URL is for the Sentinel that the URL names.
+    // The user in the URL is the user of the Sentinel that the URL names.
     let asked = urls[0].redis_settings().clone();
     let addresses = urls.into_iter().map(|url| url.addr().clone());
     let primary = settings.sentinel_primary.clone();
@@ -305,7 +306,7 @@ fn cluster(
 ) -> ClusterClientBuilder {
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let tls = urls.iter().all(is_tls);
-    // The time of a call as a whole is bounded by that of its tries.
+    // The times of the tries bound the time of a call as a whole.
     let tries = settings.retries + 1;
     let answered = settings.response_timeout + settings.wait_timeout;
     let mut builder = ClusterClient::builder(urls)
@@ -322,8 +323,8 @@ fn cluster(
     builder
 }
 
-/// Without a delay a small command does not wait for the answer to the one before; and what the other
-/// side does not acknowledge in time ends the connection, as when its machine is gone.
+/// Sets the options of a socket. Without a delay, a small command does not wait for the answer to the one
+/// before. The connection ends if the other side acknowledges nothing in time, as when its machine is gone.
 fn tcp(settings: &RedisSettings) -> TcpSettings {
     TcpSettings::default().set_nodelay(true).set_user_timeout(settings.response_timeout)
 }

@@ -1,17 +1,17 @@
-//! By which right this node writes results into a slot.
+//! The epochs by which this node writes results into its slots.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::slot::{SLOTS, Slot};
 
-/// The fencing epoch of each slot that this node serves. Whoever takes the slots sets them; the
-/// store sends them along with results, and Redis refuses those of an epoch that is over
-/// ([`StoreError::Fenced`]). Without epochs there is one node, and nothing to be refused.
+/// The fencing epoch of each slot that this node serves. The cluster sets them. The store sends them along
+/// with results, and Redis refuses results of an earlier epoch ([`StoreError::Fenced`]). Without epochs
+/// there is only one node, and nothing is refused.
 ///
 /// [`StoreError::Fenced`]: crate::store::StoreError::Fenced
 #[derive(Debug)]
 pub struct Epochs {
-    /// 0 for none.
+    /// 0 stands for no epoch.
     slots: Vec<AtomicU64>,
 }
 
@@ -22,12 +22,12 @@ impl Default for Epochs {
 }
 
 impl Epochs {
-    /// `None` where no epoch was given.
+    /// Returns `None` for a slot without an epoch.
     pub fn epoch(&self, slot: Slot) -> Option<u64> {
         Some(self.slots[slot.index()].load(Ordering::Acquire)).filter(|epoch| *epoch != 0)
     }
 
-    /// From now on results of this slot are written under this epoch. Epochs begin at 1.
+    /// Sets the epoch under which results of this slot are written. Epochs begin at 1.
     pub fn set(&self, slot: Slot, epoch: Option<u64>) {
         self.slots[slot.index()].store(epoch.unwrap_or(0), Ordering::Release);
     }

@@ -27,9 +27,9 @@ impl From<CannotConnect> for StoreError {
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         match (error.code(), error.kind()) {
-            // Said by our scripts.
+            // Our scripts return this error.
             (Some("FENCED"), _) => Self::Fenced,
-            // An answer that no script of ours gives.
+            // None of our scripts gives such an answer.
             (_, ErrorKind::UnexpectedReturnType) => Self::Corrupt(error.to_string()),
             _ => Self::Unavailable(Arc::new(error)),
         }

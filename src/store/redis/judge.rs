@@ -1,8 +1,8 @@
-//! Judges the SETs of one stream before they are sent: a subject may have been removed since.
+//! Judges the SETs of one stream before they are sent, because a subject may have been removed since.
 
 use super::{
     codec::{self, Parts},
-    lists::{self, Asked},
+    lists::{self, ListMatch},
     outbox::Found,
     slots::Slots,
 };
@@ -16,14 +16,15 @@ use crate::{
     store::{StoreError, about::subject_of},
 };
 
-pub(super) struct Judge {
+pub(super) struct SlotJudge {
     stream: StreamId,
     default: DefaultSubjects,
     provider: ProviderName,
 }
 
-impl Judge {
-    /// `judged_by` is what a script says (`slot.lua`). `None` where every subject is on the stream.
+impl SlotJudge {
+    /// Reads what a script returned as `judged_by` (`slot.lua`). Returns `None` if every subject is on the
+    /// stream.
     pub(super) fn of(judged_by: &[u8], stream: &StreamId) -> Result<Option<Self>, StoreError> {
         if judged_by.is_empty() {
             return Ok(None);
@@ -56,8 +57,8 @@ impl Judge {
         }
         let keys: Vec<_> = asked.iter().map(|(_, keys)| keys.clone()).collect();
         let about = match self.default {
-            DefaultSubjects::All => Asked::Identical,
-            DefaultSubjects::None => Asked::Matching,
+            DefaultSubjects::All => ListMatch::Identical,
+            DefaultSubjects::None => ListMatch::Matching,
         };
         let listed =
             lists::on_list_of(slots, &self.provider, &self.stream, &keys, about, now).await?;

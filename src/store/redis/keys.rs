@@ -2,8 +2,8 @@
 //!
 //! All keys of a slot have its tag, so that a Redis Cluster keeps them on one node and a script may
 //! touch them all: `{<head>:<slot>}:<name>`, or with a name of a stream or other thing in it
-//! `{<head>:<slot>}:<name>:<thing>`. Scripts put them together from the tag. A stream is in the slot
-//! of its id; what belongs to no stream is in that of what it is named by.
+//! `{<head>:<slot>}:<name>:<thing>`. Scripts build the keys from the tag. A stream is in the slot of its
+//! id, and other things are in the slot of their name.
 //!
 //! | of a slot | type | what |
 //! |---|---|---|
@@ -23,7 +23,7 @@
 //! | of a stream | type | what |
 //! |---|---|---|
 //! | `sets` | hash | the record of each SET, by its number |
-//! | `state` | hash | what became of it, unless it waits and was never tried |
+//! | `state` | hash | the state of each SET, unless the SET waits and was never tried |
 //! | `jtis` | hash | its number, by its `jti` |
 //! | `lanes`, `wait`, `fresh`, `retry`, `off` | sorted sets | what waits: see `outbox.lua` |
 //! | `kept`, `letters`, `reasons`, `copies` | | what is settled: see `settled.lua` |
@@ -45,7 +45,7 @@
 //! | `opted_out`, `account` | | accounts that opted out: see `accounts.lua` |
 //! | `records` … | | all other records, in the same keys |
 //!
-//! What nodes share has the tag `{<head>:cluster}`:
+//! The keys that nodes share have the tag `{<head>:cluster}`:
 //!
 //! | of all nodes | type | what |
 //! |---|---|---|
@@ -70,17 +70,17 @@ impl Keys {
         Self { tags, shared, cluster }
     }
 
-    /// The tag of a slot, with which each of its keys begins.
+    /// Returns the tag of a slot, with which each of its keys begins.
     pub(super) fn tag(&self, slot: Slot) -> &str {
         &self.tags[slot.index()]
     }
 
-    /// The tag of what is in no slot of its own, since it is changed together.
+    /// Returns the tag of the things that are kept together in one place, because they change together.
     pub(super) fn shared(&self) -> &str {
         &self.shared
     }
 
-    /// The tag of what nodes share.
+    /// Returns the tag of the keys that nodes share.
     pub(super) fn cluster(&self) -> &str {
         &self.cluster
     }
@@ -92,7 +92,7 @@ mod tests {
 
     use super::{super::script, *};
 
-    /// Returns the texts between backticks in the tables.
+    /// Returns the words between backticks in the tables.
     fn described() -> BTreeSet<&'static str> {
         let rows = include_str!("keys.rs").lines().filter(|line| line.starts_with("//! | `"));
         let names = |row: &'static str| row.split('|').nth(1).unwrap_or_default().split('`');

@@ -26,7 +26,7 @@ use crate::{
 };
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct LedgerEntry {
     provider: ProviderName,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
@@ -61,15 +61,15 @@ impl Ledger for RedisStore {
     }
 }
 
-/// The slot in which a publisher's id is known, and its name there.
+/// Returns the slot in which a publisher's id is known, and its name there.
 pub(super) fn place(provider: &ProviderName, event_id: &str) -> (Slot, String) {
     // A provider's name has no slash, so no two pairs give the same text.
     let name = format!("{provider}/{event_id}");
     (Slot::of(&["event", &name]), name)
 }
 
-/// Where an event is recorded: with its publisher's id if it has one, and otherwise by its origin, and
-/// then it has no name.
+/// Returns the slot in which an event is recorded: that of its publisher's id if it has one, and otherwise
+/// that of its origin, where the event has no name.
 pub(super) fn place_of(
     provider: &ProviderName,
     event_id: Option<&str>,
@@ -81,25 +81,26 @@ pub(super) fn place_of(
     }
 }
 
-/// `also` are streams that do not get it as far as the store can tell, and why. `None` of an event
-/// that is not recorded.
+/// Encodes the record of an event. `also` are the streams to which the store itself withholds the event,
+/// and why. Returns `None` for an event that is not recorded.
 pub(super) fn encode(event: &Append, also: &[(&StreamId, Reason)]) -> Option<String> {
     let record = event.record.as_ref()?;
     let also = also.iter().map(|(stream, reason)| ((*stream).clone(), (*reason).into()));
-    let mut whole = Record::new(&event.provider, event.event_id.as_deref(), &event.origin, record);
+    let mut whole =
+        LedgerEntry::new(&event.provider, event.event_id.as_deref(), &event.origin, record);
     whole.withheld.extend(also);
     whole.withheld.truncate(WITHHELD_MAX);
     Some(whole.to_json())
 }
 
-/// The key and the record of an event.
+/// Returns the key and the record of an event.
 pub(super) fn encode_recorded(event: &RecordedEvent) -> (String, String) {
     let RecordedEvent { provider, accepted_at, origin, event_id, record } = event;
     let key = format!("{}{}", codec::time(*accepted_at), origin.id().simple());
-    (key, Record::new(provider, event_id.as_deref(), origin, record).to_json())
+    (key, LedgerEntry::new(provider, event_id.as_deref(), origin, record).to_json())
 }
 
-impl Record {
+impl LedgerEntry {
     fn new(
         provider: &ProviderName,
         event_id: Option<&str>,
@@ -122,13 +123,14 @@ impl Record {
     }
 }
 
-/// `key` is the time and the origin.
+/// Reads an event. `key` is its time and its origin.
 pub(super) fn decode(key: &[u8], record: &[u8]) -> Result<RecordedEvent, StoreError> {
     const WHAT: &str = "an event";
     let mut parts = Parts::of(key, WHAT)?;
     let accepted_at = parts.time()?;
     let origin = Uuid::try_parse(parts.rest()).map_err(|_| codec::unreadable(WHAT))?;
-    let record: Record = serde_json::from_slice(record).map_err(|_| codec::unreadable(WHAT))?;
+    let record: LedgerEntry =
+        serde_json::from_slice(record).map_err(|_| codec::unreadable(WHAT))?;
     Ok(RecordedEvent {
         provider: record.provider,
         accepted_at,

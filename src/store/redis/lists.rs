@@ -1,6 +1,6 @@
-//! Lists of subjects. All lists of a provider are in its slot, so that an event is looked up in one
-//! step; a stream's own slot knows whether it ever had a list. That is told first, so that no SET
-//! goes out unjudged which an entry keeps back.
+//! Lists of subjects. All lists of a provider are in its slot, so that an event is looked up in one step.
+//! The slot of a stream knows whether the stream ever had a list. This is written before the first entry,
+//! so that no SET is sent without being judged by the entry.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use crate::{
 /// The most rows that one script removes.
 const CHUNK: usize = 200;
 
-/// When a row ends that does not end, as `lists.lua` has it.
+/// The end of a row that does not end, as in `lists.lua`.
 pub(super) const NEVER: &str = "9999999999999999";
 
 /// The most subjects that one script looks up.
@@ -110,16 +110,16 @@ pub(super) async fn listed(
     subjects: &[SubjectKeys],
     now: Timestamp,
 ) -> Result<Vec<Listed>, StoreError> {
-    look_up(slots, provider, None, subjects, Asked::Both, now).await
+    look_up(slots, provider, None, subjects, ListMatch::Both, now).await
 }
 
-/// Whether each subject is on the list of one stream.
+/// Returns whether each subject is on the list of one stream.
 pub(super) async fn on_list_of(
     slots: &Slots,
     provider: &ProviderName,
     stream: &StreamId,
     subjects: &[SubjectKeys],
-    asked: Asked,
+    asked: ListMatch,
     now: Timestamp,
 ) -> Result<Vec<bool>, StoreError> {
     let listed = look_up(slots, provider, Some(stream), subjects, asked, now).await?;
@@ -127,9 +127,9 @@ pub(super) async fn on_list_of(
     Ok(listed.into_iter().map(is_any).collect())
 }
 
-/// Which entries are looked for.
+/// The entries that are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ListMatch {
     /// Entries that match the subject, as on lists of added subjects.
     Matching,
     /// Entries of the identical subject, as on lists of removed subjects.
@@ -142,10 +142,10 @@ async fn look_up(
     provider: &ProviderName,
     stream: Option<&StreamId>,
     subjects: &[SubjectKeys],
-    asked: Asked,
+    asked: ListMatch,
     now: Timestamp,
 ) -> Result<Vec<Listed>, StoreError> {
-    let (matching, identical) = (asked != Asked::Identical, asked != Asked::Matching);
+    let (matching, identical) = (asked != ListMatch::Identical, asked != ListMatch::Matching);
     let complex = matching && subjects.iter().any(SubjectKeys::is_complex);
     let shapes = if complex { shapes(slots, provider).await? } else { Vec::new() };
     let mut listed = Vec::with_capacity(subjects.len());
@@ -199,7 +199,7 @@ pub(super) async fn expire(slots: &Slots, now: Timestamp) -> Result<bool, StoreE
     Ok(more.contains(&true))
 }
 
-/// The list of a stream that is gone.
+/// Removes the list of a stream that is gone.
 pub(super) async fn delete(
     slots: &Slots,
     provider: &ProviderName,

@@ -1,4 +1,4 @@
-//! Removes expired records, and completes calls that were interrupted.
+//! Removes what has expired, bounds what is held, and completes calls that were interrupted.
 
 use async_trait::async_trait;
 
@@ -17,8 +17,8 @@ use crate::{
     store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
 
-/// The most of a kind that one script removes: few enough that an append behind it hardly waits, and
-/// 256 slots do this together.
+/// The most things of a kind that one script removes: few enough that an append behind it hardly waits,
+/// because 256 slots do this at the same time.
 const CHUNK: usize = 32;
 
 /// The most SETs of a stream that one script drops.

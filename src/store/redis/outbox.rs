@@ -1,16 +1,16 @@
-//! SETs out, by push; and what waits.
+//! The outbox: SETs by push, and the counts of what waits.
 
 use async_trait::async_trait;
 
 use super::{
     RedisStore,
-    codec::{self, set::SetRecord, state::StateRecord},
-    judge::Judge,
+    codec::{self, set::SetEntry, state::StateRecord},
+    judge::SlotJudge,
     poll, script,
     slots::Slots,
 };
 use crate::{
-    delivery::outbox::{Cursor, Disposition, OutboxQuery, PendingSet, Seq, Settlement},
+    delivery::outbox::{Disposition, OutboxQuery, PendingSet, Seq, Settlement},
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{
         Acknowledged, Acknowledgement, Backlog, Due, Outbox, Polled, StoreError, Waiting,
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// A SET as scripts return it: its number, its record, and its state.
+/// A SET as scripts return it, with its number, its value and its state.
 pub(super) struct Found {
     pub(super) seq: Seq,
-    pub(super) set: SetRecord,
+    pub(super) set: SetEntry,
     pub(super) state: StateRecord,
 }
 
@@ -32,14 +32,14 @@ impl Found {
 
     fn of(values: &[Vec<u8>]) -> Result<Self, StoreError> {
         let [seq, set, state] = values else { return Err(codec::unreadable("a SET")) };
-        let set = SetRecord::decode(set)?;
+        let set = SetEntry::decode(set)?;
         let state = StateRecord::decode(state, set.appended_at)?;
         Ok(Self { seq: codec::seq(seq)?, set, state })
     }
 
-    /// Converts the record into a SET that waits.
+    /// Reads the SET as one that waits.
     pub(super) fn pending(self) -> Result<PendingSet, StoreError> {
-        let SetRecord { kind, lane, appended_at, jti, claims, .. } = self.set;
+        let SetEntry { kind, lane, appended_at, jti, claims, .. } = self.set;
         match (self.state.state, claims) {
             (SetState::Waiting { due_at, .. }, Some(claims)) => Ok(PendingSet {
                 seq: self.seq,
@@ -114,15 +114,6 @@ impl Outbox for RedisStore {
     async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError> {
         waiting(&self.slots, stream).await
     }
-
-    async fn read_pending(
-        &self,
-        stream: &StreamId,
-        after: Cursor,
-        limit: usize,
-    ) -> Result<Vec<PendingSet>, StoreError> {
-        read_pending(&self.slots, stream, after, limit).await
-    }
 }
 
 pub(super) async fn read_due(
@@ -149,7 +140,7 @@ pub(super) async fn read_due(
             return Err(codec::unreadable("an outbox"));
         };
         let sets = Found::all(sets)?;
-        let unwanted = match Judge::of(judged, stream)? {
+        let unwanted = match SlotJudge::of(judged, stream)? {
             Some(judge) => judge.unwanted(slots, &sets, now).await?,
             None => Vec::new(),
         };
@@ -157,15 +148,15 @@ pub(super) async fn read_due(
             let sets = sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
             return Ok(Due { sets, next_retry: optional_time(next_retry)?, discarded });
         }
-        // In their place there may be others to read.
+        // Other SETs may take their places.
         discarded += discard_unwanted(slots, judged, stream, unwanted, now).await?;
     }
 }
 
-/// The most SETs that one script discards: nobody else is served meanwhile.
+/// The most SETs that one script discards, because Redis serves nobody else meanwhile.
 const DISCARDED_MAX: usize = 500;
 
-/// Discards heads, and what follows in their lanes for as long as that is not to be sent either.
+/// Discards heads, and the SETs behind them in their lanes as long as those must not be sent either.
 async fn discard_unwanted(
     slots: &Slots,
     judged: &[u8],
@@ -177,7 +168,7 @@ async fn discard_unwanted(
     while !unwanted.is_empty() {
         let (count, heads) = discard(slots, stream, &unwanted, now, &epoch).await?;
         discarded += count;
-        unwanted = match Judge::of(judged, stream)? {
+        unwanted = match SlotJudge::of(judged, stream)? {
             Some(judge) => judge.unwanted(slots, &heads, now).await?,
             None => Vec::new(),
         };
@@ -185,7 +176,7 @@ async fn discard_unwanted(
     Ok(discarded)
 }
 
-/// Returns how many still waited, and which heads there are now in their place.
+/// Discards SETs. Returns how many of them still waited, and the heads that took their places.
 pub(super) async fn discard(
     slots: &Slots,
     stream: &StreamId,
@@ -231,20 +222,6 @@ pub(super) async fn settle(
     slots.run(call).await
 }
 
-pub(super) async fn read_pending(
-    slots: &Slots,
-    stream: &StreamId,
-    after: Cursor,
-    limit: usize,
-) -> Result<Vec<PendingSet>, StoreError> {
-    let mut call = slots.call_for(&script::PENDING, stream).arg(limit);
-    for Seq(seq) in [after.announcement, after.control, after.event] {
-        call.push(codec::digits(seq));
-    }
-    let sets: Vec<Vec<u8>> = slots.run(call).await?;
-    Found::all(&sets)?.into_iter().map(Found::pending).collect()
-}
-
 pub(super) async fn next_due(
     slots: &Slots,
     stream: &StreamId,
@@ -287,7 +264,7 @@ pub(super) async fn waiting(slots: &Slots, stream: &StreamId) -> Result<Waiting,
     Ok(Waiting { sets, oldest: optional_time(&oldest)? })
 }
 
-/// Nothing stands for no time.
+/// Reads a time. An empty text stands for no time.
 fn optional_time(text: &[u8]) -> Result<Option<Timestamp>, StoreError> {
     if text.is_empty() { Ok(None) } else { codec::read_time(text).map(Some) }
 }

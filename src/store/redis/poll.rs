@@ -1,10 +1,10 @@
-//! SETs out by poll (RFC 8936).
+//! Delivery by poll (RFC 8936).
 
 use std::collections::HashSet;
 
 use super::{
     codec,
-    judge::Judge,
+    judge::SlotJudge,
     outbox::{self, Found},
     script,
     slots::Slots,
@@ -14,25 +14,25 @@ use crate::{
     store::{Acknowledged, Acknowledgement, Polled, StoreError},
 };
 
-/// How far into what waits one poll looks. A Receiver that acknowledges nothing is handed out no
-/// more than that at a time.
+/// How many waiting SETs one poll looks at. A Receiver that acknowledges nothing has at most this number
+/// of SETs handed out at a time.
 const SCAN_MAX: usize = 10_000;
 
-/// The least that is judged together.
+/// The lowest number of SETs that are judged together.
 const LOOK_MIN: usize = 250;
 
-/// The most SETs that one poll discards, about.
+/// About the most SETs that one poll discards.
 const DISCARDED_MAX: usize = 1000;
 
 /// The SETs that a poll takes.
 #[derive(Default)]
-struct Taken {
-    judge: Option<Judge>,
+struct TakenSets {
+    judge: Option<SlotJudge>,
     more: bool,
     sets: Vec<Found>,
 }
 
-impl Taken {
+impl TakenSets {
     fn polled(self, discarded: usize) -> Result<Polled, StoreError> {
         let sets = self.sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
         Ok(Polled { sets, more: self.more, discarded })
@@ -47,28 +47,28 @@ struct Poll<'a> {
 }
 
 impl Poll<'_> {
-    /// `how` is as in `take.lua`.
-    async fn take(&self, limit: usize, how: &str) -> Result<Taken, StoreError> {
+    /// Runs `take.lua`, which describes `how`.
+    async fn take(&self, limit: usize, how: &str) -> Result<TakenSets, StoreError> {
         let call = self.slots.call_for(&script::TAKE, self.stream).arg(codec::time(self.now));
         let call = call.arg(codec::time(self.hidden_until)).arg(limit).arg(SCAN_MAX).arg(how);
         let Some(answer) = self.slots.run::<Option<Vec<Vec<u8>>>>(call).await? else {
-            return Ok(Taken::default());
+            return Ok(TakenSets::default());
         };
         let [judged, more, sets @ ..] = &answer[..] else {
             return Err(codec::unreadable("an outbox"));
         };
-        let judge = Judge::of(judged, self.stream)?;
-        Ok(Taken { judge, more: !more.is_empty(), sets: Found::all(sets)? })
+        let judge = SlotJudge::of(judged, self.stream)?;
+        Ok(TakenSets { judge, more: !more.is_empty(), sets: Found::all(sets)? })
     }
 
-    /// Discards what is not to be sent; returns which SETs those are, and how many still waited.
+    /// Discards the SETs that must not be sent. Returns their numbers, and how many of them still waited.
     async fn judge(
         &self,
-        judge: &Judge,
+        judge: &SlotJudge,
         sets: &[Found],
     ) -> Result<(HashSet<i64>, usize), StoreError> {
         let unwanted = judge.unwanted(self.slots, sets, self.now).await?;
-        // A poll is answered by any node, whoever serves the slot.
+        // Any node answers a poll, whichever node serves the slot.
         let discard = outbox::discard(self.slots, self.stream, &unwanted, self.now, "");
         let (count, _) = discard.await?;
         Ok((unwanted.iter().map(|seq| seq.0).collect(), count))
@@ -100,7 +100,7 @@ pub(super) async fn take(
     }
     let mut taken = poll.take(limit, "take").await?;
     if taken.sets.iter().any(|found| !seen.contains(&found.seq.0)) {
-        // Others have come meanwhile, or the rest is for the next poll.
+        // Further SETs have come meanwhile, or the next poll discards the rest.
         let (unwanted, count) = poll.judge(&judge, &taken.sets).await?;
         taken.sets.retain(|found| !unwanted.contains(&found.seq.0));
         discarded += count;

@@ -1,7 +1,7 @@
-//! All that the servers hold, as records for another store, and such records as keys.
+//! Reads the contents of the servers as items, and writes items as keys.
 //!
-//! Nothing is kept but what a slot knows of itself, so most is read by going through hashes. As long
-//! as nobody writes, that meets each field once; else the digests of a copy differ.
+//! Most items are read by scanning hashes. As long as nobody writes, a scan meets each field once.
+//! Otherwise the digests of a copy differ.
 
 mod read;
 mod write;

@@ -216,7 +216,7 @@ fn owner(belongs_to: &BelongsTo) -> String {
     }
 }
 
-/// All but the version, which `record_put.lua` adds.
+/// Encodes a record without its version, which `record_put.lua` adds.
 fn encode(record: &RawRecord) -> String {
     let owner = owner(&record.belongs_to);
     let expires_at = record.expires_at.map_or(NEVER.to_owned(), codec::time);

@@ -1,9 +1,8 @@
-//! The scripts. Each is one atomic step on one slot: it runs where the slot is, in one round trip,
-//! and either all of it or nothing is done.
+//! The scripts. Each script is one atomic step on one slot and one round trip.
 //!
-//! Each may be repeated, as after an answer that was lost. Most then change nothing; else a failed
-//! attempt counts twice (`settle`), a SET is handed out again only after its time (`take`), or what
-//! is returned has less than was done. None loses or doubles a SET.
+//! Each script may be repeated, as after an answer that was lost. Most scripts then change nothing. In some
+//! cases a failed attempt counts twice (`settle`), a SET is handed out again only after its time (`take`),
+//! or the answer tells less than was done. No repetition loses or doubles a SET.
 
 use std::sync::LazyLock;
 
@@ -31,7 +30,7 @@ impl Script {
     }
 }
 
-/// Each script begins with what it has in common with others.
+/// Each script begins with the parts that it shares with other scripts.
 macro_rules! scripts {
     ($($name:ident: $does:ident, $($file:literal)+;)+) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
@@ -39,7 +38,7 @@ macro_rules! scripts {
             Script::new(parts.concat(), &Does::$does)
         });)+
 
-        /// Every script, for tests.
+        /// Returns the sources of all scripts, for tests.
         #[cfg(test)]
         pub(super) fn sources() -> Vec<&'static str> {
             vec![$(&$name.source),+]
@@ -83,7 +82,6 @@ scripts! {
     READ: Read, "slot" "outbox" "read";
     DISCARD: Write, "slot" "outbox" "settled" "discard";
     SETTLE: Write, "slot" "outbox" "settled" "settle";
-    PENDING: Read, "slot" "pending";
     ACKNOWLEDGE: Write, "slot" "outbox" "settled" "acknowledge";
     TAKE: Write, "slot" "outbox" "take";
     NEXT_DUE: Read, "slot" "outbox" "ahead" "next_due";
@@ -111,7 +109,8 @@ scripts! {
     RECORD_EXPIRE: Write, "slot" "records" "record_expire";
     RECORDS_CLEAR: Write, "slot" "records" "records_clear";
 
-    // No replica has to have what nodes share: a lease that is lost with a server runs out.
+    // No replica has to have the state that nodes share, because a lease that is lost with a server runs
+    // out. So these scripts count as reads.
     HEARTBEAT: Read, "slot" "heartbeat";
     DEPART: Read, "slot" "depart";
     LIVE: Read, "slot" "live";
@@ -133,7 +132,7 @@ scripts! {
     MARK: Write, "slot" "mark";
 }
 
-/// A script with its arguments, about something of one slot.
+/// A call of a script on one slot, with its arguments.
 pub(super) struct Call {
     script: &'static Script,
     slot: Slot,
@@ -180,7 +179,7 @@ impl Call {
         &self.command
     }
 
-    /// The key of all that it touches.
+    /// Returns the tag of all keys that the script touches.
     pub(super) fn tag(&self) -> &[u8] {
         match self.command.args_iter().nth(3) {
             Some(Arg::Simple(tag)) => tag,
@@ -188,7 +187,7 @@ impl Call {
         }
     }
 
-    /// The same for a server that does not know the script yet; then it does.
+    /// Returns the command for a server that does not know the script yet. The server knows it afterwards.
     pub(super) fn with_source(&self) -> Cmd {
         let mut command = redis::cmd("EVAL");
         command.arg(&self.script.source);

@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Where the servers are and how they are spoken to.
+/// The servers, and the way to talk to them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisSettings {
@@ -16,35 +16,35 @@ pub struct RedisSettings {
     pub sentinel_primary: String,
     /// The ACL user; `None` is the default user, or that of the URL.
     pub username: Option<String>,
-    /// A file with the password; its last line break is no part of it.
+    /// A file with the password. The line break at its end is ignored.
     pub password_file: Option<PathBuf>,
-    /// The same for the Sentinels themselves.
+    /// A file with the password of the Sentinels themselves.
     pub sentinel_username: Option<String>,
     pub sentinel_password_file: Option<PathBuf>,
-    /// A PEM file of those who may have signed the servers' certificates, instead of those that the
-    /// system trusts.
+    /// A PEM file with the authorities that may have signed the servers' certificates, instead of those that
+    /// the system trusts.
     pub tls_ca: Option<PathBuf>,
     /// Our own certificate and its key, for servers that ask for one.
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     /// The head of every key, so that several stores may share a server.
     pub key_prefix: String,
-    /// Connections to each server; calls that come together share them.
+    /// The number of connections to each server. Concurrent calls share them.
     pub connections: NonZeroUsize,
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// How long the server may take to answer one command.
     #[serde(with = "humantime_serde")]
     pub response_timeout: Duration,
-    /// How often a command is repeated that a server refused for the moment, or that found no
-    /// connection.
+    /// How often a command is repeated that found no connection, or that a server could not execute for the
+    /// moment.
     pub retries: u32,
-    /// How long to wait before that.
+    /// The wait before a repetition.
     #[serde(with = "humantime_serde")]
     pub retry_wait: Duration,
     /// How many replicas must have a write before it counts as durable.
     pub wait_replicas: u32,
-    /// How long to wait for them.
+    /// How long to wait for the replicas.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
     /// The consequence of a server that is not configured to keep its data.
@@ -54,12 +54,12 @@ pub struct RedisSettings {
     pub clock_skew_max: Duration,
 }
 
-/// How the servers belong together.
+/// The way in which the servers belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Topology {
     Standalone,
-    /// One primary, which the Sentinels name.
+    /// One primary, whose address the Sentinels know.
     Sentinel,
     Cluster,
 }
@@ -114,7 +114,7 @@ impl fmt::Debug for RedisSettings {
 }
 
 impl RedisSettings {
-    /// The key that is not as it must be, and what is wrong with it.
+    /// Returns the first key with an invalid value, and the problem.
     pub fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         let check = |valid: bool, key, rule| if valid { Ok(()) } else { Err((key, rule)) };
         check(!self.urls.is_empty(), "urls", "must have at least one URL")?;

@@ -1,4 +1,4 @@
-//! Runs scripts on slots, wherever those are.
+//! Runs scripts on slots, on whichever server a slot is.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::{
 
 const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
 
-/// Calls that are under way together where one goes to many slots: behind all of them in one go, what
-/// others send meanwhile would wait for 20 ms.
+/// How many calls are under way at the same time when a call goes to many slots. If all were sent at once,
+/// other calls would wait for 20 ms behind them.
 const AT_ONCE: usize = 16;
 
-/// Where what has no slot of its own is, as far as connections go.
+/// The slot whose connection is used for things that are kept together in one place.
 const SHARED: &str = "all";
 
-/// The same for what nodes share.
+/// The slot whose connection is used for the state that nodes share.
 const CLUSTER: &str = "cluster";
 
 pub(super) struct Slots {
@@ -50,17 +50,17 @@ impl Slots {
         Call::new(script, slot, self.keys.tag(slot))
     }
 
-    /// About one stream, which is the first argument.
+    /// Makes a call about one stream, which is the first argument.
     pub(super) fn call_for(&self, script: &'static Script, stream: &StreamId) -> Call {
         self.call(script, Slot::of(&[stream.as_str()])).arg(stream.as_str())
     }
 
-    /// About what is in no slot of its own.
+    /// Makes a call about things that are kept together in one place.
     pub(super) fn call_shared(&self, script: &'static Script) -> Call {
         Call::new(script, Slot::of(&[SHARED]), self.keys.shared())
     }
 
-    /// About what nodes share.
+    /// Makes a call about the state that nodes share.
     pub(super) fn call_cluster(&self, script: &'static Script) -> Call {
         Call::new(script, Slot::of(&[CLUSTER]), self.keys.cluster())
     }
@@ -69,14 +69,14 @@ impl Slots {
         &self.keys
     }
 
-    /// By which right this node writes results of a stream, as an argument.
+    /// Returns the epoch under which this node writes results of a stream, as an argument.
     pub(super) fn epoch(&self, stream: &StreamId) -> String {
         let epoch = self.epochs.epoch(Slot::of(&[stream.as_str()]));
         epoch.map_or(String::new(), |epoch| epoch.to_string())
     }
 
-    /// Carries out one script. Once it returns `Ok`, what it did is as durable as the servers make
-    /// it, and as many replicas have it as are asked for.
+    /// Runs one script. After `Ok`, its changes are as durable as the servers make them, and the configured
+    /// number of replicas have them.
     pub(super) async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, StoreError> {
         let answer = match self.connections.send(call.slot(), call.command()).await {
             Err(error) if error.kind() == NO_SCRIPT => {
@@ -90,7 +90,7 @@ impl Slots {
         Ok(T::from_redis_value(answer)?)
     }
 
-    /// The same on every slot, in their order.
+    /// Runs one script on every slot. Returns the answers in the order of the slots.
     pub(super) async fn run_on_all<T: FromRedisValue>(
         &self,
         script: &'static Script,
@@ -99,7 +99,8 @@ impl Slots {
         self.run_on(SlotSet::ALL, script, arguments).await
     }
 
-    /// The same on each of these slots, in their order. As with [`together`] it is awaited of all.
+    /// Runs one script on each of these slots. Returns the answers in the order of the slots. As with
+    /// [`together`], all calls are awaited even if one fails.
     pub(super) async fn run_on<T: FromRedisValue>(
         &self,
         slots: SlotSet,

@@ -1,4 +1,4 @@
-//! Streams: one change at a time, careful rather than fast.
+//! Streams. Changes are made one at a time and may be slow.
 //!
 //! A stream is created, changed and deleted in its slot, in one step. What is long about it is done
 //! after that, a bounded number of SETs in each further step, so that nobody else waits: to discard
@@ -6,15 +6,15 @@
 //! disabled stream, nor is it changed again before all is discarded; a call that breaks off is
 //! completed by the next change or by [`maintenance`](super::maintenance).
 //!
-//! What is kept of a stream elsewhere, the mark that its Receiver owns it and its list of subjects,
-//! is written before it is created and removed after it is gone. `leaving` of its slot names streams
-//! of which that is not done.
+//! Two things of a stream are kept in other slots: the mark that its Receiver owns it, and its list of
+//! subjects. They are written before the stream is created, and removed after it is gone. `leaving` of the
+//! stream's slot names the streams whose things in other slots are not removed yet.
 
 use async_trait::async_trait;
 
 use super::{
     RedisStore,
-    codec::{self, set::SetRecord, stream},
+    codec::{self, set::SetEntry, stream},
     lists, script,
     slot::Slot,
     slots::Slots,
@@ -72,7 +72,7 @@ pub(super) async fn create(
 ) -> Result<(), StoreError> {
     let (provider, receiver) = (&stream.provider, &stream.receiver);
     if !own(slots, provider, receiver, &stream.id, limit).await? {
-        // Some of those that count may be gone, or were never made.
+        // Some of the streams that count may be gone, or were never created.
         disown_missing(slots, provider, receiver).await?;
         if !own(slots, provider, receiver, &stream.id, limit).await? {
             return Err(StoreError::StreamLimit(limit));
@@ -96,7 +96,7 @@ fn slot_of_owner(provider: &ProviderName, receiver: &ReceiverId) -> Slot {
     Slot::of(&["owner", provider.as_str(), receiver.as_str()])
 }
 
-/// Counts a stream as a Receiver's, unless that has `limit` others.
+/// Counts a stream as a Receiver's, unless the Receiver has `limit` others.
 async fn own(
     slots: &Slots,
     provider: &ProviderName,
@@ -140,7 +140,7 @@ pub(super) async fn update(slots: &Slots, stream: &StreamConfig) -> Result<(), S
     change(slots, stream, None).await.map(|_| ())
 }
 
-/// Returns how many SETs were discarded.
+/// Changes a stream. Returns how many SETs were discarded.
 pub(super) async fn change_status(
     slots: &Slots,
     stream: &StreamConfig,
@@ -167,7 +167,7 @@ async fn change(
         if let Some(((how, set), now)) = status {
             call.push(how);
             if let Some(set) = set {
-                let record = SetRecord::new(set, now).encode();
+                let record = SetEntry::new(set, now).encode();
                 call.push((set.jti.as_str(), codec::set::lane(set.lane), record));
             }
         }
@@ -220,7 +220,7 @@ pub(super) async fn delete(slots: &Slots, id: &StreamId) -> Result<bool, StoreEr
     Ok(deleted)
 }
 
-/// Removes what is kept elsewhere of a stream that is gone.
+/// Removes the things in other slots of a stream that is gone.
 pub(super) async fn clear_up(
     slots: &Slots,
     provider: &ProviderName,

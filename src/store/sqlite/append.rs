@@ -1,7 +1,7 @@
 //! Events in. A step is one transaction, so that an event for many streams, which is several steps, keeps
 //! the writing thread from nobody else for longer than one step takes.
 //!
-//! What broke off between two steps is completed by appending them again, and nothing is doubled: a SET
+//! A batch that was interrupted between two steps is completed by appending it again, and no SET is doubled: a SET
 //! that is there is known by its `jti`, and the position moves with the last step. An event of several
 //! steps claims its publisher's id by its origin first. A publisher that brings it anew, with another
 //! origin therefore, goes on under the one that began it. Once the event is in every outbox the id is

@@ -1,4 +1,4 @@
-//! Settled SETs: dead letters, what was sent, and how either goes out again.
+//! Settled SETs: dead letters and sent SETs, and putting them into the outbox again.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
@@ -21,7 +21,7 @@ use crate::{
 /// The most SETs that one call looks at.
 const SCAN_MAX: usize = 10_000;
 
-/// A page ends with the SET whose claims bring all that are on it to so many bytes.
+/// A page ends with the SET whose claims bring the claims of the page to this number of bytes.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// How far the clock may have been set back without a SET being missed that was accepted before.
@@ -88,7 +88,7 @@ const COPIES: &str = select_kept!(
     ORDER BY seq"
 );
 
-/// The highest number that was given.
+/// Selects the highest number that was ever given.
 const LAST: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'outbox'";
 
 const APPENDED_AT: &str = "SELECT seq, appended_at FROM outbox INDEXED BY outbox_history
@@ -97,8 +97,8 @@ const APPENDED_AT: &str = "SELECT seq, appended_at FROM outbox INDEXED BY outbox
 
 const OPEN: &str = "SELECT key FROM streams WHERE id = ?1 AND status <> 'disabled'";
 
-/// To the end of the outbox: with a number of its own choosing, a row keeps its other columns,
-/// whichever there are. It is the head of its lane if nothing of that waits.
+/// Moves a SET to the end of the outbox by giving its row another number, so that all other columns stay.
+/// The SET is the head of its lane if no other SET of the lane waits.
 const REQUEUE: &str = "UPDATE outbox
     SET seq = ?3, head = NOT EXISTS (
             SELECT 1 FROM outbox w INDEXED BY outbox_waiting
@@ -109,7 +109,7 @@ const REQUEUE: &str = "UPDATE outbox
     WHERE seq = ?1 AND stream = ?2 AND control = 0
         AND settled_at IS NOT NULL AND discarded IS NULL";
 
-/// The sequence goes on behind the numbers that were chosen.
+/// Moves the sequence behind the numbers that were given by hand.
 const CHOSEN: &str = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'outbox' AND seq < ?1";
 
 const COPY: &str = "INSERT INTO outbox (stream, provider, lane, control, identifiers, accepted_at,
@@ -132,17 +132,17 @@ const PURGE: &str = "DELETE FROM outbox
 const COUNTS: &str = "SELECT provider, reason, count(*) FROM outbox INDEXED BY outbox_dead
     WHERE reason IS NOT NULL GROUP BY provider, reason";
 
-/// Where a page ended.
+/// The place where a page ended.
 #[derive(Debug, Clone, Default)]
-struct Place {
-    /// The last number when the first page was read.
+struct PlaceInTable {
+    /// The last number at the time of the first page.
     up_to: i64,
     seq: i64,
     stream: i64,
     provider: String,
 }
 
-impl Place {
+impl PlaceInTable {
     fn of(token: Option<&PageToken>, db: &Connection) -> Result<Self, StoreError> {
         let Some(PageToken(raw)) = token else {
             return Ok(Self { up_to: last(db)?, ..Self::default() });
@@ -163,18 +163,18 @@ impl Place {
     }
 }
 
-/// A page in the making.
+/// A page that is being filled.
 struct Paging<'a> {
     db: &'a Connection,
     limit: usize,
     scanned: usize,
     bytes: usize,
     sets: Vec<KeptSet>,
-    place: Place,
+    place: PlaceInTable,
 }
 
 impl<'a> Paging<'a> {
-    fn new(db: &'a Connection, place: Place, limit: usize) -> Self {
+    fn new(db: &'a Connection, place: PlaceInTable, limit: usize) -> Self {
         Self { db, limit, scanned: 0, bytes: 0, sets: Vec::new(), place }
     }
 
@@ -182,7 +182,7 @@ impl<'a> Paging<'a> {
         self.limit <= self.sets.len() || SCAN_MAX <= self.scanned || PAGE_BYTES_MAX <= self.bytes
     }
 
-    /// Goes through rows, until the page is over or they are.
+    /// Reads rows until the page is full or there are no more rows.
     fn walk(
         &mut self,
         sql: &str,
@@ -277,7 +277,7 @@ pub(super) fn dead_letters(
         sets.retain(|set| filter.means(set));
         return Ok(Page { sets, next: None });
     }
-    let mut place = Place::of(after, db)?;
+    let mut place = PlaceInTable::of(after, db)?;
     match (&filter.stream, &filter.provider) {
         (Some(stream), _) => match find(db, stream)? {
             Some((key, provider)) => (place.stream, place.provider) = (key, provider),
@@ -286,7 +286,7 @@ pub(super) fn dead_letters(
         (None, Some(provider)) => place.provider = provider.to_string(),
         (None, None) => {}
     }
-    let Place { up_to, seq, stream, provider } = place.clone();
+    let PlaceInTable { up_to, seq, stream, provider } = place.clone();
     let wanted = |set: &KeptSet| filter.means(set);
     let mut page = Paging::new(db, place, limit);
     // The rest of where the last page ended, then what lies behind.
@@ -310,7 +310,7 @@ pub(super) fn retained(
     let Some(key) = streams::key(db, stream)? else {
         return Ok(Page { sets: Vec::new(), next: None });
     };
-    let mut place = Place::of(after, db)?;
+    let mut place = PlaceInTable::of(after, db)?;
     if after.is_none() {
         let first = first_appended(db, key, since.accepted_at.as_millis(), place.up_to)?;
         place.seq = first.max(since.seq.0).saturating_sub(1);
@@ -321,8 +321,8 @@ pub(super) fn retained(
     Ok(page.end())
 }
 
-/// About the first SET of a stream that was appended at `at` or later, found by halving: numbers and
-/// times both grow within a stream, but for a clock that was set back.
+/// Finds about the first SET of a stream that was appended at `at` or later, by bisection, because numbers
+/// and times both grow within a stream unless the clock was set back.
 fn first_appended(db: &Connection, stream: i64, at: i64, last: i64) -> rusqlite::Result<i64> {
     let at = at.saturating_sub(CLOCK_SLACK_MILLIS);
     let mut look = db.prepare_cached(APPENDED_AT)?;
@@ -409,8 +409,8 @@ fn find(db: &Connection, stream: &StreamId) -> rusqlite::Result<Option<(i64, Str
     find.query_row([stream.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-/// From the columns `due_at`, `settled_at`, `reason`, `discarded` and `detail`, of which the first is
-/// this one.
+/// Reads a state from the columns `due_at`, `settled_at`, `reason`, `discarded` and `detail`, which begin
+/// at `column`.
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<SetState> {
     let settled_at: Option<i64> = row.get(column + 1)?;
     let settled_at = settled_at.map(Timestamp::from_millis);

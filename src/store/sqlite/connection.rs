@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::{SqliteSettings, error::is_corruption};
 use crate::store::StoreError;
 
-/// `ssfd` in ASCII, by which the file is known to be ours.
+/// `ssfd` in ASCII. The id marks the file as ours.
 const APPLICATION_ID: i32 = 0x7373_6664;
 const SCHEMA_VERSION: i32 = 3;
 
@@ -18,10 +18,10 @@ const SCHEMA: &str = concat!(include_str!("schema.sql"), "\n", include_str!("rec
 
 const MIGRATE: &str = concat!(include_str!("records.sql"), "\n", include_str!("migrate_2.sql"));
 
-/// The same with another last letter: ours, but another store is being copied into it.
+/// The id with another last letter: the file is ours, and another store is being copied into it.
 const INCOMPLETE_ID: i32 = 0x7373_6669;
 
-/// More than there are statements, so that each is prepared once.
+/// More than the number of statements, so that each statement is prepared once.
 const STATEMENTS_MAX: usize = 64;
 
 /// Why the database cannot be used.
@@ -75,17 +75,17 @@ impl OpenError {
     }
 }
 
-/// Opens the database for writing, having created it if need be.
+/// Opens the database for writing. Creates a missing database.
 pub(super) fn open(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     try_open(settings, false).map_err(|error| error.at(settings))
 }
 
-/// The same for a database into which another store may have been copied in part.
+/// Opens a database into which another store may have been copied in part.
 pub(super) fn open_to_fill(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     try_open(settings, true).map_err(|error| error.at(settings))
 }
 
-/// Says that the database lacks something, or that it has all.
+/// Marks the database as incomplete or complete.
 pub(super) fn mark(db: &Connection, incomplete: bool) -> rusqlite::Result<()> {
     let id = if incomplete { INCOMPLETE_ID } else { APPLICATION_ID };
     db.pragma_update(None, "application_id", id)
@@ -101,14 +101,14 @@ pub(super) fn open_read_only(settings: &SqliteSettings) -> Result<Connection, St
 pub(super) fn open_to_fold(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     let open = || {
         let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // A connection that has read nothing knows of no log.
+        // A connection knows the log only once it has read something.
         written_by(&db)?;
         Ok::<_, rusqlite::Error>(db)
     };
     open().map_err(|error| OpenError::from(error).at(settings))
 }
 
-/// Opens a database that is there already for reading, whether a daemon serves from it or not.
+/// Opens an existing database for reading, whether a daemon serves from it or not.
 pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     let open = || {
         let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -124,49 +124,49 @@ pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, Sto
     open().map_err(|error| error.at(settings))
 }
 
-/// The program that made the database, and the version of its schema.
+/// Returns the id of the program that made the database, and the version of its schema.
 fn written_by(db: &Connection) -> rusqlite::Result<(i32, i32)> {
     let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get(0));
     Ok((number("application_id")?, number("user_version")?))
 }
 
 fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Connection> {
-    // No mutex: each connection stays with one thread.
+    // Without a mutex, because each connection stays with one thread.
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&settings.path, flags)?;
     db.busy_timeout(settings.busy_timeout)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // The query planner's stability guarantee: or else a statement that names a partial index is
-    // planned anew whenever it is given other values.
+    // The query planner's stability guarantee. Without it, SQLite plans a statement that names a partial
+    // index anew for each set of values.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 
 fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, OpenError> {
-    // For us alone, since it holds the Receivers' authorization headers. SQLite gives the files
-    // beside it the same mode.
+    // Only the owner may read the file, because it holds the Receivers' authorization headers. SQLite
+    // gives the files beside it the same mode.
     let mut file = OpenOptions::new();
     file.read(true).write(true).create(true).truncate(false).mode(0o600).open(&settings.path)?;
 
     let mut db = connect(settings, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // Before anything is written: the file may not be ours.
+    // The schema is checked before anything is written, because the file may not be ours.
     set_up_schema(&mut db, to_fill)?;
     let log: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if log != "wal" {
         return Err(OpenError::NoLog);
     }
-    // A commit survives a loss of power, not only of the process.
+    // A commit survives a loss of power, not only the end of the process.
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
     // The cache stays at SQLite's 2 MiB: a commit that moves pages of an index looks at all that are in memory
     // (`pcache1TruncateUnsafe`), which costs more than to read what is not.
-    // What a savepoint may have to undo stays in memory.
+    // The pages that a savepoint may have to restore stay in memory.
     db.pragma_update(None, "temp_store", "memory")?;
     Ok(db)
 }
 
 fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
-    // Immediate: of two processes that find no schema, the second waits for the first.
+    // The transaction is immediate, so that of two processes that find no schema the second waits.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (application, version) = written_by(&transaction)?;
     let tables: u32 =

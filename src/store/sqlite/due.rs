@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    lookup::Judge,
+    lookup::TableJudge,
     outbox::{discard, least, pending_set},
     row, streams,
 };
@@ -14,7 +14,7 @@ use crate::{
     domain::{id::StreamId, time::Timestamp},
 };
 
-// `busy` is short, and passed over within the index.
+// The list `busy` is short, and its SETs are skipped within the index.
 
 const FRESH: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_fresh
@@ -37,7 +37,7 @@ const HAS_CONTROL: &str = "SELECT EXISTS (
         WHERE stream = ?1 AND settled_at IS NULL AND control > 0
     )";
 
-/// Of the lane of an event.
+/// Selects the head of the lane of an event.
 const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND control = 0 AND lane = ?2 AND settled_at IS NULL
@@ -45,7 +45,7 @@ const HEAD: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempt
 
 /// The SETs that were read, and those of them that must not be sent.
 #[derive(Default)]
-pub(super) struct Read {
+pub(super) struct DueRead {
     pub(super) sets: Vec<PendingSet>,
     pub(super) next_retry: Option<Timestamp>,
     pub(super) unwanted: Vec<Seq>,
@@ -56,12 +56,12 @@ pub(super) fn read(
     id: &StreamId,
     reading: &OutboxQuery,
     now: Timestamp,
-) -> rusqlite::Result<Read> {
-    let Some(stream) = streams::key(db, id)? else { return Ok(Read::default()) };
+) -> rusqlite::Result<DueRead> {
+    let Some(stream) = streams::key(db, id)? else { return Ok(DueRead::default()) };
     let mut heads = Heads { db, stream, busy: busy(reading), now, sets: Vec::new() };
     let mut next_retry = None;
     let least = least(db, id)?;
-    // Most streams have neither a control event nor one that failed: each is asked for once.
+    // Most streams have neither a control event nor a failed one, so each is looked for only once.
     let has_control =
         db.prepare_cached(HAS_CONTROL)?.query_row([stream], |row| row.get::<_, bool>(0))?;
     let control = [SetKind::Announcement, SetKind::Control].into_iter().filter(|_| has_control);
@@ -80,11 +80,11 @@ pub(super) fn read(
         next_retry = [next_retry, next].into_iter().flatten().min();
     }
     let sets = heads.sets;
-    let unwanted = match Judge::of(db, id, now)? {
+    let unwanted = match TableJudge::of(db, id, now)? {
         Some(mut judge) => judge.unwanted(&sets)?,
         None => Vec::new(),
     };
-    Ok(Read { sets, next_retry: next_retry.map(Timestamp::from_millis), unwanted })
+    Ok(DueRead { sets, next_retry: next_retry.map(Timestamp::from_millis), unwanted })
 }
 
 fn busy(reading: &OutboxQuery) -> String {
@@ -120,7 +120,7 @@ impl Heads<'_> {
         if is_due { self.first_retry(control, now) } else { Ok(first) }
     }
 
-    /// When the first is due that is not due by `after`.
+    /// Returns when the first head becomes due that is not due at `after`.
     fn first_retry(&self, control: i64, after: i64) -> rusqlite::Result<Option<i64>> {
         let mut find = self.db.prepare_cached(NEXT_RETRY)?;
         find.query_row(params![self.stream, control, after], |row| row.get(0))
@@ -139,11 +139,11 @@ impl Heads<'_> {
     }
 }
 
-/// The most SETs that one call discards: it has the writer for itself.
+/// The most SETs that one call discards, because it occupies the writer.
 const DISCARDED_MAX: usize = 1000;
 
-/// Discards heads, and what follows in their lanes for as long as that is not to be sent either.
-/// Returns how many went.
+/// Discards heads, and the SETs behind them in their lanes as long as those must not be sent either.
+/// Returns how many SETs were discarded.
 pub(super) fn discard_unwanted(
     db: &Connection,
     id: &StreamId,
@@ -165,7 +165,7 @@ pub(super) fn discard_unwanted(
         for lane in lanes {
             next.extend(head.query_row(params![stream, lane], pending_set).optional()?);
         }
-        unwanted = match Judge::of(db, id, now)? {
+        unwanted = match TableJudge::of(db, id, now)? {
             Some(mut judge) => judge.unwanted(&next)?,
             None => Vec::new(),
         };

@@ -34,7 +34,7 @@ impl From<Error> for StoreError {
     }
 }
 
-/// Whether the fault lies in what is stored, and not in getting at it.
+/// Tells whether the stored data is faulty, and not the access to it.
 pub(super) fn is_corruption(error: &Error) -> bool {
     match error {
         Error::SqliteFailure(failure, _) => {
@@ -48,7 +48,7 @@ pub(super) fn is_corruption(error: &Error) -> bool {
     }
 }
 
-/// Does the work of one call. A panic is the failure of that call, and its thread goes on.
+/// Does the work of one call. A panic fails that call, and its thread goes on.
 pub(super) fn caught<T, E: Into<StoreError>>(
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, StoreError> {

@@ -1,5 +1,5 @@
-//! SQLite's log is folded into the database beside the work: no commit waits for it, unless the log
-//! has grown too long for that.
+//! Folds SQLite's write-ahead log into the database on a thread of its own. No commit waits for this,
+//! unless the log has grown too long.
 
 use std::{
     ffi::c_int,
@@ -15,14 +15,14 @@ use rusqlite::{Connection, hooks::Wal, wal::CheckpointMode};
 use super::{SqliteSettings, connection};
 use crate::{store::StoreError, telemetry::causes::with_causes};
 
-/// The log is folded when it has this many pages (16 MiB): seldom enough that pages which are written
-/// again and again are folded once.
+/// The log is folded when it has this many pages (16 MiB). That is seldom enough that a page which is
+/// written again and again is folded once.
 const FOLD_PAGES: c_int = 4096;
-/// So many pages (64 MiB), and a commit folds the rest itself, once the thread is not at it. The log
-/// can begin anew only when all of it is folded, which beside commits without a pause it never is.
+/// At this many pages (64 MiB) a commit folds the rest itself, once the thread has paused. The log can
+/// begin anew only when all of it is folded, which never happens beside commits without a pause.
 const PAGES_MAX: c_int = 4 * FOLD_PAGES;
 
-/// The thread that folds. It ends once the connection that writes is closed.
+/// The folding thread. The thread ends once the writing connection is closed.
 pub(super) struct Folding {
     thread: Option<thread::JoinHandle<()>>,
 }

@@ -11,13 +11,13 @@ use crate::store::StoreError;
 pub(super) trait Job: Send {
     fn manner(&self) -> Manner;
 
-    /// After an error what it did is not to be kept.
+    /// Runs the job. After an error, its changes must not be kept.
     fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-/// How a call gets along with the others of its group.
+/// How a call shares a group with other calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
     /// The job may refuse and is then rolled back alone. That costs a savepoint, which copies each
@@ -26,7 +26,7 @@ pub(super) enum Manner {
     /// The job is frequent and never refuses. It fails only if the database fails, together with
     /// its group.
     Often,
-    /// The same, and nobody needs its answer at once.
+    /// The job is like `Often`, and nobody needs its answer at once.
     Patient,
 }
 
@@ -65,7 +65,7 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let Self { result, answer, .. } = *self;
-        // A caller that went away has no use for it.
+        // The caller may have gone away.
         answer.send(committed.and_then(|()| result.expect("a committed job was run"))).ok();
     }
 }

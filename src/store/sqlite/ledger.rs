@@ -55,8 +55,8 @@ impl Ledger for SqliteStore {
     }
 }
 
-/// `first` is the origin that it goes by, if that is not its own; `also` are streams that do not get it
-/// as far as the store can tell, and why.
+/// Records an event. `first` is the origin under which the event was begun, if that is another one; `also`
+/// are the streams to which the store itself withholds the event, and why.
 pub(super) fn record<'a>(
     db: &Connection,
     event: &'a Append,
@@ -74,7 +74,7 @@ pub(super) fn record<'a>(
     insert(db, (provider, now, origin), event_id.as_deref(), record, withheld)
 }
 
-/// Writes an event as it was recorded.
+/// Writes a recorded event as it is.
 pub(super) fn put(db: &Connection, event: &RecordedEvent) -> rusqlite::Result<()> {
     let RecordedEvent { provider, accepted_at, origin, event_id, record } = event;
     let withheld = (!record.withheld.is_empty()).then(|| to_json(&record.withheld));

@@ -1,4 +1,4 @@
-//! Which streams have a subject on their list, and which SETs are about one that is not.
+//! Looks up the streams that have a subject on their list, and the SETs about subjects that are not.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -43,26 +43,26 @@ const STREAM: &str = "SELECT key, provider, default_subjects, listed FROM stream
 
 const IDENTIFIERS: &str = "SELECT identifiers FROM outbox WHERE seq = ?1";
 
-/// Behind every other entry of a stream.
+/// A key behind every other entry of a stream.
 const LAST: [u8; 16] = [0xff; 16];
 
-/// Looks into the lists of some streams of one provider, as they are at one time.
+/// Looks into the lists of some or all streams of one provider, as they are at one time.
 pub(super) struct Lookup<'a> {
     db: &'a Connection,
     provider: ProviderName,
     streams: RangeInclusive<i64>,
     now: i64,
-    /// Read with the first complex subject.
+    /// Loaded with the first complex subject.
     shapes: Option<Vec<SubjectShape>>,
 }
 
 impl<'a> Lookup<'a> {
-    /// Into all lists. Those of other providers have no key in common with this one's.
+    /// Looks into all lists. The lists of other providers have no key in common with this provider's.
     pub(super) fn of_all(db: &'a Connection, provider: ProviderName, now: Timestamp) -> Self {
         Self { db, provider, streams: 0..=i64::MAX, now: now.as_millis(), shapes: None }
     }
 
-    /// The streams with an entry that matches the subject.
+    /// Returns the streams with an entry that matches the subject.
     pub(super) fn matching(&mut self, subject: &SubjectKeys) -> rusqlite::Result<BTreeSet<i64>> {
         let shapes = if subject.is_complex() { self.shapes()? } else { &[] };
         let mut found = BTreeSet::new();
@@ -75,7 +75,7 @@ impl<'a> Lookup<'a> {
         Ok(found)
     }
 
-    /// The streams with an entry for the identical subject alone, under any of its identifiers.
+    /// Returns the streams with an entry for the identical subject, under any of its identifiers.
     pub(super) fn identical(&self, subject: &SubjectKeys) -> rusqlite::Result<BTreeSet<i64>> {
         let mut found = BTreeSet::new();
         for key in subject.identities() {
@@ -99,7 +99,7 @@ impl<'a> Lookup<'a> {
         find.query_map(params![key.0, first, last, self.now], |found| found.get(0))?.collect()
     }
 
-    /// Goes from stream to stream rather than from entry to entry: one that matches is enough.
+    /// Goes from stream to stream and not from entry to entry, because one matching entry is enough.
     fn members(
         &self,
         mut keys: Vec<SubjectKey>,
@@ -129,7 +129,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// A tenant has many entries where a user has few: to walk those of the user is quick.
+    /// Walks the entries of the member with the fewest: a tenant has many entries where a user has few.
     fn rarest_first(&self, keys: &mut [SubjectKey]) -> rusqlite::Result<()> {
         let mut count = self.db.prepare_cached(SOME)?;
         let (first, last) = (self.streams.start(), self.streams.end());
@@ -143,15 +143,15 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// Judges the SETs of one stream before they are sent: a subject may have been removed since.
-pub(super) struct Judge<'a> {
+/// Judges the SETs of one stream before they are sent, because a subject may have been removed since.
+pub(super) struct TableJudge<'a> {
     stream: &'a StreamId,
     default: DefaultSubjects,
     lookup: Lookup<'a>,
 }
 
-impl<'a> Judge<'a> {
-    /// `None` where every subject is on the stream.
+impl<'a> TableJudge<'a> {
+    /// Returns `None` if every subject is on the stream.
     pub(super) fn of(
         db: &'a Connection,
         stream: &'a StreamId,

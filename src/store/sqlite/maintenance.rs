@@ -1,4 +1,4 @@
-//! Removes expired records.
+//! Removes what has expired, bounds what is held, and counts what waits.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
@@ -9,10 +9,10 @@ use crate::{
     store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
 
-/// The most rows of a kind that go in one call: few enough that an append behind it hardly waits.
+/// The most rows of a kind that one call removes: few enough that an append behind it hardly waits.
 const CHUNK: usize = 1000;
 
-/// From provider to provider, however many SETs lie between.
+/// Goes from provider to provider, however many SETs lie between.
 const NEXT_PROVIDER: &str = "SELECT min(provider) FROM outbox INDEXED BY outbox_settled
     WHERE settled_at IS NOT NULL AND ?1 < provider";
 
@@ -114,7 +114,7 @@ const PAUSED: &str = "SELECT key, provider FROM streams WHERE status = 'paused'"
 const HELD: &str = "SELECT count(*) FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND settled_at IS NULL AND control = 0";
 
-/// The newest event of a stream that is one too many. It sorts all that the stream holds.
+/// Selects the newest event that a stream holds beyond the limit. Sorts all that the stream holds.
 const BEYOND: &str = "SELECT seq FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND settled_at IS NULL AND control = 0
     ORDER BY seq DESC LIMIT 1 OFFSET ?2";
@@ -146,7 +146,7 @@ pub(super) fn limit_held(
     Ok(dropped)
 }
 
-/// The number of the newest event that a stream holds beyond so many; 0 if it does not.
+/// Returns the number of the newest event that a stream holds beyond the limit, or 0 if there is none.
 fn beyond(db: &Connection, stream: i64, held_max: i64) -> rusqlite::Result<i64> {
     let held: i64 = db.prepare_cached(HELD)?.query_row([stream], |row| row.get(0))?;
     if held <= held_max {

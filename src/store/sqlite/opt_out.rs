@@ -14,7 +14,7 @@ const MERGE: &str = "UPDATE opted_out INDEXED BY opted_out_account SET account =
 
 const REMOVE: &str = "DELETE FROM opted_out INDEXED BY opted_out_account WHERE account = ?1";
 
-/// Does what an event says, and tells whether it is kept from every stream.
+/// Applies an event's effect on opting out. Returns whether the event is withheld from every stream.
 pub(super) fn judge(db: &Connection, event: &OptOut) -> rusqlite::Result<bool> {
     match event {
         OptOut::Begins(account) => begin(db, account).map(|()| false),
@@ -23,7 +23,8 @@ pub(super) fn judge(db: &Connection, event: &OptOut) -> rusqlite::Result<bool> {
     }
 }
 
-/// An account that is known by some of these identifiers is known by all of them from now on.
+/// Opts an account out. An account that is known by some of these identifiers is known by all of them from
+/// now on.
 fn begin(db: &Connection, identifiers: &[SubjectKey]) -> rusqlite::Result<()> {
     let Some(account) = identifiers.first() else { return Ok(()) };
     for known in identifiers {
@@ -38,7 +39,7 @@ fn begin(db: &Connection, identifiers: &[SubjectKey]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The account goes with all of its identifiers, those that are not named here among them.
+/// Opts an account in: removes all of its identifiers, also those that are not named here.
 fn end(db: &Connection, identifiers: &[SubjectKey]) -> rusqlite::Result<()> {
     for identifier in identifiers {
         if let Some(account) = find(db, identifier)? {

@@ -1,13 +1,13 @@
-//! SETs out.
+//! The outbox: settling SETs, and delivering by poll.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{SqliteStore, due, lookup::Judge, row, streams};
+use super::{SqliteStore, due, lookup::TableJudge, row, streams};
 use crate::{
     delivery::{
         lane::Lane,
-        outbox::{Cursor, Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
+        outbox::{Disposition, OutboxQuery, PendingSet, Seq, Settlement},
     },
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{
@@ -16,17 +16,11 @@ use crate::{
     },
 };
 
-// `INDEXED BY` fails where the index does not serve, so that no later version of a statement goes
-// through all that is retained without being noticed.
+// `INDEXED BY` fails if the index does not serve the statement. So no later version of a statement can
+// scan all retained SETs without being noticed.
 
-const READ: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
-    FROM outbox INDEXED BY outbox_waiting
-    WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL
-        AND control = ?2 AND ?3 < seq
-    ORDER BY seq LIMIT ?4";
-
-/// Selects the SETs that are due, except those behind a SET of their lane that was handed out and may
-/// still be on its way. If that SET were sent again, the Receiver would get the two in the wrong order.
+/// Selects the SETs that are due, unless a SET before them in their lane was handed out and is not
+/// acknowledged: the Receiver would get the two in the wrong order if that one were handed out again.
 const READ_DUE: &str = "SELECT seq, jti, lane, control, claims, appended_at, attempts, due_at
     FROM outbox INDEXED BY outbox_polled
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL AND polled = 1
@@ -39,7 +33,7 @@ const READ_DUE: &str = "SELECT seq, jti, lane, control, claims, appended_at, att
         ))
     ORDER BY control DESC, seq LIMIT ?3";
 
-/// The least that goes out, as [`row::control`] has it: all of an enabled stream.
+/// Selects the lowest kind that goes out, as a number of [`row::control`]. An enabled stream sends all.
 const LEAST: &str = "SELECT iif(status = 'enabled', 0, 2) FROM streams WHERE id = ?1";
 
 const HIDE: &str = "UPDATE outbox SET due_at = ?2 WHERE seq = ?1";
@@ -79,8 +73,8 @@ const FORGET_WAITS: &str = "UPDATE outbox INDEXED BY outbox_waiting SET due_at =
 const WAITING: &str = "SELECT count(*), min(appended_at) FROM outbox INDEXED BY outbox_waiting
     WHERE stream = (SELECT key FROM streams WHERE id = ?1) AND settled_at IS NULL";
 
-/// Leaps from stream to stream through the index of what waits: one step for each stream that has
-/// something, however many SETs that is and however many streams have nothing.
+/// Leaps from stream to stream through the index of what waits: one step for each stream that has SETs,
+/// however many SETs they are and however many streams have none.
 const WITH_WORK: &str = "WITH RECURSIVE waiting (stream) AS (
         SELECT min(stream) FROM outbox INDEXED BY outbox_waiting WHERE settled_at IS NULL
         UNION ALL
@@ -119,11 +113,11 @@ impl Outbox for SqliteStore {
         loop {
             let (id, query) = (stream.clone(), query.clone());
             let read = move |db: &_| due::read(db, &id, &query, now);
-            let due::Read { sets, next_retry, unwanted } = self.readers.run(read).await?;
+            let due::DueRead { sets, next_retry, unwanted } = self.readers.run(read).await?;
             if unwanted.is_empty() {
                 return Ok(Due { sets, next_retry, discarded });
             }
-            // In their place there may be others to read.
+            // Other SETs may take their places.
             let id = stream.clone();
             let discard = move |db: &_| due::discard_unwanted(db, &id, &unwanted, now);
             discarded += self.writer.run_often(discard).await?;
@@ -182,44 +176,9 @@ impl Outbox for SqliteStore {
         let stream = stream.clone();
         self.readers.run(move |db| waiting(db, &stream)).await
     }
-
-    async fn read_pending(
-        &self,
-        stream: &StreamId,
-        after: Cursor,
-        limit: usize,
-    ) -> Result<Vec<PendingSet>, StoreError> {
-        let stream = stream.clone();
-        self.readers.run(move |db| read_pending(db, &stream, after, limit)).await
-    }
 }
 
-pub(super) fn read_pending(
-    db: &Connection,
-    stream: &StreamId,
-    after: Cursor,
-    limit: usize,
-) -> rusqlite::Result<Vec<PendingSet>> {
-    let mut read = db.prepare_cached(READ)?;
-    let mut sets = Vec::new();
-    let Cursor { announcement, control, event } = after;
-    let kinds = [
-        (SetKind::Announcement, announcement),
-        (SetKind::Control, control),
-        (SetKind::Event, event),
-    ];
-    let least = least(db, stream)?;
-    let kinds = kinds.map(|(kind, after)| (row::control(kind), after));
-    for (control, Seq(after)) in kinds.into_iter().filter(|(control, _)| least <= *control) {
-        let left = row::limit(limit - sets.len());
-        for set in read.query_map(params![stream.as_str(), control, after, left], pending_set)? {
-            sets.push(set?);
-        }
-    }
-    Ok(sets)
-}
-
-/// Returns the lowest kind of SETs that a stream sends. SETs of a lower kind are held.
+/// Returns the lowest kind of a stream that goes out. SETs of lower kinds are held.
 pub(super) fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64> {
     let mut find = db.prepare_cached(LEAST)?;
     let least = find.query_row([stream.as_str()], |found| found.get(0)).optional()?;
@@ -237,7 +196,7 @@ pub(super) fn discard(
     unwanted.iter().map(|seq| discard.execute(params![seq.0, now, Reason::Subject.label()])).sum()
 }
 
-/// The most SETs that one poll discards: it has the writer for itself.
+/// The most SETs that one poll discards, because it occupies the writer.
 const DISCARDED_MAX: usize = 1000;
 
 pub(super) fn take(
@@ -248,7 +207,7 @@ pub(super) fn take(
     hidden_until: Timestamp,
 ) -> rusqlite::Result<Polled> {
     let mut polled = Polled::default();
-    let mut judge = Judge::of(db, stream, now)?;
+    let mut judge = TableJudge::of(db, stream, now)?;
     loop {
         polled.sets = read_due(db, stream, limit, now)?;
         let unwanted = match &mut judge {
@@ -260,7 +219,7 @@ pub(super) fn take(
         }
         polled.discarded += discard(db, &unwanted, now)?;
         if DISCARDED_MAX <= polled.discarded {
-            // The rest is for the next poll.
+            // The next poll discards the rest.
             polled.sets.retain(|set| !unwanted.contains(&set.seq));
             polled.more = true;
             break;
@@ -277,7 +236,7 @@ pub(super) fn take(
     Ok(polled)
 }
 
-/// Up to `limit`, and one beyond, to see whether there are more.
+/// Reads up to `limit` SETs, and one more, which shows whether there are more.
 fn read_due(
     db: &Connection,
     stream: &StreamId,
@@ -317,7 +276,7 @@ pub(super) fn settle(
                 db.prepare_cached(RETRY)?.execute(params![seq, stream, due_at, error])?
             }
         };
-        // The SET itself, and the next one as the head of its lane.
+        // Two changes: the SET itself, and the next one, which is the head of its lane now.
         lane_goes_on |= 2 <= db.total_changes() - before;
     }
     Ok(lane_goes_on)

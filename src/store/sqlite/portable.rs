@@ -1,4 +1,4 @@
-//! All that the database holds, as records for another store, and such records as rows.
+//! Reads the contents of the database as items, and writes items as rows.
 
 mod apart;
 mod streams;

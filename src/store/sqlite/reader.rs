@@ -1,5 +1,5 @@
-//! The threads that read. They see the last commit, and wait for no write. All that one call reads is of
-//! one commit.
+//! The threads that read. They wait for no write. All that one call reads is of the same commit, the last
+//! one when the call began.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,7 +19,7 @@ type Job = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The queue that the reading threads share.
 pub(super) struct Readers {
-    /// `None` only while it is dropped.
+    /// `None` only while the readers are dropped.
     queue: Option<mpsc::Sender<Job>>,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -67,8 +67,8 @@ impl Readers {
     }
 }
 
-/// One transaction, and not one for each statement, also because each that finds new commits begins with
-/// nothing in its cache.
+/// Runs the call in one transaction and not in one for each statement, also because a transaction that
+/// finds new commits begins with an empty cache.
 fn in_snapshot<T, E: Into<StoreError>>(
     db: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, E>,

@@ -1,4 +1,4 @@
-//! Columns as the types that they were made from.
+//! Reads columns as the types that were written.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{delivery::outbox::SetKind, domain::time::Timestamp};
 
-/// A row that does not hold what we once wrote into it.
+/// Makes the error for a row that does not hold what we wrote.
 pub(super) fn unreadable(
     column: usize,
     error: impl Into<Box<dyn Error + Send + Sync>>,
@@ -52,7 +52,7 @@ pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<SetKind> {
     kind.ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// A bound on rows, as SQLite counts them.
+/// Converts a number of rows for `LIMIT`.
 pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }

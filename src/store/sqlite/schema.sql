@@ -39,14 +39,14 @@ CREATE TABLE outbox (
     provider    TEXT NOT NULL,
     jti         TEXT NOT NULL,
     lane        INTEGER NOT NULL,
-    -- Whether it is, or was until it was settled, the oldest of its lane and kind that waits: the one
+    -- Whether the SET is, or was until it was settled, the oldest waiting SET of its lane and kind: the one
     -- that may be pushed.
     head        INTEGER NOT NULL,
     -- 0 for an event, 1 for a control event, 2 for an announcement.
     control     INTEGER NOT NULL,
     -- Whether its stream delivers by poll, or did when it was settled.
     polled      INTEGER NOT NULL,
-    -- Null once it was discarded, as is the next.
+    -- Null if the SET was discarded, like the next column.
     claims      TEXT,
     -- The identifiers of the event's subject, if the claims do not have all of them.
     identifiers TEXT,
@@ -58,16 +58,16 @@ CREATE TABLE outbox (
     attempts    INTEGER NOT NULL DEFAULT 0,
     due_at      INTEGER NOT NULL,
     settled_at  INTEGER,
-    -- Why it is dead.
+    -- The reason of a dead letter.
     reason      TEXT,
-    -- Why it was not to be sent any more.
+    -- The reason of a discarded SET.
     discarded   TEXT,
     -- The outcome of the last failed attempt, or the detail of a dead letter.
     detail      TEXT
 ) STRICT;
 
--- By jti first, which begins with a time (domain::set): an event is appended to its end, for however
--- many streams it is.
+-- By jti first, because a jti begins with a time (domain::set): an event writes to the end of the index,
+-- for however many streams it is.
 CREATE UNIQUE INDEX outbox_jti ON outbox (jti, stream);
 
 -- All that waits, and what comes next in a lane. The last three columns spare the look into the table
@@ -133,8 +133,8 @@ CREATE INDEX outbox_dead ON outbox (provider, stream, seq, reason) WHERE reason 
 
 CREATE INDEX outbox_copies ON outbox (stream, copy_of) WHERE copy_of IS NOT NULL;
 
--- Publishers' ids of events, to know a duplicate by, and where each is in events. Kept for as long as
--- those are; whether an id is still good for a duplicate is another question.
+-- Publishers' ids of events. By them duplicates are known, and events are found. They are kept for as long
+-- as the events; whether an id still makes a duplicate is another question.
 CREATE TABLE event_ids (
     provider TEXT NOT NULL,
     event_id TEXT NOT NULL,
@@ -146,15 +146,15 @@ CREATE TABLE event_ids (
 
 CREATE INDEX event_ids_at ON event_ids (at);
 
--- Before when an id is forgotten, which may come again then. One row.
+-- Ids before this time may be used again. One row.
 CREATE TABLE event_ids_forgotten (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
     before INTEGER NOT NULL
 ) STRICT;
 
--- Which events were accepted, so that it can be told what became of each. Its SETs are found by the
--- jtis that derive from its origin, so they need no mention here, nor the event in them. Clustered by
--- time: a new one goes to the end of its provider's.
+-- The accepted events, by which events are traced. The SETs of an event are found by the jtis that derive
+-- from its origin, so neither names the other. Clustered by time: a new event goes to the end of its
+-- provider's.
 CREATE TABLE events (
     provider    TEXT NOT NULL,
     accepted_at INTEGER NOT NULL,
@@ -163,7 +163,7 @@ CREATE TABLE events (
     type        TEXT NOT NULL,
     -- Null if it derives from the origin.
     txn         TEXT,
-    -- Where it was read from; null if it was brought.
+    -- The entry that the event was read from; null if it came by HTTP.
     place       TEXT,
     -- The streams that its publisher narrowed it to, if it did.
     stream_ids  TEXT,
@@ -203,7 +203,7 @@ CREATE INDEX subjects_of_stream ON subjects (stream);
 
 CREATE INDEX subjects_until ON subjects (until) WHERE until IS NOT NULL;
 
--- Which members the complex subjects on any list have, by the key that they are filed under for it.
+-- The members of the complex subjects on any list, by the key under which such subjects are filed.
 CREATE TABLE subject_shapes (
     filed    BLOB PRIMARY KEY,
     provider TEXT NOT NULL,

@@ -38,7 +38,7 @@ const UPDATE: &str = "UPDATE streams SET provider = ?2, receiver = ?3, audience 
 const WITHDRAW: &str = "DELETE FROM outbox INDEXED BY outbox_waiting
     WHERE stream = ?1 AND settled_at IS NULL AND control = 2";
 
-/// The heads of lanes (?2 = 1) last: a head that goes looks for the next of its lane.
+/// Discards the heads of lanes (`?2 = 1`) last, because each head that goes looks for the next one.
 const DISCARD: &str = "UPDATE outbox INDEXED BY outbox_waiting
     SET settled_at = ?3, discarded = ?4, claims = NULL, identifiers = NULL, detail = NULL
     WHERE stream = ?1 AND settled_at IS NULL AND head = ?2";
@@ -53,7 +53,7 @@ const REMOVE_SETTLED: &str = "DELETE FROM outbox INDEXED BY outbox_history
 const MOVED: &str = "SELECT 1 FROM streams
     WHERE id = ?1 AND (endpoint IS NOT ?2 OR authorization_header IS NOT ?3)";
 
-/// A push stream that is not enabled.
+/// Selects a push stream that is not enabled.
 const STOPPED: &str = "SELECT 1 FROM streams
     WHERE id = ?1 AND endpoint IS NOT NULL AND status <> 'enabled'";
 
@@ -191,7 +191,7 @@ pub(super) fn key(db: &Connection, id: &StreamId) -> rusqlite::Result<Option<i64
     find.query_row([id.as_str()], |row| row.get(0)).optional()
 }
 
-/// Runs `INSERT` or `UPDATE`; if it changes nothing, the stream is not what the caller thinks.
+/// Runs `INSERT` or `UPDATE`. If no row changes, the stream is not in the state that the caller assumed.
 fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreError> {
     let (endpoint, secret) = columns(&stream.delivery);
     let written = db.prepare_cached(sql)?.execute(params![
@@ -213,7 +213,7 @@ fn write(db: &Connection, sql: &str, stream: &StreamConfig) -> Result<(), StoreE
     if written == 0 { Err(StoreError::Conflict) } else { Ok(()) }
 }
 
-/// The endpoint of a push stream, and the `Authorization` that goes with it.
+/// Returns the endpoint of a push stream and its `Authorization` header.
 fn columns(delivery: &Delivery) -> (Option<&str>, Option<&str>) {
     match delivery {
         Delivery::Push(endpoint) => {

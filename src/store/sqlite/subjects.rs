@@ -1,4 +1,4 @@
-//! Lists of subjects.
+//! Lists of subjects as rows.
 
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
@@ -18,12 +18,13 @@ use crate::{
     store::{SHAPES_PER_STREAM_MAX, StoreError, SubjectLists},
 };
 
-/// The most rows that go in one call, as in `maintenance`.
+/// The most rows that one call removes, as in `maintenance`.
 const CHUNK: u32 = 1000;
 
 const STREAM: &str = "SELECT key, provider, listed FROM streams WHERE id = ?1";
 
-/// An entry is filed under its own key, and entries with `aliases` in common may be as well.
+/// Selects whether the list has an entry. Each entry is filed under its own key; entries with `aliases` in
+/// common may be filed under that key too.
 const HAS: &str = "SELECT EXISTS (
         SELECT 1 FROM subjects WHERE filed = ?1 AND stream = ?2 AND entry = ?1
     )";

@@ -1,5 +1,5 @@
-//! The one thread that writes. A commit waits for the disk, whatever is in it: calls that arrive
-//! while one is under way share the next, and those that can wait do so for a while.
+//! The only thread that writes. A commit waits for the disk, however small it is. So the calls that arrive
+//! while a commit is under way share the next one, and calls that can wait do so for a while.
 
 use std::{
     io,
@@ -64,7 +64,8 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread.map_err(failed)?), commits })
     }
 
-    /// Does `work` in a transaction, undone if it fails, and returns once that is durable.
+    /// Does `work` in a transaction, and returns once the transaction is durable. The changes are undone if
+    /// the work fails.
     pub(super) async fn run<T, E>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -76,7 +77,7 @@ impl Writer {
         self.call(Manner::Careful, work).await
     }
 
-    /// The same for work that refuses nothing.
+    /// Does work that never refuses.
     pub(super) async fn run_often<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -84,7 +85,7 @@ impl Writer {
         self.call(Manner::Often, work).await
     }
 
-    /// The same for work that waits a while for others to share its commit.
+    /// Does work that waits a while for other calls to share its commit.
     pub(super) async fn run_patiently<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -121,11 +122,11 @@ impl Drop for Writer {
     }
 }
 
-/// The calls, as they are to share commits.
+/// Groups the calls that share commits.
 struct Groups {
     jobs: Receiver<Box<dyn Job>>,
     size_max: usize,
-    /// How long a call that can wait does.
+    /// How long a patient call waits.
     patience: Duration,
     waiting: Vec<Box<dyn Job>>,
 }
@@ -152,7 +153,7 @@ impl Groups {
     }
 }
 
-/// Runs a group in one transaction. An error means that nothing of the whole group was done.
+/// Runs a group in one transaction. After an error, nothing of the whole group was done.
 fn commit(db: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let execute = |sql| transaction.prepare_cached(sql)?.execute([]);

@@ -1,11 +1,7 @@
 //! The setup that most tests of delivery start from.
 
 use serde_json::Value;
-use ssfd::{
-    config::Config,
-    delivery::outbox::{Cursor, PendingSet},
-    domain::grant::Scope,
-};
+use ssfd::{config::Config, delivery::outbox::PendingSet, domain::grant::Scope};
 
 use super::{
     daemon::Daemon,
@@ -14,6 +10,7 @@ use super::{
     receiver::Receiver,
     receiver_client::ReceiverClient,
     streams::{by_poll, push_to},
+    waiting::waiting_sets,
 };
 
 /// A daemon with one stream of one Receiver, and the tokens to publish and to manage the stream.
@@ -90,8 +87,7 @@ impl Setup {
     pub(crate) async fn waiting(&self) -> Vec<PendingSet> {
         let id = self.stream.parse().expect("the daemon made this id");
         let store = self.daemon.store();
-        let waiting = store.read_pending(&id, Cursor::default(), 1000).await;
-        waiting.expect("the store answers")
+        waiting_sets(store, &id).await
     }
 
     /// Returns the number of push attempts with this outcome, of all daemons with a provider of the

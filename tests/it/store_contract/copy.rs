@@ -11,7 +11,7 @@ use ssfd::{
     store::{
         Acknowledgement, EntryId, Position,
         archive::{DeadFilter, Requeue, SetState, Since},
-        copy::{Comparison, CopyError, Progress, Step, compare},
+        copy::{Comparison, CopyError, CopyStep, Progress, compare},
         portable::ItemKind,
         slot::Slot,
     },
@@ -32,7 +32,7 @@ async fn copy(source: &dyn Store, target: &dyn Store) -> Result<Comparison, Copy
 }
 
 async fn compared(source: &dyn Store, target: &dyn Store) -> Comparison {
-    compare(source, target, Step::Compare, &untold).await.expect("readable")
+    compare(source, target, CopyStep::Compare, &untold).await.expect("readable")
 }
 
 /// Both hold the same, by their digests and by what they answer.
@@ -74,7 +74,7 @@ async fn all_of_it_arrives_and_keeps_up(from: impl Backend, to: impl Backend) {
     assert_alike(&*source, &*target).await;
 }
 
-/// Continues to use the store. A lost head of a lane or a wrong order would show.
+/// Delivers and polls on. A lane whose head is unknown, or a wrong order, would show.
 async fn go_on(store: &dyn Store) {
     let (push, poll, now) = (id("st_push"), id("st_poll"), later(500));
     for _ in 0..8 {
@@ -130,7 +130,7 @@ async fn a_copy_that_broke_off_is_completed_by_another(from: impl Backend, to: i
     let target = to.open().await;
     let written = Notify::new();
     let tell = |progress: Progress| {
-        if progress.step == Step::Write {
+        if progress.step == CopyStep::Write {
             written.notify_one();
         }
     };
@@ -177,7 +177,7 @@ async fn what_the_target_has_is_not_lost_unasked() {
     assert_eq!(replaced.expect("copied").streams_to_remove(), 1);
     assert_same(&*source, &*target).await;
 
-    // A daemon has changed the target since: by an event, or only by a position.
+    // The target was served from since: it has a newer event, or only a newer position.
     append(&*target, vec![event(vec![set("st_1", "j1")])], later(1)).await;
     assert!(matches!(copy(&*source, &*target).await, Err(CopyError::Newer)));
     append(&*source, vec![event(vec![set("st_1", "j1")])], later(2)).await;
@@ -218,7 +218,7 @@ async fn a_difference_is_named() {
     assert!(text.starts_with("dead letters differ, first those of st_push: "), "{text}");
 }
 
-/// A server assigns higher numbers after a copy than the copy contains, even if its clock is behind.
+/// The numbers that a server gives after a copy are above all copied ones, even if its clock is behind.
 #[tokio::test]
 async fn what_comes_after_a_copy_lies_behind_it() {
     let (from, to) = (Sqlite::new(), Standalone::default());
@@ -239,7 +239,7 @@ async fn what_comes_after_a_copy_lies_behind_it() {
     assert_eq!(names(&pending(&*target, "st_2").await), ["j3", "j5"]);
 }
 
-/// The state is that of a node that ended in the middle of a change of status.
+/// A node that ends in the middle of a change of status leaves such a state.
 #[tokio::test]
 async fn what_a_disabled_stream_had_waiting_is_not_brought_back() {
     let (from, to) = (Standalone::default(), Sqlite::new());

@@ -126,8 +126,8 @@ pub(super) async fn an_event_of_several_steps_is_one_event(backend: impl Backend
     let told = told.into_inner().expect("no panic");
     assert!(told.iter().flatten().all(|stream| [id("st_1"), id("st_2")].contains(stream)));
     let found = async |stream: &str| {
-        let read = store.read_pending(&id(stream), Cursor::default(), 10 * SETS).await;
-        read.expect("readable").into_iter().map(|set| set.jti.to_string()).collect::<Vec<_>>()
+        let waiting = pending(&*store, stream).await;
+        waiting.into_iter().map(|set| set.jti.to_string()).collect::<Vec<_>>()
     };
     assert!(found("st_2").await.into_iter().eq(all("a")));
     let named = |name: &str| std::iter::once(name.to_owned());
@@ -186,7 +186,6 @@ pub(super) async fn concurrent_appends_are_all_durable_in_order(backend: impl Ba
             assert!(own.eq((0..EACH).map(|n| format!("j{task}-{n}"))));
         }
         assert!(sets.is_sorted_by(|a, b| a.seq < b.seq));
-        // The default cursor lies before every SET.
-        assert!(Cursor::default().event < sets[0].seq);
+        assert!(Seq::default() < sets[0].seq, "the default lies before every SET");
     }
 }

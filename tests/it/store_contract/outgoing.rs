@@ -24,32 +24,6 @@ pub(super) async fn a_set_comes_back_as_it_was_appended(backend: impl Backend) {
     assert_eq!(kept, [expected]);
 }
 
-pub(super) async fn control_events_come_first_and_a_cursor_is_passed(backend: impl Backend) {
-    let store = backend.open().await;
-    create(&*store, vec![push_stream("st_1")]).await;
-    append_sets(&*store, vec![set("st_1", "e1"), control("st_1", "c1"), set("st_1", "e2")]).await;
-    assert_eq!(names(&pending(&*store, "st_1").await), ["c1", "e1", "e2"]);
-
-    let mut cursor = Cursor::default();
-    let read = async |cursor: &mut Cursor, limit| {
-        let read = store.read_pending(&id("st_1"), *cursor, limit).await;
-        let sets = read.expect("readable");
-        for set in &sets {
-            cursor.pass(set);
-        }
-        names(&sets).join(" ")
-    };
-    assert_eq!(read(&mut cursor, 0).await, "");
-    assert_eq!(read(&mut cursor, 2).await, "c1 e1");
-    // A control event that came later is still read first.
-    append_sets(&*store, vec![set("st_1", "e3"), control("st_1", "c2")]).await;
-    assert_eq!(read(&mut cursor, 2).await, "c2 e2");
-    assert_eq!(read(&mut cursor, 2).await, "e3");
-    assert_eq!(read(&mut cursor, 2).await, "");
-    let unknown = store.read_pending(&id("st_x"), cursor, 2).await.expect("readable");
-    assert!(unknown.is_empty());
-}
-
 pub(super) async fn a_retry_keeps_the_set_through_a_restart(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![push_stream("st_1")]).await;

@@ -182,7 +182,7 @@ pub(super) async fn a_start_with_a_clock_behind_the_mark_makes_waits_due(backend
 
     assert_eq!(judge(&mut guard(&store), later(2)).await, 5);
     assert_eq!(poll(&*store, 9, later(2)).await, "c1 e1 e2 e3 e4");
-    // The daemon was killed again at once, before it wrote another mark.
+    // The daemon was killed again at once.
     assert_eq!(judge(&mut guard(&store), later(3)).await, 5);
 }
 
@@ -200,7 +200,7 @@ pub(super) async fn results_of_the_old_clock_that_come_late_are_made_due(backend
     poll(&*store, 1, later(3600)).await;
     assert_eq!(judge_at(&mut running, later(7), after(8)).await, 0);
     assert_eq!(judge_at(&mut running, later(60), after(61)).await, 1);
-    // The step is over: the mark was set back, and a start sees no further step.
+    // The grace is over: the mark was set back, and a start sees no step.
     poll(&*store, 1, later(3600)).await;
     assert_eq!(judge(&mut guard(&store), later(61)).await, 0);
 }

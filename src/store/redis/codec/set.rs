@@ -1,5 +1,5 @@
-//! A SET as it was appended. What becomes of it stands apart ([`State`](super::state::State)), so
-//! that its claims are written once.
+//! A SET as it was appended. Its state is a value of its own ([`state`](super::state)), so that the claims
+//! are written only once.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -24,7 +24,7 @@ use crate::{
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store::redis) struct SetRecord {
+pub(in crate::store::redis) struct SetEntry {
     pub(in crate::store::redis) kind: SetKind,
     pub(in crate::store::redis) lane: Lane,
     pub(in crate::store::redis) appended_at: Timestamp,
@@ -47,7 +47,7 @@ pub(in crate::store::redis) fn lane(lane: Lane) -> String {
     format!("{:016x}", lane.as_i64().cast_unsigned())
 }
 
-impl SetRecord {
+impl SetEntry {
     /// A SET on its way into an outbox.
     pub(in crate::store::redis) fn new(set: &NewSet, now: Timestamp) -> Self {
         Self {
@@ -115,7 +115,7 @@ mod tests {
 
     const KINDS: [SetKind; 3] = [SetKind::Event, SetKind::Control, SetKind::Announcement];
 
-    fn any_record() -> impl Strategy<Value = SetRecord> {
+    fn any_record() -> impl Strategy<Value = SetEntry> {
         let jti = "[A-Za-z0-9._~-]{1,128}";
         let time = (0..=super::super::NUMBER_MAX).prop_map(Timestamp::from_millis);
         let head = (prop::sample::select(&KINDS[..]), any::<i64>(), time.clone(), time);
@@ -123,7 +123,7 @@ mod tests {
             (jti, prop::option::of(jti), prop::option::of(".{1,40}"), any::<Option<String>>());
         (head, texts).prop_map(|((kind, lane, appended_at, accepted_at), texts)| {
             let (jti, copy_of, identifiers, claims) = texts;
-            SetRecord {
+            SetEntry {
                 kind,
                 lane: Lane::from_i64(lane),
                 appended_at,
@@ -139,13 +139,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(record in any_record()) {
-            let read = SetRecord::decode(&record.encode()).expect("readable");
+            let read = SetEntry::decode(&record.encode()).expect("readable");
             prop_assert_eq!(read, record);
         }
 
         #[test]
         fn what_was_not_written_by_us_is_an_error(record in any::<Vec<u8>>()) {
-            if let Ok(read) = SetRecord::decode(&record) {
+            if let Ok(read) = SetEntry::decode(&record) {
                 prop_assert_eq!(read.encode(), record);
             }
         }
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_head_is_as_the_scripts_read_it() {
-        let record = SetRecord {
+        let record = SetEntry {
             kind: SetKind::Control,
             lane: Lane::from_i64(-2),
             appended_at: Timestamp::from_millis(7),

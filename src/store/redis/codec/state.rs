@@ -21,7 +21,7 @@ pub(in crate::store::redis) struct StateRecord {
 }
 
 impl StateRecord {
-    /// Nothing of a SET that needs no record; `appended_at` is when it is due then.
+    /// Encodes a state. Returns an empty text for a SET that needs none, because it is due at `appended_at`.
     pub(in crate::store::redis) fn encode(&self, appended_at: Timestamp) -> String {
         let head = |letter, at| format!("{letter}{:010}{}", self.attempts, time(at));
         match &self.state {
@@ -40,7 +40,7 @@ impl StateRecord {
         }
     }
 
-    /// `appended_at` is when a SET without a record is due.
+    /// Reads a state. A SET without one is due at `appended_at`.
     pub(in crate::store::redis) fn decode(
         record: &[u8],
         appended_at: Timestamp,

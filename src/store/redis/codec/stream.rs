@@ -89,7 +89,8 @@ pub(in crate::store::redis) fn version(version: u64) -> String {
     digits(i64::try_from(version).unwrap_or(i64::MAX))
 }
 
-/// FNV-1a. It tells a change and keeps no secret: who reads it reads the record.
+/// Hashes the delivery by FNV-1a, to notice a change. The hash hides nothing: whoever can read it can read
+/// the value.
 fn hash(members: &Members) -> u64 {
     let parts = [&members.endpoint, &members.authorization_header];
     let bytes = parts.iter().flat_map(|part| part.iter().flat_map(|part| part.bytes()).chain([0]));

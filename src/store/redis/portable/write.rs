@@ -148,7 +148,7 @@ async fn put_sets(slots: &Slots, slot: Slot, sets: &[WholeSet]) -> Result<(), St
     for some in sets.chunks(CHUNK) {
         let mut call = slots.call(&script::PUT_SETS, slot);
         for whole in some {
-            let record = set::SetRecord {
+            let record = set::SetEntry {
                 kind: whole.kind,
                 lane: whole.lane,
                 appended_at: whole.appended_at,

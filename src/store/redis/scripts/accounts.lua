@@ -1,8 +1,8 @@
 -- Accounts that opted out, in the keys that are shared by all slots.
 --   opted_out          of each identifier the account that it is of, which is one of them
 --   account:<account>  the identifiers of an account
--- What is changed is changed here first, and written by `keep_accounts`: so the same events are judged
--- alike before their SETs are durable and when their choices are.
+-- Changes are made in memory first, and `keep_accounts` writes them. So the same events are judged alike
+-- before their SETs are durable and when their choices become durable.
 
 local accounts, members, touched = {}, {}, {}
 

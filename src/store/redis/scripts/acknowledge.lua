@@ -1,4 +1,4 @@
--- Settles what a Receiver acknowledges or refuses of what it got by poll.
+-- Settles the SETs that a Receiver acknowledges or refuses by poll.
 -- ARGV: stream, now, how many are acknowledged, their jtis; then of each that is refused: jti,
 -- reason, detail.
 -- Returns when each that is delivered now was appended, and which of those refused are dead now, by
@@ -10,7 +10,7 @@ local delivered, dead = {}, {}
 if not stream then return { delivered, dead } end
 local provider = provider_of(stream)
 
--- The record of a SET that waits, having ended that; or nothing.
+-- Ends the wait of a SET. Returns its value, or nothing if the SET does not wait.
 local function ended(jti, rest)
   local seq = call('HGET', key('jtis', id), jti)
   if not seq then return end

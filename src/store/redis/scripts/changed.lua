@@ -1,5 +1,5 @@
--- Notes that a stream was changed, for nodes that were not told of it. One that is further behind than
--- this reaches looks at all streams of the slot.
+-- Notes that a stream was changed, for nodes that missed the change feed. A node that is further behind
+-- than this reaches looks at all streams of the slot.
 local function changed(id)
   call('XADD', key('changes'), 'MAXLEN', '~', 1000, '*', 'stream', id)
 end

@@ -1,5 +1,5 @@
 -- The changes of the slot, and the streams that they were made to.
--- ARGV: the change that was heard of last; nothing, to ask only for the newest.
+-- ARGV: the last change that the node knows; nothing, to ask only for the newest.
 -- Returns the newest change, whether it is known what was changed since, and the ids of the streams
 -- that were; all of the slot if it is not known.
 

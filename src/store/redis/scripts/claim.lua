@@ -1,4 +1,4 @@
--- Events are begun: their publishers' ids are claimed, and what is recorded of them is kept.
+-- Begins events: claims their publishers' ids, and stores their records.
 --   ids        of each provider/id: `b` begun or `d` done, when, and by which origin
 --   ids_at     the same ids by when
 --   ids_before before when an id may come again

@@ -1,4 +1,4 @@
--- Keeps a new stream. Returns 0 if there is another of this id, or one is being deleted; else 1.
+-- Stores a new stream. Returns 0 if there is another of this id, or one is being deleted; else 1.
 -- ARGV: stream, record.
 
 local id, stream = ARGV[1], ARGV[2]

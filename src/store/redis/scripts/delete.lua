@@ -1,4 +1,4 @@
--- Deletes a stream and its outbox. What is kept of it in other slots is to be removed then.
+-- Deletes a stream, its records and its outbox. Its things in other slots are removed afterwards.
 -- Returns 1, or 0 if there is none.
 -- ARGV: stream, provider, Receiver.
 

@@ -1,4 +1,4 @@
--- Discards what a disabled stream had waiting, but for its announcement.
+-- Discards the waiting SETs of a disabled stream, except its announcement.
 -- ARGV: stream, now, reason, the most to discard.
 -- Returns how many; there may be more if these are the most.
 

@@ -1,3 +1,3 @@
--- A stream is not a Receiver's, or no longer.
+-- Counts a stream no longer as a Receiver's.
 -- ARGV: provider, Receiver, stream.
 call('SREM', key('owned', ARGV[1] .. ':' .. ARGV[2]), ARGV[3])

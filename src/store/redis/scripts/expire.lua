@@ -1,4 +1,4 @@
--- Removes what is old enough in the slot.
+-- Removes settled SETs, ids and records of events of the slot that have expired.
 -- ARGV: the most of a kind; before when ids may come again, and before when they lead nowhere; before
 -- when SETs were settled, and events accepted, that are to go; then the last two of some providers,
 -- behind the name of each.

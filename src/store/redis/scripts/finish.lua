@@ -1,4 +1,4 @@
--- Events are done: all of their SETs are durable, and another event of their id is a duplicate.
+-- Marks events as done: all of their SETs are durable, and another event of their id is a duplicate.
 -- ARGV: now; then of each event: provider/id or nothing, origin, and what is recorded of it if that
 -- is more than it was.
 

@@ -1,2 +1,2 @@
--- Before when a publisher's id may come again; false if nobody said so.
+-- Returns the time before which a publisher's id may be used again; false if there is none.
 return call('GET', key('ids_before'))

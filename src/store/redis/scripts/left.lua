@@ -1,3 +1,3 @@
--- Nothing is left anywhere of a stream that was deleted.
+-- Notes that nothing is left in other slots of a stream that was deleted.
 -- ARGV: stream.
 call('HDEL', key('leaving'), ARGV[1])

@@ -8,7 +8,7 @@
 
 local NEVER = '9999999999999999'
 
--- Between these lies what is filed of one stream; without one, of all.
+-- Returns the bounds of the rows that are filed for one stream, or without one for all streams.
 local function bounds_of(stream)
   if stream == '' then return '-', '+' end
   return '[' .. stream .. '|', '(' .. stream .. '}'

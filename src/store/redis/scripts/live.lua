@@ -1,4 +1,4 @@
--- The nodes that live, by their names.
+-- Returns the names of the live nodes.
 
 local time, live = call('TIME'), {}
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,4 +1,4 @@
--- Makes due at once what was put off of a stream, from the latest on.
+-- Makes due at once the SETs of a stream that were put off, from the latest on.
 -- ARGV: stream, behind which member to go on or nothing, the most to look at.
 -- Returns the member to go on behind, or nothing at the end.
 

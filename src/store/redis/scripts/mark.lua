@@ -1,3 +1,3 @@
--- The version of the format that the store is in; 0 while it is copied into and lacks something.
+-- Sets the version of the store's format; 0 while another store is being copied into this one.
 -- ARGV: the version.
 call('SET', key('version'), ARGV[1])

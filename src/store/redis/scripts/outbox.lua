@@ -1,5 +1,5 @@
--- The outbox of a stream. SETs are records of `sets` by their number (codec/set.rs), and what
--- became of them so far is in `state` (codec/state.rs). Members of sorted sets begin with the kind:
+-- The outbox of a stream. `sets` has SETs by their number (codec/set.rs), and `state` has their states
+-- (codec/state.rs). Members of sorted sets begin with the kind:
 --   lanes  kind lane seq   all that waits, by lane: the first of a lane is its head
 --   wait   kind seq lane   all that waits, in order
 --   fresh  kind seq lane   heads that were never tried
@@ -37,15 +37,15 @@ local function lane_members(id, kind, lane, limit)
   return call('ZRANGEBYLEX', key('lanes', id), '[' .. of_lane, '(' .. of_lane .. ':', 'LIMIT', 0, limit)
 end
 
--- Numbers that no SET was given before; returns the first. They grow with the time, so that a server that
--- forgot its last writes does not give again what somebody has in memory.
+-- Reserves numbers that no SET had before. Returns the first. They grow with the time, so that a server that
+-- lost its last writes does not give a number again that a node has in memory.
 local function numbers(count, now)
   local first = math.max((tonumber(call('GET', key('seq'))) or 0) + 1, tonumber(now) * 1024)
   call('SET', key('seq'), digits(first + count - 1))
   return first
 end
 
--- A SET that has no state begins to wait, behind all others.
+-- Begins the wait of a SET without a state, behind all others.
 local function enter(id, seq, kind, lane)
   if #lane_members(id, kind, lane, 1) == 0 then
     call('ZADD', key('fresh', id), 0, kind .. seq .. lane)
@@ -55,9 +55,9 @@ local function enter(id, seq, kind, lane)
   call('SADD', key('waiting'), id)
 end
 
--- A SET waits no longer. However a head leaves, the next of its lane is the head; returns whether
--- there is one. Nothing is added before something is removed, so that memory that is used up keeps
--- no result from being recorded.
+-- Ends the wait of a SET. However a head leaves, the next SET of its lane becomes the head; returns whether
+-- there is one. Nothing is added before something is removed, so that results can be recorded even when the
+-- server's memory is full.
 local function leave(id, seq, set, before)
   local kind, lane = kind_of(set), lane_of(set)
   local members = lane_members(id, kind, lane, 2)
@@ -85,7 +85,7 @@ local function leave(id, seq, set, before)
   return true
 end
 
--- A SET goes on waiting, with another state.
+-- Gives a waiting SET another state.
 local function put_off(id, seq, set, before, after)
   local kind, lane = kind_of(set), lane_of(set)
   local was, is = kind .. due_of(set, before) .. seq, kind .. due_of(set, after) .. seq

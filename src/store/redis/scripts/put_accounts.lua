@@ -1,4 +1,4 @@
--- Accounts that opted out.
+-- Stores accounts that opted out.
 -- ARGV: of each identifier this and the account that it is of.
 
 for n = 1, #ARGV, 2 do

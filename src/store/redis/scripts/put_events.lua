@@ -1,4 +1,4 @@
--- Keeps publishers' ids and recorded events of the slot.
+-- Stores publishers' ids and recorded events of the slot.
 -- ARGV: of each id: provider/id, how its event was claimed, and nothing; of each event: provider, time
 -- and origin, and the record.
 

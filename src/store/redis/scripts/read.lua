@@ -1,4 +1,4 @@
--- Reads what can be pushed of a stream: of each kind first heads that failed and are due, then
+-- Reads the SETs of a stream that can be pushed: of each kind first heads that failed and are due, then
 -- heads that were never tried.
 -- ARGV: stream, now, fresh, retries, the most of another kind than events; then numbers that are
 -- passed over.

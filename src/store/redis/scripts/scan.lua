@@ -1,4 +1,4 @@
--- Goes through a hash, some fields at a time. Each comes once, as long as nothing is written.
+-- Scans a hash, some fields at a time. Each field comes once, as long as nothing is written.
 -- ARGV: its name, and of what or nothing; the cursor; about how many; `fields` or `values`, if these are
 -- asked for too.
 -- Returns the cursor to go on with, 0 at the end; then the fields, each with its value.

@@ -1,4 +1,4 @@
--- From now on SETs of a stream are judged by its list before they go out. Returns 0 if there is no
+-- Marks a stream whose SETs are judged by its list before they are sent from now on. Returns 0 if there is no
 -- such stream, else 1.
 -- ARGV: stream.
 

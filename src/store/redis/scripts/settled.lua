@@ -7,7 +7,7 @@
 
 local function reason_of(state) return sub(state, 31, 30 + tonumber(sub(state, 28, 30))) end
 
--- A SET that waits no longer takes its last state.
+-- Gives a SET that no longer waits its last state.
 local function settle(id, seq, set, provider, after)
   local letter = sub(after, 1, 1)
   call('HSET', key('state', id), seq, after)
@@ -38,7 +38,7 @@ local function unsettle(id, seq, provider, before)
   end
 end
 
--- Nothing is left of a SET.
+-- Removes all of a SET.
 local function forget(id, seq, set)
   call('HDEL', key('sets', id), seq)
   call('HDEL', key('jtis', id), jti_of(set))
@@ -46,7 +46,7 @@ local function forget(id, seq, set)
   if original then call('ZREM', key('copies', id), original .. '|' .. seq) end
 end
 
--- A SET that waits is not to be sent any more: its claims go, and the reason stays.
+-- Discards a SET that waits: removes its claims, and keeps the reason.
 local function discard(id, seq, set, before, provider, now, reason)
   local goes_on = leave(id, seq, set, before)
   local names = 64 + tonumber(sub(set, 50, 52)) + tonumber(sub(set, 53, 55))

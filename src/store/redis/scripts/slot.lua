@@ -30,15 +30,15 @@ local function least_of(stream)
   return '2'
 end
 
--- By what SETs of a stream have to be judged before they go out: the letter of its default and its
--- provider; nothing if every subject is on it.
+-- Returns what the SETs of a stream are judged by before they are sent: the letter of its default and its
+-- provider; nothing if every subject is on the stream.
 local function judged_by(id, stream)
   local default = sub(stream, 3, 3)
   if default == 'A' and call('SISMEMBER', key('selective'), id) == 0 then return '' end
   return default .. provider_of(stream)
 end
 
--- Whether this node's right to write results is over. Without an epoch there is one node.
+-- Tells whether another node has a later epoch. Without an epoch there is only one node.
 local function is_fenced(epoch)
   if epoch == '' then return false end
   local current = call('HGET', key('owner'), 'epoch')
@@ -47,7 +47,8 @@ end
 
 local FENCED = 'FENCED another node serves this stream now'
 
--- Many fields of a hash: a call has room for a bounded number of arguments.
+-- Reads many fields of a hash in several commands, because a command has room for a bounded number of
+-- arguments.
 local function fields_of(hash, fields)
   local values = {}
   for from = 1, #fields, 1000 do

@@ -1,6 +1,6 @@
--- Takes SETs of a stream for a poll, in order, and keeps them from further polls for a while; or
--- looks at what would be taken. A lane whose head is kept so has to wait: handed out again, it would
--- come after what is behind it.
+-- Takes SETs of a stream for a poll, in order, and hides them from further polls for a while; or only
+-- looks at the SETs that would be taken. A lane whose head is hidden has to wait, because the head would
+-- come after the SETs behind it if it were handed out again.
 -- ARGV: stream, now, until when to keep them, limit, the most to look at, and whether they are taken:
 -- `look` leaves them as they are, `take` keeps them, and `unless` does if they need not be judged.
 -- Returns false without a stream; else by what they have to be judged, whether there

@@ -94,7 +94,7 @@ fn select(
     db.prepare_cached(sql)?.query_map(bounds, read)?.collect()
 }
 
-/// Behind which record the next page goes on.
+/// Returns the place behind which the next page begins.
 fn place(last: &Item) -> Option<PageToken> {
     let key = match last {
         Item::Record(record) => record.name.to_string(),
@@ -171,7 +171,7 @@ pub(super) fn to_hex(key: &[u8; 16]) -> String {
     Uuid::from_bytes(*key).simple().to_string()
 }
 
-/// Before all keys if nothing is given.
+/// Reads a key of hexadecimal digits. An empty text stands for a key before all others.
 pub(super) fn of_hex(text: &str) -> Result<Vec<u8>, StoreError> {
     if text.is_empty() {
         return Ok(Vec::new());

@@ -32,7 +32,7 @@ const COUNT: &str = "UPDATE streams SET listed = listed + 1 WHERE id = ?1";
 const ADD_SHAPE: &str = "INSERT INTO subject_shapes (filed, provider, shape) VALUES (?1, ?2, ?3)
     ON CONFLICT DO NOTHING";
 
-/// In no order, since no index has it: to sort numbers is quick.
+/// Selects the numbers unsorted, because no index has them in order, and sorting numbers is quick.
 const NUMBERS: &str = "
     SELECT seq FROM outbox INDEXED BY outbox_waiting WHERE stream = ?1 AND settled_at IS NULL
     UNION ALL

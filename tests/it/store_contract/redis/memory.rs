@@ -1,4 +1,4 @@
-//! The memory of settled and deleted records is freed.
+//! The memory of what is over is given back.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use ssfd::{
 
 use super::*;
 
-/// Returns the keys of the server, without their tags.
+/// Returns the names of all keys, without their tags.
 async fn keys(server: &Redis) -> BTreeSet<String> {
     let keys: Vec<String> = server.run(&["KEYS", "*"]).await;
     keys.iter().filter_map(|key| key.split_once("}:")).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// The keys of an empty store: numbers that must not be reused, names of providers, the last changes,
-/// and the times up to which records were forgotten.
+/// The keys that stay in an empty store: numbers that are not given again, names of providers,
+/// the last that were changed, and how far things were forgotten.
 const STAYS: [&str; 7] =
     ["changes", "ids_before", "positions", "providers", "record_version", "seq", "version"];
 
@@ -108,7 +108,7 @@ async fn a_deleted_stream_leaves_what_expires() {
     assert_eq!(&left - &STAYS.map(str::to_owned).into(), BTreeSet::new());
 }
 
-/// A SET in an outbox takes a bounded number of bytes besides its claims.
+/// An outbox costs a bounded number of bytes for each SET beside its claims.
 #[tokio::test]
 async fn memory_is_bounded_by_what_is_kept() {
     const SETS: u64 = 2000;
