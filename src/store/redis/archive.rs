@@ -161,7 +161,41 @@ impl Archive for RedisStore {
         after: Option<PageToken>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        dead_letters(&self.slots, &filter, after.as_ref(), limit).await
+        let Self { slots } = self;
+        let after = after.as_ref();
+        if let Some(jti) = &filter.jti {
+            let mut sets = of_jti(slots, jti).await?;
+            sets.retain(|set| filter.means(set));
+            return Ok(Page { sets, next: None });
+        }
+        let wanted = |set: &KeptSet| filter.means(set);
+        let mut page = Paging::new(slots, "letters", PlaceInSlots::of(after)?, limit);
+        if let Some(stream) = &filter.stream {
+            page.walk(stream, &wanted).await?;
+            return Ok(page.end());
+        }
+        // The rest of where the last page ended, then what lies behind.
+        if !page.place.stream.is_empty() {
+            let stream = codec::parsed(page.place.stream.clone())?;
+            page.walk(&stream, &wanted).await?;
+        }
+        while !page.is_over() {
+            let next = next_streams(slots, &page.place, filter.provider.as_ref()).await?;
+            let Some((provider, stream)) = next.last().cloned() else { break };
+            for (_, stream) in next {
+                if page.is_over() {
+                    return Ok(page.end());
+                }
+                (page.place.seq, page.place.up_to) = (0, String::new());
+                page.walk(&stream, &wanted).await?;
+            }
+            if !page.is_over() {
+                // A stream that has gone meanwhile must not be named again.
+                page.place.provider = provider;
+                stream.as_str().clone_into(&mut page.place.stream);
+            }
+        }
+        Ok(page.end())
     }
 
     async fn retained(
@@ -171,7 +205,21 @@ impl Archive for RedisStore {
         after: Option<PageToken>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        retained(&self.slots, stream, since, after.as_ref(), limit).await
+        let Self { slots } = self;
+        let after = after.as_ref();
+        let mut place = PlaceInSlots::of(after)?;
+        if after.is_none() {
+            let about = codec::time(since.accepted_at - CLOCK_SLACK);
+            let call = slots.call_for(&script::FIRST_KEPT, stream).arg(about);
+            let first: Vec<u8> = slots.run(call).await?;
+            if first.is_empty() {
+                return Ok(Page { sets: Vec::new(), next: None });
+            }
+            place.seq = codec::seq(&first)?.0.max(since.seq.0).saturating_sub(1);
+        }
+        let mut page = Paging::new(slots, "kept", place, limit);
+        page.walk(stream, &|set| since.accepted_at <= set.accepted_at).await?;
+        Ok(page.end())
     }
 
     async fn requeue(
@@ -180,15 +228,46 @@ impl Archive for RedisStore {
         sets: Vec<Requeue>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        requeue(&self.slots, stream, &sets, now).await
+        let Self { slots } = self;
+        let mut count = 0;
+        for sets in sets.chunks(CHUNK) {
+            let mut call = slots.call_for(&script::REQUEUE, stream).arg(codec::time(now));
+            for set in sets {
+                match set {
+                    Requeue::Same(Seq(seq)) => call.push(("same", codec::digits(*seq), "", "")),
+                    Requeue::Copy { of: Seq(seq), jti, claims } => {
+                        call.push(("copy", codec::digits(*seq), jti.as_str(), &**claims));
+                    }
+                }
+            }
+            count += slots.run::<usize>(call).await?;
+        }
+        Ok(count)
     }
 
     async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError> {
-        purge(&self.slots, stream, &sets).await
+        let Self { slots } = self;
+        let mut count = 0;
+        for sets in sets.chunks(CHUNK) {
+            let mut call = slots.call_for(&script::PURGE, stream);
+            call.push_all(sets.iter().map(|seq| codec::digits(seq.0)));
+            count += slots.run::<usize>(call).await?;
+        }
+        Ok(count)
     }
 
     async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError> {
-        counts(&self.slots).await
+        let Self { slots } = self;
+        let all: Vec<Vec<(String, String, u64)>> =
+            slots.run_on_all(&script::DEAD_COUNTS, |call| call).await?;
+        let mut counts = std::collections::BTreeMap::new();
+        for (provider, reason, sets) in all.into_iter().flatten() {
+            *counts.entry((codec::parsed::<ProviderName>(provider)?, reason)).or_default() += sets;
+        }
+        let counts = counts.into_iter();
+        Ok(counts
+            .map(|((provider, reason), sets)| DeadCount { provider, reason: reason.into(), sets })
+            .collect())
     }
 
     async fn sets_of_jti(&self, jti: &Jti) -> Result<Vec<KeptSet>, StoreError> {
@@ -196,49 +275,22 @@ impl Archive for RedisStore {
     }
 
     async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError> {
-        of_jtis(&self.slots, &sets).await
-    }
-}
-
-pub(super) async fn dead_letters(
-    slots: &Slots,
-    filter: &DeadFilter,
-    after: Option<&PageToken>,
-    limit: usize,
-) -> Result<Page, StoreError> {
-    if let Some(jti) = &filter.jti {
-        let mut sets = of_jti(slots, jti).await?;
-        sets.retain(|set| filter.means(set));
-        return Ok(Page { sets, next: None });
-    }
-    let wanted = |set: &KeptSet| filter.means(set);
-    let mut page = Paging::new(slots, "letters", PlaceInSlots::of(after)?, limit);
-    if let Some(stream) = &filter.stream {
-        page.walk(stream, &wanted).await?;
-        return Ok(page.end());
-    }
-    // The rest of where the last page ended, then what lies behind.
-    if !page.place.stream.is_empty() {
-        let stream = codec::parsed(page.place.stream.clone())?;
-        page.walk(&stream, &wanted).await?;
-    }
-    while !page.is_over() {
-        let next = next_streams(slots, &page.place, filter.provider.as_ref()).await?;
-        let Some((provider, stream)) = next.last().cloned() else { break };
-        for (_, stream) in next {
-            if page.is_over() {
-                return Ok(page.end());
-            }
-            (page.place.seq, page.place.up_to) = (0, String::new());
-            page.walk(&stream, &wanted).await?;
+        let Self { slots } = self;
+        let calls = sets.iter().map(|(stream, jti)| {
+            slots.run::<Option<Vec<Vec<u8>>>>(
+                slots.call_for(&script::KEPT, stream).arg(jti.as_str()),
+            )
+        });
+        let answers = together(calls.collect()).await?;
+        let mut found = Vec::new();
+        for ((stream, _), answer) in sets.iter().zip(answers) {
+            let Some(answer) = answer else { continue };
+            let (provider, sets) = answer.split_first().ok_or(codec::unreadable("a SET"))?;
+            let provider = codec::parsed(String::from_utf8_lossy(provider).into_owned())?;
+            found.extend(Found::all(sets)?.into_iter().map(|found| kept(found, stream, &provider)));
         }
-        if !page.is_over() {
-            // A stream that has gone meanwhile must not be named again.
-            page.place.provider = provider;
-            stream.as_str().clone_into(&mut page.place.stream);
-        }
+        Ok(found)
     }
-    Ok(page.end())
 }
 
 /// Returns the streams with dead letters behind a place, in the order of provider and id.
@@ -267,77 +319,6 @@ async fn next_streams(
     found.into_iter().map(split).collect()
 }
 
-pub(super) async fn retained(
-    slots: &Slots,
-    stream: &StreamId,
-    since: Since,
-    after: Option<&PageToken>,
-    limit: usize,
-) -> Result<Page, StoreError> {
-    let mut place = PlaceInSlots::of(after)?;
-    if after.is_none() {
-        let about = codec::time(since.accepted_at - CLOCK_SLACK);
-        let call = slots.call_for(&script::FIRST_KEPT, stream).arg(about);
-        let first: Vec<u8> = slots.run(call).await?;
-        if first.is_empty() {
-            return Ok(Page { sets: Vec::new(), next: None });
-        }
-        place.seq = codec::seq(&first)?.0.max(since.seq.0).saturating_sub(1);
-    }
-    let mut page = Paging::new(slots, "kept", place, limit);
-    page.walk(stream, &|set| since.accepted_at <= set.accepted_at).await?;
-    Ok(page.end())
-}
-
-pub(super) async fn requeue(
-    slots: &Slots,
-    stream: &StreamId,
-    sets: &[Requeue],
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    let mut count = 0;
-    for sets in sets.chunks(CHUNK) {
-        let mut call = slots.call_for(&script::REQUEUE, stream).arg(codec::time(now));
-        for set in sets {
-            match set {
-                Requeue::Same(Seq(seq)) => call.push(("same", codec::digits(*seq), "", "")),
-                Requeue::Copy { of: Seq(seq), jti, claims } => {
-                    call.push(("copy", codec::digits(*seq), jti.as_str(), &**claims));
-                }
-            }
-        }
-        count += slots.run::<usize>(call).await?;
-    }
-    Ok(count)
-}
-
-pub(super) async fn purge(
-    slots: &Slots,
-    stream: &StreamId,
-    sets: &[Seq],
-) -> Result<usize, StoreError> {
-    let mut count = 0;
-    for sets in sets.chunks(CHUNK) {
-        let mut call = slots.call_for(&script::PURGE, stream);
-        call.push_all(sets.iter().map(|seq| codec::digits(seq.0)));
-        count += slots.run::<usize>(call).await?;
-    }
-    Ok(count)
-}
-
-pub(super) async fn counts(slots: &Slots) -> Result<Vec<DeadCount>, StoreError> {
-    let all: Vec<Vec<(String, String, u64)>> =
-        slots.run_on_all(&script::DEAD_COUNTS, |call| call).await?;
-    let mut counts = std::collections::BTreeMap::new();
-    for (provider, reason, sets) in all.into_iter().flatten() {
-        *counts.entry((codec::parsed::<ProviderName>(provider)?, reason)).or_default() += sets;
-    }
-    let counts = counts.into_iter();
-    Ok(counts
-        .map(|((provider, reason), sets)| DeadCount { provider, reason: reason.into(), sets })
-        .collect())
-}
-
 pub(super) async fn of_jti(slots: &Slots, jti: &Jti) -> Result<Vec<KeptSet>, StoreError> {
     type Named = (String, String, Vec<u8>, Vec<u8>, Vec<u8>);
     let find = slots.run_on_all(&script::OF_JTI, |call| call.arg(jti.as_str()));
@@ -351,22 +332,4 @@ pub(super) async fn of_jti(slots: &Slots, jti: &Jti) -> Result<Vec<KeptSet>, Sto
     }
     sets.sort_by(|a, b| a.stream.cmp(&b.stream));
     Ok(sets)
-}
-
-pub(super) async fn of_jtis(
-    slots: &Slots,
-    sets: &[(StreamId, Jti)],
-) -> Result<Vec<KeptSet>, StoreError> {
-    let calls = sets.iter().map(|(stream, jti)| {
-        slots.run::<Option<Vec<Vec<u8>>>>(slots.call_for(&script::KEPT, stream).arg(jti.as_str()))
-    });
-    let answers = together(calls.collect()).await?;
-    let mut found = Vec::new();
-    for ((stream, _), answer) in sets.iter().zip(answers) {
-        let Some(answer) = answer else { continue };
-        let (provider, sets) = answer.split_first().ok_or(codec::unreadable("a SET"))?;
-        let provider = codec::parsed(String::from_utf8_lossy(provider).into_owned())?;
-        found.extend(Found::all(sets)?.into_iter().map(|found| kept(found, stream, &provider)));
-    }
-    Ok(found)
 }

@@ -9,7 +9,6 @@ use super::{
     codec::{self, Parts},
     script,
     slot::Slot,
-    slots::Slots,
 };
 use crate::{
     domain::{
@@ -49,7 +48,11 @@ impl Ledger for RedisStore {
         provider: &ProviderName,
         event_id: &str,
     ) -> Result<Option<RecordedEvent>, StoreError> {
-        with_id(&self.slots, provider, event_id).await
+        let Self { slots } = self;
+        let (slot, name) = place(provider, event_id);
+        let call = slots.call(&script::EVENT_WITH_ID, slot).arg(name);
+        let found: Option<(Vec<u8>, Vec<u8>)> = slots.run(call).await?;
+        found.map(|(key, record)| decode(&key, &record)).transpose()
     }
 
     async fn events_accepted_at(
@@ -57,7 +60,13 @@ impl Ledger for RedisStore {
         provider: &ProviderName,
         accepted_at: Timestamp,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        self::accepted_at(&self.slots, provider, accepted_at).await
+        let Self { slots } = self;
+        let at = accepted_at;
+        let at = codec::time(at);
+        let find =
+            slots.run_on_all(&script::EVENTS_AT, |call| call.arg(provider.as_str()).arg(&at));
+        let found: Vec<Vec<(Vec<u8>, Vec<u8>)>> = find.await?;
+        found.into_iter().flatten().map(|(key, record)| decode(&key, &record)).collect()
     }
 }
 
@@ -143,26 +152,4 @@ pub(super) fn decode(key: &[u8], record: &[u8]) -> Result<RecordedEvent, StoreEr
             withheld: record.withheld,
         },
     })
-}
-
-pub(super) async fn with_id(
-    slots: &Slots,
-    provider: &ProviderName,
-    event_id: &str,
-) -> Result<Option<RecordedEvent>, StoreError> {
-    let (slot, name) = place(provider, event_id);
-    let call = slots.call(&script::EVENT_WITH_ID, slot).arg(name);
-    let found: Option<(Vec<u8>, Vec<u8>)> = slots.run(call).await?;
-    found.map(|(key, record)| decode(&key, &record)).transpose()
-}
-
-pub(super) async fn accepted_at(
-    slots: &Slots,
-    provider: &ProviderName,
-    at: Timestamp,
-) -> Result<Vec<RecordedEvent>, StoreError> {
-    let at = codec::time(at);
-    let find = slots.run_on_all(&script::EVENTS_AT, |call| call.arg(provider.as_str()).arg(&at));
-    let found: Vec<Vec<(Vec<u8>, Vec<u8>)>> = find.await?;
-    found.into_iter().flatten().map(|(key, record)| decode(&key, &record)).collect()
 }

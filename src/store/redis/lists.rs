@@ -39,7 +39,39 @@ impl SubjectLists for RedisStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self::change(&self.slots, stream, &entry, change, limit, now).await
+        let Self { slots } = self;
+        let Some(config) = streams::find(slots, stream).await? else {
+            return Err(StoreError::Conflict);
+        };
+        let (what, at) = match change {
+            ListChange::Enter { from } => ("enter", from),
+            ListChange::Leave { until } if now < until => ("leave", until),
+            ListChange::Leave { until } => ("remove", until),
+        };
+        let enters = what == "enter";
+        if enters && !slots.run::<bool>(slots.call_for(&script::SELECT, stream)).await? {
+            return Err(StoreError::Conflict);
+        }
+        let mut call = slots.call(&script::LIST_CHANGE, slot_of(&config.provider)).arg(what);
+        call.push((stream.as_str(), config.provider.as_str(), codec::time(at)));
+        call.push((limit, SHAPES_PER_STREAM_MAX));
+        let (shape, names) = match &entry.shape {
+            Some((filed, shape)) => {
+                (hex(filed), serde_json::to_string(shape).expect("names are JSON"))
+            }
+            None => (String::new(), String::new()),
+        };
+        call.push((shape, names));
+        call.push_all(entry.under.iter().map(hex));
+        if !slots.run(call).await? {
+            return Err(StoreError::SubjectLimit);
+        }
+        // Deleted meanwhile, it would leave its list behind.
+        if enters && streams::find(slots, stream).await?.is_none() {
+            delete(slots, &config.provider, stream).await?;
+            return Err(StoreError::Conflict);
+        }
+        Ok(())
     }
 
     async fn listed(
@@ -48,11 +80,14 @@ impl SubjectLists for RedisStore {
         subjects: Vec<SubjectKeys>,
         now: Timestamp,
     ) -> Result<Vec<Listed>, StoreError> {
-        listed(&self.slots, provider, &subjects, now).await
+        let Self { slots } = self;
+        look_up(slots, provider, None, &subjects, ListMatch::Both, now).await
     }
 
     async fn streams_with_list(&self) -> Result<Vec<StreamId>, StoreError> {
-        streams_with_list(&self.slots).await
+        let Self { slots } = self;
+        let all: Vec<Vec<String>> = slots.run_on_all(&script::LIST_STREAMS, |call| call).await?;
+        all.into_iter().flatten().map(codec::parsed).collect()
     }
 }
 
@@ -62,55 +97,6 @@ pub(super) fn slot_of(provider: &ProviderName) -> Slot {
 
 pub(super) fn hex(key: &SubjectKey) -> String {
     Uuid::from_bytes(key.0).simple().to_string()
-}
-
-pub(super) async fn change(
-    slots: &Slots,
-    stream: &StreamId,
-    entry: &Filing,
-    change: ListChange,
-    limit: usize,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(config) = streams::find(slots, stream).await? else {
-        return Err(StoreError::Conflict);
-    };
-    let (what, at) = match change {
-        ListChange::Enter { from } => ("enter", from),
-        ListChange::Leave { until } if now < until => ("leave", until),
-        ListChange::Leave { until } => ("remove", until),
-    };
-    let enters = what == "enter";
-    if enters && !slots.run::<bool>(slots.call_for(&script::SELECT, stream)).await? {
-        return Err(StoreError::Conflict);
-    }
-    let mut call = slots.call(&script::LIST_CHANGE, slot_of(&config.provider)).arg(what);
-    call.push((stream.as_str(), config.provider.as_str(), codec::time(at)));
-    call.push((limit, SHAPES_PER_STREAM_MAX));
-    let (shape, names) = match &entry.shape {
-        Some((filed, shape)) => (hex(filed), serde_json::to_string(shape).expect("names are JSON")),
-        None => (String::new(), String::new()),
-    };
-    call.push((shape, names));
-    call.push_all(entry.under.iter().map(hex));
-    if !slots.run(call).await? {
-        return Err(StoreError::SubjectLimit);
-    }
-    // Deleted meanwhile, it would leave its list behind.
-    if enters && streams::find(slots, stream).await?.is_none() {
-        delete(slots, &config.provider, stream).await?;
-        return Err(StoreError::Conflict);
-    }
-    Ok(())
-}
-
-pub(super) async fn listed(
-    slots: &Slots,
-    provider: &ProviderName,
-    subjects: &[SubjectKeys],
-    now: Timestamp,
-) -> Result<Vec<Listed>, StoreError> {
-    look_up(slots, provider, None, subjects, ListMatch::Both, now).await
 }
 
 /// Returns whether each subject is on the list of one stream.
@@ -185,11 +171,6 @@ async fn shapes(slots: &Slots, provider: &ProviderName) -> Result<Vec<SubjectSha
         shape.split_once('|').filter(|(of, _)| *of == provider.as_str()).map(|(_, names)| names)
     });
     own.map(|names| serde_json::from_str(names).map_err(|_| codec::unreadable("a shape"))).collect()
-}
-
-pub(super) async fn streams_with_list(slots: &Slots) -> Result<Vec<StreamId>, StoreError> {
-    let all: Vec<Vec<String>> = slots.run_on_all(&script::LIST_STREAMS, |call| call).await?;
-    all.into_iter().flatten().map(codec::parsed).collect()
 }
 
 pub(super) async fn expire(slots: &Slots, now: Timestamp) -> Result<bool, StoreError> {

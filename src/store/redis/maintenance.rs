@@ -31,7 +31,40 @@ impl Maintenance for RedisStore {
     }
 
     async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError> {
-        expire(&self.slots, &expiry).await
+        let Self { slots } = self;
+        let general = [
+            expiry.ids_before,
+            expiry.ids_lead_nowhere_before,
+            expiry.settled_before,
+            expiry.settled_before - expiry.records_stay,
+        ];
+        let own: Vec<_> = expiry
+            .settled_before_of
+            .iter()
+            .map(|(name, settled_before)| {
+                let recorded_before = *settled_before - expiry.records_stay;
+                (name.as_str(), codec::time(*settled_before), codec::time(recorded_before))
+            })
+            .collect();
+        let removing = slots.run_on_all(&script::EXPIRE, |mut call| {
+            call.push(CHUNK);
+            call.push_all(general.map(codec::time));
+            call.push_all(&own);
+            call
+        });
+        let answers: Vec<(bool, Vec<(String, String)>)> = removing.await?;
+        let mut more = false;
+        for (more_here, leaving) in answers {
+            more |= more_here;
+            for (stream, owner) in leaving {
+                let (provider, receiver) =
+                    owner.split_once('|').ok_or(codec::unreadable("a name"))?;
+                let provider: ProviderName = codec::parsed(provider.to_owned())?;
+                let receiver: ReceiverId = codec::parsed(receiver.to_owned())?;
+                streams::clear_up(slots, &provider, &receiver, &codec::parsed(stream)?).await?;
+            }
+        }
+        Ok(more)
     }
 
     async fn expire_lists(&self, now: Timestamp) -> Result<bool, StoreError> {
@@ -44,7 +77,10 @@ impl Maintenance for RedisStore {
         appended_before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
-        limit_held(&self.slots, held_max, appended_before, now).await
+        let Self { slots } = self;
+        let limit = |slot| limit_slot(slots, slot, held_max, appended_before, now);
+        let dropped = together(Slot::all().map(limit).collect()).await?;
+        Ok(dropped.into_iter().flatten().collect())
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
@@ -62,52 +98,6 @@ impl Maintenance for RedisStore {
         let counts: Vec<usize> = forget.await?;
         Ok(counts.into_iter().sum())
     }
-}
-
-pub(super) async fn expire(slots: &Slots, expiry: &Expiry) -> Result<bool, StoreError> {
-    let general = [
-        expiry.ids_before,
-        expiry.ids_lead_nowhere_before,
-        expiry.settled_before,
-        expiry.settled_before - expiry.records_stay,
-    ];
-    let own: Vec<_> = expiry
-        .settled_before_of
-        .iter()
-        .map(|(name, settled_before)| {
-            let recorded_before = *settled_before - expiry.records_stay;
-            (name.as_str(), codec::time(*settled_before), codec::time(recorded_before))
-        })
-        .collect();
-    let removing = slots.run_on_all(&script::EXPIRE, |mut call| {
-        call.push(CHUNK);
-        call.push_all(general.map(codec::time));
-        call.push_all(&own);
-        call
-    });
-    let answers: Vec<(bool, Vec<(String, String)>)> = removing.await?;
-    let mut more = false;
-    for (more_here, leaving) in answers {
-        more |= more_here;
-        for (stream, owner) in leaving {
-            let (provider, receiver) = owner.split_once('|').ok_or(codec::unreadable("a name"))?;
-            let provider: ProviderName = codec::parsed(provider.to_owned())?;
-            let receiver: ReceiverId = codec::parsed(receiver.to_owned())?;
-            streams::clear_up(slots, &provider, &receiver, &codec::parsed(stream)?).await?;
-        }
-    }
-    Ok(more)
-}
-
-pub(super) async fn limit_held(
-    slots: &Slots,
-    held_max: usize,
-    appended_before: Timestamp,
-    now: Timestamp,
-) -> Result<Vec<(ProviderName, usize)>, StoreError> {
-    let limit = |slot| limit_slot(slots, slot, held_max, appended_before, now);
-    let dropped = together(Slot::all().map(limit).collect()).await?;
-    Ok(dropped.into_iter().flatten().collect())
 }
 
 async fn limit_slot(

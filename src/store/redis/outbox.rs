@@ -64,7 +64,36 @@ impl Outbox for RedisStore {
         query: OutboxQuery,
         now: Timestamp,
     ) -> Result<Due, StoreError> {
-        read_due(&self.slots, stream, &query, now).await
+        let Self { slots } = self;
+        let mut discarded = 0;
+        loop {
+            let mut call = slots
+                .call_for(&script::READ, stream)
+                .arg(codec::time(now))
+                .arg(query.fresh)
+                .arg(query.retries)
+                .arg(OutboxQuery::CONTROL_MAX);
+            for seq in &query.busy {
+                call.push(codec::digits(seq.0));
+            }
+            let Some(answer) = slots.run::<Option<Vec<Vec<u8>>>>(call).await? else {
+                return Ok(Due { discarded, ..Due::default() });
+            };
+            let [judged, next_retry, sets @ ..] = &answer[..] else {
+                return Err(codec::unreadable("an outbox"));
+            };
+            let sets = Found::all(sets)?;
+            let unwanted = match SlotJudge::of(judged, stream)? {
+                Some(judge) => judge.unwanted(slots, &sets, now).await?,
+                None => Vec::new(),
+            };
+            if unwanted.is_empty() {
+                let sets = sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
+                return Ok(Due { sets, next_retry: optional_time(next_retry)?, discarded });
+            }
+            // Other SETs may take their places.
+            discarded += discard_unwanted(slots, judged, stream, unwanted, now).await?;
+        }
     }
 
     async fn settle(
@@ -73,7 +102,21 @@ impl Outbox for RedisStore {
         settlements: Vec<Settlement>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        settle(&self.slots, stream, &settlements, now).await
+        let Self { slots } = self;
+        let mut call =
+            slots.call_for(&script::SETTLE, stream).arg(codec::time(now)).arg(slots.epoch(stream));
+        for Settlement { seq, disposition } in settlements {
+            call.push(codec::digits(seq.0));
+            match disposition {
+                Disposition::Delivered => call.push(("s", "", "")),
+                Disposition::Dead { reason, detail } => call.push(("d", reason.label(), detail)),
+                Disposition::GivenUp { reason, detail } => call.push(("g", reason.label(), detail)),
+                Disposition::RetryAt { due_at, error } => {
+                    call.push(("w", codec::time(due_at), error));
+                }
+            }
+        }
+        slots.run(call).await
     }
 
     async fn acknowledge(
@@ -100,7 +143,10 @@ impl Outbox for RedisStore {
         stream: &StreamId,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        next_due(&self.slots, stream, now).await
+        let Self { slots } = self;
+        let call = slots.call_for(&script::NEXT_DUE, stream).arg(codec::time(now));
+        let due: Option<Vec<u8>> = slots.run(call).await?;
+        due.as_deref().map(codec::read_time).transpose()
     }
 
     async fn streams_with_work(
@@ -108,48 +154,17 @@ impl Outbox for RedisStore {
         now: Timestamp,
         slots: SlotSet,
     ) -> Result<Vec<StreamId>, StoreError> {
-        streams_with_work(&self.slots, now, slots).await
+        let now = codec::time(now);
+        let found: Vec<Vec<String>> =
+            self.slots.run_on(slots, &script::WORK, |call| call.arg(&now)).await?;
+        found.into_iter().flatten().map(codec::parsed).collect()
     }
 
     async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError> {
-        waiting(&self.slots, stream).await
-    }
-}
-
-pub(super) async fn read_due(
-    slots: &Slots,
-    stream: &StreamId,
-    reading: &OutboxQuery,
-    now: Timestamp,
-) -> Result<Due, StoreError> {
-    let mut discarded = 0;
-    loop {
-        let mut call = slots
-            .call_for(&script::READ, stream)
-            .arg(codec::time(now))
-            .arg(reading.fresh)
-            .arg(reading.retries)
-            .arg(OutboxQuery::CONTROL_MAX);
-        for seq in &reading.busy {
-            call.push(codec::digits(seq.0));
-        }
-        let Some(answer) = slots.run::<Option<Vec<Vec<u8>>>>(call).await? else {
-            return Ok(Due { discarded, ..Due::default() });
-        };
-        let [judged, next_retry, sets @ ..] = &answer[..] else {
-            return Err(codec::unreadable("an outbox"));
-        };
-        let sets = Found::all(sets)?;
-        let unwanted = match SlotJudge::of(judged, stream)? {
-            Some(judge) => judge.unwanted(slots, &sets, now).await?,
-            None => Vec::new(),
-        };
-        if unwanted.is_empty() {
-            let sets = sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
-            return Ok(Due { sets, next_retry: optional_time(next_retry)?, discarded });
-        }
-        // Other SETs may take their places.
-        discarded += discard_unwanted(slots, judged, stream, unwanted, now).await?;
+        let Self { slots } = self;
+        let (sets, oldest): (u64, Vec<u8>) =
+            slots.run(slots.call_for(&script::COUNT, stream)).await?;
+        Ok(Waiting { sets, oldest: optional_time(&oldest)? })
     }
 }
 
@@ -202,46 +217,6 @@ pub(super) async fn discard(
     Ok((discarded, heads))
 }
 
-pub(super) async fn settle(
-    slots: &Slots,
-    stream: &StreamId,
-    settlements: &[Settlement],
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let mut call =
-        slots.call_for(&script::SETTLE, stream).arg(codec::time(now)).arg(slots.epoch(stream));
-    for Settlement { seq, disposition } in settlements {
-        call.push(codec::digits(seq.0));
-        match disposition {
-            Disposition::Delivered => call.push(("s", "", "")),
-            Disposition::Dead { reason, detail } => call.push(("d", reason.label(), detail)),
-            Disposition::GivenUp { reason, detail } => call.push(("g", reason.label(), detail)),
-            Disposition::RetryAt { due_at, error } => call.push(("w", codec::time(*due_at), error)),
-        }
-    }
-    slots.run(call).await
-}
-
-pub(super) async fn next_due(
-    slots: &Slots,
-    stream: &StreamId,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
-    let call = slots.call_for(&script::NEXT_DUE, stream).arg(codec::time(now));
-    let due: Option<Vec<u8>> = slots.run(call).await?;
-    due.as_deref().map(codec::read_time).transpose()
-}
-
-pub(super) async fn streams_with_work(
-    slots: &Slots,
-    now: Timestamp,
-    of: SlotSet,
-) -> Result<Vec<StreamId>, StoreError> {
-    let now = codec::time(now);
-    let found: Vec<Vec<String>> = slots.run_on(of, &script::WORK, |call| call.arg(&now)).await?;
-    found.into_iter().flatten().map(codec::parsed).collect()
-}
-
 pub(super) async fn backlog(slots: &Slots) -> Result<Vec<Backlog>, StoreError> {
     let found: Vec<Vec<(String, u64, Vec<u8>)>> =
         slots.run_on_all(&script::BACKLOG, |call| call).await?;
@@ -257,11 +232,6 @@ pub(super) async fn backlog(slots: &Slots) -> Result<Vec<Backlog>, StoreError> {
     Ok(lines
         .map(|(provider, Waiting { sets, oldest })| Backlog { provider, sets, oldest })
         .collect())
-}
-
-pub(super) async fn waiting(slots: &Slots, stream: &StreamId) -> Result<Waiting, StoreError> {
-    let (sets, oldest): (u64, Vec<u8>) = slots.run(slots.call_for(&script::COUNT, stream)).await?;
-    Ok(Waiting { sets, oldest: optional_time(&oldest)? })
 }
 
 /// Reads a time. An empty text stands for no time.

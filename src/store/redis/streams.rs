@@ -40,7 +40,8 @@ impl Streams for RedisStore {
     }
 
     async fn update_stream(&self, stream: StreamConfig) -> Result<(), StoreError> {
-        update(&self.slots, &stream).await
+        let Self { slots } = self;
+        change(slots, &stream, None).await.map(|_| ())
     }
 
     async fn change_status(
@@ -49,15 +50,32 @@ impl Streams for RedisStore {
         announcement: Announcement,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        change_status(&self.slots, &stream, &announcement, now).await
+        let Self { slots } = self;
+        let announced = match &announcement {
+            Announcement::None => ("none", None),
+            Announcement::Instead(set) => ("instead", Some(set)),
+            Announcement::New(set) => ("new", Some(set)),
+        };
+        change(slots, &stream, Some((announced, now))).await
     }
 
     async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError> {
-        delete(&self.slots, id).await
+        let Self { slots } = self;
+        let Some(stream) = find(slots, id).await? else { return Ok(false) };
+        let (provider, receiver) = (&stream.provider, &stream.receiver);
+        let call =
+            slots.call_for(&script::DELETE, id).arg(provider.as_str()).arg(receiver.as_str());
+        let deleted: bool = slots.run(call).await?;
+        clear_up(slots, provider, receiver, id).await?;
+        Ok(deleted)
     }
 
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError> {
-        all(&self.slots).await
+        let Self { slots } = self;
+        let all: Vec<Vec<(String, Vec<u8>)>> =
+            slots.run_on_all(&script::STREAMS, |call| call).await?;
+        let decode = |(id, record): (String, Vec<u8>)| stream::decode(codec::parsed(id)?, &record);
+        all.into_iter().flatten().map(decode).collect()
     }
 
     async fn stream(&self, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
@@ -136,25 +154,6 @@ async fn disown_missing(
     Ok(())
 }
 
-pub(super) async fn update(slots: &Slots, stream: &StreamConfig) -> Result<(), StoreError> {
-    change(slots, stream, None).await.map(|_| ())
-}
-
-/// Changes a stream. Returns how many SETs were discarded.
-pub(super) async fn change_status(
-    slots: &Slots,
-    stream: &StreamConfig,
-    announcement: &Announcement,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    let announced = match announcement {
-        Announcement::None => ("none", None),
-        Announcement::Instead(set) => ("instead", Some(set)),
-        Announcement::New(set) => ("new", Some(set)),
-    };
-    change(slots, stream, Some((announced, now))).await
-}
-
 type Announced<'a> = (&'static str, Option<&'a NewSet>);
 
 async fn change(
@@ -211,15 +210,6 @@ pub(super) async fn discard_all(
     }
 }
 
-pub(super) async fn delete(slots: &Slots, id: &StreamId) -> Result<bool, StoreError> {
-    let Some(stream) = find(slots, id).await? else { return Ok(false) };
-    let (provider, receiver) = (&stream.provider, &stream.receiver);
-    let call = slots.call_for(&script::DELETE, id).arg(provider.as_str()).arg(receiver.as_str());
-    let deleted: bool = slots.run(call).await?;
-    clear_up(slots, provider, receiver, id).await?;
-    Ok(deleted)
-}
-
 /// Removes the things in other slots of a stream that is gone.
 pub(super) async fn clear_up(
     slots: &Slots,
@@ -230,12 +220,6 @@ pub(super) async fn clear_up(
     lists::delete(slots, provider, stream).await?;
     disown(slots, provider, receiver, stream).await?;
     slots.run(slots.call_for(&script::LEFT, stream)).await
-}
-
-pub(super) async fn all(slots: &Slots) -> Result<Vec<StreamConfig>, StoreError> {
-    let all: Vec<Vec<(String, Vec<u8>)>> = slots.run_on_all(&script::STREAMS, |call| call).await?;
-    let decode = |(id, record): (String, Vec<u8>)| stream::decode(codec::parsed(id)?, &record);
-    all.into_iter().flatten().map(decode).collect()
 }
 
 pub(super) async fn find(slots: &Slots, id: &StreamId) -> Result<Option<StreamConfig>, StoreError> {
