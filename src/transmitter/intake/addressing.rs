@@ -113,7 +113,15 @@ pub(super) fn address(
     let mut suppressed = Suppressed { subject: unlisted, ..Suppressed::default() };
     let opt_out = OptOut::of(&event.event_type, &provider.name, &event.subject);
     let mut sets = Vec::new();
-    if streams.len() <= STEP_MAX {
+    // The claims of few candidates are written as they are judged. Many candidates are judged first,
+    // because an event that may be long is cut before its claims are written.
+    let many = STEP_MAX < streams.len();
+    if many {
+        streams.retain(|stream| {
+            let addressed = judgement.of_candidate(stream);
+            addressed.inspect_err(|reason| suppressed.add(&stream.id, *reason)).is_ok()
+        });
+    } else {
         let maker = SetMaker::new(provider, &event, &origin, now);
         sets.reserve_exact(streams.len());
         for stream in &streams {
@@ -122,11 +130,6 @@ pub(super) fn address(
                 Err(reason) => suppressed.add(&stream.id, reason),
             }
         }
-    } else {
-        streams.retain(|stream| {
-            let addressed = judgement.of_candidate(stream);
-            addressed.inspect_err(|reason| suppressed.add(&stream.id, *reason)).is_ok()
-        });
     }
     drop(judgement);
     suppressed.count(provider);
@@ -146,7 +149,7 @@ pub(super) fn address(
         };
         return Work::Long(Box::new(long));
     }
-    if sets.is_empty() && !streams.is_empty() {
+    if many {
         sets = sets_of(provider, &event, &origin, &streams, now);
     }
     let record = provider.event_ledger.then_some(EventRecord {
