@@ -1,5 +1,5 @@
 //! Reads the Redis streams of publishers. A consumer reads the entries of one partition, hands the events
-//! to `transmitter::intake`, and shows how far they are durable. [`gauge`] tells publishers the backlog.
+//! to `transmitter::intake`, and shows how far they are durable. [`mod@gauge`] tells publishers the backlog.
 
 mod backoff;
 mod consumer;

@@ -1,12 +1,12 @@
 //! `ssfd demo`: shows the daemon at work, with nothing to install or configure.
 //!
-//! - [`Setup`] is the environment: keys, certificates, a store in a temporary folder, Redis and the
+//! - `Setup` is the environment: keys, certificates, a store in a temporary folder, Redis and the
 //!   daemon.
 //! - `receivers` are the two Receivers, one by push and one by poll. Each talks to the daemon
 //!   through a `receiver_client`.
-//! - [`Scenario`] publishes the sample events of `events` and collects what arrives.
+//! - `Scenario` publishes the sample events of `events` and collects what arrives.
 //! - `results` decides which expected SETs have arrived. It has no side effects.
-//! - [`DemoOutput`] prints, for people or as JSON, and [`Instructions`] are the commands that
+//! - `DemoOutput` prints, for people or as JSON, and `Instructions` are the commands that
 //!   `--stay` suggests.
 
 mod daemon;

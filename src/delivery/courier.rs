@@ -13,11 +13,11 @@
 //!
 //! | part | responsibility |
 //! |---|---|
-//! | [`Window`] | the SETs in memory and the state of each; needed for the order of lanes |
+//! | `Window` | the SETs in memory and the state of each; needed for the order of lanes |
 //! | `reading` | when the outbox is read, and for how much |
 //! | `recording` | which results are recorded, one call at a time; needed so that none is lost |
 //! | `attempts` | which attempts begin, and what their outcomes mean |
-//! | [`Signatures`] | signatures made ahead and kept for retries; saves waiting |
+//! | `Signatures` | signatures made ahead and kept for retries; saves waiting |
 //! | `room` | room for attempts at the endpoint's host; the performer keeps the room itself |
 //! | `change` | a change of the stream is noticed and the window read anew; needed for P5 |
 //! | `pause` | an endpoint at fault has its stream paused |

@@ -1,7 +1,7 @@
 //! The user, device, session or other party that an event is about (RFC 9493, SSF §3).
 //!
 //! [`SubjectId`] is one identifier, and [`Subject`] is all identifiers by which an event names its
-//! subject. [`format`] chooses the identifier that a SET carries. [`list`] is the list of subjects
+//! subject. [`mod@format`] chooses the identifier that a SET carries. [`list`] is the list of subjects
 //! of a stream. Subjects match by the rule in `matching`; [`keys`] finds the same matches by
 //! look-up, and only saves comparisons.
 

@@ -21,7 +21,7 @@ const CLIENTS_MAX: usize = 64;
 /// The clients of all identities in use. Cheap to clone; all clones share their clients.
 ///
 /// The client of the default identity always exists. The others are built when they are first asked
-/// for, and at most [`CLIENTS_MAX`] of them are kept. A client that is dropped from here goes on
+/// for, and at most `CLIENTS_MAX` of them are kept. A client that is dropped from here goes on
 /// working for whoever holds it.
 #[derive(Clone)]
 pub struct PushClients(Arc<SharedClients>);

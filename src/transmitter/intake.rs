@@ -4,12 +4,12 @@
 //! bytes ─▶ admission ─▶ addressing ─▶ batch ⇄ scheduler (schedule) ─▶ steps ─▶ store::append
 //! ```
 //!
-//! - [`admission`] reads an event and checks it by the definition of its type.
-//! - [`addressing`] asks the directory for candidates and [`Judgement`] about each, and writes claims.
-//! - [`schedule`] decides which event is appended next: the order of subjects and accounts, and a fair
-//!   share for all. It is pure. [`scheduler`] is the lock around it, and hands out the turns.
-//! - [`batch`] drives events that are long, or that wait for others.
-//! - [`steps`] is the only caller of the store, and never hands it more than [`STEP_MAX`] SETs.
+//! - `admission` reads an event and checks it by the definition of its type.
+//! - `addressing` asks the directory for candidates and [`Judgement`] about each, and writes claims.
+//! - `schedule` decides which event is appended next: the order of subjects and accounts, and a fair
+//!   share for all. It is pure. `scheduler` is the lock around it, and hands out the turns.
+//! - `batch` drives events that are long, or that wait for others.
+//! - `steps` is the only caller of the store, and never hands it more than [`STEP_MAX`] SETs.
 //!
 //! The order of events rests on the schedule. Idempotency rests on the store alone: an event that is
 //! brought again makes the same SETs, wherever it broke off. Batches of short events, which most are,
