@@ -20,8 +20,9 @@ use crate::{
     domain::{id::ProviderName, subject::keys::SubjectKey},
 };
 
-/// The most long events that one sequence has in the schedule. Each holds the claims of one step.
-pub(super) const LONG_PER_SEQUENCE_MAX: usize = 4;
+/// The most long events that one sequence has in the schedule. Events behind one more of them wait. A
+/// long event that waits holds the event and its list of streams, and no claims.
+pub(super) const LONG_PER_SEQUENCE_MAX: usize = 64;
 
 /// The most short events of one sequence that wait for others.
 pub(super) const WAITING_PER_SEQUENCE_MAX: usize = 1000;
