@@ -50,7 +50,7 @@ pub struct Config {
     pub providers: BTreeMap<ProviderName, ProviderSettings>,
 }
 
-/// Which store is used, and for how long and how much it keeps.
+/// The store, and for how long and how much it keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {

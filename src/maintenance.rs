@@ -86,7 +86,7 @@ pub enum Trigger {
     Request,
 }
 
-/// Which nodes run a job, where several nodes share one store.
+/// The nodes that run a job, where several nodes share one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobScope {

@@ -6,7 +6,7 @@ use criterion::Criterion;
 use serde_json::Value;
 
 /// Returns a Criterion that keeps the results of the benchmark `name` apart from those of others.
-/// It takes few samples, so that `make bench` ends within minutes.
+/// Criterion takes few samples here, so that `make bench` ends within minutes.
 pub(crate) fn criterion(name: &str) -> Criterion {
     Criterion::default()
         .output_directory(&results(name))

@@ -1,4 +1,4 @@
-//! Which of its SETs a push stream lets through.
+//! The kinds of SETs that a push stream lets through.
 
 use crate::{
     delivery::outbox::SetKind,

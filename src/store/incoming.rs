@@ -81,7 +81,7 @@ impl std::str::FromStr for EntryId {
 /// The most SETs that are appended in one step. Other calls of the store are served between two steps.
 pub const STEP_MAX: usize = 500;
 
-/// Which part of its event an [`Append`] is.
+/// The part of its event that an [`Append`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// All of it.

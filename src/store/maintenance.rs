@@ -55,7 +55,7 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
-/// Which settled SETs, ids and records of events are old enough to be removed.
+/// The ages at which settled SETs, ids and records of events are removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiry {
     /// SETs that were settled before this time are removed.

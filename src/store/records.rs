@@ -159,7 +159,7 @@ pub struct RecordWrite {
     pub keep_youngest: Option<usize>,
 }
 
-/// Which records are listed.
+/// The records that are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordQuery {
     pub kind: String,

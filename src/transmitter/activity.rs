@@ -1,4 +1,4 @@
-//! Which streams their Receivers still care for (SSF §8.1.1 `inactivity_timeout`).
+//! The activity of Receivers, by which idle streams are paused (SSF §8.1.1 `inactivity_timeout`).
 
 use std::{
     collections::{HashMap, HashSet},

@@ -28,8 +28,8 @@ impl LocalNode for Transmitter {
     async fn apply(&self, notice: &Notice) -> Result<(), StoreError> {
         self.refresh(&notice.changed.iter().collect::<Vec<_>>()).await?;
         if notice.more_changed {
-            // Which streams were changed, a comparison finds; which a subject was removed from, does
-            // not show. Whatever was read is read again, and there it is judged.
+            // A comparison finds the streams that were changed, but not those that lost a subject.
+            // So every SET that was read is read again, because the store judges its subject then.
             for id in self.store.streams_with_list().await? {
                 self.directory.subject_removed(&id);
             }

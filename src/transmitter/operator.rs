@@ -17,7 +17,7 @@ use super::{
     delivery_state::{DeliveryState, Here},
 };
 
-/// Which streams; what is absent leaves open.
+/// The streams that are asked for. An absent member does not restrict them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamFilter {
     pub provider: Option<ProviderName>,

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{RequestError, Transmitter};
 
-/// Which of the two ways to change a stream.
+/// One of the two ways to change a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// PATCH: absent members stay (SSF §8.1.1.3).

@@ -22,7 +22,7 @@ use super::{
     operator::{StreamFilter, StreamPage},
 };
 
-/// Which event.
+/// The event that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
     /// The one that a SET speaks of.

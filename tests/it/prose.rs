@@ -2,17 +2,31 @@
 //! begins with a pronoun or a conjunction in place of a noun, and no text has a word for which the
 //! project uses another term.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     layers::files,
     source::{comment_blocks, script_comment_blocks},
 };
 
-const FOLDERS: [&str; 3] = ["src", "tests/it", "benches"];
+/// The folders that are read, and the extensions of the files in them.
+const FOLDERS: [(&str, &[&str]); 5] = [
+    ("src", &["rs", "lua", "sql"]),
+    ("tests/it", &["rs"]),
+    ("benches", &["rs"]),
+    ("config", &["toml"]),
+    ("systemd", &["service"]),
+];
+
+/// The files of the root that are read besides.
+const ROOT_FILES: [&str; 6] =
+    ["Cargo.toml", "Makefile", "clippy.toml", "deny.toml", ".ci/run", ".ci/setup"];
 
 /// Words that a comment must not begin with, because its sentence then lacks a noun as its subject.
-const FIRST_WORDS: [&str; 7] = ["What", "It", "As", "Those", "Who", "Whoever", "Whatever"];
+const FIRST_WORDS: [&str; 8] = ["What", "Which", "It", "As", "Those", "Who", "Whoever", "Whatever"];
 
 /// Words that must not appear at all, each with the term to use. An identifier counts as the words
 /// that it consists of.
@@ -31,23 +45,28 @@ const TERMS: [(&str, &str); 8] = [
 fn comments_and_names_are_in_plain_english() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut violations = Vec::new();
-    let all = FOLDERS.map(|folder| files(&root.join(folder), &["rs", "lua", "sql"]));
-    for file in all.into_iter().flatten() {
+    for file in sources(root) {
         let name = file.strip_prefix(root).expect("the folders are below the root");
         let name = name.to_str().expect("sources are named in ASCII");
         if name == file!() {
             continue;
         }
         let text = fs::read_to_string(&file).expect("a source is readable");
-        let blocks = if file.extension().is_some_and(|extension| extension == "rs") {
-            comment_blocks(&text)
-        } else {
-            script_comment_blocks(&text)
+        let blocks = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => comment_blocks(&text),
+            Some("lua" | "sql") => script_comment_blocks(&text, "--"),
+            _ => script_comment_blocks(&text, "#"),
         };
         let found = found(blocks, &text);
         violations.extend(found.iter().map(|(line, v)| format!("{name}:{line}: {v}")));
     }
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+fn sources(root: &Path) -> Vec<PathBuf> {
+    let in_folders = FOLDERS.map(|(folder, extensions)| files(&root.join(folder), extensions));
+    let of_root = ROOT_FILES.map(|file| root.join(file));
+    in_folders.into_iter().flatten().chain(of_root).collect()
 }
 
 /// Returns the violations in a source with these blocks of comments, each with its line.
@@ -133,8 +152,11 @@ fn a_planted_violation_is_found() {
 #[test]
 fn a_planted_violation_in_a_script_is_found() {
     let source = "-- Reads.\n-- What is left.\nlocal a = 1\n  -- As it is.\n";
-    let found = found(script_comment_blocks(source), source);
+    let found = found(script_comment_blocks(source, "--"), source);
     assert_eq!(found, [(4, "a comment begins with `As`".to_owned())]);
+    let settings = "# Keys.\nkey = 1\n# Which keys.\nother = 2\n";
+    let found = self::found(script_comment_blocks(settings, "#"), settings);
+    assert_eq!(found, [(3, "a comment begins with `Which`".to_owned())]);
 }
 
 #[test]

@@ -54,13 +54,13 @@ pub(crate) fn comment_blocks(source: &str) -> Vec<(usize, String)> {
     blocks
 }
 
-/// Returns the blocks of line comments of a Lua or SQL script. Only comments on lines of their own
-/// count.
-pub(crate) fn script_comment_blocks(source: &str) -> Vec<(usize, String)> {
+/// Returns the blocks of line comments of a script or a file of settings, whose comments begin with
+/// this mark. Only comments on lines of their own count.
+pub(crate) fn script_comment_blocks(source: &str, mark: &str) -> Vec<(usize, String)> {
     let mut blocks: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (line, text) in source.lines().enumerate() {
-        let content = text.trim_start().strip_prefix("--").map(str::trim);
+        let content = text.trim_start().strip_prefix(mark).map(str::trim);
         match (content, blocks.last_mut()) {
             (Some(content), Some((_, block))) if open => {
                 block.push(' ');

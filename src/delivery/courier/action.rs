@@ -121,7 +121,8 @@ impl Destination {
 pub struct Attempt {
     pub parcel: Parcel,
     pub destination: Destination,
-    /// Which signatures these are: they are not kept once the stream was changed.
+    /// The generation of the signatures. Signatures of an earlier generation are not kept, because the
+    /// stream was changed after they were made.
     pub(super) generation: u64,
 }
 

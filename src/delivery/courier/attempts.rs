@@ -1,4 +1,4 @@
-//! Which attempts begin, and what their outcomes mean.
+//! The beginning of attempts, and the meaning of their outcomes.
 
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
-//! Which results are recorded. One call records at a time; results that come meanwhile go with the
-//! next.
+//! The recording of results. One call records at a time; results that come meanwhile go with the next
+//! call.
 
 use super::{
     Courier, CourierAction, CourierNote, RETRY_INTERVAL, StoreFailure, View, action::Wait,

@@ -162,7 +162,7 @@ pub(crate) struct ReplaySchema {
     from_jti: Option<String>,
     /// With the SET at this position of the outbox, or the next one.
     from_position: Option<i64>,
-    /// Which `jti` the SETs get. If it is left out, they keep theirs.
+    /// The `jti` that the SETs get. If the member is left out, they keep theirs.
     jti: Option<ReplayJtiSchema>,
     #[schemars(flatten)]
     page: PageOfSetsSchema,

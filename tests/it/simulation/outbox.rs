@@ -52,7 +52,7 @@ pub(super) struct Config {
     pub(super) version: u64,
     pub(super) status: StreamStatus,
     pub(super) reason: Option<String>,
-    /// Which of the strangers gets the SETs.
+    /// The stranger that gets the SETs.
     pub(super) endpoint: usize,
 }
 

@@ -13,7 +13,7 @@ use super::chance::Chance;
 /// How long an attempt may take, as the push client has it.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Which of our keys a SET was signed with: later ones are greater.
+/// The key that a SET was signed with. A later key is greater.
 pub(super) type Key = u64;
 
 /// How a Receiver is disposed.

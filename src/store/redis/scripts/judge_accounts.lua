@@ -1,3 +1,3 @@
--- Which events are kept from every stream, since their accounts opted out. Changes nothing.
+-- Returns which events are kept from every stream, since their accounts opted out. Changes nothing.
 -- ARGV: the events as in `accounts.lua`.
 return judge_accounts(ARGV, 1)

@@ -66,13 +66,13 @@ fn stream(id: &StreamId, config: &Config, host_of: &[usize]) -> StreamConfig {
     }
 }
 
-/// Which of the strangers an endpoint is.
+/// Returns the index of the stranger at an endpoint.
 pub(in crate::simulation) fn endpoint_at(endpoint: &PushEndpoint) -> usize {
     let path = endpoint.url().path().trim_start_matches('/');
     path.parse().expect("the path of an endpoint is its number")
 }
 
-/// Which of the hosts this is.
+/// Returns the index of a host.
 pub(in crate::simulation) fn host_at(origin: &str) -> usize {
     let name = origin.trim_start_matches("https://").trim_end_matches(".example");
     name.parse().expect("the name of a host is its number")
