@@ -3,6 +3,7 @@
 //!
 //! - [`keys::SigningKey`] is one private key, parsed once. `der` reads as much of its encoding as the
 //!   crypto library does not tell. [`generate`] makes new keys.
+//! - [`certificate`] reads a certificate chain with its private key, for whoever speaks TLS.
 //! - [`jws`] turns claims into a compact JWS, and [`jwks`] turns keys into the JWK Set.
 //! - [`key_ring::KeyRing`] holds the keys of one provider: the one that signs, and those that are only
 //!   published. [`key_ring::KeyRings`] holds the rings of all providers.
@@ -19,6 +20,7 @@
 //! ```
 
 pub mod algorithm;
+pub mod certificate;
 mod der;
 pub mod generate;
 pub mod jwks;

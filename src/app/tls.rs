@@ -1,6 +1,6 @@
 //! The certificate of the public listener, and the TLS that it is used in.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use rustls::{
     ServerConfig,
@@ -8,13 +8,15 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
-};
+use rustls_pki_types::pem;
 
 use crate::{
-    app::keys::resolve, http::settings::PublicSettings, signing::material::CurrentMaterial,
+    app::keys::resolve,
+    http::settings::PublicSettings,
+    signing::{
+        certificate::{CertificateError, certified_key},
+        material::CurrentMaterial,
+    },
 };
 
 /// Why TLS cannot be served with the files of the configuration.
@@ -44,13 +46,22 @@ pub(super) fn load_certificate(
     let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else {
         return Ok(None);
     };
-    let chain = CertificateDer::pem_file_iter(resolve(certificate))
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|source| unreadable("public.tls_certificate", certificate, source))?;
-    let key = PrivateKeyDer::from_pem_file(resolve(key))
-        .map_err(|source| unreadable("public.tls_key", key, source))?;
-    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
-    Ok(Some(Arc::new(certified)))
+    let unreadable = |key, path: &Path, source| {
+        let path = path.display().to_string();
+        TlsFileError::Unreadable { key, path, source }
+    };
+    let read = |key, path: &Path| {
+        fs::read(resolve(path)).map_err(|error| unreadable(key, path, pem::Error::Io(error)))
+    };
+    let certificate_pem = read("public.tls_certificate", certificate)?;
+    let certified = certified_key(&certificate_pem, &read("public.tls_key", key)?);
+    certified.map(Some).map_err(|error| match error {
+        CertificateError::Certificate(source) => {
+            unreadable("public.tls_certificate", certificate, source)
+        }
+        CertificateError::Key(source) => unreadable("public.tls_key", key, source),
+        CertificateError::Unusable(source) => source.into(),
+    })
 }
 
 /// Returns TLS 1.2 and 1.3 with the suites of aws-lc-rs, which are those of RFC 9325. `None` stands for
@@ -64,8 +75,4 @@ pub(super) fn server_config(material: &CurrentMaterial) -> Option<ServerConfig> 
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(CurrentCertificate(material.clone())));
     Some(config)
-}
-
-fn unreadable(key: &'static str, path: &Path, source: pem::Error) -> TlsFileError {
-    TlsFileError::Unreadable { key, path: path.display().to_string(), source }
 }

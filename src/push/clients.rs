@@ -32,8 +32,7 @@ struct SharedClients {
     system_roots: Arc<RootCertStore>,
     default_identity: PushIdentity,
     default_client: PushClient,
-    /// No await happens under this lock, and no push takes it: a courier asks for the client when
-    /// its stream changes, and keeps it.
+    /// No await happens under this lock, and a push with the default identity does not take it.
     others: Mutex<Others>,
 }
 

@@ -5,16 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{
-    crypto::aws_lc_rs,
-    sign::{CertifiedKey, SingleCertAndKey},
-};
-use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
-};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::tls::TrustedRoots;
+use crate::signing::certificate::{CertificateError, certified_key};
 
 /// Selects the client that carries the SETs of a stream. Equal identities share a pool of
 /// connections, and different identities never do.
@@ -59,29 +53,10 @@ impl HttpVersion {
 #[derive(Debug, Clone)]
 pub struct ClientCertificate(Arc<CertifiedKey>);
 
-/// Why a client certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientCertificateError {
-    #[error("the certificate is not readable PEM")]
-    Certificate(#[source] pem::Error),
-    #[error("the private key is not readable PEM")]
-    Key(#[source] pem::Error),
-    #[error("the certificate and the private key cannot be used together")]
-    Unusable(#[from] rustls::Error),
-}
-
 impl ClientCertificate {
     /// Reads a chain, leaf first, and the private key of the leaf.
-    pub fn from_pem(
-        certificate_pem: &[u8],
-        key_pem: &[u8],
-    ) -> Result<Self, ClientCertificateError> {
-        let chain = CertificateDer::pem_slice_iter(certificate_pem)
-            .collect::<Result<_, _>>()
-            .map_err(ClientCertificateError::Certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ClientCertificateError::Key)?;
-        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
-        Ok(Self(Arc::new(certified)))
+    pub fn from_pem(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateError> {
+        certified_key(certificate_pem, key_pem).map(Self)
     }
 
     pub(super) fn resolver(&self) -> Arc<SingleCertAndKey> {
@@ -116,7 +91,7 @@ mod tests {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn read(certificate: &str, key: &str) -> Result<ClientCertificate, ClientCertificateError> {
+    fn read(certificate: &str, key: &str) -> Result<ClientCertificate, CertificateError> {
         ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes())
     }
 
@@ -126,16 +101,5 @@ mod tests {
         let one = read(&certificate, &key).expect("usable");
         assert_eq!(one, read(&certificate, &key).expect("usable"));
         assert_ne!(one, read(&other_certificate, &other_key).expect("usable"));
-    }
-
-    #[test]
-    fn a_key_that_does_not_belong_to_the_certificate_is_refused() {
-        let ((certificate, key), (_, other_key)) = (made(), made());
-        let refused = read(&certificate, &other_key).expect_err("another key");
-        assert!(matches!(refused, ClientCertificateError::Unusable(_)), "{refused}");
-        let refused = read(&certificate, "").expect_err("no key");
-        assert!(matches!(refused, ClientCertificateError::Key(_)), "{refused}");
-        let refused = read("", &key).expect_err("no certificate");
-        assert!(matches!(refused, ClientCertificateError::Unusable(_)), "{refused}");
     }
 }

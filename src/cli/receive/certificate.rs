@@ -7,11 +7,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::{ServerConfig, crypto::aws_lc_rs};
-use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
-};
+use rustls::{ServerConfig, crypto::aws_lc_rs, sign::SingleCertAndKey};
+
+use crate::signing::certificate::{CertificateError, certified_key};
 
 /// A server's certificate and key, and the authority that signed the certificate.
 #[derive(Clone)]
@@ -44,30 +42,16 @@ pub fn make_certificate(names: &[&str]) -> Result<TrialCertificate, rcgen::Error
     })
 }
 
-/// Why a certificate and a key cannot serve TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerConfigError {
-    #[error("the certificate is not readable PEM")]
-    Certificate(#[source] pem::Error),
-    #[error("the key is not readable PEM")]
-    Key(#[source] pem::Error),
-    #[error("the certificate and the key cannot be used together")]
-    Unusable(#[from] rustls::Error),
-}
-
 /// Returns a TLS server configuration that offers HTTP/2 and HTTP/1.1 by ALPN.
 pub fn server_config(
     certificate_pem: &[u8],
     key_pem: &[u8],
-) -> Result<ServerConfig, ServerConfigError> {
-    let chain = CertificateDer::pem_slice_iter(certificate_pem)
-        .collect::<Result<_, _>>()
-        .map_err(ServerConfigError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(ServerConfigError::Key)?;
+) -> Result<ServerConfig, CertificateError> {
+    let certified = certified_key(certificate_pem, key_pem)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -87,7 +71,7 @@ mod tests {
         let made = make_certificate(&["localhost"]).expect("a certificate");
         let (certificate, key) = (made.certificate_pem.as_bytes(), made.key_pem.as_bytes());
         let refused = server_config(certificate, b"").expect_err("no key");
-        assert!(matches!(refused, ServerConfigError::Key(_)));
-        assert!(matches!(server_config(b"", key), Err(ServerConfigError::Unusable(_))));
+        assert!(matches!(refused, CertificateError::Key(_)));
+        assert!(matches!(server_config(b"", key), Err(CertificateError::Unusable(_))));
     }
 }
