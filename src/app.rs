@@ -56,14 +56,16 @@ use crate::{
 use self::background::Background;
 pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
-    keys::KeyFileError,
+    keys::{KeyFileError, load as load_keys},
     lock::LockError,
     material::{MaterialError, MaterialSwitch, load as load_material},
     store::{
-        ReserveError, Reserved, open as open_store, open_to_read as open_store_to_read,
-        reserve_to_fill, reserve_to_read,
+        BackUpStoreError, OpenExistingError, ReserveError, Reserved, back_up as back_up_store,
+        check_file as check_store_file, is_missing as store_is_missing,
+        open_existing as open_existing_store, open_to_read as open_store_to_read,
+        place as store_place, reserve_to_fill, reserve_to_read, restore as restore_store,
     },
-    tls::TlsFileError,
+    tls::{TlsFileError, load_certificate},
 };
 
 /// Requests to pause a stream at fault that may wait. Further actors wait until there is a place.

@@ -2,11 +2,12 @@
 //!
 //! - [`Cli`] parses the arguments and runs a subcommand.
 //! - `serve`, `check`, `keys`, `tokens`, `clients`, `store` and `explain` read the configuration.
-//! - `streams`, `dead` and `replay` call the admin API of a running daemon through [`admin`].
+//! - `streams`, `dead`, `replay` and `jobs` call the admin API of a running daemon through [`admin`], which
+//!   takes its address from the configuration.
 //! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
 //!   shows all of it together.
-//! - `secrets`, `moment` and `pages` are shared: tokens, points in time, and operations page by
-//!   page.
+//! - `source`, `secrets`, `moment` and `pages` are shared: the configuration, tokens, points in time, and
+//!   operations page by page.
 
 #![expect(clippy::print_stdout, reason = "a command prints its result")]
 
@@ -31,6 +32,7 @@ pub mod tokens;
 mod moment;
 mod pages;
 mod secrets;
+mod source;
 
 use std::{
     error::Error,
@@ -40,8 +42,9 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+use self::source::ConfigSource;
 use crate::{
-    config::{self, Config},
+    config::Config,
     domain::{id::ProviderName, provider::Provider},
     telemetry::causes::with_causes,
 };
@@ -57,6 +60,7 @@ const EXAMPLES: &str = "Examples:
   ssfd dead list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example
+  ssfd store backup /var/backups/ssfd-monday.db
   ssfd store copy --from sqlite:/var/lib/ssfd/ssfd.db --to config";
 
 /// A Shared Signals Framework (SSF) Transmitter.
@@ -145,16 +149,15 @@ fn provider(config: &Config, name: Option<&ProviderName>) -> Result<Provider, Cl
 impl Cli {
     /// Runs the subcommand. Must be called within an actix system.
     pub async fn run(self) -> Result<(), CliError> {
-        let config = || -> Result<Config, CliError> {
-            config::load(self.config.as_deref(), std::env::vars()).map_err(CliError::new)
-        };
+        let source = ConfigSource::new(self.config);
+        let config = || source.load();
         match self.command {
             Command::Demo(demo) => demo.run(self.json).await,
-            Command::Serve(serve) => serve.run(config()?).await,
-            Command::Publish(publish) => publish.run(self.json).await,
+            Command::Serve(serve) => serve.run(&source).await,
+            Command::Publish(publish) => publish.run(&source, self.json).await,
             Command::Receive(receive) => receive.run(self.json).await,
-            Command::Check(check) => check.run(&config()?, self.json),
-            Command::Explain(explain) => explain.run(&config()?, self.json).await,
+            Command::Check(check) => check.run(&source, self.json).await,
+            Command::Explain(explain) => explain.run(&source, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
             Command::OpenApi(openapi) => {
@@ -162,11 +165,11 @@ impl Cli {
                 Ok(())
             }
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
-            Command::Streams(streams) => streams.run(self.json).await,
-            Command::Jobs(jobs) => jobs.run(self.json).await,
-            Command::Dead(dead) => dead.run(self.json).await,
-            Command::Replay(replay) => replay.run(self.json).await,
-            Command::Store(store) => store.run(&config()?, self.json).await,
+            Command::Streams(streams) => streams.run(&source, self.json).await,
+            Command::Jobs(jobs) => jobs.run(&source, self.json).await,
+            Command::Dead(dead) => dead.run(&source, self.json).await,
+            Command::Replay(replay) => replay.run(&source, self.json).await,
+            Command::Store(store) => store.run(&source, self.json).await,
         }
     }
 }

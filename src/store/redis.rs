@@ -62,9 +62,19 @@ impl RedisStore {
     /// warning, and a store that another version wrote. `epochs` are the epochs of the slots that this
     /// node serves, if there are several nodes. Must be called within a runtime that outlives the store.
     pub async fn open(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
-        let (store, version) = Self::connect(settings, epochs).await?;
+        let (store, version) = Self::connect(settings, epochs, Some(FORMAT)).await?;
+        store.of_version(version.unwrap_or(FORMAT))
+    }
+
+    /// Does the same as [`open`](Self::open), but creates no store. Returns `None` if there is none.
+    pub async fn open_existing(settings: &RedisSettings) -> Result<Option<Self>, StoreError> {
+        let (store, version) = Self::connect(settings, Arc::default(), None).await?;
+        version.map(|version| store.of_version(version)).transpose()
+    }
+
+    fn of_version(self, version: u32) -> Result<Self, StoreError> {
         match version {
-            FORMAT => Ok(store),
+            FORMAT => Ok(self),
             INCOMPLETE => Err(StoreError::Corrupt(
                 "Redis: a copy into it is not complete; `ssfd store copy` completes it".to_owned(),
             )),
@@ -74,20 +84,24 @@ impl RedisStore {
 
     /// Connects to a store into which another one is copied, and which may be incomplete.
     pub async fn open_to_fill(settings: &RedisSettings) -> Result<Self, StoreError> {
-        let (store, version) = Self::connect(settings, Arc::default()).await?;
-        match version {
+        let (store, version) = Self::connect(settings, Arc::default(), Some(FORMAT)).await?;
+        match version.unwrap_or(FORMAT) {
             FORMAT | INCOMPLETE => Ok(store),
-            _ => Err(written_by_another(version)),
+            version => Err(written_by_another(version)),
         }
     }
 
+    /// Connects, and returns the version of the store. An empty store gets the version `new`, if there is
+    /// one.
     async fn connect(
         settings: &RedisSettings,
         epochs: Arc<Epochs>,
-    ) -> Result<(Self, u32), StoreError> {
+        new: Option<u32>,
+    ) -> Result<(Self, Option<u32>), StoreError> {
         let slots = Arc::new(Slots::new(settings, epochs)?);
         checks::check(slots.connections(), settings).await?;
-        let version = slots.run(slots.call_shared(&script::OPEN).arg(FORMAT)).await?;
+        let new = new.map_or(String::new(), |version| version.to_string());
+        let version = slots.run(slots.call_shared(&script::OPEN).arg(new)).await?;
         Ok((Self { slots }, version))
     }
 

@@ -10,15 +10,21 @@
 //! Each capability of the store is implemented in the file that has its SQL: `streams`, `subjects`,
 //! `append`, `outbox` with `due` and `lookup`, `archive`, `ledger`, `maintenance`, `records` and
 //! `portable`. Correctness needs the writer alone; the readers and the folding thread only save work.
+//!
+//! `log_check` refuses a database beside a log that is not its own, which `log_mark` tells. `backup` copies
+//! the database into one file and back.
 
 mod append;
 mod archive;
+pub mod backup;
 mod connection;
 mod due;
 mod error;
 mod folding;
 mod job;
 mod ledger;
+mod log_check;
+mod log_mark;
 mod lookup;
 mod maintenance;
 mod opt_out;

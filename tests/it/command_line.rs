@@ -1,5 +1,6 @@
 //! The binary `ssfd` as its operators run it, in a working directory of its own.
 
+mod backup;
 mod check;
 mod clients;
 mod demo;
@@ -12,11 +13,13 @@ mod serve;
 mod store;
 mod streams;
 mod tokens;
+mod variables;
 
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -51,9 +54,27 @@ impl Workplace {
     pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(place.path("keys")).expect("a folder");
-        fs::copy(test_key("test-p256-pkcs8.pem"), place.path("keys/default.pem")).expect("a copy");
+        let key = place.path("keys/default.pem");
+        fs::copy(test_key("test-p256-pkcs8.pem"), &key).expect("a copy");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a file of ours");
         place.configure("");
         place
+    }
+
+    /// Makes a working directory with a store.
+    pub(crate) fn with_store() -> Self {
+        let place = Self::new();
+        place.create_store();
+        place
+    }
+
+    /// Creates the store as `ssfd serve` does. No other command does.
+    pub(crate) fn create_store(&self) {
+        let mut daemon = self.serve();
+        daemon.addresses();
+        daemon.signal("TERM");
+        let (code, lines) = daemon.ends();
+        assert_eq!(code, Some(0), "{lines:#?}");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

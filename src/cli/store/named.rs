@@ -5,7 +5,7 @@ use std::{fmt, fs, path::PathBuf, str::FromStr};
 use url::Url;
 
 use crate::{
-    cli::CliError,
+    cli::{CliError, source},
     config::{self, Config, StoreBackend, StoreSettings},
     domain::secret::Secret,
 };
@@ -66,8 +66,9 @@ impl StoreName {
         match self {
             Self::Config(None) => {}
             Self::Config(Some(file)) => {
-                // Environment variables apply to the main configuration only.
-                let other = config::load(Some(file), []).map_err(CliError::new)?;
+                // Variables that are settings apply to the main configuration only.
+                let other = config::load(Some(file), source::credentials());
+                let other = other.map_err(CliError::new)?;
                 settings = other.store;
             }
             Self::Sqlite(path) => {
@@ -99,11 +100,6 @@ pub(super) fn are_same(one: &StoreSettings, other: &StoreSettings) -> bool {
         }
         _ => false,
     }
-}
-
-/// Returns whether a SQLite store does not exist yet.
-pub(super) fn is_missing(settings: &StoreSettings) -> bool {
-    settings.backend == StoreBackend::Sqlite && !settings.sqlite.path.exists()
 }
 
 #[cfg(test)]

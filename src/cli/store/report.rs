@@ -7,6 +7,8 @@ use crate::store::copy::Comparison;
 /// The result of a comparison, and the operation that it was for.
 pub(super) struct CopyReport<'a> {
     pub(super) before: &'a Comparison,
+    /// Where the target is.
+    pub(super) target: String,
     pub(super) operation: CopyOperation,
 }
 
@@ -39,6 +41,7 @@ impl CopyReport<'_> {
         json!({
             "dry_run": self.operation == CopyOperation::DryRun,
             "same": self.same(),
+            "target": self.target,
             "streams": before.streams_to_write(),
             "streams_removed": before.streams_to_remove(),
             "records": before.records_to_write(),
@@ -70,7 +73,10 @@ impl CopyReport<'_> {
             _ if before.difference().is_none() => "both stores have the same content".to_owned(),
             CopyOperation::DryRun => format!("records to be written: {written}"),
             CopyOperation::Copy => {
-                format!("records written: {written}; both stores now have the same content")
+                format!(
+                    "records written to {}: {written}; both stores now have the same content",
+                    self.target
+                )
             }
             CopyOperation::Verify => "the stores differ in the kinds marked with *".to_owned(),
         }

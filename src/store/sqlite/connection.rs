@@ -4,7 +4,12 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf,
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
-use super::{SqliteSettings, error::is_corruption};
+use super::{
+    SqliteSettings,
+    error::is_corruption,
+    log_check::{self, ForeignLog, log_path},
+    log_mark,
+};
 use crate::store::StoreError;
 
 /// `ssfd` in ASCII. The id marks the file as ours.
@@ -46,6 +51,13 @@ enum OpenError {
     Before,
     #[error("a copy into it is not complete; `ssfd store copy` completes it")]
     Incomplete,
+    #[error(
+        "the log beside it, {}, {why}. Nothing was changed. If the database was copied from a backup, \
+         `ssfd store restore FILE` does so and puts the log aside; otherwise bring back the database that \
+         was beside the log",
+        log.display()
+    )]
+    ForeignLog { log: PathBuf, why: ForeignLog },
     #[error("no write-ahead log on this file system")]
     NoLog,
 }
@@ -60,9 +72,12 @@ struct CannotOpen {
 impl OpenError {
     fn at(self, settings: &SqliteSettings) -> StoreError {
         let unreadable = match &self {
-            Self::Foreign | Self::Newer(_) | Self::Older(_) | Self::Before | Self::Incomplete => {
-                true
-            }
+            Self::Foreign
+            | Self::Newer(_)
+            | Self::Older(_)
+            | Self::Before
+            | Self::Incomplete
+            | Self::ForeignLog { .. } => true,
             Self::Sqlite(error) => is_corruption(error),
             Self::File(_) | Self::NoLog => false,
         };
@@ -110,10 +125,21 @@ pub(super) fn open_to_fold(settings: &SqliteSettings) -> Result<Connection, Stor
 
 /// Opens an existing database for reading, whether a daemon serves from it or not.
 pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    open_as_it_is(settings, false)
+}
+
+/// Opens an existing database to copy it as a whole, also if `ssfd serve` has yet to bring it up to date.
+pub(super) fn open_to_back_up(settings: &SqliteSettings) -> Result<Connection, StoreError> {
+    open_as_it_is(settings, true)
+}
+
+fn open_as_it_is(settings: &SqliteSettings, before_too: bool) -> Result<Connection, StoreError> {
     let open = || {
+        check_log(settings)?;
         let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match written_by(&db)? {
             (APPLICATION_ID, SCHEMA_VERSION) => Ok(db),
+            (APPLICATION_ID, SCHEMA_BEFORE) if before_too => Ok(db),
             (APPLICATION_ID, SCHEMA_BEFORE) => Err(OpenError::Before),
             (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
             (APPLICATION_ID, version) => Err(OpenError::Older(version)),
@@ -122,6 +148,12 @@ pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, Sto
         }
     };
     open().map_err(|error| error.at(settings))
+}
+
+/// Refuses a log that is not the database's own, before SQLite applies it.
+fn check_log(settings: &SqliteSettings) -> Result<(), OpenError> {
+    let foreign = |why| OpenError::ForeignLog { log: log_path(&settings.path), why };
+    log_check::check(&settings.path)?.map_err(foreign)
 }
 
 /// Returns the id of the program that made the database, and the version of its schema.
@@ -143,6 +175,7 @@ fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Conne
 }
 
 fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, OpenError> {
+    check_log(settings)?;
     // Only the owner may read the file, because it holds the Receivers' authorization headers. SQLite
     // gives the files beside it the same mode.
     let mut file = OpenOptions::new();
@@ -172,24 +205,26 @@ fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
     let tables: u32 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version) {
-        (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
-        (INCOMPLETE_ID, SCHEMA_VERSION) if to_fill => Ok(()),
-        (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
+        (APPLICATION_ID, SCHEMA_VERSION) => {}
+        (INCOMPLETE_ID, SCHEMA_VERSION) if to_fill => {}
+        (INCOMPLETE_ID, _) => return Err(OpenError::Incomplete),
         (APPLICATION_ID, SCHEMA_BEFORE) => {
             transaction.execute_batch(MIGRATE)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            Ok(transaction.commit()?)
         }
-        (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
-        (APPLICATION_ID, version) => Err(OpenError::Older(version)),
+        (APPLICATION_ID, version) if SCHEMA_VERSION < version => {
+            return Err(OpenError::Newer(version));
+        }
+        (APPLICATION_ID, version) => return Err(OpenError::Older(version)),
         (0, 0) if tables == 0 => {
             transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            Ok(transaction.commit()?)
         }
-        _ => Err(OpenError::Foreign),
+        _ => return Err(OpenError::Foreign),
     }
+    log_mark::ensure(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 #[cfg(test)]

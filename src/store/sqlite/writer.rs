@@ -22,6 +22,7 @@ use super::{
     SqliteSettings,
     error::CallError,
     job::{Call, Job, Manner},
+    log_mark,
 };
 use crate::store::StoreError;
 
@@ -155,6 +156,7 @@ impl Groups {
 
 /// Runs a group in one transaction. After an error, nothing of the whole group was done.
 fn commit(db: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let changes_before = db.total_changes();
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let execute = |sql| transaction.prepare_cached(sql)?.execute([]);
     for job in group {
@@ -170,6 +172,9 @@ fn commit(db: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreEr
             }
             Manner::Often | Manner::Patient => job.run(&transaction)?,
         }
+    }
+    if transaction.total_changes() != changes_before {
+        log_mark::raise(&transaction)?;
     }
     Ok(transaction.commit()?)
 }

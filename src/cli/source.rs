@@ -1,0 +1,75 @@
+//! Where a command takes its configuration from: a file, the environment, or the defaults.
+
+use std::{env, path::PathBuf};
+
+use url::Url;
+
+use crate::{
+    cli::CliError,
+    config::{self, Config},
+};
+
+/// The configuration that a command may load. A command that is told everything by its flags does not
+/// load it, because its user may not be allowed to read the file.
+#[derive(Debug, Clone)]
+pub struct ConfigSource {
+    file: Option<PathBuf>,
+}
+
+impl ConfigSource {
+    pub(super) fn new(file: Option<PathBuf>) -> Self {
+        Self { file }
+    }
+
+    pub(super) fn load(&self) -> Result<Config, CliError> {
+        config::load(self.file.as_deref(), environment()).map_err(CliError::new)
+    }
+
+    /// Returns whether a file or a variable may name the store, so that it is not merely the default one of
+    /// the working directory.
+    pub(super) fn names_store(&self) -> bool {
+        self.file.is_some() || environment().any(|(name, _)| name.starts_with("SSFD_STORE__"))
+    }
+
+    /// Returns what the configuration comes from, in words.
+    pub(super) fn describe(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => "no file, only defaults and variables".to_owned(),
+        }
+    }
+
+    /// Returns the URL of the daemon's internal listener.
+    pub(super) fn internal_url(&self) -> Result<Url, CliError> {
+        let mut address = self.load()?.internal.listen;
+        if address.port() == 0 {
+            return Err(CliError::new(
+                "`internal.listen` lets the system choose the port: give the daemon's address with --url",
+            ));
+        }
+        // A listener on all addresses is reached over the loopback interface.
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok(Url::parse(&format!("http://{address}")).expect("an address makes a URL"))
+    }
+}
+
+/// Returns the variables that begin like settings and are none.
+pub(super) fn foreign_variables() -> Vec<String> {
+    config::foreign_variables(environment().map(|(name, _)| name))
+}
+
+/// Returns the variable with the folder of the systemd credentials, if there is one.
+pub(super) fn credentials() -> impl Iterator<Item = (String, String)> {
+    environment().filter(|(name, _)| name == config::CREDENTIALS_FOLDER)
+}
+
+/// Returns the variables of this process. The few whose name or value is not UTF-8 are no settings.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
