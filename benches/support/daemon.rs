@@ -78,8 +78,6 @@ impl Daemon {
 
     /// Starts a daemon in this folder and returns once it serves.
     pub(crate) fn start_in(folder: Folder) -> Self {
-        let manager = folder.token(&["receiver", "--receiver", "rx", "--audience", "rx"]);
-        let publisher = folder.token(&["publisher"]);
         let mut serve = folder.ssfd(&["serve"]);
         let spawned = now_micros();
         let mut process = serve.stderr(Stdio::piped()).spawn().expect("ssfd");
@@ -94,6 +92,9 @@ impl Daemon {
         let address = |name: &str| serving[name].as_str().expect("an address").to_owned();
         let (public, internal) = (address("public"), address("internal"));
         let client = Client::builder(TokioExecutor::new()).build_http();
+        // The daemon has created the store.
+        let manager = folder.token(&["receiver", "--receiver", "rx", "--audience", "rx"]);
+        let publisher = folder.token(&["publisher"]);
         Self { process, public, internal, manager, publisher, client, spawned, _folder: folder }
     }
 

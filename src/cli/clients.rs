@@ -77,12 +77,14 @@ struct Add {
 
 impl ClientsCommand {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
-        let store = app::open_store(&config.store).await;
+        let store = app::open_existing_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
         let text = match self.command {
             ClientsAction::Add(client) => add(&*store, client, config, json).await?,
             ClientsAction::List => list(&*store, json).await?,
-            ClientsAction::Remove { client_id } => remove(&*store, &client_id, json).await?,
+            ClientsAction::Remove { client_id } => {
+                remove(&*store, &client_id, &app::store_place(&config.store), json).await?
+            }
         };
         println!("{text}");
         Ok(())
@@ -124,12 +126,17 @@ async fn add(
         error => CliError::of(&error),
     })?;
     let endpoint = provider.issuer.url(TOKEN_ENDPOINT);
-    let secret = secret.expose();
+    let (secret, place) = (secret.expose(), app::store_place(&config.store));
     Ok(if json {
-        let made = json!({"client_id": id, "client_secret": secret, "token_endpoint": endpoint});
+        let made = json!({
+            "client_id": id, "client_secret": secret, "token_endpoint": endpoint, "store": place,
+        });
         made.to_string()
     } else {
-        format!("client_id      {id}\nclient_secret  {secret}\ntoken_endpoint {endpoint}")
+        format!(
+            "client_id      {id}\nclient_secret  {secret}\ntoken_endpoint {endpoint}\n\
+             store          {place}"
+        )
     })
 }
 
@@ -162,9 +169,18 @@ fn describe(client: &Client, used_at: Option<Timestamp>) -> Value {
     })
 }
 
-async fn remove(store: &dyn Records, id: &ClientId, json: bool) -> Result<String, CliError> {
+async fn remove(
+    store: &dyn Records,
+    id: &ClientId,
+    place: &str,
+    json: bool,
+) -> Result<String, CliError> {
     if !store.delete_client(id).await.map_err(|error| CliError::of(&error))? {
         return Err(CliError::new(format!("there is no client `{id}`")));
     }
-    Ok(if json { json!({"removed": id}).to_string() } else { format!("removed {id}") })
+    Ok(if json {
+        json!({"removed": id, "store": place}).to_string()
+    } else {
+        format!("removed {id} from {place}")
+    })
 }

@@ -109,12 +109,13 @@ struct Common {
 
 impl TokensCommand {
     pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
-        let store = app::open_store(&config.store).await;
+        let store = app::open_existing_store(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;
+        let place = app::store_place(&config.store);
         let text = match self.command {
             TokensAction::Create { holder } => create(&*store, holder, config, json).await?,
             TokensAction::List => list(&*store, json).await?,
-            TokensAction::Revoke { id } => revoke(&*store, &id, json).await?,
+            TokensAction::Revoke { id } => revoke(&*store, &id, &place, json).await?,
         };
         println!("{text}");
         Ok(())
@@ -146,9 +147,13 @@ async fn create(
     let name = common.name.clone();
     let holder = NamedHolder { name: common.name, ..role.into() };
     let (token, id) = issue(store, holder, lifetime).await.map_err(|error| CliError::of(&error))?;
+    let place = app::store_place(&config.store);
     Ok(if json {
-        json!({"id": id, "name": name, "token": token.expose()}).to_string()
+        let token = token.expose();
+        json!({"id": id, "name": name, "token": token, "store": place}).to_string()
     } else {
+        // Standard output has the token alone, so that a script can take it.
+        eprintln!("token {id} made in {place}");
         token.expose().to_owned()
     })
 }
@@ -221,7 +226,12 @@ fn describe(grant: &Grant, used_at: Option<Timestamp>) -> Value {
     value
 }
 
-async fn revoke(store: &dyn Records, id: &str, json: bool) -> Result<String, CliError> {
+async fn revoke(
+    store: &dyn Records,
+    id: &str,
+    place: &str,
+    json: bool,
+) -> Result<String, CliError> {
     let grants = store.grants().await.map_err(|error| CliError::of(&error))?;
     let mut named = grants.iter().filter(|grant| grant.hash.as_str().starts_with(id));
     let grant = match (named.next(), named.next()) {
@@ -231,5 +241,9 @@ async fn revoke(store: &dyn Records, id: &str, json: bool) -> Result<String, Cli
     };
     store.revoke_grant(&grant.hash).await.map_err(|error| CliError::of(&error))?;
     let id = grant.hash.id();
-    Ok(if json { json!({"revoked": id}).to_string() } else { format!("revoked {id}") })
+    Ok(if json {
+        json!({"revoked": id, "store": place}).to_string()
+    } else {
+        format!("revoked {id} in {place}")
+    })
 }

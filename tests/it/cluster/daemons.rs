@@ -44,6 +44,7 @@ impl Daemons {
              push.allow_networks = [\"127.0.0.0/8\"]\n{more}\n\
              [providers.default]\ninsecure_endpoints = true\n"
         ));
+        place.create_store();
         let token = |holder: &[&str]| {
             let made = place.prints_json(&[&["tokens", "create", "--json"], holder].concat());
             made["token"].as_str().expect("a token").to_owned()

@@ -13,13 +13,14 @@ fn listed(place: &Workplace) -> Vec<Value> {
 
 #[test]
 fn a_clients_secret_is_shown_once() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let made = place.prints_json(&[&ADD[..], &["--client-id", "rx-1", "--json"]].concat());
     let secret = made["client_secret"].as_str().expect("a string");
     assert!(48 <= secret.len(), "{secret}");
     let endpoint = "https://localhost/oauth2/token";
-    let expected =
-        json!({"client_id": "rx-1", "client_secret": secret, "token_endpoint": endpoint});
+    let store = format!("sqlite:{}", place.path("ssfd.db").display());
+    let expected = json!({"client_id": "rx-1", "client_secret": secret, "token_endpoint": endpoint,
+            "store": store});
     assert_eq!(made, expected);
 
     let text = place.succeeds(&["clients", "list"]);
@@ -41,19 +42,23 @@ fn a_clients_secret_is_shown_once() {
 
 #[test]
 fn a_client_id_is_unique_and_may_be_removed() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let add = [&ADD[..], &["--client-id", "rx-1"]].concat();
     place.succeeds(&add);
     place.fails(&add, &["rx-1", "already"]);
     let removed = place.prints_json(&["clients", "remove", "rx-1", "--json"]);
-    assert_eq!(removed, json!({"removed": "rx-1"}));
+    assert_eq!(removed["removed"], "rx-1");
+    assert!(
+        removed["store"].as_str().is_some_and(|store| store.ends_with("/ssfd.db")),
+        "{removed}"
+    );
     place.fails(&["clients", "remove", "rx-1"], &["no client `rx-1`"]);
     assert!(listed(&place).is_empty());
 }
 
 #[test]
 fn a_provider_that_is_unknown_or_has_another_server_gets_no_clients() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     place.configure(
         "[providers.acme.oauth]\nissuer = \"https://as.example\"\n\
          jwks = \"https://as.example/jwks\"\n",

@@ -15,7 +15,7 @@ fn listed(place: &Workplace) -> Vec<Value> {
 
 #[test]
 fn a_token_is_shown_once_and_then_listed_by_the_first_digits_of_its_hash() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let made = place.prints_json(&[&RECEIVER[..], &["--scope", "ssf.read", "--json"]].concat());
     let token = made["token"].as_str().expect("a string");
     let id = made["id"].as_str().expect("a string");
@@ -36,7 +36,7 @@ fn a_token_is_shown_once_and_then_listed_by_the_first_digits_of_its_hash() {
 
 #[test]
 fn a_token_has_a_name_in_lists_and_two_may_share_it() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let operator = ["tokens", "create", "operator"];
     let named = |create: &[&str], name| {
         let made = place.prints_json(&[create, &["--name", name, "--json"]].concat());
@@ -63,7 +63,7 @@ fn a_token_has_a_name_in_lists_and_two_may_share_it() {
 
 #[test]
 fn a_name_that_breaks_the_rule_is_a_usage_error() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     for name in ["", "on call", "über", &"x".repeat(65)] {
         let ended = place.run(&["tokens", "create", "operator", "--name", name]);
         assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
@@ -74,12 +74,12 @@ fn a_name_that_breaks_the_rule_is_a_usage_error() {
 
 #[test]
 fn a_revoked_token_is_gone() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let one = place.prints_json(&[&RECEIVER[..], &["--json"]].concat());
     let other = place.prints_json(&[&PUBLISHER[..], &["--json"]].concat());
     let id = one["id"].as_str().expect("a string");
     let revoked = place.prints_json(&["tokens", "revoke", id, "--json"]);
-    assert_eq!(revoked, json!({"revoked": id}));
+    assert_eq!(revoked, json!({"revoked": id, "store": one["store"]}));
     let left: Vec<_> = listed(&place).iter().map(|token| token["id"].clone()).collect();
     assert_eq!(left, std::slice::from_ref(&other["id"]));
     place.fails(&["tokens", "revoke", id], &[id, "no token"]);
@@ -90,7 +90,7 @@ fn a_revoked_token_is_gone() {
 
 #[test]
 fn a_token_for_an_unknown_provider_is_refused() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     place.configure(
         "[providers.acme]\nissuer = \"https://tx.example/acme\"\n\
          [providers.globex]\nissuer = \"https://tx.example/globex\"\n",
@@ -111,13 +111,13 @@ fn a_value_that_breaks_its_rule_is_a_usage_error() {
         assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
         assert!(ended.stderr.contains(flag), "{}", ended.stderr);
     }
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     place.fails(&[&RECEIVER[..], &["--audience", ""]].concat(), &["audience", "non-empty"]);
 }
 
 #[test]
 fn several_audiences_and_an_expiry_are_kept() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let more = ["--audience", "https://rx.example/app", "--expires-in-days", "7"];
     place.succeeds(&[&RECEIVER[..], &more].concat());
     let token = &listed(&place)[0];
@@ -125,4 +125,22 @@ fn several_audiences_and_an_expiry_are_kept() {
     let lifetime = token["expires_at"].as_i64().expect("a time")
         - token["created_at"].as_i64().expect("a time");
     assert_eq!(lifetime, 7 * 24 * 3600);
+}
+
+/// A script takes the token from standard output, so the store is named on standard error.
+#[test]
+fn the_store_that_was_changed_is_named() {
+    let place = Workplace::with_store();
+    let store = format!("sqlite:{}", place.path("ssfd.db").display());
+    let made = place.run(&PUBLISHER);
+    assert!(
+        made.stdout.starts_with("ssfd_") && made.stdout.lines().count() == 1,
+        "{}",
+        made.stdout
+    );
+    assert!(made.stderr.contains(&store), "{}", made.stderr);
+    let made = place.prints_json(&[&PUBLISHER[..], &["--json"]].concat());
+    assert_eq!(made["store"], json!(store));
+    let revoked = place.succeeds(&["tokens", "revoke", made["id"].as_str().expect("an id")]);
+    assert!(revoked.contains(&store), "{revoked}");
 }

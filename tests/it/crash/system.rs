@@ -176,6 +176,7 @@ impl System {
              delivery.breaker = {{ open_for = \"50ms\", open_for_max = \"100ms\" }}\n[providers.default]\ninsecure_endpoints = true\n",
             redis.url()
         ));
+        place.create_store();
         let token = |holder: &[&str]| {
             let made = place.prints_json(&[&["tokens", "create", "--json"], holder].concat());
             made["token"].as_str().expect("a token").to_owned()

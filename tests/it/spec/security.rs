@@ -155,6 +155,7 @@ fn sec_05_the_log_has_neither_secrets_nor_subjects_nor_sets() {
          push.allow_networks = [\"127.0.0.0/8\"]\n\
          providers.default.insecure_endpoints = true\n",
     );
+    place.create_store();
     let create =
         ["tokens", "create", "receiver", "--receiver", "rx", "--audience", "https://rx.example"];
     let receiver = place.succeeds(&create).trim().to_owned();
