@@ -1,34 +1,47 @@
 //! The configuration: gathers the settings that each module owns into one validated value.
 //!
-//! - [`load()`] reads the file and the environment.
+//! - [`load()`] reads the file and the environment. `environment` tells which variables are settings,
+//!   `credential` resolves the names of systemd credentials, and `origin` finds the place of a mistake.
 //! - [`Config`] holds all settings. [`Config::validate`] checks the rules that concern more than
 //!   one value.
 //! - [`ProviderSettings`] become a [`Provider`] of the domain; `authorization` checks their tables
 //!   about authorization servers.
 
 mod authorization;
+mod credential;
+mod durations;
+mod environment;
 mod load;
+mod origin;
 mod provider;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     path::PathBuf,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{load::load, provider::ProviderSettings};
+pub use self::{
+    credential::FOLDER as CREDENTIALS_FOLDER, environment::foreign_variables, load::load,
+    provider::ProviderSettings,
+};
 use crate::{
     actor::signer::SignerSettings,
     cluster::settings::ClusterSettings,
     delivery::{poll::PollSettings, settings::DeliverySettings},
     domain::{id::ProviderName, provider::Provider, time::Timestamp},
-    http::settings::{InternalSettings, PublicSettings},
+    http::{
+        Shadowed,
+        settings::{InternalSettings, PublicSettings},
+        shadowed,
+    },
     ingest::settings::RedisIngestSettings,
     push::settings::PushSettings,
     store::{Expiry, redis::RedisSettings, sqlite::SqliteSettings},
-    telemetry::logging::LogSettings,
+    telemetry::logging::{self, LogError, LogSettings},
 };
 
 /// All settings. `config/ssfd.toml` lists every key with its default.
@@ -147,6 +160,22 @@ pub enum ConfigError {
     Read(String),
     #[error("`{key}` {rule}")]
     Invalid { key: String, rule: String },
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An error with the variable, or the file and the line, where the key was set.
+    #[error("{origin}: {error}")]
+    At { origin: String, error: Box<Self> },
+}
+
+impl ConfigError {
+    /// Returns the key that has a bad value.
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { key, .. } => Some(key),
+            Self::Log(_) => Some("log.level"),
+            Self::Read(_) | Self::At { .. } => None,
+        }
+    }
 }
 
 pub(crate) fn invalid<T>(
@@ -175,6 +204,14 @@ impl Config {
                 );
             }
             providers.push(provider);
+        }
+        if let Some(Shadowed { provider, path, by }) = shadowed(&providers) {
+            return invalid(
+                format!("providers.{by}.issuer"),
+                format!(
+                    "takes the path `{path}` of the provider `{provider}`; give it another path"
+                ),
+            );
         }
         Ok(providers)
     }
@@ -237,7 +274,17 @@ impl Config {
     /// Checks the rules that concern more than the type of a single value.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.providers()?;
+        logging::filter(&self.log)?;
         let public = &self.public;
+        if collide(public.listen, self.internal.listen) {
+            return invalid(
+                "internal.listen",
+                format!(
+                    "is {}, which `public.listen` takes already; give each listener a port of its own",
+                    self.internal.listen
+                ),
+            );
+        }
         if public.tls_certificate.is_some() != public.tls_key.is_some() {
             return invalid("public.tls_certificate", "and `public.tls_key` must be set together");
         }
@@ -313,8 +360,15 @@ impl Config {
         if crate::delivery::poll::WAIT_MAX < self.poll.wait {
             return invalid("poll.wait", "must be at most 300s");
         }
-        Ok(())
+        durations::check(self)
     }
+}
+
+/// Returns whether two listeners cannot have these addresses. Port 0 stands for any free one.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_ip =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same_ip
 }
 
 #[cfg(test)]

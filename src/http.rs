@@ -7,7 +7,8 @@
 //!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
 //! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
 //!   bodies and queries within bounds. `error` turns every error into a response.
-//! - [`connection`] closes connections on which nothing happens.
+//! - [`connection`] closes connections on which nothing happens. [`shadowed`] finds providers whose
+//!   paths get in each other's way.
 //!
 //! ```text
 //!  connection ─▶ count ─▶ auth ─▶ body ─▶ handler ─▶ transmitter
@@ -28,6 +29,7 @@ mod oauth;
 pub mod openapi;
 mod poll;
 pub mod settings;
+mod shadow;
 mod status;
 mod streams;
 mod subjects;
@@ -45,6 +47,7 @@ use actix_web::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
+pub use self::shadow::{Shadowed, shadowed};
 use crate::{
     auth::Authenticator,
     cluster::lease::Lease,

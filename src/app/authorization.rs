@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, error::Error, io, sync::Arc};
 use hyper::Uri;
 
 use crate::{
-    app::keys::resolve,
     auth::{
         Expectations, Fetcher, Introspection, JwksLocation, JwksSource, KeyLimits, TokenIssuer,
         external::{External, TokenCheck},
@@ -53,8 +52,8 @@ fn external(
     settings: &ProviderSettings,
 ) -> Result<External, AuthorizationError> {
     let oauth = &settings.oauth;
-    let roots = oauth.trusted_roots.as_deref().map(resolve);
-    let fetcher = Fetcher::new(roots.as_deref()).map_err(unusable(provider, "trusted_roots"))?;
+    let roots = oauth.trusted_roots.as_deref();
+    let fetcher = Fetcher::new(roots).map_err(unusable(provider, "trusted_roots"))?;
     let check = match &oauth.jwks {
         Some(jwks) => TokenCheck::Keys(keys(provider, jwks, oauth, fetcher)?),
         None => TokenCheck::Introspection(introspection(provider, &oauth.introspection, fetcher)?),
@@ -83,7 +82,7 @@ fn keys(
     let location = if jwks.contains("://") {
         JwksLocation::Url(uri(provider, "jwks", jwks)?, fetcher)
     } else {
-        JwksLocation::File(resolve(jwks.as_ref()))
+        JwksLocation::File(jwks.into())
     };
     location.check().map_err(unusable(provider, "jwks"))?;
     let limits = KeyLimits {
@@ -106,7 +105,7 @@ fn introspection(
     let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display()))
     };
-    let secret = std::fs::read_to_string(resolve(path)).map_err(named);
+    let secret = std::fs::read_to_string(path).map_err(named);
     let secret = secret.map_err(unusable(provider, "introspection.client_secret"))?;
     // Editors end a file with a line break, which is no part of the secret.
     let secret = Secret::new(secret.trim_end_matches(['\r', '\n']));

@@ -1,6 +1,6 @@
 //! Reads the signing keys of all providers from their files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::{
     config::Config,
@@ -33,22 +33,8 @@ pub enum KeyFileError {
     Interop { provider: ProviderName, algorithm: Algorithm },
 }
 
-/// The prefix of a path that names a systemd credential.
-const CREDENTIAL: &str = "credential:";
-
-/// Returns where a file is. systemd gives each service its own folder for credentials.
-pub(super) fn resolve(path: &Path) -> PathBuf {
-    match path.to_str().and_then(|path| path.strip_prefix(CREDENTIAL)) {
-        Some(name) => {
-            let folder = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
-            Path::new(&folder).join(name)
-        }
-        None => path.to_owned(),
-    }
-}
-
 /// Reads and checks every key of every provider.
-pub(super) fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
+pub fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
     let rings = config.signing_keys().into_iter().map(|(provider, files)| {
         let keys = files.iter().map(|file| read(&provider, file)).collect::<Result<Vec<_>, _>>()?;
         let ring = KeyRing::new(keys)
@@ -64,7 +50,7 @@ pub(super) fn load(config: &Config) -> Result<KeyRings, KeyFileError> {
 
 fn read(provider: &ProviderName, file: &Path) -> Result<SigningKey, KeyFileError> {
     let (provider, path) = (provider.clone(), file.display().to_string());
-    let pem = match std::fs::read(resolve(file)) {
+    let pem = match std::fs::read(file) {
         Ok(pem) => pem,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(KeyFileError::Missing { provider, path });

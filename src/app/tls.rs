@@ -11,7 +11,6 @@ use rustls::{
 use rustls_pki_types::pem;
 
 use crate::{
-    app::keys::resolve,
     http::settings::PublicSettings,
     signing::{
         certificate::{CertificateError, certified_key},
@@ -40,7 +39,7 @@ impl ResolvesServerCert for CurrentCertificate {
 
 /// Reads the certificate chain and its key, and checks that they belong together. `None` stands for
 /// plain HTTP.
-pub(super) fn load_certificate(
+pub fn load_certificate(
     settings: &PublicSettings,
 ) -> Result<Option<Arc<CertifiedKey>>, TlsFileError> {
     let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else {
@@ -51,7 +50,7 @@ pub(super) fn load_certificate(
         TlsFileError::Unreadable { key, path, source }
     };
     let read = |key, path: &Path| {
-        fs::read(resolve(path)).map_err(|error| unreadable(key, path, pem::Error::Io(error)))
+        fs::read(path).map_err(|error| unreadable(key, path, pem::Error::Io(error)))
     };
     let certificate_pem = read("public.tls_certificate", certificate)?;
     let certified = certified_key(&certificate_pem, &read("public.tls_key", key)?);

@@ -4,7 +4,14 @@ use clap::Args;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{app, cli::CliError, config::Config, telemetry::logging};
+use crate::{
+    app,
+    cli::{
+        CliError,
+        source::{ConfigSource, foreign_variables},
+    },
+    telemetry::logging,
+};
 
 const EXAMPLES: &str = "Examples:
   ssfd serve --config /etc/ssfd/ssfd.toml
@@ -16,8 +23,17 @@ const EXAMPLES: &str = "Examples:
 pub struct ServeCommand {}
 
 impl ServeCommand {
-    pub async fn run(self, config: Config) -> Result<(), CliError> {
+    pub async fn run(self, source: &ConfigSource) -> Result<(), CliError> {
+        let config = source.load()?;
         logging::init(&config.log).map_err(CliError::new)?;
+        let foreign = foreign_variables();
+        if !foreign.is_empty() {
+            tracing::warn!(
+                variables = foreign.join(", "),
+                "variables that are no settings are ignored; a setting has two underscores after its \
+                 section, as in SSFD_PUBLIC__LISTEN"
+            );
+        }
         let app = app::build(config).await.map_err(CliError::new)?;
         let addresses = (app.public_addr(), app.internal_addr());
         let ready = || {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter,
-    filter::ParseError,
+    filter::{LevelFilter, ParseError},
     fmt::MakeWriter,
     util::{SubscriberInitExt, TryInitError},
 };
@@ -37,11 +37,16 @@ impl Default for LogSettings {
     }
 }
 
+/// The levels from the fewest lines to the most, for errors.
+const LEVELS: &str = "off, error, warn, info, debug and trace";
+
 /// The reason why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("`log.level` {level:?} is neither a level nor a list of module=level")]
-    Level { level: String, source: ParseError },
+    #[error(
+        "`log.level` {level:?} is neither a level nor a list of module=level; the levels are {LEVELS}"
+    )]
+    Level { level: String, source: Option<ParseError> },
     #[error("logging was started before")]
     Started(#[source] TryInitError),
 }
@@ -56,7 +61,14 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
 /// Returns the filter for the configured level, or an error if the level cannot be parsed.
 pub fn filter(settings: &LogSettings) -> Result<EnvFilter, LogError> {
     let level = &settings.level;
-    EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.clone(), source })
+    let refused = |source| LogError::Level { level: level.clone(), source };
+    // `EnvFilter` takes any other word for the name of a module, of which it logs everything. Nothing else
+    // would be logged then.
+    let is_module = |part: &str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
+    if level.split(',').any(|part| is_module(part.trim())) {
+        return Err(refused(None));
+    }
+    EnvFilter::try_new(level).map_err(|error| refused(Some(error)))
 }
 
 fn subscriber<W>(
@@ -150,9 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_cannot_be_read_is_named() {
-        let settings = LogSettings { level: "ssfd=loud".to_owned(), ..LogSettings::default() };
-        let Err(error) = subscriber(&settings, false, io::sink) else { panic!("it was taken") };
-        assert!(error.to_string().contains("ssfd=loud"), "{error}");
+    fn a_level_that_cannot_be_read_is_named_and_so_are_the_levels() {
+        for level in ["ssfd=loud", "warning", "info,warning", "ssfd::push", "verbose", "fatal"] {
+            let settings = LogSettings { level: level.to_owned(), ..LogSettings::default() };
+            let Err(error) = subscriber(&settings, false, io::sink) else { panic!("{level}") };
+            let error = error.to_string();
+            assert!(error.contains(&format!("{level:?}")) && error.contains("warn"), "{error}");
+        }
+        for level in ["off", "error", "warn", "info", "debug", "trace", "WARN", "info, ssfd=debug"]
+        {
+            let settings = LogSettings { level: level.to_owned(), ..LogSettings::default() };
+            assert!(filter(&settings).is_ok(), "{level}");
+        }
     }
 }
