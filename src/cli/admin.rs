@@ -14,6 +14,7 @@ use crate::{
         CliError,
         http::{HttpClient, HttpError},
         secrets::TokenArgs,
+        source::ConfigSource,
     },
     domain::secret::Secret,
     http::admin::PATH,
@@ -23,9 +24,9 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "The daemon")]
 pub struct AdminArgs {
-    /// The URL of the daemon's internal listener
-    #[arg(long, default_value = "http://127.0.0.1:9090")]
-    url: Url,
+    /// The URL of the daemon's internal listener [default: `internal.listen` of the configuration]
+    #[arg(long)]
+    url: Option<Url>,
     #[command(flatten)]
     token: TokenArgs,
     /// A PEM file of certificate authorities to trust in addition to those of the system
@@ -41,7 +42,7 @@ pub struct AdminClient {
 }
 
 impl AdminArgs {
-    pub fn client(self) -> Result<AdminClient, CliError> {
+    pub fn client(self, config: &ConfigSource) -> Result<AdminClient, CliError> {
         let token = self.token.read()?.ok_or_else(|| {
             CliError::new(
                 "this command needs an operator's token: give --token-file or set SSFD_TOKEN",
@@ -49,7 +50,8 @@ impl AdminArgs {
         })?;
         let http = HttpClient::new(self.trusted_roots.as_deref());
         let http = http.map_err(|error| CliError::of(&error))?;
-        Ok(AdminClient { http, internal: self.url, token })
+        let internal = self.url.map_or_else(|| config.internal_url(), Ok)?;
+        Ok(AdminClient { http, internal, token })
     }
 }
 

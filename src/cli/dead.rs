@@ -12,6 +12,7 @@ use crate::{
         moment::{self, Moment},
         pages::{Totals, handle_all},
         plain,
+        source::ConfigSource,
     },
     domain::{
         event_type::EventType,
@@ -165,27 +166,29 @@ impl DeadLetterArgs {
 }
 
 impl DeadCommand {
-    pub async fn run(self, json: bool) -> Result<(), CliError> {
+    pub async fn run(self, config: &ConfigSource, json: bool) -> Result<(), CliError> {
         let text = match self.command {
             DeadAction::List { filter, access } => {
-                return list(&access.client()?, &filter, json).await;
+                return list(&access.client(config)?, &filter, json).await;
             }
             DeadAction::Show { jti, access } => {
                 let path = ["dead-letters", jti.as_str()];
-                let letter: DeadLetterView = access.client()?.get(&path, &[]).await?;
+                let letter: DeadLetterView = access.client(config)?.get(&path, &[]).await?;
                 if json { to_json(&letter) } else { describe(&letter) }
             }
             DeadAction::Redrive { choice, rate, access } => {
                 let path = ["dead-letters", "redrive"];
                 // A dry run changes nothing, so it needs no rate limit.
                 let rate = Some(rate).filter(|_| !choice.dry_run);
-                let totals = handle_all(&access.client()?, &path, choice.body(), rate).await?;
+                let totals =
+                    handle_all(&access.client(config)?, &path, choice.body(), rate).await?;
                 let left = "verification SETs, or of disabled streams";
                 choice.report(totals, "redriven", left, json)
             }
             DeadAction::Purge { choice, access } => {
                 let path = ["dead-letters", "purge"];
-                let totals = handle_all(&access.client()?, &path, choice.body(), None).await?;
+                let totals =
+                    handle_all(&access.client(config)?, &path, choice.body(), None).await?;
                 choice.report(totals, "purged", "no dead letters any more", json)
             }
         };

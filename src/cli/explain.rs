@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 
 use crate::{
     app,
-    cli::{self, CliError, read_file},
+    cli::{self, CliError, read_file, source::ConfigSource},
     clock,
-    config::Config,
     domain::{
         event::{Event, InvalidEvent},
         id::ProviderName,
@@ -74,11 +73,12 @@ struct ExplainReport {
 }
 
 impl ExplainCommand {
-    pub async fn run(self, config: &Config, json: bool) -> Result<(), CliError> {
+    pub async fn run(self, source: &ConfigSource, json: bool) -> Result<(), CliError> {
         let Some(file) = &self.file else {
-            return self.published.run(self.provider.as_ref(), config, json).await;
+            return self.published.run(self.provider.as_ref(), source, json).await;
         };
-        let provider = cli::provider(config, self.provider.as_ref())?;
+        let config = source.load()?;
+        let provider = cli::provider(&config, self.provider.as_ref())?;
         let text = read(file)?;
         let store = app::open_store_to_read(&config.store).await;
         let store = store.map_err(|error| CliError::of(&error))?;

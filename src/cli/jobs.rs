@@ -6,7 +6,7 @@ use clap::Args;
 use humantime_serde::re::humantime;
 
 use crate::{
-    cli::{CliError, admin::AdminArgs, moment, plain},
+    cli::{CliError, admin::AdminArgs, moment, plain, source::ConfigSource},
     http::admin::jobs::{JobView, JobsView},
 };
 
@@ -26,8 +26,8 @@ pub struct JobsCommand {
 }
 
 impl JobsCommand {
-    pub async fn run(self, json: bool) -> Result<(), CliError> {
-        let JobsView { jobs } = self.access.client()?.get(&["jobs"], &[]).await?;
+    pub async fn run(self, config: &ConfigSource, json: bool) -> Result<(), CliError> {
+        let JobsView { jobs } = self.access.client(config)?.get(&["jobs"], &[]).await?;
         if json {
             println!("{}", serde_json::to_string(&jobs).expect("views are plain data"));
         } else {

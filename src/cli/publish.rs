@@ -16,7 +16,7 @@ use self::{
     redis::{RedisPublisher, connect},
 };
 use crate::{
-    cli::{CliError, http::HttpClient, secrets::TokenArgs},
+    cli::{CliError, http::HttpClient, secrets::TokenArgs, source::ConfigSource},
     domain::id::ProviderName,
     http::events::{Answer, Answers},
 };
@@ -62,9 +62,9 @@ pub struct PublishCommand {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Over HTTP")]
 struct HttpArgs {
-    /// The URL of the daemon's internal listener
-    #[arg(long, default_value = "http://127.0.0.1:9090", conflicts_with = "redis")]
-    url: Url,
+    /// The URL of the daemon's internal listener [default: `internal.listen` of the configuration]
+    #[arg(long, conflicts_with = "redis")]
+    url: Option<Url>,
     #[command(flatten)]
     token: TokenArgs,
     /// A PEM file of certificate authorities to trust in addition to those of the system
@@ -89,7 +89,7 @@ struct RedisArgs {
 }
 
 impl PublishCommand {
-    pub async fn run(self, json: bool) -> Result<(), CliError> {
+    pub async fn run(self, config: &ConfigSource, json: bool) -> Result<(), CliError> {
         let events = self.input.read().map_err(CliError::new)?;
         match (self.redis.redis, self.redis.provider) {
             (Some(url), Some(provider)) => {
@@ -97,19 +97,25 @@ impl PublishCommand {
                 let key = format!("{}{provider}{partition}", self.redis.key_prefix);
                 into_redis(&url, key, &events, json).await
             }
-            _ => self.http.publish(&events, json).await,
+            _ => self.http.publish(&events, config, json).await,
         }
     }
 }
 
 impl HttpArgs {
-    async fn publish(self, events: &[RawEvent], json: bool) -> Result<(), CliError> {
+    async fn publish(
+        self,
+        events: &[RawEvent],
+        config: &ConfigSource,
+        json: bool,
+    ) -> Result<(), CliError> {
         let token = self.token.read()?.ok_or_else(|| {
             CliError::new("publishing over HTTP needs a publisher's token: give --token-file or set SSFD_TOKEN")
         })?;
         let http = HttpClient::new(self.trusted_roots.as_deref());
         let http = http.map_err(|error| CliError::of(&error))?;
-        let publisher = HttpPublisher::new(http, &self.url, token);
+        let url = self.url.map_or_else(|| config.internal_url(), Ok)?;
+        let publisher = HttpPublisher::new(http, &url, token);
         let mut answers = Vec::with_capacity(events.len());
         for batch in batches(events) {
             match publisher.publish(batch).await {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    cli::{CliError, admin::AdminArgs, moment::Moment, pages::handle_all},
+    cli::{CliError, admin::AdminArgs, moment::Moment, pages::handle_all, source::ConfigSource},
     domain::id::{Jti, StreamId},
 };
 
@@ -59,7 +59,7 @@ struct ReplayStart {
 }
 
 impl ReplayCommand {
-    pub async fn run(self, json: bool) -> Result<(), CliError> {
+    pub async fn run(self, config: &ConfigSource, json: bool) -> Result<(), CliError> {
         let mut body = json!({
             "jti": if self.new_jti { "new" } else { "kept" },
             "dry_run": self.dry_run,
@@ -75,7 +75,7 @@ impl ReplayCommand {
         }
         let path = ["streams", self.id.as_str(), "replay"];
         let rate = Some(self.rate).filter(|_| !self.dry_run);
-        let totals = handle_all(&self.access.client()?, &path, body, rate).await?;
+        let totals = handle_all(&self.access.client(config)?, &path, body, rate).await?;
         if json {
             println!("{}", totals.to_json(self.dry_run));
         } else {

@@ -9,6 +9,7 @@ use crate::{
         CliError,
         admin::{AdminArgs, AdminClient},
         moment, plain,
+        source::ConfigSource,
     },
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
@@ -119,34 +120,43 @@ struct StatusChange {
 }
 
 impl StreamsCommand {
-    pub async fn run(self, json: bool) -> Result<(), CliError> {
+    pub async fn run(self, config: &ConfigSource, json: bool) -> Result<(), CliError> {
         let text = match self.command {
             StreamsAction::List { filter, access } => {
-                list(&access.client()?, &filter, json).await?
+                list(&access.client(config)?, &filter, json).await?
             }
             StreamsAction::Show(OneStream { id, access }) => {
                 let stream: StreamView =
-                    access.client()?.get(&["streams", id.as_str()], &[]).await?;
+                    access.client(config)?.get(&["streams", id.as_str()], &[]).await?;
                 if json { to_json(&stream) } else { describe(&stream) }
             }
-            StreamsAction::Pause(change) => change.perform(StreamStatus::Paused, json).await?,
-            StreamsAction::Enable(change) => change.perform(StreamStatus::Enabled, json).await?,
-            StreamsAction::Disable(change) => change.perform(StreamStatus::Disabled, json).await?,
+            StreamsAction::Pause(change) => {
+                change.perform(config, StreamStatus::Paused, json).await?
+            }
+            StreamsAction::Enable(change) => {
+                change.perform(config, StreamStatus::Enabled, json).await?
+            }
+            StreamsAction::Disable(change) => {
+                change.perform(config, StreamStatus::Disabled, json).await?
+            }
             StreamsAction::Format { one: OneStream { id, access }, format } => {
                 let body = json!({"subject_format": format});
                 let stream: StreamView =
-                    access.client()?.patch(&["streams", id.as_str()], &body).await?;
+                    access.client(config)?.patch(&["streams", id.as_str()], &body).await?;
                 if json { to_json(&stream) } else { describe(&stream) }
             }
             StreamsAction::Verify(OneStream { id, access }) => {
                 access
-                    .client()?
+                    .client(config)?
                     .send_empty(Method::POST, &["streams", id.as_str(), "verify"])
                     .await?;
                 done(json, "verified", &id, "verifying")
             }
             StreamsAction::Delete(OneStream { id, access }) => {
-                access.client()?.send_empty(Method::DELETE, &["streams", id.as_str()]).await?;
+                access
+                    .client(config)?
+                    .send_empty(Method::DELETE, &["streams", id.as_str()])
+                    .await?;
                 done(json, "deleted", &id, "deleted")
             }
         };
@@ -158,14 +168,19 @@ impl StreamsCommand {
 }
 
 impl StatusChange {
-    async fn perform(self, to: StreamStatus, json: bool) -> Result<String, CliError> {
+    async fn perform(
+        self,
+        config: &ConfigSource,
+        to: StreamStatus,
+        json: bool,
+    ) -> Result<String, CliError> {
         let OneStream { id, access } = self.one;
         let mut body = json!({"status": to.as_str()});
         if let Some(reason) = self.reason {
             body["reason"] = reason.into();
         }
         let path = ["streams", id.as_str(), "status"];
-        let stream: StreamView = access.client()?.post(&path, &body).await?;
+        let stream: StreamView = access.client(config)?.post(&path, &body).await?;
         Ok(if json { to_json(&stream) } else { line(&stream) })
     }
 }

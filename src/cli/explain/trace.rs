@@ -7,8 +7,8 @@ use crate::{
         self, CliError,
         admin::{AdminArgs, AdminClient},
         moment, plain,
+        source::ConfigSource,
     },
-    config::Config,
     domain::id::{Jti, ProviderName, StreamId},
     http::admin::{
         PAGE_MAX,
@@ -35,19 +35,19 @@ impl PublishedEventArgs {
     pub(super) async fn run(
         self,
         provider: Option<&ProviderName>,
-        config: &Config,
+        source: &ConfigSource,
         json: bool,
     ) -> Result<(), CliError> {
         let mut query = match (self.jti, self.event_id) {
             (Some(jti), _) => vec![("jti", jti.to_string())],
             (None, event_id) => {
-                let provider = cli::provider(config, provider)?.name.to_string();
+                let provider = cli::provider(&source.load()?, provider)?.name.to_string();
                 vec![("provider", provider), ("event_id", event_id.unwrap_or_default())]
             }
         };
         query.extend(self.stream.map(|stream| ("stream_id", stream.to_string())));
         query.push(("limit", PAGE_MAX.to_string()));
-        let trace = read(&self.access.client()?, &query).await?;
+        let trace = read(&self.access.client(source)?, &query).await?;
         if json {
             println!("{}", serde_json::to_string(&trace).expect("views are plain data"));
         } else {
