@@ -1,0 +1,142 @@
+//! Looks at the files that the configuration names: whether they are there, who may read them, and how
+//! long their certificates are valid.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{Findings, certificates};
+use crate::config::{Config, StoreBackend};
+
+/// The permission of everybody who is neither the owner nor in the group.
+const OTHERS_READ: u32 = 0o004;
+
+/// The content of a file, by the last part of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Secret,
+    Certificates,
+}
+
+/// A file that a key names.
+#[derive(Debug, PartialEq, Eq)]
+struct NamedFile {
+    key: String,
+    path: PathBuf,
+    content: Content,
+}
+
+pub(super) fn look_at(config: &Config, findings: &mut Findings) {
+    let mut all = config.clone();
+    all.providers = config.named_providers();
+    // Without a list, the key has its default name.
+    for (name, files) in config.signing_keys() {
+        all.providers.entry(name).and_modify(|provider| provider.signing_keys = files);
+    }
+    let values = serde_json::to_value(&all).expect("a configuration is plain data");
+    let mut files = Vec::new();
+    named(&values, "", &mut files);
+    match config.store.backend {
+        StoreBackend::Sqlite => {
+            // The settings of the other backend have no effect.
+            files.retain(|file| !file.key.starts_with("store.redis."));
+            let (key, path) = ("store.sqlite.path".to_owned(), config.store.sqlite.path.clone());
+            files.push(NamedFile { key, path, content: Content::Secret });
+        }
+        StoreBackend::Redis => {}
+    }
+    for file in &files {
+        look_at_one(file, findings);
+    }
+}
+
+/// Finds the keys whose value is the path of a secret or of certificates.
+fn named(value: &Value, key: &str, files: &mut Vec<NamedFile>) {
+    let Value::Object(members) = value else { return };
+    for (name, value) in members {
+        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+        let content = match name.as_str() {
+            "signing_keys" | "client_secret" => Content::Secret,
+            name if name.ends_with("tls_key") || name.ends_with("password_file") => Content::Secret,
+            name if name.ends_with("tls_certificate") || name.ends_with("tls_ca") => {
+                Content::Certificates
+            }
+            "trusted_roots" => Content::Certificates,
+            _ => {
+                named(value, &key, files);
+                continue;
+            }
+        };
+        let paths = match value {
+            Value::Array(list) => list.iter().collect(),
+            one => vec![one],
+        };
+        for path in paths.into_iter().filter_map(Value::as_str) {
+            files.push(NamedFile { key: key.clone(), path: path.into(), content });
+        }
+    }
+}
+
+fn look_at_one(file: &NamedFile, findings: &mut Findings) {
+    let NamedFile { key, path, content } = file;
+    let mode = match fs::metadata(path) {
+        Ok(found) => found.permissions().mode(),
+        Err(error) => {
+            // The daemon creates its database, and the other findings tell the rest of these.
+            if key.starts_with("store.redis.") || key.starts_with("ingest.") {
+                findings.error(key.as_str(), format!("cannot read {}: {error}", path.display()));
+            }
+            return;
+        }
+    };
+    match content {
+        Content::Secret if mode & OTHERS_READ != 0 => findings.warning(
+            key.as_str(),
+            format!(
+                "every user of this machine may read {}; use `chmod o= {}`",
+                path.display(),
+                path.display()
+            ),
+        ),
+        Content::Secret => {}
+        Content::Certificates => validity(key, path, findings),
+    }
+}
+
+fn validity(key: &str, path: &Path, findings: &mut Findings) {
+    match fs::read(path) {
+        Ok(pem) => certificates::validity(key, path, &pem, findings),
+        Err(error) => findings.error(key, format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_key_with_a_path_of_a_secret_or_of_certificates_is_found() {
+        let values = json!({
+            "public": {"tls_certificate": "a", "tls_key": "b", "workers": 0},
+            "store": {"redis": {"password_file": "c", "tls_ca": "d", "tls_key": null,
+                "sentinel_password_file": "e"}},
+            "push": {"trusted_roots": "f"},
+            "providers": {"acme": {"signing_keys": ["g", "h"], "oauth": {"trusted_roots": "i",
+                "introspection": {"client_secret": "j"}}}},
+        });
+        let mut files = Vec::new();
+        named(&values, "", &mut files);
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        let secrets: Vec<_> = files.iter().map(|file| file.content == Content::Secret).collect();
+        let paths: Vec<_> = files.iter().map(|file| file.path.to_str().expect("UTF-8")).collect();
+        assert_eq!(paths, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+        assert_eq!(secrets, [false, true, true, false, true, false, true, true, false, true]);
+        assert_eq!(files[9].key, "providers.acme.oauth.introspection.client_secret");
+    }
+}
