@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help test setup fmt demo bench soak deny interop
+.PHONY: help test setup fmt demo bench soak fuzz deny interop
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ SOAK_MINUTES ?= 60
 
 soak: ## run for an hour (SOAK_MINUTES) at a steady rate while Receivers fail and recover
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) bench --locked --bench soak
+
+FUZZ_CASES ?= 20000
+
+fuzz: ## run the property tests with many cases (FUZZ_CASES) and the simulation with as many runs
+	PROPTEST_CASES=$(FUZZ_CASES) SIMULATION_RUNS=$(FUZZ_CASES) $(CARGO) test --locked --lib
+	PROPTEST_CASES=$(FUZZ_CASES) SIMULATION_RUNS=$(FUZZ_CASES) $(CARGO) test --locked --test it -- \
+		simulation store_contract push_client
 
 deny: ## check licences, duplicates, advisories and sources of the dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || \

@@ -233,7 +233,7 @@ fn steps() -> impl Strategy<Value = Vec<ClusterStep>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
 
     #[test]
     fn no_slot_ever_has_two_nodes_and_in_the_end_each_slot_has_one(steps in steps()) {

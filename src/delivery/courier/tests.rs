@@ -83,7 +83,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     /// Nothing is lost, nothing is sent after it was settled, a lane keeps its order also where its
     /// head is not in memory, and the bounds hold, under any interleaving.

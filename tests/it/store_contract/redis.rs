@@ -113,7 +113,7 @@ mod cluster {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
 
     #[test]
     fn an_outbox_behaves_like_its_model(steps in steps()) {

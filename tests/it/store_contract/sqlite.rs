@@ -219,7 +219,7 @@ async fn a_stop_leaves_one_file() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
 
     #[test]
     fn an_outbox_behaves_like_its_model(steps in steps()) {

@@ -37,7 +37,7 @@ impl Backend for Moving {
 run_contract_on!(Moving::default());
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
 
     #[test]
     fn an_outbox_that_moves_behaves_like_its_model(steps in steps()) {
