@@ -357,6 +357,12 @@ impl Config {
                 "must be at least 1 and at most `poll.events_max`",
             );
         }
+        if self.poll.give_up_after.is_zero() {
+            return invalid("poll.give_up_after", "must be longer than 0");
+        }
+        if self.poll.answer_bytes_max == 0 {
+            return invalid("poll.answer_bytes_max", "must be at least 1");
+        }
         if crate::delivery::poll::WAIT_MAX < self.poll.wait {
             return invalid("poll.wait", "must be at most 300s");
         }

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 
 use super::{StoreError, slot::SlotSet};
 use crate::{
-    delivery::outbox::{OutboxQuery, PendingSet, Settlement},
+    delivery::{
+        outbox::{OutboxQuery, PendingSet, Settlement},
+        poll::PollLimit,
+    },
     domain::{
         id::{Jti, StreamId},
         set_error::{ErrCode, SetError},
@@ -47,13 +50,13 @@ pub trait Outbox: Send + Sync {
         now: Timestamp,
     ) -> Result<Acknowledged, StoreError>;
 
-    /// Takes up to `limit` SETs that may go out and are due, in the order of [`Self::read_due`], and
+    /// Takes SETs within `limit` that may go out and are due, in the order of [`Self::read_due`], and
     /// hides them from further polls until `hidden_until`. While an event is hidden, the events behind
     /// it in its lane are hidden as well, because it would come after them if it were handed out again.
     async fn take_for_poll(
         &self,
         stream: &StreamId,
-        limit: usize,
+        limit: PollLimit,
         now: Timestamp,
         hidden_until: Timestamp,
     ) -> Result<Polled, StoreError>;

@@ -23,6 +23,7 @@ use ssfd::{
     delivery::{
         lane::Lane,
         outbox::{Disposition, NewSet, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
+        poll::PollLimit,
     },
     domain::{
         audience::Audience,
@@ -141,6 +142,7 @@ macro_rules! run_contract_on {
                 a_poll_takes_what_is_due_control_events_first,
                 what_was_taken_comes_again_when_its_time_is_up,
                 a_poll_of_nothing_tells_whether_there_is_more,
+                a_poll_is_bounded_in_bytes_but_takes_one_set_of_any_size,
                 an_acknowledgement_settles_what_waits_and_ignores_the_rest,
                 an_acknowledgement_of_one_stream_leaves_the_others,
                 the_next_due_time_is_the_earliest_to_come,

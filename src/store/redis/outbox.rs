@@ -10,7 +10,10 @@ use super::{
     slots::Slots,
 };
 use crate::{
-    delivery::outbox::{Disposition, OutboxQuery, PendingSet, Seq, Settlement},
+    delivery::{
+        outbox::{Disposition, OutboxQuery, PendingSet, Seq, Settlement},
+        poll::PollLimit,
+    },
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{
         Acknowledged, Acknowledgement, Backlog, Due, Outbox, Polled, StoreError, Waiting,
@@ -131,7 +134,7 @@ impl Outbox for RedisStore {
     async fn take_for_poll(
         &self,
         stream: &StreamId,
-        limit: usize,
+        limit: PollLimit,
         now: Timestamp,
         hidden_until: Timestamp,
     ) -> Result<Polled, StoreError> {

@@ -10,6 +10,7 @@ use super::{
     slots::Slots,
 };
 use crate::{
+    delivery::poll::PollLimit,
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{Acknowledged, Acknowledgement, Polled, StoreError},
 };
@@ -48,9 +49,10 @@ struct Poll<'a> {
 
 impl Poll<'_> {
     /// Runs `take.lua`, which describes `how`.
-    async fn take(&self, limit: usize, how: &str) -> Result<TakenSets, StoreError> {
+    async fn take(&self, limit: PollLimit, how: &str) -> Result<TakenSets, StoreError> {
         let call = self.slots.call_for(&script::TAKE, self.stream).arg(codec::time(self.now));
-        let call = call.arg(codec::time(self.hidden_until)).arg(limit).arg(SCAN_MAX).arg(how);
+        let call = call.arg(codec::time(self.hidden_until)).arg(limit.sets).arg(SCAN_MAX).arg(how);
+        let call = call.arg(limit.bytes).arg(PollLimit::SET_OVERHEAD);
         let Some(answer) = self.slots.run::<Option<Vec<Vec<u8>>>>(call).await? else {
             return Ok(TakenSets::default());
         };
@@ -78,7 +80,7 @@ impl Poll<'_> {
 pub(super) async fn take(
     slots: &Slots,
     stream: &StreamId,
-    limit: usize,
+    limit: PollLimit,
     now: Timestamp,
     hidden_until: Timestamp,
 ) -> Result<Polled, StoreError> {
@@ -89,7 +91,8 @@ pub(super) async fn take(
     // SETs that must not be sent are discarded before any are taken.
     let (mut seen, mut discarded, mut more) = (HashSet::new(), 0, false);
     while !more {
-        let looked = poll.take(limit.saturating_add(1).max(LOOK_MIN), "look").await?;
+        let look = PollLimit { sets: limit.sets.saturating_add(1).max(LOOK_MIN), ..limit };
+        let looked = poll.take(look, "look").await?;
         seen.extend(looked.sets.iter().map(|found| found.seq.0));
         let (unwanted, count) = poll.judge(&judge, &looked.sets).await?;
         discarded += count;

@@ -8,6 +8,7 @@ use crate::{
     delivery::{
         lane::Lane,
         outbox::{Disposition, OutboxQuery, PendingSet, Seq, Settlement},
+        poll::PollLimit,
     },
     domain::{id::StreamId, reason::Reason, time::Timestamp},
     store::{
@@ -147,7 +148,7 @@ impl Outbox for SqliteStore {
     async fn take_for_poll(
         &self,
         stream: &StreamId,
-        limit: usize,
+        limit: PollLimit,
         now: Timestamp,
         hidden_until: Timestamp,
     ) -> Result<Polled, StoreError> {
@@ -202,7 +203,7 @@ const DISCARDED_MAX: usize = 1000;
 pub(super) fn take(
     db: &Connection,
     stream: &StreamId,
-    limit: usize,
+    limit: PollLimit,
     now: Timestamp,
     hidden_until: Timestamp,
 ) -> rusqlite::Result<Polled> {
@@ -225,8 +226,9 @@ pub(super) fn take(
             break;
         }
     }
-    polled.more |= limit < polled.sets.len();
-    polled.sets.truncate(limit);
+    let fit = limit.fit(polled.sets.iter().map(|set| set.claims.len()));
+    polled.more |= fit < polled.sets.len();
+    polled.sets.truncate(fit);
 
     let mut hide = db.prepare_cached(HIDE)?;
     for set in &mut polled.sets {
@@ -236,16 +238,27 @@ pub(super) fn take(
     Ok(polled)
 }
 
-/// Reads up to `limit` SETs, and one more, which shows whether there are more.
+/// Reads the SETs within `limit`, and one more, which shows whether there are more.
 fn read_due(
     db: &Connection,
     stream: &StreamId,
-    limit: usize,
+    limit: PollLimit,
     now: Timestamp,
 ) -> rusqlite::Result<Vec<PendingSet>> {
-    let beyond = row::limit(limit.saturating_add(1));
+    let beyond = row::limit(limit.sets.saturating_add(1));
     let due = params![stream.as_str(), now.as_millis(), beyond, least(db, stream)?];
-    db.prepare_cached(READ_DUE)?.query_map(due, pending_set)?.collect()
+    let mut find = db.prepare_cached(READ_DUE)?;
+    let (mut rows, mut sets, mut room) = (find.query(due)?, Vec::new(), limit.room());
+    while let Some(row) = rows.next()? {
+        let set = pending_set(row)?;
+        let fits = room.takes(set.claims.len());
+        sets.push(set);
+        // Large claims must not come into memory only to be dropped.
+        if !fits {
+            break;
+        }
+    }
+    Ok(sets)
 }
 
 pub(super) fn settle(

@@ -85,7 +85,8 @@ async fn go_on(store: &dyn Store) {
             .map(|set| set.seq)
             .map(|seq| Settlement { seq, disposition: Disposition::Delivered });
         store.settle(&push, settlements.collect(), now).await.expect("settled");
-        let taken = store.take_for_poll(&poll, 1, now, later(600)).await.expect("taken");
+        let taken =
+            store.take_for_poll(&poll, PollLimit::of(1), now, later(600)).await.expect("taken");
         let acked = taken.sets.into_iter().map(|set| set.jti).collect();
         let acked = Acknowledgement { acked, refused: vec![] };
         store.acknowledge(&poll, acked, now).await.expect("acknowledged");

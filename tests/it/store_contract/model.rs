@@ -231,7 +231,8 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
             }
             Step::Poll { limit } if model.by_poll => {
                 let now = model.now;
-                let polled = store.take_for_poll(&stream.id, limit, now, now + HIDDEN).await;
+                let polled =
+                    store.take_for_poll(&stream.id, PollLimit::of(limit), now, now + HIDDEN).await;
                 let polled = polled.expect("taken");
                 let taken = polled.sets.into_iter().map(|set| set.jti).collect();
                 assert_eq!((taken, polled.more), model.poll(limit));

@@ -138,7 +138,8 @@ pub(super) async fn a_stream_that_is_not_enabled_sends_its_announcement_alone(
     assert_eq!(read().await, (String::new(), Some(later(60))));
 
     let taken = async |limit| {
-        let polled = store.take_for_poll(&id("st_poll"), limit, NOW, later(30)).await;
+        let polled =
+            store.take_for_poll(&id("st_poll"), PollLimit::of(limit), NOW, later(30)).await;
         let polled = polled.expect("taken");
         (names(&polled.sets).join(" "), polled.more)
     };

@@ -13,7 +13,10 @@ use ssfd::{
 /// Polls at `now`; what was taken is hidden for 30 seconds. The `jti`s, and a `+` if there is more.
 async fn poll(store: &dyn Store, limit: usize, now: Timestamp) -> String {
     let hidden_until = now + Duration::from_secs(30);
-    let polled = store.take_for_poll(&id("st_1"), limit, now, hidden_until).await.expect("taken");
+    let polled = store
+        .take_for_poll(&id("st_1"), PollLimit::of(limit), now, hidden_until)
+        .await
+        .expect("taken");
     let more = if polled.more { " +" } else { "" };
     format!("{}{more}", names(&polled.sets).join(" "))
 }
@@ -47,7 +50,8 @@ async fn filled(backend: &impl Backend) -> Arc<dyn Store> {
 pub(super) async fn a_poll_takes_what_is_due_control_events_first(backend: impl Backend) {
     let store = filled(&backend).await;
     let before = pending(&*store, "st_1").await;
-    let polled = store.take_for_poll(&id("st_1"), 2, NOW, later(30)).await.expect("taken");
+    let polled =
+        store.take_for_poll(&id("st_1"), PollLimit::of(2), NOW, later(30)).await.expect("taken");
     assert!(polled.more);
     for (taken, waiting) in polled.sets.iter().zip(&before) {
         assert_eq!(*taken, PendingSet { due_at: later(30), ..waiting.clone() });
@@ -57,7 +61,8 @@ pub(super) async fn a_poll_takes_what_is_due_control_events_first(backend: impl 
     assert_eq!(poll(&*store, 2, NOW).await, "");
     // All of them wait still: only an acknowledgement settles.
     assert_eq!(pending(&*store, "st_1").await.len(), 4);
-    let unknown = store.take_for_poll(&id("st_x"), 2, NOW, later(30)).await.expect("asked");
+    let unknown =
+        store.take_for_poll(&id("st_x"), PollLimit::of(2), NOW, later(30)).await.expect("asked");
     assert!(unknown.sets.is_empty() && !unknown.more);
 }
 
@@ -81,6 +86,26 @@ pub(super) async fn a_poll_of_nothing_tells_whether_there_is_more(backend: impl 
     assert_eq!(poll(&*store, 4, NOW).await, "c1 e1 e2 e3");
     // Hidden ones could not be handed out now.
     assert_eq!(poll(&*store, 0, NOW).await, "");
+}
+
+pub(super) async fn a_poll_is_bounded_in_bytes_but_takes_one_set_of_any_size(
+    backend: impl Backend,
+) {
+    let store = filled(&backend).await;
+    let claims = pending(&*store, "st_1").await[0].claims.len();
+    // More than two SETs with the overhead of each, and less than three.
+    let two = (claims * 4 / 3 + PollLimit::SET_OVERHEAD) * 5 / 2;
+    let take = async |bytes, now| {
+        let limit = PollLimit { sets: 9, bytes };
+        let hidden_until = now + Duration::from_secs(30);
+        let polled = store.take_for_poll(&id("st_1"), limit, now, hidden_until).await;
+        let polled = polled.expect("taken");
+        (names(&polled.sets).join(" "), polled.more)
+    };
+    assert_eq!(take(two, NOW).await, ("c1 e1".into(), true));
+    assert_eq!(take(1, NOW).await, ("e2".into(), true));
+    assert_eq!(take(two, NOW).await, ("e3".into(), false));
+    assert_eq!(take(two, NOW).await, (String::new(), false));
 }
 
 pub(super) async fn an_acknowledgement_settles_what_waits_and_ignores_the_rest(

@@ -162,7 +162,8 @@ pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Back
     let failed = seq(&*store, "st_1", "j1").await;
     settle(&*store, "st_1", failed, retry_at(later(60))).await;
     store.update_stream(polled).await.expect("updated");
-    let taken = store.take_for_poll(&id("st_1"), 10, NOW, later(1)).await.expect("taken");
+    let taken =
+        store.take_for_poll(&id("st_1"), PollLimit::of(10), NOW, later(1)).await.expect("taken");
     assert_eq!(names(&taken.sets), ["j1"]);
 }
 

@@ -422,7 +422,8 @@ pub(super) async fn a_set_about_a_removed_subject_is_discarded_instead_of_polled
     remove(&*store, ALL, "st_1", &kim, 0).await;
     let poll = async |limit, now| {
         let hidden_until = now + Duration::from_secs(9);
-        let polled = store.take_for_poll(&id("st_1"), limit, now, hidden_until).await;
+        let polled =
+            store.take_for_poll(&id("st_1"), PollLimit::of(limit), now, hidden_until).await;
         let polled = polled.expect("taken");
         (names(&polled.sets).join(" "), polled.more, polled.discarded)
     };
@@ -446,7 +447,10 @@ pub(super) async fn many_sets_about_removed_subjects_hold_no_poll_back(backend: 
     choose(&*store, "st_1", &simple("kim")).await;
     let (mut polls, mut discarded) = (0, 0);
     loop {
-        let polled = store.take_for_poll(&id("st_1"), 5, NOW, later(30)).await.expect("taken");
+        let polled = store
+            .take_for_poll(&id("st_1"), PollLimit::of(5), NOW, later(30))
+            .await
+            .expect("taken");
         polls += 1;
         discarded += polled.discarded;
         if !polled.sets.is_empty() {

@@ -1,13 +1,15 @@
 -- Takes SETs of a stream for a poll, in order, and hides them from further polls for a while; or only
 -- looks at the SETs that would be taken. A lane whose head is hidden has to wait, because the head would
 -- come after the SETs behind it if it were handed out again.
--- ARGV: stream, now, until when to keep them, limit, the most to look at, and whether they are taken:
--- `look` leaves them as they are, `take` keeps them, and `unless` does if they need not be judged.
+-- ARGV: stream, now, until when to keep them, limit, the most to look at, whether they are taken, the most
+-- bytes of the answer, and the bytes that a SET takes there besides its claims. `look` leaves the SETs as they
+-- are, `take` keeps them, and `unless` does if they need not be judged.
 -- Returns false without a stream; else by what they have to be judged, whether there
 -- are more, and number, record and state of each SET.
 
 local id, now, hidden_until = ARGV[1], ARGV[2], ARGV[3]
 local limit, scan = tonumber(ARGV[4]), tonumber(ARGV[5])
+local room, overhead = tonumber(ARGV[7]), tonumber(ARGV[8])
 local stream = stream_of(id)
 if not stream then return false end
 
@@ -33,11 +35,13 @@ for _, kind in ipairs({ '2', '1', '0' }) do
       end
       if is_head then held[lane] = kind == '0' and now < due end
       if not held[lane] and due <= now then
-        if #taken == limit then
+        set = set or call('HGET', key('sets', id), seq)
+        -- The claims are encoded in base64. One SET is taken whatever its size.
+        room = room - math.ceil(#set / 3) * 4 - overhead
+        if #taken == limit or (#taken > 0 and room < 0) then
           more = true
           break
         end
-        set = set or call('HGET', key('sets', id), seq)
         taken[#taken + 1] = { seq, set, states[n] }
       end
     end

@@ -168,7 +168,8 @@ pub(super) async fn fill(store: &dyn Store) {
 
     append_sets(store, ["handed-out", "refused", "acked"].map(|name| set("st_poll", name)).into())
         .await;
-    let taken = store.take_for_poll(&id("st_poll"), 3, NOW, later(30)).await.expect("taken");
+    let taken =
+        store.take_for_poll(&id("st_poll"), PollLimit::of(3), NOW, later(30)).await.expect("taken");
     assert_eq!(taken.sets.len(), 3);
     let refused = vec![(jti("refused"), SetError::new("x", "y"))];
     let said = Acknowledgement { acked: vec![jti("acked")], refused };

@@ -102,7 +102,8 @@ async fn a_user_is_signed_in_over_tls_and_needs_little() {
     append(&store, vec![event_with_id("evt-1", sets)], NOW).await;
     let due = store.read_due(&id("st_1"), up_to(9), NOW).await.expect("readable");
     settle(&store, "st_1", due.sets[0].seq, dead()).await;
-    let taken = store.take_for_poll(&id("st_2"), 9, NOW, later(9)).await.expect("taken");
+    let taken =
+        store.take_for_poll(&id("st_2"), PollLimit::of(9), NOW, later(9)).await.expect("taken");
     assert_eq!(names(&taken.sets), ["j1"]);
     store.expire(Expiry::of_all(later(1), NOW)).await.expect("expired");
     assert!(store.delete_stream(&id("st_1")).await.expect("deleted"));

@@ -67,7 +67,7 @@ async fn live_through(store: &RedisStore) {
     // Polled: handed out twice, acknowledged and refused.
     for now in [NOW, later(40)] {
         store
-            .take_for_poll(&id("st_2"), 4, now, now + Duration::from_secs(30))
+            .take_for_poll(&id("st_2"), PollLimit::of(4), now, now + Duration::from_secs(30))
             .await
             .expect("taken");
     }
