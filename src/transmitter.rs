@@ -28,7 +28,7 @@ use std::{
 
 use crate::{
     actor::{registry::Registry, signer::Signer},
-    auth::Principal,
+    auth::{AuthError, Principal},
     clock,
     cluster::{
         change_feed::{ChangeFeed, notice::Notice},
@@ -82,6 +82,9 @@ pub enum RequestError {
     NoSuchPage,
     #[error("signing failed")]
     Signing,
+    /// The credential became invalid while the request waited.
+    #[error(transparent)]
+    Credential(#[from] AuthError),
     #[error(transparent)]
     Store(StoreError),
 }

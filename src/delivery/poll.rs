@@ -54,6 +54,8 @@ impl Default for PollSettings {
 pub struct PollRequest {
     pub max_events: Option<usize>,
     pub return_immediately: bool,
+    /// The longest time to wait, which is no member of RFC 8936 but one that Receivers send.
+    pub timeout: Option<Duration>,
     pub ack: Vec<Jti>,
     pub set_errs: Vec<(Jti, SetError)>,
 }
@@ -148,5 +150,14 @@ mod tests {
         check(Some(0), 0);
         check(Some(250), 250);
         check(Some(1_000_000), 1000);
+    }
+
+    #[test]
+    fn the_receiver_bounds_a_wait_within_our_bound() {
+        for (timeout, wait) in [(None, 25), (Some(0), 0), (Some(10), 10), (Some(3600), 25)] {
+            let timeout = timeout.map(Duration::from_secs);
+            let request = PollRequest { timeout, ..PollRequest::default() };
+            assert_eq!(request.wait(&PollSettings::default()), Duration::from_secs(wait));
+        }
     }
 }

@@ -15,7 +15,7 @@ use actix_web::{
 use crate::{
     auth::{AuthError, Authenticator, Principal, PublisherPrincipal},
     clock,
-    domain::{oauth::PROTECTED_RESOURCE, provider::Provider},
+    domain::{grant::Scope, oauth::PROTECTED_RESOURCE, provider::Provider},
     http::error::{ApiError, CHALLENGE},
 };
 
@@ -58,6 +58,23 @@ impl FromRequest for Receiver {
             Ok(Self(principal))
         })
     }
+}
+
+/// Judges the credential of a request again, after the request has waited. The Receiver must be the same
+/// and still hold the scope.
+pub(super) async fn still_allowed(
+    request: &HttpRequest,
+    caller: &Principal,
+    scope: Scope,
+) -> Result<(), AuthError> {
+    let authenticator = service::<Authenticator>(request);
+    let authorization = authorization(request)?;
+    let now =
+        authenticator.receiver(&caller.provider, authorization.as_deref(), clock::now()).await?;
+    if now.receiver != caller.receiver {
+        return Err(AuthError::InvalidToken);
+    }
+    now.require(scope)
 }
 
 impl FromRequest for Publisher {

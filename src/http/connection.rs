@@ -1,4 +1,9 @@
-//! Closes connections that have no request under way, even if the other end sends a byte now and then.
+//! Connections without a request, and requests without a connection.
+//!
+//! - [`watch`] closes connections that have no request under way, even if the other end sends a byte now
+//!   and then.
+//! - `closed_by_peer` tells a request that waits for long, such as a poll, that nobody waits for its
+//!   answer. `to_its_end` lets a request go on that changes something.
 //!
 //! actix bounds the time for the first head of a connection, and the time until the first byte of the
 //! next request. It waits without a bound for the rest of a later head, and for the rest of a chunked
@@ -56,6 +61,43 @@ pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
             seen = begun;
         }
     });
+}
+
+/// Resolves once the other end of a request's connection has closed it, or at least its own direction of
+/// it. Must be awaited in the handler of the request: actix polls the handler whenever something happens
+/// on the connection, and so nothing else needs to watch the socket.
+pub(super) async fn closed_by_peer(request: &HttpRequest) {
+    let connection = request.conn_data::<Rc<WatchedConnection>>().cloned();
+    poll_fn(|_| match &connection {
+        Some(connection) if connection.is_closed_by_peer() => Poll::Ready(()),
+        _ => Poll::Pending,
+    })
+    .await;
+}
+
+/// Lets a request that changes something go on to its end, even if its connection is reset meanwhile. actix
+/// drops the handler with the connection, which could be after a change in the store and before this node
+/// shows it.
+pub(super) async fn to_its_end<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    match rt::spawn(next.call(request)).await {
+        Ok(response) => response,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(ErrorServiceUnavailable("the daemon has stopped")),
+        },
+    }
+}
+
+impl WatchedConnection {
+    fn is_closed_by_peer(&self) -> bool {
+        match self.socket.peek(&mut [0]) {
+            Ok(bytes) => bytes == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
 }
 
 impl UnderWay {

@@ -145,6 +145,7 @@ impl From<RequestError> for ApiError {
                 Self::bad("stream_id", "names a stream that is not enabled")
             }
             RequestError::Signing => Self::Unavailable,
+            RequestError::Credential(error) => error.into(),
             RequestError::Store(StoreError::Conflict) => {
                 Self::Conflict(StoreError::Conflict.to_string())
             }

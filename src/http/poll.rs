@@ -1,13 +1,14 @@
 //! Poll delivery (RFC 8936, SSF §6.1.2).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{
+    auth::{AuthError, Principal},
     delivery::{
         outbox::PendingSet,
         parcel::{Parcel, SignedSet},
@@ -18,8 +19,16 @@ use crate::{
         id::{Jti, StreamId},
         set_error::SetError,
     },
-    http::{auth::Receiver, body::Body, error::ApiError},
-    transmitter::{Transmitter, poll::PollAnswer},
+    http::{
+        auth::{self, Receiver},
+        body::Body,
+        connection::closed_by_peer,
+        error::ApiError,
+    },
+    transmitter::{
+        Transmitter,
+        poll::{Patience, PollAnswer},
+    },
 };
 
 /// The answer to a poll (RFC 8936 §2.3).
@@ -49,17 +58,39 @@ impl Serialize for PolledSets {
     }
 }
 
+/// The scope that a poll needs.
+const SCOPE: Scope = Scope::Read;
+
+/// The Receiver that waits for the answer to its poll.
+struct WaitingReceiver<'a> {
+    request: &'a HttpRequest,
+    caller: &'a Principal,
+}
+
+impl Patience for WaitingReceiver<'_> {
+    async fn abandoned(&self) {
+        closed_by_peer(self.request).await;
+    }
+
+    async fn allowed(&self) -> Result<(), AuthError> {
+        auth::still_allowed(self.request, self.caller, SCOPE).await
+    }
+}
+
 pub(super) async fn poll(
     Receiver(caller): Receiver,
     transmitter: web::Data<Transmitter>,
     id: web::Path<String>,
+    request: HttpRequest,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Scope::Read)?;
+    caller.require(SCOPE)?;
     let members = body.object().await?;
-    let request = parse(members)?;
+    let poll = parse(members)?;
     let id: StreamId = id.into_inner().parse().map_err(|_| ApiError::NotFound)?;
-    let PollAnswer { parcel, more_available } = transmitter.poll(&caller, &id, request).await?;
+    let receiver = WaitingReceiver { request: &request, caller: &caller };
+    let PollAnswer { parcel, more_available } =
+        transmitter.poll(&caller, &id, poll, &receiver).await?;
     let view = PolledView { sets: PolledSets(parcel), more_available };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }
@@ -78,6 +109,13 @@ fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
         Some(Value::Bool(value)) => value,
         Some(_) => return Err(ApiError::bad("returnImmediately", "must be a boolean")),
     };
+    let timeout =
+        match members.remove("timeoutSecs") {
+            None => None,
+            Some(value) => Some(value.as_u64().map(Duration::from_secs).ok_or_else(|| {
+                ApiError::bad("timeoutSecs", "must be a whole number of at least 0")
+            })?),
+        };
     let ack = match members.remove("ack") {
         None => Vec::new(),
         Some(value) => serde_json::from_value::<Vec<String>>(value)
@@ -97,6 +135,7 @@ fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
     Ok(PollRequest {
         max_events: max_events.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
         return_immediately,
+        timeout,
         // A text that is no `jti` of ours is ignored like an unknown `jti`.
         ack: ack.iter().filter_map(|jti| jti.parse().ok()).collect(),
         set_errs: set_errs.into_iter().flatten().collect(),
@@ -130,10 +169,12 @@ mod tests {
 
     #[test]
     fn every_member_is_read() {
-        let body = json!({"maxEvents": 2, "returnImmediately": true, "ack": ["b1"], "unknown": 1,
+        let body = json!({"maxEvents": 2, "returnImmediately": true, "timeoutSecs": 10,
+            "ack": ["b1"], "unknown": 1,
             "setErrs": {"b2": {"err": "invalid_request", "description": "no events"}}});
         let request = parsed(body).expect("valid");
         assert_eq!((request.max_events, request.return_immediately), (Some(2), true));
+        assert_eq!(request.timeout, Some(Duration::from_secs(10)));
         assert_eq!(request.ack, ["b1".parse().expect("valid")]);
         let error = SetError::new("invalid_request", "no events");
         assert_eq!(request.set_errs, [("b2".parse().expect("valid"), error)]);
@@ -146,6 +187,7 @@ mod tests {
             (json!({"maxEvents": "2"}), "maxEvents"),
             (json!({"maxEvents": 1.5}), "maxEvents"),
             (json!({"returnImmediately": 1}), "returnImmediately"),
+            (json!({"timeoutSecs": -1}), "timeoutSecs"),
             (json!({"ack": "b1"}), "ack"),
             (json!({"ack": [1]}), "ack"),
             (json!({"setErrs": []}), "setErrs"),

@@ -109,6 +109,8 @@ metrics! {
         stream_paused(provider: &ProviderName, outcome: &'static str);
     /// Polls that wait for a SET.
     held "ssfd_long_polls" = long_poll();
+    /// Polls that were answered early because a newer poll of the stream took their place.
+    counter "ssfd_long_polls_displaced_total" = long_poll_displaced();
 
     // Streams.
 

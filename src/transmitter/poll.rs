@@ -1,15 +1,20 @@
 //! A Receiver polls (RFC 8936).
 
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    auth::Principal,
+    auth::{AuthError, Principal},
     clock,
     delivery::{
         parcel::{Parcel, SignedSet},
-        poll::PollRequest,
+        poll::{PollLimit, PollRequest},
     },
     domain::{
         id::{Jti, StreamId},
@@ -24,7 +29,10 @@ use crate::{
     },
 };
 
-use super::{RequestError, Transmitter, waiters::Waiter};
+use super::{
+    RequestError, Transmitter,
+    waiters::{End, Waiter},
+};
 
 /// The answer to a poll (RFC 8936 §2.3).
 #[derive(Debug, Default)]
@@ -34,30 +42,43 @@ pub struct PollAnswer {
     pub more_available: bool,
 }
 
+/// The conditions under which a poll goes on waiting.
+pub trait Patience {
+    /// Resolves once nobody waits for the answer any more.
+    fn abandoned(&self) -> impl Future<Output = ()>;
+
+    /// Judges the credential of the poll again.
+    fn allowed(&self) -> impl Future<Output = Result<(), AuthError>>;
+}
+
 impl Transmitter {
     /// Answers a poll. Acknowledgements come first, so that the answer never holds a SET that they
-    /// settle; then SETs are taken, or one is waited for. A stream that is not enabled gives nothing
+    /// settle. Then SETs are taken, or one is waited for. A stream that is not enabled gives nothing
     /// but the announcement of that, and its acknowledgements count all the same.
     pub async fn poll(
         &self,
         principal: &Principal,
         id: &StreamId,
         request: PollRequest,
+        patience: &impl Patience,
     ) -> Result<PollAnswer, RequestError> {
         self.poll_stream(principal, id)?;
         self.poll_log.polled(id, clock::now());
         let limit = request.limit(&self.poll);
+        let deadline = Instant::now() + request.wait(&self.poll);
         self.acknowledge(principal, id, request.ack, request.set_errs).await?;
-        let deadline = Instant::now() + self.poll.wait;
         let join = || self.waiters.join(id, self.poll.waiting_max);
         let waiter = if request.return_immediately { None } else { join() };
+        let mut abandoned = pin!(patience.abandoned());
         loop {
             let woken = waiter.as_ref().map(Waiter::next);
-            // Judged anew each time: the stream may have been changed meanwhile.
-            self.poll_stream(principal, id)?;
+            if waiter.is_some() && is_ready(abandoned.as_mut()).await {
+                return Ok(PollAnswer::default());
+            }
             let polled = self.take(principal, id, limit).await?;
-            let ready = !polled.sets.is_empty() || (limit == 0 && polled.more);
-            let Some(woken) = woken.filter(|_| !ready && !self.waiters.is_closed()) else {
+            let ready = !polled.sets.is_empty() || (limit.sets == 0 && polled.more);
+            let waits = |waiter: &Waiter| !ready && waiter.ends().is_none();
+            let Some(woken) = woken.filter(|_| waiter.as_ref().is_some_and(waits)) else {
                 return self.answer(principal, id, polled).await;
             };
             let now = clock::now();
@@ -65,8 +86,16 @@ impl Transmitter {
                 Some(due) => deadline.min(Instant::now() + due.since(now)),
                 None => deadline,
             };
-            let hint = timeout_at(look_again, woken).await;
-            if hint.is_err() && deadline <= Instant::now() {
+            tokio::select! {
+                biased;
+                () = &mut abandoned => return Ok(PollAnswer::default()),
+                _hint = timeout_at(look_again, woken) => {}
+            }
+            // Both are judged anew, because the token may have been revoked and the stream changed.
+            patience.allowed().await?;
+            self.poll_stream(principal, id)?;
+            let gave_way = waiter.as_ref().and_then(Waiter::ends) == Some(End::GaveWay);
+            if gave_way || deadline <= Instant::now() {
                 return Ok(PollAnswer::default());
             }
         }
@@ -85,7 +114,7 @@ impl Transmitter {
         &self,
         principal: &Principal,
         id: &StreamId,
-        limit: usize,
+        limit: PollLimit,
     ) -> Result<Polled, RequestError> {
         let now = clock::now();
         let hidden_until = now + self.poll.redelivery_interval;
@@ -148,4 +177,9 @@ impl Transmitter {
         let parcel = sets.map(|(set, jws)| SignedSet { set, jws }).collect();
         Ok(PollAnswer { parcel, more_available: polled.more })
     }
+}
+
+/// Polls a future once, and returns whether it is ready.
+async fn is_ready(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
 }

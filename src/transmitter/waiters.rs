@@ -1,7 +1,11 @@
 //! Long polls that wait for a SET.
+//!
+//! A Receiver has abandoned a poll long before this daemon can know of it, if its host went away without
+//! a word. So the newest poll of a stream goes first: it alone is woken, and when it leaves, the next
+//! newest is woken. When all places are taken, the oldest poll gives way.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,17 +19,27 @@ use crate::{
     telemetry::metrics::{self, GaugeGuard},
 };
 
-/// The long polls that wait, by stream. A wake-up is a hint: a poll that is woken looks into the store.
+/// The long polls that wait, by stream, the oldest first. A wake-up is a hint: a poll that is woken looks
+/// into the store.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    streams: Mutex<HashMap<StreamId, Waiting>>,
+    streams: Mutex<HashMap<StreamId, VecDeque<Arc<Place>>>>,
     closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    notify: Arc<Notify>,
-    polls: usize,
+struct Place {
+    woken: Arc<Notify>,
+    given_up: AtomicBool,
+}
+
+/// Why a long poll is answered before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// A newer poll has its place. Its Receiver may be gone, so it takes no SET.
+    GaveWay,
+    /// The daemon is about to stop.
+    Stopping,
 }
 
 /// A long poll's place among the waiters, given up when it is dropped.
@@ -33,48 +47,53 @@ struct Waiting {
 pub(super) struct Waiter {
     waiters: Arc<Waiters>,
     id: StreamId,
-    notify: Arc<Notify>,
+    place: Arc<Place>,
     _counted: GaugeGuard,
 }
 
 impl Waiters {
-    /// Gives a place to one more long poll, unless the stream has `polls_max` waiting or the daemon is about to
-    /// stop.
+    /// Gives a place to one more long poll, unless the daemon is about to stop. If the stream has
+    /// `polls_max` waiting, the oldest of them is told to end. With `polls_max` of 0, no poll waits.
     pub(super) fn join(self: &Arc<Self>, id: &StreamId, polls_max: usize) -> Option<Waiter> {
         let mut streams = self.streams();
-        let polls = streams.get(id).map_or(0, |waiting| waiting.polls);
-        if polls_max <= polls || self.is_closed() {
+        if polls_max == 0 || self.is_closed() {
             return None;
         }
-        let waiting = streams.entry(id.clone()).or_default();
-        waiting.polls += 1;
+        let places = streams.entry(id.clone()).or_default();
+        while polls_max <= places.len() {
+            places.pop_front().expect("it is not empty").give_up();
+            metrics::long_poll_displaced();
+        }
+        let place = Arc::<Place>::default();
+        places.push_back(Arc::clone(&place));
         Some(Waiter {
             waiters: Arc::clone(self),
             id: id.clone(),
-            notify: Arc::clone(&waiting.notify),
+            place,
             _counted: metrics::long_poll(),
         })
     }
 
+    /// Wakes the newest poll of each of these streams.
     pub(super) fn wake(&self, ids: &[StreamId]) {
         let streams = self.streams();
         if streams.is_empty() {
             return;
         }
-        for waiting in ids.iter().filter_map(|id| streams.get(id)) {
-            waiting.notify.notify_waiters();
+        for newest in ids.iter().filter_map(|id| streams.get(id)?.back()) {
+            newest.woken.notify_waiters();
         }
     }
 
     pub(super) fn wake_all(&self) {
-        for waiting in self.streams().values() {
-            waiting.notify.notify_waiters();
+        for place in self.streams().values().flatten() {
+            place.woken.notify_waiters();
         }
     }
 
     /// Returns how many polls of a stream wait.
     pub(super) fn count(&self, id: &StreamId) -> usize {
-        self.streams().get(id).map_or(0, |waiting| waiting.polls)
+        self.streams().get(id).map_or(0, VecDeque::len)
     }
 
     pub(super) fn close(&self) {
@@ -82,31 +101,104 @@ impl Waiters {
         self.wake_all();
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
-    fn streams(&self) -> MutexGuard<'_, HashMap<StreamId, Waiting>> {
+    fn streams(&self) -> MutexGuard<'_, HashMap<StreamId, VecDeque<Arc<Place>>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Place {
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.woken.notify_waiters();
+    }
+}
+
 impl Waiter {
-    /// Resolves with the first wake-up after this call; take it before looking into the store, so
-    /// that none is missed between the look and the wait.
+    /// Resolves with the first wake-up after this call. Must be called before looking into the store, so
+    /// that no wake-up is missed between the look and the wait.
     pub(super) fn next(&self) -> OwnedNotified {
-        Arc::clone(&self.notify).notified_owned()
+        Arc::clone(&self.place.woken).notified_owned()
+    }
+
+    /// Returns why the poll is to be answered now, if it is.
+    pub(super) fn ends(&self) -> Option<End> {
+        if self.place.given_up.load(Ordering::SeqCst) {
+            return Some(End::GaveWay);
+        }
+        self.waiters.is_closed().then_some(End::Stopping)
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut streams = self.waiters.streams();
-        if let Some(waiting) = streams.get_mut(&self.id) {
-            waiting.polls -= 1;
-            if waiting.polls == 0 {
-                streams.remove(&self.id);
-            }
+        let Some(places) = streams.get_mut(&self.id) else { return };
+        places.retain(|place| !Arc::ptr_eq(place, &self.place));
+        // A wake-up that this poll has not followed passes to the next newest, and so does the look for
+        // the SETs that its answer had no room for.
+        match places.back() {
+            Some(newest) => newest.woken.notify_waiters(),
+            None => _ = streams.remove(&self.id),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    fn id() -> StreamId {
+        "s-1".parse().expect("an id")
+    }
+
+    /// Tells which of the polls were woken by `happens`.
+    fn woken<const N: usize>(polls: [&Waiter; N], happens: impl FnOnce()) -> [bool; N] {
+        let next = polls.map(Waiter::next);
+        happens();
+        let mut context = Context::from_waker(Waker::noop());
+        next.map(|next| pin!(next).poll(&mut context).is_ready())
+    }
+
+    #[test]
+    fn the_newest_poll_is_woken_and_the_next_when_it_leaves() {
+        let waiters = Arc::<Waiters>::default();
+        let join = || waiters.join(&id(), 3).expect("a place");
+        let [first, second, third] = [(); 3].map(|()| join());
+        assert_eq!(
+            woken([&first, &second, &third], || waiters.wake(&[id()])),
+            [false, false, true]
+        );
+        assert_eq!(woken([&first, &second], || drop(third)), [false, true]);
+        assert_eq!(woken([&second], || drop(first)), [true], "a needless look does no harm");
+        drop(second);
+        assert!(waiters.streams().is_empty());
+    }
+
+    #[test]
+    fn the_oldest_poll_gives_way_to_a_new_one() {
+        let waiters = Arc::<Waiters>::default();
+        let join = || waiters.join(&id(), 2).expect("a place");
+        let (first, second) = (join(), join());
+        let mut third = None;
+        assert_eq!(woken([&first, &second], || third = Some(join())), [true, false]);
+        let ends = [&first, &second].map(Waiter::ends);
+        assert_eq!((ends, waiters.count(&id())), ([Some(End::GaveWay), None], 2));
+        // The poll that gave way has no place to leave.
+        drop(first);
+        assert_eq!(waiters.count(&id()), 2);
+        assert!(waiters.join(&id(), 0).is_none());
+        waiters.close();
+        assert!(waiters.join(&id(), 2).is_none());
+        assert_eq!(second.ends(), Some(End::Stopping));
     }
 }

@@ -239,6 +239,8 @@ pub(crate) struct PollRequestSchema {
     max_events: Option<u64>,
     /// Whether to answer at once instead of waiting for a SET. If it is left out, `false`.
     return_immediately: Option<bool>,
+    /// The longest time to wait for a SET, in seconds. The Transmitter's own limit may be shorter.
+    timeout_secs: Option<u64>,
     /// The `jti`s of SETs that the Receiver has. Unknown ones are ignored.
     #[schemars(length(max = 10_000))]
     ack: Option<Vec<String>>,
