@@ -242,7 +242,8 @@ impl Config {
     /// Returns which SETs, ids and records have expired at `now`.
     pub fn expiry(&self, now: Timestamp) -> Expiry {
         // No SET stays unsettled for longer.
-        let records_stay = self.store.held_for.max(self.delivery.retry.give_up_after);
+        let given_up = self.delivery.retry.give_up_after.max(self.poll.give_up_after);
+        let records_stay = self.store.held_for.max(given_up);
         let ids_before = now - self.store.event_id_retention;
         let (mut settled_before_of, mut ids_lead_nowhere_before) = (BTreeMap::new(), ids_before);
         for (name, settings) in self.named_providers() {

@@ -10,9 +10,9 @@
 //!  trigger ─▶ Runner ─▶ Job::run ─▶ RunCounts, or JobError ─▶ JobBoard ─▶ GET /admin/v1/jobs
 //! ```
 //!
-//! [`Sweep`], [`Expire`] and [`LimitHeld`] are needed for correctness: they find SETs whose wake-up was
-//! lost, remove data at the end of its retention, and bound what paused streams hold. The other jobs
-//! keep figures up to date or do what a setting asks for.
+//! [`Sweep`], [`Expire`], [`LimitHeld`] and [`GiveUpPolled`] are needed for correctness: they find SETs
+//! whose wake-up was lost, remove data at the end of its retention, and bound what paused streams hold
+//! and what waits to be polled. The other jobs keep figures up to date or do what a setting asks for.
 //!
 //! To add a job: a file with a type that implements [`Job`], and a line in `app::background` that
 //! starts it.
@@ -22,6 +22,7 @@ mod backlog;
 mod board;
 mod clock_steps;
 mod expire;
+mod give_up_polled;
 mod last_uses;
 mod limit_held;
 mod metrics_upkeep;
@@ -40,6 +41,7 @@ pub use self::{
     board::{JobBoard, JobState, LastError, LastRun},
     clock_steps::ClockGuard,
     expire::Expire,
+    give_up_polled::GiveUpPolled,
     last_uses::RecordLastUses,
     limit_held::LimitHeld,
     metrics_upkeep::MetricsUpkeep,

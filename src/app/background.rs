@@ -10,8 +10,8 @@ use crate::{
     http::Services,
     ingest::gauge::Gauge,
     maintenance::{
-        ClockGuard, CountBacklog, Expire, LimitHeld, MetricsUpkeep, PauseAtFault, PauseInactive,
-        RecordActivity, RecordLastUses, Runner, Sweep, run_once,
+        ClockGuard, CountBacklog, Expire, GiveUpPolled, LimitHeld, MetricsUpkeep, PauseAtFault,
+        PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, run_once,
     },
 };
 
@@ -47,6 +47,8 @@ impl Background {
         let registry = Arc::clone(registry);
         runner.start(Sweep::new(registry, guard, lease(), config.delivery.sweep_interval));
         runner.start(LimitHeld::new(store(), held_max, held_for, expiry_interval));
+        let give_up_after = config.poll.give_up_after;
+        runner.start(GiveUpPolled::new(store(), give_up_after, expiry_interval));
         let retention = move |now| retention.expiry(now);
         runner.start(Expire::new(store(), store(), retention, expiry_interval));
         runner.start(CountBacklog::new(transmitter(), store(), lease(), gauge, bound, period));

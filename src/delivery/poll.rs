@@ -33,6 +33,9 @@ pub struct PollSettings {
     /// (RFC 8936 §2.4).
     #[serde(with = "humantime_serde")]
     pub redelivery_interval: Duration,
+    /// The age at which a SET that no poll acknowledged becomes a dead letter.
+    #[serde(with = "humantime_serde")]
+    pub give_up_after: Duration,
 }
 
 impl Default for PollSettings {

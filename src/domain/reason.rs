@@ -34,7 +34,7 @@ pub enum Reason {
     NothingKept,
     /// The Receiver refused the SET (RFC 8935 §2.3, RFC 8936 §2.6).
     Refused(ErrCode),
-    /// No attempt succeeded before the SET was too old.
+    /// No attempt succeeded, or no poll acknowledged it, before the SET was too old.
     Expired,
     /// A paused stream held the SET too long, or among too many (SSF §8.1.2.1).
     HoldLimit,
@@ -111,7 +111,10 @@ impl Reason {
                 "the Receiver refused the SET with an `err` that is not registered"
             }
             Self::Refused(_) => "the Receiver refused the SET with this `err`",
-            Self::Expired => "no attempt succeeded within `delivery.retry.give_up_after`",
+            Self::Expired => {
+                "no attempt succeeded within `delivery.retry.give_up_after`, or no poll took the SET \
+                 within `poll.give_up_after`"
+            }
             Self::HoldLimit => "the stream was paused for too long, or held too many SETs",
         }
     }

@@ -28,6 +28,17 @@ pub trait Maintenance: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<(ProviderName, usize)>, StoreError>;
 
+    /// Gives up the SETs of poll streams that were appended before `appended_before` and are not settled.
+    /// They become dead letters with the reason [`Reason::Expired`]. Announcements stay, because there is
+    /// at most one of each stream. Returns how many were given up, by provider.
+    ///
+    /// [`Reason::Expired`]: crate::domain::reason::Reason::Expired
+    async fn give_up_polled(
+        &self,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError>;
+
     /// Removes settled SETs, ids and records of events that are old enough, a bounded number in one
     /// call. Returns `true` if there are more. SETs that wait do not expire.
     async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError>;

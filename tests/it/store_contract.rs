@@ -146,6 +146,7 @@ macro_rules! run_contract_on {
                 an_acknowledgement_settles_what_waits_and_ignores_the_rest,
                 an_acknowledgement_of_one_stream_leaves_the_others,
                 the_next_due_time_is_the_earliest_to_come,
+                a_poll_stream_keeps_nothing_for_ever,
                 a_lane_waits_for_what_was_handed_out_of_it,
                 waits_for_a_time_ahead_can_be_forgotten,
                 a_start_with_a_clock_behind_the_mark_makes_waits_due,

@@ -83,6 +83,17 @@ impl Maintenance for RedisStore {
         Ok(dropped.into_iter().flatten().collect())
     }
 
+    async fn give_up_polled(
+        &self,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+        let Self { slots } = self;
+        let in_slot = |slot| give_up_polled_in(slots, slot, appended_before, now);
+        let given_up = together(Slot::all().map(in_slot).collect()).await?;
+        Ok(given_up.into_iter().flatten().collect())
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         outbox::backlog(&self.slots).await
     }
@@ -97,6 +108,27 @@ impl Maintenance for RedisStore {
         let forget = self.slots.run_on(slots, &script::FORGET_WAITS, |call| call.arg(&times[..]));
         let counts: Vec<usize> = forget.await?;
         Ok(counts.into_iter().sum())
+    }
+}
+
+async fn give_up_polled_in(
+    slots: &Slots,
+    slot: Slot,
+    appended_before: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+    let mut all = Vec::new();
+    loop {
+        let mut call = slots.call(&script::GIVE_UP_POLLED, slot);
+        call.push((codec::time(appended_before), codec::time(now)));
+        call.push((Reason::Expired.label(), "not polled and acknowledged in time", HELD_CHUNK));
+        let (more, given_up): (bool, Vec<(String, usize)>) = slots.run(call).await?;
+        for (provider, count) in given_up {
+            all.push((codec::parsed(provider)?, count));
+        }
+        if !more {
+            return Ok(all);
+        }
     }
 }
 

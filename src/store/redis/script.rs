@@ -100,6 +100,7 @@ scripts! {
     KEPT: Read, "slot" "kept";
     EXPIRE: Write, "slot" "outbox" "settled" "expire";
     LIMIT_HELD: Write, "slot" "outbox" "settled" "limit_held";
+    GIVE_UP_POLLED: Write, "slot" "outbox" "settled" "give_up_polled";
 
     RECORD: Read, "slot" "record";
     RECORD_PUT: Write, "slot" "records" "record_put";

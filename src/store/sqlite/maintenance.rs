@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::{SqliteStore, outbox, row, subjects};
 use crate::{
+    delivery::outbox::SetKind,
     domain::{id::ProviderName, reason::Reason, time::Timestamp},
     store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
@@ -60,6 +61,28 @@ impl Maintenance for SqliteStore {
         self.writer.run(limit).await
     }
 
+    async fn give_up_polled(
+        &self,
+        appended_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
+        let mut given_up = Vec::new();
+        let find = move |db: &_| polled_too_late(db, appended_before);
+        for (stream, provider) in self.readers.run(find).await? {
+            let mut total = 0;
+            loop {
+                let some = move |db: &_| give_up_polled(db, stream, appended_before, now);
+                let count = self.writer.run(some).await?;
+                total += count;
+                if count == 0 {
+                    break;
+                }
+            }
+            given_up.push((provider, total));
+        }
+        Ok(given_up)
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         self.readers.run(outbox::backlog).await
     }
@@ -107,6 +130,65 @@ pub(super) fn expire(db: &Connection, expiry: &Expiry) -> rusqlite::Result<bool>
 
 fn next_provider(db: &Connection, sql: &str, behind: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached(sql)?.query_row([behind], |row| row.get(0))
+}
+
+/// Leaps from stream to stream through the index of what is polled, and looks at the oldest event and the
+/// oldest control event of each: one step for each stream, however many SETs wait.
+const POLLED_TOO_LATE: &str = "WITH RECURSIVE waiting (stream) AS (
+        SELECT min(stream) FROM outbox INDEXED BY outbox_polled
+        WHERE settled_at IS NULL AND polled = 1
+        UNION ALL
+        SELECT (
+            SELECT min(stream) FROM outbox INDEXED BY outbox_polled
+            WHERE settled_at IS NULL AND polled = 1 AND waiting.stream < stream
+        ) FROM waiting WHERE waiting.stream IS NOT NULL
+    )
+    SELECT key, provider FROM waiting CROSS JOIN streams ON key = waiting.stream
+    WHERE (
+        SELECT appended_at FROM outbox INDEXED BY outbox_polled
+        WHERE stream = key AND settled_at IS NULL AND polled = 1 AND control = 0
+        ORDER BY seq LIMIT 1
+    ) < ?1 OR (
+        SELECT appended_at FROM outbox INDEXED BY outbox_polled
+        WHERE stream = key AND settled_at IS NULL AND polled = 1 AND control = 1
+        ORDER BY seq LIMIT 1
+    ) < ?1";
+
+/// A SET with a higher number was appended later.
+const GIVE_UP_POLLED: &str = "UPDATE outbox
+    SET settled_at = ?2, reason = ?3, detail = 'not polled and acknowledged in time'
+    WHERE appended_at < ?4 AND settled_at IS NULL AND seq IN (
+        SELECT seq FROM outbox INDEXED BY outbox_polled
+        WHERE stream = ?1 AND settled_at IS NULL AND polled = 1 AND control = ?5
+        ORDER BY seq LIMIT ?6
+    )";
+
+fn polled_too_late(
+    db: &Connection,
+    appended_before: Timestamp,
+) -> rusqlite::Result<Vec<(i64, ProviderName)>> {
+    let mut find = db.prepare_cached(POLLED_TOO_LATE)?;
+    let late = find.query_map([appended_before.as_millis()], |stream| {
+        Ok((stream.get(0)?, row::text(stream, 1)?))
+    })?;
+    late.collect()
+}
+
+/// Gives up a bounded number of SETs of one stream, and returns the number.
+fn give_up_polled(
+    db: &Connection,
+    stream: i64,
+    appended_before: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let mut give_up = db.prepare_cached(GIVE_UP_POLLED)?;
+    let (now, before, limit) = (now.as_millis(), appended_before.as_millis(), row::limit(CHUNK));
+    let reason = Reason::Expired.label();
+    [SetKind::Event, SetKind::Control]
+        .map(row::control)
+        .iter()
+        .map(|control| give_up.execute(params![stream, now, reason, before, control, limit]))
+        .sum()
 }
 
 const PAUSED: &str = "SELECT key, provider FROM streams WHERE status = 'paused'";
@@ -169,6 +251,9 @@ mod tests {
         let old = "PRIMARY KEY (provider=? AND accepted_at<?)";
         assert!(steps.iter().any(|step| step.contains(old)), "{steps:?}");
         assert!(!steps.iter().any(|step| step.contains("SCAN events")), "{steps:?}");
+        let steps = plan(POLLED_TOO_LATE);
+        let mut looks = steps.iter().filter(|step| step.contains("outbox"));
+        assert!(looks.all(|step| step.contains("INDEX outbox_polled")), "{steps:?}");
         let next = plan(NEXT_PROVIDER);
         assert!(next.iter().any(|step| step.contains("SEARCH")), "{next:?}");
     }

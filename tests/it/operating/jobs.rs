@@ -27,7 +27,7 @@ async fn each_periodic_job_has_run_soon_after_the_start() {
     eventually("all have run", async || {
         let jobs = jobs(&daemon).await;
         let periodic = jobs.iter().filter(|(_, job)| job["period_millis"].is_number());
-        periodic.clone().count() == 8
+        periodic.clone().count() == 9
             && periodic.clone().all(|(_, job)| job["last_run"].is_object())
     })
     .await;
@@ -52,6 +52,7 @@ async fn a_job_that_the_configuration_does_not_ask_for_is_not_listed() {
         [
             "sweep",
             "limit_held",
+            "give_up_polled",
             "expire",
             "backlog",
             "pause_at_fault",

@@ -148,6 +148,33 @@ pub(super) async fn the_next_due_time_is_the_earliest_to_come(backend: impl Back
 
 /// Promise P3 of the design: what was handed out may come again, and what is behind it must not
 /// have come before.
+pub(super) async fn a_poll_stream_keeps_nothing_for_ever(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1"), poll_stream("st_2"), push_stream("st_3")]).await;
+    let about = |stream: &'static str, names: &[&'static str]| {
+        names.iter().map(|name| set(stream, name)).collect::<Vec<_>>()
+    };
+    append_sets(&*store, vec![control("st_1", "c1")]).await;
+    append_sets(&*store, about("st_1", &["e1", "e2"])).await;
+    append_sets(&*store, about("st_3", &["p1"])).await;
+    let later_event = event(about("st_1", &["e3"]));
+    append(&*store, vec![later_event], later(60)).await;
+    // Whether a SET was handed out makes no difference.
+    assert_eq!(poll(&*store, 2, NOW).await, "c1 e1 +");
+
+    let give_up = async |before| {
+        let given_up = store.give_up_polled(before, later(99)).await.expect("given up");
+        given_up.into_iter().map(|(_, sets)| sets).sum::<usize>()
+    };
+    assert_eq!(give_up(NOW).await, 0);
+    assert_eq!(give_up(later(1)).await, 3);
+    assert_eq!(give_up(later(1)).await, 0);
+    assert_eq!(names(&pending(&*store, "st_1").await), ["e3"]);
+    assert_eq!(names(&pending(&*store, "st_3").await), ["p1"]);
+    assert_eq!(give_up(later(61)).await, 1);
+    assert_eq!(acknowledge(&*store, &["e1", "e3"], &[]).await, (0, 0));
+}
+
 pub(super) async fn a_lane_waits_for_what_was_handed_out_of_it(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![poll_stream("st_1")]).await;
