@@ -30,6 +30,7 @@ use tokio::{
 
 use crate::{
     actor::{
+        accepted::AcceptedPushes,
         hosts::Hosts,
         registry::Registry,
         signer::Signer,
@@ -148,6 +149,7 @@ pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, Start
         signer: signer.clone(),
         push,
         hosts: Hosts::new(config.delivery.host_in_flight_max),
+        accepted: AcceptedPushes::new(directory.providers()),
         faults: tell_fault,
         settings: config.delivery.clone(),
     };

@@ -18,7 +18,7 @@ use crate::{
     actor::stream::{Drain, Environment, Report, StreamActor, Wake},
     clock,
     delivery::{courier::CourierReport, flow::Flow},
-    domain::id::StreamId,
+    domain::{id::StreamId, time::Timestamp},
     store::{
         StoreError,
         slot::{Slot, SlotSet},
@@ -74,6 +74,11 @@ impl Registry {
                 },
             }
         }
+    }
+
+    /// Takes the times at which Receivers accepted a push since the last call.
+    pub fn take_accepted(&self) -> HashMap<StreamId, Timestamp> {
+        self.environment.accepted.take()
     }
 
     fn start(&self, id: &StreamId, control: bool) -> Option<Addr<StreamActor>> {

@@ -63,6 +63,13 @@ impl Activity {
         self.streams().set(&stream.id, Last { at: now, timeout: *timeout });
     }
 
+    /// Takes in activity that was noted elsewhere and may be older than what is known.
+    fn touch_at(&self, stream: &StreamConfig, at: Timestamp) {
+        if self.last(&stream.id).is_none_or(|last| last < at) {
+            self.touch(stream, at);
+        }
+    }
+
     /// The time of all these streams begins anew, as if each had been active now.
     pub(super) fn touch_all(&self, streams: &[Arc<StreamConfig>], now: Timestamp) {
         for stream in streams {
@@ -203,8 +210,20 @@ impl Transmitter {
         Ok(())
     }
 
+    /// Counts accepted pushes as activity. The specification does not demand it (SSF §8.1.1), but a
+    /// Receiver that accepts what it is sent is not inactive, and pausing its stream would only harm.
+    fn take_in_pushes(&self) {
+        for (id, at) in self.registry.take_accepted() {
+            // A stream that was deleted meanwhile has no activity.
+            if let Some(stream) = self.directory.stream(&id) {
+                self.activity.touch_at(&stream, at);
+            }
+        }
+    }
+
     /// Records the activity seen since the last call, and returns how many streams it is of.
     pub async fn record_activity(&self) -> Result<usize, StoreError> {
+        self.take_in_pushes();
         let (mut done, mut streams) = (false, 0);
         while !done {
             // Read before what is taken: what comes in between is then recorded, or counts as later.
@@ -230,6 +249,7 @@ impl Transmitter {
     /// Returns how many were paused.
     pub async fn pause_inactive(&self) -> Result<usize, RequestError> {
         let (now, mut paused) = (clock::now(), 0);
+        self.take_in_pushes();
         if self.sharing.change_feed.is_enabled() {
             let record = self.store.activity().await?;
             self.activity.take_in(record, &self.directory.all(|_| true), now);
@@ -242,7 +262,7 @@ impl Transmitter {
                 continue;
             }
             let Some(idle) = self.activity.overdue(&id, judged_at) else { continue };
-            let reason = format!("no request for {} s (inactivity_timeout)", idle.as_secs());
+            let reason = format!("no activity for {} s (inactivity_timeout)", idle.as_secs());
             let still = |_: &StreamConfig| self.activity.overdue(&id, judged_at).is_some();
             match self.suspend(&id, &reason, still).await {
                 Ok(done) => paused += usize::from(done),

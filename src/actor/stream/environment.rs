@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    actor::{hosts::Hosts, signer::Signer},
+    actor::{accepted::AcceptedPushes, hosts::Hosts, signer::Signer},
     clock,
     cluster::lease::Lease,
     delivery::{courier::View, fault::Fault, settings::DeliverySettings},
@@ -23,6 +23,7 @@ pub struct Environment {
     pub signer: Signer,
     pub push: PushClients,
     pub hosts: Arc<Hosts>,
+    pub accepted: AcceptedPushes,
     /// Where an actor tells that an endpoint is at fault.
     pub faults: mpsc::Sender<EndpointFault>,
     pub settings: DeliverySettings,

@@ -47,7 +47,9 @@ impl StreamActor {
         let (stream_id, jti, attempts) = (&self.id, &set.jti, set.attempts + 1);
         match disposition {
             Disposition::Delivered => {
-                let age = clock::now().since(set.appended_at);
+                let now = clock::now();
+                let age = now.since(set.appended_at);
+                self.environment.accepted.note(&self.provider, stream_id, now);
                 metrics::sets_delivered(&self.provider, MethodLabel::Push, 1);
                 metrics::set_age(&self.provider, MethodLabel::Push, age);
                 tracing::debug!(%stream_id, %jti, attempts, "delivered");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use ssfd::{config::Config, domain::time::Timestamp, store::ActivityStore as _};
+use ssfd::{clock, config::Config, domain::time::Timestamp, store::ActivityStore as _};
 
 use crate::harness::{
     eventually,
@@ -66,16 +66,27 @@ async fn a_poll_stream_that_is_not_polled_is_paused_and_says_so() {
     setup.is_paused_eventually().await;
 }
 
-/// A push is no activity of the Receiver.
+/// The restart shows that the activity is durable.
+#[actix_web::test]
+async fn a_push_that_the_receiver_accepts_is_activity() {
+    let receiver = Receiver::accepting().await;
+    let mut setup = Setup::pushing_with(&receiver, after(Duration::from_hours(1))).await;
+    let noticed = async |since| setup.recorded().await.is_some_and(|at| since <= at);
+    let before = clock::now();
+    setup.publish(&["s-1"]).await;
+    eventually("it is recorded", async || noticed(before).await).await;
+    let before = clock::now();
+    setup.publish(&["s-2"]).await;
+    setup.settled().await;
+    setup.daemon.restart().await;
+    assert!(setup.recorded().await.is_some_and(|at| before <= at));
+}
+
 #[actix_web::test]
 async fn a_push_stream_that_nobody_manages_is_paused_and_says_so() {
     let mut receiver = Receiver::accepting().await;
     let setup = Setup::pushing_with(&receiver, after(Duration::from_secs(1))).await;
-    eventually("it is paused", async || {
-        setup.publish(&["s-1"]).await;
-        setup.is_paused().await
-    })
-    .await;
+    setup.is_paused_eventually().await;
     let said = loop {
         let claims = receiver.next().await.claims();
         if claims["sub_id"]["id"] == setup.stream {
