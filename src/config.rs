@@ -135,6 +135,10 @@ pub struct IngestSettings {
 pub struct ProcessSettings {
     /// The number of threads that run the actors of streams; 0 means one for each core.
     pub actor_threads: usize,
+    /// How long the daemon goes on serving after SIGTERM while `/readyz` answers 503, so that load
+    /// balancers turn away from it first.
+    #[serde(with = "humantime_serde")]
+    pub lame_duck: Duration,
     /// The longest time that a stop waits for work in progress.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -147,6 +151,7 @@ impl Default for ProcessSettings {
     fn default() -> Self {
         Self {
             actor_threads: 0,
+            lame_duck: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(20),
             activity_interval: Duration::from_mins(1),
         }

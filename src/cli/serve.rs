@@ -1,8 +1,13 @@
 //! `ssfd serve`: runs the daemon.
 
+use std::{sync::Arc, time::Duration};
+
 use clap::Args;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
 
 use crate::{
     app,
@@ -10,7 +15,7 @@ use crate::{
         CliError,
         source::{ConfigSource, foreign_variables},
     },
-    telemetry::logging,
+    telemetry::{logging, readiness::Readiness},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -34,6 +39,7 @@ impl ServeCommand {
                  section, as in SSFD_PUBLIC__LISTEN"
             );
         }
+        let lame_duck = config.process.lame_duck;
         let app = app::build(config).await.map_err(CliError::new)?;
         let addresses = (app.public_addr(), app.internal_addr());
         let ready = || {
@@ -46,30 +52,65 @@ impl ServeCommand {
             );
             notify(NotifyState::Ready);
         };
-        app.serve(stop_signal()?, ready).await.map_err(CliError::new)?;
+        let stop = Signals::listen()?.stop(Arc::clone(app.readiness()), lame_duck);
+        app.serve(stop, ready).await.map_err(CliError::new)?;
         tracing::info!("stopped");
         Ok(())
     }
 }
 
-/// Resolves on SIGTERM or SIGINT.
-fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
-    let listen = |kind| signal(kind).map_err(CliError::new);
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
-    Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                // Caught, because SIGHUP ends a process by default.
-                _ = hang_up.recv() => tracing::warn!("SIGHUP: nothing is reloaded; restart instead"),
-            }
-        }
+/// The signals that the daemon listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// A signal that asks the daemon to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopSignal {
+    /// From a service manager.
+    Terminate,
+    /// From a person who waits at a terminal.
+    Interrupt,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::new);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves when the daemon is to stop serving. SIGTERM makes `/readyz` answer 503 for the time of
+    /// `lame_duck` before, in which everything is served as usual: a load balancer turns away from a node
+    /// that is not ready, and so nobody meets a closed port. SIGINT, or a second signal, ends this time.
+    async fn stop(mut self, readiness: Arc<Readiness>, lame_duck: Duration) {
+        let first = self.next().await;
+        readiness.lost("stopping");
         tracing::info!("stopping");
         notify(NotifyState::Stopping);
-    })
+        if first == StopSignal::Terminate {
+            // Either the time is over or another signal came.
+            timeout(lame_duck, self.next()).await.ok();
+        }
+    }
+
+    async fn next(&mut self) -> StopSignal {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return StopSignal::Terminate,
+                _ = self.interrupt.recv() => return StopSignal::Interrupt,
+                // Caught, because SIGHUP ends a process by default.
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP: nothing is reloaded; restart instead");
+                }
+            }
+        }
+    }
 }
 
 /// Notifies systemd, if systemd started this process.

@@ -92,6 +92,8 @@ impl Workplace {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ssfd"));
         command.args(args).current_dir(self.folder.path()).env_clear();
         command.env("SSFD_CONFIG", "ssfd.toml").stdin(Stdio::null());
+        // No load balancer has to notice that a daemon of a test stops.
+        command.env("SSFD_PROCESS__LAME_DUCK", "0s");
         command
     }
 

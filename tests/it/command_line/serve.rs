@@ -28,10 +28,34 @@ fn sigterm_ends_the_daemon_in_order() {
     ends_in_order(daemon);
 }
 
+/// P8 of the design: no caller meets a closed port. A second signal ends the wait.
+#[test]
+fn sigterm_takes_readiness_away_while_everything_is_served() {
+    let place = Workplace::new();
+    let mut serve = place.ssfd(&["serve"]);
+    serve.env("SSFD_PROCESS__LAME_DUCK", "1h");
+    let mut daemon = Daemon::start(serve);
+    let (public, internal) = daemon.addresses();
+    daemon.signal("TERM");
+    daemon.logs("stopping");
+    let (status, body) = ask(&internal, "GET /readyz", None, "");
+    assert_eq!((status, body.contains("stopping")), (503, true), "{body}");
+    for _ in 0..3 {
+        assert_eq!(get(&public, "/.well-known/ssf-configuration"), 200);
+        assert_eq!(get(&internal, "/healthz"), 200);
+    }
+    assert_eq!(ask(&public, "POST /ssf/streams", None, "{}").0, 401);
+    daemon.signal("TERM");
+    ends_in_order(daemon);
+}
+
+/// The time of the lame duck is for load balancers, and not for a person at a terminal.
 #[test]
 fn sigint_ends_the_daemon_in_order() {
     let place = Workplace::new();
-    let mut daemon = place.serve();
+    let mut serve = place.ssfd(&["serve"]);
+    serve.env("SSFD_PROCESS__LAME_DUCK", "1h");
+    let mut daemon = Daemon::start(serve);
     daemon.addresses();
     daemon.signal("INT");
     ends_in_order(daemon);

@@ -266,7 +266,7 @@ impl System {
                 let mut shell = Command::new("/bin/sh");
                 shell.args(["-c", within]).arg(ssfd);
                 shell.current_dir(self.place.path("")).env_clear();
-                shell.env("SSFD_CONFIG", "ssfd.toml");
+                shell.env("SSFD_CONFIG", "ssfd.toml").env("SSFD_PROCESS__LAME_DUCK", "0s");
                 serve = shell;
             }
             Environment::OtherClock => {
