@@ -11,10 +11,13 @@ pub(super) mod internal;
 pub(super) mod public;
 pub(super) mod shape;
 
-use actix_web::{Resource as Service, Route, http::Method, web};
+use actix_web::{Resource as Service, Route, http::Method, middleware::from_fn, web};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::{domain::grant::Scope, http::error};
+use crate::{
+    domain::grant::Scope,
+    http::{connection::to_its_end, error},
+};
 
 /// One path and its operations.
 #[derive(Clone, Copy)]
@@ -68,6 +71,8 @@ pub(super) struct Operation {
     pub(super) answers: &'static [AnswerSpec],
     /// Refusals beside those that follow from `caller` and `body`: the status, and what it means here.
     pub(super) refusals: &'static [(u16, &'static str)],
+    /// Whether the request ends when its connection is closed. Others that change something go on.
+    abandonable: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +193,12 @@ impl Resource {
         let mut service = web::resource(path);
         for operation in self.operations {
             for method in operation.methods() {
-                service = service.route((operation.handler)().method(method));
+                let route = (operation.handler)().method(method);
+                service = service.route(if operation.abandonable {
+                    route
+                } else {
+                    route.wrap(from_fn(to_its_end))
+                });
             }
         }
         let methods = self.operations.iter().flat_map(Operation::methods);
@@ -217,6 +227,7 @@ impl Operation {
             body: None,
             answers: &[],
             refusals: &[],
+            abandonable: matches!(verb, Verb::Get),
         }
     }
 
@@ -279,6 +290,12 @@ impl Operation {
             body.lines = true;
         }
         operation
+    }
+
+    /// Ends the request when its connection is closed, because it may wait for long.
+    pub(super) const fn abandonable(mut self) -> Self {
+        self.abandonable = true;
+        self
     }
 
     pub(super) const fn answers(mut self, answers: &'static [AnswerSpec]) -> Self {

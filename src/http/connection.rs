@@ -9,11 +9,18 @@
 //! next request. It waits without a bound for the rest of a later head, and for the rest of a chunked
 //! body that nobody reads any more.
 
-use std::{any::Any, cell::Cell, net::Shutdown, os::fd::AsFd, rc::Rc, time::Duration};
+use std::{
+    any::Any, cell::Cell, future::poll_fn, io::ErrorKind, net::Shutdown, os::fd::AsFd,
+    panic::resume_unwind, rc::Rc, task::Poll, time::Duration,
+};
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
-    dev::Extensions,
+    Error, HttpRequest,
+    body::MessageBody,
+    dev::{Extensions, ServiceRequest, ServiceResponse},
+    error::ErrorServiceUnavailable,
+    middleware::Next,
     rt::{self, net::TcpStream},
 };
 use tokio::time::sleep;

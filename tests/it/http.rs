@@ -1,6 +1,7 @@
 //! The HTTP interface, resource by resource, as Receivers and operators meet it.
 
 mod authorization;
+mod cut;
 mod discovery;
 mod observability;
 mod order;

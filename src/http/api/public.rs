@@ -311,6 +311,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             .caller(READS)
             .body::<PollRequestSchema>(POLL_REQUEST)
             .answers(&[AnswerSpec::json::<poll::PolledView>(200, "The SETs (RFC 8936 §2.3).")])
-            .refuses(&[NO_STREAM])],
+            .refuses(&[NO_STREAM])
+            .abandonable()],
     },
 ];

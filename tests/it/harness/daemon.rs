@@ -204,6 +204,11 @@ impl Daemon {
         &*self.running().store
     }
 
+    /// Returns the file of a store with SQLite.
+    pub(crate) fn database(&self) -> &Path {
+        &self.config.store.sqlite.path
+    }
+
     /// Returns what replaces the signing keys and the certificate while the daemon runs.
     pub(crate) fn material(&self) -> &MaterialSwitch {
         &self.running().material
