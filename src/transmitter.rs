@@ -17,6 +17,7 @@ pub mod status;
 pub mod streams;
 pub mod subjects;
 pub mod trace;
+mod turns;
 pub mod verification;
 mod waiters;
 
@@ -50,6 +51,7 @@ use dead_letters::DeadKind;
 use intake::{Scheduler, admission::ToldFindings};
 use poll_log::PollLog;
 use pressure::Pressure;
+use turns::Turns;
 use waiters::Waiters;
 
 /// Why a request is refused.
@@ -118,9 +120,9 @@ pub struct Transmitter {
     sharing: Sharing,
     waiters: Arc<Waiters>,
     poll_log: PollLog,
-    /// Streams change one at a time, so that each change starts from what the last one left. What
-    /// another node changes meanwhile, the store notices by the version.
-    changes: tokio::sync::Mutex<()>,
+    /// A stream has one change at a time, so that each change starts from what the last one left. The
+    /// store notices by the version what another node changes meanwhile.
+    turns: Turns,
     /// When each stream's Receiver last asked this node for a verification.
     verified_at: Mutex<HashMap<StreamId, Timestamp>>,
     activity: Activity,
@@ -152,7 +154,7 @@ impl Transmitter {
             sharing,
             waiters: Arc::default(),
             poll_log: PollLog::default(),
-            changes: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
             verified_at: Mutex::default(),
             told_findings: ToldFindings::default(),
             pressure: Pressure::default(),

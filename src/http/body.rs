@@ -74,7 +74,9 @@ impl Body {
         timeout(deadline, reading).await.unwrap_or(Err(ApiError::TooSlow { deadline }))
     }
 
-    /// Reads a JSON object. No `Content-Type` is required, because SSF's own samples send none.
+    /// Reads a JSON object. A handler drops what it does not need of the object before it waits for
+    /// anything: parsed JSON takes up to thirty times as much memory as its text, and any number of
+    /// requests may wait at the same time. No `Content-Type` is required, because SSF's own samples send none.
     pub(super) async fn object(self) -> Result<Map<String, Value>, ApiError> {
         let body = self.bytes().await?;
         if JSON_DEPTH_MAX < depth(&body) {

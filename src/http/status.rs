@@ -56,5 +56,6 @@ pub(super) async fn update(
     let mut members = body.object().await?;
     let id = body::stream_id(&mut members)?;
     let (status, reason) = body::status(&mut members)?;
+    drop(members);
     Ok(answer(&*transmitter.change_status(&caller, &id, status, reason).await?))
 }

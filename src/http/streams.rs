@@ -134,6 +134,7 @@ pub(super) async fn create(
         return Err(ApiError::bad(ours, "is for the Transmitter to say (SSF §8.1.1)"));
     }
     let given = receiver_members(&mut members, &provider, None)?;
+    drop(members);
     let stream = transmitter.create_stream(&caller, &provider, given).await?;
     Ok(answer(HttpResponse::Created(), ReceiverStreamView::of(&stream, &provider)))
 }
@@ -189,9 +190,13 @@ async fn change(
     let given = receiver_members(&mut members, provider, Some(&assigned));
     // The stream is looked up before its members are judged, so that nothing of another Receiver's
     // stream shows.
-    transmitter.stream(&caller, &id)?;
+    let stream = transmitter.stream(&caller, &id)?;
+    let given = given?;
+    // The members that are left are equal to those of the stream, and so they are no larger.
+    members.retain(|member, _| TRANSMITTER_MEMBERS.contains(&member.as_str()));
+    repeats(&members, &stream, provider)?;
     let unchanged = |before: &StreamConfig| repeats(&members, before, provider);
-    let stream = transmitter.change_stream(&caller, &id, change, given?, unchanged).await?;
+    let stream = transmitter.change_stream(&caller, &id, change, given, unchanged).await?;
     Ok(answer(HttpResponse::Ok(), ReceiverStreamView::of(&stream, provider)))
 }
 

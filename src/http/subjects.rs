@@ -28,6 +28,7 @@ pub(super) async fn add(
     if members.get("verified").is_some_and(|verified| !verified.is_boolean()) {
         return Err(ApiError::bad("verified", "must be true or false (SSF §8.1.3.2)"));
     }
+    drop(members);
     transmitter.add_subject(&caller, &provider, &id, &subject).await?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
@@ -41,6 +42,7 @@ pub(super) async fn remove(
 ) -> Result<HttpResponse, ApiError> {
     let mut members = read(&caller, body).await?;
     let (id, subject) = stream_and_subject(&caller, &provider, &transmitter, &mut members)?;
+    drop(members);
     transmitter.remove_subject(&caller, &provider, &id, &subject).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }

@@ -27,6 +27,7 @@ pub(super) async fn request(
         let rule = format!("must be at most {STATE_LENGTH_MAX} bytes long");
         return Err(ApiError::bad("state", rule));
     }
+    drop(members);
     transmitter.verify_stream(&caller, &provider, &id, state.as_deref()).await?;
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }

@@ -1,21 +1,20 @@
-//! Streams change one at a time, whichever node they are changed on.
+//! A stream has one change at a time, whichever node it is changed on.
 
 use futures_util::future::try_join_all;
-use tokio::sync::MutexGuard;
 
 use crate::{domain::id::StreamId, store::StoreError};
 
-use super::{RequestError, Transmitter};
+use super::{RequestError, Transmitter, turns::Turn};
 
 /// How often a change is tried that meets those of other nodes.
 const TRIES_MAX: usize = 5;
 
-/// The tries of one change, while this node changes no other stream.
+/// The tries of one change, while this node makes no other change of the stream.
 pub(super) struct Tries<'a> {
     transmitter: &'a Transmitter,
     id: &'a StreamId,
     left: usize,
-    _turn: MutexGuard<'a, ()>,
+    _turn: Turn<'a>,
 }
 
 impl Tries<'_> {
@@ -30,7 +29,7 @@ impl Tries<'_> {
         if !conflict || self.left == 0 {
             return Ok(false);
         }
-        self.transmitter.show(&[self.id]).await?;
+        self.transmitter.show(self.id).await?;
         Ok(true)
     }
 }
@@ -38,29 +37,30 @@ impl Tries<'_> {
 impl Transmitter {
     /// To be held while a stream is changed.
     pub(super) async fn tries<'a>(&'a self, id: &'a StreamId) -> Tries<'a> {
-        let turn = self.changes.lock().await;
+        let turn = self.turns.take(id).await;
         Tries { transmitter: self, id, left: TRIES_MAX, _turn: turn }
     }
 
     /// Shows streams as they now stand in the store.
     pub(super) async fn refresh(&self, ids: &[&StreamId]) -> Result<(), StoreError> {
-        // Streams that are read here must not be published after a change that came between.
-        let _turn = self.changes.lock().await;
-        self.show(ids).await
+        try_join_all(ids.iter().map(|id| async {
+            // A stream that is read here must not be published after a change that came between.
+            let _turn = self.turns.take(id).await;
+            self.show(id).await
+        }))
+        .await
+        .map(drop)
     }
 
-    /// The same for whoever has the turn already.
-    async fn show(&self, ids: &[&StreamId]) -> Result<(), StoreError> {
-        let streams = try_join_all(ids.iter().map(|id| self.store.stream(id))).await?;
-        for (id, stream) in ids.iter().copied().zip(streams) {
-            match stream {
-                Some(stream) => {
-                    self.directory.put(stream);
-                    // The change may have been announced, so there may be a SET to send.
-                    self.wake_here(std::slice::from_ref(id), true);
-                }
-                None => self.forget(id),
+    /// Does the same for a caller who has the turn already.
+    async fn show(&self, id: &StreamId) -> Result<(), StoreError> {
+        match self.store.stream(id).await? {
+            Some(stream) => {
+                self.directory.put(stream);
+                // The change may have been announced, so there may be a SET to send.
+                self.wake_here(std::slice::from_ref(id), true);
             }
+            None => self.forget(id),
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ impl Transmitter {
         status: StreamStatus,
         reason: Option<String>,
     ) -> Result<Arc<StreamConfig>, RequestError> {
+        // A change may wait for long, and should hold no more than what it needs.
+        let reason = reason.map(|reason| excerpt(&reason));
         let mut tries = self.tries(id).await;
         loop {
             let before = self.owned(principal, id)?;

@@ -49,7 +49,7 @@ impl Transmitter {
             version: 1,
             created_at: clock::now(),
         };
-        let _one_at_a_time = self.changes.lock().await;
+        let _turn = self.turns.take(&stream.id).await;
         self.store.create_stream(stream.clone(), provider.streams_per_receiver_max).await?;
         self.activity.touch(&stream, stream.created_at);
         Ok(self.reflect(stream))
@@ -98,14 +98,14 @@ impl Transmitter {
         principal: &Principal,
         id: &StreamId,
     ) -> Result<(), RequestError> {
-        let _one_at_a_time = self.changes.lock().await;
+        let _turn = self.turns.take(id).await;
         self.owned(principal, id)?;
         self.remove(id).await
     }
 
     /// The same for an operator, whose stream ever it is.
     pub async fn delete_any_stream(&self, id: &StreamId) -> Result<(), RequestError> {
-        let _one_at_a_time = self.changes.lock().await;
+        let _turn = self.turns.take(id).await;
         self.known(id)?;
         self.remove(id).await
     }
