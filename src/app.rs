@@ -5,10 +5,12 @@
 //!   everything that acts by itself, and ends it in order.
 //! - `store` opens the configured store, `lock` keeps a database to one daemon.
 //! - `keys`, `tls` and `authorization` read what the configuration names by path.
+//! - `descriptors` divides the file descriptors among the listeners and all else.
 //! - `background` starts the maintenance jobs.
 
 mod authorization;
 mod background;
+mod descriptors;
 mod keys;
 mod lock;
 mod material;
@@ -57,6 +59,7 @@ use crate::{
 use self::background::Background;
 pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
+    descriptors::TooFewDescriptors,
     keys::{KeyFileError, load as load_keys},
     lock::LockError,
     material::{MaterialError, MaterialSwitch, load as load_material},
@@ -81,6 +84,8 @@ pub enum StartError {
     Material(#[from] MaterialError),
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -125,13 +130,15 @@ pub async fn build(config: Config) -> Result<App, StartError> {
 }
 
 /// Does the same as [`build`], on listeners that were bound before.
-pub async fn build_on(listeners: Listeners, config: Config) -> Result<App, StartError> {
+pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, StartError> {
     config.validate()?;
     let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
     let push = PushClients::new(&config.push)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let lock = store::lock(&config.store)?;
+    let threads = [config.public.workers, config.process.actor_threads, config.signer.threads];
+    descriptors::fit(&mut config, threads.map(or_cores).iter().sum())?;
     let (store, cluster) = store::open_to_serve(&config).await?;
     let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
     for stream in store.streams_with_list().await? {

@@ -7,8 +7,8 @@
 //!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
 //! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
 //!   bodies and queries within bounds. `error` turns every error into a response.
-//! - [`connection`] closes connections on which nothing happens. [`shadowed`] finds providers whose
-//!   paths get in each other's way.
+//! - [`connection`] closes connections on which nothing happens. `document` lets answers share one
+//!   buffer. [`shadowed`] finds providers whose paths get in each other's way.
 //!
 //! ```text
 //!  connection ─▶ count ─▶ auth ─▶ body ─▶ handler ─▶ transmitter
@@ -21,6 +21,7 @@ mod api;
 mod auth;
 mod body;
 pub mod connection;
+mod document;
 mod error;
 pub mod events;
 mod health;

@@ -2,14 +2,12 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, EntityTag, IfNoneMatch},
+    http::header::{self, IfNoneMatch},
     web,
 };
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    http::{Of, error::not_found},
+    http::{Of, document::Document, error::not_found},
     signing::material::CurrentMaterial,
 };
 
@@ -30,11 +28,15 @@ pub(super) async fn key_set(
 
 /// Answers with a public document that may be cached for a while. A further request with its `ETag` is
 /// answered 304.
-pub(super) fn cacheable(request: &HttpRequest, json: String, max_age_secs: u32) -> HttpResponse {
+pub(super) fn cacheable(
+    request: &HttpRequest,
+    json: impl Into<Document>,
+    max_age_secs: u32,
+) -> HttpResponse {
     use actix_web::http::header::Header;
 
-    let hash = digest(&SHA256, json.as_bytes());
-    let tag = EntityTag::new_strong(URL_SAFE_NO_PAD.encode(hash));
+    let json = json.into();
+    let tag = json.tag();
     let known = match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => true,
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),

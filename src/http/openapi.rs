@@ -16,6 +16,7 @@ use crate::http::{
         AnswerSpec, Base, Caching, Caller, Operation, Parameter, Resource, SEGMENTS, Tag, admin,
         internal, public,
     },
+    document::{Document, SharedText},
     error::ProblemDetails,
     jwks::cacheable,
 };
@@ -25,10 +26,15 @@ const MAX_AGE_SECS: u32 = 3600;
 
 const PROBLEM: &str = "application/problem+json";
 
-/// The part for Receivers, without its servers, because these differ from provider to provider.
-static PUBLIC: LazyLock<String> = LazyLock::new(|| DocumentScope::Public.document().to_string());
+/// The part for Receivers, without its servers, because these differ from provider to provider, and
+/// without the brace that begins it.
+static PUBLIC: LazyLock<SharedText> = LazyLock::new(|| {
+    let document = DocumentScope::Public.document().to_string();
+    let rest = document.strip_prefix('{').expect("a document is a JSON object");
+    SharedText::new(rest.to_owned())
+});
 
-static WHOLE: LazyLock<String> = LazyLock::new(|| document().to_string());
+static WHOLE: LazyLock<SharedText> = LazyLock::new(|| SharedText::new(document().to_string()));
 
 /// How much of the interface a document describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +59,14 @@ pub fn document() -> Value {
 }
 
 pub(super) async fn whole(request: HttpRequest) -> HttpResponse {
-    cacheable(&request, WHOLE.clone(), MAX_AGE_SECS)
+    cacheable(&request, &*WHOLE, MAX_AGE_SECS)
 }
 
 pub(super) async fn of_provider(request: HttpRequest, provider: Of) -> HttpResponse {
     let servers = json!([{"url": provider.issuer.as_str().trim_end_matches('/')}]);
     // The servers become the first member of the object.
-    let rest = PUBLIC.strip_prefix('{').expect("a document is a JSON object");
-    cacheable(&request, format!("{{\"servers\":{servers},{rest}"), MAX_AGE_SECS)
+    let own = format!("{{\"servers\":{servers},");
+    cacheable(&request, Document::new(own, &PUBLIC), MAX_AGE_SECS)
 }
 
 impl DocumentScope {

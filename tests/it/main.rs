@@ -41,4 +41,5 @@ mod spans;
 mod spec;
 mod store_contract;
 mod store_copy;
+mod strangers;
 mod subjects;

@@ -125,6 +125,8 @@ fn configuration(folder: &Path, redis: Option<&RedisServer>) -> Config {
     let mut config = Config::default();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     (config.public.listen, config.internal.listen) = (anywhere, anywhere);
+    // A handful of Receivers, whatever the limit of open files.
+    (config.public.connections.max, config.internal.connections.max) = (100, 100);
     config.public.tls_certificate = Some(folder.join(TLS_CERTIFICATE));
     config.public.tls_key = Some(folder.join(TLS_KEY));
     config.store.sqlite.path = folder.join(STORE);

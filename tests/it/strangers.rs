@@ -1,0 +1,235 @@
+//! Strangers who try to exhaust the daemon through its public listener. The daemon is a process of its own,
+//! whose memory and descriptors are measured.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use crate::{
+    command_line::{Daemon, Workplace, ask},
+    harness::eventually,
+};
+
+/// The message for a bound that cannot hold.
+const LOWERED: &str =
+    "a bound is lowered to fit the limit of open files; raise it with LimitNOFILE or ulimit -n";
+
+/// The most memory that the answers may take.
+const KIB_MAX: u64 = 64 << 10;
+
+/// A field of `/proc/<pid>/status` in KiB.
+fn memory(daemon: &Daemon, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field");
+    let kib = line.trim_start_matches(':').trim().trim_end_matches(" kB");
+    kib.parse().expect("a number")
+}
+
+fn descriptors(daemon: &Daemon) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", daemon.id())).expect("it runs").count()
+}
+
+/// Connects and sends as much of the requests as the daemon reads, without ever reading an answer.
+fn send_and_read_nothing(address: &str, requests: &[u8]) -> TcpStream {
+    let mut connection = TcpStream::connect(address).expect("it listens");
+    connection.set_write_timeout(Some(Duration::from_secs(1))).expect("not zero");
+    match connection.write_all(requests) {
+        Ok(()) => {}
+        // The daemon reads no more, or has closed the connection.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) => panic!("{error}"),
+    }
+    connection
+}
+
+/// Returns a daemon that has served each kind of request once, with its addresses.
+fn warmed_up(place: &Workplace) -> (Daemon, String, String) {
+    let mut daemon = place.serve();
+    let (public, internal) = daemon.addresses();
+    for path in ["/ssf/openapi.json", "/.well-known/ssf-configuration", "/jwks.json"] {
+        assert_eq!(ask(&public, &format!("GET {path}"), None, "").0, 200);
+    }
+    (daemon, public, internal)
+}
+
+#[actix_web::test]
+async fn answers_that_nobody_reads_take_bounded_memory() {
+    const DOCUMENT: &str = "GET /ssf/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let place = Workplace::new();
+    let (daemon, public, internal) = warmed_up(&place);
+    let (memory_before, descriptors_before) = (memory(&daemon, "VmRSS"), descriptors(&daemon));
+
+    // Many requests on one connection, and one request on each of many.
+    let mut connections = vec![send_and_read_nothing(&public, DOCUMENT.repeat(30_000).as_bytes())];
+    for _ in 0..400 {
+        connections.push(send_and_read_nothing(&public, DOCUMENT.repeat(4).as_bytes()));
+    }
+    eventually("the daemon has them all", async || {
+        descriptors_before + connections.len() <= descriptors(&daemon)
+    })
+    .await;
+    assert_eq!(ask(&public, "GET /jwks.json", None, "").0, 200);
+    assert_eq!(ask(&internal, "GET /readyz", None, "").0, 200);
+    let grown = memory(&daemon, "VmRSS").saturating_sub(memory_before);
+    assert!(grown <= KIB_MAX, "{grown} KiB");
+
+    drop(connections);
+    eventually("the descriptors are free", async || descriptors(&daemon) <= descriptors_before)
+        .await;
+}
+
+/// A proxy or a Receiver that speaks HTTP/2 agrees on HTTP/1.1 in the TLS handshake. One that does not ask
+/// is answered in HTTP/1.1 and costs nothing.
+#[actix_web::test]
+async fn http_2_without_an_agreement_is_refused() {
+    let place = Workplace::new();
+    let (daemon, public, _) = warmed_up(&place);
+    let before = descriptors(&daemon);
+    let mut connection = TcpStream::connect(&public).expect("it listens");
+    let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    connection.write_all(settings).expect("it reads");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).expect("it is closed");
+    assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    drop(connection);
+    eventually("the descriptors are free", async || descriptors(&daemon) <= before).await;
+}
+
+/// The parsed form of a body is many times as large as its text. While changes wait for the store, here for
+/// another process that writes to its file, the daemon keeps only what they need.
+#[actix_web::test]
+async fn bodies_of_changes_that_wait_take_bounded_memory() {
+    const CHANGES: usize = 60;
+    /// The texts of all bodies, twice because a buffer grows by doubling, and what one thread parses.
+    const BODIES_KIB: u64 = (2 * CHANGES as u64 + 40) << 10;
+
+    let place = Workplace::new();
+    place.configure("store.sqlite.busy_timeout = \"1m\"\npublic.workers = 1\n");
+    place.create_store();
+    let made = place.prints_json(&[
+        "tokens",
+        "create",
+        "receiver",
+        "--receiver",
+        "rx",
+        "--audience",
+        "a",
+        "--json",
+    ]);
+    let token = made["token"].as_str().expect("text");
+    let (daemon, public, _) = warmed_up(&place);
+    let stream = |body: &str| ask(&public, "POST /ssf/streams", Some(token), body);
+    let ids: Vec<_> = (0..2)
+        .map(|_| {
+            let (status, created) = stream("{}");
+            assert_eq!(status, 201, "{created}");
+            let created: serde_json::Value = serde_json::from_str(&created).expect("JSON");
+            created["stream_id"].as_str().expect("text").to_owned()
+        })
+        .collect();
+    let before = memory(&daemon, "VmRSS");
+
+    let other = rusqlite::Connection::open(place.path("ssfd.db")).expect("the store's file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    let junk = "0,".repeat((1 << 19) - 200) + "0";
+    let waiting: Vec<_> = (0..CHANGES)
+        .map(|n| {
+            let id = &ids[n % ids.len()];
+            let body = format!(r#"{{"stream_id":"{id}","description":"{n}","unknown":[{junk}]}}"#);
+            let mut connection = TcpStream::connect(&public).expect("it listens");
+            write!(
+                connection,
+                "PATCH /ssf/streams HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                 authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .expect("it reads");
+            connection
+        })
+        .collect();
+    // The one thread of the listener has come to all of them when it answers this.
+    assert_eq!(ask(&public, "GET /jwks.json", None, "").0, 200);
+    other.execute_batch("ROLLBACK").expect("the transaction is open");
+    for mut connection in waiting {
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("it is answered");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
+    }
+    let grown = memory(&daemon, "VmHWM").saturating_sub(before);
+    assert!(grown <= BODIES_KIB, "{grown} KiB");
+}
+
+/// Returns the command that serves within a limit of open files, as `ulimit` sets it.
+fn serve_within(place: &Workplace, limit: &str) -> Command {
+    let ssfd = place.ssfd(&["serve"]);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" serve")]).arg(ssfd.get_program());
+    shell.current_dir(place.path("")).env_clear();
+    shell.envs(ssfd.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let place = Workplace::new();
+    let mut daemon = Daemon::start(serve_within(&place, "-S -n 200"));
+    daemon.addresses();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).expect("it runs");
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let files: Vec<_> = files.expect("a limit").split_whitespace().collect();
+    assert_eq!(files[0], files[1], "{limits}");
+}
+
+#[test]
+fn a_limit_of_open_files_that_is_too_low_to_serve_is_refused() {
+    let place = Workplace::new();
+    let output = serve_within(&place, "-n 100").output().expect("a shell");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{error}");
+    assert!(
+        error.contains("the limit of open files is 100") && error.contains("ulimit"),
+        "{error}"
+    );
+}
+
+#[actix_web::test]
+async fn strangers_leave_descriptors_to_operators_publishers_and_the_store() {
+    let place = Workplace::new();
+    place.configure("public.workers = 1\nprocess.actor_threads = 1\nsigner.threads = 1\n");
+    place.create_store();
+    let publisher = place.prints_json(&["tokens", "create", "publisher", "--json"]);
+    let publisher = publisher["token"].as_str().expect("text").to_owned();
+    let mut daemon = Daemon::start(serve_within(&place, "-n 400"));
+    for key in ["public.connections.max", "internal.connections.max"] {
+        let line = daemon.logs(LOWERED);
+        assert_eq!((&line["key"], &line["limit"]), (&json!(key), &json!(400)), "{line}");
+    }
+    let (public, internal) = daemon.addresses();
+    let before = descriptors(&daemon);
+    let strangers: Vec<_> =
+        (0..300).map(|_| TcpStream::connect(&public).expect("the system takes it")).collect();
+    eventually("strangers have all that they may", async || before + 100 < descriptors(&daemon))
+        .await;
+    let event = json!({"type": "caep:session-revoked", "sub_id": {"format": "opaque", "id": "s"}});
+    let event = event.to_string();
+    for _ in 0..3 {
+        assert_eq!(ask(&internal, "GET /readyz", None, "").0, 200);
+        let (status, answer) = ask(&internal, "POST /events", Some(&publisher), &event);
+        assert_eq!(status, 202, "{answer}");
+    }
+    assert!(descriptors(&daemon) < before + 200, "{} after {before}", descriptors(&daemon));
+    drop(strangers);
+    // The store may have opened a file since.
+    eventually("the descriptors are free", async || descriptors(&daemon) <= before + 10).await;
+}
