@@ -14,7 +14,7 @@ test: setup ## run all checks (formatting, lints, tests, documentation) and inst
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-setup: ## install what the tests need (rustfmt, clippy, redis-server, faketime, valgrind)
+setup: ## install what the tests need (rustfmt, clippy, redis-server, faketime, valgrind, nginx, haproxy)
 	@.ci/setup
 
 fmt: ## format the sources

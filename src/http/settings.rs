@@ -17,7 +17,8 @@ pub struct ConnectionSettings {
     /// The time for the body of a request. A slower body is answered 408.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
-    /// How long a connection without a request is kept.
+    /// How long a connection without a request is kept. The default is above the 60 s for which proxies
+    /// keep one, so that a proxy never sends a request on a connection that is being closed.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
 }
@@ -28,7 +29,7 @@ impl Default for ConnectionSettings {
             max: 10_000,
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
         }
     }
 }

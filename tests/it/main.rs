@@ -27,6 +27,7 @@ mod openapi;
 mod operating;
 mod poll;
 mod prose;
+mod proxies;
 mod publish_http;
 mod push;
 mod push_client;
