@@ -58,12 +58,13 @@ enum ClientsAction {
 
 #[derive(Debug, Args)]
 struct Add {
-    #[arg(long, default_value = "default")]
-    provider: ProviderName,
+    /// The provider; may be left out if only one is configured
+    #[arg(long, value_name = "NAME")]
+    provider: Option<ProviderName>,
     /// The owner of the streams that are made with its tokens
     #[arg(long)]
     receiver: ReceiverId,
-    /// The `aud` of those streams; may be given several times
+    /// The `aud` of those streams; may be given several times, and then `aud` is an array
     #[arg(long, required = true)]
     audience: Vec<String>,
     /// A scope that its tokens may have: `ssf.read` or `ssf.manage`, which covers it; may be given
@@ -97,7 +98,7 @@ async fn add(
     config: &Config,
     json: bool,
 ) -> Result<String, CliError> {
-    let provider = cli::provider(config, Some(&add.provider))?;
+    let provider = cli::provider(config, add.provider.as_ref())?;
     let settings = config.named_providers().remove(&provider.name);
     if let Some(issuer) = settings.and_then(|settings| settings.oauth.issuer) {
         let name = provider.name;

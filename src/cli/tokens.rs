@@ -64,12 +64,13 @@ enum Create {
     /// A token for a Receiver, to manage and poll its streams
     #[command(after_help = EXAMPLES)]
     Receiver {
-        #[arg(long, default_value = "default")]
-        provider: ProviderName,
+        /// The provider; may be left out if only one is configured
+        #[arg(long, value_name = "NAME")]
+        provider: Option<ProviderName>,
         /// The owner of the streams that are made with this token
         #[arg(long)]
         receiver: ReceiverId,
-        /// The `aud` of those streams; may be given several times
+        /// The `aud` of those streams; may be given several times, and then `aud` is an array
         #[arg(long, required = true)]
         audience: Vec<String>,
         /// `ssf.read` or `ssf.manage`, which covers it; may be given several times
@@ -87,8 +88,9 @@ enum Create {
     /// A token for a publisher, to send events over HTTP
     #[command(after_help = EXAMPLES)]
     Publisher {
-        #[arg(long, default_value = "default")]
-        provider: ProviderName,
+        /// The provider; may be left out if only one is configured
+        #[arg(long, value_name = "NAME")]
+        provider: Option<ProviderName>,
         #[command(flatten)]
         common: Common,
     },
@@ -128,20 +130,20 @@ async fn create(
     config: &Config,
     json: bool,
 ) -> Result<String, CliError> {
+    let provider_of = |named: Option<ProviderName>| {
+        cli::provider(config, named.as_ref()).map(|provider| provider.name)
+    };
     let (role, common) = match create {
         Create::Receiver { provider, receiver, audience, scope, common } => {
+            let provider = provider_of(provider)?;
             let audience = Audience::from_values(audience).map_err(CliError::new)?;
             (Holder::Receiver { provider, receiver, audience, scopes: scope }, common)
         }
-        Create::Publisher { provider, common } => (Holder::Publisher { provider }, common),
+        Create::Publisher { provider, common } => {
+            (Holder::Publisher { provider: provider_of(provider)? }, common)
+        }
         Create::Operator { common } => (Holder::Operator, common),
     };
-    match &role {
-        Holder::Receiver { provider, .. } | Holder::Publisher { provider } => {
-            cli::provider(config, Some(provider))?;
-        }
-        Holder::Operator => {}
-    }
     let days = common.expires_in_days.map(u64::from);
     let lifetime = days.map(|days| Duration::from_hours(24 * days));
     let name = common.name.clone();

@@ -63,7 +63,9 @@ fn a_provider_that_is_unknown_or_has_another_server_gets_no_clients() {
         "[providers.acme.oauth]\nissuer = \"https://as.example\"\n\
          jwks = \"https://as.example/jwks\"\n",
     );
-    place.fails(&ADD, &["no provider `default`", "acme"]);
-    let there = [&ADD[..], &["--provider", "acme"]].concat();
-    place.fails(&there, &["https://as.example", "`providers.acme.oauth.clients`"]);
+    let at = |provider| [&ADD[..], &["--provider", provider]].concat();
+    place.fails(&at("initech"), &["no provider `initech`", "acme"]);
+    for there in [&at("acme"), &ADD[..]] {
+        place.fails(there, &["https://as.example", "`providers.acme.oauth.clients`"]);
+    }
 }

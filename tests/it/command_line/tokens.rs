@@ -98,10 +98,38 @@ fn a_token_for_an_unknown_provider_is_refused() {
     for create in [&RECEIVER[..], &PUBLISHER] {
         let words = ["no provider `initech`", "acme, globex"];
         place.fails(&[create, &["--provider", "initech"]].concat(), &words);
-        // The default of `--provider` may be unknown as well.
-        place.fails(create, &["no provider `default`", "acme, globex"]);
+        // Nothing says which of the two is meant.
+        place.fails(create, &["--provider", "acme, globex"]);
     }
     assert!(listed(&place).is_empty());
+}
+
+/// One provider of any name needs no `--provider`, and two always do, even if one is the default.
+#[test]
+fn the_provider_may_be_left_out_only_if_there_is_one() {
+    let place = Workplace::new();
+    let provider =
+        |name: &str| format!("[providers.{name}]\nissuer = \"https://tx.example/{name}\"\n");
+    place.configure(&provider("acme"));
+    for create in [&RECEIVER[..], &PUBLISHER] {
+        place.succeeds(create);
+    }
+    assert!(listed(&place).iter().all(|token| token["provider"] == "acme"));
+    place.configure(&[provider("default"), provider("globex")].concat());
+    std::fs::write(place.path("event.json"), "{}").expect("written");
+    let client = ["clients", "add", "--receiver", "acme", "--audience", "https://rx.example"];
+    for command in [&RECEIVER[..], &PUBLISHER, &client, &["explain", "event.json"]] {
+        place.fails(command, &["--provider", "default, globex"]);
+    }
+}
+
+#[test]
+fn the_help_says_how_several_audiences_become_an_array() {
+    let place = Workplace::new();
+    for command in [&["tokens", "create", "receiver"][..], &["clients", "add"]] {
+        let help = place.succeeds(&[command, &["--help"]].concat());
+        assert!(help.contains("several times, and then `aud` is an array"), "{help}");
+    }
 }
 
 #[test]
