@@ -19,6 +19,7 @@ pub mod subjects;
 pub mod trace;
 mod turns;
 pub mod verification;
+mod verification_pace;
 mod waiters;
 
 use std::{
@@ -41,7 +42,6 @@ use crate::{
         id::StreamId,
         pace::Pace,
         stream::{InvalidMember, StreamConfig},
-        time::Timestamp,
     },
     store::{Store, StoreError},
 };
@@ -52,6 +52,7 @@ use intake::{Scheduler, admission::ToldFindings};
 use poll_log::PollLog;
 use pressure::Pressure;
 use turns::Turns;
+use verification_pace::VerificationPace;
 use waiters::Waiters;
 
 /// Why a request is refused.
@@ -123,8 +124,7 @@ pub struct Transmitter {
     /// A stream has one change at a time, so that each change starts from what the last one left. The
     /// store notices by the version what another node changes meanwhile.
     turns: Turns,
-    /// When each stream's Receiver last asked this node for a verification.
-    verified_at: Mutex<HashMap<StreamId, Timestamp>>,
+    verification_pace: VerificationPace,
     activity: Activity,
     told_findings: ToldFindings,
     pressure: Pressure,
@@ -155,7 +155,7 @@ impl Transmitter {
             waiters: Arc::default(),
             poll_log: PollLog::default(),
             turns: Turns::default(),
-            verified_at: Mutex::default(),
+            verification_pace: VerificationPace::default(),
             told_findings: ToldFindings::default(),
             pressure: Pressure::default(),
             scheduler: Arc::default(),
@@ -219,10 +219,6 @@ impl Transmitter {
     fn wake_here(&self, ids: &[StreamId], control: bool) {
         self.registry.wake(ids, control);
         self.waiters.wake(ids);
-    }
-
-    fn verified_at(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, Timestamp>> {
-        self.verified_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn subject_paces(&self) -> std::sync::MutexGuard<'_, HashMap<StreamId, Pace>> {

@@ -68,7 +68,7 @@ impl Transmitter {
     /// Nothing is left of a stream that is deleted.
     pub(super) fn forget(&self, id: &StreamId) {
         self.directory.remove(id);
-        self.verified_at().remove(id);
+        self.verification_pace.forget(id);
         self.subject_paces().remove(id);
         self.activity.forget(id);
         self.poll_log.forget(id);

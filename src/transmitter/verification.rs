@@ -1,7 +1,5 @@
 //! Does a stream work? Its Receiver asks, or we do (SSF §8.1.4).
 
-use std::time::Duration;
-
 use crate::{
     auth::Principal,
     clock,
@@ -27,11 +25,13 @@ impl Transmitter {
         let stream = self.owned(principal, id)?;
         let stream = enabled(&stream)?;
         let now = clock::now();
-        self.admit_verification(id, now, provider.min_verification_interval)?;
+        let admitted =
+            self.verification_pace.admit(stream, now, provider.min_verification_interval);
+        admitted.map_err(|wait| RequestError::TooSoon { wait })?;
         let sent = self.send_verification(provider, stream, state, now).await;
         if sent.is_err() {
             // Nothing will come of this request, so the Receiver may ask again at once.
-            self.verified_at().remove(id);
+            self.verification_pace.undo(id);
         }
         sent
     }
@@ -76,22 +76,6 @@ impl Transmitter {
         };
         let batch = AppendBatch { events: vec![append], position: None, now };
         self.store.append(batch, &|streams| self.wake(streams, true)).await?;
-        Ok(())
-    }
-
-    /// The interval runs from the last request that was admitted.
-    fn admit_verification(
-        &self,
-        id: &StreamId,
-        now: Timestamp,
-        interval: Duration,
-    ) -> Result<(), RequestError> {
-        let mut verified_at = self.verified_at();
-        let last = verified_at.get(id).copied();
-        if let Some(wait) = verification::wait_before(last, now, interval) {
-            return Err(RequestError::TooSoon { wait });
-        }
-        verified_at.insert(id.clone(), now);
         Ok(())
     }
 }
