@@ -38,7 +38,7 @@ use crate::{
         signer::Signer,
         stream::{EndpointFault, Environment},
     },
-    auth::Authenticator,
+    auth::{Authenticator, rates::Rates},
     clock,
     cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
@@ -172,7 +172,11 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     transmitter.take_up_activity().await?;
     let services = Services {
         transmitter,
-        authenticator: Authenticator::new(Arc::<dyn Store>::clone(&store), authorization),
+        authenticator: Authenticator::new(
+            Arc::<dyn Store>::clone(&store),
+            authorization,
+            Rates::new(&config.public.rates),
+        ),
         material,
         store,
         lease,

@@ -7,11 +7,12 @@
 //! - [`token_endpoint`] is the built-in one. It issues tokens to clients, and its tokens are looked
 //!   up in the store as well.
 //! - [`external`] is one that the configuration names. Its tokens are JWTs (`access_token` judges
-//!   them, pure) whose keys come from a [`JwksSource`] (`key_cache` decides when to fetch, pure;
-//!   `verification_keys` are the keys), or it is asked about each token ([`Introspection`]).
-//!   `fetch` makes the requests.
+//!   them, pure) whose keys come from a [`JwksSource`] (`key_cache` decides when to fetch, pure), or it
+//!   is asked about each token ([`Introspection`]). `fetch` makes the requests, and `server_answers`
+//!   counts what came of them.
 //!
-//! [`settings`] is the configuration of both.
+//! [`rates`] bounds how often callers may ask. `refusals` counts and logs the credentials that are
+//! refused. [`settings`] is the configuration of both servers.
 
 mod access_token;
 mod bearer;
@@ -21,24 +22,32 @@ mod introspection;
 mod jwks_source;
 mod key_cache;
 mod last_use;
+mod pattern;
+pub mod rates;
+mod refusals;
+mod server_answers;
 pub mod settings;
 pub mod token_endpoint;
-mod verification_keys;
+mod token_fault;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 pub use self::{
-    access_token::{Expectations, TokenFault},
+    access_token::{Expectations, Requirements},
     fetch::Fetcher,
     introspection::Introspection,
     jwks_source::{JwksLocation, JwksSource, JwksSourceError},
     key_cache::KeyLimits,
+    pattern::Pattern,
+    token_fault::TokenFault,
 };
 use self::{
     external::External,
     last_use::UseNotes,
+    rates::{Rates, ReceiverKey, TooMany},
+    refusals::Refusals,
     token_endpoint::{ClientCredentialsRequest, Issued, TokenEndpoint, TokenError},
 };
 use crate::{
@@ -93,15 +102,24 @@ pub enum AuthError {
     InvalidAccessToken(#[from] TokenFault),
     /// The answer is 403 and not 401, because the token is valid and a new one would not help.
     #[error("the client of this access token is not a Receiver of this provider")]
-    UnknownClient,
+    UnknownClient { client: String },
     /// The text names the scope to ask for, which may allow more than this operation needs.
     #[error("the bearer token lacks the scope `{}`", .0.standard())]
     InsufficientScope(Scope),
     /// Nobody can say at the moment whether the token is valid.
-    #[error("the authorization server cannot be reached")]
+    #[error("the authorization server gives no answer, or has not told its new keys yet")]
     Unavailable { retry_after: Duration },
+    /// The Receiver asks too often, or somebody at its address shows too many bad credentials.
+    #[error("too many requests")]
+    TooMany { retry_after: Duration },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<TooMany> for AuthError {
+    fn from(TooMany(retry_after): TooMany) -> Self {
+        Self::TooMany { retry_after }
+    }
 }
 
 impl Principal {
@@ -138,6 +156,14 @@ pub enum TokenIssuer {
     External(Box<External>),
 }
 
+/// The caller of a request, as far as it is known before its credential.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
+    /// `None` if the request counts against no rate.
+    address: Option<IpAddr>,
+    rates: &'a Rates,
+}
+
 /// Turns the value of an `Authorization` header into a principal. Tokens of this daemon are looked
 /// up in the store at each request, so that a revoked one is refused at once.
 #[derive(Clone)]
@@ -145,11 +171,27 @@ pub struct Authenticator {
     store: Arc<dyn Records>,
     servers: Arc<BTreeMap<ProviderName, TokenIssuer>>,
     uses: Arc<UseNotes>,
+    rates: Arc<Rates>,
+    refusals: Arc<Refusals>,
 }
 
 impl Authenticator {
-    pub fn new(store: Arc<dyn Records>, servers: BTreeMap<ProviderName, TokenIssuer>) -> Self {
-        Self { store, servers: Arc::new(servers), uses: Arc::default() }
+    pub fn new(
+        store: Arc<dyn Records>,
+        servers: BTreeMap<ProviderName, TokenIssuer>,
+        rates: Rates,
+    ) -> Self {
+        Self {
+            store,
+            refusals: Arc::new(Refusals::new(servers.keys())),
+            servers: Arc::new(servers),
+            uses: Arc::default(),
+            rates: Arc::new(rates),
+        }
+    }
+
+    pub fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Fetches keys in advance, so that the first request does not wait for them.
@@ -174,18 +216,30 @@ impl Authenticator {
     }
 
     /// Issues a token at the provider's token endpoint, or returns `None` if the provider has none.
+    /// Wrong secrets count for the address that they come from, and not for the client that they name,
+    /// because anybody may know its id.
     pub async fn issue(
         &self,
         provider: &ProviderName,
         request: ClientCredentialsRequest,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Option<Result<Issued, TokenError>> {
         match self.servers.get(provider)? {
             TokenIssuer::BuiltIn(endpoint) => {
-                let client = request.credentials.client_id.parse();
+                let named = request.credentials.client_id.clone();
                 let issued = endpoint.issue(&*self.store, provider, request, now).await;
-                if let (Ok(_), Ok(client)) = (&issued, client) {
-                    self.uses.note(&Credential::Client(client), now);
+                match (&issued, named.parse()) {
+                    (Ok(_), Ok(client)) => self.uses.note(&Credential::Client(client), now),
+                    (Err(TokenError::InvalidClient), client) => {
+                        // A text that is no id may be anything, perhaps a secret.
+                        let client = client.is_ok().then_some(&*named);
+                        self.refusals.note(provider, None, client, refusals::WRONG_SECRET);
+                        if let Err(TooMany(wait)) = self.rates.admit_refused(from) {
+                            return Some(Err(TokenError::TooMany { wait }));
+                        }
+                    }
+                    _ => {}
                 }
                 Some(issued)
             }
@@ -193,20 +247,75 @@ impl Authenticator {
         }
     }
 
-    /// Returns the Receiver that holds this credential, if the Receiver belongs to this provider.
+    /// Returns the Receiver that holds this credential, if the Receiver belongs to this provider. The
+    /// request counts against the Receiver's rate, and a refused credential against that of its
+    /// address.
+    pub async fn receiver_from(
+        &self,
+        from: IpAddr,
+        provider: &ProviderName,
+        authorization: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<Principal, AuthError> {
+        let principal = self.judge(Some(from), provider, authorization, now).await?;
+        self.rates.admit_receiver(&ReceiverKey::from(&principal))?;
+        Ok(principal)
+    }
+
+    /// Does the same for a request that was admitted before. It counts against no rate.
     pub async fn receiver(
         &self,
         provider: &ProviderName,
         authorization: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
+        self.judge(None, provider, authorization, now).await
+    }
+
+    async fn judge(
+        &self,
+        from: Option<IpAddr>,
+        provider: &ProviderName,
+        authorization: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<Principal, AuthError> {
         let token = bearer::token(authorization)?;
-        if let Some(external) = self.servers.get(provider).and_then(TokenIssuer::external)
-            && !token.expose().starts_with(TOKEN_PREFIX)
+        let external = self.servers.get(provider).and_then(TokenIssuer::external);
+        let external = external.filter(|_| !token.expose().starts_with(TOKEN_PREFIX));
+        let source = Source { address: from, rates: &self.rates };
+        let judged = match external {
+            Some(external) => external.principal(provider, &token, source, now).await,
+            None => self.own_receiver(provider, &token, now).await,
+        };
+        if let Err(error) = &judged
+            && let Some(reason) = refusals::reason(error)
         {
-            return external.principal(provider, &token, now).await;
+            let issuer = external.map(|external| &*external.expected.issuer);
+            let claimed = || external?.claimed_client(&token);
+            let client = match error {
+                AuthError::UnknownClient { client } => Some(client.clone()),
+                _ => claimed(),
+            };
+            self.refusals.note(provider, issuer, client.as_deref(), reason);
         }
-        let grant = self.grant(&token, now).await?;
+        match judged {
+            // The other kinds of refusals were counted where they were found.
+            Err(AuthError::InvalidToken) => {
+                self.rates.admit_refused(from)?;
+                Err(AuthError::InvalidToken)
+            }
+            judged => judged,
+        }
+    }
+
+    /// Looks up a token of this daemon.
+    async fn own_receiver(
+        &self,
+        provider: &ProviderName,
+        token: &Secret,
+        now: Timestamp,
+    ) -> Result<Principal, AuthError> {
+        let grant = self.grant(token, now).await?;
         let credential = grant.credential();
         match grant.holder.role {
             Holder::Receiver { provider: own, receiver, audience, scopes } if own == *provider => {
@@ -255,7 +364,7 @@ impl Authenticator {
 }
 
 impl TokenIssuer {
-    fn external(&self) -> Option<&External> {
+    pub fn external(&self) -> Option<&External> {
         match self {
             Self::External(external) => Some(external),
             Self::BuiltIn(_) => None,

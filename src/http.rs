@@ -7,19 +7,21 @@
 //!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
 //! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
 //!   bodies and queries within bounds. `error` turns every error into a response.
+//! - `caller` finds the address of a caller, and bounds how often one may ask.
 //! - [`connection`] closes connections on which nothing happens. `document` lets answers share one
 //!   buffer. [`shadowed`] finds providers whose paths get in each other's way.
 //!
 //! ```text
-//!  connection ─▶ count ─▶ auth ─▶ body ─▶ handler ─▶ transmitter
-//!                                            │
-//!                     response ◀─ error ◀────┘
+//!  connection ─▶ count ─▶ caller ─▶ auth ─▶ body ─▶ handler ─▶ transmitter
+//!                                                       │
+//!                                response ◀─ error ◀────┘
 //! ```
 
 pub mod admin;
 mod api;
 mod auth;
 mod body;
+mod caller;
 pub mod connection;
 mod document;
 mod error;
@@ -56,6 +58,7 @@ use crate::{
     http::{
         api::{Base, Resource},
         body::BodyLimits,
+        caller::TrustedProxies,
         connection::{UnderWay, WatchedConnection},
         settings::{InternalSettings, PublicSettings},
     },
@@ -111,6 +114,7 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
             bytes_max: services.public.body_bytes_max,
             timeout: services.public.connections.body_timeout,
         });
+        config.app_data(TrustedProxies(services.public.trusted_proxies.clone()));
         // The longest path comes first, because the scope of an issuer without a path contains every
         // other scope.
         let providers = services.transmitter.directory().providers();
@@ -121,11 +125,15 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
                 api::public::RESOURCES.iter().partition(|resource| resource.base == Base::Origin);
             for resource in at_origin {
                 let path = resource.path.replace("/{issuer_path}", &path);
-                config.service(web::scope(&path).app_data(data()).service(resource.at("")));
+                // An issuer may end with a slash, and then some clients end the path with one.
+                let scope = web::scope(&path).app_data(data());
+                let scope = scope.service(resource.at("")).service(resource.at("/"));
+                config.service(scope.wrap(from_fn(caller::limit)));
             }
             let scope = web::scope(&path).app_data(data());
             let scope = below.into_iter().fold(scope, |scope, r| scope.service(r.service()));
-            config.service(scope.wrap(from_fn(auth::name_resource_metadata)));
+            let scope = scope.wrap(from_fn(auth::name_resource_metadata));
+            config.service(scope.wrap(from_fn(caller::limit)));
         }
         config.default_service(web::to(error::not_found));
     }

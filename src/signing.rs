@@ -10,6 +10,8 @@
 //! - [`material::Material`] is one complete set of key material: all key rings and the certificate of
 //!   the public listener. Whatever signs, publishes keys or speaks TLS reads it through
 //!   [`material::CurrentMaterial`], so that it can be replaced while the daemon runs.
+//! - [`jwt`] and [`verification_keys`] read the JWTs and the JWK Sets of other parties, with the
+//!   algorithms of [`jws_algorithm`]. Access tokens and SETs are read alike.
 //! - [`verify::Verifier`] is the Receiver's side: it verifies a SET with a JWK Set. The daemon does not
 //!   need it; the command line and the tests do.
 //!
@@ -25,9 +27,12 @@ mod der;
 pub mod generate;
 pub mod jwks;
 pub mod jws;
+pub mod jws_algorithm;
+pub mod jwt;
 pub mod key_ring;
 pub mod keys;
 pub mod material;
+pub mod verification_keys;
 pub mod verify;
 
 /// The media type in the header of every SET, without the prefix `application/` (RFC 8417 §2.3).

@@ -2,10 +2,12 @@
 //!
 //! - [`metrics`] names each metric once, in one table, and serves them to Prometheus.
 //! - [`logging`] writes structured logs, with [`causes`] for the text of an error and its causes.
+//!   [`log_pace`] bounds the lines that strangers can cause.
 //! - [`spans`] names the spans of an event's way.
 //! - [`readiness`] collects the parts that the daemon still waits for.
 
 pub mod causes;
+pub mod log_pace;
 pub mod logging;
 pub mod metrics;
 pub mod readiness;

@@ -58,14 +58,18 @@ fn external(
         Some(jwks) => TokenCheck::Keys(keys(provider, jwks, oauth, fetcher)?),
         None => TokenCheck::Introspection(introspection(provider, &oauth.introspection, fetcher)?),
     };
+    let require_of = oauth.clients.iter().map(|(id, client)| (id.clone(), client.require.clone()));
     Ok(External {
         expected: Expectations {
             issuer: issuer.to_owned(),
             audience: oauth.audience.clone().unwrap_or_else(|| settings.issuer.clone()),
+            audience_optional: !oauth.introspection.require_audience,
             algorithms: oauth.algorithms.clone(),
             leeway: oauth.leeway,
             lifetime_max: oauth.token_lifetime_max,
             client_claim: oauth.client_claim.clone(),
+            require: oauth.require.clone(),
+            require_of: require_of.collect(),
         },
         check,
         clients: oauth.clients.clone(),
@@ -90,7 +94,7 @@ fn keys(
         keep: oauth.jwks_keep,
         interval_min: oauth.jwks_refresh_interval_min,
     };
-    Ok(JwksSource::new(location, limits))
+    Ok(JwksSource::new(provider, location, limits))
 }
 
 /// The endpoint, the client and its secret are there, because the configuration was validated.
@@ -110,7 +114,8 @@ fn introspection(
     // Editors end a file with a line break, which is no part of the secret.
     let secret = Secret::new(secret.trim_end_matches(['\r', '\n']));
     let endpoint = uri(provider, "introspection.endpoint", endpoint)?;
-    Ok(Introspection::new(endpoint, fetcher, client_id, &secret, settings.cache_for))
+    let cache_for = settings.cache_for;
+    Ok(Introspection::new(provider, endpoint, fetcher, client_id, &secret, cache_for))
 }
 
 fn uri(provider: &ProviderName, key: &'static str, raw: &str) -> Result<Uri, AuthorizationError> {

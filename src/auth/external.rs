@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    AuthError, Principal,
-    access_token::{Bearer, Expectations, Unverified},
+    AuthError, Principal, Source,
+    access_token::{Bearer, Expectations, Unverified, claimed_client},
+    fetch::FetchError,
+    hash,
     introspection::Introspection,
-    jwks_source::JwksSource,
+    jwks_source::{JwksSource, JwksSourceError},
+    key_cache::Shown,
     settings::{ClientSettings, UnlistedClients},
 };
 use crate::domain::{
@@ -32,23 +35,84 @@ pub struct External {
     pub unlisted: UnlistedClients,
 }
 
+/// The reason why an authorization server cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error("its keys cannot be read")]
+    Keys(#[source] JwksSourceError),
+    #[error("it publishes no key that can verify access tokens")]
+    NoKeys,
+    #[error("it does not answer whether a token is active")]
+    Introspection(#[source] FetchError),
+}
+
+impl ProbeError {
+    /// Returns what the operator should do, where that is known.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Keys(error) => error.remedy(),
+            Self::NoKeys => Some("check the URL or the file in `oauth.jwks`"),
+            Self::Introspection(error) => error.remedy(),
+        }
+    }
+}
+
 impl External {
     pub(super) async fn principal(
         &self,
         provider: &ProviderName,
         token: &Secret,
+        source: Source<'_>,
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
         let bearer = match &self.check {
             TokenCheck::Keys(keys) => {
-                let token = Unverified::parse(token.expose(), &self.expected.algorithms)?;
-                let keys = keys.keys_for(&token.kid).await;
-                let keys = keys.map_err(|none| AuthError::Unavailable { retry_after: none.0 })?;
-                self.expected.judge(&token.verify(&keys)?, now)?
+                let judged = self.judge(keys, token, now).await;
+                if let Err(AuthError::InvalidAccessToken(_)) = judged {
+                    source.rates.admit_refused(source.address)?;
+                }
+                judged?
             }
-            TokenCheck::Introspection(server) => server.judge(token, &self.expected, now).await?,
+            TokenCheck::Introspection(server) => {
+                server.judge(token, &self.expected, source, now).await?
+            }
         };
-        self.entitled(provider, bearer).ok_or(AuthError::UnknownClient)
+        let client = bearer.client.clone();
+        self.entitled(provider, bearer).ok_or(AuthError::UnknownClient { client })
+    }
+
+    /// Judges a JWT by the keys of the server.
+    async fn judge(
+        &self,
+        keys: &Arc<JwksSource>,
+        token: &Secret,
+        now: Timestamp,
+    ) -> Result<Bearer, AuthError> {
+        let jwt = Unverified::parse(token.expose(), &self.expected.algorithms)?;
+        let shown = Shown { kid: &jwt.kid, token: &hash(token) };
+        let keys = keys.keys_for(shown).await;
+        let keys = keys.map_err(|none| AuthError::Unavailable { retry_after: none.0 })?;
+        Ok(self.expected.judge(&jwt.verify(&keys)?, now)?)
+    }
+
+    /// Returns the client that a refused token names, for the log. Nothing of it was verified.
+    pub(super) fn claimed_client(&self, token: &Secret) -> Option<String> {
+        claimed_client(token.expose(), &self.expected.client_claim)
+    }
+
+    /// Tries the server once: reads its keys, or asks about a token that was just made up. Tells an
+    /// operator whether URLs, certificates and our own credentials are right.
+    pub async fn probe(&self) -> Result<(), ProbeError> {
+        match &self.check {
+            TokenCheck::Keys(keys) => match keys.probe().await {
+                Ok(0) => Err(ProbeError::NoKeys),
+                Ok(_) => Ok(()),
+                Err(error) => Err(ProbeError::Keys(error)),
+            },
+            TokenCheck::Introspection(server) => {
+                server.probe().await.map_err(ProbeError::Introspection)
+            }
+        }
     }
 
     /// Returns the Receiver that the bearer stands for (SSF §8). `None` means that the token is

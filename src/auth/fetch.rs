@@ -1,11 +1,14 @@
 //! Requests to an authorization server. The operator configures its URLs, so the guard for
 //! Receivers' endpoints does not apply to them. TLS is required, and redirects are not followed.
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, StatusCode, Uri};
+use hyper::{
+    Request, StatusCode, Uri,
+    header::{self, HeaderValue},
+};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -19,6 +22,9 @@ use crate::push::tls::{self, TrustedRootsError};
 pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// The longest time for a whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The name of this daemon in its requests, so that the operator of a server can tell whose they are.
+const USER_AGENT: &str = concat!("ssfd/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests over TLS. A clone is cheap, because it shares the client.
 #[derive(Debug, Clone)]
@@ -35,6 +41,54 @@ pub enum FetchError {
     Status(StatusCode),
     #[error("the answer is not a JSON object")]
     NotAnObject(#[source] serde_json::Error),
+    #[error("the answer has no boolean `active` (RFC 7662 §2.2)")]
+    NotAnAnswer,
+}
+
+impl FetchError {
+    /// Returns the kind of the error, for metrics.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) if self.is_distrust() => "untrusted",
+            Self::Unreachable(_) => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Status(StatusCode::UNAUTHORIZED) => "status_401",
+            Self::Status(StatusCode::FORBIDDEN) => "status_403",
+            Self::Status(StatusCode::NOT_FOUND) => "status_404",
+            Self::Status(_) => "status_other",
+            Self::NotAnObject(_) | Self::NotAnAnswer => "malformed",
+        }
+    }
+
+    /// Returns the remedy, where the cause is likely to be our own configuration.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self.label() {
+            "untrusted" => Some(
+                "name the certificate authority of the server in `oauth.trusted_roots`, and use the \
+                 host name of its certificate",
+            ),
+            "unreachable" | "timeout" => Some("check the URL, and that the server is up"),
+            "status_401" | "status_403" => Some(
+                "check `introspection.client_id` and `introspection.client_secret`, and that this \
+                 client may introspect tokens",
+            ),
+            "status_404" => Some("check the URL: the server has nothing there"),
+            "malformed" => Some("check the URL: something else answers there"),
+            _ => None,
+        }
+    }
+
+    /// Tells whether the certificate of the server was refused.
+    fn is_distrust(&self) -> bool {
+        let causes =
+            std::iter::successors(Some(self as &(dyn Error + 'static)), |&error| error.source());
+        causes.into_iter().any(|error| {
+            // An `io::Error` keeps its cause inside, beside its own source.
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            let tls = error.downcast_ref().or_else(|| inner?.downcast_ref());
+            matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+        })
+    }
 }
 
 impl Fetcher {
@@ -62,7 +116,8 @@ impl Fetcher {
         &self,
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,
     ) -> Result<Bytes, FetchError> {
-        let request = request.map_err(|error| FetchError::Unreachable(error.into()))?;
+        let mut request = request.map_err(|error| FetchError::Unreachable(error.into()))?;
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let exchange = async {
             let unreachable = |error| FetchError::Unreachable(Box::new(error));
             let response = self.0.request(request).await.map_err(unreachable)?;

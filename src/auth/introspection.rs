@@ -1,9 +1,14 @@
 //! Token introspection (RFC 7662): asks the authorization server about each token and caches its
 //! answer for a short time.
+//!
+//! Anybody can invent tokens, and each costs a question. Therefore tokens that were good before have
+//! places of their own among the open questions, and unknown tokens count against the rate of the
+//! address that shows them.
+
+mod answer_cache;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,24 +20,32 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use url::form_urlencoded;
 
+use self::answer_cache::{AnswerCache, Cached};
 use super::{
-    AuthError,
-    access_token::{Bearer, Expectations, TokenFault},
+    AuthError, Source,
+    access_token::{Bearer, Expectations},
     fetch::{FetchError, Fetcher},
-    hash,
+    hash, new_token,
+    server_answers::{Question, ServerAnswers},
+    token_fault::TokenFault,
 };
-use crate::{
-    domain::{grant::TokenHash, secret::Secret, time::Timestamp},
-    telemetry::causes::with_causes,
-};
+use crate::domain::{id::ProviderName, secret::Secret, time::Timestamp};
 
-/// The largest number of answers in the cache.
-const ANSWERS_MAX: usize = 10_000;
-/// The largest number of open requests. A token that nobody issued costs as much as any other.
-const QUESTIONS_MAX: usize = 32;
+/// The largest number of open questions about tokens that were good before.
+const KNOWN_QUESTIONS_MAX: usize = 16;
+/// The largest number of open questions about all other tokens. A token that nobody issued costs as
+/// much as any other.
+const UNKNOWN_QUESTIONS_MAX: usize = 32;
+/// The most requests that wait for a place among the questions.
+const WAITING_MAX: usize = 256;
+/// How long a request waits for a place.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time after which a client may try again if the server does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -45,14 +58,17 @@ pub struct Introspection {
     fetcher: Fetcher,
     authorization: Secret,
     cache_for: Duration,
-    /// The key is the hash of the token, because tokens themselves must not be kept.
-    answers: Mutex<HashMap<TokenHash, (Introspected, Timestamp)>>,
-    questions: Semaphore,
+    cache: Mutex<AnswerCache>,
+    answers: ServerAnswers,
+    known_questions: Semaphore,
+    unknown_questions: Semaphore,
+    waiting: Semaphore,
 }
 
 impl Introspection {
     /// Makes the client of an endpoint. It authenticates itself by HTTP Basic (RFC 6749 §2.3.1).
     pub fn new(
+        provider: &ProviderName,
         endpoint: Uri,
         fetcher: Fetcher,
         client_id: &str,
@@ -63,12 +79,15 @@ impl Introspection {
             |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let pair = format!("{}:{}", encode(client_id), encode(client_secret.expose()));
         Arc::new(Self {
+            answers: ServerAnswers::new(provider, Question::Introspection, endpoint.to_string()),
             endpoint,
             fetcher,
             authorization: Secret::new(format!("Basic {}", STANDARD.encode(pair))),
             cache_for,
-            answers: Mutex::default(),
-            questions: Semaphore::new(QUESTIONS_MAX),
+            cache: Mutex::default(),
+            known_questions: Semaphore::new(KNOWN_QUESTIONS_MAX),
+            unknown_questions: Semaphore::new(UNKNOWN_QUESTIONS_MAX),
+            waiting: Semaphore::new(WAITING_MAX),
         })
     }
 
@@ -78,23 +97,56 @@ impl Introspection {
         &self,
         token: &Secret,
         expected: &Expectations,
+        source: Source<'_>,
         now: Timestamp,
     ) -> Result<Bearer, AuthError> {
         let hash = hash(token);
-        if let Some(answer) = self.known(&hash, now) {
-            return Ok(answer?);
-        }
-        let unavailable = || AuthError::Unavailable { retry_after: RETRY_AFTER };
-        let _open = self.questions.try_acquire().map_err(|_| unavailable())?;
+        let cached = self.cache().get(&hash, now);
+        let _place = match cached {
+            Cached::Good(bearer) => return Ok(bearer),
+            Cached::Bad(fault) => {
+                source.rates.admit_refused(source.address)?;
+                return Err(fault.into());
+            }
+            Cached::WasGood => self.place(&self.known_questions).await?,
+            Cached::Unknown => {
+                source.rates.admit_unknown(source.address, &hash)?;
+                self.place(&self.unknown_questions).await?
+            }
+        };
         let answer = match self.ask(token).await {
-            Ok(answer) => expected.judge_answer(&answer, now),
+            Ok(answer) => {
+                self.answers.good();
+                expected.judge_answer(&answer, now)
+            }
             Err(error) => {
-                tracing::warn!(endpoint = %self.endpoint, error = with_causes(&error), "introspection failed");
+                self.answers.bad(&error, error.label(), error.remedy());
                 return Err(unavailable());
             }
         };
-        self.remember(hash, answer.clone(), now);
+        self.cache().put(hash, answer.clone(), self.cache_for, now);
         Ok(answer?)
+    }
+
+    /// Asks about a token that was just made up, past the cache, and expects to hear that it is not
+    /// active. An operator asks for it, to see whether the endpoint and our credentials are right.
+    pub(super) async fn probe(&self) -> Result<(), FetchError> {
+        match self.ask(&new_token()).await?.get("active") {
+            Some(Value::Bool(_)) => Ok(()),
+            _ => Err(FetchError::NotAnAnswer),
+        }
+    }
+
+    /// Waits for a place among the questions.
+    async fn place<'a>(&self, places: &'a Semaphore) -> Result<SemaphorePermit<'a>, AuthError> {
+        if let Ok(place) = places.try_acquire() {
+            return Ok(place);
+        }
+        let _waiting = self.waiting.try_acquire().map_err(|_| unavailable())?;
+        match timeout(PLACE_TIMEOUT, places.acquire()).await {
+            Ok(place) => place.map_err(|_| unavailable()),
+            Err(_) => Err(unavailable()),
+        }
     }
 
     async fn ask(&self, token: &Secret) -> Result<Map<String, Value>, FetchError> {
@@ -112,76 +164,11 @@ impl Introspection {
         serde_json::from_slice(&json).map_err(FetchError::NotAnObject)
     }
 
-    fn known(&self, hash: &TokenHash, now: Timestamp) -> Option<Introspected> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get(hash).filter(|(_, until)| now < *until).map(|(answer, _)| answer.clone())
-    }
-
-    /// Caches an answer. It is valid only for a short time, so that a revocation is noticed, and
-    /// never after the token expires (RFC 7662 §4).
-    fn remember(&self, hash: TokenHash, answer: Introspected, now: Timestamp) {
-        let until = now + self.cache_for;
-        let expires_at = answer.as_ref().ok().and_then(|bearer| bearer.expires_at);
-        let until = expires_at.map_or(until, |at| at.min(until));
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if ANSWERS_MAX <= answers.len() {
-            answers.retain(|_, (_, until)| now < *until);
-        }
-        if ANSWERS_MAX <= answers.len() {
-            // The only cost is to ask again.
-            answers.clear();
-        }
-        answers.insert(hash, (answer, until));
+    fn cache(&self) -> MutexGuard<'_, AnswerCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(secs: i64) -> Timestamp {
-        Timestamp::from_millis(secs * 1000)
-    }
-
-    fn introspection() -> Arc<Introspection> {
-        let fetcher = Fetcher::new(None).expect("the system's roots");
-        let endpoint = Uri::from_static("https://as.example/introspect");
-        Introspection::new(endpoint, fetcher, "ssfd", &Secret::new("s"), Duration::from_secs(30))
-    }
-
-    fn bearer(expires_at: Option<Timestamp>) -> Bearer {
-        Bearer { client: "rx".into(), scopes: Vec::new(), expires_at }
-    }
-
-    /// AUTH-08
-    #[test]
-    fn a_cached_answer_ends_soon_and_never_after_the_token() {
-        let introspection = introspection();
-        let known = |token: &str, now| introspection.known(&hash(&Secret::new(token)), at(now));
-        let remember = |token: &str, answer: Introspected| {
-            introspection.remember(hash(&Secret::new(token)), answer, at(100));
-        };
-        remember("endless", Ok(bearer(None)));
-        remember("long", Ok(bearer(Some(at(1000)))));
-        remember("short", Ok(bearer(Some(at(105)))));
-        remember("dead", Err(TokenFault::Inactive));
-        for token in ["endless", "long", "dead"] {
-            assert!(known(token, 129).is_some(), "{token}");
-            assert!(known(token, 130).is_none(), "{token}");
-        }
-        assert!(known("short", 104).is_some());
-        assert!(known("short", 105).is_none());
-        assert_eq!(known("dead", 101), Some(Err(TokenFault::Inactive)));
-        assert!(known("other", 101).is_none());
-    }
-
-    #[test]
-    fn the_answers_that_are_kept_are_bounded() {
-        let introspection = introspection();
-        for n in 0..=ANSWERS_MAX {
-            let token = hash(&Secret::new(n.to_string()));
-            introspection.remember(token, Ok(bearer(None)), at(100));
-        }
-        assert!(introspection.answers.lock().expect("no panic").len() <= ANSWERS_MAX);
-    }
+fn unavailable() -> AuthError {
+    AuthError::Unavailable { retry_after: RETRY_AFTER }
 }

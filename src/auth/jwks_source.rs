@@ -10,14 +10,14 @@ use std::{
 };
 
 use hyper::Uri;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     fetch::{ANSWER_BYTES_MAX, FetchError, Fetcher},
-    key_cache::{Advice, KeyCache, KeyLimits},
-    verification_keys::VerificationKeys,
+    key_cache::{Advice, KeyCache, KeyLimits, Shown},
+    server_answers::{Question, ServerAnswers},
 };
-use crate::{clock, telemetry::causes::with_causes};
+use crate::{clock, domain::id::ProviderName, signing::verification_keys::VerificationKeys};
 
 /// The location of a JWK Set.
 #[derive(Debug, Clone)]
@@ -46,9 +46,21 @@ impl fmt::Display for JwksLocation {
     }
 }
 
+impl JwksSourceError {
+    /// Returns the remedy, where the cause is likely to be our own configuration.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Fetch(error) => error.remedy(),
+            Self::File { .. } => None,
+            Self::NotAJwkSet(_) => Some("check the URL or the file in `oauth.jwks`"),
+        }
+    }
+}
+
 /// The keys of one authorization server.
 pub struct JwksSource {
     location: JwksLocation,
+    answers: ServerAnswers,
     cache: Mutex<KeyCache>,
     /// Held while a fetch is under way.
     fetching: tokio::sync::Mutex<()>,
@@ -59,17 +71,21 @@ pub struct JwksSource {
 pub(super) struct NoKeys(pub(super) Duration);
 
 impl JwksSource {
-    pub fn new(location: JwksLocation, limits: KeyLimits) -> Arc<Self> {
-        let cache = Mutex::new(KeyCache::new(limits));
-        Arc::new(Self { location, cache, fetching: tokio::sync::Mutex::default() })
+    pub fn new(provider: &ProviderName, location: JwksLocation, limits: KeyLimits) -> Arc<Self> {
+        Arc::new(Self {
+            answers: ServerAnswers::new(provider, Question::Keys, location.to_string()),
+            location,
+            cache: Mutex::new(KeyCache::new(limits)),
+            fetching: tokio::sync::Mutex::default(),
+        })
     }
 
-    /// Returns a set that has the key of this name, or the newest set that can be fetched.
+    /// Returns a set that has the key of this token, or one that was fetched after the token was shown.
     pub(super) async fn keys_for(
         self: &Arc<Self>,
-        kid: &str,
+        shown: Shown<'_>,
     ) -> Result<Arc<VerificationKeys>, NoKeys> {
-        let advice = self.cache().advise(kid, clock::instant());
+        let advice = self.cache().advise(shown, clock::instant());
         match advice {
             Advice::Use(keys) => Ok(keys),
             Advice::UseAndFetch(keys) => {
@@ -78,10 +94,29 @@ impl JwksSource {
             }
             Advice::Fetch => {
                 self.fetch().await.ok();
-                self.cache().without_fetch(kid, clock::instant()).map_err(NoKeys)
+                let keys = self.cache().without_fetch(shown, clock::instant());
+                keys.map_err(|wait| self.fetch_after(wait))
             }
-            Advice::Unavailable(wait) => Err(NoKeys(wait)),
+            Advice::Unavailable(wait) => Err(self.fetch_after(wait)),
         }
+    }
+
+    /// Fetches as soon as the interval allows, so that a token that must wait is judged when it comes
+    /// again.
+    fn fetch_after(self: &Arc<Self>, wait: Duration) -> NoKeys {
+        if self.cache().schedule() {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                sleep(wait).await;
+                drop(this.fetch());
+            });
+        }
+        NoKeys(wait)
+    }
+
+    /// Reads the keys once, past the cache, and returns their number. An operator asks for it.
+    pub(super) async fn probe(&self) -> Result<usize, JwksSourceError> {
+        Ok(self.location.read().await?.len())
     }
 
     /// Makes a fetch that is due, and ends with it or with the one under way. The fetch is a task
@@ -95,9 +130,14 @@ impl JwksSource {
                 return;
             }
             let fetched = this.location.read().await;
-            if let Err(error) = &fetched {
-                let (location, error) = (&this.location, with_causes(error));
-                tracing::warn!(%location, error, "cannot read the keys of an authorization server");
+            match &fetched {
+                Ok(keys) => {
+                    this.answers.good();
+                    for fault in keys.faults() {
+                        tracing::debug!(location = %this.location, %fault, "a key is not used");
+                    }
+                }
+                Err(error) => this.answers.bad(error, answer_label(error), error.remedy()),
             }
             this.cache().end(fetched.ok(), clock::instant());
         })
@@ -106,6 +146,14 @@ impl JwksSource {
     // A panic leaves the cache consistent, because each change of it is one assignment.
     fn cache(&self) -> MutexGuard<'_, KeyCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer_label(error: &JwksSourceError) -> &'static str {
+    match error {
+        JwksSourceError::Fetch(error) => error.label(),
+        JwksSourceError::File { .. } => "unreachable",
+        JwksSourceError::NotAJwkSet(_) => "malformed",
     }
 }
 

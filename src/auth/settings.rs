@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{audience::Audience, grant::Scope, id::ReceiverId};
+use super::Requirements;
+use crate::{
+    domain::{audience::Audience, grant::Scope, id::ReceiverId},
+    signing::jws_algorithm::JwsAlgorithm,
+};
 
 /// The built-in token endpoint of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +19,8 @@ pub struct TokenEndpointSettings {
     pub token_lifetime: Duration,
     /// The largest number of live tokens of one client. One more ends the oldest.
     pub tokens_per_client_max: usize,
-    /// The largest number of tokens that one client may ask for in a second, and of wrong secrets
-    /// for it. Further requests are answered 429.
+    /// The largest number of tokens that one client may ask for in a second. Further requests are
+    /// answered 429.
     pub requests_per_second_max: u32,
 }
 
@@ -52,7 +55,7 @@ pub struct OauthSettings {
     #[serde(with = "humantime_serde")]
     pub jwks_refresh_interval_min: Duration,
     /// The signature algorithms that are accepted. Only asymmetric ones are allowed.
-    pub algorithms: Vec<Algorithm>,
+    pub algorithms: Vec<JwsAlgorithm>,
     /// The largest difference between the server's clock and ours.
     #[serde(with = "humantime_serde")]
     pub leeway: Duration,
@@ -61,6 +64,9 @@ pub struct OauthSettings {
     pub token_lifetime_max: Duration,
     /// The claim that names the client.
     pub client_claim: String,
+    /// The claims that every token must have, each with a pattern in which `*` stands for any
+    /// characters. By them a client's own token is told from that of a person who signed in.
+    pub require: Requirements,
     pub unlisted_clients: UnlistedClients,
     /// The Receivers, by their names at the server.
     pub clients: BTreeMap<String, ClientSettings>,
@@ -81,15 +87,16 @@ impl Default for OauthSettings {
             jwks_keep: Duration::from_hours(1),
             jwks_refresh_interval_min: Duration::from_secs(10),
             algorithms: vec![
-                Algorithm::RS256,
-                Algorithm::PS256,
-                Algorithm::ES256,
-                Algorithm::ES384,
-                Algorithm::EdDSA,
+                JwsAlgorithm::Rs256,
+                JwsAlgorithm::Ps256,
+                JwsAlgorithm::Es256,
+                JwsAlgorithm::Es384,
+                JwsAlgorithm::EdDsa,
             ],
             leeway: Duration::from_secs(30),
             token_lifetime_max: Duration::from_hours(1),
             client_claim: "client_id".into(),
+            require: Requirements::new(),
             unlisted_clients: UnlistedClients::Refuse,
             clients: BTreeMap::new(),
             trusted_roots: None,
@@ -119,6 +126,9 @@ pub struct ClientSettings {
     /// The scopes that the client's tokens may have at most, whatever their `scope` says.
     #[serde(default = "everything")]
     pub scopes: Vec<Scope>,
+    /// The claims that the client's tokens must have besides those in `oauth.require`.
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub require: Requirements,
 }
 
 fn everything() -> Vec<Scope> {
@@ -135,6 +145,8 @@ pub struct IntrospectionSettings {
     pub client_id: Option<String>,
     /// The file with the client secret of this daemon.
     pub client_secret: Option<PathBuf>,
+    /// Whether an answer must have `aud`. Some servers leave it out for all tokens.
+    pub require_audience: bool,
     /// How long an answer is cached. A revoked token may be accepted for this time.
     #[serde(with = "humantime_serde")]
     pub cache_for: Duration,
@@ -146,6 +158,7 @@ impl Default for IntrospectionSettings {
             endpoint: None,
             client_id: None,
             client_secret: None,
+            require_audience: true,
             cache_for: Duration::from_secs(30),
         }
     }

@@ -66,14 +66,8 @@ pub enum TokenError {
 #[derive(Debug)]
 pub struct TokenEndpoint {
     settings: TokenEndpointSettings,
-    paces: Mutex<Paces>,
-}
-
-/// The request rates of clients. It has only clients that exist, so their number limits its size.
-#[derive(Debug, Default)]
-struct Paces {
-    issued: HashMap<ClientId, Pace>,
-    failed: HashMap<ClientId, Pace>,
+    /// How fast clients get tokens. It has only clients that exist, so their number limits its size.
+    paces: Mutex<HashMap<ClientId, Pace>>,
 }
 
 impl TokenEndpoint {
@@ -89,7 +83,7 @@ impl TokenEndpoint {
         request: ClientCredentialsRequest,
         now: Timestamp,
     ) -> Result<Issued, TokenError> {
-        let client = self.client(store, provider, &request.credentials, now).await?;
+        let client = authenticated(store, provider, &request.credentials).await?;
         match request.grant_type.as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(TokenError::UnsupportedGrantType),
@@ -97,7 +91,7 @@ impl TokenEndpoint {
         }
         let scopes = granted(&client.scopes, request.scope.as_deref())?;
         // Each token costs a commit, so their rate is limited.
-        self.admit(|paces| paces.issued.entry(client.id.clone()).or_default(), now)?;
+        self.admit(&client.id, now)?;
         let lifetime = self.settings.token_lifetime;
         let token = new_token();
         let grant = Grant {
@@ -124,47 +118,29 @@ impl TokenEndpoint {
         }
     }
 
-    /// Returns the client of this provider that has these credentials.
-    async fn client(
-        &self,
-        store: &dyn Records,
-        provider: &ProviderName,
-        credentials: &Credentials,
-        now: Timestamp,
-    ) -> Result<Client, TokenError> {
-        let id = credentials.client_id.parse().map_err(|_| TokenError::InvalidClient)?;
-        let found = store.client(&id).await?.filter(|client| client.provider == *provider);
-        let client = found.ok_or(TokenError::InvalidClient)?;
-        // Wrong secrets are limited only because of their cost: a secret has 244 random bits and
-        // cannot be guessed. After too many in a second the right secret must wait as well, because
-        // otherwise the answers would tell whether a secret is right.
-        self.failures(&client.id, now)?;
-        let shown = hash(&credentials.client_secret);
-        let (shown, kept) = (shown.as_str().as_bytes(), client.secret.as_str().as_bytes());
-        if verify_slices_are_equal(shown, kept).is_err() {
-            self.admit(|paces| paces.failed.entry(client.id.clone()).or_default(), now)?;
-            return Err(TokenError::InvalidClient);
-        }
-        Ok(client)
-    }
-
-    fn failures(&self, id: &ClientId, now: Timestamp) -> Result<(), TokenError> {
-        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        // Works on a copy, because a check must not count as a failure.
-        let mut failed = paces.failed.get(id).copied().unwrap_or_default();
-        let admitted = failed.admit(now, self.settings.requests_per_second_max);
-        admitted.map_err(|wait| TokenError::TooMany { wait })
-    }
-
-    fn admit(
-        &self,
-        pace: impl FnOnce(&mut Paces) -> &mut Pace,
-        now: Timestamp,
-    ) -> Result<(), TokenError> {
+    fn admit(&self, client: &ClientId, now: Timestamp) -> Result<(), TokenError> {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let admitted = pace(&mut paces).admit(now, self.settings.requests_per_second_max);
+        let pace = paces.entry(client.clone()).or_default();
+        let admitted = pace.admit(now, self.settings.requests_per_second_max);
         admitted.map_err(|wait| TokenError::TooMany { wait })
     }
+}
+
+/// Returns the client of this provider that has these credentials. The right secret always counts,
+/// however many wrong ones came before it: a secret has 244 random bits and cannot be guessed, and a
+/// stranger who knows a client's id must not lock the client out.
+async fn authenticated(
+    store: &dyn Records,
+    provider: &ProviderName,
+    credentials: &Credentials,
+) -> Result<Client, TokenError> {
+    let id = credentials.client_id.parse().map_err(|_| TokenError::InvalidClient)?;
+    let found = store.client(&id).await?.filter(|client| client.provider == *provider);
+    let client = found.ok_or(TokenError::InvalidClient)?;
+    let shown = hash(&credentials.client_secret);
+    let (shown, kept) = (shown.as_str().as_bytes(), client.secret.as_str().as_bytes());
+    verify_slices_are_equal(shown, kept).map_err(|_| TokenError::InvalidClient)?;
+    Ok(client)
 }
 
 /// Returns the scopes of a token: the requested ones, or all that the client may have. A scope that

@@ -1,10 +1,10 @@
 //! Turns credentials into principals. The types are extractors, so that a credential is judged before
 //! the handler reads the body.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, net::IpAddr, pin::Pin};
 
 use actix_web::{
-    Error, FromRequest, HttpRequest,
+    Error, FromRequest, HttpMessage as _, HttpRequest,
     body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::header::{self, HeaderValue},
@@ -13,10 +13,13 @@ use actix_web::{
 };
 
 use crate::{
-    auth::{AuthError, Authenticator, Principal, PublisherPrincipal},
+    auth::{AuthError, Authenticator, Principal, PublisherPrincipal, rates::ReceiverKey},
     clock,
     domain::{grant::Scope, oauth::PROTECTED_RESOURCE, provider::Provider},
-    http::error::{ApiError, CHALLENGE},
+    http::{
+        caller,
+        error::{ApiError, CHALLENGE},
+    },
 };
 
 /// The Receiver that sent the request, by its bearer token (SSF §8).
@@ -51,10 +54,14 @@ impl FromRequest for Receiver {
         let authenticator = service::<Authenticator>(request);
         let provider = service::<Provider>(request);
         let authorization = authorization(request);
+        let (from, request) = (caller::address(request), request.clone());
         Box::pin(async move {
             let now = clock::now();
-            let principal =
-                authenticator.receiver(&provider.name, authorization?.as_deref(), now).await?;
+            let authorization = authorization?;
+            let principal = authenticator
+                .receiver_from(from, &provider.name, authorization.as_deref(), now)
+                .await?;
+            request.extensions_mut().insert(ReceiverKey::from(&principal));
             Ok(Self(principal))
         })
     }
@@ -77,15 +84,28 @@ pub(super) async fn still_allowed(
     now.require(scope)
 }
 
+/// Counts a refused credential for its address. Too many of them are answered 429.
+fn limited<T>(
+    authenticator: &Authenticator,
+    from: IpAddr,
+    judged: Result<T, AuthError>,
+) -> Result<T, AuthError> {
+    if let Err(AuthError::InvalidToken) = judged {
+        authenticator.rates().admit_refused(Some(from))?;
+    }
+    judged
+}
+
 impl FromRequest for Publisher {
     type Error = ApiError;
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let authenticator = service::<Authenticator>(request);
-        let authorization = authorization(request);
+        let (authorization, from) = (authorization(request), caller::address(request));
         Box::pin(async move {
-            Ok(Self(authenticator.publisher(authorization?.as_deref(), clock::now()).await?))
+            let publisher = authenticator.publisher(authorization?.as_deref(), clock::now()).await;
+            Ok(Self(limited(&authenticator, from, publisher)?))
         })
     }
 }
@@ -96,10 +116,11 @@ impl FromRequest for Operator {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let authenticator = service::<Authenticator>(request);
-        let authorization = authorization(request);
+        let (authorization, from) = (authorization(request), caller::address(request));
         let (method, path) = (request.method().clone(), request.path().to_owned());
         Box::pin(async move {
-            let operator = authenticator.operator(authorization?.as_deref(), clock::now()).await?;
+            let operator = authenticator.operator(authorization?.as_deref(), clock::now()).await;
+            let operator = limited(&authenticator, from, operator)?;
             tracing::debug!(by = %operator.credential, %method, path, "an operator's request");
             Ok(Self)
         })

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    auth::AuthError,
+    auth::{AuthError, rates::TooMany},
     domain::{stream::InvalidMember, verification::whole_secs},
     store::StoreError,
     telemetry::{causes::with_causes, metrics},
@@ -82,14 +82,16 @@ impl ApiError {
             AuthError::SeveralCredentials => "invalid_request",
             AuthError::InvalidToken | AuthError::InvalidAccessToken(_) => "invalid_token",
             // No scope is named, because no scope would help.
-            AuthError::UnknownClient => "insufficient_scope",
+            AuthError::UnknownClient { .. } => "insufficient_scope",
             AuthError::InsufficientScope(scope) => {
                 let scope = scope.standard();
                 return Some(format!(
                     r#"{CHALLENGE}, error="insufficient_scope", scope="{scope}""#
                 ));
             }
-            AuthError::Unavailable { .. } | AuthError::Store(_) => return None,
+            AuthError::Unavailable { .. } | AuthError::TooMany { .. } | AuthError::Store(_) => {
+                return None;
+            }
         };
         Some(format!(r#"{CHALLENGE}, error="{error}""#))
     }
@@ -109,8 +111,15 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Store(error) => Self::store(&error),
+            AuthError::TooMany { retry_after } => Self::TooMany { wait: retry_after },
             other => Self::Auth(other),
         }
+    }
+}
+
+impl From<TooMany> for ApiError {
+    fn from(TooMany(wait): TooMany) -> Self {
+        Self::TooMany { wait }
     }
 }
 
@@ -162,7 +171,7 @@ impl ResponseError for ApiError {
                 | AuthError::InvalidToken
                 | AuthError::InvalidAccessToken(_),
             ) => StatusCode::UNAUTHORIZED,
-            Self::Auth(AuthError::InsufficientScope(_) | AuthError::UnknownClient)
+            Self::Auth(AuthError::InsufficientScope(_) | AuthError::UnknownClient { .. })
             | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadRequest { .. } | Self::Auth(AuthError::SeveralCredentials) => {
                 StatusCode::BAD_REQUEST
@@ -171,7 +180,9 @@ impl ResponseError for ApiError {
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound | Self::NothingKept => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany { .. } | Self::Auth(AuthError::TooMany { .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Unavailable
             | Self::Backlog { .. }
             | Self::Auth(AuthError::Unavailable { .. } | AuthError::Store(_)) => {

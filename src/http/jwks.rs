@@ -45,7 +45,10 @@ pub(super) fn cacheable(
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header(header::ETag(tag))
-        .insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age_secs}")));
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age_secs}")))
+        // Scripts in browsers read these documents too. They are the same for everybody, so that caches
+        // need not keep them by `Origin`.
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return response.finish();
     }

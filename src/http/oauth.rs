@@ -26,6 +26,7 @@ use crate::{
     http::{
         Of,
         body::Body,
+        caller,
         error::{ApiError, not_found},
         jwks::cacheable,
     },
@@ -96,12 +97,13 @@ pub(super) async fn token(
     if authenticator.external_issuer(&provider.name).is_some() {
         return Ok(not_found().await);
     }
+    let from = caller::address(&request);
     let body = body.at_most(REQUEST_BYTES_MAX).bytes().await?;
     let request = match read(&request, &body) {
         Ok(request) => request,
         Err(refusal) => return Ok(refusal.answer()),
     };
-    match authenticator.issue(&provider.name, request, clock::now()).await {
+    match authenticator.issue(&provider.name, request, Some(from), clock::now()).await {
         None => Ok(not_found().await),
         Some(Ok(issued)) => Ok(answer(&issued)),
         Some(Err(TokenError::Store(error))) => Err(error.into()),

@@ -250,7 +250,7 @@ fn operation_object(
             responses.insert("304".into(), json!({"$ref": "#/components/responses/NotModified"}));
         }
     }
-    for (status, description) in refusals(operation) {
+    for (status, description) in refusals(operation, resource.base) {
         let refusal = if let Some(answer) = responses.remove(&status.to_string()) {
             // The media type tells an answer from a problem.
             either(answer, description)
@@ -350,14 +350,15 @@ fn answer_headers(status: u16, caching: Caching) -> Option<Value> {
 
 /// Returns how an operation may be refused: because of its credential or its body, or for a reason of
 /// its own.
-fn refusals(operation: &Operation) -> BTreeMap<u16, &'static str> {
+fn refusals(operation: &Operation, base: Base) -> BTreeMap<u16, &'static str> {
     let mut refusals = BTreeMap::new();
     let by_caller: &[u16] = match operation.caller {
-        Caller::Anyone => &[],
-        Caller::Receiver(_) => &[400, 401, 403, 503],
-        Caller::Publisher | Caller::Operator => &[400, 401, 503],
+        Caller::Anyone if base == Base::Internal => &[],
+        Caller::Anyone => &[429],
+        Caller::Receiver(_) => &[400, 401, 403, 429, 503],
+        Caller::Publisher | Caller::Operator => &[400, 401, 429, 503],
         // A wrong credential is answered in the form of RFC 6749.
-        Caller::Client => &[503],
+        Caller::Client => &[429, 503],
     };
     refusals.extend(by_caller.iter().map(|status| (*status, meaning(*status))));
     if operation.body.is_some() {
@@ -377,7 +378,7 @@ fn meaning(status: u16) -> &'static str {
         408 => "The body did not arrive in time.",
         409 => "The state of the resource does not allow the operation.",
         413 => "The body is too large.",
-        429 => "Too many requests.",
+        429 => "The caller asks too often, or shows too many credentials that are refused.",
         503 => "A service that the daemon needs for the answer does not respond at present.",
         other => unreachable!("{other} is no refusal of ours"),
     }

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use crate::auth::rates::RateSettings;
 
 /// The bounds of a listener on its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +53,10 @@ pub struct PublicSettings {
     pub workers: usize,
     /// The largest request body, in bytes. A larger body is answered 413.
     pub body_bytes_max: usize,
+    /// The networks of proxies whose `X-Forwarded-For` names the caller. All others could make it up.
+    pub trusted_proxies: Vec<IpNet>,
     pub connections: ConnectionSettings,
+    pub rates: RateSettings,
 }
 
 impl Default for PublicSettings {
@@ -62,7 +68,9 @@ impl Default for PublicSettings {
             tls_timeout: Duration::from_secs(5),
             workers: 0,
             body_bytes_max: 1 << 20,
+            trusted_proxies: Vec::new(),
             connections: ConnectionSettings::default(),
+            rates: RateSettings::default(),
         }
     }
 }

@@ -1,22 +1,31 @@
 //! Verifies a SET as a Receiver does: its signature, its header and its claims.
 
-mod keys;
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-pub use self::keys::JwksError;
-use self::keys::VerifyingKey;
 use crate::{
     domain::set_error::{ErrCode, excerpt},
-    signing::{SET_TYPE, algorithm::Algorithm},
+    signing::{
+        SET_TYPE,
+        algorithm::Algorithm,
+        jws_algorithm::JwsAlgorithm,
+        jwt::{CompactJws, NotAJws, numeric_date},
+        verification_keys::{KeyFault, VerificationKey, VerificationKeys},
+    },
 };
 
-/// Verifies SETs with the keys of one Transmitter. It calls aws-lc directly, because `jsonwebtoken` does
-/// not know ES512.
+/// Verifies SETs with the keys of one Transmitter.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: Vec<VerifyingKey>,
+    keys: VerificationKeys,
+}
+
+/// Why a JWK Set cannot be used. A Transmitter must publish no unusable key, so one is enough.
+#[derive(Debug, thiserror::Error)]
+pub enum JwksError {
+    #[error("not a JWK Set")]
+    NotAJwkSet(#[source] serde_json::Error),
+    #[error(transparent)]
+    Key(KeyFault),
 }
 
 /// A SET whose signature, header and claims are valid.
@@ -73,54 +82,62 @@ impl VerifyError {
 impl Verifier {
     /// Reads the keys. `json` is the document behind the Transmitter's `jwks_uri`.
     pub fn from_jwks(json: &[u8]) -> Result<Self, JwksError> {
-        Ok(Self { keys: keys::read(json)? })
+        let keys = VerificationKeys::from_json(json).map_err(JwksError::NotAJwkSet)?;
+        match keys.faults().first() {
+            Some(fault) => Err(JwksError::Key(fault.clone())),
+            None => Ok(Self { keys }),
+        }
     }
 
     pub fn verify(&self, jws: &str) -> Result<VerifiedSet, VerifyError> {
-        let (signed, signature) = jws.rsplit_once('.').ok_or(VerifyError::NotCompact)?;
-        let (header, claims) = signed.split_once('.').ok_or(VerifyError::NotCompact)?;
-        let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
-
-        let header = object(&header).ok_or(VerifyError::NotAnObject("header"))?;
-        let (algorithm, kid) = read_header(&header)?;
-        let key = self.key(kid)?;
+        let jws = CompactJws::parse(jws)?;
+        let (algorithm, kid) = read_header(&jws)?;
+        let (key, fits) = self.key(kid)?;
         // The key decides which algorithm is used, and not the SET (RFC 8725 §3.1).
-        if key.algorithm != algorithm {
-            return Err(VerifyError::AlgorithmMismatch { named: algorithm, key: key.algorithm });
+        if fits != algorithm {
+            return Err(VerifyError::AlgorithmMismatch { named: algorithm, key: fits });
         }
-        if !key.verifies(signed.as_bytes(), &signature) {
+        if !jws.is_signed_by(key, algorithm.into()) {
             return Err(VerifyError::BadSignature(excerpt(kid)));
         }
-
-        let claims = object(&claims).ok_or(VerifyError::NotAnObject("payload"))?;
+        let claims = jws.claims().ok_or(VerifyError::NotAnObject("payload"))?;
         check_claims(&claims)?;
         Ok(VerifiedSet { algorithm, kid: kid.to_owned(), claims })
     }
 
-    /// Finds the one key that a `kid` names (SET-03).
-    fn key(&self, kid: &str) -> Result<&VerifyingKey, VerifyError> {
-        let mut named = self.keys.iter().filter(|key| key.kid == kid);
+    /// Finds the one key that a `kid` names (SET-03), and the algorithm of SETs that it is for.
+    fn key(&self, kid: &str) -> Result<(&VerificationKey, Algorithm), VerifyError> {
+        let mut named = self.keys.named(kid).filter_map(|key| {
+            let mut algorithms = key.algorithms().filter_map(JwsAlgorithm::for_sets);
+            algorithms.next().map(|algorithm| (key, algorithm))
+        });
         match (named.next(), named.next()) {
-            (Some(key), None) => Ok(key),
+            (Some(found), None) => Ok(found),
             (None, _) => Err(VerifyError::UnknownKey(excerpt(kid))),
             (Some(_), Some(_)) => Err(VerifyError::AmbiguousKey(excerpt(kid))),
         }
     }
 }
 
-fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, &str), VerifyError> {
-    let member = |name| header.get(name).unwrap_or(&Value::Null);
-    if member("typ") != SET_TYPE {
-        return Err(VerifyError::Type(excerpt(&member("typ").to_string())));
+impl From<NotAJws> for VerifyError {
+    fn from(error: NotAJws) -> Self {
+        match error {
+            NotAJws::NotCompact => Self::NotCompact,
+            NotAJws::Header => Self::NotAnObject("header"),
+        }
     }
-    if header.contains_key("crit") {
+}
+
+fn read_header<'a>(jws: &'a CompactJws<'_>) -> Result<(Algorithm, &'a str), VerifyError> {
+    if !jws.is_of_type(SET_TYPE) {
+        return Err(VerifyError::Type(excerpt(&jws.member("typ").to_string())));
+    }
+    if jws.requires_extensions() {
         return Err(VerifyError::Critical);
     }
-    let alg = member("alg");
-    let known = alg.as_str().and_then(Algorithm::of_alg);
-    let algorithm = known.ok_or_else(|| VerifyError::Algorithm(excerpt(&alg.to_string())))?;
-    let kid = member("kid").as_str().ok_or(VerifyError::NoKeyId)?;
-    Ok((algorithm, kid))
+    let algorithm = jws.algorithm().and_then(JwsAlgorithm::for_sets);
+    let unsupported = || VerifyError::Algorithm(excerpt(&jws.member("alg").to_string()));
+    Ok((algorithm.ok_or_else(unsupported)?, jws.kid().ok_or(VerifyError::NoKeyId)?))
 }
 
 /// Checks the claims that every SET must have and those that no SET may have (SSF §4.1, RFC 8417
@@ -140,7 +157,7 @@ fn check_claims(claims: &Map<String, Value>) -> Result<(), VerifyError> {
         if found { Ok(()) } else { Err(VerifyError::BadClaim(name)) }
     };
     check("iss", &text)?;
-    check("iat", &Value::is_i64)?;
+    check("iat", &|time| numeric_date(time).is_some())?;
     check("jti", &text)?;
     check("aud", &texts)?;
     check("sub_id", &|subject| text(&subject["format"]))?;
@@ -152,16 +169,9 @@ fn check_claims(claims: &Map<String, Value>) -> Result<(), VerifyError> {
     check("events", &|_| events.values().all(Value::is_object))
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, VerifyError> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyError::NotCompact)
-}
-
-fn object(json: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice(json).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use jsonwebtoken::{DecodingKey, Validation, jwk::Jwk};
     use proptest::prelude::*;
     use serde_json::json;
@@ -285,8 +295,8 @@ mod tests {
         let kid = ring(Algorithm::Es256).signer().kid().as_str().to_owned();
         let header = |typ: &str, alg: &str, kid: &str| json!({"typ": typ, "alg": alg, "kid": kid});
         check_header(&header("JWT", "ES256", &kid), "not \"JWT\"", InvalidRequest);
-        let prefixed = header("application/secevent+jwt", "ES256", &kid);
-        check_header(&prefixed, "`typ` must be `secevent+jwt`", InvalidRequest);
+        let other = header("application/jwt", "ES256", &kid);
+        check_header(&other, "`typ` must be `secevent+jwt`", InvalidRequest);
         check_header(&json!({"alg": "ES256", "kid": kid}), "not null", InvalidRequest);
         check_header(&header(SET_TYPE, "none", &kid), "not \"none\"", InvalidRequest);
         check_header(&header(SET_TYPE, "HS256", &kid), "not \"HS256\"", InvalidRequest);
@@ -322,7 +332,7 @@ mod tests {
             check_claim(name, None, &VerifyError::BadClaim(name));
             check_claim(name, Some(json!(true)), &VerifyError::BadClaim(name));
         }
-        check_claim("iat", Some(json!(1.5)), &VerifyError::BadClaim("iat"));
+        check_claim("iat", Some(json!("1775000099")), &VerifyError::BadClaim("iat"));
         check_claim("jti", Some(json!("")), &VerifyError::BadClaim("jti"));
         check_claim("aud", Some(json!([])), &VerifyError::BadClaim("aud"));
         check_claim("events", Some(json!({"a:b": 1})), &VerifyError::BadClaim("events"));
@@ -341,6 +351,41 @@ mod tests {
             assert!(verify(&ring, text).is_err(), "{text:?}");
         }
         assert_eq!(verify(&ring, &format!("{jws}\n")), Err(VerifyError::NotCompact));
+    }
+
+    /// RFC 7515 §4.1.9, RFC 9864 §2.2, RFC 7519 §2.
+    #[test]
+    fn other_spellings_of_the_same_header_and_time_are_accepted() {
+        let ring = ring(Algorithm::EdDsa);
+        let kid = ring.signer().kid().as_str();
+        for (typ, alg, iat) in [
+            ("secevent+jwt", "EdDSA", json!(1_775_000_099)),
+            ("application/secevent+jwt", "EdDSA", json!(1_775_000_099.25)),
+            ("SecEvent+JWT", "Ed25519", json!(1.775e9)),
+        ] {
+            let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+            let mut claims = claims();
+            claims["iat"] = iat;
+            let header = json!({"typ": typ, "alg": alg, "kid": kid});
+            let signed = format!("{}.{}", encode(&header), encode(&claims));
+            let signature = ring.signer().sign(signed.as_bytes()).expect("signed");
+            let jws = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+            let set = verify(&ring, &jws).expect("valid");
+            assert_eq!(set.algorithm, Algorithm::EdDsa);
+        }
+    }
+
+    /// A Transmitter that publishes a key which nobody can use is told so.
+    #[test]
+    fn a_set_with_an_unusable_key_is_refused() {
+        let ring = ring(Algorithm::Es256);
+        for (member, why) in [("d", "exposes a secret"), ("x", "as long as the field")] {
+            let mut set: Value = serde_json::from_str(ring.jwks_json()).expect("JSON");
+            set["keys"][0][member] = "AQAB".into();
+            let error = Verifier::from_jwks(set.to_string().as_bytes()).expect_err("unusable");
+            assert!(error.to_string().contains(why), "{error}");
+        }
+        assert!(matches!(Verifier::from_jwks(b"[]"), Err(JwksError::NotAJwkSet(_))));
     }
 
     #[test]

@@ -130,6 +130,19 @@ metrics! {
     /// Time since the lease of this node was last confirmed, 0 if it has none.
     gauge "ssfd_cluster_lease_age_seconds" = cluster_lease_age() is age: Duration;
 
+    // Credentials.
+
+    /// Credentials that were refused, by reason.
+    counter "ssfd_credentials_refused_total" =
+        credentials_refused(provider: &ProviderName, reason: &'static str) by count: usize;
+    /// Answers of authorization servers, by request and kind of answer: `ok` or the reason why it
+    /// cannot be used.
+    counter "ssfd_authorization_server_answers_total" = authorization_server_answers(
+        provider: &ProviderName, request: &'static str, answer: &'static str
+    ) by count: usize;
+    /// Requests that were answered 429 because of a rate of `public.rates`, by the rate.
+    counter "ssfd_http_limited_total" = http_limited(rate: &'static str) by count: usize;
+
     // HTTP and process.
 
     /// HTTP requests answered, by listener and class of status.
@@ -271,6 +284,15 @@ mod tests {
             || http_request(ListenerLabel::Public, 404.into()),
             r#"ssfd_http_requests_total{listener="public",status="4xx"} 1"#,
         );
+        check(
+            || credentials_refused(acme, "audience", 1),
+            r#"ssfd_credentials_refused_total{provider="acme",reason="audience"} 1"#,
+        );
+        check(
+            || authorization_server_answers(acme, "keys", "status_404", 0),
+            r#"ssfd_authorization_server_answers_total{provider="acme",request="keys",answer="status_404"} 0"#,
+        );
+        check(|| http_limited("receiver", 2), r#"ssfd_http_limited_total{rate="receiver"} 2"#);
         check(|| cluster_nodes(3), "ssfd_cluster_nodes 3");
         check(|| cluster_slots(86), "ssfd_cluster_slots 86");
         check(|| cluster_partitions(2), "ssfd_cluster_partitions 2");

@@ -6,6 +6,7 @@ mod discovery;
 mod observability;
 mod order;
 mod providers;
+mod rates;
 mod slow;
 mod status;
 mod streams;

@@ -142,7 +142,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
                 AnswerSpec::json::<oauth::TokenView<'static>>(200, "The token (RFC 6749 §5.1)."),
                 AnswerSpec::json::<oauth::RefusalView<'static>>(400, "The request is refused (RFC 6749 §5.2)."),
                 AnswerSpec::json::<oauth::RefusalView<'static>>(401, "The client is unknown, or its secret is wrong."),
-                AnswerSpec::json::<oauth::RefusalView<'static>>(429, "Too many wrong secrets."),
+                AnswerSpec::json::<oauth::RefusalView<'static>>(429, "Too many tokens for this client, or too many wrong secrets."),
             ])
             .refuses(&[(404, ELSEWHERE)])],
     },

@@ -2,7 +2,7 @@
 //! answers introspection requests as a test scripts it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -10,7 +10,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 use ssfd::{
-    auth::settings::{ClientSettings, OauthSettings},
+    auth::{
+        Requirements,
+        settings::{ClientSettings, OauthSettings},
+    },
     clock,
     config::Config,
     domain::{audience::Audience, grant::Scope},
@@ -49,6 +52,12 @@ impl Key {
         let pem = std::fs::read(test_key("test-rsa-2048-pkcs8.pem")).expect("a test key");
         let key = EncodingKey::from_rsa_pem(&pem).expect("the same key");
         Self { algorithm: Algorithm::RS256, private: key, jwk: jwk(&pem) }
+    }
+
+    pub(crate) fn edwards() -> Self {
+        let pem = generate(OurAlgorithm::EdDsa).expect("a key for EdDSA");
+        let key = EncodingKey::from_ed_pem(pem.as_bytes()).expect("the same key");
+        Self { algorithm: Algorithm::EdDSA, private: key, jwk: jwk(pem.as_bytes()) }
     }
 
     pub(crate) fn header(&self) -> Value {
@@ -113,6 +122,14 @@ impl AuthorizationServer {
         Self { endpoint: Endpoint::start_tls(&["h2", "http/1.1"], script).await, reply }
     }
 
+    /// Starts a server whose script sees each request.
+    pub(crate) async fn scripted(
+        script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let endpoint = Endpoint::start_tls(&["h2", "http/1.1"], script).await;
+        Self { endpoint, reply: Arc::new(Mutex::new(Reply::Nothing)) }
+    }
+
     /// Starts a server that publishes these keys.
     pub(crate) async fn publishing(keys: &[&Key]) -> Self {
         Self::answering(jwks(keys)).await
@@ -120,6 +137,11 @@ impl AuthorizationServer {
 
     pub(crate) fn answer(&self, reply: Reply) {
         *self.reply.lock().expect("no panic") = reply;
+    }
+
+    /// Returns a PEM file with the authority that issued the certificate of this server.
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.endpoint.roots()
     }
 
     pub(crate) fn publish(&self, keys: &[&Key]) {
@@ -135,7 +157,7 @@ impl AuthorizationServer {
     pub(crate) fn settings(&self) -> OauthSettings {
         OauthSettings {
             jwks: Some(self.endpoint.url("/jwks")),
-            trusted_roots: Some(self.endpoint.roots()),
+            trusted_roots: Some(self.roots()),
             ..settings()
         }
     }
@@ -158,6 +180,7 @@ pub(crate) fn settings() -> OauthSettings {
         receiver: "rx".parse().expect("an id"),
         audience: Audience::one("https://rx.example").expect("not empty"),
         scopes: vec![Scope::Manage],
+        require: Requirements::new(),
     };
     settings.clients.insert(CLIENT.into(), client);
     settings
@@ -211,23 +234,35 @@ pub(crate) async fn asking(
     change: impl FnOnce(&mut OauthSettings),
 ) -> (Daemon, AuthorizationServer, TempDir) {
     let server = AuthorizationServer::answering(reply).await;
+    let (daemon, folder) = introspecting(&server, |_, settings| change(settings)).await;
+    (daemon, server, folder)
+}
+
+/// Starts a daemon that introspects each token at this server.
+pub(crate) async fn introspecting(
+    server: &AuthorizationServer,
+    change: impl FnOnce(&mut Config, &mut OauthSettings),
+) -> (Daemon, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "s:3 cret\n").expect("written");
     let mut settings = server.introspecting(&secret);
-    change(&mut settings);
-    (Daemon::with(|config| trust(config, settings)).await, server, folder)
+    let with = |config: &mut Config| {
+        change(config, &mut settings);
+        trust(config, settings);
+    };
+    (Daemon::with(with).await, folder)
 }
 
 impl Daemon {
     /// Lists the streams of the Receiver that holds this token.
     pub(crate) async fn list_with(&self, token: &str) -> Answer {
-        get(&self.provider_url(PROVIDER, "/ssf/streams")).bearer(token).send().await
+        get(&self.provider_url(self.provider(), "/ssf/streams")).bearer(token).send().await
     }
 
     /// Creates a stream with this token.
     pub(crate) async fn create_with(&self, token: &str) -> Answer {
-        let url = self.provider_url(PROVIDER, "/ssf/streams");
+        let url = self.provider_url(self.provider(), "/ssf/streams");
         post(&url).bearer(token).json(&json!({})).send().await
     }
 }

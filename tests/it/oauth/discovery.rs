@@ -2,9 +2,10 @@
 
 use hyper::{
     Method,
-    header::{ALLOW, ETAG, WWW_AUTHENTICATE},
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, ETAG, WWW_AUTHENTICATE},
 };
 use serde_json::json;
+use ssfd::domain::grant::Scope;
 
 use crate::harness::{
     authorization_server::{AuthorizationServer, Key, SERVER, trust},
@@ -56,4 +57,51 @@ async fn a_provider_with_an_external_server_names_it_and_has_no_token_endpoint()
     let challenge = answer.header(WWW_AUTHENTICATE);
     let expected = r#"resource_metadata="https://tx.example/.well-known/oauth-protected-resource""#;
     assert!(challenge.contains(expected), "{challenge}");
+}
+
+/// The issuer of a provider may end with a slash, and RFC 9728 §3.1 keeps it where RFC 8414 drops it.
+#[actix_web::test]
+async fn each_well_known_document_is_served_with_and_without_a_final_slash() {
+    for issuer in ["https://tx.example/s/", "https://tx.example/s", "https://tx.example"] {
+        let daemon = Daemon::with(|config| {
+            config.providers.values_mut().next().expect("a provider").issuer = issuer.into();
+        })
+        .await;
+        let path = if issuer.ends_with("example") { "" } else { "/s" };
+        for name in [RESOURCE, OWN_SERVER, "/.well-known/ssf-configuration"] {
+            let read =
+                async |url: String| get(&daemon.public_url(&url)).send().await.expect(200).json();
+            let plain = read(format!("{name}{path}")).await;
+            assert_eq!(plain, read(format!("{name}{path}/")).await);
+            let identifier = if name == RESOURCE { "resource" } else { "issuer" };
+            assert_eq!(plain[identifier], issuer, "{name}");
+        }
+    }
+}
+
+/// Scripts in browsers read the public documents.
+#[actix_web::test]
+async fn public_documents_may_be_read_from_any_origin() {
+    let daemon = Daemon::start().await;
+    let acme = |path: &str| daemon.provider_url(PROVIDER, path);
+    for url in [
+        daemon.public_url(&format!("{RESOURCE}/t/acme")),
+        daemon.public_url(&format!("{OWN_SERVER}/t/acme")),
+        daemon.public_url("/.well-known/ssf-configuration/t/acme"),
+        acme("/.well-known/ssf-configuration"),
+        acme("/jwks.json"),
+        acme("/ssf/openapi.json"),
+    ] {
+        let call = || get(&url).header("origin", "https://dash.example");
+        let answer = call().send().await.expect(200);
+        assert_eq!(answer.header(ACCESS_CONTROL_ALLOW_ORIGIN), "*", "{url}");
+        let known = call().header("if-none-match", answer.header(ETAG)).send().await.expect(304);
+        assert_eq!(known.header(ACCESS_CONTROL_ALLOW_ORIGIN), "*", "{url}");
+    }
+    // Answers that need a credential are for no script.
+    let token = daemon.receiver_token("rx", &[Scope::Read]).await;
+    let streams =
+        get(&acme("/ssf/streams")).bearer(&token).header("origin", "https://dash.example");
+    let answer = streams.send().await.expect(200);
+    assert!(!answer.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
 }

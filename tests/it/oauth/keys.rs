@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::header::RETRY_AFTER;
-use serde_json::json;
+use serde_json::{Value, json};
 use ssfd::auth::settings::OauthSettings;
 
 use crate::{
@@ -40,7 +41,7 @@ async fn trusting(settings: OauthSettings) -> Daemon {
 }
 
 #[track_caller]
-fn assert_unavailable(answer: &Answer) {
+pub(super) fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status.as_u16(), 503, "{}", answer.text());
     let wait: u64 = answer.header(RETRY_AFTER).parse().expect("seconds");
     assert!(1 <= wait, "{wait}");
@@ -52,7 +53,12 @@ async fn a_new_key_is_found_by_the_first_token_that_names_it() {
     let server = AuthorizationServer::publishing(&[&old]).await;
     let daemon = trusting(eager(server.settings())).await;
     daemon.list_with(&old.token()).await.expect(200);
-    assert_token_refused(&daemon.list_with(&new.token()).await, "`kid` names no key");
+    let token = new.token();
+    eventually("there is no such key", async || {
+        let answer = daemon.list_with(&token).await;
+        answer.status == 401 && answer.text().contains("`kid` names no key")
+    })
+    .await;
     server.publish(&[&old, &new]);
     eventually("the new key counts", async || daemon.list_with(&new.token()).await.status == 200)
         .await;
@@ -61,11 +67,38 @@ async fn a_new_key_is_found_by_the_first_token_that_names_it() {
     server.publish(&[&new]);
     let unknown = Key::new();
     eventually("the old key is gone", async || {
-        daemon.list_with(&unknown.token()).await.expect(401);
+        let unknown = daemon.list_with(&unknown.token()).await.status.as_u16();
+        assert!([401, 503].contains(&unknown), "{unknown}");
         daemon.list_with(&old.token()).await.status == 401
     })
     .await;
     daemon.list_with(&new.token()).await.expect(200);
+}
+
+/// The key of a token may have been published since the last fetch, so the token is not refused before
+/// another fetch. That one needs no further token.
+#[actix_web::test]
+async fn a_token_of_a_new_key_is_never_refused_while_the_keys_may_be_old() {
+    let (old, new) = (Key::new(), Key::new());
+    let server = AuthorizationServer::publishing(&[&old]).await;
+    let interval = Duration::from_millis(1500);
+    let settings = OauthSettings { jwks_refresh_interval_min: interval, ..server.settings() };
+    let daemon = trusting(settings).await;
+    daemon.list_with(&old.token()).await.expect(200);
+    server.publish(&[&old, &new]);
+    let first = daemon.list_with(&new.token()).await;
+    // On a slow machine the interval may be over already.
+    if first.status != 200 {
+        assert_unavailable(&first);
+        assert_eq!(server.seen().len(), 1, "the interval holds");
+    }
+    eventually("the keys are fetched again", async || server.seen().len() == 2).await;
+    eventually("the new key counts", async || {
+        let answer = daemon.list_with(&new.token()).await;
+        assert!([200, 503].contains(&answer.status.as_u16()), "{}", answer.text());
+        answer.status == 200
+    })
+    .await;
 }
 
 /// An unknown `kid` never causes a second fetch within the interval.
@@ -79,7 +112,7 @@ async fn unknown_keys_do_not_cause_a_flood_of_fetches() {
         let mut header = key.header();
         header["kid"] = format!("made-up-{n}").into();
         let token = key.sign(&header, &claims());
-        assert_token_refused(&daemon.list_with(&token).await, "`kid` names no key");
+        assert_unavailable(&daemon.list_with(&token).await);
     }
     assert_eq!(server.seen().len(), 1);
 }
@@ -214,4 +247,26 @@ async fn keys_may_be_in_a_file_that_is_read_again() {
     write(&[&new]);
     eventually("the new key counts", async || daemon.list_with(&new.token()).await.status == 200)
         .await;
+}
+
+/// RFC 7518 §2 forbids leading zeros in a number, and RFC 9864 §2.2 gives `EdDSA` another name.
+#[actix_web::test]
+async fn keys_and_algorithms_are_read_as_other_implementations_write_them() {
+    let mut key = Key::rsa();
+    for member in ["n", "e"] {
+        let number = URL_SAFE_NO_PAD.decode(key.jwk[member].as_str().expect("a string"));
+        let number = [&[0, 0], &*number.expect("base64url")].concat();
+        key.jwk[member] = URL_SAFE_NO_PAD.encode(number).into();
+    }
+    key.jwk["use"] = Value::Null;
+    let mut edwards = Key::edwards();
+    edwards.jwk["alg"] = "Ed25519".into();
+    let server = AuthorizationServer::publishing(&[&key, &edwards]).await;
+    let daemon = trusting(server.settings()).await;
+    daemon.list_with(&key.token()).await.expect(200);
+    daemon.list_with(&edwards.token()).await.expect(200);
+    let mut header = edwards.header();
+    header["alg"] = "Ed25519".into();
+    daemon.list_with(&edwards.sign(&header, &claims())).await.expect(200);
+    assert_eq!(server.seen()[0].headers["user-agent"], concat!("ssfd/", env!("CARGO_PKG_VERSION")));
 }

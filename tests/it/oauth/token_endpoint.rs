@@ -287,16 +287,28 @@ async fn paced(daemon: &Daemon, id: &str, secret: &str) -> Answer {
 }
 
 #[actix_web::test]
-async fn token_requests_and_wrong_secrets_are_limited_for_each_client() {
+async fn the_tokens_of_each_client_are_limited() {
     let daemon = Daemon::with(|config| endpoint(config).requests_per_second_max = 1).await;
     let secret = add_client(&daemon, "rx", &[Scope::Read]).await;
-    for shown in [secret.as_str(), "wrong"] {
-        let answer = paced(&daemon, "rx", shown).await;
-        assert_error(&answer, 429, "temporarily_unavailable");
-        let wait: u64 = answer.header(RETRY_AFTER).parse().expect("seconds");
-        assert_eq!(wait, 1);
-    }
+    let answer = paced(&daemon, "rx", &secret).await;
+    assert_error(&answer, 429, "temporarily_unavailable");
+    let wait: u64 = answer.header(RETRY_AFTER).parse().expect("seconds");
+    assert_eq!(wait, 1);
     // Another client does not have to wait.
     let other = add_client(&daemon, "other", &[Scope::Read]).await;
     token_of(&ask(&daemon, "other", &other, GRANT).await);
+}
+
+/// Anybody may know the id of a client.
+#[actix_web::test]
+async fn wrong_secrets_are_limited_and_lock_no_client_out() {
+    let daemon = Daemon::with(|config| config.public.rates.refused_per_second_max = 1).await;
+    let secret = add_client(&daemon, "rx", &[Scope::Read]).await;
+    for id in ["rx", "unknown"] {
+        let answer = paced(&daemon, id, "wrong").await;
+        assert_error(&answer, 429, "temporarily_unavailable");
+        let wait: u64 = answer.header(RETRY_AFTER).parse().expect("seconds");
+        assert_eq!(wait, 1);
+        token_of(&ask(&daemon, "rx", &secret, GRANT).await);
+    }
 }
