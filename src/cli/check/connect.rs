@@ -20,7 +20,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn try_servers(config: &Config, findings: &mut Findings) {
     store(config, findings).await;
     publishers_redis(config, findings).await;
+    authorization_servers(config, findings).await;
     roots(findings);
+}
+
+/// Tries each authorization server as the token of a Receiver would: reads its keys, or asks about a
+/// token that was just made up.
+async fn authorization_servers(config: &Config, findings: &mut Findings) {
+    // There is a line about files that cannot be read already.
+    let Ok(servers) = app::load_authorization(config) else { return };
+    for (provider, server) in &servers {
+        let Some(external) = server.external() else { continue };
+        let item = format!("providers.{provider}.oauth");
+        match external.probe().await {
+            Ok(()) => findings.ok(item, "the authorization server answers as it should"),
+            Err(error) => {
+                let remedy = error.remedy().map(|remedy| format!("; {remedy}"));
+                let remedy = remedy.unwrap_or_default();
+                findings.error(item, format!("{}{remedy}", with_causes(&error)));
+            }
+        }
+    }
 }
 
 async fn store(config: &Config, findings: &mut Findings) {

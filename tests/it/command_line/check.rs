@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 use ssfd::clock;
 
 use super::Workplace;
-use crate::harness::redis::Redis;
+use crate::{
+    harness::{
+        authorization_server::{AuthorizationServer, Key, json_reply},
+        redis::Redis,
+    },
+    scripted_server::Reply,
+};
 
 const TWO_PROVIDERS: &str = "
     [providers.acme]
@@ -247,4 +253,62 @@ async fn connect_tries_the_servers() {
     assert!(errors.iter().any(|line| line.contains(" ingest.redis: ")), "{errors:?}");
     // Without --connect nothing is tried.
     place.succeeds(&["check"]);
+}
+
+/// A wrong URL, certificate or credential of ours is found before a Receiver meets it.
+#[actix_web::test]
+async fn connect_tries_the_authorization_servers() {
+    let key = Key::new();
+    let keys = AuthorizationServer::publishing(&[&key]).await;
+    let asked = AuthorizationServer::answering(json_reply(&json!({"active": false}))).await;
+    let place = Workplace::new();
+    fs::write(place.path("secret"), "s3cret").expect("written");
+    let trusting = |server: &AuthorizationServer, check: &str| {
+        let roots = server.roots();
+        format!(
+            "[providers.default.oauth]\nissuer = \"https://as.example\"\ntrusted_roots = {roots:?}\n\
+             {check}"
+        )
+    };
+    let by_keys = format!("jwks = {:?}\n", keys.jwks_url());
+    let by_asking = format!(
+        "[providers.default.oauth.introspection]\nendpoint = {:?}\nclient_id = \"ssfd\"\n\
+         client_secret = \"secret\"\n",
+        asked.introspection_url()
+    );
+    let check = async |place: Workplace| {
+        let run = move || {
+            let ended = place.run(&["check", "--connect"]);
+            (place, ended.stdout)
+        };
+        let (place, text) = tokio::task::spawn_blocking(run).await.expect("no panic");
+        let about = text.lines().filter(|line| line.contains("providers.default.oauth"));
+        let about = about.map(str::to_owned).collect::<Vec<_>>().join("\n");
+        (place, about)
+    };
+    place.configure(&trusting(&keys, &by_keys));
+    let (place, about) = check(place).await;
+    assert!(about.contains("answers as it should"), "{about}");
+    keys.answer(Reply::status(404));
+    let (place, about) = check(place).await;
+    assert!(about.contains("404") && about.contains("check the URL"), "{about}");
+    // Each server has a certificate authority of its own.
+    place.configure(&trusting(&asked, &by_keys));
+    let (place, about) = check(place).await;
+    assert!(about.contains("trusted_roots"), "{about}");
+
+    place.configure(&trusting(&asked, &by_asking));
+    let (mut place, about) = check(place).await;
+    assert!(about.contains("answers as it should"), "{about}");
+    for (reply, words) in [
+        (Reply::status(401), ["401", "introspection.client_secret"]),
+        (json_reply(&json!({"error": "x"})), ["no boolean `active`", "check the URL"]),
+    ] {
+        asked.answer(reply);
+        let (back, about) = check(place).await;
+        place = back;
+        for word in words {
+            assert!(about.contains(word), "no {word} in {about}");
+        }
+    }
 }

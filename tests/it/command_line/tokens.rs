@@ -107,7 +107,7 @@ fn a_token_for_an_unknown_provider_is_refused() {
 /// One provider of any name needs no `--provider`, and two always do, even if one is the default.
 #[test]
 fn the_provider_may_be_left_out_only_if_there_is_one() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     let provider =
         |name: &str| format!("[providers.{name}]\nissuer = \"https://tx.example/{name}\"\n");
     place.configure(&provider("acme"));

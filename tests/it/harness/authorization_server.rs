@@ -144,6 +144,14 @@ impl AuthorizationServer {
         self.endpoint.roots()
     }
 
+    pub(crate) fn jwks_url(&self) -> String {
+        self.endpoint.url("/jwks")
+    }
+
+    pub(crate) fn introspection_url(&self) -> String {
+        self.endpoint.url("/introspect")
+    }
+
     pub(crate) fn publish(&self, keys: &[&Key]) {
         self.answer(jwks(keys));
     }
@@ -156,7 +164,7 @@ impl AuthorizationServer {
     /// [`CLIENT`].
     pub(crate) fn settings(&self) -> OauthSettings {
         OauthSettings {
-            jwks: Some(self.endpoint.url("/jwks")),
+            jwks: Some(self.jwks_url()),
             trusted_roots: Some(self.roots()),
             ..settings()
         }
@@ -166,7 +174,7 @@ impl AuthorizationServer {
     pub(crate) fn introspecting(&self, secret_file: &Path) -> OauthSettings {
         let mut settings = self.settings();
         settings.jwks = None;
-        settings.introspection.endpoint = Some(self.endpoint.url("/introspect"));
+        settings.introspection.endpoint = Some(self.introspection_url());
         settings.introspection.client_id = Some("ssfd at home".into());
         settings.introspection.client_secret = Some(secret_file.to_owned());
         settings
