@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Config, ConfigError, invalid};
 
 /// The keys that may be 0, by the end of their name.
-const ZERO_MEANS_SOMETHING: [&str; 18] = [
+const ZERO_MEANS_SOMETHING: [&str; 19] = [
     // Nothing is kept or remembered.
     "event_retention",
     "event_id_retention",
@@ -19,6 +19,7 @@ const ZERO_MEANS_SOMETHING: [&str; 18] = [
     "push.pool_idle_timeout",
     "poll.wait",
     "poll.redelivery_interval",
+    "process.lame_duck",
     "process.drain_timeout",
     // There is no limit.
     "delivery.failing_attempt_interval",
