@@ -43,7 +43,7 @@ use crate::{
     cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
     directory::Directory,
-    http::{self, Services, connection},
+    http::{self, EventBytesMax, Services, connection},
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
@@ -134,13 +134,14 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     config.validate()?;
     let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
-    let push = PushClients::new(&config.push)?;
+    let providers = config.providers()?;
+    let push = PushClients::for_providers(&config.push, &providers)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     let lock = store::lock(&config.store)?;
     let threads = [config.public.workers, config.process.actor_threads, config.signer.threads];
     descriptors::fit(&mut config, threads.map(or_cores).iter().sum())?;
     let (store, cluster) = store::open_to_serve(&config).await?;
-    let directory = Arc::new(Directory::new(config.providers()?, store.streams().await?));
+    let directory = Arc::new(Directory::new(providers, store.streams().await?));
     for stream in store.streams_with_list().await? {
         directory.subject_removed(&stream);
     }
@@ -185,6 +186,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         metrics,
         public: config.public.clone(),
         internal: config.internal.clone(),
+        event_bytes_max: EventBytesMax(config.ingest.redis.event_bytes_max),
     };
     Ok(App { config, services, registry, cluster, faults, listeners, material: switch, lock })
 }

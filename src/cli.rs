@@ -29,6 +29,7 @@ pub mod store;
 pub mod streams;
 pub mod tokens;
 
+mod audience;
 mod moment;
 mod pages;
 mod secrets;

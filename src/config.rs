@@ -196,7 +196,7 @@ impl Config {
         let mut by_path: HashMap<String, ProviderName> = HashMap::new();
         let mut providers = Vec::new();
         for (name, settings) in self.named_providers() {
-            let provider = settings.provider(&name)?;
+            let provider = settings.provider(&name, &self.push.allow_networks)?;
             let path = provider.issuer.path().to_owned();
             if let Some(other) = by_path.insert(path, name.clone()) {
                 // The path alone tells the provider of a request, because the Host header is not

@@ -5,30 +5,34 @@
 //!
 //! - Who takes part: [`provider`] (one issuer with its own keys and limits, named by [`issuer`]),
 //!   [`stream`] (the agreement with a Receiver) with its [`status`], [`audience`] and
-//!   [`verification`].
-//! - What happened: [`event`] (as a publisher sends it), [`event_type`], [`subject`] (whom the
-//!   event is about). [`schema`] holds the tables of the specifications and [`lint`] compares an
+//!   [`verification`], [`endpoint_policy`] (where SETs may be sent).
+//! - What happened: [`event`] (as a publisher sends it) with its [`payload`], [`event_type`],
+//!   [`subject`] (whom the event is about). [`schema`] holds the tables of the specifications and [`lint`] compares an
 //!   event with them. [`opt_out`] is the choice of an account in RISC.
 //! - What is sent: [`set`] (the claims and the identifiers of a SET), [`set_error`] (the refusal of
 //!   a Receiver).
 //! - Who may ask: [`grant`] (a bearer token and what it allows), [`client`] (a client of the
 //!   built-in token endpoint), [`secret`], [`pace`] (how often something may be asked for).
 //! - What is published: [`metadata`] and [`oauth`], the discovery documents.
-//! - Names and times that all of the others use: [`id`] and [`time`].
+//! - What all of the others use: [`id`] and [`time`], and [`json`], which reads the texts of strangers.
 
 pub mod audience;
 pub mod client;
+pub mod endpoint_policy;
+mod endpoint_url;
 pub mod event;
 pub mod event_type;
 pub mod grant;
 pub mod id;
 pub mod issuer;
+pub mod json;
 pub mod judgement;
 pub mod lint;
 pub mod metadata;
 pub mod oauth;
 pub mod opt_out;
 pub mod pace;
+pub mod payload;
 pub mod provider;
 pub mod reason;
 pub mod schema;

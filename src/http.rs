@@ -85,7 +85,12 @@ pub struct Services {
     pub metrics: PrometheusHandle,
     pub public: PublicSettings,
     pub internal: InternalSettings,
+    pub event_bytes_max: EventBytesMax,
 }
+
+/// The largest event in bytes, as in `ingest.redis.event_bytes_max`.
+#[derive(Debug, Clone, Copy)]
+pub struct EventBytesMax(pub usize);
 
 impl Services {
     fn provide(&self, config: &mut web::ServiceConfig) {
@@ -100,7 +105,8 @@ impl Services {
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
             .app_data(web::Data::from(Arc::clone(&self.jobs)))
             .app_data(web::Data::new(self.metrics.clone()))
-            .app_data(web::Data::new(self.internal.clone()));
+            .app_data(web::Data::new(self.internal.clone()))
+            .app_data(web::Data::new(self.event_bytes_max));
     }
 }
 

@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError, tokens::last_use},
+    cli::{self, CliError, audience::AudienceArgs, tokens::last_use},
     clock,
     config::Config,
     domain::{
-        audience::Audience,
         client::Client,
         grant::{Credential, Scope},
         id::{ClientId, ProviderName, ReceiverId},
@@ -64,9 +63,8 @@ struct Add {
     /// The owner of the streams that are made with its tokens
     #[arg(long)]
     receiver: ReceiverId,
-    /// The `aud` of those streams; may be given several times, and then `aud` is an array
-    #[arg(long, required = true)]
-    audience: Vec<String>,
+    #[command(flatten)]
+    audience: AudienceArgs,
     /// A scope that its tokens may have: `ssf.read` or `ssf.manage`, which covers it; may be given
     /// several times
     #[arg(long, default_value = "ssf.manage")]
@@ -117,7 +115,7 @@ async fn add(
         secret: auth::hash(&secret),
         provider: provider.name,
         receiver: add.receiver,
-        audience: Audience::from_values(add.audience).map_err(CliError::new)?,
+        audience: add.audience.read()?,
         scopes: add.scope,
         created_at: clock::now(),
     };

@@ -8,7 +8,8 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     app,
@@ -20,7 +21,7 @@ use crate::{
         judgement::Judged,
         lint::{Finding, lint},
         opt_out::OptOut,
-        provider::Provider,
+        provider::{EventChecks, Provider},
         stream::Delivery,
         subject::keys::SubjectKeys,
         time::Timestamp,
@@ -72,6 +73,51 @@ struct ExplainReport {
     streams: Vec<Explained>,
 }
 
+/// The report as JSON.
+#[derive(Serialize)]
+struct ExplainView<'a> {
+    provider: &'a str,
+    event_checks: EventChecks,
+    interop: bool,
+    event_type: Option<&'a str>,
+    accepted: bool,
+    reason: Option<&'static str>,
+    detail: Option<String>,
+    findings: &'a [Finding],
+    streams: Vec<ExplainedView<'a>>,
+}
+
+/// The judgement for one stream as JSON. The claims are a text, so that their numbers keep all digits.
+#[derive(Serialize)]
+struct ExplainedView<'a> {
+    stream_id: &'a str,
+    receiver: &'a str,
+    delivery: &'static str,
+    subject_format: &'static str,
+    fate: &'static str,
+    why: Option<&'static str>,
+    claims: Option<&'a RawValue>,
+}
+
+impl<'a> ExplainedView<'a> {
+    fn of(explained: &'a Explained) -> Self {
+        let (fate, why, claims) = match &explained.judged {
+            Judged::Sent(claims) => ("sent", None, Some(claims)),
+            Judged::Held(claims) => ("held", None, Some(claims)),
+            Judged::NotSent(why) => ("not_sent", Some(why.sentence()), None),
+        };
+        Self {
+            stream_id: explained.stream.id.as_str(),
+            receiver: explained.stream.receiver.as_str(),
+            delivery: method(explained),
+            subject_format: explained.stream.subject_format.as_str(),
+            fate,
+            why,
+            claims: claims.map(|claims| serde_json::from_str(claims).expect("claims are JSON")),
+        }
+    }
+}
+
 impl ExplainCommand {
     pub async fn run(self, source: &ConfigSource, json: bool) -> Result<(), CliError> {
         let Some(file) = &self.file else {
@@ -98,7 +144,8 @@ impl ExplainCommand {
             }
         };
         if json {
-            println!("{}", report.to_json());
+            let view = serde_json::to_string(&report.view()).expect("a report is plain JSON");
+            println!("{view}");
         } else {
             print!("{}", report.to_text());
         }
@@ -140,34 +187,20 @@ fn method(explained: &Explained) -> &'static str {
 }
 
 impl ExplainReport {
-    fn to_json(&self) -> Value {
+    fn view(&self) -> ExplainView<'_> {
         let findings = self.event.as_ref().map(|(_, findings)| findings.as_slice());
-        let stream = |explained: &Explained| {
-            let (fate, why, claims) = match &explained.judged {
-                Judged::Sent(claims) => ("sent", None, Some(claims)),
-                Judged::Held(claims) => ("held", None, Some(claims)),
-                Judged::NotSent(why) => ("not_sent", Some(why.sentence()), None),
-            };
-            json!({
-                "stream_id": explained.stream.id.as_str(),
-                "receiver": explained.stream.receiver.as_str(),
-                "delivery": method(explained),
-                "subject_format": explained.stream.subject_format.as_str(),
-                "fate": fate, "why": why, "claims": claims,
-            })
-        };
         let error = self.verdict.as_ref().err();
-        json!({
-            "provider": self.provider.name.as_str(),
-            "event_checks": self.provider.event_checks,
-            "interop": self.provider.interop,
-            "event_type": self.event.as_ref().map(|(event, _)| event.event_type.as_str()),
-            "accepted": error.is_none(),
-            "reason": error.map(InvalidEvent::reason),
-            "detail": error.map(InvalidEvent::to_string),
-            "findings": findings.unwrap_or_default(),
-            "streams": self.streams.iter().map(stream).collect::<Vec<_>>(),
-        })
+        ExplainView {
+            provider: self.provider.name.as_str(),
+            event_checks: self.provider.event_checks,
+            interop: self.provider.interop,
+            event_type: self.event.as_ref().map(|(event, _)| event.event_type.as_str()),
+            accepted: error.is_none(),
+            reason: error.map(InvalidEvent::reason),
+            detail: error.map(InvalidEvent::to_string),
+            findings: findings.unwrap_or_default(),
+            streams: self.streams.iter().map(ExplainedView::of).collect(),
+        }
     }
 
     fn to_text(&self) -> String {

@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError, moment},
+    cli::{self, CliError, audience::AudienceArgs, moment},
     clock,
     config::Config,
     domain::{
-        audience::Audience,
         grant::{Grant, Holder, NamedHolder, Scope},
         id::{CredentialName, ProviderName, ReceiverId},
         secret::Secret,
@@ -70,9 +69,8 @@ enum Create {
         /// The owner of the streams that are made with this token
         #[arg(long)]
         receiver: ReceiverId,
-        /// The `aud` of those streams; may be given several times, and then `aud` is an array
-        #[arg(long, required = true)]
-        audience: Vec<String>,
+        #[command(flatten)]
+        audience: AudienceArgs,
         /// `ssf.read` or `ssf.manage`, which covers it; may be given several times
         #[arg(long, default_value = "ssf.manage")]
         scope: Vec<Scope>,
@@ -136,7 +134,7 @@ async fn create(
     let (role, common) = match create {
         Create::Receiver { provider, receiver, audience, scope, common } => {
             let provider = provider_of(provider)?;
-            let audience = Audience::from_values(audience).map_err(CliError::new)?;
+            let audience = audience.read()?;
             (Holder::Receiver { provider, receiver, audience, scopes: scope }, common)
         }
         Create::Publisher { provider, common } => {

@@ -2,12 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, authorization, invalid};
 use crate::{
     auth::settings::{OauthSettings, TokenEndpointSettings},
     domain::{
+        endpoint_policy::{EndpointPolicy, HostPattern},
         event_type::EventType,
         id::ProviderName,
         issuer::Issuer,
@@ -40,6 +42,14 @@ pub struct ProviderSettings {
     pub interop: bool,
     /// Whether a push endpoint may use plain http. For tests only (RFC 8935 §2.1).
     pub insecure_endpoints: bool,
+    /// Networks that push endpoints may be in although they are not public, in addition to
+    /// `push.allow_networks`.
+    pub allow_networks: Vec<IpNet>,
+    /// The only ports of push endpoints. An empty list stands for all ports.
+    pub allow_ports: Vec<u16>,
+    /// The only public hosts of push endpoints: names, or `*.` and a name for all names below it. An
+    /// empty list stands for all hosts.
+    pub allow_hosts: Vec<String>,
     /// Whether a Receiver may request push and poll by their names in the RISC profile of 2018.
     pub legacy_delivery_methods: bool,
     /// The least time between two verification requests for one stream.
@@ -87,6 +97,9 @@ impl Default for ProviderSettings {
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,
+            allow_networks: Vec::new(),
+            allow_ports: Vec::new(),
+            allow_hosts: Vec::new(),
             legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,
@@ -105,7 +118,12 @@ impl Default for ProviderSettings {
 }
 
 impl ProviderSettings {
-    pub(super) fn provider(&self, name: &ProviderName) -> Result<Provider, ConfigError> {
+    /// Makes the provider. `networks` may be dialled for every provider.
+    pub(super) fn provider(
+        &self,
+        name: &ProviderName,
+        networks: &[IpNet],
+    ) -> Result<Provider, ConfigError> {
         let key = |member: &str| format!("providers.{name}.{member}");
         let issuer = match Issuer::try_from(self.issuer.clone()) {
             Ok(issuer) => issuer,
@@ -143,6 +161,15 @@ impl ProviderSettings {
             return invalid(key("inactivity_timeout"), "must be a whole number of seconds");
         }
         let inactivity_timeout = self.inactivity_timeout;
+        if self.allow_ports.contains(&0) {
+            return invalid(key("allow_ports"), "must have ports from 1 to 65535");
+        }
+        let hosts = self.allow_hosts.iter().map(|host| host.parse::<HostPattern>());
+        let hosts = match hosts.collect::<Result<_, _>>() {
+            Ok(hosts) => hosts,
+            Err(error) => return invalid(key("allow_hosts"), format!("is not valid: {error}")),
+        };
+        let networks = networks.iter().chain(&self.allow_networks).copied().collect();
         authorization::check(&self.token_endpoint, &self.oauth, key)?;
         Ok(Provider {
             name: name.clone(),
@@ -152,6 +179,7 @@ impl ProviderSettings {
             event_checks: self.event_checks,
             interop: self.interop,
             insecure_endpoints: self.insecure_endpoints,
+            endpoint_policy: EndpointPolicy::new(networks, self.allow_ports.clone(), hosts),
             legacy_delivery_methods: self.legacy_delivery_methods,
             min_verification_interval: self.min_verification_interval,
             streams_per_receiver_max: self.streams_per_receiver_max,

@@ -26,6 +26,11 @@ impl Audience {
         OneOrMany::One(value.into()).try_into()
     }
 
+    /// Makes a list of any number of values.
+    pub fn list(values: Vec<String>) -> Result<Self, InvalidAudience> {
+        OneOrMany::Many(values).try_into()
+    }
+
     /// Makes a string of one value and a list of several.
     pub fn from_values(mut values: Vec<String>) -> Result<Self, InvalidAudience> {
         match (values.pop(), values.is_empty()) {
@@ -72,6 +77,17 @@ mod tests {
         prints_back(r#""https://rx.example""#);
         prints_back(r#"["https://rx.example"]"#);
         prints_back(r#"["https://rx.example/web","https://rx.example/app"]"#);
+    }
+
+    #[test]
+    fn one_value_is_a_string_unless_a_list_is_wanted() {
+        let json = |audience: Result<Audience, InvalidAudience>| {
+            serde_json::to_string(&audience.expect("valid")).expect("an audience is JSON")
+        };
+        let one = || vec!["a".to_owned()];
+        assert_eq!(json(Audience::from_values(one())), r#""a""#);
+        assert_eq!(json(Audience::list(one())), r#"["a"]"#);
+        assert!(Audience::list(Vec::new()).is_err());
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Events as publishers send them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     event_type::EventType,
     id::StreamId,
+    json::{self, Document, JsonError},
     lint::{Finding, list},
+    payload::Payload,
     provider::Provider,
     subject::{FURTHER_MAX, InvalidSubject, Subject, SubjectId},
 };
@@ -22,8 +24,8 @@ pub struct Event {
     pub id: Option<String>,
     pub event_type: EventType,
     pub subject: Subject,
-    /// The value under the type's URI in a SET. Members that we do not know stay in it.
-    pub payload: Map<String, Value>,
+    /// Members that we do not know stay in it.
+    pub payload: Payload,
     /// The cause, shared by all events that it led to (SSF §4.1.9).
     pub txn: Option<String>,
     /// The only streams that may get the event, if the publisher names any.
@@ -37,8 +39,8 @@ pub enum InvalidEvent {
     Absent,
     #[error("the event is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
-    #[error("the event is not valid JSON: {0}")]
-    Malformed(String),
+    #[error("the event {0}")]
+    Json(#[from] JsonError),
     #[error("`{field}` {rule}")]
     Field { field: &'static str, rule: String },
     #[error("`type` `{0}` is not an event type of CAEP or RISC, and this provider takes no others")]
@@ -58,7 +60,7 @@ impl InvalidEvent {
     /// Returns a label with few values, for metrics and for the list of rejected events.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Absent | Self::Malformed(_) => "malformed",
+            Self::Absent | Self::Json(_) => "malformed",
             Self::TooLarge { .. } => "too_large",
             Self::Field { .. } => "invalid_field",
             Self::UnknownType(_) => "unknown_type",
@@ -74,11 +76,15 @@ fn invalid<T>(field: &'static str, rule: impl Into<String>) -> Result<T, Invalid
 }
 
 impl Event {
-    /// Parses the published form of one event by the rules of the provider that it is for.
+    /// Parses the published form of one event by the rules of the provider that it is for. Its
+    /// numbers go into the SETs with all their digits.
     pub fn parse(json: &[u8], provider: &Provider) -> Result<Self, InvalidEvent> {
-        let value: Value =
-            serde_json::from_slice(json).map_err(|e| InvalidEvent::Malformed(e.to_string()))?;
-        Self::from_json(value, provider)
+        let Document { value, exact } = json::read(json)?;
+        let mut event = Self::from_json(value, provider)?;
+        if !exact {
+            event.payload.keep_digits(json);
+        }
+        Ok(event)
     }
 
     /// Reads one event, like [`Event::parse`], from JSON that is already parsed.
@@ -86,20 +92,22 @@ impl Event {
         let Value::Object(mut members) = value else {
             return invalid("event", "must be a JSON object");
         };
-        let event_type = read_type(members.remove("type"), provider)?;
-        let subject = match members.remove("sub_id") {
+        // A member that is null is absent.
+        let mut take = |name| members.remove(name).filter(|value| !value.is_null());
+        let event_type = read_type(take("type"), provider)?;
+        let subject = match take("sub_id") {
             Some(subject) => provider.admit_subject(SubjectId::try_from(subject)?)?,
             None => return invalid("sub_id", "is required: the subject of the event"),
         };
-        let subject = read_further(subject, members.remove("subject_identifiers"), provider)?;
-        let payload = match members.remove("event") {
-            None => Map::new(),
-            Some(Value::Object(payload)) => payload,
+        let subject = read_further(subject, take("subject_identifiers"), provider)?;
+        let payload = match take("event") {
+            None => Payload::default(),
+            Some(Value::Object(payload)) => Payload::published(&event_type, payload),
             Some(_) => return invalid("event", "must be a JSON object (RFC 8417 §2)"),
         };
-        let id = read_text("id", members.remove("id"))?;
-        let txn = read_text("txn", members.remove("txn"))?;
-        let stream_ids = read_stream_ids(members.remove("stream_ids"))?;
+        let id = read_text("id", take("id"))?;
+        let txn = read_text("txn", take("txn"))?;
+        let stream_ids = read_stream_ids(take("stream_ids"))?;
         Ok(Self { id, event_type, subject, payload, txn, stream_ids })
     }
 }
@@ -171,6 +179,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::schema::{FAMILIES, FamilyOrigin, Presence};
 
     fn subject() -> Value {
         json!({"format": "email", "email": "kim@example.com"})
@@ -194,7 +203,7 @@ mod tests {
         let event = Event::from_json(json, &Provider::example()).expect("a valid event");
         assert_eq!(event.id.as_deref(), Some("evt-8841"));
         assert_eq!(event.txn.as_deref(), Some("c-991"));
-        assert_eq!(event.payload["x_ours"], json!([1, {"deep": null}]));
+        assert_eq!(event.payload.members()["x_ours"], json!([1, {"deep": null}]));
         assert_eq!(event.stream_ids, Some(vec!["st_1".parse().expect("a stream id")]));
     }
 
@@ -202,7 +211,7 @@ mod tests {
     fn type_and_subject_are_all_that_is_required() {
         let json = json!({"type": "risc:account-purged", "sub_id": subject()});
         let event = Event::from_json(json, &Provider::example()).expect("a valid event");
-        assert!(event.payload.is_empty());
+        assert!(event.payload.members().is_empty());
         assert_eq!((event.id, event.txn, event.stream_ids), (None, None, None));
     }
 
@@ -250,6 +259,66 @@ mod tests {
         refuses(&typed(&json!({"stream_ids": ["a b"]})), "invalid_field", "`stream_ids` must be");
         let error = Event::parse(b"{", &Provider::example()).expect_err("cut-off JSON");
         assert_eq!(error.reason(), "malformed");
+    }
+
+    #[test]
+    fn a_member_of_the_envelope_that_is_null_is_absent() {
+        let required = || json!({"type": "caep:session-revoked", "sub_id": subject()});
+        let plain = Event::from_json(required(), &Provider::example()).expect("a valid event");
+        for optional in ["txn", "id", "event", "stream_ids", "subject_identifiers", "x_ours"] {
+            let mut event = required();
+            event[optional] = Value::Null;
+            assert_eq!(Event::from_json(event, &Provider::example()), Ok(plain.clone()));
+        }
+        for name in ["type", "sub_id"] {
+            let mut event = required();
+            event[name] = Value::Null;
+            refuses(&event, "invalid_field", &format!("`{name}` is required"));
+        }
+    }
+
+    /// All members of all types of CAEP and RISC.
+    #[test]
+    fn an_optional_member_of_a_type_that_is_null_is_left_out() {
+        let anything = Provider { custom_event_types: true, ..Provider::example() };
+        let families = FAMILIES.iter().filter(|family| family.origin != FamilyOrigin::Control);
+        for (family, schema) in
+            families.flat_map(|family| family.types.iter().map(move |schema| (family, schema)))
+        {
+            for member in family.common.iter().chain(schema.members) {
+                let json = json!({
+                    "type": format!("{}{}", family.base, schema.name), "sub_id": subject(),
+                    "event": {member.name: null, "x_ours": null},
+                });
+                let event = Event::from_json(json, &anything).expect("a valid envelope");
+                let kept = event.payload.members().contains_key(member.name);
+                assert_eq!(kept, member.presence == Presence::Required, "{}", member.name);
+                assert!(event.payload.members().contains_key("x_ours"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_occurs_twice_is_named() {
+        let kim = r#"{"format":"email","email":"kim@example.com"}"#;
+        for (json, name) in [
+            (
+                format!(r#"{{"type":"caep:session-revoked","sub_id":{kim},"txn":"a","txn":"b"}}"#),
+                "txn",
+            ),
+            (
+                format!(
+                    r#"{{"type":"caep:session-revoked","sub_id":{kim},"event":{{"a":1,"a":1}}}}"#
+                ),
+                "a",
+            ),
+            (r#"{"sub_id":{"format":"opaque","id":"a","id":"b"}}"#.to_owned(), "id"),
+        ] {
+            let error = Event::parse(json.as_bytes(), &Provider::example()).expect_err(&json);
+            assert_eq!(error.reason(), "malformed");
+            let expected = format!("the event must not have the member `{name}` twice");
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[test]

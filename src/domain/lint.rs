@@ -1,5 +1,7 @@
 //! Compares an event with the definition of its type, and finds common mistakes of publishers.
 
+mod near;
+
 use std::{collections::HashSet, fmt};
 
 use serde::Serialize;
@@ -7,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     event::{Event, InvalidEvent},
+    event_type::EventType,
     provider::{EventChecks, Provider},
     schema::{Conformity, FAMILIES, Family, FamilyOrigin, Member, Presence, Schema},
     subject::SubjectId,
@@ -70,11 +73,14 @@ impl EventChecks {
 /// Returns all findings about an event, whatever its provider does with them.
 pub fn lint(event: &Event, provider: &Provider) -> Vec<Finding> {
     let definition = event.event_type.definition();
-    let mut linter = Linter { payload: &event.payload, findings: Vec::new() };
+    let mut linter = Linter { payload: event.payload.members(), findings: Vec::new() };
     linter.check_subject_member(definition.map(|(family, _)| family.origin));
     linter.check_nesting();
     linter.check_aliases(event.subject.id());
-    let Some((family, schema)) = definition else { return linter.findings };
+    let Some((family, schema)) = definition else {
+        linter.check_name(&event.event_type);
+        return linter.findings;
+    };
     if let Some(successor) = schema.replaced_by {
         // A provider that lists the deprecated type knows of a Receiver that takes no other.
         let listed = provider.events_supported.contains(&event.event_type);
@@ -132,6 +138,22 @@ impl Linter<'_> {
             let rule = "should have the members of the event directly, not nested below its type";
             self.add(Severity::Should, "event", rule, "SSF §4.2");
         }
+    }
+
+    /// Looks for a type that stands below the URIs of a specification which does not define it. Only
+    /// a provider that takes custom types gets such an event.
+    fn check_name(&mut self, event_type: &EventType) {
+        let Some((family, near)) = near::undefined(event_type.as_str()) else { return };
+        let meant = near.map(|(family, schema)| {
+            format!("; the nearest one is `{}{}`", family.prefix, schema.name)
+        });
+        let rule = format!(
+            "should be one of the types that the specification defines below `{}`{}",
+            family.base,
+            meant.unwrap_or_default()
+        );
+        let section = near.map_or(family.types[0].section, |(_, schema)| schema.section);
+        self.add(Severity::Should, "type", rule, section);
     }
 
     fn check_aliases(&mut self, id: &SubjectId) {

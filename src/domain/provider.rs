@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    endpoint_policy::EndpointPolicy,
     event_type::EventType,
     id::ProviderName,
     issuer::Issuer,
@@ -28,6 +29,8 @@ pub struct Provider {
     pub interop: bool,
     /// Allows plain http for push endpoints, for tests (RFC 8935 §2.1 asks for TLS).
     pub insecure_endpoints: bool,
+    /// Decides about the push endpoints that Receivers name.
+    pub endpoint_policy: EndpointPolicy,
     /// Allows requests for push and poll by their names of 2018 (RISC draft §5.2.1). These names
     /// are neither advertised nor shown.
     pub legacy_delivery_methods: bool,
@@ -99,6 +102,7 @@ impl Provider {
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,
+            endpoint_policy: EndpointPolicy::default(),
             legacy_delivery_methods: false,
             min_verification_interval: Duration::from_secs(30),
             streams_per_receiver_max: 100,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{
-    Map, Value,
+    Value,
     value::{RawValue, to_raw_value},
 };
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use super::{
     event_type::EventType,
     id::{Jti, ProviderName, StreamId},
     issuer::Issuer,
+    payload::Payload,
     subject::SubjectId,
     time::Timestamp,
 };
@@ -38,7 +39,7 @@ pub struct SetClaims<'a> {
 #[derive(Debug)]
 pub struct EventsClaim<'a> {
     pub event_type: &'a EventType,
-    pub payload: &'a Map<String, Value>,
+    pub payload: &'a Payload,
 }
 
 impl SetClaims<'_> {
@@ -78,17 +79,29 @@ impl ClaimsHead {
     /// Reads the claims of one of our SETs. Returns `None` for any other text.
     pub fn of(claims: &str) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Head {
+        struct Head<'a> {
             #[serde(default)]
             sub_id: Value,
-            events: BTreeMap<EventType, Value>,
+            #[serde(borrow)]
+            events: BTreeMap<EventType, &'a RawValue>,
         }
-        let head: Head = serde_json::from_str(claims).ok()?;
+        let head: Head<'_> = serde_json::from_str(claims).ok()?;
         Some(Self {
             event_type: head.events.into_keys().next(),
             subject: SubjectId::try_from(head.sub_id).ok(),
         })
     }
+}
+
+/// Returns the URI of the event type in the claims of one of our SETs.
+pub fn event_type_of(claims: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow)]
+        events: BTreeMap<String, &'a RawValue>,
+    }
+    let claims: Typed<'_> = serde_json::from_str(claims).ok()?;
+    claims.events.into_keys().next()
 }
 
 /// Copies the claims of a SET for another SET about the same event. The copy has a new `jti`, and
@@ -190,7 +203,7 @@ fn with_time_prefix(prefix: TimePrefix, id: Uuid) -> Uuid {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
     use crate::domain::{event::Event, provider::Provider, subject::any_subject};
@@ -232,7 +245,7 @@ mod tests {
             sub_id: &SubjectId::try_from(subject.clone()).expect("valid"),
             events: EventsClaim {
                 event_type: &"caep:session-revoked".parse().expect("valid"),
-                payload: payload.as_object().expect("an object"),
+                payload: &payload.as_object().expect("an object").clone().into(),
             },
         };
         let json: Value = serde_json::from_str(&claims.to_json()).expect("JSON");
@@ -296,7 +309,64 @@ mod tests {
         vec((any::<String>(), value), 0..5).prop_map(Map::from_iter)
     }
 
+    /// Returns the claims of the SET of an event that has this number in two places.
+    fn claims_with(number: &str) -> String {
+        let provider = Provider::example();
+        let payload =
+            format!(r#"{{"n":{number},"event_timestamp":null,"deep":[{{"n":{number}}}]}}"#);
+        let published = format!(
+            r#"{{"type": "caep:session-revoked", "sub_id": {{"format": "opaque", "id": "u-1"}},
+                "event": {payload}}}"#
+        );
+        let event = Event::parse(published.as_bytes(), &provider).expect("valid");
+        let claims = SetClaims {
+            iss: &provider.issuer,
+            iat: Timestamp::EPOCH,
+            jti: &"b1".parse().expect("valid"),
+            aud: &Audience::one("https://rx.example").expect("valid"),
+            txn: None,
+            sub_id: event.subject.id(),
+            events: EventsClaim { event_type: &event.event_type, payload: &event.payload },
+        };
+        claims.to_json()
+    }
+
+    #[track_caller]
+    fn keeps_digits(number: &str) {
+        let claims = claims_with(number);
+        let expected = format!(r#"{{"deep":[{{"n":{number}}}],"n":{number}}}"#);
+        assert!(claims.contains(&expected), "{claims}");
+        assert!(ClaimsHead::of(&claims).is_some());
+        let again = reissued(&claims, &"b".parse().expect("valid"), Timestamp::EPOCH);
+        assert!(again.is_some_and(|again| again.contains(&expected)));
+    }
+
+    #[test]
+    fn a_number_keeps_its_digits() {
+        for number in [
+            "12345678901234567890123",
+            "0.1234567890123456789",
+            "-9223372036854775809",
+            "18446744073709551615",
+            "1e-400",
+            "1E+400",
+            "-0",
+            "-0.0",
+            "1.50",
+            "100",
+        ] {
+            keeps_digits(number);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_number_keeps_its_digits(
+            number in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?",
+        ) {
+            keeps_digits(&number);
+        }
+
         /// From the published text to the text that is signed.
         #[test]
         fn a_set_carries_what_was_published(

@@ -1,6 +1,8 @@
 //! The status of a stream, and whether its Receiver is told of a change (SSF §8.1.2, §8.1.5).
 
-use serde_json::{Map, Value};
+use serde_json::Map;
+
+use super::payload::Payload;
 
 /// Whether a stream delivers (SSF §8.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,11 +92,11 @@ impl std::str::FromStr for StreamStatus {
 pub struct InvalidStatus;
 
 /// The payload of a stream-updated event (SSF §8.1.5).
-pub fn stream_updated(status: StreamStatus, reason: Option<&str>) -> Map<String, Value> {
+pub fn stream_updated(status: StreamStatus, reason: Option<&str>) -> Payload {
     let mut payload = Map::new();
     payload.insert("status".to_owned(), status.as_str().into());
     payload.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
-    payload
+    payload.into()
 }
 
 #[cfg(test)]
@@ -138,7 +140,7 @@ mod tests {
     /// EVT-03 (SSF §8.1.5).
     #[test]
     fn an_announcement_has_the_status_and_perhaps_a_reason() {
-        let payload = |reason| Value::from(stream_updated(StreamStatus::Paused, reason));
+        let payload = |reason| json!(stream_updated(StreamStatus::Paused, reason));
         assert_eq!(payload(None), json!({"status": "paused"}));
         assert_eq!(payload(Some("moving")), json!({"status": "paused", "reason": "moving"}));
     }

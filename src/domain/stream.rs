@@ -6,6 +6,8 @@ use url::Url;
 
 use super::{
     audience::Audience,
+    endpoint_policy::EndpointPolicy,
+    endpoint_url,
     event_type::EventType,
     id::{ProviderName, ReceiverId, StreamId},
     provider::{DESCRIPTION_CHARS_MAX, Provider},
@@ -88,8 +90,19 @@ pub struct PushEndpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceiverMembers {
     pub events_requested: Option<Vec<String>>,
+    /// A push endpoint without an `authorization_header` keeps the one that the stream has for the
+    /// same URL, because a Receiver never reads the header and so cannot repeat it.
     pub delivery: Option<Delivery>,
     pub description: Option<String>,
+    pub removed: RemovedMembers,
+}
+
+/// The members that a PATCH removes by `null` (RFC 7396).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RemovedMembers {
+    pub events_requested: bool,
+    pub description: bool,
+    pub authorization_header: bool,
 }
 
 /// A member of a stream's configuration that breaks a rule.
@@ -104,13 +117,37 @@ fn invalid<T>(member: &'static str, rule: impl Into<String>) -> Result<T, Invali
     Err(InvalidMember { member, rule: rule.into() })
 }
 
+/// The name of a push endpoint's URL in errors.
+const ENDPOINT_MEMBER: &str = "delivery.endpoint_url";
+
 impl PushEndpoint {
+    /// Makes the endpoint that a Receiver asks for. A host that is a literal address is judged by the
+    /// policy here, and a name when it is dialled.
+    pub fn requested(
+        endpoint_url: &str,
+        authorization_header: Option<Secret>,
+        insecure_allowed: bool,
+        policy: &EndpointPolicy,
+    ) -> Result<Self, InvalidMember> {
+        if let Err(rule) = endpoint_url::check(endpoint_url) {
+            return invalid(ENDPOINT_MEMBER, rule);
+        }
+        let endpoint = Self::new(endpoint_url, authorization_header, insecure_allowed)?;
+        let host = endpoint.url.host_str().expect("an endpoint has a host");
+        let port = endpoint.url.port_or_known_default().expect("both schemes have a port");
+        match policy.check(host, port) {
+            Ok(()) => Ok(endpoint),
+            Err(refused) => invalid(ENDPOINT_MEMBER, format!("must not be used: {refused}")),
+        }
+    }
+
+    /// Makes an endpoint without judging whether it may be dialled.
     pub fn new(
         endpoint_url: &str,
         authorization_header: Option<Secret>,
         insecure_allowed: bool,
     ) -> Result<Self, InvalidMember> {
-        const MEMBER: &str = "delivery.endpoint_url";
+        const MEMBER: &str = ENDPOINT_MEMBER;
         if ENDPOINT_LENGTH_MAX < endpoint_url.len() {
             return invalid(MEMBER, format!("must be at most {ENDPOINT_LENGTH_MAX} bytes long"));
         }
@@ -192,10 +229,15 @@ impl StreamConfig {
     /// Applies a PATCH: sets the members that are given and keeps the others (SSF §8.1.1.3).
     #[must_use]
     pub fn patched(&self, given: ReceiverMembers) -> Self {
+        let RemovedMembers { events_requested, description, .. } = given.removed;
+        let delivery = self.delivery_by(&given).unwrap_or_else(|| self.delivery.clone());
+        let kept = |removed: bool| (!removed).then_some(self);
         Self {
-            events_requested: given.events_requested.or_else(|| self.events_requested.clone()),
-            delivery: given.delivery.unwrap_or_else(|| self.delivery.clone()),
-            description: given.description.or_else(|| self.description.clone()),
+            events_requested: given
+                .events_requested
+                .or_else(|| kept(events_requested)?.events_requested.clone()),
+            delivery,
+            description: given.description.or_else(|| kept(description)?.description.clone()),
             ..self.next()
         }
     }
@@ -205,11 +247,24 @@ impl StreamConfig {
     #[must_use]
     pub fn replaced(&self, given: ReceiverMembers) -> Self {
         Self {
+            delivery: self.delivery_by(&given).unwrap_or(Delivery::Poll),
             events_requested: given.events_requested,
-            delivery: given.delivery.unwrap_or(Delivery::Poll),
             description: given.description,
             ..self.next()
         }
+    }
+
+    /// Returns the delivery that is asked for, with the header that the stream has for the same URL.
+    fn delivery_by(&self, given: &ReceiverMembers) -> Option<Delivery> {
+        let mut delivery = given.delivery.clone()?;
+        if let (Delivery::Push(endpoint), Some(own)) = (&mut delivery, self.endpoint())
+            && endpoint.authorization_header.is_none()
+            && endpoint.url == own.url
+            && !given.removed.authorization_header
+        {
+            endpoint.authorization_header.clone_from(&own.authorization_header);
+        }
+        Some(delivery)
     }
 
     #[must_use]
@@ -250,6 +305,13 @@ impl StreamConfig {
         let mut delivered = self.events_supported(provider);
         delivered.retain(|event_type| requested.iter().any(|uri| uri == event_type.as_str()));
         delivered
+    }
+
+    /// Tells whether the Receiver asks for events and will get none, because the provider supports none
+    /// of the types that it asks for, as with `*`, which is no wildcard (SSF §8.1.1).
+    pub fn asks_in_vain(&self, provider: &Provider) -> bool {
+        let asks = self.events_requested.as_ref().is_some_and(|requested| !requested.is_empty());
+        asks && self.events_delivered(provider).is_empty()
     }
 
     /// Returns the push endpoint, or `None` for a poll stream.
@@ -340,6 +402,87 @@ mod tests {
         assert_eq!(replaced.description.as_deref(), Some("eu"));
         assert_eq!((replaced.events_requested, replaced.delivery), (None, Delivery::Poll));
         assert_eq!((patched.version, replaced.version), (2, 2));
+    }
+
+    #[test]
+    fn a_change_keeps_the_header_of_the_same_url_and_no_other() {
+        let push_to = |url: &str, header: Option<&str>| {
+            let endpoint = PushEndpoint::new(url, header.map(Secret::new), false);
+            Delivery::Push(endpoint.expect("valid"))
+        };
+        let (url, same) = ("https://rx.example/in", "https://RX.example:443/in");
+        let delivery = push_to(url, Some("Bearer a"));
+        let before = StreamConfig { delivery, ..StreamConfig::example("st_1") };
+        let header = |given: Delivery, removed: bool| {
+            let removed = RemovedMembers { authorization_header: removed, ..Default::default() };
+            let given = ReceiverMembers { delivery: Some(given), removed, ..Default::default() };
+            let [patched, replaced] =
+                [before.patched(given.clone()), before.replaced(given)].map(|after| {
+                    let header = after.endpoint()?.authorization_header()?;
+                    Some(header.expose().to_owned())
+                });
+            assert_eq!(patched, replaced);
+            patched
+        };
+        for url in [url, same] {
+            assert_eq!(header(push_to(url, None), false).as_deref(), Some("Bearer a"));
+            assert_eq!(header(push_to(url, Some("b")), false).as_deref(), Some("b"));
+            assert_eq!(header(push_to(url, None), true), None);
+        }
+        for elsewhere in
+            ["https://rx.example/", "https://evil.example/in", "https://rx.example:8443/in"]
+        {
+            assert_eq!(header(push_to(elsewhere, None), false), None);
+        }
+        assert_eq!(header(Delivery::Poll, false), None);
+    }
+
+    #[test]
+    fn a_patch_removes_what_is_null() {
+        let before = StreamConfig {
+            events_requested: Some(vec!["urn:x:1".into()]),
+            description: Some("prod".into()),
+            ..StreamConfig::example("st_1")
+        };
+        let removed =
+            RemovedMembers { events_requested: true, description: true, ..Default::default() };
+        let after = before.patched(ReceiverMembers { removed, ..ReceiverMembers::default() });
+        assert_eq!((after.events_requested, after.description), (None, None));
+    }
+
+    #[test]
+    fn an_endpoint_that_must_not_be_dialled_is_not_taken() {
+        let policy = EndpointPolicy::default();
+        let requested = |url: &str| PushEndpoint::requested(url, None, true, &policy);
+        for url in ["https://rx.example/in", "https://localhost/in", "https://1.1.1.1:8443/in"] {
+            assert!(requested(url).is_ok(), "{url}");
+        }
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "0x7f.1",
+            "0177.0.0.1",
+            "2130706433",
+            "0x7F000001",
+            "127.0.0.1.",
+            "10.0.0.1",
+            "169.254.169.254",
+            "0xA9FEA9FE",
+            "0",
+            "[::1]",
+            "[::]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[64:ff9b::a00:1]",
+            "[fd00::1]",
+            "[fe80::1]",
+        ] {
+            for url in [format!("https://{host}/in"), format!("http://{host}:8443")] {
+                let error = requested(&url).expect_err(&url).to_string();
+                assert!(error.contains("is not a public address"), "{url}: {error}");
+            }
+        }
     }
 
     #[test]

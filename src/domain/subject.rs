@@ -20,6 +20,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::json;
+
 #[cfg(test)]
 pub(in crate::domain) use self::forms::tests::any_subject;
 pub use self::forms::{FURTHER_MAX, Subject};
@@ -100,6 +102,10 @@ const ALIASES: &str = "aliases";
 /// The largest number of identifiers in `aliases`, of addresses in `ip-addresses`, and of members
 /// in a complex subject.
 const PARTS_MAX: usize = 64;
+
+/// The longest name of a member of a complex subject, in bytes. Stores keep the names of all members
+/// that Receivers list, because matching needs them.
+const PART_NAME_LENGTH_MAX: usize = 64;
 
 /// An identifier that breaks a rule, and the member that breaks it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -198,13 +204,16 @@ impl Hash for SubjectId {
 impl TryFrom<Value> for SubjectId {
     type Error = InvalidSubject;
 
-    fn try_from(value: Value) -> Result<Self, InvalidSubject> {
-        let Some(members) = value.as_object() else {
+    fn try_from(mut value: Value) -> Result<Self, InvalidSubject> {
+        let Some(members) = value.as_object_mut() else {
             return invalid("sub_id", "must be an object with a `format` (RFC 9493 §3)");
         };
-        match members.get("format").and_then(Value::as_str) {
-            Some(COMPLEX) => check_complex(members)?,
-            _ => check_simple(members)?,
+        if members.get("format").and_then(Value::as_str) == Some(COMPLEX) {
+            // Every member of a complex subject is optional.
+            json::without_nulls(members);
+            check_complex(members)?;
+        } else {
+            check_simple(members)?;
         }
         Ok(Self(value))
     }
@@ -218,6 +227,10 @@ fn check_complex(members: &Map<String, Value>) -> Result<(), InvalidSubject> {
         );
     }
     for (name, part) in members.iter().filter(|(name, _)| *name != "format") {
+        if PART_NAME_LENGTH_MAX < name.len() {
+            let shown: String = name.chars().take(PART_NAME_LENGTH_MAX).collect();
+            return invalid(&shown, format!("must be at most {PART_NAME_LENGTH_MAX} bytes long"));
+        }
         let Some(part) = part.as_object() else {
             return invalid(name, "must be a simple subject identifier (SSF §3.3)");
         };
@@ -396,9 +409,23 @@ mod tests {
         refuses(token("access_token", "hash_"), "`token_identifier_alg` must be `plain`");
         refuses(json!({"format": "complex"}), "1 to 63 members");
         refuses(json!({"format": "complex", "user": "kim"}), "`user` must be a simple");
+        refuses(json!({"format": "complex", "user": null}), "1 to 63 members");
+        let named = |length: usize| json!({"format": "complex", "x".repeat(length): {"format": "opaque", "id": "u-1"}});
+        accepts(named(PART_NAME_LENGTH_MAX));
+        refuses(named(PART_NAME_LENGTH_MAX + 1), "must be at most 64 bytes long");
         refuses(
             json!({"format": "complex", "user": {"format": "complex"}}),
             "`user` must not be a complex",
+        );
+    }
+
+    #[test]
+    fn a_member_of_a_complex_subject_that_is_null_is_absent() {
+        let user = json!({"format": "email", "email": "kim@example.com"});
+        let subject = |value: Value| SubjectId::try_from(value).expect("a valid subject");
+        assert_eq!(
+            subject(json!({"format": "complex", "user": user, "session": null})),
+            subject(json!({"format": "complex", "user": user})),
         );
     }
 

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::time::Timestamp;
+use super::{payload::Payload, time::Timestamp};
 
 /// The longest `state` that a Receiver may send, in bytes.
 pub const STATE_LENGTH_MAX: usize = 1024;
 
 /// Makes the payload of a verification event. It repeats the `state` of the request exactly, and
 /// has no `state` if the request had none (SSF §8.1.4.1).
-pub fn payload(state: Option<&str>) -> Map<String, Value> {
-    state.map(|state| ("state".to_owned(), Value::from(state))).into_iter().collect()
+pub fn payload(state: Option<&str>) -> Payload {
+    let state = state.map(|state| ("state".to_owned(), Value::from(state)));
+    state.into_iter().collect::<Map<_, _>>().into()
 }
 
 /// Returns an interval in whole seconds for a configuration or a response. It is rounded up, so
@@ -40,9 +41,9 @@ mod tests {
 
     #[test]
     fn the_state_is_echoed_or_absent() {
-        assert_eq!(Value::from(payload(Some("n-4411"))), json!({"state": "n-4411"}));
-        assert_eq!(Value::from(payload(Some(""))), json!({"state": ""}));
-        assert_eq!(Value::from(payload(None)), json!({}));
+        assert_eq!(json!(payload(Some("n-4411"))), json!({"state": "n-4411"}));
+        assert_eq!(json!(payload(Some(""))), json!({"state": ""}));
+        assert_eq!(json!(payload(None)), json!({}));
     }
 
     #[test]

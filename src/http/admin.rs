@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::{body, error::ApiError};
+use crate::domain::json;
 
 /// The path that all resources stand below.
 pub const PATH: &str = "/admin/v1";
@@ -93,8 +94,11 @@ impl BodyMembers {
 
     fn number(&mut self, name: &'static str) -> Result<Option<i64>, ApiError> {
         let value = self.0.remove(name);
-        let whole =
-            |value: Value| value.as_i64().ok_or(ApiError::bad(name, "must be a whole number"));
+        let whole = |value: Value| {
+            let number = || json::whole(&value)?.try_into().ok();
+            let number = value.as_i64().or_else(number);
+            number.ok_or(ApiError::bad(name, "must be a whole number"))
+        };
         value.map(whole).transpose()
     }
 

@@ -32,6 +32,8 @@ pub(super) enum ApiError {
     /// A body has a deadline, so that nobody holds a connection by sending a byte now and then.
     #[error("the body did not arrive within {deadline:?}")]
     TooSlow { deadline: Duration },
+    #[error("the body must be sent without a `Content-Encoding`")]
+    Coded,
     #[error("{0}")]
     Forbidden(String),
     /// Also for another Receiver's stream (SSF §8), because a 403 would tell that it exists.
@@ -178,6 +180,7 @@ impl ResponseError for ApiError {
             }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Coded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound | Self::NothingKept => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } | Self::Auth(AuthError::TooMany { .. }) => {
@@ -198,6 +201,10 @@ impl ResponseError for ApiError {
         }
         if let Some(wait) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, whole_secs(wait).to_string()));
+        }
+        if let Self::Coded = self {
+            // The codings that are supported (RFC 9110 §15.5.16).
+            response.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
         if let Self::TooSlow { .. } = self {
             // The rest of the body may still come, and would be read as a request

@@ -14,7 +14,9 @@ use crate::{
         provider::Provider,
         set::Origin,
     },
-    http::{auth::Publisher, body::Body, error::ApiError, settings::InternalSettings},
+    http::{
+        EventBytesMax, auth::Publisher, body::Body, error::ApiError, settings::InternalSettings,
+    },
     store::Appended,
     telemetry::metrics::{self, SourceLabel},
     transmitter::{Transmitter, intake::Incoming, pressure::Taken},
@@ -66,6 +68,7 @@ pub(super) async fn publish(
     request: HttpRequest,
     transmitter: web::Data<Transmitter>,
     settings: web::Data<InternalSettings>,
+    event_bytes_max: web::Data<EventBytesMax>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     // A token may outlive the configuration of its provider.
@@ -91,7 +94,14 @@ pub(super) async fn publish(
         metrics::events_refused(&provider.name, parts.len());
         return Err(ApiError::Backlog { wait: BACKLOG_WAIT });
     }
-    let events = parts.into_iter().map(|part| transmitter.admit(provider, part)).collect();
+    let EventBytesMax(bytes_max) = **event_bytes_max;
+    let admit = |part: &[u8]| {
+        if bytes_max < part.len() {
+            return Err(InvalidEvent::TooLarge { bytes_max });
+        }
+        transmitter.admit(provider, part)
+    };
+    let events = parts.into_iter().map(admit).collect();
     let answers = Answers::new(answer(&transmitter.clone().into_inner(), provider, events).await?);
     let refused = answers.accepted + answers.duplicate == 0;
     let mut response = if refused { HttpResponse::BadRequest() } else { HttpResponse::Accepted() };

@@ -340,6 +340,7 @@ fn answer_headers(status: u16, caching: Caching) -> Option<Value> {
         Caching::Tagged => json!({"Cache-Control": header("MaxAge"), "ETag": header("ETag")}),
     };
     match status {
+        415 => headers["Accept-Encoding"] = header("AcceptEncoding"),
         401 | 403 => headers["WWW-Authenticate"] = header("Challenge"),
         429 => headers["Retry-After"] = header("RetryAfter"),
         503 => headers["Retry-After"] = header("RetryAfterIfKnown"),
@@ -362,7 +363,7 @@ fn refusals(operation: &Operation, base: Base) -> BTreeMap<u16, &'static str> {
     };
     refusals.extend(by_caller.iter().map(|status| (*status, meaning(*status))));
     if operation.body.is_some() {
-        refusals.extend([400, 408, 413].map(|status| (status, meaning(status))));
+        refusals.extend([400, 408, 413, 415].map(|status| (status, meaning(status))));
     }
     refusals.extend(operation.refusals.iter().copied());
     refusals
@@ -378,13 +379,14 @@ fn meaning(status: u16) -> &'static str {
         408 => "The body did not arrive in time.",
         409 => "The state of the resource does not allow the operation.",
         413 => "The body is too large.",
+        415 => "The body has a `Content-Encoding`, and no content coding is supported.",
         429 => "The caller asks too often, or shows too many credentials that are refused.",
         503 => "A service that the daemon needs for the answer does not respond at present.",
         other => unreachable!("{other} is no refusal of ours"),
     }
 }
 
-const REFUSALS: [u16; 9] = [400, 401, 403, 404, 408, 409, 413, 429, 503];
+const REFUSALS: [u16; 10] = [400, 401, 403, 404, 408, 409, 413, 415, 429, 503];
 
 /// Returns the name of a refusal's response: the reason phrase in one word.
 fn component(status: u16) -> String {
@@ -439,6 +441,11 @@ fn headers() -> Value {
             false,
             "After how many seconds to try again, where that is known.",
             json!({"type": "string", "pattern": "^[0-9]+$"}),
+        ),
+        "AcceptEncoding": header(
+            true,
+            "The content codings of a body that are supported (RFC 9110 §15.5.16).",
+            json!({"const": "identity"}),
         ),
         "RetryAfter": header(
             true,

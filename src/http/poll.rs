@@ -17,11 +17,12 @@ use crate::{
     domain::{
         grant::Scope,
         id::{Jti, StreamId},
+        json,
         set_error::SetError,
     },
     http::{
         auth::{self, Receiver},
-        body::Body,
+        body::{self, Body},
         connection::closed_by_peer,
         error::ApiError,
     },
@@ -100,7 +101,7 @@ pub(super) async fn poll(
 fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
     let max_events = match members.remove("maxEvents") {
         None => None,
-        Some(value) => Some(value.as_u64().ok_or_else(|| {
+        Some(value) => Some(json::whole(&value).ok_or_else(|| {
             ApiError::bad("maxEvents", "must be a whole number of at least 0 (RFC 8936 §2.2)")
         })?),
     };
@@ -143,11 +144,13 @@ fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
 }
 
 fn parse_error((jti, error): (String, Value)) -> Result<Option<(Jti, SetError)>, ApiError> {
-    let Value::Object(error) = error else {
+    let Value::Object(mut error) = error else {
         return Err(ApiError::bad("setErrs", "must hold objects with `err` and `description`"));
     };
-    let text = |member: &str| error.get(member).and_then(Value::as_str).unwrap_or_default();
-    let error = SetError::new(text("err"), text("description"));
+    let err = body::text_as(&mut error, "err", "setErrs.err")?;
+    let err = err.ok_or_else(|| ApiError::bad("setErrs.err", "is required (RFC 8936 §2.6)"))?;
+    let description = body::text_as(&mut error, "description", "setErrs.description")?;
+    let error = SetError::new(&err, &description.unwrap_or_default());
     Ok(jti.parse().ok().map(|jti| (jti, error)))
 }
 
@@ -165,6 +168,15 @@ mod tests {
     #[test]
     fn an_empty_object_is_a_long_poll_without_acknowledgements() {
         assert_eq!(parsed(json!({})).expect("valid"), PollRequest::default());
+    }
+
+    /// JSON Schema calls `2.0` an integer.
+    #[test]
+    fn a_whole_number_is_read_however_it_is_written() {
+        for (number, expected) in [(json!(2.0), 2), (json!(2e3), 2000), (json!(-0.0), 0)] {
+            let request = parsed(json!({"maxEvents": number})).expect("valid");
+            assert_eq!(request.max_events, Some(expected));
+        }
     }
 
     #[test]
@@ -192,6 +204,10 @@ mod tests {
             (json!({"ack": [1]}), "ack"),
             (json!({"setErrs": []}), "setErrs"),
             (json!({"setErrs": {"b2": "bad"}}), "setErrs"),
+            (json!({"setErrs": {"b2": {}}}), "setErrs.err"),
+            (json!({"setErrs": {"b2": {"err": null}}}), "setErrs.err"),
+            (json!({"setErrs": {"b2": {"err": 7}}}), "setErrs.err"),
+            (json!({"setErrs": {"b2": {"err": "x", "description": 7}}}), "setErrs.description"),
             (json!({"ack": vec!["b1"; ACKS_MAX + 1]}), "ack"),
         ] {
             let error = parsed(body).expect_err(member).to_string();

@@ -2,20 +2,26 @@
 
 mod delivery;
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
+    auth::Principal,
     domain::{
         audience::Audience,
         event_type::EventType,
         grant::Scope,
         id::StreamId,
+        json,
         metadata::resource,
         provider::Provider,
-        stream::{Delivery, METHOD_POLL, METHOD_PUSH, ReceiverMembers, StreamConfig},
+        stream::{
+            Delivery, METHOD_POLL, METHOD_PUSH, ReceiverMembers, RemovedMembers, StreamConfig,
+        },
         verification::whole_secs,
     },
     http::{
@@ -107,7 +113,7 @@ pub(super) fn poll_url(id: &StreamId, provider: &Provider) -> String {
     provider.issuer.url(&resource::POLL.replace("{stream_id}", id.as_str()))
 }
 
-/// The members that the Transmitter sets, and that a Receiver may only repeat (SSF §8.1.1.3).
+/// The members that the Transmitter sets, and that a PATCH or a PUT may only repeat (SSF §8.1.1.3).
 const TRANSMITTER_MEMBERS: [&str; 6] = [
     "iss",
     "aud",
@@ -129,10 +135,7 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Create)?;
     let mut members = body.object().await?;
-    let ours = TRANSMITTER_MEMBERS.iter().chain(&["stream_id"]);
-    if let Some(ours) = ours.copied().find(|member| members.contains_key(*member)) {
-        return Err(ApiError::bad(ours, "is for the Transmitter to say (SSF §8.1.1)"));
-    }
+    check_new(&members, &caller, &provider)?;
     let given = receiver_members(&mut members, &provider, None)?;
     drop(members);
     let stream = transmitter.create_stream(&caller, &provider, given).await?;
@@ -184,10 +187,16 @@ async fn change(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::Update)?;
-    let mut members = body.object().await?;
+    let mut members = body.object_with_nulls().await?;
+    let removed = match change {
+        Change::Update => removed_members(&members),
+        Change::Replace => RemovedMembers::default(),
+    };
+    json::without_nulls(&mut members);
     let id = body::stream_id(&mut members)?;
     let assigned = poll_url(&id, provider);
     let given = receiver_members(&mut members, provider, Some(&assigned));
+    let given = given.map(|given| ReceiverMembers { removed, ..given });
     // The stream is looked up before its members are judged, so that nothing of another Receiver's
     // stream shows.
     let stream = transmitter.stream(&caller, &id)?;
@@ -210,6 +219,55 @@ pub(super) async fn delete(
     Ok(HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish())
 }
 
+/// Checks a create for an `iss` or an `aud` that the stream will not have, because the Receiver would wait
+/// in vain for SETs with its own. All other members of the Transmitter are ignored: Receivers send them,
+/// empty or as they were in an earlier stream.
+fn check_new(
+    members: &Map<String, Value>,
+    caller: &Principal,
+    provider: &Provider,
+) -> Result<(), ApiError> {
+    let ours = [("iss", json!(provider.issuer)), ("aud", json!(caller.audience))];
+    let given = |member: &str| members.get(member).filter(|value| !is_empty(value));
+    let differs = |(member, ours): &&(&str, Value)| {
+        given(member).is_some_and(|value| !repeats_member(member, value, ours))
+    };
+    match ours.iter().find(differs) {
+        None => Ok(()),
+        Some((member, ours)) => {
+            let rule = format!("is for the Transmitter to say, and is `{ours}` (SSF §8.1.1)");
+            Err(ApiError::bad(member, rule))
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// Tells whether a given value repeats ours. An audience may be a string or an array, in any order.
+fn repeats_member(member: &str, given: &Value, ours: &Value) -> bool {
+    if member != "aud" {
+        return json::same(given, ours);
+    }
+    let values = |value: &Value| match value {
+        Value::Array(values) => values.iter().map(Value::to_string).collect(),
+        one => BTreeSet::from([one.to_string()]),
+    };
+    values(given) == values(ours)
+}
+
+/// Returns which members a PATCH removes.
+fn removed_members(members: &Map<String, Value>) -> RemovedMembers {
+    let is_null = |member: Option<&Value>| member.is_some_and(Value::is_null);
+    let delivery = members.get("delivery").and_then(Value::as_object);
+    RemovedMembers {
+        events_requested: is_null(members.get("events_requested")),
+        description: is_null(members.get("description")),
+        authorization_header: is_null(delivery.and_then(|it| it.get("authorization_header"))),
+    }
+}
+
 /// Checks that the Transmitter's members, where they are given, repeat their value (SSF §8.1.1.3).
 fn repeats(
     members: &Map<String, Value>,
@@ -218,9 +276,11 @@ fn repeats(
 ) -> Result<(), RequestError> {
     let view = serde_json::to_value(ReceiverStreamView::of(before, provider))
         .expect("a view is plain JSON");
-    // `get`, because an index returns null for a member that a stream does not have.
-    let differs =
-        |member: &&&str| members.get(**member).is_some_and(|v| view.get(**member) != Some(v));
+    let differs = |member: &&&str| {
+        let repeated =
+            |given| view.get(**member).is_some_and(|ours| repeats_member(member, given, ours));
+        members.get(**member).is_some_and(|given| !repeated(given))
+    };
     match TRANSMITTER_MEMBERS.iter().find(differs) {
         None => Ok(()),
         Some(member) => Err(RequestError::Invalid(crate::domain::stream::InvalidMember {
@@ -249,5 +309,6 @@ fn receiver_members(
         Some(_) => return Err(ApiError::bad("delivery", "must be an object with a `method`")),
     };
     let description = body::text(members, "description")?;
-    Ok(ReceiverMembers { events_requested, delivery, description })
+    let removed = RemovedMembers::default();
+    Ok(ReceiverMembers { events_requested, delivery, description, removed })
 }

@@ -22,7 +22,7 @@ pub struct RedisIngestSettings {
     /// How long one read waits for entries.
     #[serde(with = "humantime_serde")]
     pub block: Duration,
-    /// The largest event, in bytes; a larger one is rejected.
+    /// The largest event, in bytes. A larger one is rejected, and so is one that comes over HTTP.
     pub event_bytes_max: usize,
     /// Entries that `<key>:rejected` keeps, about.
     pub rejected_max: usize,

@@ -73,7 +73,7 @@ impl PushClient {
     ) -> Self {
         let mut tls = tls::config_of(identity, system_roots);
         tls.alpn_protocols = identity.http_version.alpn();
-        let dialer = Dialer::new(settings, tls);
+        let dialer = Dialer::new(settings, tls, identity.policy.clone());
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())

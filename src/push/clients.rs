@@ -13,7 +13,9 @@ use super::{
     settings::PushSettings,
     tls::{self, TrustedRoots, TrustedRootsError},
 };
-use crate::domain::stream::StreamConfig;
+use crate::domain::{
+    endpoint_policy::EndpointPolicy, id::ProviderName, provider::Provider, stream::StreamConfig,
+};
 
 /// The number of clients that are kept besides the default one.
 const CLIENTS_MAX: usize = 64;
@@ -32,6 +34,8 @@ struct SharedClients {
     system_roots: Arc<RootCertStore>,
     default_identity: PushIdentity,
     default_client: PushClient,
+    /// The clients of providers with a policy of their own for endpoints.
+    by_provider: HashMap<ProviderName, PushClient>,
     /// No await happens under this lock, and a push with the default identity does not take it.
     others: Mutex<Others>,
 }
@@ -53,25 +57,46 @@ impl PushClients {
     /// system's roots and those of the settings, presents no certificate, and speaks HTTP/2 or
     /// HTTP/1.1.
     pub fn new(settings: &PushSettings) -> Result<Self, TrustedRootsError> {
+        Self::for_providers(settings, &[])
+    }
+
+    /// Does the same, and builds a client for each provider that has another policy for endpoints than
+    /// the settings alone.
+    pub fn for_providers(
+        settings: &PushSettings,
+        providers: &[Provider],
+    ) -> Result<Self, TrustedRootsError> {
         let trusted_roots = match &settings.trusted_roots {
             Some(path) => TrustedRoots::read(path)?,
             None => TrustedRoots::default(),
         };
         let system_roots = Arc::new(tls::system_roots());
-        let default_identity = PushIdentity { trusted_roots, ..PushIdentity::default() };
+        let networks = settings.allow_networks.clone();
+        let policy = EndpointPolicy::new(networks, Vec::new(), Vec::new());
+        let default_identity = PushIdentity { trusted_roots, policy, ..PushIdentity::default() };
         let default_client = PushClient::new(settings, &system_roots, &default_identity);
+        let own = providers.iter().filter(|one| one.endpoint_policy != default_identity.policy);
+        let client = |provider: &Provider| {
+            let policy = provider.endpoint_policy.clone();
+            let identity = PushIdentity { policy, ..default_identity.clone() };
+            let client = PushClient::new(settings, &system_roots, &identity);
+            (provider.name.clone(), client)
+        };
+        let by_provider = own.map(client).collect();
         Ok(Self(Arc::new(SharedClients {
             settings: settings.clone(),
             system_roots,
             default_identity,
             default_client,
+            by_provider,
             others: Mutex::default(),
         })))
     }
 
-    /// Returns the client for the SETs of a stream. Today every stream has the default identity.
-    pub fn for_stream(&self, _stream: &StreamConfig) -> PushClient {
-        self.default_client().clone()
+    /// Returns the client for the SETs of a stream. Only the policy for endpoints differs, by provider.
+    pub fn for_stream(&self, stream: &StreamConfig) -> PushClient {
+        let own = self.0.by_provider.get(&stream.provider);
+        own.unwrap_or(self.default_client()).clone()
     }
 
     /// Returns the client of the default identity, which needs no look-up.
@@ -84,8 +109,9 @@ impl PushClients {
     /// This takes a lock and compares certificates. A caller keeps the client for as long as the
     /// identity stays the same, and does not ask again for each push.
     pub fn get(&self, identity: &PushIdentity) -> PushClient {
-        let SharedClients { settings, system_roots, default_identity, default_client, others } =
-            &*self.0;
+        let SharedClients {
+            settings, system_roots, default_identity, default_client, others, ..
+        } = &*self.0;
         if identity == default_identity {
             return default_client.clone();
         }
@@ -139,6 +165,26 @@ mod tests {
         assert!(one.is_same(&again) && !one.is_same(&other));
         assert!(clients.get(&PushIdentity::default()).is_same(clients.default_client()));
         assert!(!one.is_same(clients.default_client()));
+    }
+
+    #[test]
+    fn a_provider_with_a_policy_of_its_own_has_its_own_connections() {
+        let networks = vec!["10.0.0.0/8".parse().expect("a network")];
+        let own = Provider {
+            name: "own".parse().expect("valid"),
+            endpoint_policy: EndpointPolicy::new(networks, Vec::new(), Vec::new()),
+            ..Provider::example()
+        };
+        let settings = PushSettings::default();
+        let clients = PushClients::for_providers(&settings, &[Provider::example(), own]);
+        let clients = clients.expect("the settings name no file");
+        let client = |provider: &str| {
+            let provider = provider.parse().expect("valid");
+            clients.for_stream(&StreamConfig { provider, ..StreamConfig::example("st_1") })
+        };
+        assert!(client("acme").is_same(clients.default_client()));
+        assert!(!client("own").is_same(clients.default_client()));
+        assert!(client("own").is_same(&client("own")));
     }
 
     /// An identity for each `n`: a client certificate of its own.

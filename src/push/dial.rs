@@ -20,17 +20,20 @@ use tower_service::Service;
 
 use super::{
     connection::{Dialled, Served},
-    guard::{AddressGuard, AddressRefused, GuardedResolver},
+    guard::GuardedResolver,
     settings::PushSettings,
 };
-use crate::delivery::outcome::FailureClass;
+use crate::{
+    delivery::outcome::FailureClass,
+    domain::endpoint_policy::{EndpointPolicy, EndpointRefused},
+};
 
 /// Opens the connections of a pool. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Dialer {
     tcp: HttpConnector<GuardedResolver>,
     tls: TlsConnector,
-    guard: AddressGuard,
+    policy: EndpointPolicy,
     connect_timeout: Duration,
     tls_timeout: Duration,
 }
@@ -39,7 +42,7 @@ pub(super) struct Dialer {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error(transparent)]
-    AddressRefused(#[from] AddressRefused),
+    Refused(#[from] EndpointRefused),
     #[error("no connection")]
     Connect(#[source] Box<dyn Error + Send + Sync>),
     #[error("no connection within {0:?}")]
@@ -55,7 +58,7 @@ impl DialError {
     /// and the cause of `Tls` a TLS error; `failure` looks at those first.
     pub(super) fn class(&self) -> FailureClass {
         match self {
-            Self::AddressRefused(_) => FailureClass::AddressRefused,
+            Self::Refused(_) => FailureClass::AddressRefused,
             Self::Connect(_) | Self::ConnectTimeout(_) | Self::Tls(_) => FailureClass::Connect,
             // Silence tells nothing about the certificate.
             Self::TlsTimeout(_) => FailureClass::Timeout,
@@ -64,9 +67,12 @@ impl DialError {
 }
 
 impl Dialer {
-    pub(super) fn new(settings: &PushSettings, tls: rustls::ClientConfig) -> Self {
-        let guard = AddressGuard::new(settings.allow_networks.clone());
-        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard.clone()));
+    pub(super) fn new(
+        settings: &PushSettings,
+        tls: rustls::ClientConfig,
+        policy: EndpointPolicy,
+    ) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(policy.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // The connector divides this time among the addresses of a name, so that a dead address
@@ -75,7 +81,7 @@ impl Dialer {
         Self {
             tcp,
             tls: TlsConnector::from(Arc::new(tls)),
-            guard,
+            policy,
             connect_timeout: settings.connect_timeout,
             tls_timeout: settings.tls_timeout,
         }
@@ -84,7 +90,7 @@ impl Dialer {
     async fn dial(mut self, uri: Uri) -> Result<Dialled, DialError> {
         let host = uri.host().unwrap_or_default();
         // The connector does not ask its resolver about a literal address.
-        self.guard.check_literal(host)?;
+        self.policy.check(host, port_of(&uri))?;
         let server_name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
         let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
 
@@ -106,6 +112,11 @@ impl Dialer {
         };
         Ok(Dialled { io, served: Served::default() })
     }
+}
+
+fn port_of(uri: &Uri) -> u16 {
+    let by_scheme = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    uri.port_u16().unwrap_or(by_scheme)
 }
 
 impl Service<Uri> for Dialer {

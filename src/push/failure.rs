@@ -2,10 +2,10 @@
 
 use std::{error::Error, fmt::Write, io};
 
-use super::{dial::DialError, guard::AddressRefused};
+use super::dial::DialError;
 use crate::{
     delivery::outcome::{FailureClass, Outcome},
-    domain::set_error::excerpt,
+    domain::{endpoint_policy::EndpointRefused, set_error::excerpt},
 };
 
 /// Classifies an error by the types of its causes. The innermost cause decides, because it is the
@@ -18,7 +18,7 @@ pub(super) fn outcome_of(error: &(dyn Error + 'static)) -> Outcome {
 fn class_of(error: &(dyn Error + 'static)) -> Option<FailureClass> {
     if let Some(dial) = error.downcast_ref::<DialError>() {
         Some(dial.class())
-    } else if error.is::<AddressRefused>() {
+    } else if error.is::<EndpointRefused>() {
         Some(FailureClass::AddressRefused)
     } else {
         // A server's alert may arrive only after the handshake (RFC 8446 §4.4).
@@ -111,12 +111,12 @@ mod tests {
             "no TLS session within 5s",
         );
         check(
-            DialError::Connect(Box::new(AddressRefused { address: [10, 0, 0, 1].into() })),
+            DialError::Connect(Box::new(EndpointRefused::Address([10, 0, 0, 1].into()))),
             FailureClass::AddressRefused,
             "no connection: 10.0.0.1 is not a public address, and in none of the allowed networks",
         );
         check(
-            DialError::AddressRefused(AddressRefused { address: [127, 0, 0, 1].into() }),
+            DialError::Refused(EndpointRefused::Address([127, 0, 0, 1].into())),
             FailureClass::AddressRefused,
             "127.0.0.1 is not a public address, and in none of the allowed networks",
         );

@@ -8,7 +8,10 @@ use std::{
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::tls::TrustedRoots;
-use crate::signing::certificate::{CertificateError, certified_key};
+use crate::{
+    domain::endpoint_policy::EndpointPolicy,
+    signing::certificate::{CertificateError, certified_key},
+};
 
 /// Selects the client that carries the SETs of a stream. Equal identities share a pool of
 /// connections, and different identities never do.
@@ -22,6 +25,8 @@ pub struct PushIdentity {
     /// Presented to a Receiver that asks for a certificate (RFC 8935 §3).
     pub client_certificate: Option<ClientCertificate>,
     pub http_version: HttpVersion,
+    /// Decides which endpoints may be dialled. A connection that one policy allowed is never used by another.
+    pub policy: EndpointPolicy,
 }
 
 /// The versions of HTTP that a client speaks.

@@ -1,6 +1,8 @@
 //! Tells what would become of an event: to which streams it would go, and why not to the others.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -19,8 +21,8 @@ use super::intake::addressing::SetMaker;
 #[derive(Debug)]
 pub struct Explained {
     pub stream: StreamConfig,
-    /// With the claims of the SET.
-    pub judged: Judged<Value>,
+    /// With the claims of the SET, as JSON.
+    pub judged: Judged<String>,
 }
 
 /// Stands in the claims for what is made when the event is published.
@@ -56,18 +58,20 @@ pub fn explain(
     .collect()
 }
 
-fn shown(event: &Event, claims: &str) -> Value {
-    let mut claims: Value = serde_json::from_str(claims).expect("claims are JSON");
-    claims["jti"] = LATER.into();
+fn shown(event: &Event, claims: &str) -> String {
+    let mut claims: BTreeMap<&str, &RawValue> =
+        serde_json::from_str(claims).expect("claims are JSON");
+    let later = to_raw_value(LATER).expect("a text is JSON");
+    claims.insert("jti", &later);
     if event.txn.is_none() {
-        claims["txn"] = LATER.into();
+        claims.insert("txn", &later);
     }
-    claims
+    serde_json::to_string(&claims).expect("claims are JSON")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::domain::{reason::Reason, status::StreamStatus, subject::format::SubjectFormat};
@@ -89,7 +93,7 @@ mod tests {
         let now = Timestamp::from_millis(1_775_000_099_000);
         let mut explained = explain(&provider, vec![stream, other], &event, known, now);
         assert_eq!(explained.len(), 1, "another provider's streams are not shown");
-        explained.remove(0).judged
+        explained.remove(0).judged.map(|claims| serde_json::from_str(&claims).expect("JSON"))
     }
 
     fn revoked(more: Value) -> Value {

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Method, Version};
+use ipnet::IpNet;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -12,7 +13,9 @@ use ssfd::{
     cli::receive::certificate::make_certificate,
     clock,
     delivery::outcome::{FailureClass, Outcome},
-    domain::{secret::Secret, set_error::ErrCode, stream::PushEndpoint},
+    domain::{
+        endpoint_policy::EndpointPolicy, secret::Secret, set_error::ErrCode, stream::PushEndpoint,
+    },
     push::{
         client::PushClient,
         clients::PushClients,
@@ -34,14 +37,19 @@ const H2: &[&str] = &["h2"];
 const BOTH: &[&str] = &["h2", "http/1.1"];
 const SET: Bytes = Bytes::from_static(b"eyJ0eXAi.eyJpc3Mi.c2ln");
 
+fn loopback() -> Vec<IpNet> {
+    ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec()
+}
+
 /// Dials loopback, and trusts `roots`.
 fn settings(roots: Option<PathBuf>) -> PushSettings {
-    let loopback = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
-    PushSettings {
-        trusted_roots: roots,
-        allow_networks: loopback.to_vec(),
-        ..PushSettings::default()
-    }
+    PushSettings { trusted_roots: roots, allow_networks: loopback(), ..PushSettings::default() }
+}
+
+/// Dials loopback.
+fn on_loopback() -> PushIdentity {
+    let policy = EndpointPolicy::new(loopback(), Vec::new(), Vec::new());
+    PushIdentity { policy, ..PushIdentity::default() }
 }
 
 fn client_with(settings: &PushSettings) -> PushClient {
@@ -382,7 +390,7 @@ async fn equal_identities_share_connections_and_different_ones_do_not() {
     let clients = PushClients::new(&settings(None)).unwrap();
     let trusting = || PushIdentity {
         trusted_roots: TrustedRoots::read(&endpoint.roots()).unwrap(),
-        ..PushIdentity::default()
+        ..on_loopback()
     };
     let explicit = PushIdentity { http_version: HttpVersion::Http2, ..trusting() };
     let target = to(&endpoint.url("/in"));
@@ -406,7 +414,7 @@ async fn an_identity_speaks_the_version_of_http_that_it_names() {
         (HttpVersion::Http2, Version::HTTP_2),
     ] {
         let trusted_roots = trusted_roots.clone();
-        let identity = PushIdentity { trusted_roots, client_certificate: None, http_version };
+        let identity = PushIdentity { trusted_roots, http_version, ..on_loopback() };
         let outcome = clients.get(&identity).push(&to(&endpoint.url("/in")), SET).await;
         assert_eq!(outcome.class(), "accepted");
         assert_eq!(endpoint.seen().last().unwrap().version, version);
@@ -415,7 +423,7 @@ async fn an_identity_speaks_the_version_of_http_that_it_names() {
     let identity = PushIdentity {
         trusted_roots: TrustedRoots::read(&h1.roots()).unwrap(),
         http_version: HttpVersion::Http2,
-        ..PushIdentity::default()
+        ..on_loopback()
     };
     let outcome = clients.get(&identity).push(&to(&h1.url("/in")), SET).await;
     assert_failed(&outcome, FailureClass::TlsIncompatible);
@@ -474,7 +482,7 @@ async fn an_identity_presents_its_client_certificate_and_others_do_not() {
         client_certificate: Some(
             ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap(),
         ),
-        ..PushIdentity::default()
+        ..on_loopback()
     };
 
     let outcome = clients.get(&presenting((certificate, key))).push(&to(&target), SET).await;

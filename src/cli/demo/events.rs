@@ -235,9 +235,13 @@ mod tests {
         for event in &events {
             assert_eq!(lint(event, &provider), [], "{}", event.event_type);
             let risc = event.event_type.as_str().contains("/risc/");
-            assert!(risc || event.payload.contains_key("reason_admin"), "{}", event.event_type);
+            assert!(
+                risc || event.payload.members().contains_key("reason_admin"),
+                "{}",
+                event.event_type
+            );
         }
-        assert_eq!(events[11].payload.len(), 0);
-        assert_eq!(events[0].payload["event_timestamp"], 1_775_000_087);
+        assert_eq!(events[11].payload.members().len(), 0);
+        assert_eq!(events[0].payload.members()["event_timestamp"], 1_775_000_087);
     }
 }

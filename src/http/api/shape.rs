@@ -1,6 +1,7 @@
 //! The schemas of bodies that no struct of ours is serialized into: request bodies, which handlers
 //! take apart by hand so that a refusal names the member, and values that a specification defines. A
-//! member that is an `Option` may be left out, and is never null. `tests/it/openapi` checks that the
+//! member that is an `Option` may be left out; handlers take `null` for absence, which the schemas do not
+//! advertise. `tests/it/openapi` checks that the
 //! handlers keep to the schemas.
 #![expect(dead_code, reason = "these types are schemas, and never values")]
 
@@ -254,7 +255,7 @@ pub(crate) struct PollRequestSchema {
 #[schemars(rename = "SetError")]
 pub(crate) struct SetErrorSchema {
     /// A code of RFC 8935 §2.4 or SSF §11, or any other one.
-    err: Option<String>,
+    err: String,
     description: Option<String>,
 }
 

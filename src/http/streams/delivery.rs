@@ -4,11 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::{
     domain::{
+        json,
         provider::Provider,
         secret::Secret,
         stream::{Delivery, METHOD_POLL, METHOD_PUSH, PushEndpoint},
     },
-    http::error::ApiError,
+    http::{body, error::ApiError},
 };
 
 /// The names of the methods in the RISC profile of April 2018 (§5.2.1), and in SSF.
@@ -26,28 +27,34 @@ pub(super) fn parse(
     provider: &Provider,
     assigned: Option<&str>,
 ) -> Result<Delivery, ApiError> {
+    json::without_nulls(&mut members);
     if provider.legacy_delivery_methods {
         modernize(&mut members);
     }
-    let mut text = |member: &str, name: &'static str| match members.remove(member) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(ApiError::bad(name, "must be a string")),
-    };
+    let mut text = |member: &str, name| body::text_as(&mut members, member, name);
     let method = text("method", "delivery.method")?;
     let endpoint_url = text("endpoint_url", "delivery.endpoint_url")?;
     let authorization = text("authorization_header", "delivery.authorization_header")?;
     match (method.as_deref(), endpoint_url) {
         (Some(METHOD_PUSH), Some(url)) => {
             let authorization = authorization.map(Secret::new);
-            let endpoint = PushEndpoint::new(&url, authorization, provider.insecure_endpoints)?;
+            let endpoint = PushEndpoint::requested(
+                &url,
+                authorization,
+                provider.insecure_endpoints,
+                &provider.endpoint_policy,
+            )?;
             Ok(Delivery::Push(endpoint))
         }
         (Some(METHOD_PUSH), None) => {
             Err(ApiError::bad("delivery.endpoint_url", "is required for push (SSF §6.1.1)"))
         }
-        // A Receiver may repeat the URL that it was given, but need not (SSF §6.1.2).
-        (Some(METHOD_POLL), url) if url.is_none() || url.as_deref() == assigned => {
+        // A Receiver may repeat the URL that it was given, but need not (SSF §6.1.2). Real ones send an
+        // empty one, and at a create whatever they have.
+        (Some(METHOD_POLL), url)
+            if assigned.is_none()
+                || url.as_deref().is_none_or(|url| url.is_empty() || Some(url) == assigned) =>
+        {
             Ok(Delivery::Poll)
         }
         (Some(METHOD_POLL), _) => Err(ApiError::bad(

@@ -5,8 +5,6 @@
 
 use std::{borrow::Cow, cell::OnceCell, sync::Arc};
 
-use serde_json::{Map, Value};
-
 use super::{
     Incoming,
     schedule::{OrderKey, Size},
@@ -23,6 +21,7 @@ use crate::{
         id::{ProviderName, StreamId},
         judgement::{Identifiers, Judgement},
         opt_out::OptOut,
+        payload::Payload,
         provider::Provider,
         reason::{Reason, StoredReason},
         set::{EventsClaim, Origin, SetClaims},
@@ -326,7 +325,7 @@ fn as_json(subject: &Subject) -> Arc<str> {
 pub(in crate::transmitter) struct SetOf<'a> {
     pub(in crate::transmitter) provider: &'a Provider,
     pub(in crate::transmitter) event_type: &'a EventType,
-    pub(in crate::transmitter) payload: &'a Map<String, Value>,
+    pub(in crate::transmitter) payload: &'a Payload,
     /// The identifier that the SET carries.
     pub(in crate::transmitter) subject: &'a SubjectId,
     /// The identifiers, as in [`NewSet::identifiers`].

@@ -51,7 +51,7 @@ async fn an_entry_that_is_no_event_is_rejected_with_the_reason_and_holds_up_none
     let mut without_subject = about("s-1");
     without_subject.as_object_mut().expect("an object").remove("sub_id");
     let cases = [
-        ("{not json".to_owned(), "malformed", "not valid JSON"),
+        ("{not json".to_owned(), "malformed", "must be JSON"),
         ("[]".to_owned(), "invalid_field", "`event` must be a JSON object"),
         (without_subject.to_string(), "invalid_field", "`sub_id` is required"),
         (

@@ -109,7 +109,7 @@ async fn a_member_of_another_type_is_refused_as_documented() {
             body[*name] = of_another_type(&stand.document, schema);
             (*name, body)
         });
-        let null = members.iter().map(|(name, _)| {
+        let null = required.iter().map(|name| {
             let mut body = example.clone();
             body[*name] = Value::Null;
             (*name, body)
@@ -129,6 +129,54 @@ async fn a_member_of_another_type_is_refused_as_documented() {
         }
     }
     assert!(20 < refused, "{refused}");
+}
+
+#[actix_web::test]
+async fn an_optional_member_that_is_null_is_absent() {
+    let stand = Stand::new().await;
+    let mut compared = 0;
+    for operation in stand.document.operations().filter(|operation| !operation.is_form()) {
+        let stream = stand.stream().await;
+        let Some(example) = operation.example(&stream) else { continue };
+        let (members, required) = operation.members();
+        for (name, _) in members.iter().filter(|(name, _)| !required.contains(name)) {
+            let mut absent = example.clone();
+            absent.as_object_mut().expect("an object").remove(*name);
+            let mut null = absent.clone();
+            null[*name] = Value::Null;
+            let mut statuses = Vec::new();
+            for body in [absent, null] {
+                let call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
+                let answer = operation.with_body(call, &body).send().await;
+                operation.assert_documented(&answer);
+                statuses.push(answer.status);
+            }
+            assert_eq!(statuses[0], statuses[1], "{}: {name}", operation.name());
+            compared += 1;
+        }
+    }
+    assert!(20 < compared, "{compared}");
+}
+
+/// RFC 9110 §15.5.16.
+#[actix_web::test]
+async fn a_body_with_a_content_coding_is_refused_as_documented() {
+    let stand = Stand::new().await;
+    for operation in stand.document.operations().filter(|operation| operation.body().is_some()) {
+        let stream = stand.stream().await;
+        let example = operation.example(&stream).expect("it has a body");
+        let coded = |coding| {
+            let call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
+            operation.with_body(call, &example).header("content-encoding", coding)
+        };
+        for coding in ["gzip", "br", "deflate, gzip", "identity, gzip"] {
+            let answer = coded(coding).send().await.expect(415);
+            assert_eq!(answer.header(hyper::header::ACCEPT_ENCODING), "identity");
+            operation.assert_documented(&answer);
+        }
+        let plain = coded("identity").send().await;
+        assert!(plain.status.is_success(), "{}: {}", operation.name(), plain.text());
+    }
 }
 
 #[actix_web::test]

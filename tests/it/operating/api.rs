@@ -253,7 +253,7 @@ async fn an_operator_changes_the_subject_format_alone() {
     let change = async |body: Value| setup.operate(Method::PATCH, "", &body).await;
     for (body, detail) in [
         (json!({}), "`subject_format` is required"),
-        (json!({"subject_format": null}), "`subject_format` must be a string"),
+        (json!({"subject_format": null}), "`subject_format` is required"),
         (json!({"subject_format": "phone"}), "must be one of `as_published`"),
         (json!({"subject_format": "email", "status": "paused"}), "`status` is not for an operator"),
     ] {

@@ -1,8 +1,10 @@
 //! The limits of a request, and its answer.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
+use ssfd::config::Config;
 
 use super::waiting_subjects;
 use crate::harness::{
@@ -108,6 +110,47 @@ async fn a_body_without_events_is_refused_with_the_reason() {
     let call = call(&setup).header("content-type", "application/x-ndjson");
     call.body("\n\n").send().await.expect(400);
     assert_eq!(setup.daemon.backlog().await, 0);
+}
+
+/// The bound of one event is the same as for events from Redis.
+#[actix_web::test]
+async fn an_event_that_is_too_large_is_rejected_and_its_neighbours_are_not() {
+    let bytes_max = 1000;
+    let change = |config: &mut Config| config.ingest.redis.event_bytes_max = bytes_max;
+    let setup = Setup::polling_with(change).await;
+    let large = about_with("s-1", json!({"event": {"x_ours": "x".repeat(bytes_max)}}));
+    let answer = send(&setup, json!([large, about("s-2")]).to_string()).await.expect(202).json();
+    assert_eq!(answer["events"][0]["reason"], "too_large");
+    assert_eq!(answer["events"][1]["status"], "accepted");
+    let alone = send(&setup, large.to_string()).await.expect(400).json();
+    assert_eq!(alone["events"][0]["detail"], "the event is larger than 1000 bytes");
+}
+
+#[actix_web::test]
+async fn a_member_that_occurs_twice_is_named() {
+    let setup = Setup::polling().await;
+    let event = about_with("s-1", json!({"txn": "a"})).to_string();
+    let twice = event.replacen('{', r#"{"txn":"b","#, 1);
+    let answer = send(&setup, twice).await.expect(400).json();
+    assert_eq!(answer["events"][0]["reason"], "malformed");
+    let detail = "the event must not have the member `txn` twice";
+    assert_eq!(answer["events"][0]["detail"], detail);
+}
+
+/// The digits of a number go from the publisher to the Receiver.
+#[actix_web::test]
+async fn a_number_keeps_its_digits_in_the_set() {
+    let setup = Setup::polling().await;
+    let numbers = "[12345678901234567890123,0.1234567890123456789,1e-400,-0,1E+400,2.50]";
+    let event = about_with("s-1", json!({"event": {"x_ours": 7, "event_timestamp": null}}));
+    send(&setup, event.to_string().replace(":7", &format!(":{numbers}"))).await.expect(202);
+    let waiting = setup.waiting().await;
+    let claims = &waiting[0].claims;
+    assert!(claims.contains(&format!(r#"{{"x_ours":{numbers}}}"#)), "{claims}");
+    let sets = setup.poll(json!({"returnImmediately": true})).await.expect(200).json();
+    let jws = sets["sets"][waiting[0].jti.as_str()].as_str().expect("the SET").to_owned();
+    let part = jws.split('.').nth(1).expect("claims");
+    assert_eq!(URL_SAFE_NO_PAD.decode(part).expect("base64url"), claims.as_bytes());
 }
 
 #[actix_web::test]

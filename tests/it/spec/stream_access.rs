@@ -8,7 +8,7 @@ use crate::harness::{
     daemon::{Daemon, PROVIDER},
     receiver::Receiver,
     receiver_client::{ReceiverClient, UNKNOWN, assert_refused, every_operation, operations_on},
-    streams::id_of,
+    streams::{id_of, push_to},
 };
 
 /// An authorization header with two spaces, which must be sent unchanged.
@@ -99,13 +99,24 @@ async fn cfg_19_the_authorization_header_is_sent_verbatim_until_it_is_removed() 
     assert_eq!(shown(&client, &mut receiver, id).await.as_deref(), Some(SECRET));
 
     for method in ["PATCH", "PUT"] {
-        // `delivery` is replaced as a whole, so without the header it has none.
-        for secret in [Some("Bearer other"), None] {
+        // The header is never shown, so a Receiver that sends back what it read keeps it.
+        let read = client.read(id).await;
+        client.change(method, id, &read).await;
+        assert_eq!(shown(&client, &mut receiver, id).await.as_deref(), Some(SECRET));
+        // Another endpoint must not get it.
+        let elsewhere = push_to(&receiver.url("/elsewhere"));
+        client.change(method, id, &json!({"delivery": elsewhere})).await;
+        assert_eq!(shown(&client, &mut receiver, id).await, None);
+        for secret in [Some("Bearer other"), Some(SECRET)] {
             let members = json!({"delivery": push_with(&receiver, secret)});
             client.change(method, id, &members).await;
             assert_eq!(shown(&client, &mut receiver, id).await.as_deref(), secret);
         }
     }
+    let mut delivery = push_with(&receiver, None);
+    delivery["authorization_header"] = Value::Null;
+    client.change("PATCH", id, &json!({"delivery": delivery})).await;
+    assert_eq!(shown(&client, &mut receiver, id).await, None);
 }
 
 /// SEC-05 tests that the header is in no log.

@@ -1,6 +1,6 @@
 //! Changing and deleting streams (SSF §8.1.1.3, §8.1.1.4, §8.1.1.5).
 
-use serde_json::{Value, json};
+use serde_json::json;
 use ssfd::domain::{
     grant::Scope,
     stream::{METHOD_POLL, METHOD_PUSH},
@@ -65,7 +65,6 @@ async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes
         ("iss", json!("https://tx.example")),
         ("iss", json!("https://tx.example/t/acme/")),
         ("aud", json!("https://other.example")),
-        ("aud", Value::Null),
         ("events_supported", json!([])),
         ("events_delivered", json!([SESSION_REVOKED])),
         ("events_delivered", json!([])),
@@ -73,7 +72,6 @@ async fn cfg_12_a_transmitter_member_that_differs_is_refused_and_nothing_changes
         ("min_verification_interval", json!(1)),
         // The stream has no `inactivity_timeout`.
         ("inactivity_timeout", json!(3600)),
-        ("inactivity_timeout", Value::Null),
     ] {
         for method in BOTH {
             let body = json!({"stream_id": id, "description": "eu", member: value});
@@ -97,6 +95,11 @@ async fn cfg_13_a_stream_may_be_sent_back_as_it_was_read() {
         let id = id_of(&stream).to_owned();
         for method in BOTH {
             assert_eq!(client.change(method, &id, &stream).await, stream);
+            // A number and an audience are compared by value.
+            let mut same = stream.clone();
+            same["min_verification_interval"] = json!(0.0);
+            same["aud"] = json!([stream["aud"]]);
+            assert_eq!(client.change(method, &id, &same).await, stream);
             stream["events_requested"] = json!([SESSION_REVOKED]);
             let changed = client.change(method, &id, &stream).await;
             assert_eq!(changed["events_delivered"], json!([SESSION_REVOKED]));
@@ -114,7 +117,9 @@ async fn cfg_14_the_audience_of_a_stream_never_changes() {
     let token = daemon.token(holder("rx", &["https://moved.example"], &[Scope::Manage])).await;
     let client = daemon.client_with(PROVIDER, &token);
     for method in BOTH {
-        for aud in [json!("https://moved.example"), json!(["https://rx.example"])] {
+        for aud in
+            [json!("https://moved.example"), json!(["https://rx.example", "https://x.example"])]
+        {
             let body = json!({"stream_id": id, "aud": aud});
             let answer = client.send(method, "/ssf/streams", &body).await;
             assert_refused(&answer, 400, "`aud` is for the Transmitter to say");
@@ -161,6 +166,8 @@ async fn cfg_27_poll_delivery_needs_no_url_and_accepts_no_other() {
         assert_eq!(client.change(method, id, &short).await, stream);
         let whole = json!({"delivery": stream["delivery"]});
         assert_eq!(client.change(method, id, &whole).await, stream);
+        let empty = json!({"delivery": {"method": METHOD_POLL, "endpoint_url": ""}});
+        assert_eq!(client.change(method, id, &empty).await, stream);
         let body = json!({"stream_id": id, "delivery": other["delivery"]});
         let answer = client.send(method, "/ssf/streams", &body).await;
         assert_refused(&answer, 400, "`delivery.endpoint_url` is for the Transmitter to assign");

@@ -45,13 +45,35 @@ async fn a_change_names_its_stream() {
         let path = format!("/ssf/streams?stream_id={id}");
         let nameless = client.send(method, &path, &json!({"description": "eu"})).await;
         assert_refused(&nameless, 400, "`stream_id` is required");
-        for wrong in [json!(null), json!(7), json!([id])] {
+        let null = client.send(method, &path, &json!({"stream_id": null})).await;
+        assert_refused(&null, 400, "`stream_id` is required");
+        for wrong in [json!(7), json!([id])] {
             let body = json!({"stream_id": wrong, "description": "eu"});
             let answer = client.send(method, &path, &body).await;
             assert_refused(&answer, 400, "`stream_id` must be a string");
         }
     }
     assert_eq!(client.read(id).await, stream);
+}
+
+/// RFC 7396 §2. `delivery` is required of a stream, so `null` does not remove it.
+#[actix_web::test]
+async fn null_removes_an_optional_member_in_a_patch_and_is_absent_in_a_put() {
+    let daemon = Daemon::start().await;
+    let client = daemon.client("rx").await;
+    let stream = client.create(&every_member()).await;
+    let id = id_of(&stream);
+    for member in ["description", "events_requested"] {
+        let patched = client.change("PATCH", id, &json!({ member: null })).await;
+        assert!(patched.get(member).is_none(), "{patched}");
+        assert_eq!(patched["delivery"], stream["delivery"]);
+        assert_eq!(client.change("PUT", id, &every_member()).await, stream);
+    }
+    assert_eq!(client.change("PATCH", id, &json!({"delivery": null})).await, stream);
+    let all_null = json!({"events_requested": null, "delivery": null, "description": null,
+        "iss": null, "aud": null, "events_supported": null, "min_verification_interval": null});
+    let bare = client.change("PUT", id, &json!({})).await;
+    assert_eq!(client.change("PUT", id, &all_null).await, bare);
 }
 
 /// CFG-18 (SSF §8): the members are not judged if the stream is another Receiver's.

@@ -5,16 +5,26 @@ use ssfd::domain::stream::METHOD_POLL;
 
 use super::{super::assert_refused, broken_members};
 use crate::harness::{
-    daemon::{Daemon, PROVIDER, with_provider},
-    streams::push_to,
+    daemon::{Daemon, ISSUER, PROVIDER, with_provider},
+    events::SESSION_REVOKED,
+    streams::{id_of, push_to},
 };
 
+/// Real Receivers send these members at every create: empty, or as they were in another stream.
 #[actix_web::test]
-async fn members_that_the_transmitter_sets_are_refused() {
+async fn members_that_the_transmitter_sets_are_ignored() {
     let daemon = Daemon::start().await;
     let client = daemon.client("rx").await;
-    let stream = client.create(&json!({})).await;
-    let before = client.list().await;
+    let earlier = client.create(&json!({})).await;
+    let created = async |members: Value| {
+        let mut stream = client.create(&members).await;
+        let id = id_of(&stream).to_owned();
+        assert_ne!(id, id_of(&earlier));
+        stream["delivery"]["endpoint_url"] = earlier["delivery"]["endpoint_url"].clone();
+        stream["stream_id"] = earlier["stream_id"].clone();
+        assert_eq!(stream, earlier, "{members}");
+        daemon.delete_stream(&client.token, &id).await.expect(204);
+    };
     for member in [
         "stream_id",
         "iss",
@@ -24,13 +34,69 @@ async fn members_that_the_transmitter_sets_are_refused() {
         "min_verification_interval",
         "inactivity_timeout",
     ] {
-        // The refusal does not depend on the value.
-        for value in [stream[member].clone(), Value::Null] {
-            let answer = client.send("POST", "/ssf/streams", &json!({ member: value })).await;
-            assert_refused(&answer, 400, &format!("`{member}` is for the Transmitter to say"));
+        for value in [Value::Null, json!(""), json!([]), earlier[member].clone()] {
+            created(json!({ member: value })).await;
+        }
+        if !["iss", "aud"].contains(&member) {
+            for value in [json!("x"), json!(7), json!([SESSION_REVOKED])] {
+                created(json!({ member: value })).await;
+            }
         }
     }
-    assert_eq!(client.list().await, before);
+    created(json!({"aud": ["https://rx.example"]})).await;
+    created(earlier.clone()).await;
+    for url in [json!(""), Value::Null, json!("https://x.example"), json!("x")] {
+        created(json!({"delivery": {"method": METHOD_POLL, "endpoint_url": url}})).await;
+    }
+}
+
+/// The Receiver would wait in vain for SETs with its own value.
+#[actix_web::test]
+async fn another_issuer_or_audience_is_refused() {
+    let daemon = Daemon::start().await;
+    let client = daemon.client("rx").await;
+    for (member, value) in [
+        ("iss", json!("https://other.example")),
+        ("iss", json!([ISSUER])),
+        ("aud", json!("https://other.example")),
+        ("aud", json!(["https://rx.example", "https://other.example"])),
+        ("aud", json!(7)),
+    ] {
+        let answer = client.send("POST", "/ssf/streams", &json!({ member: value })).await;
+        assert_refused(&answer, 400, &format!("`{member}` is for the Transmitter to say"));
+    }
+    assert_eq!(client.list().await, json!([]));
+}
+
+/// Each provider says whom it lets its Receivers name, in addition to what all may.
+#[actix_web::test]
+async fn endpoints_are_judged_by_the_policy_of_the_provider() {
+    let daemon = Daemon::with(with_provider(|provider| {
+        provider.allow_networks = vec!["10.0.0.0/8".parse().expect("a network")];
+        provider.allow_ports = vec![443, 8443];
+        provider.allow_hosts = vec!["rx.example".into(), "*.okta.com".into()];
+    }))
+    .await;
+    let client = daemon.client("rx").await;
+    for url in [
+        "https://rx.example/in",
+        "https://RX.example:8443/in",
+        "https://acme.okta.com/in",
+        "https://10.1.2.3/in",
+        "https://127.0.0.1/in",
+    ] {
+        client.create(&json!({"delivery": push_to(url)})).await;
+    }
+    for (url, rule) in [
+        ("https://rx.example:444/in", "port 444 is none of the allowed ports"),
+        ("https://other.example/in", "its host is none of the allowed hosts"),
+        ("https://1.1.1.1/in", "its host is none of the allowed hosts"),
+        ("https://192.168.0.1/in", "192.168.0.1 is not a public address"),
+    ] {
+        let answer = client.send("POST", "/ssf/streams", &json!({"delivery": push_to(url)})).await;
+        let rule = format!("`delivery.endpoint_url` must not be used: {rule}");
+        assert_refused(&answer, 400, &rule);
+    }
 }
 
 /// SSF §4.2.3. Members of former drafts are unknown, too.

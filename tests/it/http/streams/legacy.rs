@@ -51,10 +51,9 @@ async fn a_provider_that_accepts_the_old_names_shows_those_of_ssf() {
 async fn the_rules_are_the_same_for_old_names() {
     let daemon = taking_them().await;
     let client = daemon.client("rx").await;
-    let refused: [(Value, &str); 4] = [
+    let refused: [(Value, &str); 3] = [
         (json!({"method": PUSH}), "`delivery.endpoint_url` is required"),
         (json!({"delivery_method": PUSH, "url": 7}), "`delivery.endpoint_url` must be a string"),
-        (json!({"delivery_method": POLL, "url": URL}), "`delivery.endpoint_url` is for the"),
         (json!({"delivery_method": format!("{PUSH}2")}), "`delivery.method` must be"),
     ];
     for (delivery, rule) in refused {
