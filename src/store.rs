@@ -35,6 +35,7 @@ mod outbox;
 pub mod portable;
 pub mod records;
 pub mod redis;
+pub mod requested;
 pub mod slot;
 pub mod sqlite;
 mod streams;

@@ -28,7 +28,7 @@ use crate::{
         stream::StreamConfig,
         time::Timestamp,
     },
-    store::{Due, StoreError},
+    store::{Due, StoreError, requested},
     telemetry::{
         causes::with_causes,
         metrics::{self, GaugeGuard},
@@ -119,13 +119,20 @@ impl StreamActor {
     }
 
     fn read(&self, query: OutboxQuery, ctx: &mut Context<Self>) {
-        let (store, id) = (Arc::clone(&self.environment.store), self.id.clone());
+        let (store, stream) =
+            (Arc::clone(&self.environment.store), self.environment.directory.stream(&self.id));
         let began = spans::begin();
-        let read = async move { store.read_due(&id, query, clock::now()).await };
+        let read = async move {
+            match stream {
+                Some(stream) => requested::read_due(&*store, &stream, &query, clock::now()).await,
+                None => Ok(Due::default()),
+            }
+        };
         ctx.spawn(read.into_actor(self).map(move |read, actor, ctx| match read {
-            Ok(Due { sets, next_retry, discarded }) => {
+            Ok(Due { sets, next_retry, discarded, unrequested }) => {
                 spans::read(sets.iter().map(|set| SetFields::pending(&actor.id, set)), began);
                 metrics::events_suppressed(&actor.provider, Reason::Subject, discarded);
+                metrics::events_suppressed(&actor.provider, Reason::NotRequested, unrequested);
                 actor.input(ctx, |courier, view| courier.on_read(sets, next_retry, view));
             }
             Err(error) => {

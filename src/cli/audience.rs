@@ -7,7 +7,7 @@ use crate::domain::audience::Audience;
 
 #[derive(Debug, Args)]
 pub(super) struct AudienceArgs {
-    /// The `aud` of those streams; may be given several times, which makes `aud` an array
+    /// The `aud` of those streams; may be given several times, and then `aud` is an array
     #[arg(long, required = true)]
     audience: Vec<String>,
     /// Make `aud` an array even if it has one value, for a Receiver that reads no other form

@@ -15,6 +15,7 @@ use crate::domain::{
     id::StreamId,
     provider::Provider,
     reason::Reason,
+    set::event_type_of,
     status::StreamStatus,
     stream::StreamConfig,
     subject::{
@@ -92,8 +93,7 @@ impl<'a> Judgement<'a> {
     /// Judges the event by the stream's configuration and lists, but for its status. Returns the
     /// identifier that the SET carries.
     pub fn addressed(&self, stream: &StreamConfig) -> Result<&SubjectId, Reason> {
-        let supported = self.provider.takes(self.event_type);
-        asked_for(stream, self.event_type, supported, |id| self.is_named(id))?;
+        asked_for(stream, self.event_type, self.provider, |id| self.is_named(id))?;
         self.of_candidate(stream)
     }
 
@@ -125,26 +125,35 @@ impl<'a> Judgement<'a> {
     }
 }
 
-/// Judges by what the publisher and the Receiver asked for, before any subject counts. `supported`:
-/// the provider sends events of this type.
+/// Judges by what the publisher and the Receiver asked for, before any subject counts.
 pub fn asked_for(
     stream: &StreamConfig,
     event_type: &EventType,
-    supported: bool,
+    provider: &Provider,
     is_named: impl FnOnce(&StreamId) -> bool,
 ) -> Result<(), Reason> {
     if !is_named(&stream.id) {
         return Err(Reason::NotNamed);
     }
-    if !supported {
+    if !provider.takes(event_type) {
         return Err(Reason::NotSupported);
     }
     let requested = stream.events_requested.as_deref().unwrap_or_default();
     if requested.iter().any(|uri| uri == event_type.as_str()) {
         Ok(())
+    } else if stream.asks_in_vain(provider) {
+        Err(Reason::NoneSupported)
     } else {
         Err(Reason::NotRequested)
     }
+}
+
+/// Tells whether a stream still asks for the type of a SET that was made earlier. `claims` are those of
+/// the SET; of a SET whose type cannot be read nothing is known, so it is sent.
+pub fn still_requested(stream: &StreamConfig, claims: &str) -> bool {
+    let Some(event_type) = event_type_of(claims) else { return true };
+    let requested = stream.events_requested.as_deref().unwrap_or_default();
+    requested.contains(&event_type)
 }
 
 /// The identifier of an event's subject in each form. Most events go to streams of one form, so each is
@@ -217,10 +226,27 @@ mod tests {
         not_sent(&stream(), json!({"stream_ids": ["st_2"]}), &none, false, Reason::NotNamed);
         let unsupported = json!({"type": "risc:sessions-revoked"});
         not_sent(&stream(), unsupported, &none, false, Reason::NotSupported);
+        for unknown in ["*", "urn:x:y"] {
+            let requested = Some(vec![unknown.to_owned()]);
+            let vain = StreamConfig { events_requested: requested, ..stream() };
+            not_sent(&vain, plain.clone(), &none, false, Reason::NoneSupported);
+        }
         let deaf = StreamConfig { events_requested: None, ..stream() };
         not_sent(&deaf, plain.clone(), &none, false, Reason::NotRequested);
         let email = StreamConfig { subject_format: SubjectFormat::Email, ..stream() };
         not_sent(&email, plain, &none, false, Reason::Format);
+    }
+
+    #[test]
+    fn a_set_is_still_requested_if_its_stream_has_its_type() {
+        let claims = |uri: &str| json!({"iss": "i", "events": {uri: {"n": 1}}}).to_string();
+        let deaf = StreamConfig { events_requested: None, ..stream() };
+        assert!(still_requested(&stream(), &claims(REVOKED)));
+        assert!(!still_requested(&stream(), &claims("urn:x:other")));
+        assert!(!still_requested(&deaf, &claims(REVOKED)));
+        for unreadable in ["", "{}", r#"{"events":{}}"#] {
+            assert!(still_requested(&deaf, unreadable));
+        }
     }
 
     /// SUBJ-05 (SSF §8.1.3, §8.1.4.1)

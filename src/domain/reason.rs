@@ -18,6 +18,8 @@ pub enum Reason {
     NotSupported,
     /// The stream did not ask for events of this type.
     NotRequested,
+    /// The stream asked only for types that the provider does not send.
+    NoneSupported,
     /// The subject is not on the stream (SSF §8.1.3).
     Subject,
     /// The subject has no identifier that the stream's Receiver knows (SSF §10.1).
@@ -42,10 +44,11 @@ pub enum Reason {
 
 impl Reason {
     /// Why a stream has no SET of an event, or why a SET was discarded.
-    pub const WITHOUT_SET: [Self; 10] = [
+    pub const WITHOUT_SET: [Self; 11] = [
         Self::NotNamed,
         Self::NotSupported,
         Self::NotRequested,
+        Self::NoneSupported,
         Self::Subject,
         Self::Format,
         Self::OptedOut,
@@ -75,6 +78,7 @@ impl Reason {
             Self::NotNamed => "not_named",
             Self::NotSupported => "not_supported",
             Self::NotRequested => "not_requested",
+            Self::NoneSupported => "none_supported",
             Self::Subject => "subject",
             Self::Format => "format",
             Self::OptedOut => "opted_out",
@@ -95,6 +99,9 @@ impl Reason {
             Self::NotNamed => "the event's `stream_ids` does not have this stream",
             Self::NotSupported => "the provider's `events_supported` does not have this type",
             Self::NotRequested => "the stream's `events_requested` does not have this type",
+            Self::NoneSupported => {
+                "the stream's `events_requested` has no type that the provider supports"
+            }
             Self::Subject => "the event's subject is not on the stream",
             Self::Format => "the event has no identifier of its subject in the stream's form",
             Self::OptedOut => "the event's account has opted out of RISC events",

@@ -113,7 +113,7 @@ fn parse(mut members: Map<String, Value>) -> Result<PollRequest, ApiError> {
     let timeout =
         match members.remove("timeoutSecs") {
             None => None,
-            Some(value) => Some(value.as_u64().map(Duration::from_secs).ok_or_else(|| {
+            Some(value) => Some(json::whole(&value).map(Duration::from_secs).ok_or_else(|| {
                 ApiError::bad("timeoutSecs", "must be a whole number of at least 0")
             })?),
         };

@@ -5,11 +5,12 @@ use async_trait::async_trait;
 use super::{StoreError, slot::SlotSet};
 use crate::{
     delivery::{
-        outbox::{OutboxQuery, PendingSet, Settlement},
+        outbox::{OutboxQuery, PendingSet, Seq, Settlement},
         poll::PollLimit,
     },
     domain::{
         id::{Jti, StreamId},
+        reason::Reason,
         set_error::{ErrCode, SetError},
         time::Timestamp,
     },
@@ -40,6 +41,16 @@ pub trait Outbox: Send + Sync {
         settlements: Vec<Settlement>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Discards SETs that must not be sent. A SET that is settled or gone stays as it is. Returns how many
+    /// were discarded.
+    async fn discard(
+        &self,
+        stream: &StreamId,
+        unwanted: Vec<Seq>,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
 
     /// Settles the SETs that a polling Receiver acknowledges or refuses. A `jti` that does not wait is
     /// ignored.
@@ -91,6 +102,9 @@ pub struct Due {
     pub next_retry: Option<Timestamp>,
     /// How many SETs were discarded because their subjects are no longer on the stream.
     pub discarded: usize,
+    /// How many SETs were discarded because the stream no longer asks for their types. Only
+    /// [`super::requested`] counts them.
+    pub unrequested: usize,
 }
 
 /// The SETs that are handed to a polling Receiver.
@@ -101,6 +115,8 @@ pub struct Polled {
     pub more: bool,
     /// The number of discarded SETs, as in [`Due::discarded`].
     pub discarded: usize,
+    /// The number of discarded SETs, as in [`Due::unrequested`].
+    pub unrequested: usize,
 }
 
 /// A Receiver's answer to the SETs that it got by poll (RFC 8936 §2.2).

@@ -40,8 +40,8 @@ metrics! {
     counter "ssfd_events_duplicate_total" = events_duplicate(provider: &ProviderName);
     /// Events that no stream wanted.
     counter "ssfd_events_unmatched_total" = events_unmatched(provider: &ProviderName);
-    /// Events that a stream did not get although it asked for their type, counted once for each
-    /// stream, by reason.
+    /// Events that a stream did not get although it asked for their type when they came, counted once
+    /// for each stream, by reason.
     counter "ssfd_events_suppressed_total" =
         events_suppressed(provider: &ProviderName, reason: Reason) by count: usize;
     /// 1 if the Redis stream that publishers write to can be read, 0 if not.

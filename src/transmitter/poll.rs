@@ -20,9 +20,9 @@ use crate::{
         id::{Jti, StreamId},
         reason::Reason,
         set_error::SetError,
-        stream::Delivery,
+        stream::{Delivery, StreamConfig},
     },
-    store::{Acknowledgement, Polled},
+    store::{Acknowledgement, Polled, requested},
     telemetry::{
         metrics::{self, MethodLabel},
         spans::{self, SetFields},
@@ -101,10 +101,15 @@ impl Transmitter {
         }
     }
 
-    /// Checks that this Receiver may poll the stream.
-    fn poll_stream(&self, principal: &Principal, id: &StreamId) -> Result<(), RequestError> {
-        match self.owned(principal, id)?.delivery {
-            Delivery::Poll => Ok(()),
+    /// Returns the stream, if this Receiver may poll it.
+    fn poll_stream(
+        &self,
+        principal: &Principal,
+        id: &StreamId,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        let stream = self.owned(principal, id)?;
+        match stream.delivery {
+            Delivery::Poll => Ok(stream),
             // A push stream has no poll endpoint.
             Delivery::Push(_) => Err(RequestError::StreamNotFound),
         }
@@ -116,12 +121,16 @@ impl Transmitter {
         id: &StreamId,
         limit: PollLimit,
     ) -> Result<Polled, RequestError> {
+        // Judged anew each time, because the stream may have been changed meanwhile.
+        let stream = self.poll_stream(principal, id)?;
         let now = clock::now();
         let hidden_until = now + self.poll.redelivery_interval;
         let began = spans::begin();
-        let polled = self.store.take_for_poll(id, limit, now, hidden_until).await?;
+        let polled =
+            requested::take_for_poll(&*self.store, &stream, limit, now, hidden_until).await?;
         spans::read(polled.sets.iter().map(|set| SetFields::pending(id, set)), began);
         metrics::events_suppressed(&principal.provider, Reason::Subject, polled.discarded);
+        metrics::events_suppressed(&principal.provider, Reason::NotRequested, polled.unrequested);
         if !polled.sets.is_empty() {
             self.poll_log.handed_out(id, polled.sets.len(), now);
         }

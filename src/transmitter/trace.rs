@@ -133,7 +133,7 @@ fn why_none(stream: &StreamConfig, provider: &Provider, event: &RecordedEvent) -
         return reason.clone();
     }
     let named = |id: &StreamId| stream_ids.as_ref().is_none_or(|named| named.contains(id));
-    if let Err(reason) = asked_for(stream, event_type, provider.takes(event_type), named) {
+    if let Err(reason) = asked_for(stream, event_type, provider, named) {
         return reason.into();
     }
     let reason = if stream.default_subjects == DefaultSubjects::None {

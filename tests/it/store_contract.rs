@@ -137,6 +137,7 @@ macro_rules! run_contract_on {
                 retries_and_new_sets_share_the_places,
                 a_lane_goes_on_however_its_head_leaves,
                 a_lane_of_removed_subjects_is_discarded_to_its_end,
+                a_set_that_is_discarded_gives_its_place_to_the_next,
                 what_was_put_off_is_due_once_the_stream_is_enabled_again;
             polling:
                 a_poll_takes_what_is_due_control_events_first,

@@ -12,12 +12,12 @@ use crate::{
     directory::Directory,
     domain::id::StreamId,
     push::clients::PushClients,
-    store::Outbox,
+    store::Store,
 };
 
 /// Values that all stream actors share.
 pub struct Environment {
-    pub store: Arc<dyn Outbox>,
+    pub store: Arc<dyn Store>,
     pub directory: Arc<Directory>,
     pub lease: Arc<Lease>,
     pub signer: Signer,

@@ -92,7 +92,8 @@ impl Outbox for RedisStore {
             };
             if unwanted.is_empty() {
                 let sets = sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
-                return Ok(Due { sets, next_retry: optional_time(next_retry)?, discarded });
+                let next_retry = optional_time(next_retry)?;
+                return Ok(Due { sets, next_retry, discarded, unrequested: 0 });
             }
             // Other SETs may take their places.
             discarded += discard_unwanted(slots, judged, stream, unwanted, now).await?;
@@ -120,6 +121,18 @@ impl Outbox for RedisStore {
             }
         }
         slots.run(call).await
+    }
+
+    async fn discard(
+        &self,
+        stream: &StreamId,
+        unwanted: Vec<Seq>,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        // Not fenced, because the decision does not depend on which node serves the slot.
+        let discarded = discard(&self.slots, stream, &unwanted, reason, now, "").await;
+        discarded.map(|(count, _)| count)
     }
 
     async fn acknowledge(
@@ -184,7 +197,8 @@ async fn discard_unwanted(
 ) -> Result<usize, StoreError> {
     let (mut discarded, epoch) = (0, slots.epoch(stream));
     while !unwanted.is_empty() {
-        let (count, heads) = discard(slots, stream, &unwanted, now, &epoch).await?;
+        let (count, heads) =
+            discard(slots, stream, &unwanted, Reason::Subject, now, &epoch).await?;
         discarded += count;
         unwanted = match SlotJudge::of(judged, stream)? {
             Some(judge) => judge.unwanted(slots, &heads, now).await?,
@@ -199,6 +213,7 @@ pub(super) async fn discard(
     slots: &Slots,
     stream: &StreamId,
     unwanted: &[Seq],
+    reason: Reason,
     now: Timestamp,
     epoch: &str,
 ) -> Result<(usize, Vec<Found>), StoreError> {
@@ -208,7 +223,7 @@ pub(super) async fn discard(
             .call_for(&script::DISCARD, stream)
             .arg(codec::time(now))
             .arg(epoch)
-            .arg(Reason::Subject.label());
+            .arg(reason.label());
         for seq in some {
             call.push(codec::digits(seq.0));
         }

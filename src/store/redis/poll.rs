@@ -36,7 +36,7 @@ struct TakenSets {
 impl TakenSets {
     fn polled(self, discarded: usize) -> Result<Polled, StoreError> {
         let sets = self.sets.into_iter().map(Found::pending).collect::<Result<_, _>>()?;
-        Ok(Polled { sets, more: self.more, discarded })
+        Ok(Polled { sets, more: self.more, discarded, unrequested: 0 })
     }
 }
 
@@ -71,7 +71,8 @@ impl Poll<'_> {
     ) -> Result<(HashSet<i64>, usize), StoreError> {
         let unwanted = judge.unwanted(self.slots, sets, self.now).await?;
         // Any node answers a poll, whichever node serves the slot.
-        let discard = outbox::discard(self.slots, self.stream, &unwanted, self.now, "");
+        let discard =
+            outbox::discard(self.slots, self.stream, &unwanted, Reason::Subject, self.now, "");
         let (count, _) = discard.await?;
         Ok((unwanted.iter().map(|seq| seq.0).collect(), count))
     }

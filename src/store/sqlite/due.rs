@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     delivery::outbox::{OutboxQuery, PendingSet, Seq, SetKind},
-    domain::{id::StreamId, time::Timestamp},
+    domain::{id::StreamId, reason::Reason, time::Timestamp},
 };
 
 // The list `busy` is short, and its SETs are skipped within the index.
@@ -160,7 +160,7 @@ pub(super) fn discard_unwanted(
         for seq in &unwanted {
             lanes.extend(lane_of.query_row([seq.0], |row| row.get::<_, i64>(0)).optional()?);
         }
-        discarded += discard(db, &unwanted, now)?;
+        discarded += discard(db, &unwanted, Reason::Subject, now)?;
         let mut next = Vec::new();
         for lane in lanes {
             next.extend(head.query_row(params![stream, lane], pending_set).optional()?);

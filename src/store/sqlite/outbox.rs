@@ -116,7 +116,7 @@ impl Outbox for SqliteStore {
             let read = move |db: &_| due::read(db, &id, &query, now);
             let due::DueRead { sets, next_retry, unwanted } = self.readers.run(read).await?;
             if unwanted.is_empty() {
-                return Ok(Due { sets, next_retry, discarded });
+                return Ok(Due { sets, next_retry, discarded, unrequested: 0 });
             }
             // Other SETs may take their places.
             let id = stream.clone();
@@ -133,6 +133,16 @@ impl Outbox for SqliteStore {
     ) -> Result<bool, StoreError> {
         let stream = stream.clone();
         self.writer.run_patiently(move |db| settle(db, &stream, &settlements, now)).await
+    }
+
+    async fn discard(
+        &self,
+        _: &StreamId,
+        unwanted: Vec<Seq>,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.writer.run_often(move |db| discard(db, &unwanted, reason, now)).await
     }
 
     async fn acknowledge(
@@ -190,11 +200,12 @@ pub(super) fn least(db: &Connection, stream: &StreamId) -> rusqlite::Result<i64>
 pub(super) fn discard(
     db: &Connection,
     unwanted: &[Seq],
+    reason: Reason,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
     let mut discard = db.prepare_cached(DISCARD)?;
-    let now = now.as_millis();
-    unwanted.iter().map(|seq| discard.execute(params![seq.0, now, Reason::Subject.label()])).sum()
+    let (now, reason) = (now.as_millis(), reason.label());
+    unwanted.iter().map(|seq| discard.execute(params![seq.0, now, reason])).sum()
 }
 
 /// The most SETs that one poll discards, because it occupies the writer.
@@ -218,7 +229,7 @@ pub(super) fn take(
         if unwanted.is_empty() {
             break;
         }
-        polled.discarded += discard(db, &unwanted, now)?;
+        polled.discarded += discard(db, &unwanted, Reason::Subject, now)?;
         if DISCARDED_MAX <= polled.discarded {
             // The next poll discards the rest.
             polled.sets.retain(|set| !unwanted.contains(&set.seq));

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod legacy;
 mod merge;
+mod narrowed;
 mod read;
 
 use serde_json::{Value, json};

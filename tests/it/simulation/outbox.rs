@@ -197,7 +197,7 @@ impl Outbox {
         }
         let later = self.heads().filter(|set| set.attempts != 0 && now < set.due_at);
         let next_retry = later.map(|set| set.due_at).min();
-        Due { sets, next_retry, discarded: 0 }
+        Due { sets, next_retry, discarded: 0, unrequested: 0 }
     }
 
     /// Discards SETs about subjects that are not on the stream any more, except in lanes that are busy.

@@ -1,6 +1,9 @@
 //! The SETs of an outbox that can be pushed: the heads of its lanes.
 
-use ssfd::{domain::set_error::SetError, store::Acknowledgement};
+use ssfd::{
+    domain::set_error::SetError,
+    store::{Acknowledgement, archive::SetState},
+};
 
 use super::*;
 
@@ -170,6 +173,24 @@ pub(super) async fn a_lane_of_removed_subjects_is_discarded_to_its_end(backend: 
     let due = store.read_due(&id("st_1"), up_to(9), NOW).await.expect("readable");
     assert_eq!((due.sets.len(), due.discarded), (0, SETS));
     assert!(pending(&*store, "st_1").await.is_empty());
+}
+
+/// Any SETs may be discarded: heads and those behind them, settled and unknown ones.
+pub(super) async fn a_set_that_is_discarded_gives_its_place_to_the_next(backend: impl Backend) {
+    let store = with_events(&backend, &[("a1", 1), ("a2", 1), ("a3", 1), ("b1", 2)]).await;
+    let seq_of = async |name| seq(&*store, "st_1", name).await;
+    let (a1, a2, b1) = (seq_of("a1").await, seq_of("a2").await, seq_of("b1").await);
+    settle(&*store, "st_1", b1, Disposition::Delivered).await;
+    let discard = async |unwanted: Vec<Seq>| {
+        let discarded = store.discard(&id("st_1"), unwanted, Reason::NotRequested, later(1)).await;
+        discarded.expect("discarded")
+    };
+    assert_eq!(discard(vec![a2, a1, b1, Seq(i64::MAX)]).await, 2);
+    assert_eq!(discard(vec![a1, a2]).await, 0);
+    assert_eq!(heads(&*store, later(1)).await, "a3");
+    let kept = store.sets_of_jti(&jti("a1")).await.expect("readable");
+    let discarded = SetState::Discarded { at: later(1), reason: Reason::NotRequested.into() };
+    assert_eq!((&kept[0].state, &kept[0].claims), (&discarded, &None));
 }
 
 pub(super) async fn what_was_put_off_is_due_once_the_stream_is_enabled_again(
