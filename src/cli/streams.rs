@@ -226,7 +226,13 @@ fn line(stream: &StreamView) -> String {
     let StreamView { stream_id, status, receiver, provider, .. } = stream;
     let reason = stream.reason.as_deref().map(|reason| format!(", {}", excerpt(reason)));
     let (method, reason) = (method(stream), reason.unwrap_or_default());
-    format!("{stream_id}  {status:8}  {method}  {receiver} of {provider}{reason}")
+    let asks = stream.events_requested.as_ref().is_some_and(|requested| !requested.is_empty());
+    let in_vain = if asks && stream.events_delivered.is_empty() {
+        ", asks for no supported event type"
+    } else {
+        ""
+    };
+    format!("{stream_id}  {status:8}  {method}  {receiver} of {provider}{in_vain}{reason}")
 }
 
 /// Describes a stream, one member in each line. Control characters are left out, because a Receiver may

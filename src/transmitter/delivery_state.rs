@@ -18,6 +18,8 @@ pub struct DeliveryState {
     pub waiting: Waiting,
     /// The state of pushing or polling, as this node knows it.
     pub here: Here,
+    /// See [`StreamConfig::asks_in_vain`].
+    pub in_vain: bool,
 }
 
 /// The state of a stream's delivery, as this node knows it.
@@ -50,6 +52,11 @@ impl DeliveryState {
                 let because = because(&stream.reason);
                 return format!("The stream is disabled{because} and takes no SETs.");
             }
+        }
+        if self.waiting.sets == 0 && self.in_vain {
+            return "No SET waits, and no event will come, because the stream's `events_requested` has \
+                    no type that the provider supports."
+                .to_owned();
         }
         if self.waiting.sets == 0 {
             return "No SET waits.".to_owned();
@@ -166,7 +173,8 @@ mod tests {
     #[track_caller]
     fn check(stream: &StreamConfig, sets: u64, here: Here, expected: &str) {
         let waiting = Waiting { sets, oldest: None };
-        assert_eq!(DeliveryState { waiting, here }.sentence(stream, at(1000)), expected);
+        let state = DeliveryState { waiting, here, in_vain: false };
+        assert_eq!(state.sentence(stream, at(1000)), expected);
     }
 
     fn idle() -> CourierReport {

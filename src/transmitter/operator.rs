@@ -75,7 +75,9 @@ impl Transmitter {
             }
             Delivery::Push(_) => Here::ElsewherePushed,
         };
-        Ok((stream, DeliveryState { waiting, here }))
+        let provider = self.directory.provider(&stream.provider);
+        let in_vain = provider.is_some_and(|provider| stream.asks_in_vain(provider));
+        Ok((stream, DeliveryState { waiting, here, in_vain }))
     }
 
     /// SETs of events that come from now on carry an identifier in this form; those that wait stay

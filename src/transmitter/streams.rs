@@ -52,6 +52,7 @@ impl Transmitter {
         let _turn = self.turns.take(&stream.id).await;
         self.store.create_stream(stream.clone(), provider.streams_per_receiver_max).await?;
         self.activity.touch(&stream, stream.created_at);
+        self.tell_if_in_vain(None, &stream);
         Ok(self.reflect(stream))
     }
 
@@ -87,8 +88,26 @@ impl Transmitter {
             };
             let changed = self.update(after).await;
             if !tries.again(&changed).await? {
+                if let Ok(after) = &changed {
+                    self.tell_if_in_vain(Some(&before), after);
+                }
                 return changed;
             }
+        }
+    }
+
+    /// Tells the operator that a stream begins to ask for nothing but types that its provider does not
+    /// support. The Receiver is not refused (SSF §8.1.1), and would wait for events in vain.
+    fn tell_if_in_vain(&self, before: Option<&StreamConfig>, after: &StreamConfig) {
+        let Some(provider) = self.directory.provider(&after.provider) else { return };
+        let in_vain = |stream: &StreamConfig| stream.asks_in_vain(provider);
+        if in_vain(after) && !before.is_some_and(in_vain) {
+            tracing::info!(
+                stream_id = %after.id,
+                receiver = %after.receiver,
+                provider = %after.provider,
+                "the stream asks for no event type that its provider supports, so it gets no events"
+            );
         }
     }
 

@@ -96,6 +96,24 @@ fn a_stream_is_listed_paused_enabled_verified_and_deleted() {
 }
 
 #[test]
+fn a_stream_that_asks_for_no_supported_type_is_marked() {
+    let operator = Operator::new();
+    let id = &operator.stream[..];
+    for requested in [json!(["*"]), json!(["urn:x:y", "caep:session-revoked"])] {
+        let body = json!({"stream_id": id, "events_requested": requested}).to_string();
+        let receiver = Some(&operator.receiver[..]);
+        let (status, answer) = ask(&operator.public, "PATCH /ssf/streams", receiver, &body);
+        assert_eq!(status, 200, "{answer}");
+        let mark = ", asks for no supported event type";
+        let line = format!("{id}  enabled   poll  acme of default{mark}\n");
+        assert_eq!(operator.prints(&["list"]), line);
+        let shown = operator.prints_json(&["show", id]);
+        let explanation = shown["explanation"].as_str().expect("a text");
+        assert!(explanation.contains("no type that the provider supports"), "{explanation}");
+    }
+}
+
+#[test]
 fn the_error_tells_why_a_request_was_refused() {
     let operator = Operator::new();
     let (place, url) = (&operator.place, &operator.url[..]);

@@ -35,6 +35,21 @@ fn a_token_is_shown_once_and_then_listed_by_the_first_digits_of_its_hash() {
 }
 
 #[test]
+fn an_audience_of_one_value_is_a_string_unless_an_array_is_wanted() {
+    let place = Workplace::new();
+    for (args, audience) in [
+        (&["--audience-array"][..], json!(["https://rx.example"])),
+        (&["--audience", "b"], json!(["https://rx.example", "b"])),
+        (&["--audience", "b", "--audience-array"], json!(["https://rx.example", "b"])),
+    ] {
+        let id = place.prints_json(&[&RECEIVER[..], args, &["--json"]].concat())["id"].clone();
+        let listed = listed(&place);
+        let made = listed.iter().find(|token| token["id"] == id).expect("it is listed");
+        assert_eq!(made["audience"], audience, "{args:?}");
+    }
+}
+
+#[test]
 fn a_token_has_a_name_in_lists_and_two_may_share_it() {
     let place = Workplace::with_store();
     let operator = ["tokens", "create", "operator"];
