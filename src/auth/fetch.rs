@@ -80,14 +80,16 @@ impl FetchError {
 
     /// Tells whether the certificate of the server was refused.
     fn is_distrust(&self) -> bool {
-        let causes =
-            std::iter::successors(Some(self as &(dyn Error + 'static)), |&error| error.source());
-        causes.into_iter().any(|error| {
-            // An `io::Error` keeps its cause inside, beside its own source.
-            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            let tls = error.downcast_ref().or_else(|| inner?.downcast_ref());
-            matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
-        })
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+                return true;
+            }
+            // The source of an `io::Error` is that of the error inside, which it does not show itself.
+            let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = inside.map(|inside| inside as _).or_else(|| error.source());
+        }
+        false
     }
 }
 
