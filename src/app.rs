@@ -376,6 +376,7 @@ fn server(
         .max_connections(connections_max)
         .client_request_timeout(head_timeout)
         .keep_alive(idle_timeout)
+        .h1_write_buffer_size(connection::WRITE_BUFFER_BYTES)
         .tls_handshake_timeout(tls_timeout)
         .shutdown_timeout(REQUEST_DRAIN_SECS)
         .tcp_nodelay(TCP_NODELAY)

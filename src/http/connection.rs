@@ -25,6 +25,10 @@ use actix_web::{
 };
 use tokio::time::sleep;
 
+/// The size from which the buffer of a connection is written before more of an answer is asked for, in
+/// bytes. A connection whose answers nobody reads keeps about twice as much.
+pub const WRITE_BUFFER_BYTES: usize = 8 << 10;
+
 /// The state of a connection. All requests of the connection share it, in one thread.
 pub(super) struct WatchedConnection {
     /// A second handle of the socket. It is dropped with the connection, so it keeps nothing open.

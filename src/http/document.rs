@@ -14,9 +14,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
+use crate::http::connection::WRITE_BUFFER_BYTES;
+
 /// The most bytes of a document that are copied at once. actix copies what a body gives into the buffer of
 /// the connection, and asks for more only while this buffer has room.
-const SLICE_MAX: usize = 16 << 10;
+const SLICE_MAX: usize = WRITE_BUFFER_BYTES;
 
 /// A text in one buffer, which lives as long as an answer needs it.
 #[derive(Debug, Clone)]

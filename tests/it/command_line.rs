@@ -94,6 +94,9 @@ impl Workplace {
         command.env("SSFD_CONFIG", "ssfd.toml").stdin(Stdio::null());
         // No load balancer has to notice that a daemon of a test stops.
         command.env("SSFD_PROCESS__LAME_DUCK", "0s");
+        // The limit of open files of this machine may have no room for the defaults, which is logged.
+        command.env("SSFD_PUBLIC__CONNECTIONS__MAX", "1000");
+        command.env("SSFD_INTERNAL__CONNECTIONS__MAX", "100");
         command
     }
 

@@ -1,8 +1,8 @@
 //! The daemon behind the reverse proxies that operators put in front of it: nginx and haproxy, as the
 //! distribution packages them.
 //!
-//! [`the_defaults_suit_the_proxies`] holds the defaults of the daemon to the usual times of proxies. The
-//! other tests run both with times that are shorter in proportion, so that they take seconds.
+//! [`the_defaults_suit_the_proxies`] holds the defaults of the daemon to the usual times of proxies. Other
+//! tests run both with times that are shorter in proportion, so that they take seconds.
 
 use std::{
     fs::{self, File},
@@ -35,9 +35,6 @@ const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nginx keeps a connection to a server without a request.
 const PROXY_KEEP_ALIVE: Duration = Duration::from_mins(1);
 
-/// Times of the proxies are divided by this number in a test, and so are those of the daemon.
-const FASTER: u32 = 15;
-
 /// The time that the network and two busy machines may take.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -53,6 +50,17 @@ enum Kind {
     Nginx,
     Haproxy,
 }
+
+/// The times of a proxy.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// How long the proxy waits for an answer.
+    timeout: Duration,
+    /// How long it keeps a connection without a request.
+    keep_alive: Duration,
+}
+
+const USUAL: Times = Times { timeout: PROXY_TIMEOUT, keep_alive: PROXY_KEEP_ALIVE };
 
 const KINDS: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
 
@@ -76,31 +84,34 @@ impl Kind {
     }
 
     /// Configures nothing but what is needed, and the times.
-    fn configuration(self, folder: &str, port: u16, server: &str) -> String {
+    fn configuration(self, folder: &str, port: u16, server: &str, times: Times) -> String {
         let template = match self {
             Self::Nginx => include_str!("../data/proxies/nginx.conf"),
             Self::Haproxy => include_str!("../data/proxies/haproxy.conf"),
         };
-        let millis = |time: Duration| (time / FASTER).as_millis().to_string();
+        let millis = |time: Duration| time.as_millis().to_string();
         [
             ("FOLDER", folder.to_owned()),
             ("PORT", port.to_string()),
             ("SERVER", server.to_owned()),
-            ("TIMEOUT", millis(PROXY_TIMEOUT)),
-            ("KEEP_ALIVE", millis(PROXY_KEEP_ALIVE)),
+            ("TIMEOUT", millis(times.timeout)),
+            ("KEEP_ALIVE", millis(times.keep_alive)),
         ]
         .iter()
         .fold(template.to_owned(), |text, (word, value)| text.replace(word, value))
     }
 
-    async fn start(self, setup: &Setup) -> Proxy {
+    async fn start(self, setup: &Setup, times: Times) -> Proxy {
         let folder = tempfile::tempdir().expect("a folder for a proxy");
         let path = folder.path().display().to_string();
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let port = port.expect("a free port").port();
         let server = setup.daemon.public_url("").replace("http://", "");
-        fs::write(folder.path().join("proxy.conf"), self.configuration(&path, port, &server))
-            .expect("written");
+        fs::write(
+            folder.path().join("proxy.conf"),
+            self.configuration(&path, port, &server, times),
+        )
+        .expect("written");
         let (program, arguments) = self.command(&path);
         let log = || File::create(folder.path().join("log")).expect("a log");
         // Debian keeps both where not every user looks for programs.
@@ -126,10 +137,8 @@ impl Kind {
     }
 }
 
-/// The defaults of the daemon, in the same proportion as the times of the proxies.
-fn in_proportion(config: &mut Config) {
-    config.poll.wait /= FASTER;
-    config.public.connections.idle_timeout /= FASTER;
+/// Gives each SET to one poll.
+fn handed_out_once(config: &mut Config) {
     config.poll.redelivery_interval = Duration::from_hours(1);
 }
 
@@ -165,32 +174,34 @@ fn the_defaults_suit_the_proxies() {
     assert!(PROXY_KEEP_ALIVE + MARGIN <= idle, "proxies keep connections for longer: {idle:?}");
 }
 
-/// The proxy would answer 504.
+/// The proxy would answer 504. The times of both sides are a fifth of the usual ones.
 #[actix_web::test]
 async fn a_long_poll_without_a_set_is_answered_before_the_proxy_gives_up() {
-    let setup = Setup::polling_with(in_proportion).await;
-    for kind in KINDS {
-        let proxy = kind.start(&setup).await;
+    let wait = Config::default().poll.wait / 5;
+    let setup = Setup::polling_with(|config| config.poll.wait = wait).await;
+    let behind = async |kind: Kind| {
+        let proxy = kind.start(&setup, Times { timeout: PROXY_TIMEOUT / 5, ..USUAL }).await;
         let began = clock::instant();
         let answer = poll(&setup, &proxy, &client(), "{}").await;
         assert_eq!(answer, (StatusCode::OK, r#"{"sets":{}}"#.to_owned()), "{kind:?}");
-        let wait = Config::default().poll.wait / FASTER;
         assert!(wait <= began.elapsed(), "{kind:?}: it did not wait");
-    }
+    };
+    join_all(KINDS.map(behind)).await;
 }
 
 /// The proxy would answer 502 if the daemon closed a connection just when the proxy sends a request. A poll
-/// is a POST, and so no proxy repeats it.
+/// is a POST, and so no proxy repeats it. The times of both sides are a fifteenth of the usual ones.
 #[actix_web::test]
 async fn a_connection_that_a_proxy_keeps_is_not_closed_under_a_request() {
     const LANES: u32 = 12;
-    let setup = Setup::polling_with(in_proportion).await;
+    let keep_alive = PROXY_KEEP_ALIVE / 15;
+    let setup = Setup::polling_with(|config| config.public.connections.idle_timeout /= 15).await;
     let behind = async |kind: Kind| {
-        let proxy = kind.start(&setup).await;
+        let proxy = kind.start(&setup, Times { keep_alive, ..USUAL }).await;
         // The pauses lie around the time for which the proxy keeps a connection.
         let lane = async |n: u32| {
             let client = client();
-            for pause in [PROXY_KEEP_ALIVE / FASTER * (95 + n) / 100, Duration::ZERO] {
+            for pause in [keep_alive * (95 + n) / 100, Duration::ZERO] {
                 let now = r#"{"returnImmediately": true}"#;
                 let answer = poll(&setup, &proxy, &client, now).await;
                 assert_eq!(answer, (StatusCode::OK, r#"{"sets":{}}"#.to_owned()), "{kind:?}");
@@ -207,11 +218,11 @@ async fn a_connection_that_a_proxy_keeps_is_not_closed_under_a_request() {
 #[actix_web::test]
 async fn a_poll_that_was_abandoned_behind_a_proxy_takes_nothing() {
     let setup = Setup::polling_with(|config| {
-        in_proportion(config);
+        handed_out_once(config);
         config.poll.wait = Duration::from_mins(5);
     })
     .await;
-    let proxy = Kind::Nginx.start(&setup).await;
+    let proxy = Kind::Nginx.start(&setup, USUAL).await;
     let mut connection = TcpStream::connect(("127.0.0.1", proxy.port)).await.expect("it listens");
     let url = setup.daemon.provider_url(setup.daemon.provider(), "/ssf/poll/") + &setup.stream;
     let path = url::Url::parse(&url).expect("an URL").path().to_owned();
