@@ -36,7 +36,7 @@ fn a_token_is_shown_once_and_then_listed_by_the_first_digits_of_its_hash() {
 
 #[test]
 fn an_audience_of_one_value_is_a_string_unless_an_array_is_wanted() {
-    let place = Workplace::new();
+    let place = Workplace::with_store();
     for (args, audience) in [
         (&["--audience-array"][..], json!(["https://rx.example"])),
         (&["--audience", "b"], json!(["https://rx.example", "b"])),
