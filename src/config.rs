@@ -145,6 +145,9 @@ pub struct ProcessSettings {
     /// How often the activity of streams is recorded, and inactive streams are paused.
     #[serde(with = "humantime_serde")]
     pub activity_interval: Duration,
+    /// How long a clock that was set ahead must stand before SETs and records age by the step.
+    #[serde(with = "humantime_serde")]
+    pub clock_step_hold: Duration,
 }
 
 impl Default for ProcessSettings {
@@ -154,6 +157,7 @@ impl Default for ProcessSettings {
             lame_duck: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(20),
             activity_interval: Duration::from_mins(1),
+            clock_step_hold: Duration::from_hours(1),
         }
     }
 }
@@ -318,12 +322,8 @@ impl Config {
         if let Err((key, rule)) = self.cluster.validate() {
             return invalid(format!("cluster.{key}"), rule);
         }
-        let redis = &self.ingest.redis;
-        if redis.batch_max == 0 {
-            return invalid("ingest.redis.batch_max", "must be at least 1");
-        }
-        if redis.block.is_zero() {
-            return invalid("ingest.redis.block", "must be longer than 0");
+        if let Err((key, rule)) = self.ingest.redis.validate() {
+            return invalid(format!("ingest.redis.{key}"), rule);
         }
         let delivery = &self.delivery;
         if delivery.in_flight_max == 0 || delivery.window_max < delivery.in_flight_max {

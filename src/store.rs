@@ -27,6 +27,7 @@
 
 mod about;
 pub mod archive;
+mod condition;
 pub mod copy;
 mod incoming;
 pub mod ledger;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 pub use self::{
     archive::Archive,
+    condition::{Condition, STALLED_AFTER},
     incoming::{Append, AppendBatch, Appended, Durable, EntryId, Intake, Position, STEP_MAX, Step},
     ledger::Ledger,
     maintenance::{Backlog, Expiry, Maintenance},

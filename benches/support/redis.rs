@@ -17,13 +17,13 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts a server with an append-only file that is flushed every second, the usual choice
-    /// where little data may be lost.
+    /// Starts a server with an append-only file that has on disk whatever was answered, as the daemon
+    /// asks for.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let server = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--unixsocket", "redis.sock"])
-            .args(["--appendonly", "yes", "--appendfsync", "everysec"])
+            .args(["--appendonly", "yes", "--appendfsync", "always"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

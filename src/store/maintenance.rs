@@ -1,17 +1,20 @@
 //! Recurring work on the whole store.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 
-use super::{StoreError, slot::SlotSet};
+use super::{Condition, StoreError, slot::SlotSet};
 use crate::domain::{id::ProviderName, time::Timestamp};
 
 /// Bounds and counts what the store holds, for the daemon's maintenance jobs.
 #[async_trait]
 pub trait Maintenance: Send + Sync {
-    /// Asks the store for an answer, without reading anything. Readiness is judged by this call.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// Returns how the store does, judged by the calls before. Makes no call and waits for nothing.
+    fn condition(&self, now: Instant) -> Condition;
 
     /// Counts the SETs that wait, held or not, by provider.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;

@@ -33,7 +33,9 @@ mod outbox;
 mod poll;
 mod portable;
 mod records;
+mod replicas;
 mod script;
+pub mod servers;
 mod settings;
 mod slots;
 mod streams;
@@ -47,14 +49,21 @@ use self::{
 };
 pub use self::{
     epochs::Epochs,
+    error::CannotConnect,
+    replicas::ReplicasMissing,
     settings::{Checks, RedisSettings, Topology},
 };
-use crate::store::{StoreError, slot};
+use crate::{
+    store::{StoreError, slot},
+    telemetry::metrics,
+};
 
 /// The store in Redis. Connections are opened when they are needed and replaced when they break, so the
 /// daemon needs no restart after a server was away.
 pub struct RedisStore {
     slots: Arc<Slots>,
+    /// Events that the servers may forget although they were accepted, with the operator's consent.
+    losses: Vec<String>,
 }
 
 impl RedisStore {
@@ -99,10 +108,11 @@ impl RedisStore {
         new: Option<u32>,
     ) -> Result<(Self, Option<u32>), StoreError> {
         let slots = Arc::new(Slots::new(settings, epochs)?);
-        checks::check(slots.connections(), settings).await?;
+        let losses = checks::check(slots.connections(), settings).await?;
+        metrics::store_loss_accepted(!losses.is_empty());
         let new = new.map_or(String::new(), |version| version.to_string());
         let version = slots.run(slots.call_shared(&script::OPEN).arg(new)).await?;
-        Ok((Self { slots }, version))
+        Ok((Self { slots, losses }, version))
     }
 
     /// Returns the link by which the nodes that share this store talk to each other.

@@ -37,6 +37,7 @@ mod records;
 mod row;
 mod streams;
 mod subjects;
+mod watch;
 mod writer;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -67,6 +68,11 @@ pub struct SqliteSettings {
     /// How long to wait for another process that writes into the same file.
     #[serde(with = "humantime_serde")]
     pub busy_timeout: Duration,
+    /// While the disk has less free room than this, in bytes, new events are refused. The results of
+    /// attempts are still recorded. 0 turns this off.
+    pub free_bytes_min: u64,
+    /// The size to which the write-ahead log is cut once all of it is in the database, in bytes.
+    pub journal_size_limit: u32,
 }
 
 impl Default for SqliteSettings {
@@ -81,6 +87,8 @@ impl Default for SqliteSettings {
             settle_delay: Duration::from_millis(2),
             readers: const { at_least_one(2) },
             busy_timeout: Duration::from_secs(5),
+            free_bytes_min: 64 << 20,
+            journal_size_limit: 64 << 20,
         }
     }
 }
@@ -110,13 +118,15 @@ impl SqliteStore {
     /// Opens an existing database for reading. A daemon may serve from it at the same time.
     pub fn open_read_only(settings: &SqliteSettings) -> Result<Self, StoreError> {
         let writer = Writer::start(connection::open_existing(settings)?, settings)?;
-        Ok(Self { readers: Readers::start(settings)?, writer, _folding: None })
+        let readers = Readers::start(settings, writer.outcomes())?;
+        Ok(Self { readers, writer, _folding: None })
     }
 
     fn over(mut db: Connection, settings: &SqliteSettings) -> Result<Self, StoreError> {
         let folding = Folding::start(&mut db, settings)?;
         let writer = Writer::start(db, settings)?;
-        Ok(Self { readers: Readers::start(settings)?, writer, _folding: Some(folding) })
+        let readers = Readers::start(settings, writer.outcomes())?;
+        Ok(Self { readers, writer, _folding: Some(folding) })
     }
 
     /// Returns how many groups of calls were committed so far.

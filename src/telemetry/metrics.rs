@@ -47,6 +47,15 @@ metrics! {
     /// 1 if the Redis stream that publishers write to can be read, 0 if not.
     gauge "ssfd_ingest_connected" = ingest_connected(partition: &str) is connected: bool;
 
+    /// 1 if the Redis that publishers write to shows the position and takes rejected entries, 0 if it
+    /// refuses writes. Reading goes on in either case.
+    gauge "ssfd_ingest_writable" = ingest_writable(partition: &str) is writable: bool;
+    /// Entries that were trimmed or deleted before they were read.
+    counter "ssfd_ingest_entries_missing_total" =
+        ingest_entries_missing(partition: &str) by count: u64;
+    /// Rejected entries that could not be written to `<key>:rejected`.
+    counter "ssfd_rejected_unrecorded_total" = rejected_unrecorded(provider: &ProviderName);
+
     // Store.
 
     /// SETs that became durable in an outbox.
@@ -61,6 +70,15 @@ metrics! {
     gauge "ssfd_backlog_pressure" = backlog_pressure(provider: &ProviderName) is level: u64;
     /// Events over HTTP that were refused because of the backlog.
     counter "ssfd_events_refused_total" = events_refused(provider: &ProviderName) by count: usize;
+    /// 1 if the Redis servers of the store may forget accepted events when their power is cut, and the
+    /// operator has accepted that; otherwise 0.
+    gauge "ssfd_store_loss_accepted" = store_loss_accepted() is accepted: bool;
+    /// 1 while fewer replicas than `store.redis.wait_replicas` have the newest writes, otherwise 0.
+    gauge "ssfd_store_replicas_missing" = store_replicas_missing() is missing: bool;
+    /// 1 while the store serves, by its last calls; otherwise 0.
+    gauge "ssfd_store_serves" = store_serves() is serves: bool;
+    /// 1 while the store takes new events, otherwise 0.
+    gauge "ssfd_store_takes_events" = store_takes_events() is takes: bool;
     /// Calls of the store that failed.
     counter "ssfd_store_errors_total" = store_error(operation: &'static str);
 
@@ -145,8 +163,14 @@ metrics! {
 
     // HTTP and process.
 
+    /// Log lines that were lost, because too many waited to be written (`queue`) or because they could
+    /// not be written (`write`).
+    counter "ssfd_log_lines_lost_total" = log_lines_lost(why: &'static str) by count: usize;
+
     /// HTTP requests answered, by listener and class of status.
     counter "ssfd_http_requests_total" = http_request(listener: ListenerLabel, status: StatusClass);
+    /// Long-lived tasks that ended unexpectedly and were started again.
+    counter "ssfd_tasks_restarted_total" = task_restarted();
     /// Always 1; the label has the version.
     gauge "ssfd_build_info" = build_info(version: &'static str) is running: bool;
 }
@@ -180,6 +204,9 @@ pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
         ::metrics::set_global_recorder(recorder)?;
         describe();
         build_info(env!("CARGO_PKG_VERSION"), true);
+        for why in ["queue", "write"] {
+            log_lines_lost(why, 0);
+        }
         Ok(handle)
     });
     installed.as_ref().cloned()

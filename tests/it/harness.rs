@@ -7,8 +7,8 @@
 //!   requests to the daemon; `polling` and `subjects` add polls and subjects.
 //! - `events` are the events that a publisher sends; `sample` collects SETs of every kind;
 //!   `waiting` reads the SETs that wait in a store.
-//! - `redis`, `redis_cluster`, `redis_sentinel` and `authorization_server` are servers that the
-//!   daemon depends on; `proxy` stalls or cuts the connection to one.
+//! - `redis`, `redis_cluster`, `redis_sentinel`, `redis_tls` and `authorization_server` are servers that
+//!   the daemon depends on; `proxy` stalls or cuts the connection to one.
 //! - `setup` combines a daemon, a Receiver, a publisher and one stream: most tests of delivery
 //!   start from it.
 
@@ -25,6 +25,7 @@ pub(crate) mod receiver_client;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
 pub(crate) mod redis_sentinel;
+pub(crate) mod redis_tls;
 pub(crate) mod sample;
 pub(crate) mod setup;
 pub(crate) mod streams;

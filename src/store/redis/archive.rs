@@ -161,7 +161,7 @@ impl Archive for RedisStore {
         after: Option<PageToken>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let after = after.as_ref();
         if let Some(jti) = &filter.jti {
             let mut sets = of_jti(slots, jti).await?;
@@ -205,7 +205,7 @@ impl Archive for RedisStore {
         after: Option<PageToken>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let after = after.as_ref();
         let mut place = PlaceInSlots::of(after)?;
         if after.is_none() {
@@ -228,7 +228,7 @@ impl Archive for RedisStore {
         sets: Vec<Requeue>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let mut count = 0;
         for sets in sets.chunks(CHUNK) {
             let mut call = slots.call_for(&script::REQUEUE, stream).arg(codec::time(now));
@@ -246,7 +246,7 @@ impl Archive for RedisStore {
     }
 
     async fn purge(&self, stream: &StreamId, sets: Vec<Seq>) -> Result<usize, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let mut count = 0;
         for sets in sets.chunks(CHUNK) {
             let mut call = slots.call_for(&script::PURGE, stream);
@@ -257,7 +257,7 @@ impl Archive for RedisStore {
     }
 
     async fn dead_counts(&self) -> Result<Vec<DeadCount>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let all: Vec<Vec<(String, String, u64)>> =
             slots.run_on_all(&script::DEAD_COUNTS, |call| call).await?;
         let mut counts = std::collections::BTreeMap::new();
@@ -275,7 +275,7 @@ impl Archive for RedisStore {
     }
 
     async fn kept_sets(&self, sets: Vec<(StreamId, Jti)>) -> Result<Vec<KeptSet>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let calls = sets.iter().map(|(stream, jti)| {
             slots.run::<Option<Vec<Vec<u8>>>>(
                 slots.call_for(&script::KEPT, stream).arg(jti.as_str()),

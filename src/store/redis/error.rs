@@ -9,9 +9,9 @@ use crate::store::StoreError;
 
 /// The settings do not lead to a server.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CannotConnect {
-    #[error("`store.redis.urls`: {0}")]
-    Url(#[source] RedisError),
+pub enum CannotConnect {
+    #[error("`{key}` does not name a Redis server: {source}")]
+    Url { key: &'static str, source: RedisError },
     #[error("cannot read {}: {}", .0.display(), .1)]
     Unreadable(PathBuf, String),
     #[error("the Redis server{0} cannot be the store: {1}; `store.redis.checks` says what follows")]

@@ -48,7 +48,7 @@ impl Ledger for RedisStore {
         provider: &ProviderName,
         event_id: &str,
     ) -> Result<Option<RecordedEvent>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let (slot, name) = place(provider, event_id);
         let call = slots.call(&script::EVENT_WITH_ID, slot).arg(name);
         let found: Option<(Vec<u8>, Vec<u8>)> = slots.run(call).await?;
@@ -60,7 +60,7 @@ impl Ledger for RedisStore {
         provider: &ProviderName,
         accepted_at: Timestamp,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let at = accepted_at;
         let at = codec::time(at);
         let find =

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::{
     codec,
-    connection::Connection,
     script::{self, Script},
+    servers::Connection,
     slot::Slot,
     slots::Slots,
 };
@@ -156,10 +156,8 @@ impl FeedConnection {
         // At least 1, because Redis takes 0 as no limit.
         let options = StreamReadOptions::default().count(ENTRIES_MAX).block(block.max(1));
         let read = redis::Cmd::xread_options(&[&self.feed], &[id], &options);
-        let answer: RedisResult<Option<StreamReadReply>> = match &mut self.connection {
-            Connection::One(connection) => read.query_async(connection).await,
-            Connection::Cluster(connection) => read.query_async(connection).await,
-        };
+        let answer: RedisResult<Option<StreamReadReply>> =
+            read.query_async(&mut self.connection).await;
         let entries = answer?.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         let entries = entries.map(|entry| {
             let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();

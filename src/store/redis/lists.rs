@@ -39,7 +39,7 @@ impl SubjectLists for RedisStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let Some(config) = streams::find(slots, stream).await? else {
             return Err(StoreError::Conflict);
         };
@@ -80,12 +80,12 @@ impl SubjectLists for RedisStore {
         subjects: Vec<SubjectKeys>,
         now: Timestamp,
     ) -> Result<Vec<Listed>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         look_up(slots, provider, None, &subjects, ListMatch::Both, now).await
     }
 
     async fn streams_with_list(&self) -> Result<Vec<StreamId>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let all: Vec<Vec<String>> = slots.run_on_all(&script::LIST_STREAMS, |call| call).await?;
         all.into_iter().flatten().map(codec::parsed).collect()
     }

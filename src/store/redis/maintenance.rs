@@ -1,5 +1,7 @@
 //! Removes what has expired, bounds what is held, and completes calls that were interrupted.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 
 use super::{
@@ -14,7 +16,7 @@ use crate::{
         reason::Reason,
         time::Timestamp,
     },
-    store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
+    store::{Backlog, Condition, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
 
 /// The most things of a kind that one script removes: few enough that an append behind it hardly waits,
@@ -26,12 +28,14 @@ const HELD_CHUNK: usize = 200;
 
 #[async_trait]
 impl Maintenance for RedisStore {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.slots.run(self.slots.call_shared(&script::PING)).await
+    fn condition(&self, now: Instant) -> Condition {
+        let mut condition = self.slots.condition(now);
+        condition.degraded.extend(self.losses.iter().cloned());
+        condition
     }
 
     async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let general = [
             expiry.ids_before,
             expiry.ids_lead_nowhere_before,
@@ -77,7 +81,7 @@ impl Maintenance for RedisStore {
         appended_before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let limit = |slot| limit_slot(slots, slot, held_max, appended_before, now);
         let dropped = together(Slot::all().map(limit).collect()).await?;
         Ok(dropped.into_iter().flatten().collect())
@@ -88,7 +92,7 @@ impl Maintenance for RedisStore {
         appended_before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(ProviderName, usize)>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let in_slot = |slot| give_up_polled_in(slots, slot, appended_before, now);
         let given_up = together(Slot::all().map(in_slot).collect()).await?;
         Ok(given_up.into_iter().flatten().collect())

@@ -67,7 +67,7 @@ impl Outbox for RedisStore {
         query: OutboxQuery,
         now: Timestamp,
     ) -> Result<Due, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let mut discarded = 0;
         loop {
             let mut call = slots
@@ -106,7 +106,7 @@ impl Outbox for RedisStore {
         settlements: Vec<Settlement>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let mut call =
             slots.call_for(&script::SETTLE, stream).arg(codec::time(now)).arg(slots.epoch(stream));
         for Settlement { seq, disposition } in settlements {
@@ -159,7 +159,7 @@ impl Outbox for RedisStore {
         stream: &StreamId,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let call = slots.call_for(&script::NEXT_DUE, stream).arg(codec::time(now));
         let due: Option<Vec<u8>> = slots.run(call).await?;
         due.as_deref().map(codec::read_time).transpose()
@@ -177,7 +177,7 @@ impl Outbox for RedisStore {
     }
 
     async fn waiting(&self, stream: &StreamId) -> Result<Waiting, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let (sets, oldest): (u64, Vec<u8>) =
             slots.run(slots.call_for(&script::COUNT, stream)).await?;
         Ok(Waiting { sets, oldest: optional_time(&oldest)? })

@@ -8,25 +8,45 @@ use std::sync::LazyLock;
 
 use redis::{Arg, Cmd, Script as Source, ToRedisArgs};
 
-use super::slot::Slot;
+use super::{replicas::Need, slot::Slot};
+use crate::store::condition::CallKind;
 
 /// A script, known to the servers by its hash.
 pub(super) struct Script {
     source: String,
     hash: String,
-    writes: bool,
+    does: Does,
 }
 
-/// Whether a script changes anything, and so whether replicas are waited for.
+/// The effect of a script, and so what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
+    /// Changes nothing.
     Read,
-    Write,
+    /// Changes the state that nodes share. No replica has to have it, because a lease that is lost with a
+    /// server runs out.
+    Share,
+    /// Takes something new in. A server whose memory is used up refuses this, and only this.
+    Grow,
+    /// Changes what is there. Counts once the replicas have it.
+    Change,
+    /// Records a result, or does recurring work. Losing it costs a repetition.
+    Record,
 }
+
+/// Lets a script run on a server whose memory is used up, so that what is stored can still be delivered.
+/// What such a script adds is bounded by what is there.
+const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
 
 impl Script {
-    fn new(source: String, does: &Does) -> Self {
+    fn new(parts: &str, does: Does) -> Self {
+        let head = match does {
+            Does::Read | Does::Grow => "",
+            Does::Share | Does::Change | Does::Record => ALLOW_OOM,
+        };
+        let source = format!("{head}{parts}");
         let hash = Source::new(&source).get_hash().to_owned();
-        Self { source, hash, writes: matches!(does, Does::Write) }
+        Self { source, hash, does }
     }
 }
 
@@ -35,7 +55,7 @@ macro_rules! scripts {
     ($($name:ident: $does:ident, $($file:literal)+;)+) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             let parts = [$(include_str!(concat!("scripts/", $file, ".lua"))),+];
-            Script::new(parts.concat(), &Does::$does)
+            Script::new(&parts.concat(), Does::$does)
         });)+
 
         /// Returns the sources of all scripts, for tests.
@@ -47,46 +67,45 @@ macro_rules! scripts {
 }
 
 scripts! {
-    OPEN: Write, "slot" "open";
-    PING: Read, "slot" "ping";
+    OPEN: Record, "slot" "open";
 
-    CREATE: Write, "slot" "changed" "create";
-    OWN: Write, "slot" "own";
-    DISOWN: Write, "slot" "disown";
+    CREATE: Grow, "slot" "changed" "create";
+    OWN: Grow, "slot" "own";
+    DISOWN: Change, "slot" "disown";
     OWNED: Read, "slot" "owned";
-    CHANGE: Write, "slot" "changed" "outbox" "settled" "change";
-    MAKE_DUE: Write, "slot" "outbox" "make_due";
-    DISCARD_ALL: Write, "slot" "outbox" "settled" "discard_all";
-    DELETE: Write, "slot" "changed" "records" "delete";
-    LEFT: Write, "slot" "left";
+    CHANGE: Change, "slot" "changed" "outbox" "settled" "change";
+    MAKE_DUE: Record, "slot" "outbox" "make_due";
+    DISCARD_ALL: Record, "slot" "outbox" "settled" "discard_all";
+    DELETE: Change, "slot" "changed" "records" "delete";
+    LEFT: Change, "slot" "left";
     STREAMS: Read, "slot" "streams";
     STREAM: Read, "slot" "stream";
 
-    SELECT: Write, "slot" "select";
-    LIST_CHANGE: Write, "slot" "lists" "list_change";
+    SELECT: Change, "slot" "select";
+    LIST_CHANGE: Change, "slot" "lists" "list_change";
     LIST_LOOKUP: Read, "slot" "lists" "list_lookup";
     LIST_SHAPES: Read, "slot" "list_shapes";
     LIST_STREAMS: Read, "slot" "list_streams";
-    LIST_EXPIRE: Write, "slot" "lists" "list_expire";
-    LIST_DELETE: Write, "slot" "lists" "list_delete";
+    LIST_EXPIRE: Record, "slot" "lists" "list_expire";
+    LIST_DELETE: Change, "slot" "lists" "list_delete";
 
-    CLAIM: Write, "slot" "claim";
+    CLAIM: Grow, "slot" "claim";
     JUDGE_ACCOUNTS: Read, "slot" "accounts" "judge_accounts";
-    APPEND: Write, "slot" "outbox" "append";
-    CONCLUDE: Write, "slot" "accounts" "conclude";
-    FINISH: Write, "slot" "finish";
+    APPEND: Grow, "slot" "outbox" "append";
+    CONCLUDE: Change, "slot" "accounts" "conclude";
+    FINISH: Change, "slot" "finish";
     POSITION: Read, "slot" "position";
     EVENT_WITH_ID: Read, "slot" "event_with_id";
     EVENTS_AT: Read, "slot" "events_at";
 
     READ: Read, "slot" "outbox" "read";
-    DISCARD: Write, "slot" "outbox" "settled" "discard";
-    SETTLE: Write, "slot" "outbox" "settled" "settle";
-    ACKNOWLEDGE: Write, "slot" "outbox" "settled" "acknowledge";
-    TAKE: Write, "slot" "outbox" "take";
+    DISCARD: Record, "slot" "outbox" "settled" "discard";
+    SETTLE: Record, "slot" "outbox" "settled" "settle";
+    ACKNOWLEDGE: Record, "slot" "outbox" "settled" "acknowledge";
+    TAKE: Record, "slot" "outbox" "take";
     NEXT_DUE: Read, "slot" "outbox" "ahead" "next_due";
     WORK: Read, "slot" "work";
-    FORGET_WAITS: Write, "slot" "outbox" "ahead" "forget_waits";
+    FORGET_WAITS: Record, "slot" "outbox" "ahead" "forget_waits";
     BACKLOG: Read, "slot" "outbox" "waiting" "backlog";
     COUNT: Read, "slot" "outbox" "waiting" "count";
 
@@ -94,43 +113,41 @@ scripts! {
     DEAD_COUNTS: Read, "slot" "dead_counts";
     PAGE: Read, "slot" "page";
     FIRST_KEPT: Read, "slot" "outbox" "first_kept";
-    REQUEUE: Write, "slot" "outbox" "settled" "requeue";
-    PURGE: Write, "slot" "outbox" "settled" "purge";
+    REQUEUE: Change, "slot" "outbox" "settled" "requeue";
+    PURGE: Change, "slot" "outbox" "settled" "purge";
     OF_JTI: Read, "slot" "of_jti";
     KEPT: Read, "slot" "kept";
-    EXPIRE: Write, "slot" "outbox" "settled" "expire";
-    LIMIT_HELD: Write, "slot" "outbox" "settled" "limit_held";
-    GIVE_UP_POLLED: Write, "slot" "outbox" "settled" "give_up_polled";
+    EXPIRE: Record, "slot" "outbox" "settled" "expire";
+    LIMIT_HELD: Record, "slot" "outbox" "settled" "limit_held";
+    GIVE_UP_POLLED: Record, "slot" "outbox" "settled" "give_up_polled";
 
     RECORD: Read, "slot" "record";
-    RECORD_PUT: Write, "slot" "records" "record_put";
-    RECORD_DELETE: Write, "slot" "records" "record_delete";
+    RECORD_PUT: Record, "slot" "records" "record_put";
+    RECORD_DELETE: Change, "slot" "records" "record_delete";
     RECORD_LIST: Read, "slot" "record_list";
     RECORD_OWNED: Read, "slot" "record_owned";
-    RECORD_EXPIRE: Write, "slot" "records" "record_expire";
-    RECORDS_CLEAR: Write, "slot" "records" "records_clear";
+    RECORD_EXPIRE: Record, "slot" "records" "record_expire";
+    RECORDS_CLEAR: Change, "slot" "records" "records_clear";
 
-    // No replica has to have the state that nodes share, because a lease that is lost with a server runs
-    // out. So these scripts count as reads.
-    HEARTBEAT: Read, "slot" "heartbeat";
-    DEPART: Read, "slot" "depart";
+    HEARTBEAT: Share, "slot" "heartbeat";
+    DEPART: Share, "slot" "depart";
     LIVE: Read, "slot" "live";
-    FEED_APPEND: Read, "slot" "feed_append";
+    FEED_APPEND: Share, "slot" "feed_append";
     FEED_NEWEST: Read, "slot" "feed_newest";
-    RAISE_EPOCH: Write, "slot" "raise_epoch";
+    RAISE_EPOCH: Record, "slot" "raise_epoch";
     CHANGES: Read, "slot" "changes";
 
     SCAN: Read, "slot" "scan";
     NUMBERED: Read, "slot" "numbered";
     IDS_BEFORE: Read, "slot" "ids_before";
-    PUT_SETS: Write, "slot" "outbox" "settled" "put_sets";
-    PUT_LIST: Write, "slot" "lists" "put_list";
-    PUT_EVENTS: Write, "slot" "put_events";
-    PUT_ACCOUNTS: Write, "slot" "put_accounts";
-    PUT_POSITION: Write, "slot" "put_position";
-    PUT_IDS_BEFORE: Write, "slot" "put_ids_before";
-    CLEAR: Write, "slot" "clear";
-    MARK: Write, "slot" "mark";
+    PUT_SETS: Grow, "slot" "outbox" "settled" "put_sets";
+    PUT_LIST: Grow, "slot" "lists" "put_list";
+    PUT_EVENTS: Grow, "slot" "put_events";
+    PUT_ACCOUNTS: Grow, "slot" "put_accounts";
+    PUT_POSITION: Grow, "slot" "put_position";
+    PUT_IDS_BEFORE: Grow, "slot" "put_ids_before";
+    CLEAR: Change, "slot" "clear";
+    MARK: Change, "slot" "mark";
 }
 
 /// A call of a script on one slot, with its arguments.
@@ -172,8 +189,25 @@ impl Call {
         self.slot
     }
 
-    pub(super) fn writes(&self) -> bool {
-        self.script.writes
+    /// Whether the call needs replicas.
+    pub(super) fn need(&self) -> Need {
+        match self.script.does {
+            Does::Read | Does::Share => Need::Nothing,
+            Does::Record => Need::Wanted,
+            Does::Grow | Does::Change => Need::Required,
+        }
+    }
+
+    /// Whether the call takes something new in.
+    pub(super) fn grows(&self) -> bool {
+        self.script.does == Does::Grow
+    }
+
+    pub(super) fn kind(&self) -> CallKind {
+        match self.script.does {
+            Does::Read => CallKind::Read,
+            _ => CallKind::Write,
+        }
     }
 
     pub(super) fn command(&self) -> &Cmd {

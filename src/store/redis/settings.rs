@@ -4,6 +4,8 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::{replicas::ReplicasMissing, servers::ServerSettings};
+
 /// The servers, and the way to talk to them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,6 +49,10 @@ pub struct RedisSettings {
     /// How long to wait for the replicas.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
+    /// The consequence while so many replicas are not there.
+    pub replicas_missing: ReplicasMissing,
+    /// Accepts a server that forgets events that were accepted when its power is cut.
+    pub accept_loss_at_power_cut: bool,
     /// The consequence of a server that is not configured to keep its data.
     pub checks: Checks,
     /// How far the server's clock may be from ours.
@@ -94,6 +100,8 @@ impl Default for RedisSettings {
             retry_wait: Duration::from_millis(100),
             wait_replicas: 0,
             wait_timeout: Duration::from_secs(1),
+            replicas_missing: ReplicasMissing::Refuse,
+            accept_loss_at_power_cut: false,
             checks: Checks::Refuse,
             clock_skew_max: Duration::from_secs(2),
         }
@@ -114,28 +122,38 @@ impl fmt::Debug for RedisSettings {
 }
 
 impl RedisSettings {
+    /// Returns where the servers are and how to reach them.
+    pub fn servers(&self) -> ServerSettings {
+        ServerSettings {
+            table: "store.redis",
+            urls_key: "store.redis.urls",
+            urls: self.urls.clone(),
+            topology: self.topology,
+            sentinel_primary: self.sentinel_primary.clone(),
+            username: self.username.clone(),
+            password_file: self.password_file.clone(),
+            sentinel_username: self.sentinel_username.clone(),
+            sentinel_password_file: self.sentinel_password_file.clone(),
+            tls_ca: self.tls_ca.clone(),
+            tls_certificate: self.tls_certificate.clone(),
+            tls_key: self.tls_key.clone(),
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            retries: self.retries,
+            retry_wait: self.retry_wait,
+        }
+    }
+
     /// Returns the first key with an invalid value, and the problem.
-    pub fn validate(&self) -> Result<(), (&'static str, &'static str)> {
-        let check = |valid: bool, key, rule| if valid { Ok(()) } else { Err((key, rule)) };
-        check(!self.urls.is_empty(), "urls", "must have at least one URL")?;
-        let one = self.topology != Topology::Standalone || self.urls.len() == 1;
-        check(one, "urls", "must be one URL, unless `topology` is `cluster` or `sentinel`")?;
+    pub fn validate(&self) -> Result<(), (&'static str, String)> {
+        self.servers().validate()?;
         // Braces in a key determine the slot of a Cluster, so the prefix must have none.
         let plain = !self.key_prefix.is_empty() && !self.key_prefix.contains(['{', '}']);
-        check(plain, "key_prefix", "must not be empty, nor have braces")?;
-        // Without a password nobody is signed in, and the server takes us for its default user.
-        let named = self.username.is_none() || self.password_file.is_some();
-        check(named, "username", "needs `store.redis.password_file`")?;
-        let named = self.sentinel_username.is_none() || self.sentinel_password_file.is_some();
-        check(named, "sentinel_username", "needs `store.redis.sentinel_password_file`")?;
-        let pair = self.tls_certificate.is_some() == self.tls_key.is_some();
-        check(pair, "tls_certificate", "and `store.redis.tls_key` belong together")?;
-        let bounded = !self.connect_timeout.is_zero() && !self.response_timeout.is_zero();
-        check(
-            bounded,
-            "response_timeout",
-            "and `store.redis.connect_timeout` must be longer than 0",
-        )
+        if plain {
+            Ok(())
+        } else {
+            Err(("key_prefix", "must not be empty, nor have braces".into()))
+        }
     }
 }
 

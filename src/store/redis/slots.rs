@@ -1,21 +1,24 @@
 //! Runs scripts on slots, on whichever server a slot is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures_util::{StreamExt as _, future::join_all, stream};
-use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
+use redis::{ErrorKind, FromRedisValue, ServerErrorKind, Value};
 
 use super::{
     connection::Connections,
     epochs::Epochs,
     keys::Keys,
+    replicas::{ReplicaWatch, TooFewReplicas},
     script::{Call, Script},
     settings::RedisSettings,
     slot::Slot,
 };
 use crate::{
+    clock,
     domain::id::StreamId,
-    store::{StoreError, slot::SlotSet},
+    store::{Condition, StoreError, condition::Outcomes, slot::SlotSet},
+    telemetry::causes::with_causes,
 };
 
 const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
@@ -34,12 +37,20 @@ pub(super) struct Slots {
     connections: Connections,
     keys: Keys,
     epochs: Arc<Epochs>,
+    replicas: ReplicaWatch,
+    outcomes: Outcomes,
 }
 
 impl Slots {
     pub(super) fn new(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
         let connections = Connections::new(settings)?;
-        Ok(Self { connections, keys: Keys::new(&settings.key_prefix), epochs })
+        Ok(Self {
+            connections,
+            keys: Keys::new(&settings.key_prefix),
+            epochs,
+            replicas: ReplicaWatch::new(settings.wait_replicas, settings.replicas_missing),
+            outcomes: Outcomes::default(),
+        })
     }
 
     pub(super) fn connections(&self) -> &Connections {
@@ -76,18 +87,74 @@ impl Slots {
     }
 
     /// Runs one script. After `Ok`, its changes are as durable as the servers make them, and the configured
-    /// number of replicas have them.
+    /// number of replicas have them, unless the script can do without.
     pub(super) async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, StoreError> {
-        let answer = match self.connections.send(call.slot(), call.command()).await {
-            Err(error) if error.kind() == NO_SCRIPT => {
-                self.connections.send(call.slot(), &call.with_source()).await
+        let need = call.need();
+        if self.replicas.looks_before(need) {
+            self.await_replicas(&call).await?;
+        }
+        let answer = self.send(&call).await?;
+        if self.replicas.waits(need, clock::instant()) {
+            let reached = self.await_replicas(&call).await;
+            if self.replicas.must_have(need) {
+                reached?;
             }
-            answer => answer,
-        }?;
-        if call.writes() {
-            self.connections.await_replicas(call.slot(), call.tag()).await?;
         }
         Ok(T::from_redis_value(answer)?)
+    }
+
+    /// Sends a script, and notes how that ends.
+    async fn send(&self, call: &Call) -> Result<Value, StoreError> {
+        let under_way = self.outcomes.begin(clock::instant());
+        let is_failing = self.outcomes.is_failing(clock::instant());
+        let answer = match self.connections.send(call.slot(), call.command(), is_failing).await {
+            Err(error) if error.kind() == NO_SCRIPT => {
+                self.connections.send(call.slot(), &call.with_source(), is_failing).await
+            }
+            answer => answer,
+        };
+        drop(under_way);
+        let now = clock::instant();
+        match &answer {
+            Err(error) if error.code() == Some("OOM") => {
+                self.outcomes.refused_events(error.to_string(), now);
+            }
+            // The server answered, and a script judged.
+            Err(error) if error.code() == Some("FENCED") => {
+                self.outcomes.succeeded(call.kind(), now);
+            }
+            Err(error) => self.outcomes.failed(call.kind(), with_causes(error), now),
+            Ok(_) => {
+                self.outcomes.succeeded(call.kind(), now);
+                if call.grows() {
+                    self.outcomes.took_events();
+                }
+            }
+        }
+        Ok(answer?)
+    }
+
+    /// Waits until enough replicas have the writes before, and notes whether they do.
+    async fn await_replicas(&self, call: &Call) -> Result<(), StoreError> {
+        let reached = self.connections.count_replicas(call.slot(), call.tag()).await?;
+        let wanted = self.replicas.wanted();
+        self.replicas.note(i64::from(wanted) <= reached, clock::instant());
+        if i64::from(wanted) <= reached {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(Arc::new(TooFewReplicas(wanted))))
+    }
+
+    pub(super) fn condition(&self, now: Instant) -> Condition {
+        let mut condition = self.outcomes.condition(now);
+        if self.replicas.is_short() {
+            let missing = TooFewReplicas(self.replicas.wanted()).to_string();
+            if self.replicas.refuses() {
+                condition.refuses_events = Some(missing.clone());
+            }
+            condition.degraded.push(missing);
+        }
+        condition
     }
 
     /// Runs one script on every slot. Returns the answers in the order of the slots.

@@ -40,7 +40,7 @@ impl Streams for RedisStore {
     }
 
     async fn update_stream(&self, stream: StreamConfig) -> Result<(), StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         change(slots, &stream, None).await.map(|_| ())
     }
 
@@ -50,7 +50,7 @@ impl Streams for RedisStore {
         announcement: Announcement,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let announced = match &announcement {
             Announcement::None => ("none", None),
             Announcement::Instead(set) => ("instead", Some(set)),
@@ -60,7 +60,7 @@ impl Streams for RedisStore {
     }
 
     async fn delete_stream(&self, id: &StreamId) -> Result<bool, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let Some(stream) = find(slots, id).await? else { return Ok(false) };
         let (provider, receiver) = (&stream.provider, &stream.receiver);
         let call =
@@ -71,7 +71,7 @@ impl Streams for RedisStore {
     }
 
     async fn streams(&self) -> Result<Vec<StreamConfig>, StoreError> {
-        let Self { slots } = self;
+        let Self { slots, .. } = self;
         let all: Vec<Vec<(String, Vec<u8>)>> =
             slots.run_on_all(&script::STREAMS, |call| call).await?;
         let decode = |(id, record): (String, Vec<u8>)| stream::decode(codec::parsed(id)?, &record);

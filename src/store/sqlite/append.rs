@@ -198,6 +198,10 @@ impl Intake for SqliteStore {
         batch: AppendBatch,
         durable: Durable<'_>,
     ) -> Result<Vec<Appended>, StoreError> {
+        // A position alone frees room, because reading then goes on behind it.
+        if !batch.events.is_empty() {
+            self.writer.check_room()?;
+        }
         let step = move |db: &_| append(db, &batch);
         let (appended, streams) = self.writer.run_often(step).await?;
         durable(&streams);

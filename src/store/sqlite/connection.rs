@@ -191,6 +191,13 @@ fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, Open
     // A commit survives a loss of power, not only the end of the process.
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
+    // Without a limit, the log keeps the size that it had once.
+    db.pragma_update_and_check(
+        None,
+        "journal_size_limit",
+        settings.journal_size_limit,
+        |_| Ok(()),
+    )?;
     // The cache stays at SQLite's 2 MiB: a commit that moves pages of an index looks at all that are in memory
     // (`pcache1TruncateUnsafe`), which costs more than to read what is not.
     // The pages that a savepoint may have to restore stay in memory.

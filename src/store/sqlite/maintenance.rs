@@ -1,5 +1,7 @@
 //! Removes what has expired, bounds what is held, and counts what waits.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
@@ -7,7 +9,7 @@ use super::{SqliteStore, outbox, row, subjects};
 use crate::{
     delivery::outbox::SetKind,
     domain::{id::ProviderName, reason::Reason, time::Timestamp},
-    store::{Backlog, Expiry, Maintenance, StoreError, slot::SlotSet},
+    store::{Backlog, Condition, Expiry, Maintenance, StoreError, slot::SlotSet},
 };
 
 /// The most rows of a kind that one call removes: few enough that an append behind it hardly waits.
@@ -39,8 +41,8 @@ const FORGET_IDS: &str = "INSERT INTO event_ids_forgotten (one, before) VALUES (
 
 #[async_trait]
 impl Maintenance for SqliteStore {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.readers.run(ping).await
+    fn condition(&self, now: Instant) -> Condition {
+        self.writer.condition(now)
     }
 
     async fn expire(&self, expiry: Expiry) -> Result<bool, StoreError> {
@@ -99,11 +101,6 @@ impl Maintenance for SqliteStore {
         }
         self.writer.run(move |db| outbox::forget_waits(db, now, beyond)).await
     }
-}
-
-/// Asks for one row of the schema, which the database has in memory.
-fn ping(db: &Connection) -> rusqlite::Result<()> {
-    db.prepare_cached("SELECT 1 FROM sqlite_schema LIMIT 1")?.query_row([], |_| Ok(()))
 }
 
 pub(super) fn expire(db: &Connection, expiry: &Expiry) -> rusqlite::Result<bool> {

@@ -13,7 +13,14 @@ use super::{
     SqliteSettings, connection,
     error::{CallError, caught},
 };
-use crate::store::StoreError;
+use crate::{
+    clock,
+    store::{
+        StoreError,
+        condition::{CallKind, Outcomes},
+    },
+    telemetry::causes::with_causes,
+};
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -21,14 +28,18 @@ type Job = Box<dyn FnOnce(&Connection) + Send>;
 pub(super) struct Readers {
     /// `None` only while the readers are dropped.
     queue: Option<mpsc::Sender<Job>>,
+    outcomes: Arc<Outcomes>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Readers {
-    pub(super) fn start(settings: &SqliteSettings) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        settings: &SqliteSettings,
+        outcomes: Arc<Outcomes>,
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel::<Job>(settings.queue_max.get());
         let jobs = Arc::new(Mutex::new(jobs));
-        let mut readers = Self { queue: Some(queue), threads: Vec::new() };
+        let mut readers = Self { queue: Some(queue), outcomes, threads: Vec::new() };
         for _ in 0..settings.readers.get() {
             let db = connection::open_read_only(settings)?;
             let jobs = Arc::clone(&jobs);
@@ -63,7 +74,14 @@ impl Readers {
         };
         let queue = self.queue.as_ref().expect("there is a queue until the drop");
         queue.send(Box::new(job)).await.map_err(|_| CallError::ThreadEnded)?;
-        answered.await.map_err(|_| CallError::ThreadEnded)?
+        let answer = answered.await.map_err(|_| CallError::ThreadEnded)?;
+        match &answer {
+            Err(error @ (StoreError::Corrupt(_) | StoreError::Unavailable(_))) => {
+                self.outcomes.failed(CallKind::Read, with_causes(error), clock::instant());
+            }
+            _ => self.outcomes.succeeded(CallKind::Read, clock::instant()),
+        }
+        answer
     }
 }
 
@@ -104,7 +122,7 @@ mod tests {
         let path = folder.path().join("ssfd.db");
         let settings = SqliteSettings { path, ..SqliteSettings::default() };
         let _writer = connection::open(&settings).expect("opens");
-        let readers = Readers::start(&settings).expect("starts");
+        let readers = Readers::start(&settings, Arc::default()).expect("starts");
         for _ in 0..4 {
             let broken =
                 readers.run::<(), StoreError>(|_| resume_unwind(Box::new("an invariant broke")));
@@ -120,7 +138,7 @@ mod tests {
         let path = folder.path().join("ssfd.db");
         let settings = SqliteSettings { path, ..SqliteSettings::default() };
         let writer = connection::open(&settings).expect("opens");
-        let readers = Readers::start(&settings).expect("starts");
+        let readers = Readers::start(&settings, Arc::default()).expect("starts");
         let count = |db: &Connection| {
             db.query_row("SELECT count(*) FROM positions", [], |row| row.get::<_, i64>(0))
         };

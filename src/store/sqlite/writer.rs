@@ -23,8 +23,16 @@ use super::{
     error::CallError,
     job::{Call, Job, Manner},
     log_mark,
+    watch::{DiskWatch, FileWatch},
 };
-use crate::store::StoreError;
+use crate::{
+    clock,
+    store::{
+        Condition, StoreError,
+        condition::{CallKind, Outcomes},
+    },
+    telemetry::causes::with_causes,
+};
 
 /// The queue of the writing thread.
 pub(super) struct Writer {
@@ -32,6 +40,8 @@ pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<thread::JoinHandle<()>>,
     commits: Arc<AtomicU64>,
+    outcomes: Arc<Outcomes>,
+    disk: Arc<DiskWatch>,
 }
 
 impl Writer {
@@ -46,23 +56,44 @@ impl Writer {
         };
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
+        let outcomes = Arc::new(Outcomes::default());
+        let disk = Arc::new(DiskWatch::over(settings));
+        let mut files = FileWatch::over(settings);
+        let (noted, room) = (Arc::clone(&outcomes), Arc::clone(&disk));
         // For nothing but waiting with a deadline.
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(failed)?;
         let serve = move || {
             // None came once the queue is empty and the store is dropped.
             while let Some(mut group) = runtime.block_on(groups.next()) {
+                let under_way = noted.begin(clock::instant());
                 let committed = commit(&mut db, &mut group);
-                if committed.is_ok() {
-                    counter.fetch_add(1, Ordering::Relaxed);
+                // Before anybody learns of the commit, because in a file without a name it is not durable.
+                let committed = committed.and_then(|()| {
+                    files.check().map_err(|gone| {
+                        noted.lost(gone.to_string());
+                        StoreError::Unavailable(Arc::new(gone))
+                    })
+                });
+                drop(under_way);
+                match &committed {
+                    Ok(()) => {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        noted.succeeded(CallKind::Write, clock::instant());
+                    }
+                    Err(error) => {
+                        noted.failed(CallKind::Write, with_causes(error), clock::instant());
+                    }
                 }
+                room.look();
                 for job in group {
                     job.answer(committed.clone());
                 }
             }
         };
         let thread = thread::Builder::new().name("store-writer".into()).spawn(serve);
-        Ok(Self { queue: Some(queue), thread: Some(thread.map_err(failed)?), commits })
+        let thread = Some(thread.map_err(failed)?);
+        Ok(Self { queue: Some(queue), thread, commits, outcomes, disk })
     }
 
     /// Does `work` in a transaction, and returns once the transaction is durable. The changes are undone if
@@ -107,6 +138,27 @@ impl Writer {
         let queue = self.queue.as_ref().expect("there is a queue until the drop");
         queue.send(Box::new(call)).await.map_err(|_| CallError::ThreadEnded)?;
         answered.await.map_err(|_| CallError::ThreadEnded)?
+    }
+
+    /// Returns an error while the disk has too little room for new events.
+    pub(super) fn check_room(&self) -> Result<(), StoreError> {
+        self.disk.check().map_err(|short| StoreError::Unavailable(Arc::new(short)))
+    }
+
+    pub(super) fn outcomes(&self) -> Arc<Outcomes> {
+        Arc::clone(&self.outcomes)
+    }
+
+    pub(super) fn condition(&self, now: std::time::Instant) -> Condition {
+        let ended = self.thread.as_ref().is_none_or(thread::JoinHandle::is_finished);
+        let condition = self.outcomes.condition(now);
+        let thread_ended = ended.then(|| CallError::ThreadEnded.to_string());
+        Condition {
+            failing: thread_ended.or(condition.failing),
+            refuses_events: self.disk.check().err().map(|short| short.to_string()),
+            ended,
+            ..condition
+        }
     }
 
     pub(super) fn commits(&self) -> u64 {

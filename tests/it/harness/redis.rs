@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -48,6 +49,25 @@ impl Redis {
         redis.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         redis.start_again().await;
         redis
+    }
+
+    /// Starts a server and its replica. Returns once the replica follows.
+    pub(crate) async fn with_replica() -> (Self, Self) {
+        let port = {
+            let bound = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+            bound.local_addr().expect("it is bound").port().to_string()
+        };
+        let quickly = ["--repl-diskless-sync-delay", "0"];
+        let listen = ["--bind", "127.0.0.1", "--port", &port];
+        let primary = Self::with(&[&quickly[..], &listen].concat()).await;
+        let follow = ["--replicaof", "127.0.0.1", &port];
+        let replica = Self::with(&[&quickly[..], &follow].concat()).await;
+        eventually("the replica follows", async || {
+            let info: String = replica.run(&["INFO", "replication"]).await;
+            info.contains("master_link_status:up")
+        })
+        .await;
+        (primary, replica)
     }
 
     /// Starts the server on its own folder and socket, and returns once it answers.

@@ -19,7 +19,7 @@ pub(crate) struct Sentinel {
     port: u16,
     server: Child,
     primary: Redis,
-    _replica: Redis,
+    replica: Redis,
 }
 
 impl Sentinel {
@@ -54,7 +54,7 @@ impl Sentinel {
             .stderr(log())
             .spawn()
             .expect("the tests need the program redis-server in the PATH");
-        let sentinel = Self { _folder: folder, port, server, primary, _replica: replica };
+        let sentinel = Self { _folder: folder, port, server, primary, replica };
         eventually("the Sentinel knows the replica", async || sentinel.knows_replica().await).await;
         sentinel
     }
@@ -73,6 +73,14 @@ impl Sentinel {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn primary(&self) -> &Redis {
+        &self.primary
+    }
+
+    pub(crate) fn replica(&self) -> &Redis {
+        &self.replica
     }
 
     pub(crate) fn kill_primary(&mut self) {

@@ -22,6 +22,9 @@ async fn a_redis_that_could_lose_data_is_refused() {
     let error = refused(&redis).await;
     assert!(error.contains("loses everything when it stops"), "{error}");
     let () = redis.run(&["CONFIG", "SET", "save", "3600 1"]).await;
+    let error = refused(&redis).await;
+    assert!(error.contains("snapshots only"), "{error}");
+    let () = redis.run(&["CONFIG", "SET", "appendonly", "yes"]).await;
     let () = redis.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     let error = refused(&redis).await;
     assert!(error.contains("not `allkeys-lru`"), "{error}");

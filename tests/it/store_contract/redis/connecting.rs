@@ -1,76 +1,26 @@
 //! How servers are found and signed in to.
 
-use std::{fs, net::TcpListener, path::PathBuf};
-
 use ssfd::store::StoreError;
-use tempfile::TempDir;
 
 use super::*;
 use crate::harness::{
     eventually,
     redis_sentinel::{NAME, Sentinel},
+    redis_tls::GuardedRedis,
 };
 
 /// The permissions that `README.md` tells operators to grant.
 const ALLOWED: &str = "~{ssf:* resetchannels -@all +@read +@write +@scripting +@connection +wait \
     +info +time +config|get";
 
-fn free_port() -> u16 {
-    let bound = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    bound.local_addr().expect("it is bound").port()
-}
-
-/// A server that speaks TLS only, with a certificate that signs itself.
-struct Guarded {
-    folder: TempDir,
-    server: Redis,
-    port: u16,
-}
-
-impl Guarded {
-    /// `asks` whether clients have to show a certificate too.
-    async fn start(asks: bool) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
-        let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-        fs::write(path("certificate.pem"), made.cert.pem()).expect("written");
-        fs::write(path("key.pem"), made.signing_key.serialize_pem()).expect("written");
-        fs::write(path("password"), "hunter2\n").expect("written");
-        let (certificate, key, port) = (path("certificate.pem"), path("key.pem"), free_port());
-        let server = Redis::with(&[
-            "--tls-port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--tls-cert-file",
-            &certificate,
-            "--tls-key-file",
-            &key,
-            "--tls-ca-cert-file",
-            &certificate,
-            "--tls-auth-clients",
-            if asks { "yes" } else { "no" },
-        ])
-        .await;
-        let words: Vec<_> = ALLOWED.split_whitespace().collect();
-        let user = [&["ACL", "SETUSER", "ssfd", "on", ">hunter2"], &words[..]].concat();
-        let () = server.run(&user).await;
-        Self { folder, server, port }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn settings(&self) -> RedisSettings {
-        RedisSettings {
-            username: Some("ssfd".into()),
-            password_file: Some(self.file("password")),
-            tls_ca: Some(self.file("certificate.pem")),
-            retries: 0,
-            checks: Checks::Refuse,
-            ..impatient(vec![format!("rediss://localhost:{}", self.port)])
-        }
+fn settings_for(server: &GuardedRedis) -> RedisSettings {
+    RedisSettings {
+        username: Some("ssfd".into()),
+        password_file: Some(server.file("password")),
+        tls_ca: Some(server.file("certificate.pem")),
+        retries: 0,
+        checks: Checks::Refuse,
+        ..impatient(vec![server.url()])
     }
 }
 
@@ -83,19 +33,20 @@ async fn refused(settings: RedisSettings) -> String {
 /// The whole of the store needs no more than is allowed.
 #[tokio::test]
 async fn a_user_is_signed_in_over_tls_and_needs_little() {
-    let guarded = Guarded::start(false).await;
-    let settings = RedisSettings { tls_ca: None, ..guarded.settings() };
+    let guarded = GuardedRedis::start(ALLOWED, false).await;
+    let settings = RedisSettings { tls_ca: None, ..settings_for(&guarded) };
     let error = refused(settings).await;
     assert!(error.contains("certificate"), "{error}");
     let settings =
-        RedisSettings { password_file: Some(guarded.file("key.pem")), ..guarded.settings() };
+        RedisSettings { password_file: Some(guarded.file("key.pem")), ..settings_for(&guarded) };
     let error = refused(settings).await;
     assert!(error.contains("authentication failed"), "{error}");
-    let settings = RedisSettings { password_file: Some("/nowhere".into()), ..guarded.settings() };
+    let settings =
+        RedisSettings { password_file: Some("/nowhere".into()), ..settings_for(&guarded) };
     let error = refused(settings).await;
     assert!(error.contains("cannot read /nowhere"), "{error}");
 
-    let store = RedisStore::open(&guarded.settings(), Arc::new(Epochs::default())).await;
+    let store = RedisStore::open(&settings_for(&guarded), Arc::new(Epochs::default())).await;
     let store = store.expect("opens");
     create(&store, vec![push_stream("st_1"), poll_stream("st_2")]).await;
     let sets = vec![set("st_1", "j1"), set("st_2", "j1")];
@@ -107,19 +58,19 @@ async fn a_user_is_signed_in_over_tls_and_needs_little() {
     assert_eq!(names(&taken.sets), ["j1"]);
     store.expire(Expiry::of_all(later(1), NOW)).await.expect("expired");
     assert!(store.delete_stream(&id("st_1")).await.expect("deleted"));
-    let keys: Vec<String> = guarded.server.run(&["KEYS", "*"]).await;
+    let keys: Vec<String> = guarded.redis.run(&["KEYS", "*"]).await;
     assert!(keys.iter().all(|key| key.starts_with("{ssf:")), "{keys:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_certificate_is_shown_one() {
-    let guarded = Guarded::start(true).await;
-    let error = refused(guarded.settings()).await;
+    let guarded = GuardedRedis::start(ALLOWED, true).await;
+    let error = refused(settings_for(&guarded)).await;
     assert!(error.to_lowercase().contains("certificate"), "{error}");
     let settings = RedisSettings {
         tls_certificate: Some(guarded.file("certificate.pem")),
         tls_key: Some(guarded.file("key.pem")),
-        ..guarded.settings()
+        ..settings_for(&guarded)
     };
     let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
     create(&store, vec![push_stream("st_1")]).await;

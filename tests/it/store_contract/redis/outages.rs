@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use ssfd::store::StoreError;
+use ssfd::store::{StoreError, redis::ReplicasMissing};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, UnixStream},
@@ -221,17 +221,38 @@ async fn a_server_that_is_busy_with_another_clients_script_is_waited_for() {
     endless.abort();
 }
 
+/// SETs that are stored are still delivered. New events are refused, or taken by the operator's choice.
 #[tokio::test]
-async fn replicas_that_are_waited_for_and_do_not_answer_fail_the_write() {
-    let (server, _) = filled().await;
-    let settings = RedisSettings {
-        wait_replicas: 1,
-        wait_timeout: Duration::from_millis(10),
-        ..impatient(vec![server.url()])
-    };
-    let opened = RedisStore::open(&settings, Arc::new(Epochs::default())).await;
-    let Err(StoreError::Unavailable(cause)) = opened else { panic!("it has no replica") };
-    assert!(cause.to_string().contains("too few replicas"), "{cause}");
+async fn without_its_replicas_a_store_records_results_and_takes_events_by_choice() {
+    for (replicas_missing, takes_events) in
+        [(ReplicasMissing::Refuse, false), (ReplicasMissing::Accept, true)]
+    {
+        let (server, _) = filled().await;
+        let settings = RedisSettings {
+            wait_replicas: 1,
+            wait_timeout: Duration::from_millis(10),
+            replicas_missing,
+            ..impatient(vec![server.url()])
+        };
+        let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
+        for name in ["j2", "j3"] {
+            let appended = try_append(&store, name).await;
+            assert_eq!(appended.is_ok(), takes_events, "{replicas_missing:?}: {appended:?}");
+        }
+        if let Err(StoreError::Unavailable(cause)) = try_append(&store, "j3").await {
+            assert!(cause.to_string().contains("fewer than 1 replicas"), "{cause}");
+        }
+        let condition = store.condition(ssfd::clock::instant());
+        assert_eq!(condition.failing, None);
+        assert_eq!(condition.refuses_events.is_none(), takes_events);
+        assert!(condition.degraded[0].contains("store.redis.wait_replicas"), "{condition:?}");
+        loop {
+            let read = store.read_due(&id("st_1"), up_to(9), NOW).await.expect("readable");
+            let Some(set) = read.sets.first() else { break };
+            settle(&store, "st_1", set.seq, Disposition::Delivered).await;
+        }
+        assert!(pending(&store, "st_1").await.is_empty(), "{replicas_missing:?}");
+    }
 }
 
 /// With a replica that is waited for, nothing of what was accepted is lost.

@@ -1,2 +1,0 @@
--- Answers, and does nothing.
-return true
