@@ -1,33 +1,42 @@
-//! Reads the Redis streams of publishers. A consumer reads the entries of one partition, hands the events
-//! to `transmitter::intake`, and shows how far they are durable. [`mod@gauge`] tells publishers the backlog.
+//! Reads the Redis streams of publishers.
+//!
+//! - `consumer` reads the entries of one partition, and hands the events to `transmitter::intake`. It
+//!   never needs to write to Redis.
+//! - `entry` takes an answer apart, entry by entry, as bytes.
+//! - `display` writes how far events are durable, and the rejected entries, when Redis takes writes.
+//! - `facts` and `count` find entries that were trimmed before they were read.
+//! - [`mod@gauge`] tells publishers the backlog.
 
 mod backoff;
 mod consumer;
+mod count;
+mod display;
 mod entry;
+mod facts;
 pub mod gauge;
 mod progress;
 pub mod settings;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use redis::{IntoConnectionInfo as _, RedisResult, io::tcp::TcpSettings};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     cluster::lease::Lease,
     domain::{id::ProviderName, provider::Provider},
     ingest::{consumer::Consumer, gauge::Gauge, settings::RedisIngestSettings},
-    store::Intake,
-    telemetry::readiness::Readiness,
+    store::{
+        Intake,
+        redis::{CannotConnect, servers::Servers},
+    },
+    telemetry::supervision::Supervisor,
     transmitter::Transmitter,
 };
 
 /// The publishers' Redis cannot be read as configured.
 #[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    #[error("`ingest.redis.url` is not the URL of a Redis server: {0}")]
-    Url(#[source] redis::RedisError),
-}
+#[error("cannot read from the publishers' Redis: {0}")]
+pub struct IngestError(#[from] CannotConnect);
 
 /// One Redis stream of one provider: the place of an order that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,21 +61,19 @@ impl Partition {
     }
 }
 
-/// Returns a client of the publishers' Redis, not connected yet, or `None` without a URL.
-pub fn client(settings: &RedisIngestSettings) -> Result<Option<redis::Client>, IngestError> {
-    let client = settings.url.as_deref().map(open).transpose();
-    client.map_err(IngestError::Url)
-}
-
-/// Without a delay a small command does not wait for the answer to the one before.
-fn open(url: &str) -> RedisResult<redis::Client> {
-    let tcp = TcpSettings::default().set_nodelay(true);
-    redis::Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
+/// Returns the publishers' Redis, not connected yet, or `None` if nothing is read from Redis. A command
+/// may take longer by `beyond`.
+pub fn servers(
+    settings: &RedisIngestSettings,
+    beyond: Duration,
+) -> Result<Option<Servers>, IngestError> {
+    let servers = settings.servers().map(|servers| Servers::of(&servers, beyond));
+    Ok(servers.transpose()?)
 }
 
 /// Where publishers read how much waits; nowhere without a URL.
 pub fn gauge(settings: &RedisIngestSettings) -> Result<Option<Gauge>, IngestError> {
-    Ok(client(settings)?.map(|client| Gauge::new(client, settings)))
+    Ok(servers(settings, Duration::ZERO)?.map(|servers| Gauge::new(servers, settings)))
 }
 
 /// The keys of all partitions of these providers; none without a URL.
@@ -75,7 +82,7 @@ pub fn partitions<'a>(
     providers: impl Iterator<Item = &'a ProviderName>,
 ) -> Vec<String> {
     let of = |provider| Partition::of(provider, settings);
-    let partitions = providers.filter(|_| settings.url.is_some()).flat_map(of);
+    let partitions = providers.filter(|_| settings.servers().is_some()).flat_map(of);
     partitions.map(|partition| partition.key).collect()
 }
 
@@ -86,31 +93,34 @@ pub fn start(
     transmitter: &Arc<Transmitter>,
     store: &Arc<dyn Intake>,
     lease: &Arc<Lease>,
-    readiness: &Arc<Readiness>,
+    supervisor: &Supervisor,
     stop: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, IngestError> {
-    let Some(client) = client(settings)? else { return Ok(Vec::new()) };
+    let Some(servers) = servers(settings, settings.block)? else { return Ok(Vec::new()) };
+    let servers = Arc::new(servers);
     let providers: Vec<Arc<Provider>> = transmitter.directory().providers().cloned().collect();
     let consumers = providers.into_iter().flat_map(|provider| {
         let partitions = Partition::of(&provider.name, settings);
         partitions.into_iter().map(move |partition| (Arc::clone(&provider), partition))
     });
     let consumers = consumers.map(|(provider, partition)| Consumer {
-        client: client.clone(),
+        servers: Arc::clone(&servers),
         settings: settings.clone(),
         partition,
         provider,
         transmitter: Arc::clone(transmitter),
         store: Arc::clone(store),
         lease: Arc::clone(lease),
-        readiness: Arc::clone(readiness),
+        readiness: Arc::clone(supervisor.readiness()),
     });
     let start = |consumer: Consumer| {
         // Now and not in the task: nobody may find the daemon ready before it has connected.
         if lease.partitions().contains(&consumer.partition.key) {
             consumer.state_changed(false);
         }
-        tokio::spawn(consumer.run(stop.clone()))
+        let (name, consumer, stop) =
+            (format!("reader of {}", consumer.partition.key), Arc::new(consumer), stop.clone());
+        supervisor.restarting(&name, move || Arc::clone(&consumer).run(stop.clone()))
     };
     Ok(consumers.map(start).collect())
 }

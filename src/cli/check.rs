@@ -9,6 +9,8 @@ mod certificates;
 mod connect;
 mod files;
 
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -164,7 +166,7 @@ fn look_at(config: &Config, findings: &mut Findings) {
         Ok(_) => findings.ok("push", "the trusted roots can be read"),
         Err(error) => findings.error("push.trusted_roots", with_causes(&error)),
     }
-    match ingest::client(&config.ingest.redis) {
+    match ingest::servers(&config.ingest.redis, Duration::ZERO) {
         Ok(Some(_)) => findings.ok("ingest.redis", "events are read from Redis"),
         Ok(None) => findings.ok("ingest.redis", "no URL, so no events are read from Redis"),
         Err(error) => findings.error("ingest.redis", error),

@@ -37,6 +37,10 @@ pub struct Event {
 pub enum InvalidEvent {
     #[error("the entry has no field `event`")]
     Absent,
+    #[error("the entry has the field `event` more than once")]
+    Repeated,
+    #[error("the name of a field of the entry is not UTF-8")]
+    FieldName,
     #[error("the event is larger than {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
     #[error("the event {0}")]
@@ -60,7 +64,7 @@ impl InvalidEvent {
     /// Returns a label with few values, for metrics and for the list of rejected events.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Absent | Self::Json(_) => "malformed",
+            Self::Absent | Self::Repeated | Self::FieldName | Self::Json(_) => "malformed",
             Self::TooLarge { .. } => "too_large",
             Self::Field { .. } => "invalid_field",
             Self::UnknownType(_) => "unknown_type",

@@ -1,15 +1,11 @@
 //! The consumer of one partition.
 
-use std::sync::Arc;
-
-use redis::{
-    AsyncCommands, AsyncConnectionConfig, RedisError, RedisResult,
-    aio::MultiplexedConnection,
-    streams::{
-        StreamInfoStreamReply, StreamMaxlen, StreamPendingCountReply, StreamPendingReply,
-        StreamReadOptions, StreamReadReply,
-    },
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
+use redis::{RedisError, RedisResult};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
@@ -17,27 +13,35 @@ use crate::{
     cluster::lease::Lease,
     domain::{event::InvalidEvent, provider::Provider, set::Origin},
     ingest::{
-        Partition, backoff::Backoff, entry::Entry, progress::Progress,
+        Partition,
+        backoff::Backoff,
+        count::ReadCount,
+        display::{Display, Shown},
+        entry::{Entries, Entry},
+        facts::{GroupFacts, StreamFacts},
+        progress::Progress,
         settings::RedisIngestSettings,
     },
-    store::{EntryId, Intake, Position, StoreError},
+    store::{
+        EntryId, Intake, Position, StoreError,
+        redis::servers::{Connection, Servers},
+    },
     telemetry::{
         causes::with_causes,
         metrics::{self, SourceLabel},
-        readiness::Readiness,
+        readiness::{Readiness, ReadyFor},
     },
     transmitter::{Transmitter, intake::Incoming},
 };
 
-/// How long the server may take to answer beyond the time a read may block.
-const RESPONSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
-/// Entries that are acknowledged in one command, of those that somebody else was handed.
-const ACK_MAX: usize = 1000;
 /// The longest wait of a read for entries while batches are under way, because the position is to be moved
 /// behind them soon.
-const BLOCK_OPEN: std::time::Duration = std::time::Duration::from_millis(10);
-/// The head of a rejected event that is kept with the reason, in bytes.
-const REJECTED_BYTES_MAX: usize = 4096;
+const BLOCK_OPEN: Duration = Duration::from_millis(10);
+/// How often the extent of the Redis stream is asked for while entries come, and while none come.
+const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
+const OBSERVE_IDLE_INTERVAL: Duration = Duration::from_secs(10);
+/// The most ids of rejected entries in one line of the log.
+const LOGGED_MAX: usize = 10;
 
 /// Reads one partition, in order, while this node holds it.
 ///
@@ -46,8 +50,11 @@ const REJECTED_BYTES_MAX: usize = 4096;
 /// handed out by it. So no other reader can be given entries that are then missing here, as a node
 /// could that was cut off in the midst of a read; two that read side by side for a moment make the
 /// same SETs. Nothing is ever pending, nor is there a consumer to be removed.
+///
+/// Reading needs no write: [`Display`] writes the group and the rejected entries when the server takes
+/// writes.
 pub(super) struct Consumer {
-    pub(super) client: redis::Client,
+    pub(super) servers: Arc<Servers>,
     pub(super) settings: RedisIngestSettings,
     pub(super) partition: Partition,
     pub(super) provider: Arc<Provider>,
@@ -59,10 +66,16 @@ pub(super) struct Consumer {
 
 /// A connection, and where it reads.
 struct Reading {
-    connection: MultiplexedConnection,
+    connection: Connection,
     progress: Progress,
-    /// The group may have handed entries to somebody: an earlier version of this daemon did.
-    strays: bool,
+    count: ReadCount,
+    /// The newest entry that the server was seen to have added.
+    last_seen: EntryId,
+    observed_at: Instant,
+    /// Whether entries were read since the stream was observed.
+    has_moved: bool,
+    /// Whether there was nothing more to read when the stream was observed.
+    is_at_end: bool,
 }
 
 /// Why reading stopped.
@@ -72,13 +85,17 @@ enum Interrupted {
     Redis(#[from] RedisError),
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// The server has forgotten entries that it had.
+    #[error("the Redis stream was deleted, flushed or set back")]
+    StartedOver,
 }
 
 impl Consumer {
     /// Reads while the partition is this node's, until `stop` says so.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut partitions = self.lease.partitions();
         let key = &self.partition.key;
+        let mut display = Display::new(&self.partition, &self.settings);
         let work = async {
             loop {
                 partitions.until(key, true).await;
@@ -87,7 +104,7 @@ impl Consumer {
                 // this node or another.
                 tokio::select! {
                     () = partitions.until(key, false) => {}
-                    () = self.read_for_ever() => {}
+                    () = self.read_for_ever(&mut display) => {}
                 }
                 tracing::info!(partition = %key, "another node reads");
                 self.rests();
@@ -100,12 +117,12 @@ impl Consumer {
     }
 
     /// Reconnects as often as it takes.
-    async fn read_for_ever(&self) {
+    async fn read_for_ever(&self, display: &mut Display) {
         let mut backoff = Backoff::new(self.settings.reconnect_max);
         let mut connected = false;
         let mut told = false;
         loop {
-            let interrupted = self.read_on(&mut connected, &mut backoff).await;
+            let interrupted = self.read_on(display, &mut connected, &mut backoff).await;
             // One line for each change of state, not for each try.
             if connected || !told {
                 let partition = &self.partition.key;
@@ -118,8 +135,13 @@ impl Consumer {
     }
 
     /// Connects and reads until something fails.
-    async fn read_on(&self, connected: &mut bool, backoff: &mut Backoff) -> Interrupted {
-        let mut reading = match self.prepare().await {
+    async fn read_on(
+        &self,
+        display: &mut Display,
+        connected: &mut bool,
+        backoff: &mut Backoff,
+    ) -> Interrupted {
+        let mut reading = match self.prepare(display).await {
             Ok(reading) => reading,
             Err(interrupted) => return interrupted,
         };
@@ -128,7 +150,7 @@ impl Consumer {
         self.state_changed(true);
         *connected = true;
         loop {
-            if let Err(interrupted) = self.read_batch(&mut reading).await {
+            if let Err(interrupted) = self.read_batch(&mut reading, display).await {
                 return interrupted;
             }
             backoff.reset();
@@ -146,67 +168,62 @@ impl Consumer {
         if connected {
             self.readiness.gained(&self.partition.key);
         } else {
-            self.readiness.lost(&self.partition.key);
+            self.readiness.lost_for(&self.partition.key, ReadyFor::Publishers);
         }
     }
 
-    /// Connects, and sets the group to the position that the store has.
-    async fn prepare(&self) -> Result<Reading, Interrupted> {
-        let mut connection = self.connect().await?;
-        let (key, group) = (&self.partition.key, &self.settings.group);
-        let made: RedisResult<()> = connection.xgroup_create_mkstream(key, group, "0").await;
-        let group_is_new = match made {
-            Ok(()) => true,
-            Err(error) if error.code() == Some("BUSYGROUP") => false,
-            Err(error) => return Err(error.into()),
+    /// Connects, and finds the place to read from. Writes nothing to Redis.
+    async fn prepare(&self, display: &mut Display) -> Result<Reading, Interrupted> {
+        let mut connection = self.servers.connect().await?;
+        display.reconnected();
+        let key = &self.partition.key;
+        let facts = StreamFacts::ask(&mut connection, key).await?;
+        let group = if facts.exists {
+            GroupFacts::ask(&mut connection, key, &self.settings.group).await?
+        } else {
+            None
         };
-        let position = self.position(&mut connection, group_is_new).await?;
+        let position = self.position(&facts, group.is_some()).await?;
+        let entry = position.entry;
+        let count = match group {
+            _ if entry == EntryId::default() => Some(0),
+            // The group may stand behind entries that were deleted.
+            Some(group) if entry <= group.last => group.read,
+            _ => None,
+        };
         let partition = self.partition.key.clone();
-        let progress = Progress::new(Arc::clone(&self.transmitter), partition, position);
-        let mut reading = Reading { connection, progress, strays: true };
-        self.show(&mut reading).await?;
+        let mut reading = Reading {
+            connection,
+            progress: Progress::new(Arc::clone(&self.transmitter), partition, position),
+            count: ReadCount::new(entry, count),
+            last_seen: facts.last,
+            observed_at: clock::instant(),
+            has_moved: false,
+            is_at_end: false,
+        };
+        self.compare(&mut reading, &facts);
+        self.write(&mut reading, display).await?;
         Ok(reading)
     }
 
-    /// Moves the consumer group to the last entry that the store keeps, where publishers can read
-    /// it. Returns an error if the group is gone, perhaps with its Redis stream. Reading then begins
-    /// anew.
-    async fn show(&self, reading: &mut Reading) -> RedisResult<()> {
-        let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = reading.progress.kept().entry.to_string();
-        let () = reading.connection.xgroup_setid(key, group, &last).await?;
-        if reading.strays {
-            reading.strays = self.acknowledge_behind(reading).await?;
-        }
-        Ok(())
-    }
-
-    /// A connection of its own: a read that blocks holds up all else on its connection.
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
-            .set_response_timeout(Some(self.settings.block + RESPONSE_TIMEOUT));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
-    }
-
+    /// Returns the position from which to read: the one in the store, unless the Redis stream starts over.
     async fn position(
         &self,
-        connection: &mut MultiplexedConnection,
-        group_is_new: bool,
+        facts: &StreamFacts,
+        group_is_there: bool,
     ) -> Result<Position, Interrupted> {
         let key = &self.partition.key;
         let kept = self.store.position(key).await?;
         let position = kept.unwrap_or(Position { epoch: 0, entry: EntryId::default() });
-        let stream: StreamInfoStreamReply = connection.xinfo_stream(key).await?;
-        let last: EntryId = stream.last_generated_id.parse().unwrap_or_default();
+        let last = facts.last;
         if position.entry <= last {
             return Ok(position);
         }
-        if group_is_new || stream.length == 0 {
+        if !group_is_there || facts.length == 0 {
             // Flushed: what is there and what comes has lower ids, and none of it was read before.
             tracing::warn!(partition = %key, before = %position.entry, "the stream starts over");
             let start = Position { epoch: position.epoch + 1, entry: EntryId::default() };
-            // Kept now, since from here on the group is no longer new.
+            // Kept now, since the group is made anew from here on.
             self.transmitter.move_position(key, start.clone()).await?;
             return Ok(start);
         }
@@ -216,50 +233,70 @@ impl Consumer {
         Ok(position)
     }
 
-    /// Acknowledges what is kept of the entries that the group has handed out, to whomever. `true`
-    /// if there are others, which are still to be read.
-    async fn acknowledge_behind(&self, reading: &mut Reading) -> RedisResult<bool> {
-        let (key, group) = (&self.partition.key, &self.settings.group);
-        let last = reading.progress.kept().entry.to_string();
-        let connection = &mut reading.connection;
-        loop {
-            let pending: StreamPendingCountReply =
-                connection.xpending_count(key, group, "-", &last, ACK_MAX).await?;
-            let ids: Vec<String> = pending.ids.into_iter().map(|entry| entry.id).collect();
-            if ids.is_empty() {
-                let pending: StreamPendingReply = connection.xpending(key, group).await?;
-                return Ok(pending.count() != 0);
-            }
-            let _: usize = connection.xack(key, group, &ids).await?;
+    /// Reads entries, makes what is valid durable together with the position, and shows it.
+    async fn read_batch(
+        &self,
+        reading: &mut Reading,
+        display: &mut Display,
+    ) -> Result<(), Interrupted> {
+        self.transmitter.pressure().lets_read(&self.provider.name).await;
+        let Entries { entries, unreadable } = self.read(reading).await?;
+        if unreadable != 0 {
+            let partition = &self.partition.key;
+            tracing::error!(%partition, unreadable, "the server sent entries without an id");
         }
+        match entries.last() {
+            Some(last) => {
+                let next = Position { epoch: reading.progress.read().epoch, entry: last.id };
+                self.take_in(reading, display, &entries, next).await?;
+            }
+            None => reading.progress.catch_up().await?,
+        }
+        let interval = if reading.has_moved { OBSERVE_INTERVAL } else { OBSERVE_IDLE_INTERVAL };
+        if interval <= clock::instant().saturating_duration_since(reading.observed_at) {
+            self.observe(reading).await?;
+        }
+        self.write(reading, display).await
     }
 
-    /// Reads entries, makes what is valid durable together with the position, and shows it.
-    async fn read_batch(&self, reading: &mut Reading) -> Result<(), Interrupted> {
-        self.transmitter.pressure().lets_read(&self.provider.name).await;
-        let entries = self.read(reading).await?;
-        let Some(last) = entries.last() else {
-            reading.progress.catch_up().await?;
-            // A stream that is gone gives nothing either.
-            return Ok(self.show(reading).await?);
-        };
-        let next = Position { epoch: reading.progress.read().epoch, entry: last.id };
+    async fn take_in(
+        &self,
+        reading: &mut Reading,
+        display: &mut Display,
+        entries: &[Entry],
+        next: Position,
+    ) -> Result<(), Interrupted> {
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
-        for entry in &entries {
+        for entry in entries {
             match self.admit(entry, next.epoch) {
                 Ok(incoming) => valid.push(incoming),
-                Err(error) => rejected.push((entry, error)),
+                Err(error) => {
+                    metrics::events_rejected(&self.provider.name, error.reason());
+                    rejected.push(format!("{} {}", entry.id, error.reason()));
+                    display.reject(next.epoch, entry, &error);
+                }
             }
         }
         metrics::events_ingested(&self.provider.name, SourceLabel::Redis, entries.len());
-        // First of all, so that none is passed over and nowhere; a crash repeats it.
-        self.reject(&mut reading.connection, &rejected).await?;
+        if !rejected.is_empty() {
+            // The content of an entry goes to no log.
+            tracing::warn!(
+                partition = %self.partition.key,
+                count = rejected.len(),
+                entries = rejected[..rejected.len().min(LOGGED_MAX)].join(", "),
+                "entries were rejected"
+            );
+            // First of all, so that none is passed over and nowhere; a crash repeats it.
+            self.write(reading, display).await?;
+        }
         let events = self.transmitter.address(&self.provider, valid).await?;
-        reading.progress.append(events, next).await?;
-        Ok(self.show(reading).await?)
+        reading.progress.append(events, next.clone()).await?;
+        reading.count.on_read(entries.len(), next.entry);
+        (reading.has_moved, reading.is_at_end) = (true, false);
+        Ok(())
     }
 
-    /// The event of an entry, identified by the place it was read from.
+    /// Returns the event of an entry, identified by the place it was read from.
     fn admit(&self, entry: &Entry, epoch: u32) -> Result<Incoming, InvalidEvent> {
         let json = entry.json(self.settings.event_bytes_max)?;
         let event = self.transmitter.admit(&self.provider, json)?;
@@ -270,44 +307,60 @@ impl Consumer {
         })
     }
 
-    async fn read(&self, reading: &mut Reading) -> RedisResult<Vec<Entry>> {
+    async fn read(&self, reading: &mut Reading) -> RedisResult<Entries> {
         let block = self.settings.block;
         let block = if reading.progress.has_open() { block.min(BLOCK_OPEN) } else { block };
-        let block = usize::try_from(block.as_millis()).unwrap_or(usize::MAX);
-        let options = StreamReadOptions::default()
-            .count(self.settings.batch_max)
-            // 0 would block for ever.
-            .block(block.max(1));
-        let after = reading.progress.read().entry.to_string();
-        let reply: Option<StreamReadReply> =
-            reading.connection.xread_options(&[&self.partition.key], &[after], &options).await?;
-        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
-        Ok(entries.filter_map(|raw| Some(Entry::read(raw.id.parse().ok()?, raw))).collect())
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(self.settings.batch_max);
+        // 0 would block for ever.
+        read.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1));
+        read.arg("STREAMS").arg(&self.partition.key);
+        read.arg(reading.progress.read().entry.to_string());
+        Ok(Entries::read(read.query_async(&mut reading.connection).await?))
     }
 
-    /// Puts what is no event where its publisher can find it, with the reason.
-    async fn reject(
-        &self,
-        connection: &mut MultiplexedConnection,
-        rejected: &[(&Entry, InvalidEvent)],
-    ) -> RedisResult<()> {
-        if rejected.is_empty() {
-            return Ok(());
+    /// Looks whether the Redis stream starts over, and whether entries were lost before they were read.
+    async fn observe(&self, reading: &mut Reading) -> Result<(), Interrupted> {
+        let facts = StreamFacts::ask(&mut reading.connection, &self.partition.key).await?;
+        if facts.last < reading.last_seen {
+            return Err(Interrupted::StartedOver);
         }
-        let mut pipeline = redis::pipe();
-        for (entry, error) in rejected {
-            metrics::events_rejected(&self.provider.name, error.reason());
-            let (id, detail) = (entry.id.to_string(), error.to_string());
-            let event = entry.excerpt(REJECTED_BYTES_MAX);
-            let fields: [(&str, &[u8]); 4] = [
-                ("entry", id.as_bytes()),
-                ("reason", error.reason().as_bytes()),
-                ("detail", detail.as_bytes()),
-                ("event", event),
-            ];
-            let kept = StreamMaxlen::Approx(self.settings.rejected_max);
-            pipeline.xadd_maxlen(self.partition.rejected_key(), kept, "*", &fields).ignore();
+        reading.last_seen = facts.last;
+        (reading.observed_at, reading.has_moved) = (clock::instant(), false);
+        self.compare(reading, &facts);
+        Ok(())
+    }
+
+    fn compare(&self, reading: &mut Reading, facts: &StreamFacts) {
+        let after = reading.progress.read().entry;
+        let missing = reading.count.compare(facts.added_before_next(after));
+        reading.is_at_end = facts.ends_at(after);
+        if missing != 0 {
+            let partition = &self.partition.key;
+            metrics::ingest_entries_missing(partition, missing);
+            tracing::warn!(
+                %partition,
+                missing,
+                %after,
+                "entries were trimmed or deleted before they were read"
+            );
         }
-        pipeline.query_async(connection).await
+    }
+
+    /// Writes what the publishers' Redis is to show, if it takes writes.
+    async fn write(&self, reading: &mut Reading, display: &mut Display) -> Result<(), Interrupted> {
+        let kept = reading.progress.kept().entry;
+        let count = reading.count.up_to(kept);
+        // Behind the newest entries if they were deleted, because the server shows no lag otherwise.
+        let is_behind_all = reading.is_at_end && kept == reading.progress.read().entry;
+        let entry = if is_behind_all { kept.max(reading.last_seen) } else { kept };
+        let position = Shown { entry, count };
+        display.write(&mut reading.connection, position, clock::instant()).await?;
+        if !display.is_group_there() {
+            // Perhaps the group has gone with its stream. That is looked at before it is made again.
+            self.observe(reading).await?;
+            display.write(&mut reading.connection, position, clock::instant()).await?;
+        }
+        Ok(())
     }
 }

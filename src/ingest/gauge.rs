@@ -2,30 +2,30 @@
 
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, RedisResult, aio::MultiplexedConnection};
+use redis::RedisResult;
 
 use super::settings::RedisIngestSettings;
 use crate::{
     domain::{id::ProviderName, time::Timestamp},
-    store::Waiting,
+    store::{
+        Waiting,
+        redis::servers::{Connection, Servers},
+    },
     transmitter::pressure::Taken,
 };
-
-/// The longest time to wait for an answer of the publishers' Redis.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Writes the backlog into `<key_prefix><provider>:backlog` of the publishers' Redis. The key is a
 /// hash that expires when nobody writes it any more.
 pub struct Gauge {
-    client: redis::Client,
+    servers: Servers,
     key_prefix: String,
     /// For as long as it works.
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
 }
 
 impl Gauge {
-    pub fn new(client: redis::Client, settings: &RedisIngestSettings) -> Self {
-        Self { client, key_prefix: settings.key_prefix.clone(), connection: None }
+    pub fn new(servers: Servers, settings: &RedisIngestSettings) -> Self {
+        Self { servers, key_prefix: settings.key_prefix.clone(), connection: None }
     }
 
     /// `max` is the most that may wait, 0 if there is no such bound.
@@ -40,7 +40,7 @@ impl Gauge {
     ) -> RedisResult<()> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.servers.connect().await?,
         };
         let key = format!("{}{provider}:backlog", self.key_prefix);
         let age = waiting.oldest.map(|oldest| now.since(oldest)).unwrap_or_default();
@@ -62,12 +62,5 @@ impl Gauge {
         write.query_async::<()>(&mut connection).await?;
         self.connection = Some(connection);
         Ok(())
-    }
-
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 }

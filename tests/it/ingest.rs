@@ -3,9 +3,12 @@
 mod backlog;
 mod dedup;
 mod long_events;
+mod missing;
 mod outages;
 mod reading;
 mod rejected;
+mod servers;
+mod unwritable;
 
 use redis::streams::StreamPendingReply;
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, FromRedisValue as _};
+use redis::FromRedisValue as _;
 
 use super::Findings;
 use crate::{
@@ -69,12 +69,9 @@ async fn store(config: &Config, findings: &mut Findings) {
 
 async fn publishers_redis(config: &Config, findings: &mut Findings) {
     // There is a line about a bad URL already.
-    let Ok(Some(client)) = ingest::client(&config.ingest.redis) else { return };
-    let settings = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
+    let Ok(Some(servers)) = ingest::servers(&config.ingest.redis, Duration::ZERO) else { return };
     let asked = async {
-        let mut connection = client.get_multiplexed_async_connection_with_config(&settings).await?;
+        let mut connection = servers.connect().await?;
         let before = clock::now();
         let answer = redis::cmd("TIME").query_async(&mut connection).await?;
         let (secs, micros) = <(i64, i64)>::from_redis_value(answer)?;

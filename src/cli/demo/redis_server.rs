@@ -66,7 +66,8 @@ impl RedisServer {
             ))
         };
         let spawned = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocketperm", "700"])
+            .args(["--port", "0", "--save", "", "--unixsocketperm", "700"])
+            .args(["--appendonly", "yes", "--appendfsync", "always"])
             .args([Path::new("--unixsocket"), &socket, Path::new("--dir"), folder])
             .args([Path::new("--logfile"), &log])
             // Its own process group keeps an interrupt of the terminal from it, because the demo

@@ -113,6 +113,40 @@ async fn an_entry_without_an_event_and_one_that_is_no_text_are_rejected() {
     );
 }
 
+/// Cases 5: the entry is rejected alone, whatever its event is.
+#[actix_web::test]
+async fn an_entry_with_a_field_name_that_is_no_text_is_rejected_and_holds_up_none() {
+    let redis = Redis::start().await;
+    let setup = reading(&redis).await;
+    let mut connection = redis.connection().await;
+    let event = about("odd").to_string();
+    let cases: [&[&[u8]]; 4] = [
+        &[b"\xff", b"1"],
+        &[b"event\xff", event.as_bytes()],
+        &[b"\xc3\x28", b"1", b"event", event.as_bytes()],
+        &[b"event", event.as_bytes(), b"\xff", b"1"],
+    ];
+    for fields in cases {
+        let mut add = redis::cmd("XADD");
+        add.arg(key()).arg("*").arg(fields);
+        let _: String = add.query_async(&mut connection).await.expect("added");
+        redis.publish(&key(), &about("behind")).await;
+    }
+    let twice = ["XADD", &key(), "*", "event", &event, "event", &event];
+    let _: String = redis.run(&twice).await;
+    redis.publish(&key(), &about("last")).await;
+
+    let expected = [vec!["behind"; cases.len()], vec!["last"]].concat();
+    assert_eq!(arrived(&setup, expected.len()).await, expected);
+    let rejected = rejected(&redis, cases.len() + 1).await;
+    let details: Vec<_> = rejected.iter().map(|entry| entry.detail.as_str()).collect();
+    let name = "the name of a field of the entry is not UTF-8";
+    let expected =
+        [vec![name; cases.len()], vec!["the entry has the field `event` more than once"]];
+    assert_eq!(details, expected.concat());
+    assert!(rejected.iter().all(|entry| entry.reason == "malformed"));
+}
+
 #[actix_web::test]
 async fn a_rejected_event_that_is_large_is_kept_by_its_head() {
     let redis = Redis::start().await;
