@@ -1,6 +1,9 @@
 //! The command `ssfd`: parses the arguments, runs the subcommand and chooses the exit code.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use ssfd::cli::Cli;
@@ -10,7 +13,8 @@ fn main() -> ExitCode {
     match actix::System::new().block_on(cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ssfd: {error}");
+            // A standard error that takes nothing is no reason to panic.
+            writeln!(io::stderr(), "ssfd: {error}").ok();
             ExitCode::FAILURE
         }
     }

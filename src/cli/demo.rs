@@ -79,7 +79,7 @@ pub struct DemoCommand {
 impl DemoCommand {
     pub async fn run(self, json: bool) -> Result<(), CliError> {
         let log = LogSettings { level: self.log.clone(), ..LogSettings::default() };
-        logging::init(&log).map_err(CliError::new)?;
+        let _until_the_end = logging::init(&log).map_err(CliError::new)?;
         let deadline = Instant::now() + self.timeout;
         let mut interrupted = pin!(interrupted()?);
         let output = DemoOutput { json };

@@ -30,7 +30,7 @@ pub struct ServeCommand {}
 impl ServeCommand {
     pub async fn run(self, source: &ConfigSource) -> Result<(), CliError> {
         let config = source.load()?;
-        logging::init(&config.log).map_err(CliError::new)?;
+        let _until_the_end = logging::init(&config.log).map_err(CliError::new)?;
         let foreign = foreign_variables();
         if !foreign.is_empty() {
             tracing::warn!(
@@ -53,7 +53,7 @@ impl ServeCommand {
             notify(NotifyState::Ready);
         };
         let stop = Signals::listen()?.stop(Arc::clone(app.readiness()), lame_duck);
-        app.serve(stop, ready).await.map_err(CliError::new)?;
+        Box::pin(app.serve(stop, ready)).await.map_err(CliError::new)?;
         tracing::info!("stopped");
         Ok(())
     }

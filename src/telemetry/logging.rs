@@ -1,6 +1,12 @@
-//! Structured logs on standard error: text for a terminal, JSON for a log collector.
+//! Structured logs on standard error: text for a terminal, JSON for a log collector. `writer` writes them,
+//! so that nothing waits for the log.
 
-use std::io::{self, IsTerminal};
+mod writer;
+
+use std::{
+    io::{self, IsTerminal},
+    num::NonZeroUsize,
+};
 
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
@@ -11,6 +17,8 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+pub use self::writer::LogGuard;
+
 /// The lines that are logged, and their format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +26,9 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// The level of the lines that are logged, or levels by module as in `info,ssfd::push=debug`.
     pub level: String,
+    /// The most lines that wait to be written. While the output takes none, further lines are lost and
+    /// counted.
+    pub queue_max: NonZeroUsize,
 }
 
 /// The format of a line.
@@ -33,7 +44,11 @@ pub enum LogFormat {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: "info,actix_server=warn".to_owned() }
+        Self {
+            format: LogFormat::Auto,
+            level: "info,actix_server=warn".to_owned(),
+            queue_max: const { NonZeroUsize::new(10_000).expect("not zero") },
+        }
     }
 }
 
@@ -49,13 +64,25 @@ pub enum LogError {
     Level { level: String, source: Option<ParseError> },
     #[error("logging was started before")]
     Started(#[source] TryInitError),
+    #[error("cannot start the thread that writes the log")]
+    Thread(#[source] io::Error),
 }
 
-/// Starts logging to standard error. A process can call it once.
-pub fn init(settings: &LogSettings) -> Result<(), LogError> {
-    subscriber(settings, io::stderr().is_terminal(), io::stderr)?
-        .try_init()
-        .map_err(LogError::Started)
+/// Starts logging to standard error. A process can call it once, and keeps the guard until its end.
+pub fn init(settings: &LogSettings) -> Result<LogGuard, LogError> {
+    let terminal = io::stderr().is_terminal();
+    let started = writer::start(io::stderr(), settings.queue_max.get());
+    let (lines, guard) = started.map_err(LogError::Thread)?;
+    subscriber(settings, terminal, lines)?.try_init().map_err(LogError::Started)?;
+    // The default hook writes to standard error itself, and so waits for its reader.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("a panic without a text");
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        tracing::error!(at, thread, panic = message, "a thread or a task panicked");
+    }));
+    Ok(guard)
 }
 
 /// Returns the filter for the configured level, or an error if the level cannot be parsed.
@@ -112,7 +139,7 @@ mod tests {
 
     fn logged(format: LogFormat, level: &str, terminal: bool) -> String {
         let log = Log::default();
-        let settings = LogSettings { format, level: level.to_owned() };
+        let settings = LogSettings { format, level: level.to_owned(), ..LogSettings::default() };
         let subscriber = subscriber(&settings, terminal, log.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(jti = "b1", "settled");

@@ -201,6 +201,13 @@ impl Daemon {
         Self { child, log, seen: Vec::new() }
     }
 
+    /// Starts a command whose log goes to this output.
+    pub(crate) fn start_unheard(mut command: Command, log: Stdio) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("ssfd");
+        let (_, nothing) = mpsc::channel();
+        Self { child, log: nothing, seen: Vec::new() }
+    }
+
     /// Starts a command and follows its standard output.
     fn start_printing(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("ssfd");
