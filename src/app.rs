@@ -39,19 +39,20 @@ use crate::{
         stream::{EndpointFault, Environment},
     },
     auth::{Authenticator, rates::Rates},
-    clock,
+    clock::{self, Ages},
     cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
     directory::Directory,
-    http::{self, EventBytesMax, Services, connection},
+    http::{self, EventBytesMax, Services, connection, health::StoreCounts},
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
-    store::{Intake, Store, StoreError},
+    store::{Intake, Maintenance, Store, StoreError},
     telemetry::{
         causes::with_causes,
         metrics::{self, ListenerLabel},
         readiness::Readiness,
+        supervision::Supervisor,
     },
     transmitter::{Sharing, Transmitter},
 };
@@ -100,6 +101,8 @@ pub enum StartError {
     Io(#[from] std::io::Error),
     #[error("cannot record metrics: {0}")]
     Metrics(String),
+    #[error("{0} ended unexpectedly; the log says why")]
+    TaskEnded(String),
 }
 
 /// The two listeners, bound but not yet served. Their ports are known before the daemon is built,
@@ -149,6 +152,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     let lease = Arc::clone(&sharing.lease);
     let signer = Signer::start(&config.signer, material.clone())?;
     let switch = MaterialSwitch { sender, directory: Arc::clone(&directory) };
+    let ages = Ages::new(config.process.clock_step_hold);
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {
         store: Arc::<dyn Store>::clone(&store),
@@ -160,6 +164,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         accepted: AcceptedPushes::new(directory.providers()),
         faults: tell_fault,
         settings: config.delivery.clone(),
+        ages: ages.clone(),
     };
     let registry = Arc::new(Registry::new(environment, or_cores(config.process.actor_threads)));
     let transmitter = Arc::new(Transmitter::new(
@@ -171,7 +176,9 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         sharing,
     ));
     transmitter.take_up_activity().await?;
+    let counted = Arc::clone(&store) as Arc<dyn Maintenance>;
     let services = Services {
+        counts: Arc::new(StoreCounts::new(counted, Arc::clone(&transmitter))),
         transmitter,
         authenticator: Authenticator::new(
             Arc::<dyn Store>::clone(&store),
@@ -181,6 +188,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         material,
         store,
         lease,
+        ages,
         readiness: Arc::default(),
         jobs: Arc::default(),
         metrics,
@@ -276,11 +284,12 @@ impl App {
             lock: _until_the_end,
         } = self;
         let (stopping, stopped) = watch::channel(false);
+        let supervisor = Supervisor::new(Arc::clone(&services.readiness));
         let transmitter = Arc::clone(&services.transmitter);
         let mut joined = match &cluster {
             Some(cluster) => {
                 let local = Arc::clone(&transmitter) as Arc<dyn LocalNode>;
-                Some(cluster.join(&local, Arc::clone(&services.readiness)).await)
+                Some(cluster.join(&local, &supervisor).await)
             }
             None => None,
         };
@@ -289,11 +298,12 @@ impl App {
             &transmitter,
             &(Arc::clone(&services.store) as Arc<dyn Intake>),
             &services.lease,
-            &services.readiness,
+            &supervisor,
             &stopped,
         )?;
         let gauge = ingest::gauge(&config.ingest.redis)?;
-        let background = Background::start(&config, &services, &registry, gauge, faults);
+        let background =
+            Background::start(&config, &services, &registry, gauge, faults, &supervisor);
         let workers = or_cores(config.public.workers);
         let tls = tls::server_config(&services.material);
         let public = server(ListenerLabel::Public, &services, listeners.public, tls, workers)?;
@@ -301,10 +311,20 @@ impl App {
         let internal = server(ListenerLabel::Internal, &services, listeners.internal, None, 1)?;
         services.authenticator.warm_up();
         let servers = [public.handle(), internal.handle()];
-        let serving = [actix_web::rt::spawn(public), actix_web::rt::spawn(internal)];
+        let serving = [public, internal].map(|server| {
+            let (supervisor, stopped) = (supervisor.clone(), stopped.clone());
+            actix_web::rt::spawn(async move {
+                if server.await.is_err() || !*stopped.borrow() {
+                    supervisor.report_end("listener");
+                }
+            })
+        });
         ready();
 
-        stop.await;
+        let ended = tokio::select! {
+            () = stop => None,
+            ended = supervisor.ended() => Some(ended),
+        };
         let _never_mind = stopping.send(true);
         let drained = timeout(config.process.drain_timeout, async {
             // First nothing new comes in, then the attempts under way end.
@@ -334,7 +354,7 @@ impl App {
             );
         }
         background.end().await;
-        Ok(())
+        ended.map_or(Ok(()), |task| Err(StartError::TaskEnded(task)))
     }
 }
 

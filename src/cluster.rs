@@ -54,7 +54,7 @@ use crate::{
         redis::{Epochs, link::Link},
         slot::SLOTS,
     },
-    telemetry::readiness::Readiness,
+    telemetry::supervision::Supervisor,
 };
 
 /// The part of a node that all tasks of this module share.
@@ -127,12 +127,13 @@ impl Cluster {
     }
 
     /// Joins the cluster. Returns once this node has taken the free slots and partitions of its
-    /// quota, or once the store fails to answer. From here on `readiness` waits for the lease.
+    /// quota, or once the store fails to answer. From here on the daemon is ready only with a lease.
     pub async fn join(
         self: &Arc<Self>,
         local: &Arc<dyn LocalNode>,
-        readiness: Arc<Readiness>,
+        supervisor: &Supervisor,
     ) -> JoinedNode {
+        let readiness = Arc::clone(supervisor.readiness());
         let (comparer, comparison) = Comparer::new(self, local, self.start.slot_changes.clone());
         let reader = FeedReader {
             cluster: Arc::clone(self),
@@ -144,11 +145,18 @@ impl Cluster {
         heartbeat.join().await;
         let (drain, stop_writer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         JoinedNode {
-            heartbeat: tokio::spawn(heartbeat.run(drained, Arc::clone(&drain))),
+            heartbeat: supervisor
+                .essential("heartbeat", heartbeat.run(drained, Arc::clone(&drain))),
             drain,
-            writer: tokio::spawn(writer::run(Arc::clone(self), Arc::clone(&stop_writer))),
+            writer: supervisor.essential(
+                "change feed writer",
+                writer::run(Arc::clone(self), Arc::clone(&stop_writer)),
+            ),
             stop_writer,
-            readers: [tokio::spawn(comparer.run()), tokio::spawn(reader.run())],
+            readers: [
+                supervisor.essential("comparison", comparer.run()),
+                supervisor.essential("change feed reader", reader.run()),
+            ],
         }
     }
 }

@@ -26,7 +26,7 @@ pub mod connection;
 mod document;
 mod error;
 pub mod events;
-mod health;
+pub mod health;
 mod jwks;
 mod oauth;
 pub mod openapi;
@@ -53,6 +53,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 pub use self::shadow::{Shadowed, shadowed};
 use crate::{
     auth::Authenticator,
+    clock::Ages,
     cluster::lease::Lease,
     domain::provider::Provider,
     http::{
@@ -60,6 +61,7 @@ use crate::{
         body::BodyLimits,
         caller::TrustedProxies,
         connection::{UnderWay, WatchedConnection},
+        health::StoreCounts,
         settings::{InternalSettings, PublicSettings},
     },
     maintenance::JobBoard,
@@ -80,7 +82,9 @@ pub struct Services {
     pub material: CurrentMaterial,
     pub store: Arc<dyn Store>,
     pub lease: Arc<Lease>,
+    pub ages: Ages,
     pub readiness: Arc<Readiness>,
+    pub counts: Arc<StoreCounts>,
     pub jobs: Arc<JobBoard>,
     pub metrics: PrometheusHandle,
     pub public: PublicSettings,
@@ -103,6 +107,7 @@ impl Services {
             ))
             .app_data(web::Data::from(Arc::clone(&self.lease)))
             .app_data(web::Data::from(Arc::clone(&self.readiness)))
+            .app_data(web::Data::from(Arc::clone(&self.counts)))
             .app_data(web::Data::from(Arc::clone(&self.jobs)))
             .app_data(web::Data::new(self.metrics.clone()))
             .app_data(web::Data::new(self.internal.clone()))

@@ -29,6 +29,7 @@ mod metrics_upkeep;
 mod pause_at_fault;
 mod runner;
 mod sweep;
+mod watch_store;
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -48,6 +49,7 @@ pub use self::{
     pause_at_fault::PauseAtFault,
     runner::{Runner, run_once},
     sweep::Sweep,
+    watch_store::WatchStore,
 };
 
 /// One kind of recurring work.

@@ -5,6 +5,7 @@
 //!   [`log_pace`] bounds the lines that strangers can cause.
 //! - [`spans`] names the spans of an event's way.
 //! - [`readiness`] collects the parts that the daemon still waits for.
+//! - [`supervision`] keeps long-lived tasks running, or ends the process with an error.
 
 pub mod causes;
 pub mod log_pace;
@@ -12,3 +13,4 @@ pub mod logging;
 pub mod metrics;
 pub mod readiness;
 pub mod spans;
+pub mod supervision;

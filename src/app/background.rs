@@ -11,8 +11,9 @@ use crate::{
     ingest::gauge::Gauge,
     maintenance::{
         ClockGuard, CountBacklog, Expire, GiveUpPolled, LimitHeld, MetricsUpkeep, PauseAtFault,
-        PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, run_once,
+        PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, WatchStore, run_once,
     },
+    telemetry::supervision::Supervisor,
 };
 
 /// The jobs that run beside the listeners.
@@ -31,11 +32,12 @@ impl Background {
         registry: &Arc<Registry>,
         gauge: Option<Gauge>,
         faults: mpsc::Receiver<EndpointFault>,
+        supervisor: &Supervisor,
     ) -> Self {
         let transmitter = || Arc::clone(&services.transmitter);
         let store = || Arc::clone(&services.store);
         let lease = || Arc::clone(&services.lease);
-        let mut runner = Runner::new(Arc::clone(&services.jobs), lease());
+        let mut runner = Runner::new(Arc::clone(&services.jobs), lease(), supervisor.clone());
         let (bound, period) = (config.store.backlog_max, config.store.backlog_interval);
         let (held_max, held_for) = (config.store.held_max, config.store.held_for);
         let expiry_interval = config.store.expiry_interval;
@@ -45,20 +47,23 @@ impl Background {
         let wait_max = config.delivery.retry.wait_max().max(config.poll.redelivery_interval);
         let guard = ClockGuard::new(store(), store(), config.clock_skew_max(), wait_max);
         let registry = Arc::clone(registry);
-        runner.start(Sweep::new(registry, guard, lease(), config.delivery.sweep_interval));
-        runner.start(LimitHeld::new(store(), held_max, held_for, expiry_interval));
+        let sweep_interval = config.delivery.sweep_interval;
+        runner.start(Sweep::new(registry, guard, lease(), sweep_interval, services.ages.clone()));
+        let ages = || services.ages.clone();
+        runner.start(LimitHeld::new(store(), held_max, held_for, expiry_interval, ages()));
         let give_up_after = config.poll.give_up_after;
-        runner.start(GiveUpPolled::new(store(), give_up_after, expiry_interval));
+        runner.start(GiveUpPolled::new(store(), give_up_after, expiry_interval, ages()));
         let retention = move |now| retention.expiry(now);
-        runner.start(Expire::new(store(), store(), retention, expiry_interval));
+        runner.start(Expire::new(store(), store(), retention, expiry_interval, ages()));
         runner.start(CountBacklog::new(transmitter(), store(), lease(), gauge, bound, period));
         runner.start(PauseAtFault::new(transmitter(), faults));
         let watched = services.transmitter.watches_activity();
         let record_activity = || RecordActivity::new(transmitter(), activity_interval);
         if watched {
             runner.start(record_activity());
-            runner.start(PauseInactive::new(transmitter(), activity_interval));
+            runner.start(PauseInactive::new(transmitter(), activity_interval, ages()));
         }
+        runner.start(WatchStore::new(store(), supervisor.clone()));
         runner.start(MetricsUpkeep::new(services.metrics.clone()));
         let record_last_uses = || RecordLastUses::new(services.authenticator.clone());
         runner.start(record_last_uses());

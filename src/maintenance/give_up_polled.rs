@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
-use crate::{clock, domain::reason::Reason, store::Maintenance, telemetry::metrics};
+use crate::{
+    clock::{self, Ages},
+    domain::reason::Reason,
+    store::Maintenance,
+    telemetry::metrics,
+};
 
 /// Gives up the SETs of poll streams that no Receiver acknowledged for too long. They become dead
 /// letters. Without this bound, a stream that nobody polls would grow for ever.
@@ -11,11 +16,17 @@ pub struct GiveUpPolled {
     store: Arc<dyn Maintenance>,
     give_up_after: Duration,
     period: Duration,
+    ages: Ages,
 }
 
 impl GiveUpPolled {
-    pub fn new(store: Arc<dyn Maintenance>, give_up_after: Duration, period: Duration) -> Self {
-        Self { store, give_up_after, period }
+    pub fn new(
+        store: Arc<dyn Maintenance>,
+        give_up_after: Duration,
+        period: Duration,
+        ages: Ages,
+    ) -> Self {
+        Self { store, give_up_after, period, ages }
     }
 }
 
@@ -34,7 +45,7 @@ impl Job for GiveUpPolled {
 
     async fn run(&mut self) -> Result<RunCounts, JobError> {
         let now = clock::now();
-        let given_up = self.store.give_up_polled(now - self.give_up_after, now).await?;
+        let given_up = self.store.give_up_polled(self.ages.now() - self.give_up_after, now).await?;
         let mut total = 0;
         for (provider, sets) in given_up {
             metrics::sets_dead(&provider, Reason::Expired, sets);

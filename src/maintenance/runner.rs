@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     cluster::lease::Lease,
-    telemetry::{causes::with_causes, metrics},
+    telemetry::{causes::with_causes, metrics, supervision::Supervisor},
 };
 
 /// The shortest period. A setting of 0 must not make a loop that never rests.
@@ -28,18 +28,21 @@ const RUN_EXPECTED_MAX: Duration = Duration::from_mins(1);
 pub struct Runner {
     board: Arc<JobBoard>,
     lease: Arc<Lease>,
+    supervisor: Supervisor,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Runner {
-    pub fn new(board: Arc<JobBoard>, lease: Arc<Lease>) -> Self {
-        Self { board, lease, tasks: Vec::new() }
+    pub fn new(board: Arc<JobBoard>, lease: Arc<Lease>, supervisor: Supervisor) -> Self {
+        Self { board, lease, supervisor, tasks: Vec::new() }
     }
 
     /// Starts a job. A job with a period runs at once.
     pub fn start(&mut self, job: impl Job) {
-        let entry = self.board.add(job.spec());
-        self.tasks.push(tokio::spawn(keep_running(job, Arc::clone(&self.lease), entry)));
+        let (name, entry) = (job.spec().name, self.board.add(job.spec()));
+        let running = keep_running(job, Arc::clone(&self.lease), entry);
+        // A run that panics is caught there. Nothing is left of a job whose task panics otherwise.
+        self.tasks.push(self.supervisor.essential(&format!("job {name}"), running));
     }
 
     /// Ends all jobs. A run under way is broken off.

@@ -1,30 +1,64 @@
-//! The parts that the daemon still waits for.
+//! The parts that the daemon still waits for, and whom each of them hinders.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The users of the daemon. A load balancer for Receivers must not drop a node because publishers' Redis
+/// is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadyFor {
+    Receivers,
+    Publishers,
+    All,
+}
+
+impl ReadyFor {
+    /// Whether a part that hinders `self` matters to `asked`.
+    pub fn concerns(self, asked: Self) -> bool {
+        self == asked || self == Self::All || asked == Self::All
+    }
+}
 
 /// The names of the parts that are missing. The daemon is ready when there are none.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    missing: Mutex<BTreeSet<String>>,
+    missing: Mutex<BTreeMap<String, ReadyFor>>,
 }
 
 impl Readiness {
+    /// Notes that a part is missing without which nobody is served.
     pub fn lost(&self, part: &str) {
-        self.missing().insert(part.to_owned());
+        self.lost_for(part, ReadyFor::All);
+    }
+
+    /// Notes that a part is missing, and whom that hinders.
+    pub fn lost_for(&self, part: &str, hinders: ReadyFor) {
+        self.missing().insert(part.to_owned(), hinders);
     }
 
     pub fn gained(&self, part: &str) {
         self.missing().remove(part);
     }
 
+    /// Returns all parts that are missing.
     pub fn waiting_for(&self) -> Vec<String> {
-        self.missing().iter().cloned().collect()
+        self.missing_for(ReadyFor::All)
     }
 
-    fn missing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    /// Returns the missing parts that matter to those who ask.
+    pub fn missing_for(&self, asked: ReadyFor) -> Vec<String> {
+        let missing = self.missing();
+        let concerning = missing.iter().filter(|(_, hinders)| hinders.concerns(asked));
+        concerning.map(|(part, _)| part.clone()).collect()
+    }
+
+    fn missing(&self) -> MutexGuard<'_, BTreeMap<String, ReadyFor>> {
         self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,5 +75,19 @@ mod tests {
         assert_eq!(readiness.waiting_for(), ["redis"]);
         readiness.gained("redis");
         assert!(readiness.waiting_for().is_empty());
+    }
+
+    #[test]
+    fn a_part_matters_to_those_whom_it_hinders() {
+        use ReadyFor::*;
+        let readiness = Readiness::default();
+        readiness.lost_for("a", Receivers);
+        readiness.lost_for("b", Publishers);
+        readiness.lost("c");
+        for (asked, missing) in
+            [(Receivers, &["a", "c"][..]), (Publishers, &["b", "c"]), (All, &["a", "b", "c"])]
+        {
+            assert_eq!(readiness.missing_for(asked), missing, "{asked:?}");
+        }
     }
 }

@@ -44,3 +44,4 @@ mod store_contract;
 mod store_copy;
 mod strangers;
 mod subjects;
+mod trouble;

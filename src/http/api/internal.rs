@@ -3,10 +3,13 @@
 use actix_web::web;
 
 use super::{
-    AnswerSpec, Base, Caller, Operation, Resource, Tag,
+    AnswerSpec, Base, Caller, Operation, Parameter, Resource, Tag,
     shape::{EventsSchema, OpenApiSchema},
 };
-use crate::http::{events, health, openapi};
+use crate::{
+    http::{events, health, openapi},
+    telemetry::readiness::ReadyFor,
+};
 
 const EVENT: &str = r#"{
     "id": "evt-8841",
@@ -14,6 +17,11 @@ const EVENT: &str = r#"{
     "sub_id": {"format": "email", "email": "kim@example.com"},
     "event": {"initiating_entity": "admin", "reason_admin": {"en": "laptop reported stolen"}}
 }"#;
+
+const READY_FOR: &[Parameter] = &[Parameter::optional::<ReadyFor>(
+    "for",
+    "Those who ask: what hinders only others is left out. The default is `all`.",
+)];
 
 pub(in crate::http) const RESOURCES: &[Resource] = &[
     Resource {
@@ -55,13 +63,16 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         operations: &[Operation::get("readReadiness", || web::to(health::ready))
             .says(
                 "Check that the daemon can do its work",
-                "The daemon is ready once the store answers and every source of events in Redis \
-                 is connected.",
+                "The daemon is ready while the store serves and takes new events, this node has its \
+                 lease, and every source of events in Redis is connected. The answer comes from what \
+                 happened last, without a call of the store.",
             )
+            .query(READY_FOR)
             .answers(&[
                 AnswerSpec::json::<health::ReadinessView>(200, "The daemon is ready."),
                 AnswerSpec::json::<health::ReadinessView>(503, "The daemon is not ready."),
-            ])],
+            ])
+            .refuses(&[(400, "The query names others than there are.")])],
     },
     Resource {
         base: Base::Internal,

@@ -19,7 +19,7 @@ use ssfd::{
         redis::{Checks, Epochs, RedisSettings, RedisStore, Topology},
         slot::{Slot, SlotSet},
     },
-    telemetry::readiness::Readiness,
+    telemetry::{readiness::Readiness, supervision::Supervisor},
 };
 use tokio::sync::watch;
 
@@ -104,7 +104,8 @@ impl Node {
         let (cluster, node) = (cluster.expect("it answers"), Arc::new(RecordingNode::default()));
         let readiness = Arc::new(Readiness::default());
         let local: Arc<dyn LocalNode> = Arc::clone(&node) as Arc<dyn LocalNode>;
-        let joined = cluster.join(&local, Arc::clone(&readiness)).await;
+        let supervisor = Supervisor::new(Arc::clone(&readiness));
+        let joined = cluster.join(&local, &supervisor).await;
         Self { cluster, epochs, local: node, readiness, joined }
     }
 
