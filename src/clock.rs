@@ -1,10 +1,13 @@
 //! The only module that reads the time or draws random numbers. All other modules get both as
-//! arguments, so that a test can choose them.
+//! arguments, so that a test can choose them. [`Ages`] tells the time by which ages are judged.
+
+mod ages;
 
 use std::time::{Instant, SystemTime};
 
 use uuid::Uuid;
 
+pub use self::ages::Ages;
 use crate::domain::time::Timestamp;
 
 /// Returns the time of day.

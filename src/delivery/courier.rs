@@ -163,7 +163,7 @@ impl Courier {
         }
         self.room.forget_claim();
         self.end_pause(view.now);
-        self.give_up(view.now);
+        self.give_up(view);
         self.record(view.now);
         if self.read(view.now) == reading::Room::Wanted {
             return self.claim(1);

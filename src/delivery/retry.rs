@@ -64,6 +64,13 @@ impl Default for RetryPolicy {
     }
 }
 
+/// The time of a judgement, and the time by which ages are judged in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub now: Timestamp,
+    pub ages_by: Timestamp,
+}
+
 impl RetryPolicy {
     /// Judges one attempt at `set`. The caller brings the clock and the dice (`0.0..=1.0`), so that
     /// a test can replay any schedule.
@@ -71,7 +78,7 @@ impl RetryPolicy {
         &self,
         set: &PendingSet,
         outcome: &Outcome,
-        now: Timestamp,
+        times: Times,
         dice: f64,
     ) -> Disposition {
         let (retry_after, class, detail) = match outcome {
@@ -86,10 +93,10 @@ impl RetryPolicy {
             Outcome::Failed { class, retry_after, detail } => (*retry_after, *class, detail),
         };
         let detail = format!("{}: {detail}", class.as_str());
-        if self.is_expired(set, now) {
+        if self.is_expired(set, times.ages_by) {
             return Disposition::Dead { reason: Reason::Expired, detail };
         }
-        self.put_off(set, retry_after, detail, now, dice)
+        self.put_off(set, retry_after, detail, times.now, dice)
     }
 
     /// Returns the longest wait that a SET can be given.
@@ -99,8 +106,8 @@ impl RetryPolicy {
     }
 
     /// Whether it is time to give up a SET.
-    pub fn is_expired(&self, set: &PendingSet, now: Timestamp) -> bool {
-        self.give_up_after <= now.since(set.appended_at)
+    pub fn is_expired(&self, set: &PendingSet, ages_by: Timestamp) -> bool {
+        self.give_up_after <= ages_by.since(set.appended_at)
     }
 
     /// The next attempt, for which a Receiver may have named a time.
@@ -139,6 +146,7 @@ mod tests {
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+    const TIMES: Times = Times { now: NOW, ages_by: NOW };
 
     #[test]
     fn the_longest_wait_has_the_jitter_of_the_last_retry_or_is_the_receivers() {
@@ -173,7 +181,7 @@ mod tests {
     fn waits(attempts: u32, retry_after: Option<u64>, dice: f64, millis: i64) {
         let policy = RetryPolicy::default();
         let verdict =
-            policy.judge(&set(attempts, Duration::ZERO), &unavailable(retry_after), NOW, dice);
+            policy.judge(&set(attempts, Duration::ZERO), &unavailable(retry_after), TIMES, dice);
         let due_at = Timestamp::from_millis(NOW.as_millis() + millis);
         let error = "unavailable: status 503".to_owned();
         assert_eq!(verdict, Disposition::RetryAt { due_at, error });
@@ -205,9 +213,21 @@ mod tests {
         let policy = RetryPolicy::default();
         let old = set(30, policy.give_up_after);
         assert_eq!(
-            policy.judge(&old, &unavailable(None), NOW, 0.5),
+            policy.judge(&old, &unavailable(None), TIMES, 0.5),
             Disposition::Dead { reason: Reason::Expired, detail: "unavailable: status 503".into() }
         );
+    }
+
+    /// Cases 6: the clock is set ahead by four days for a while.
+    #[test]
+    fn a_step_of_the_clock_gives_up_nothing() {
+        let policy = RetryPolicy::default();
+        let days = Duration::from_hours(4 * 24);
+        let times = Times { now: NOW + days, ages_by: NOW };
+        let verdict = policy.judge(&set(0, Duration::ZERO), &unavailable(None), times, 0.5);
+        let due_at = NOW + days + Duration::from_secs(1);
+        let error = "unavailable: status 503".to_owned();
+        assert_eq!(verdict, Disposition::RetryAt { due_at, error });
     }
 
     #[test]
@@ -216,14 +236,14 @@ mod tests {
         let fresh = set(0, Duration::ZERO);
         let refused = Outcome::Refused(SetError::new("invalid_key", "unknown kid"));
         assert_eq!(
-            policy.judge(&fresh, &refused, NOW, 0.5),
+            policy.judge(&fresh, &refused, TIMES, 0.5),
             Disposition::Dead {
                 reason: Reason::Refused(ErrCode::InvalidKey),
                 detail: "invalid_key: unknown kid".into()
             }
         );
         assert_eq!(
-            policy.judge(&fresh, &Outcome::Accepted { status: 202 }, NOW, 0.5),
+            policy.judge(&fresh, &Outcome::Accepted { status: 202 }, TIMES, 0.5),
             Disposition::Delivered
         );
     }

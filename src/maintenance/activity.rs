@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
-use crate::transmitter::Transmitter;
+use crate::{clock::Ages, transmitter::Transmitter};
 
 /// The `operation` that both jobs count their errors under.
 const OPERATION: &str = "activity";
@@ -19,6 +19,7 @@ pub struct RecordActivity {
 pub struct PauseInactive {
     transmitter: Arc<Transmitter>,
     period: Duration,
+    ages: Ages,
 }
 
 impl RecordActivity {
@@ -28,8 +29,8 @@ impl RecordActivity {
 }
 
 impl PauseInactive {
-    pub fn new(transmitter: Arc<Transmitter>, period: Duration) -> Self {
-        Self { transmitter, period }
+    pub fn new(transmitter: Arc<Transmitter>, period: Duration, ages: Ages) -> Self {
+        Self { transmitter, period, ages }
     }
 }
 
@@ -64,6 +65,6 @@ impl Job for PauseInactive {
     }
 
     async fn run(&mut self) -> Result<RunCounts, JobError> {
-        Ok(RunCounts::count("paused", self.transmitter.pause_inactive().await?))
+        Ok(RunCounts::count("paused", self.transmitter.pause_inactive(self.ages.now()).await?))
     }
 }

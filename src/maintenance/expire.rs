@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
 use crate::{
-    clock,
+    clock::Ages,
     domain::time::Timestamp,
     store::{Expiry, Maintenance, Records},
 };
@@ -17,6 +17,7 @@ pub struct Expire {
     records: Arc<dyn Records>,
     retention: Box<dyn Fn(Timestamp) -> Expiry + Send + Sync>,
     period: Duration,
+    ages: Ages,
 }
 
 impl Expire {
@@ -26,8 +27,9 @@ impl Expire {
         records: Arc<dyn Records>,
         retention: impl Fn(Timestamp) -> Expiry + Send + Sync + 'static,
         period: Duration,
+        ages: Ages,
     ) -> Self {
-        Self { store, records, retention: Box::new(retention), period }
+        Self { store, records, retention: Box::new(retention), period, ages }
     }
 }
 
@@ -45,7 +47,7 @@ impl Job for Expire {
     }
 
     async fn run(&mut self) -> Result<RunCounts, JobError> {
-        let now = clock::now();
+        let now = self.ages.now();
         let expiry = (self.retention)(now);
         let mut steps = 0;
         loop {

@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Job, JobError, JobScope, JobSpec, RunCounts, Trigger};
-use crate::{clock, domain::reason::Reason, store::Maintenance, telemetry::metrics};
+use crate::{
+    clock::{self, Ages},
+    domain::reason::Reason,
+    store::Maintenance,
+    telemetry::metrics,
+};
 
 /// Gives up the SETs that a paused stream holds for too long, and the oldest of those beyond its
 /// bound (SSF §8.1.2.1). They become dead letters.
@@ -12,6 +17,7 @@ pub struct LimitHeld {
     held_max: usize,
     held_for: Duration,
     period: Duration,
+    ages: Ages,
 }
 
 impl LimitHeld {
@@ -20,8 +26,9 @@ impl LimitHeld {
         held_max: usize,
         held_for: Duration,
         period: Duration,
+        ages: Ages,
     ) -> Self {
-        Self { store, held_max, held_for, period }
+        Self { store, held_max, held_for, period, ages }
     }
 }
 
@@ -40,7 +47,8 @@ impl Job for LimitHeld {
 
     async fn run(&mut self) -> Result<RunCounts, JobError> {
         let now = clock::now();
-        let given_up = self.store.limit_held(self.held_max, now - self.held_for, now).await?;
+        let appended_before = self.ages.now() - self.held_for;
+        let given_up = self.store.limit_held(self.held_max, appended_before, now).await?;
         let mut total = 0;
         for (provider, sets) in given_up {
             metrics::sets_dead(&provider, Reason::HoldLimit, sets);

@@ -247,14 +247,14 @@ impl Transmitter {
     /// the streams that it serves, by what all have recorded; since others may have seen something
     /// that they will record, that is so much later.
     /// Returns how many were paused.
-    pub async fn pause_inactive(&self) -> Result<usize, RequestError> {
+    pub async fn pause_inactive(&self, ages_by: Timestamp) -> Result<usize, RequestError> {
         let (now, mut paused) = (clock::now(), 0);
         self.take_in_pushes();
         if self.sharing.change_feed.is_enabled() {
             let record = self.store.activity().await?;
             self.activity.take_in(record, &self.directory.all(|_| true), now);
         }
-        let judged_at = now - self.sharing.activity_lag;
+        let judged_at = ages_by.min(now) - self.sharing.activity_lag;
         for id in self.activity.all_overdue(judged_at) {
             let stream = self.directory.stream(&id);
             let served = self.sharing.lease.serves(&id, clock::instant());

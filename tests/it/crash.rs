@@ -117,6 +117,76 @@ async fn with_a_full_disk_events_are_refused_and_none_is_lost() {
     report.assert_complete();
 }
 
+/// SETs that are stored are delivered meanwhile, also after a start.
+#[actix_web::test]
+async fn a_store_whose_memory_is_used_up_now_and_then_loses_nothing() {
+    let mut system = System::start_on_redis().await;
+    for round in 0..6 {
+        system.wait_for_arrivals().await;
+        system.limit_memory("1").await;
+        system.wait_for_more_refusals().await;
+        if round % 2 == 0 {
+            system.kill();
+            system.start_again().await;
+            system.wait_for_more_refusals().await;
+        }
+        system.limit_memory("0").await;
+    }
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
+}
+
+#[actix_web::test]
+async fn a_store_whose_replica_comes_and_goes_loses_nothing() {
+    let mut system = System::start_on_replicated_redis().await;
+    for round in 0..4 {
+        system.wait_for_arrivals().await;
+        system.kill_replica();
+        system.wait_for_more_refusals().await;
+        if round % 2 == 0 {
+            system.kill();
+            system.start_again().await;
+            system.wait_for_more_refusals().await;
+        }
+        system.start_replica().await;
+    }
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
+}
+
+/// A log that takes no line is no reason to lose an event.
+#[actix_web::test]
+async fn a_daemon_killed_with_a_full_log_loses_nothing() {
+    let mut system = System::start_with_full_log().await;
+    for _ in 0..6 {
+        system.wait_for_arrivals().await;
+        system.kill();
+        system.start_again().await;
+    }
+    system.wait_for_arrivals().await;
+    let report = system.finish().await;
+    report.assert_complete();
+}
+
+/// Four days ahead for a while: nothing that waits is given up, though its Receiver is down.
+#[actix_web::test]
+async fn a_clock_that_steps_ahead_for_a_while_gives_nothing_up() {
+    let system = System::start_on_clock("+0s").await;
+    system.wait_for_arrivals().await;
+    for _ in 0..2 {
+        system.set_receiver_down(true);
+        system.set_clock("+4d");
+        system.wait_for_polls().await;
+        system.set_clock("+0s");
+        system.set_receiver_down(false);
+        system.wait_for_arrivals().await;
+    }
+    let report = system.finish().await;
+    report.assert_complete();
+}
+
 /// The step back is what happens when an administrator corrects a clock that was an hour fast.
 #[actix_web::test]
 async fn a_clock_that_steps_back_holds_nothing_up() {

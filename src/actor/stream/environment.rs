@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     actor::{accepted::AcceptedPushes, hosts::Hosts, signer::Signer},
-    clock,
+    clock::{self, Ages},
     cluster::lease::Lease,
     delivery::{courier::View, fault::Fault, settings::DeliverySettings},
     directory::Directory,
@@ -27,6 +27,8 @@ pub struct Environment {
     /// Where an actor tells that an endpoint is at fault.
     pub faults: mpsc::Sender<EndpointFault>,
     pub settings: DeliverySettings,
+    /// The time by which SETs are given up.
+    pub ages: Ages,
 }
 
 /// An endpoint is at fault: its stream is to be paused.
@@ -45,6 +47,6 @@ impl Environment {
     pub(super) fn view(&self, id: &StreamId) -> View {
         let (revision, stream) = self.directory.standing(id);
         let may_begin = self.lease.serves(id, clock::instant());
-        View { now: clock::now(), revision, stream, may_begin }
+        View { now: clock::now(), ages_by: self.ages.now(), revision, stream, may_begin }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         outbox::{Disposition, PendingSet, Seq, SetKind},
         outcome::{Blame, FailureClass, Outcome},
         parcel::{Outcomes, Parcel, SignedSet},
+        retry::Times,
     },
     domain::time::Timestamp,
 };
@@ -34,7 +35,7 @@ impl Courier {
             self.note(CourierNote::Answered { class: outcome.class() });
             let set = self.window.set(seq).clone();
             let disposition =
-                self.settings.retry.judge(&set, &outcome, view.now, spread(dice, seq));
+                self.settings.retry.judge(&set, &outcome, view.times(), spread(dice, seq));
             self.settle(set, &outcome, disposition);
             self.last_outcome = Some(LastOutcome::of(&outcome, view.now));
         }
@@ -137,7 +138,7 @@ impl Courier {
             if place == 0 || matches!(outcomes, Outcomes::Each(_)) {
                 self.find_fault(outcome, view.now);
             }
-            self.judge(signed, outcome, generation, dice, view.now);
+            self.judge(signed, outcome, generation, dice, view.times());
         }
     }
 
@@ -181,7 +182,7 @@ impl Courier {
         outcome: &Outcome,
         generation: u64,
         dice: f64,
-        now: Timestamp,
+        times: Times,
     ) {
         let SignedSet { set, jws } = signed;
         let stopped = self.is_pausing() || self.flow != Flow::All;
@@ -192,9 +193,9 @@ impl Courier {
             Outcome::Refused(error)
                 if error.blames_key() && stopped && set.kind == SetKind::Event =>
             {
-                retry.put_off(&set, None, error.err.clone(), now, dice)
+                retry.put_off(&set, None, error.err.clone(), times.now, dice)
             }
-            _ => retry.judge(&set, outcome, now, dice),
+            _ => retry.judge(&set, outcome, times, dice),
         };
         let retried = matches!(disposition, Disposition::RetryAt { .. });
         // A SET whose signature was refused is signed anew if it is ever sent again.

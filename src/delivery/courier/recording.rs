@@ -74,12 +74,12 @@ impl Courier {
 
     /// Gives up SETs by their age. Where few attempts start because all fail, a SET may grow old
     /// without an attempt of its own.
-    pub(super) fn give_up(&mut self, now: Timestamp) {
-        if !self.breaker.stands_open() && !self.slowdown.lasts(now) {
+    pub(super) fn give_up(&mut self, view: &View) {
+        if !self.breaker.stands_open() && !self.slowdown.lasts(view.now) {
             return;
         }
         let retry = &self.settings.retry;
-        let given_up = self.window.settle_ready(|set| retry.is_expired(set, now));
+        let given_up = self.window.settle_ready(|set| retry.is_expired(set, view.ages_by));
         if given_up.is_empty() {
             return;
         }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::domain::{
-    stream::{Revision, StreamConfig},
-    time::Timestamp,
+use crate::{
+    delivery::retry::Times,
+    domain::{
+        stream::{Revision, StreamConfig},
+        time::Timestamp,
+    },
 };
 
 /// The facts at the moment of an input. The caller takes a new view for each input, so that an attempt
@@ -12,10 +15,18 @@ use crate::domain::{
 #[derive(Debug, Clone)]
 pub struct View {
     pub now: Timestamp,
+    /// The time by which ages are judged. Behind `now` while a step of the clock may be taken back.
+    pub ages_by: Timestamp,
     /// Differs from the last one if the stream, its subjects or its keys were changed.
     pub revision: Revision,
     /// The stream at this revision; `None` if it was deleted.
     pub stream: Option<Arc<StreamConfig>>,
     /// Whether the lease of this node allows attempts for the stream to begin.
     pub may_begin: bool,
+}
+
+impl View {
+    pub(super) fn times(&self) -> Times {
+        Times { now: self.now, ages_by: self.ages_by }
+    }
 }

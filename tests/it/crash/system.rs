@@ -2,6 +2,8 @@
 //! traffic through them, with the interruptions that a test can cause.
 
 use std::{
+    fs::File,
+    net::{TcpListener, TcpStream},
     process::Command,
     sync::{
         Arc,
@@ -41,6 +43,8 @@ const ARRIVALS_BETWEEN: f64 = 150.0;
 pub(super) struct System {
     place: Workplace,
     redis: Redis,
+    /// The replica of that Redis, in a test that waits for it.
+    replica: Option<Redis>,
     cluster: Option<RedisCluster>,
     environment: Environment,
     nodes: Vec<NodeProcess>,
@@ -67,6 +71,8 @@ enum Environment {
     Ordinary,
     /// The store is in the same Redis that publishers write to.
     RedisStore,
+    /// The store is in the same Redis, and waits for its replica.
+    ReplicatedStore,
     /// The store is in a Cluster. Publishers write to another Redis.
     ClusterStore,
     /// Three daemons share that one Redis, each through a proxy of its own.
@@ -77,6 +83,8 @@ enum Environment {
     SmallDisk,
     /// The clock of the daemon follows the file `clock`.
     OtherClock,
+    /// Nothing can be written to the log.
+    FullLog,
 }
 
 /// The push endpoints, one for each stream.
@@ -118,6 +126,14 @@ impl System {
         Self::start_in(Environment::RedisStore, Workplace::new()).await
     }
 
+    pub(super) async fn start_on_replicated_redis() -> Self {
+        Self::start_in(Environment::ReplicatedStore, Workplace::new()).await
+    }
+
+    pub(super) async fn start_with_full_log() -> Self {
+        Self::start_in(Environment::FullLog, Workplace::new()).await
+    }
+
     pub(super) async fn start_on_cluster() -> Self {
         Self::start_in(Environment::ClusterStore, Workplace::new()).await
     }
@@ -142,8 +158,13 @@ impl System {
     }
 
     async fn start_in(environment: Environment, place: Workplace) -> Self {
-        let mut redis = Redis::down(true);
-        redis.start_again().await;
+        let is_replicated = environment == Environment::ReplicatedStore;
+        let (redis, replica) = if is_replicated {
+            let (primary, replica) = Redis::with_replica().await;
+            (primary, Some(replica))
+        } else {
+            (Redis::with(&[]).await, None)
+        };
         let cluster = match environment {
             Environment::ClusterStore => Some(RedisCluster::start(3, 0).await),
             Environment::ThreeNodesOnCluster => Some(RedisCluster::start(3, 1).await),
@@ -151,9 +172,11 @@ impl System {
         };
         let store = match environment {
             Environment::RedisStore
+            | Environment::ReplicatedStore
             | Environment::ThreeNodes
             | Environment::ClusterStore
             | Environment::ThreeNodesOnCluster => {
+                let replicas = u32::from(is_replicated);
                 let (urls, topology) = match &cluster {
                     Some(cluster) => (cluster.urls(), "cluster"),
                     None => (vec![redis.url()], "standalone"),
@@ -164,6 +187,7 @@ impl System {
                     "store.backend = \"redis\"\nstore.redis.urls = {urls:?}\n\
                      store.redis.topology = {topology:?}\nstore.redis.checks = \"warn\"\n\
                      store.redis.response_timeout = \"1s\"\n\
+                     store.redis.wait_replicas = {replicas}\nstore.redis.wait_timeout = \"200ms\"\n\
                      cluster.heartbeat = \"400ms\"\ncluster.lease_ttl = \"2s\"\n"
                 )
             }
@@ -202,6 +226,7 @@ impl System {
         let mut system = Self {
             place,
             redis,
+            replica,
             cluster,
             environment,
             nodes,
@@ -255,6 +280,7 @@ impl System {
         match self.environment {
             Environment::Ordinary
             | Environment::RedisStore
+            | Environment::ReplicatedStore
             | Environment::ClusterStore
             | Environment::ThreeNodes
             | Environment::ThreeNodesOnCluster => {}
@@ -268,6 +294,11 @@ impl System {
                 shell.current_dir(self.place.path("")).env_clear();
                 shell.env("SSFD_CONFIG", "ssfd.toml").env("SSFD_PROCESS__LAME_DUCK", "0s");
                 serve = shell;
+            }
+            // Addresses of its own, because no log tells them.
+            Environment::FullLog => {
+                let [public, internal] = [(); 2].map(|()| free_address());
+                serve.env("SSFD_PUBLIC__LISTEN", public).env("SSFD_INTERNAL__LISTEN", internal);
             }
             Environment::OtherClock => {
                 serve.env("LD_PRELOAD", clock_library());
@@ -287,12 +318,16 @@ impl System {
 
     pub(super) async fn start_node(&mut self, node: usize) {
         let command = self.command(node);
-        let started = spawn_blocking(move || {
-            let mut daemon = Daemon::start(command);
-            let (public, internal) = daemon.addresses();
-            (daemon, Addresses { public, internal })
-        });
-        let (daemon, addresses) = started.await.expect("the daemon starts");
+        let (daemon, addresses) = if self.environment == Environment::FullLog {
+            start_unheard(command).await
+        } else {
+            let started = spawn_blocking(move || {
+                let mut daemon = Daemon::start(command);
+                let (public, internal) = daemon.addresses();
+                (daemon, Addresses { public, internal })
+            });
+            started.await.expect("the daemon starts")
+        };
         self.addresses.send_modify(|all| all[node] = addresses);
         self.nodes[node].daemon = Some(daemon);
     }
@@ -351,6 +386,19 @@ impl System {
         self.redis.start_again().await;
     }
 
+    pub(super) fn kill_replica(&mut self) {
+        self.replica.as_mut().expect("there is a replica").kill();
+    }
+
+    pub(super) async fn start_replica(&mut self) {
+        self.replica.as_mut().expect("there is a replica").start_again().await;
+    }
+
+    /// Sets the memory that Redis may use, in bytes; 0 means no limit.
+    pub(super) async fn limit_memory(&self, bytes: &str) {
+        let () = self.redis.run(&["CONFIG", "SET", "maxmemory", bytes]).await;
+    }
+
     pub(super) fn set_receiver_down(&self, down: bool) {
         self.receiver.down.store(down, Ordering::SeqCst);
     }
@@ -385,6 +433,19 @@ impl System {
         eventually("the daemon refuses events", async || 10 < refused()).await;
     }
 
+    /// Returns once the daemon has refused some further events.
+    pub(super) async fn wait_for_more_refusals(&self) {
+        let refused = || self.refused.load(Ordering::SeqCst);
+        let enough = refused() + 3;
+        eventually("the daemon refuses events", async || enough < refused()).await;
+    }
+
+    /// Returns once some further SETs were polled.
+    pub(super) async fn wait_for_polls(&self) {
+        let enough = self.polled.count() + 20;
+        eventually("SETs are polled", async || enough < self.polled.count()).await;
+    }
+
     /// Ends the traffic, waits until every accepted event has arrived, and stops the daemons.
     pub(super) async fn finish(mut self) -> Report {
         self.stop_publishing.send_replace(true);
@@ -408,6 +469,27 @@ impl System {
         arrivals.push(("poll".to_owned(), self.polled.taken()));
         Report { accepted, arrivals }
     }
+}
+
+/// Starts a daemon whose log cannot be written, and returns once it listens.
+async fn start_unheard(command: Command) -> (Daemon, Addresses) {
+    let address = |name: &str| {
+        let set = command.get_envs().find(|(variable, _)| *variable == name);
+        let value = set.and_then(|(_, value)| value).expect("the command has an address");
+        value.to_str().expect("text").to_owned()
+    };
+    let (public, internal) = (address("SSFD_PUBLIC__LISTEN"), address("SSFD_INTERNAL__LISTEN"));
+    let full = File::options().write(true).open("/dev/full").expect("it opens");
+    let daemon = Daemon::start_unheard(command, full.into());
+    for address in [&public, &internal] {
+        eventually("the daemon listens", async || TcpStream::connect(address).is_ok()).await;
+    }
+    (daemon, Addresses { public, internal })
+}
+
+fn free_address() -> String {
+    let bound = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    bound.local_addr().expect("it is bound").to_string()
 }
 
 /// Returns the library that is loaded before the C library to give a process another clock.

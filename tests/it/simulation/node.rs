@@ -218,6 +218,7 @@ impl World {
         let known = self.node.known(stream);
         View {
             now: self.agenda.now(),
+            ages_by: self.agenda.now(),
             revision: known.revision(),
             stream: known.stream.as_ref().map(Arc::clone),
             may_begin: self.is_leased(stream),

@@ -110,7 +110,7 @@ impl World {
     pub(super) fn new(settings: DeliverySettings) -> Self {
         let now = Timestamp::from_millis(1_000_000);
         let (revision, stream) = (Revision { version: 1, changes: 0 }, stream(Flow::All, 1));
-        let view = View { now, revision, stream: stream.clone(), may_begin: true };
+        let view = View { now, ages_by: now, revision, stream: stream.clone(), may_begin: true };
         Self {
             courier: Courier::new(settings.clone(), &view),
             settings,
@@ -135,7 +135,7 @@ impl World {
 
     pub(super) fn view(&self) -> View {
         let (revision, stream) = (self.revision, self.stream.clone());
-        View { now: self.now, revision, stream, may_begin: self.leased }
+        View { now: self.now, ages_by: self.now, revision, stream, may_begin: self.leased }
     }
 
     /// Gives the courier an input, and performs what can be done at once.
