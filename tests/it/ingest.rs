@@ -39,7 +39,9 @@ async fn arrived(setup: &Setup, count: usize) -> Vec<String> {
 
 /// The entries that were handed to the group and are not acknowledged.
 async fn pending(redis: &Redis, key: &str) -> usize {
-    redis.run::<StreamPendingReply>(&["XPENDING", key, "ssfd"]).await.count()
+    // Without the group, which may just be made again, nothing is known.
+    let pending = redis.try_run::<StreamPendingReply>(&["XPENDING", key, "ssfd"]).await;
+    pending.map_or(1, |pending| pending.count())
 }
 
 /// Returns once the daemon has acknowledged all it was given.

@@ -60,6 +60,8 @@ async fn serves_without_a_log(broken: Broken) {
         let bound = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         bound.local_addr().expect("it is bound").to_string()
     });
+    // Only a daemon creates the store.
+    place.serve().addresses();
     let made = place.prints_json(&["tokens", "create", "--json", "publisher"]);
     let publisher = made["token"].as_str().expect("a token").to_owned();
     let manager = ["receiver", "--receiver", "rx", "--audience", "rx"];

@@ -24,8 +24,7 @@ async fn a_redis_that_could_lose_data_is_refused() {
     let () = redis.run(&["CONFIG", "SET", "save", "3600 1"]).await;
     let error = refused(&redis).await;
     assert!(error.contains("snapshots only"), "{error}");
-    let () = redis.run(&["CONFIG", "SET", "appendonly", "yes"]).await;
-    let () = redis.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let redis = Redis::with(&["--maxmemory-policy", "allkeys-lru"]).await;
     let error = refused(&redis).await;
     assert!(error.contains("not `allkeys-lru`"), "{error}");
     // With checks that only warn, the daemon starts.
