@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{pattern::Pattern, token_fault::TokenFault};
 use crate::{
-    domain::{grant::Scope, time::Timestamp},
+    domain::{grant::Scope, json, time::Timestamp},
     signing::{
         jws_algorithm::JwsAlgorithm,
         jwt::{CompactJws, numeric_date},
@@ -209,8 +209,9 @@ impl Expectations {
 /// Returns the members that are not `null`. A server writes `null` for a member that it has no value
 /// for.
 fn present(claims: &Map<String, Value>) -> Map<String, Value> {
-    let present = claims.iter().filter(|(_, value)| !value.is_null());
-    present.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut present = claims.clone();
+    json::without_nulls(&mut present);
+    present
 }
 
 /// Reads the scopes: a list separated by spaces (RFC 8693 §4.2), or an array as many servers have it.

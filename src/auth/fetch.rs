@@ -16,7 +16,10 @@ use hyper_util::{
 };
 use tokio::time::timeout;
 
-use crate::push::tls::{self, TrustedRootsError};
+use crate::{
+    domain::json::JsonError,
+    push::tls::{self, TrustedRootsError},
+};
 
 /// The largest response that is read, in bytes. A larger one counts as no response.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -39,8 +42,10 @@ pub enum FetchError {
     Timeout,
     #[error("the server answered with status {0}")]
     Status(StatusCode),
+    #[error("the answer cannot be read")]
+    NotJson(#[source] JsonError),
     #[error("the answer is not a JSON object")]
-    NotAnObject(#[source] serde_json::Error),
+    NotAnObject,
     #[error("the answer has no boolean `active` (RFC 7662 §2.2)")]
     NotAnAnswer,
 }
@@ -56,7 +61,7 @@ impl FetchError {
             Self::Status(StatusCode::FORBIDDEN) => "status_403",
             Self::Status(StatusCode::NOT_FOUND) => "status_404",
             Self::Status(_) => "status_other",
-            Self::NotAnObject(_) | Self::NotAnAnswer => "malformed",
+            Self::NotJson(_) | Self::NotAnObject | Self::NotAnAnswer => "malformed",
         }
     }
 

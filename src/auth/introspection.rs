@@ -35,7 +35,7 @@ use super::{
     server_answers::{Question, ServerAnswers},
     token_fault::TokenFault,
 };
-use crate::domain::{id::ProviderName, secret::Secret, time::Timestamp};
+use crate::domain::{id::ProviderName, json, secret::Secret, time::Timestamp};
 
 /// The largest number of open questions about tokens that were good before.
 const KNOWN_QUESTIONS_MAX: usize = 16;
@@ -161,7 +161,10 @@ impl Introspection {
             .header(header::AUTHORIZATION, authorization)
             .body(Full::new(Bytes::from(form.finish())));
         let json = self.fetcher.send(request).await?;
-        serde_json::from_slice(&json).map_err(FetchError::NotAnObject)
+        match json::read(&json).map_err(FetchError::NotJson)?.value {
+            Value::Object(answer) => Ok(answer),
+            _ => Err(FetchError::NotAnObject),
+        }
     }
 
     fn cache(&self) -> MutexGuard<'_, AnswerCache> {

@@ -66,3 +66,61 @@ impl Refusals {
         tracing::info!(%provider, issuer, client, reason, left_out, "a credential is refused");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Collects the log of a test.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Each line names the issuer, the client and the reason. A flood of refusals makes one line of each.
+    #[test]
+    fn a_refused_credential_makes_one_line_of_its_kind() {
+        let log = Log::default();
+        let written = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || written.clone())
+            .finish();
+        let acme = "acme".parse().expect("a name");
+        tracing::subscriber::with_default(subscriber, || {
+            let refusals = Refusals::new([&acme].into_iter());
+            for _ in 0..1000 {
+                refusals.note(&acme, Some("https://as.example"), Some("0oaRx"), "expired");
+                refusals.note(&acme, Some("https://as.example"), Some("0oaRx"), "audience");
+                refusals.note(&acme, None, None, UNKNOWN);
+            }
+        });
+        let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+        assert_eq!(text.lines().count(), 3, "{text}");
+        let first: serde_json::Value =
+            serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+        for (field, value) in [
+            ("level", "INFO"),
+            ("provider", "acme"),
+            ("issuer", "https://as.example"),
+            ("client", "0oaRx"),
+            ("reason", "expired"),
+        ] {
+            assert_eq!(first[field], value, "{text}");
+        }
+    }
+}

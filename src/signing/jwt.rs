@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::{jws_algorithm::JwsAlgorithm, verification_keys::VerificationKey};
-use crate::domain::time::Timestamp;
+use crate::domain::{json, time::Timestamp};
 
 /// A compact JWS (RFC 7515 §7.1) of which only the header was read. Nothing in it is trusted yet.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl<'a> CompactJws<'a> {
         let (header, payload) = signed.split_once('.').ok_or(NotAJws::NotCompact)?;
         let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| NotAJws::NotCompact);
         let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-        let header = serde_json::from_slice(&header).map_err(|_| NotAJws::Header)?;
+        let header = object(&header).ok_or(NotAJws::Header)?;
         Ok(Self { header, signed, payload, signature })
     }
 
@@ -69,9 +69,18 @@ impl<'a> CompactJws<'a> {
         key.verifies(algorithm, self.signed.as_bytes(), &self.signature)
     }
 
-    /// Returns the claims, or `None` if the payload is not a JSON object.
+    /// Returns the claims, or `None` if the payload is not a JSON object or has a member twice.
     pub fn claims(&self) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.payload).ok()
+        object(&self.payload)
+    }
+}
+
+/// Reads an object. One that has a member twice is refused (RFC 7515 §4, RFC 7519 §4), because two
+/// readers may disagree about which of the two counts.
+fn object(text: &[u8]) -> Option<Map<String, Value>> {
+    match json::read(text).ok()?.value {
+        Value::Object(members) => Some(members),
+        _ => None,
     }
 }
 
@@ -125,7 +134,9 @@ mod tests {
             assert!(CompactJws::parse(text).is_err(), "{text:?}");
         }
         assert_eq!(CompactJws::parse(&jws(&json!([]), "{}")).err(), Some(NotAJws::Header));
-        for payload in ["", "[]", "7", "{"] {
+        let twice = format!("{}.e30.c2ln", URL_SAFE_NO_PAD.encode(r#"{"kid":"a","kid":"b"}"#));
+        assert_eq!(CompactJws::parse(&twice).err(), Some(NotAJws::Header));
+        for payload in ["", "[]", "7", "{", r#"{"aud":"a","aud":"b"}"#] {
             let text = jws(&json!({}), payload);
             assert_eq!(CompactJws::parse(&text).expect("a JWS").claims(), None, "{payload}");
         }

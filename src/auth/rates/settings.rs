@@ -22,7 +22,7 @@ pub struct RateSettings {
 impl Default for RateSettings {
     fn default() -> Self {
         Self {
-            receiver_per_second_max: 2000,
+            receiver_per_second_max: 5000,
             address_per_second_max: 2000,
             refused_per_second_max: 200,
             absent_per_second_max: 20,
