@@ -155,6 +155,8 @@ fn copy_beside(
     };
     let mut copy =
         Connection::open_with_flags(&made, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    // The whole file is written to disk at the end, and is of no use before.
+    copy.pragma_update(None, "synchronous", "off").map_err(failed)?;
     copy_all(&db, &mut copy)
         .map_err(failed)?
         .then_some(())
