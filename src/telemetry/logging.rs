@@ -92,10 +92,11 @@ pub fn filter(settings: &LogSettings) -> Result<EnvFilter, LogError> {
     // `EnvFilter` takes any other word for the name of a module, of which it logs everything. Nothing else
     // would be logged then.
     let is_module = |part: &str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
-    if level.split(',').any(|part| is_module(part.trim())) {
+    let parts: Vec<_> = level.split(',').map(str::trim).collect();
+    if parts.iter().any(|part| is_module(part)) {
         return Err(refused(None));
     }
-    EnvFilter::try_new(level).map_err(|error| refused(Some(error)))
+    EnvFilter::try_new(parts.join(",")).map_err(|error| refused(Some(error)))
 }
 
 fn subscriber<W>(
