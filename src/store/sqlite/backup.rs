@@ -107,7 +107,7 @@ pub fn restore(
         let path = path.to_owned();
         move |source| BackupError::File { path, source }
     };
-    let replaced = beside(target, &format!(".replaced-{}", now.as_secs()));
+    let replaced = free_name(target, now);
     let there = fs::metadata(target).ok();
     if let Some(there) = &there {
         // The daemon has to be able to open the file, also if root restores it.
@@ -133,6 +133,19 @@ pub fn restore(
     drop(work);
     sync_folder(target)?;
     Ok(Restored { copy, replaced: is_kept.then_some(replaced) })
+}
+
+/// Returns a name with the time for the database that is replaced. Several restores in one second get
+/// different names, because none may overwrite what an earlier one kept.
+fn free_name(target: &Path, now: Timestamp) -> PathBuf {
+    let name = |number: u32| match number {
+        1 => beside(target, &format!(".replaced-{}", now.as_secs())),
+        _ => beside(target, &format!(".replaced-{}-{number}", now.as_secs())),
+    };
+    let is_free = |path: &PathBuf| {
+        !path.exists() && !BESIDE.iter().any(|suffix| beside(path, suffix).exists())
+    };
+    (1..).map(name).find(is_free).expect("the names of a second do not run out")
 }
 
 /// Copies a database into a new folder beside `place`, and checks the copy.
