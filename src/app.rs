@@ -151,7 +151,15 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     let sharing = sharing(&config, cluster.as_deref());
     let lease = Arc::clone(&sharing.lease);
     let signer = Signer::start(&config.signer, material.clone())?;
-    let switch = MaterialSwitch { sender, directory: Arc::clone(&directory) };
+    let grace = config.delivery.new_key_grace;
+    material::note_keys(&*store, &directory, &material.get(), grace).await;
+    let switch = MaterialSwitch {
+        sender,
+        current: material.clone(),
+        directory: Arc::clone(&directory),
+        store: Arc::<dyn Store>::clone(&store),
+        grace,
+    };
     let ages = Ages::new(config.process.clock_step_hold);
     let (tell_fault, faults) = mpsc::channel(FAULTS_MAX);
     let environment = Environment {

@@ -6,6 +6,7 @@ pub mod courier;
 pub mod fault;
 pub mod flow;
 pub mod lane;
+pub mod new_key;
 pub mod outbox;
 pub mod outcome;
 pub mod pace;

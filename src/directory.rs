@@ -6,13 +6,16 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use crate::domain::{
-    event_type::EventType,
-    id::{ProviderName, ReceiverId, StreamId},
-    judgement::Judgement,
-    provider::Provider,
-    stream::{Revision, StreamConfig},
-    subject::list::DefaultSubjects,
+use crate::{
+    delivery::new_key::NewKey,
+    domain::{
+        event_type::EventType,
+        id::{ProviderName, ReceiverId, StreamId},
+        judgement::Judgement,
+        provider::Provider,
+        stream::{Revision, StreamConfig},
+        subject::list::DefaultSubjects,
+    },
 };
 
 /// The streams that an event may go to, as the index finds them.
@@ -53,6 +56,8 @@ struct Index {
     removals_anywhere: u64,
     /// How often signing keys were replaced.
     key_changes: u64,
+    /// The keys that sign, of providers whose key followed another one.
+    new_keys: HashMap<ProviderName, NewKey>,
 }
 
 /// Streams that get an event type, apart by what they do with a subject that is on no list.
@@ -132,14 +137,26 @@ impl Directory {
         Candidates { streams, unlisted }
     }
 
-    /// Returns a stream, if there is one, and the revision at which it and its subjects are.
-    pub fn standing(&self, id: &StreamId) -> (Revision, Option<Arc<StreamConfig>>) {
+    /// Returns a stream, if there is one, the revision at which it and its subjects are, and the key that
+    /// signs its SETs if that followed another one.
+    pub fn standing(&self, id: &StreamId) -> (Revision, Option<Arc<StreamConfig>>, Option<NewKey>) {
         let index = self.read();
         let stream = index.streams.get(id);
         let version = stream.map_or(0, |stream| stream.version);
         let removals = index.removals.get(id).copied().unwrap_or_default();
         let changes = removals + index.removals_anywhere + index.key_changes;
-        (Revision { version, changes }, stream.cloned())
+        let new_key = stream.and_then(|stream| index.new_keys.get(&stream.provider));
+        (Revision { version, changes }, stream.cloned(), new_key.copied())
+    }
+
+    /// Returns the key that signs the SETs of a provider if it followed another one.
+    pub fn new_key(&self, provider: &ProviderName) -> Option<NewKey> {
+        self.read().new_keys.get(provider).copied()
+    }
+
+    /// The key of a provider has followed another one.
+    pub fn key_followed(&self, provider: &ProviderName, key: NewKey) {
+        self.write().new_keys.insert(provider.clone(), key);
     }
 
     /// A subject was removed from this stream, now or before this process began.

@@ -10,6 +10,7 @@ pub mod intake;
 pub mod local_node;
 pub mod operator;
 pub mod poll;
+mod poll_keys;
 pub mod poll_log;
 pub mod pressure;
 pub mod replay;
@@ -49,6 +50,7 @@ use crate::{
 use activity::Activity;
 use dead_letters::DeadKind;
 use intake::{Scheduler, admission::ToldFindings};
+use poll_keys::PollKeys;
 use poll_log::PollLog;
 use pressure::Pressure;
 use turns::Turns;
@@ -121,6 +123,7 @@ pub struct Transmitter {
     sharing: Sharing,
     waiters: Arc<Waiters>,
     poll_log: PollLog,
+    poll_keys: PollKeys,
     /// A stream has one change at a time, so that each change starts from what the last one left. The
     /// store notices by the version what another node changes meanwhile.
     turns: Turns,
@@ -154,6 +157,7 @@ impl Transmitter {
             sharing,
             waiters: Arc::default(),
             poll_log: PollLog::default(),
+            poll_keys: PollKeys::default(),
             turns: Turns::default(),
             verification_pace: VerificationPace::default(),
             told_findings: ToldFindings::default(),

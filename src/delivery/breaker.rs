@@ -55,6 +55,8 @@ enum State {
     },
     /// The one attempt is under way.
     Probing {
+        /// When a probe was allowed. It lies ahead if the probe was made early.
+        until: Timestamp,
         span: Duration,
     },
 }
@@ -73,6 +75,16 @@ impl Breaker {
         }
     }
 
+    /// How many attempts may start before the next probe is due. A requested verification is such an
+    /// attempt: its Receiver wants to know now whether the stream works.
+    pub fn admits_early(&self) -> Admission {
+        match self.state {
+            State::Closed { .. } => Admission::All,
+            State::Open { .. } => Admission::One,
+            State::Probing { .. } => Admission::None,
+        }
+    }
+
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }
@@ -81,7 +93,7 @@ impl Breaker {
     pub fn stands_open(&self) -> bool {
         match self.state {
             State::Closed { .. } => false,
-            State::Open { span, .. } | State::Probing { span } => {
+            State::Open { span, .. } | State::Probing { span, .. } => {
                 self.settings.open_for_max <= span
             }
         }
@@ -106,15 +118,15 @@ impl Breaker {
 
     /// An attempt starts.
     pub fn on_started(&mut self) {
-        if let State::Open { span, .. } = self.state {
-            self.state = State::Probing { span };
+        if let State::Open { until, span } = self.state {
+            self.state = State::Probing { until, span };
         }
     }
 
     /// An attempt ended that tells nothing of the endpoint: if it was the probe, the next one is.
     pub fn on_nothing_learnt(&mut self, now: Timestamp) {
-        if let State::Probing { span } = self.state {
-            self.state = State::Open { until: now, span };
+        if let State::Probing { until, span } = self.state {
+            self.state = State::Open { until: until.max(now), span };
         }
     }
 
@@ -131,7 +143,9 @@ impl Breaker {
                 State::Closed { failures: failures + 1 }
             }
             State::Closed { .. } => open(self.settings.open_for.min(self.settings.open_for_max)),
-            State::Probing { span } => open((span * 2).min(self.settings.open_for_max)),
+            // An early probe changes nothing, so that nobody can put off the regular one.
+            State::Probing { until, span } if now < until => State::Open { until, span },
+            State::Probing { span, .. } => open((span * 2).min(self.settings.open_for_max)),
             // An attempt that began before it opened.
             open @ State::Open { .. } => open,
         };
@@ -186,6 +200,30 @@ mod tests {
         }
         breaker.on_reached();
         assert_eq!(breaker.admits(at(now)), Admission::All);
+    }
+
+    #[test]
+    fn an_early_probe_leaves_the_regular_one_where_it_is() {
+        let ends: [fn(&mut Breaker); 2] =
+            [|breaker| breaker.on_unreached(at(3)), |breaker| breaker.on_nothing_learnt(at(3))];
+        for end in ends {
+            let mut breaker = opened();
+            assert_eq!(
+                (breaker.admits(at(2)), breaker.admits_early()),
+                (Admission::None, Admission::One)
+            );
+            breaker.on_started();
+            assert_eq!(
+                (breaker.admits(at(9)), breaker.admits_early()),
+                (Admission::None, Admission::None)
+            );
+            end(&mut breaker);
+            assert_eq!(breaker.probes_at(), Some(at(5)));
+        }
+        let mut breaker = opened();
+        breaker.on_started();
+        breaker.on_reached();
+        assert_eq!(breaker.admits(at(2)), Admission::All);
     }
 
     #[test]

@@ -22,6 +22,12 @@ impl Lane {
         Self(hash.cast_signed())
     }
 
+    /// A lane with one SET in it, named by a drawn number. Each verification has one: its Receiver
+    /// knows it by its `state`, and it must not wait for the retry of an earlier one.
+    pub const fn alone(drawn: u64) -> Self {
+        Self(drawn.cast_signed())
+    }
+
     pub const fn from_i64(raw: i64) -> Self {
         Self(raw)
     }

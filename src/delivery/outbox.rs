@@ -86,8 +86,8 @@ pub struct OutboxQuery {
 }
 
 impl OutboxQuery {
-    /// How many SETs of each other kind are read, in addition and before the events: each has the
-    /// lane of its stream, so there is hardly ever a second one.
+    /// How many SETs of each other kind are read, in addition and before the events. There are hardly
+    /// ever more, because a stream has one announcement, and verifications are paced.
     pub const CONTROL_MAX: usize = 4;
 }
 

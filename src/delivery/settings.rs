@@ -10,7 +10,8 @@ use crate::delivery::{breaker::BreakerSettings, fault::FaultSettings, retry::Ret
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeliverySettings {
-    /// SETs of one stream in flight at a time, each of another lane.
+    /// SETs of one stream in flight at a time, each of another lane. SETs that the Receiver has accepted
+    /// count until that is recorded.
     pub in_flight_max: usize,
     /// SETs of one stream in memory at a time, each of another lane; all others wait in the store.
     pub window_max: usize,
@@ -27,6 +28,11 @@ pub struct DeliverySettings {
     /// How often the store is searched for work whose wake-up was lost.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
+    /// How long after its first use a signing key may be unknown to a Receiver, if it followed another
+    /// key. Until the Receiver has accepted a SET signed with it, a refusal with `invalid_request` or
+    /// `invalid_key` is tried again.
+    #[serde(with = "humantime_serde")]
+    pub new_key_grace: Duration,
     pub retry: RetryPolicy,
     pub breaker: BreakerSettings,
     pub fault: FaultSettings,
@@ -41,6 +47,7 @@ impl Default for DeliverySettings {
             host_in_flight_max: 64,
             idle_timeout: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(5),
+            new_key_grace: Duration::from_mins(15),
             retry: RetryPolicy::default(),
             breaker: BreakerSettings::default(),
             fault: FaultSettings::default(),

@@ -35,6 +35,7 @@ pub mod client;
 pub mod clock;
 pub mod last_use;
 mod mark;
+pub mod signing_key;
 pub mod token;
 
 use std::{fmt, sync::Arc};

@@ -72,6 +72,7 @@ impl Transmitter {
         self.subject_paces().remove(id);
         self.activity.forget(id);
         self.poll_log.forget(id);
+        self.poll_keys.forget(id);
         self.wake_here(std::slice::from_ref(id), false);
     }
 }

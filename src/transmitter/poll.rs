@@ -13,6 +13,7 @@ use crate::{
     auth::{AuthError, Principal},
     clock,
     delivery::{
+        new_key::{NewKey, may_blame_new_key},
         parcel::{Parcel, SignedSet},
         poll::{PollLimit, PollRequest},
     },
@@ -142,8 +143,19 @@ impl Transmitter {
         principal: &Principal,
         id: &StreamId,
         acked: Vec<Jti>,
-        refused: Vec<(Jti, SetError)>,
+        mut refused: Vec<(Jti, SetError)>,
     ) -> Result<(), RequestError> {
+        if let Some(key) = self.new_key_of(id)
+            && !self.poll_keys.accepted(id, key.since, &acked)
+        {
+            let count = refused.len();
+            refused.retain(|(_, error)| !may_blame_new_key(error));
+            let sets = count - refused.len();
+            if sets != 0 {
+                // They are handed out again like any other SETs that are not acknowledged.
+                tracing::info!(stream_id = %id, sets, "refused, perhaps because the signing key is new");
+            }
+        }
         if acked.is_empty() && refused.is_empty() {
             return Ok(());
         }
@@ -171,6 +183,17 @@ impl Transmitter {
         Ok(())
     }
 
+    /// Returns the key that signs, if the Receiver of a stream may not know it yet.
+    fn new_key_of(&self, id: &StreamId) -> Option<NewKey> {
+        let stream = self.directory.stream(id)?;
+        let key = self.directory.new_key(&stream.provider)?;
+        if key.may_be_unknown(&stream, clock::now()) {
+            return Some(key);
+        }
+        self.poll_keys.forget(id);
+        None
+    }
+
     async fn answer(
         &self,
         principal: &Principal,
@@ -178,10 +201,16 @@ impl Transmitter {
         polled: Polled,
     ) -> Result<PollAnswer, RequestError> {
         let claims = polled.sets.iter().map(|set| Arc::clone(&set.claims)).collect();
+        // Asked before signing, so that a SET signed with an earlier key does not count.
+        let new_key = self.new_key_of(id);
         let spans = spans::sign(polled.sets.iter().map(|set| SetFields::pending(id, set)));
         let signed = self.signer.sign(&principal.provider, claims).await;
         spans.close();
         let signed = signed.map_err(|_| RequestError::Signing)?;
+        if let Some(key) = new_key {
+            let sets = polled.sets.iter().map(|set| &set.jti);
+            self.poll_keys.handed_out(id, key.since, sets);
+        }
         let sets = polled.sets.into_iter().zip(signed);
         let parcel = sets.map(|(set, jws)| SignedSet { set, jws }).collect();
         Ok(PollAnswer { parcel, more_available: polled.more })

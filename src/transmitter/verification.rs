@@ -52,14 +52,15 @@ impl Transmitter {
         now: Timestamp,
     ) -> Result<(), RequestError> {
         let subject = SubjectId::of_stream(&stream.id);
-        let origin = Origin::drawn(clock::random_uuid(), now);
+        let drawn = clock::random_uuid();
+        let origin = Origin::drawn(drawn, now);
         let set = SetOf {
             provider,
             event_type: &EventType::verification(),
             payload: &verification::payload(state),
             subject: &subject,
             identifiers: None,
-            lane: Lane::of(&subject),
+            lane: Lane::alone(drawn.as_u64_pair().1),
             txn: None,
             origin: &origin,
             kind: SetKind::Control,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc};
 
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-use serde_json::Value;
+use serde_json::{Value, json};
 use ssfd::{
     app,
     cli::receive::certificate::make_certificate,
@@ -23,6 +23,7 @@ use crate::{
         DEADLINE,
         daemon::{Daemon, rename_provider, with_provider},
         eventually,
+        polling::{at_once, handed_out, jtis, poll_now},
         receiver::{Receiver, header},
         setup::Setup,
         test_key, within,
@@ -183,4 +184,84 @@ async fn a_signature_that_was_made_ahead_with_an_earlier_key_is_not_sent() {
     assert_eq!(algorithms(&under_way), BTreeSet::from([r#""ES256""#.to_owned()]));
     assert_eq!(algorithms(&rest), BTreeSet::from([r#""RS256""#.to_owned()]));
     setup.settled().await;
+}
+
+/// Some Receivers answer `invalid_request` for a `kid` that they do not know, until they have read the
+/// JWK Set again. The key may be replaced while the daemon runs or by a restart.
+#[actix_web::test]
+async fn a_receiver_that_does_not_know_a_new_key_yet_loses_no_set() {
+    for err in ["invalid_request", "invalid_key"] {
+        for restarts in [false, true] {
+            let read_again = Gate::default();
+            let known = read_again.clone();
+            let mut receiver = Receiver::start(move |_, request| {
+                if header(request.jws())["alg"] == "ES256" || known.is_open() {
+                    return Reply::status(202);
+                }
+                Reply::full(400, &[], &json!({"err": err}).to_string())
+            })
+            .await;
+            let mut setup =
+                Setup::pushing_with(&receiver, |config| configure(config, &[EC], None)).await;
+            setup.publish(&["before"]).await;
+            assert_eq!(receiver.next().await.subject(), "before");
+            setup.settled().await;
+
+            configure(setup.daemon.config(), &[RSA, EC], None);
+            if restarts {
+                setup.daemon.restart().await;
+            } else {
+                replace_material(&mut setup.daemon);
+            }
+            setup.publish(&["s-1", "s-2"]).await;
+            receiver.next_few(6).await;
+            assert_eq!(setup.waiting().await.len(), 2, "none is given up");
+            read_again.open();
+            setup.settled().await;
+            let accepted = receiver.rest();
+            let accepted: BTreeSet<_> = accepted.iter().rev().take(2).map(Seen::subject).collect();
+            assert_eq!(accepted, BTreeSet::from(["s-1".to_owned(), "s-2".to_owned()]));
+        }
+    }
+}
+
+/// The same where a SET is refused by poll (RFC 8936 §2.6).
+#[actix_web::test]
+async fn a_polling_receiver_that_does_not_know_a_new_key_yet_loses_no_set() {
+    for restarts in [false, true] {
+        let mut setup = Setup::polling_with(|config| {
+            configure(config, &[EC], None);
+            at_once(config);
+        })
+        .await;
+        let before = handed_out(&setup, &["before"]).await;
+        configure(setup.daemon.config(), &[RSA, EC], None);
+        if restarts {
+            setup.daemon.restart().await;
+        } else {
+            replace_material(&mut setup.daemon);
+        }
+        // A SET that was signed with the earlier key shows nothing.
+        poll_now(&setup, json!({"ack": before})).await;
+        let sets = handed_out(&setup, &["s-1", "s-2"]).await;
+        let refused = |jti: &str| json!({"setErrs": {jti: {"err": "invalid_request"}}});
+        for _ in 0..3 {
+            assert_eq!(jtis(&poll_now(&setup, refused(&sets[0])).await), sets, "offered again");
+        }
+        poll_now(&setup, json!({"ack": sets[..1]})).await;
+        let rest = poll_now(&setup, refused(&sets[1])).await;
+        assert_eq!(rest.json(), json!({"sets": {}}), "the key is known, so this is about the SET");
+    }
+}
+
+/// A stream's first key is no new one.
+#[actix_web::test]
+async fn a_set_of_a_streams_first_key_that_is_refused_is_given_up() {
+    let refusal = r#"{"err":"invalid_request"}"#;
+    let mut receiver = Receiver::start(move |_, _| Reply::full(400, &[], refusal)).await;
+    let setup = Setup::pushing_to(&receiver).await;
+    setup.publish(&["s-1"]).await;
+    receiver.next().await;
+    setup.settled().await;
+    assert!(receiver.rest().is_empty());
 }

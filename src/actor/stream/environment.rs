@@ -45,8 +45,9 @@ pub struct EndpointFault {
 impl Environment {
     /// Returns the facts by which the courier of a stream judges its next input.
     pub(super) fn view(&self, id: &StreamId) -> View {
-        let (revision, stream) = self.directory.standing(id);
+        let (revision, stream, new_key) = self.directory.standing(id);
         let may_begin = self.lease.serves(id, clock::instant());
-        View { now: clock::now(), ages_by: self.ages.now(), revision, stream, may_begin }
+        let (now, ages_by) = (clock::now(), self.ages.now());
+        View { now, ages_by, revision, stream, new_key, may_begin }
     }
 }

@@ -68,7 +68,9 @@ pub enum CourierNote {
 pub enum Changed {
     /// Subjects were removed from the stream, or its signing keys were replaced.
     SubjectsOrKeys,
-    /// The configuration or the status of the stream: the endpoint is given a fresh start.
+    /// Anything else than the endpoint and the status. The courier keeps its knowledge of the endpoint.
+    Configuration,
+    /// The endpoint or the status of the stream: the endpoint is given a fresh start.
     Stream,
 }
 
@@ -107,6 +109,12 @@ impl Destination {
     /// Scheme, name and port.
     pub fn host(&self) -> &Arc<str> {
         &self.host
+    }
+
+    /// Whether both have the same endpoint, in a stream of the same status. Nothing else of a stream
+    /// tells about its endpoint.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.endpoint() == other.endpoint() && self.stream.status == other.stream.status
     }
 
     /// Whether the SETs of the stream go elsewhere by now. A stream that was deleted has no other

@@ -9,6 +9,7 @@ use crate::{
     delivery::{
         breaker::Admission,
         flow::Flow,
+        new_key::{NewKey, may_blame_new_key},
         outbox::{Disposition, PendingSet, Seq, SetKind},
         outcome::{Blame, FailureClass, Outcome},
         parcel::{Outcomes, Parcel, SignedSet},
@@ -70,14 +71,28 @@ impl Courier {
             None => self.slowdown.leaves(self.settings.in_flight_max),
             Some(_) => 0,
         };
-        let free = in_flight_max.saturating_sub(self.window.events_in_flight());
+        // After a crash, SETs in flight and SETs whose acceptance is not recorded come again. Together
+        // they are bounded, so that a Receiver sees few copies however slow the store is.
+        let open = self.window.events_in_flight() + self.window.events_unrecorded();
+        let free = in_flight_max.saturating_sub(open);
         // A control event waits for no event.
         let all = self.window.ready_control() + self.window.ready_events().min(free);
-        match self.breaker.admits(view.now) {
+        let admission = match self.breaker.admits(view.now) {
+            Admission::None if self.has_new_verification() => self.breaker.admits_early(),
+            admission => admission,
+        };
+        match admission {
             Admission::All => all,
             Admission::One if self.window.in_flight() == 0 => all.min(1),
             Admission::One | Admission::None => 0,
         }
+    }
+
+    /// Whether a verification waits that was not tried yet. A verification that failed waits for its
+    /// retry like any other SET.
+    fn has_new_verification(&self) -> bool {
+        let mut control = self.window.ready().take(self.window.ready_control());
+        control.any(|set| set.kind == SetKind::Control && set.attempts == 0)
     }
 
     /// Starts as many attempts as there are signatures and room for.
@@ -127,6 +142,10 @@ impl Courier {
                 self.put_back(signed.set.seq);
                 continue;
             }
+            if self.may_not_know_key(outcome, generation, view) {
+                self.judge_for_new_key(signed, outcome, dice, view.now);
+                continue;
+            }
             let blames_key = matches!(outcome, Outcome::Refused(error) if error.blames_key());
             // The key may have been replaced since the SET was signed. It goes out again at once,
             // signed with the current key; this happens to a SET once.
@@ -140,6 +159,37 @@ impl Courier {
             }
             self.judge(signed, outcome, generation, dice, view.times());
         }
+    }
+
+    /// Whether the Receiver refused a SET, perhaps because it does not know the key yet. Notes that a
+    /// SET signed with the current key was accepted.
+    fn may_not_know_key(&mut self, outcome: &Outcome, generation: u64, view: &View) -> bool {
+        let current = generation == self.signatures.generation();
+        match outcome {
+            Outcome::Accepted { .. } => self.key_accepted |= current,
+            Outcome::Refused(error) if may_blame_new_key(error) && !self.key_accepted => {
+                let is_new = |(key, stream): (NewKey, _)| key.may_be_unknown(stream, view.now);
+                return self.new_key.zip(view.stream.as_deref()).is_some_and(is_new);
+            }
+            Outcome::Refused(_) | Outcome::Failed { .. } => {}
+        }
+        false
+    }
+
+    /// Has a SET tried again that was refused, perhaps for its new key.
+    fn judge_for_new_key(
+        &mut self,
+        signed: SignedSet,
+        outcome: &Outcome,
+        dice: f64,
+        now: Timestamp,
+    ) {
+        let Outcome::Refused(error) = outcome else { return };
+        let detail = format!("{}, perhaps because the signing key is new", error.err);
+        let dice = spread(dice, signed.set.seq);
+        let disposition = self.settings.retry.put_off(&signed.set, None, detail, now, dice);
+        self.window.settling(signed.set.seq, false);
+        self.settle(signed.set, outcome, disposition);
     }
 
     /// Learns from an answer how the endpoint is.
@@ -203,7 +253,7 @@ impl Courier {
         if retried && good && generation == self.signatures.generation() {
             self.signatures.keep(set.seq, jws, self.settings.window_max);
         }
-        self.window.settling(set.seq);
+        self.window.settling(set.seq, disposition == Disposition::Delivered);
         self.settle(set, outcome, disposition);
     }
 

@@ -12,16 +12,29 @@ impl Courier {
         if view.revision == self.revision {
             return;
         }
-        let same = view.revision.version == self.revision.version;
-        let changed = if same { Changed::SubjectsOrKeys } else { Changed::Stream };
-        self.revision = view.revision;
-        if changed == Changed::Stream {
+        let destination = view.stream.as_ref().and_then(Destination::of);
+        let changed = if view.revision.version == self.revision.version {
+            Changed::SubjectsOrKeys
+        } else if self.is_at_like(destination.as_ref()) {
+            // Otherwise a Receiver could have an endpoint that is out of reach tried without end, by
+            // changing its description.
+            Changed::Configuration
+        } else {
+            Changed::Stream
+        };
+        if changed != Changed::SubjectsOrKeys {
             self.forget_pause();
+        }
+        if changed == Changed::Stream {
             self.breaker = Breaker::new(self.settings.breaker.clone());
             self.slowdown = Slowdown::new(&self.settings);
             self.faults = Faults::new(self.settings.fault.clone());
         }
-        self.move_to(view.stream.as_ref().and_then(Destination::of));
+        self.revision = view.revision;
+        if view.new_key != self.new_key {
+            (self.new_key, self.key_accepted) = (view.new_key, false);
+        }
+        self.move_to(destination);
         self.flow = match &view.stream {
             Some(stream) if !self.rest.is_draining() => Flow::of(stream),
             Some(_) | None => Flow::Nothing,
@@ -31,6 +44,10 @@ impl Courier {
         self.reads.start_over();
         self.window.clear_ready();
         self.note(CourierNote::StartedOver(changed));
+    }
+
+    fn is_at_like(&self, destination: Option<&Destination>) -> bool {
+        self.destination.as_ref().zip(destination).is_some_and(|(old, new)| old.is_alike(new))
     }
 
     fn move_to(&mut self, destination: Option<Destination>) {

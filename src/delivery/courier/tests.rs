@@ -1,6 +1,8 @@
 //! The courier in a small world, in any order that chance brings: steps that it must never take, and
 //! ends that it must always come to.
 
+mod endpoint;
+mod new_key;
 mod world;
 
 use std::time::Duration;
@@ -440,6 +442,26 @@ fn an_endpoint_at_fault_for_long_has_its_stream_paused_and_starts_afresh_after()
     assert_eq!(world.attempts().len(), 3, "no probe, but all that may");
     world.run(|_| failed(FailureClass::Credentials));
     assert!(world.pending.is_empty(), "the count begins anew");
+}
+
+/// After a crash these SETs come again.
+#[test]
+fn sets_in_flight_and_accepted_but_not_recorded_are_bounded_together() {
+    let mut world = World::new(settings());
+    for lane in 0..20 {
+        world.append(lane, SetKind::Event);
+    }
+    world.drain_but_attempts();
+    let mut accepted = 0;
+    // The store records nothing meanwhile.
+    while let Some(seq) = world.attempts().first().copied() {
+        world.attempt_ends(seq, &ACCEPTED);
+        accepted += 1;
+    }
+    assert_eq!(accepted, world.settings.in_flight_max);
+    world.run(|_| ACCEPTED);
+    world.finish();
+    assert_eq!(world.received.len(), 20);
 }
 
 #[test]

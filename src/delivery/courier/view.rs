@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    delivery::retry::Times,
+    delivery::{new_key::NewKey, retry::Times},
     domain::{
         stream::{Revision, StreamConfig},
         time::Timestamp,
@@ -21,6 +21,8 @@ pub struct View {
     pub revision: Revision,
     /// The stream at this revision; `None` if it was deleted.
     pub stream: Option<Arc<StreamConfig>>,
+    /// The key that signs, if it followed another one.
+    pub new_key: Option<NewKey>,
     /// Whether the lease of this node allows attempts for the stream to begin.
     pub may_begin: bool,
 }

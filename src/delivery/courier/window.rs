@@ -19,7 +19,10 @@ enum SetState {
     InFlight,
     /// The attempt is over and its result is being recorded. The lane stays closed until the record
     /// is durable: after a crash the SETs behind this one must not have overtaken it.
-    Settling,
+    Settling {
+        /// The Receiver has the SET, and would see it again after a crash.
+        accepted: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Window {
     /// Events in the window, and those of them in flight.
     events: usize,
     events_in_flight: usize,
+    /// Events that the Receiver has accepted and that are not recorded yet.
+    events_unrecorded: usize,
     in_flight: usize,
     /// SETs that are ready, in the order in which they were read: a SET that fails again and again
     /// comes behind those that were not tried yet.
@@ -59,6 +64,10 @@ impl Window {
 
     pub(super) fn events_in_flight(&self) -> usize {
         self.events_in_flight
+    }
+
+    pub(super) fn events_unrecorded(&self) -> usize {
+        self.events_unrecorded
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -108,7 +117,8 @@ impl Window {
     /// whose result is being recorded, that record is already durable, because the store hands out
     /// only heads. `on_settled` may simply not have been called yet.
     pub(super) fn open_lanes(&self) -> impl Iterator<Item = (Lane, SetKind)> {
-        let open = self.entries.values().filter(|entry| entry.state != SetState::Settling);
+        let open = self.entries.values();
+        let open = open.filter(|entry| !matches!(entry.state, SetState::Settling { .. }));
         open.map(|entry| (entry.set.lane, entry.set.kind))
     }
 
@@ -145,10 +155,12 @@ impl Window {
         entry.set.clone()
     }
 
-    /// Ends an attempt with a result that is to be recorded.
-    pub(super) fn settling(&mut self, seq: Seq) {
+    /// Ends an attempt with a result that is to be recorded; `accepted` if the Receiver has the SET.
+    pub(super) fn settling(&mut self, seq: Seq, accepted: bool) {
         let entry = self.ended(seq);
-        entry.state = SetState::Settling;
+        entry.state = SetState::Settling { accepted };
+        let counts = accepted && entry.set.kind == SetKind::Event;
+        self.events_unrecorded += usize::from(counts);
     }
 
     /// Ends an attempt that is to be made again: the SET goes out next. Returns `false` if the SET
@@ -186,7 +198,11 @@ impl Window {
     pub(super) fn release(&mut self, seq: Seq) -> PendingSet {
         let entry = self.entries.remove(&seq).expect("a SET being settled stays in the window");
         debug_assert_ne!(entry.state, SetState::Ready);
-        self.events -= usize::from(entry.set.kind == SetKind::Event);
+        if entry.set.kind == SetKind::Event {
+            self.events -= 1;
+            let accepted = entry.state == SetState::Settling { accepted: true };
+            self.events_unrecorded -= usize::from(accepted);
+        }
         entry.set
     }
 
@@ -199,7 +215,7 @@ impl Window {
                 let entry = entries.get_mut(seq).expect("a SET that is ready is in the window");
                 let goes = which(&entry.set);
                 if goes {
-                    entry.state = SetState::Settling;
+                    entry.state = SetState::Settling { accepted: false };
                     taken.push(*seq);
                 }
                 !goes

@@ -134,3 +134,40 @@ async fn an_unreachable_endpoint_is_only_probed() {
     broken.open();
     setup.settled().await;
 }
+
+/// SSF §8.1.4: the Receiver wants to know now whether its stream works.
+#[actix_web::test]
+async fn a_verification_is_sent_at_once_though_the_endpoint_was_out_of_reach() {
+    let broken = Gate::default();
+    let repaired = broken.clone();
+    let mut receiver =
+        Receiver::start(
+            move |_, _| {
+                if repaired.is_open() { Reply::status(202) } else { Reply::Nothing }
+            },
+        )
+        .await;
+    let setup = Setup::pushing_with(&receiver, |config| {
+        rename_provider(config, "verified-at-once");
+        config.delivery.in_flight_max = 1;
+        config.delivery.breaker.failures = 3;
+        (config.delivery.breaker.open_for, config.delivery.breaker.open_for_max) =
+            (Duration::from_hours(1), Duration::from_hours(1));
+    })
+    .await;
+    setup.publish(&["s-1", "s-2"]).await;
+    eventually("the breaker opens", async || setup.attempts("connect").await == 3).await;
+    receiver.rest();
+    // A first verification fails, and waits for its retry. The second does not wait for the first.
+    setup.daemon.verify_stream(&setup.token, &setup.stream, "one").await.expect(204);
+    assert_eq!(receiver.next().await.payload()["state"], "one");
+    eventually("it has failed", async || setup.attempts("connect").await == 4).await;
+    broken.open();
+    setup.daemon.verify_stream(&setup.token, &setup.stream, "two").await.expect(204);
+    let mut states = Vec::new();
+    while states.last().is_none_or(|last| last != "two") {
+        states.push(receiver.next().await.payload()["state"].clone());
+    }
+    assert!(states.iter().all(|state| !state.is_null()), "before any event: {states:?}");
+    setup.settled().await;
+}

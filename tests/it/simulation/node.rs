@@ -16,7 +16,7 @@ use ssfd::{
         outcome::Outcome,
         pace::HostPace,
     },
-    domain::stream::Revision,
+    domain::stream::{Revision, StreamConfig},
     store::Due,
 };
 
@@ -117,6 +117,8 @@ struct Actor {
     courier: Courier,
     /// Of the last view that the courier was given.
     revision: Revision,
+    /// The stream in that view.
+    stream: Option<Arc<StreamConfig>>,
     /// The stream was changed since the last input.
     starts_over: Option<Changed>,
     /// Room that the courier counts, by host.
@@ -221,6 +223,7 @@ impl World {
             ages_by: self.agenda.now(),
             revision: known.revision(),
             stream: known.stream.as_ref().map(Arc::clone),
+            new_key: None,
             may_begin: self.is_leased(stream),
         }
     }

@@ -336,6 +336,7 @@ fn settings(chance: &mut Chance) -> DeliverySettings {
         idle_timeout: Duration::from_secs(30),
         // So that a slow day takes no long time.
         sweep_interval: Duration::from_mins(1),
+        new_key_grace: Duration::ZERO,
         retry: RetryPolicy {
             give_up_after: chance.pick(&[1, 6, 72].map(Duration::from_hours)),
             ..RetryPolicy::default()

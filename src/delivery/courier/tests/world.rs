@@ -8,6 +8,7 @@ use super::super::*;
 use crate::{
     delivery::{
         lane::Lane,
+        new_key::NewKey,
         outbox::{Disposition, OutboxQuery, PendingSet, Seq, SetKind, Settlement},
         outcome::{FailureClass, Outcome},
         parcel::Outcomes,
@@ -51,6 +52,8 @@ pub(super) struct World {
     pub(super) stored: Flow,
     revision: Revision,
     stream: Option<Arc<StreamConfig>>,
+    /// The key that signs, if it followed another one.
+    pub(super) new_key: Option<NewKey>,
     /// Whether the lease allows attempts.
     pub(super) leased: bool,
     /// Whether signing takes its time, or is done at once.
@@ -110,7 +113,14 @@ impl World {
     pub(super) fn new(settings: DeliverySettings) -> Self {
         let now = Timestamp::from_millis(1_000_000);
         let (revision, stream) = (Revision { version: 1, changes: 0 }, stream(Flow::All, 1));
-        let view = View { now, ages_by: now, revision, stream: stream.clone(), may_begin: true };
+        let view = View {
+            now,
+            ages_by: now,
+            revision,
+            stream: stream.clone(),
+            new_key: None,
+            may_begin: true,
+        };
         Self {
             courier: Courier::new(settings.clone(), &view),
             settings,
@@ -122,6 +132,7 @@ impl World {
             stored: Flow::All,
             revision,
             stream,
+            new_key: None,
             leased: true,
             signs_slowly: false,
             host_room: usize::MAX,
@@ -135,7 +146,8 @@ impl World {
 
     pub(super) fn view(&self) -> View {
         let (revision, stream) = (self.revision, self.stream.clone());
-        View { now: self.now, ages_by: self.now, revision, stream, may_begin: self.leased }
+        let (now, new_key, may_begin) = (self.now, self.new_key, self.leased);
+        View { now, ages_by: now, revision, stream, new_key, may_begin }
     }
 
     /// Gives the courier an input, and performs what can be done at once.
@@ -283,7 +295,8 @@ impl World {
         let mut lanes: Vec<_> = self.attempts().iter().map(of).collect();
         let events =
             self.attempts().iter().filter(|seq| self.rows[seq].set.kind == SetKind::Event).count();
-        assert!(events <= self.settings.in_flight_max, "{events} in flight");
+        let open = events + self.courier.window.events_unrecorded();
+        assert!(open <= self.settings.in_flight_max, "{events} in flight, {open} to come again");
         lanes.sort();
         assert!(lanes.is_sorted_by(|a, b| a < b), "two of one lane in flight");
         let (mut settle, mut read) = (0, 0);
@@ -388,6 +401,28 @@ impl World {
         (self.flow, self.stored) = (flow, flow);
         self.revision.version += 1;
         self.stream = stream(flow, self.revision.version);
+        self.input(|courier, view| courier.on_wake(true, view));
+    }
+
+    /// The Receiver names another endpoint, so that everything is due at once.
+    pub(super) fn move_to(&mut self, url: &str) {
+        for row in self.rows.values_mut() {
+            row.set.due_at = self.now;
+        }
+        self.change(self.flow, false);
+        let endpoint = PushEndpoint::new(url, None, false).expect("valid");
+        let stream = self.stream.take().expect("the stream was not deleted");
+        let delivery = Delivery::Push(endpoint);
+        self.revision.version += 1;
+        let version = self.revision.version;
+        self.stream = Some(Arc::new(StreamConfig { delivery, version, ..(*stream).clone() }));
+        self.input(|courier, view| courier.on_wake(true, view));
+    }
+
+    /// Another key signs from now on.
+    pub(super) fn change_key(&mut self) {
+        self.new_key = Some(NewKey { since: self.now, grace: Duration::from_mins(15) });
+        self.revision.changes += 1;
         self.input(|courier, view| courier.on_wake(true, view));
     }
 

@@ -42,13 +42,23 @@ impl World {
 
     /// The next input of a courier finds its stream changed.
     fn notice_change(&mut self, at: Address) {
-        let revision = self.node.known(at.stream).revision();
+        let known = self.node.known(at.stream);
+        let (revision, stream) = (known.revision(), known.stream.clone());
         let Some(actor) = self.node.actor(at).filter(|actor| actor.revision != revision) else {
             return;
         };
         let same = actor.revision.version == revision.version;
-        let changed = if same { Changed::SubjectsOrKeys } else { Changed::Stream };
-        (actor.revision, actor.starts_over) = (revision, Some(changed));
+        let changed = match (&actor.stream, &stream) {
+            _ if same => Changed::SubjectsOrKeys,
+            (Some(old), Some(new))
+                if old.endpoint().is_some()
+                    && (old.endpoint(), old.status) == (new.endpoint(), new.status) =>
+            {
+                Changed::Configuration
+            }
+            _ => Changed::Stream,
+        };
+        (actor.revision, actor.stream, actor.starts_over) = (revision, stream, Some(changed));
         self.promises.on_changed(at.stream, changed);
     }
 

@@ -31,6 +31,7 @@ impl World {
                 birth,
                 courier: Courier::new(self.settings.clone(), &view),
                 revision: view.revision,
+                stream: view.stream.clone(),
                 starts_over: None,
                 rooms: Vec::new(),
                 preparing: 0,
