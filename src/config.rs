@@ -325,6 +325,9 @@ impl Config {
         if let Err((key, rule)) = self.ingest.redis.validate() {
             return invalid(format!("ingest.redis.{key}"), rule);
         }
+        if let Err((key, rule)) = self.push.validate() {
+            return invalid(format!("push.{key}"), rule);
+        }
         let delivery = &self.delivery;
         if delivery.in_flight_max == 0 || delivery.window_max < delivery.in_flight_max {
             return invalid(

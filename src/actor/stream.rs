@@ -170,8 +170,8 @@ impl StreamActor {
         let spans = spans::push(sets.map(|one| SetFields::pending(&self.id, &one.set)));
         actix::spawn(async move {
             let began = clock::instant();
-            let endpoint = attempt.destination.endpoint();
-            let outcomes = client.deliver(endpoint, &attempt.parcel).await;
+            let (stream, endpoint) = (attempt.destination.stream(), attempt.destination.endpoint());
+            let outcomes = client.deliver(stream, endpoint, &attempt.parcel).await;
             let took = began.elapsed();
             spans.close();
             room.give_back(&outcomes);

@@ -38,6 +38,8 @@ pub enum FailureClass {
     Misconfigured,
     /// We could not sign it.
     Signing,
+    /// We had no connection, descriptor or look-up to spare.
+    NoCapacity,
 }
 
 /// Whom a failure is about, whichever SET it happened to.
@@ -63,7 +65,7 @@ impl FailureClass {
                 Blame::Endpoint
             }
             Self::Throttled | Self::Unavailable => Blame::Load,
-            Self::Signing => Blame::Nothing,
+            Self::Signing | Self::NoCapacity => Blame::Nothing,
         }
     }
 
@@ -79,6 +81,7 @@ impl FailureClass {
             Self::Credentials => "credentials",
             Self::Misconfigured => "misconfigured",
             Self::Signing => "signing",
+            Self::NoCapacity => "no_capacity",
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustls::RootCertStore;
@@ -10,6 +13,8 @@ use rustls::RootCertStore;
 use super::{
     client::PushClient,
     identity::PushIdentity,
+    pool::Pool,
+    resolve::Resolver,
     settings::PushSettings,
     tls::{self, TrustedRoots, TrustedRootsError},
 };
@@ -29,15 +34,24 @@ const CLIENTS_MAX: usize = 64;
 pub struct PushClients(Arc<SharedClients>);
 
 struct SharedClients {
-    settings: PushSettings,
-    /// Read once, because reading the system's roots takes milliseconds.
-    system_roots: Arc<RootCertStore>,
+    maker: Maker,
     default_identity: PushIdentity,
     default_client: PushClient,
     /// The clients of providers with a policy of their own for endpoints.
     by_provider: HashMap<ProviderName, PushClient>,
     /// No await happens under this lock, and a push with the default identity does not take it.
     others: Mutex<Others>,
+}
+
+/// Makes clients, and has what they share.
+struct Maker {
+    settings: PushSettings,
+    /// Read once, because reading the system's roots takes milliseconds.
+    system_roots: Arc<RootCertStore>,
+    pool: Arc<Pool>,
+    resolver: Resolver,
+    /// The clients that were made, each of which has its number.
+    made: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,22 +84,26 @@ impl PushClients {
             Some(path) => TrustedRoots::read(path)?,
             None => TrustedRoots::default(),
         };
-        let system_roots = Arc::new(tls::system_roots());
+        let maker = Maker {
+            settings: settings.clone(),
+            system_roots: Arc::new(tls::system_roots()),
+            pool: Pool::new(settings),
+            resolver: Resolver::new(&settings.dns),
+            made: AtomicU64::new(0),
+        };
         let networks = settings.allow_networks.clone();
         let policy = EndpointPolicy::new(networks, Vec::new(), Vec::new());
         let default_identity = PushIdentity { trusted_roots, policy, ..PushIdentity::default() };
-        let default_client = PushClient::new(settings, &system_roots, &default_identity);
+        let default_client = maker.make(&default_identity);
         let own = providers.iter().filter(|one| one.endpoint_policy != default_identity.policy);
         let client = |provider: &Provider| {
             let policy = provider.endpoint_policy.clone();
             let identity = PushIdentity { policy, ..default_identity.clone() };
-            let client = PushClient::new(settings, &system_roots, &identity);
-            (provider.name.clone(), client)
+            (provider.name.clone(), maker.make(&identity))
         };
         let by_provider = own.map(client).collect();
         Ok(Self(Arc::new(SharedClients {
-            settings: settings.clone(),
-            system_roots,
+            maker,
             default_identity,
             default_client,
             by_provider,
@@ -109,9 +127,7 @@ impl PushClients {
     /// This takes a lock and compares certificates. A caller keeps the client for as long as the
     /// identity stays the same, and does not ask again for each push.
     pub fn get(&self, identity: &PushIdentity) -> PushClient {
-        let SharedClients {
-            settings, system_roots, default_identity, default_client, others, ..
-        } = &*self.0;
+        let SharedClients { maker, default_identity, default_client, others, .. } = &*self.0;
         if identity == default_identity {
             return default_client.clone();
         }
@@ -125,9 +141,17 @@ impl PushClients {
         if CLIENTS_MAX <= others.clients.len() {
             others.drop_one();
         }
-        let client = PushClient::new(settings, system_roots, identity);
+        let client = maker.make(identity);
         others.clients.insert(identity.clone(), Kept { client: client.clone(), asked });
         client
+    }
+}
+
+impl Maker {
+    fn make(&self, identity: &PushIdentity) -> PushClient {
+        let id = self.made.fetch_add(1, Ordering::Relaxed);
+        let Self { settings, system_roots, pool, resolver, .. } = self;
+        PushClient::new(id, settings, system_roots, identity, pool, resolver)
     }
 }
 

@@ -20,11 +20,18 @@ fn class_of(error: &(dyn Error + 'static)) -> Option<FailureClass> {
         Some(dial.class())
     } else if error.is::<EndpointRefused>() {
         Some(FailureClass::AddressRefused)
+    } else if let Some(io) = error.downcast_ref::<io::Error>() {
+        io.raw_os_error()
+            .filter(|code| OUT_OF_DESCRIPTORS.contains(code))
+            .map(|_| FailureClass::NoCapacity)
     } else {
         // A server's alert may arrive only after the handshake (RFC 8446 §4.4).
         error.downcast_ref().map(class_of_tls)
     }
 }
+
+/// ENFILE and EMFILE, which are the same on every Linux.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [23, 24];
 
 fn class_of_tls(error: &rustls::Error) -> FailureClass {
     use rustls::Error::{InvalidCertificate, NoCertificatesPresented, UnsupportedNameType};
@@ -119,6 +126,11 @@ mod tests {
             DialError::Refused(EndpointRefused::Address([127, 0, 0, 1].into())),
             FailureClass::AddressRefused,
             "127.0.0.1 is not a public address, and in none of the allowed networks",
+        );
+        check(
+            DialError::Connect(Box::new(io::Error::from_raw_os_error(24))),
+            FailureClass::NoCapacity,
+            "no connection: Too many open files (os error 24)",
         );
         check(
             io::Error::from(io::ErrorKind::ConnectionReset),

@@ -4,12 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::domain::time::Timestamp;
 
-/// Returns how long a Receiver asks us to wait. The value is a number of seconds or a date; a date in
-/// the past asks for no wait at all. Any other value is ignored, and the result is `None`.
+/// Returns how long a Receiver asks us to wait. The value is a number of seconds, however many digits it
+/// has, or a date; a date in the past asks for no wait at all. Any other value is ignored, and the result
+/// is `None`.
 pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Only a number beyond any integer cannot be parsed now. It is bounded like any other.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let at = httpdate::parse_http_date(value).ok()?;
     let millis = at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
@@ -33,6 +35,8 @@ mod tests {
         check("0", Some(0));
         check(" 120 ", Some(120));
         check("18446744073709551615", Some(u64::MAX));
+        check("18446744073709551616", Some(u64::MAX));
+        check(&"9".repeat(400), Some(u64::MAX));
         check("Sun, 06 Nov 1994 08:50:07 GMT", Some(30));
         check("Sunday, 06-Nov-94 08:50:07 GMT", Some(30));
         check("Sun Nov  6 08:50:07 1994", Some(30));
@@ -41,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_neither_seconds_nor_a_date_is_ignored() {
-        for value in ["", "-1", "1.5", "soon", "18446744073709551616", "06 Nov 1994"] {
+        for value in ["", "-1", "+1", "1.5", "1 2", "soon", "06 Nov 1994"] {
             check(value, None);
         }
     }

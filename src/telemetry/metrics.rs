@@ -117,6 +117,10 @@ metrics! {
     /// Age of a SET when its Receiver accepted it, counted from the acceptance of its event.
     histogram "ssfd_set_age_seconds" =
         set_age(provider: &ProviderName, method: MethodLabel) of age: Duration;
+    /// Open connections to Receivers, and connections that are being opened.
+    held "ssfd_push_connections" = push_connection();
+    /// Look-ups of Receivers' host names that are under way.
+    held "ssfd_push_look_ups" = push_look_up();
     /// Streams with an actor, which are those with SETs to push.
     held "ssfd_stream_actors" = stream_actor();
     /// Streams whose endpoint cannot be reached, so that it is only probed.

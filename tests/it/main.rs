@@ -1,7 +1,7 @@
 //! The integration tests, in one binary with a module for each resource.
 //!
-//! - `harness` starts what the tests talk to, `scripted_server` is an HTTP server that answers by a
-//!   script, and `source` reads Rust source.
+//! - `harness` starts what the tests talk to. `scripted_server` is an HTTP server that answers by a
+//!   script, and `raw_server` one that answers with any bytes. `source` reads Rust source.
 //! - `spec` has one test for each requirement of the specifications; `store_contract` runs one
 //!   suite on every store; `simulation` drives the state machines from a printed seed; `crash`
 //!   interrupts real processes.
@@ -31,6 +31,7 @@ mod proxies;
 mod publish_http;
 mod push;
 mod push_client;
+mod raw_server;
 mod receive;
 mod redis_store;
 mod schemas;

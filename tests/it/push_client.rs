@@ -1,6 +1,11 @@
 //! The push client against real servers on loopback (RFC 8935).
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
+mod answers;
+mod connections;
+mod hostile;
+mod names;
+
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -97,9 +102,10 @@ async fn the_request_is_that_of_rfc_8935_over_either_version() {
         assert_eq!(header("accept"), Some("application/json"));
         assert_eq!(header("content-length"), Some("22"));
         assert_eq!(header("authorization"), Some("Bearer rx secret=7"));
+        assert_eq!(header("user-agent"), Some(concat!("ssfd/", env!("CARGO_PKG_VERSION"))));
         // No further header is sent. In HTTP/2, `host` is `:authority`.
         let hosts = usize::from(version == Version::HTTP_11);
-        assert_eq!(seen[0].headers.len(), 4 + hosts, "{:?}", seen[0].headers);
+        assert_eq!(seen[0].headers.len(), 5 + hosts, "{:?}", seen[0].headers);
         assert!(!seen[1].headers.contains_key("authorization"));
     }
 }

@@ -1,0 +1,225 @@
+//! The socket of a connection: counts the bytes that arrive over it, and can be closed from outside.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::oneshot,
+};
+
+use super::pool::Slot;
+
+/// Why a socket was closed by us while its peer would go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Cut {
+    #[error("more than {0} bytes arrived for one attempt")]
+    Spent(i64),
+    #[error("the connection was closed after its last attempt")]
+    Closed,
+}
+
+/// What arrives over one socket, and whether it is closed. The socket, the attempts that use it and the
+/// task that drives the connection share it.
+///
+/// The budget is a number of bytes for each attempt. It counts the bytes below TLS and HTTP, so it bounds
+/// everything that a peer can send: a handshake without end, informational responses, frames of
+/// HTTP/2 that carry nothing (each has at least nine bytes), and a body that is never read.
+#[derive(Debug)]
+pub(super) struct Meter {
+    per_attempt: i64,
+    /// Bytes that may still arrive. At most `per_attempt` for each attempt under way, or once that many
+    /// while there is none.
+    left: AtomicI64,
+    attempts: AtomicI64,
+    closed: AtomicBool,
+    /// The task that reads and writes.
+    task: AtomicWaker,
+}
+
+/// A TCP connection with its meter. It keeps its [`Slot`] until the socket is closed.
+pub(super) struct Metered {
+    tcp: TcpStream,
+    meter: Arc<Meter>,
+    /// Dropped with the socket, which tells whoever waits for that.
+    _gone: oneshot::Sender<Infallible>,
+    _slot: Slot,
+}
+
+impl Meter {
+    pub(super) fn new(bytes_per_attempt: usize) -> Self {
+        let per_attempt = i64::try_from(bytes_per_attempt).unwrap_or(i64::MAX / 1024);
+        Self {
+            per_attempt,
+            left: AtomicI64::new(per_attempt),
+            attempts: AtomicI64::new(0),
+            closed: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    /// An attempt begins to use the connection.
+    pub(super) fn begin(&self) {
+        let attempts = self.attempts.fetch_add(1, Relaxed) + 1;
+        // Attempts that needed less leave nothing to later ones.
+        let most = self.per_attempt.saturating_mul(attempts);
+        let renew = |left: i64| Some((left.max(0) + self.per_attempt).min(most));
+        self.left.fetch_update(Relaxed, Relaxed, renew).ok();
+    }
+
+    /// An attempt does not use the connection any more.
+    pub(super) fn end(&self) {
+        self.attempts.fetch_sub(1, Relaxed);
+    }
+
+    /// Closes the socket, whatever its peer does. The task that reads and writes gets an error.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.task.wake();
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.closed.load(Relaxed) {
+            return Err(io::Error::other(Cut::Closed));
+        }
+        Ok(())
+    }
+
+    /// Returns whether more may arrive.
+    fn check_budget(&self) -> io::Result<()> {
+        if self.left.load(Relaxed) <= 0 {
+            return Err(io::Error::other(Cut::Spent(self.per_attempt)));
+        }
+        self.check()
+    }
+
+    fn arrived(&self, bytes: usize) {
+        self.left.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// Waits for the socket, and for [`Self::close`].
+    fn wait(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.task.register(cx.waker());
+        // It may have been closed just before.
+        self.check()
+    }
+}
+
+impl Metered {
+    /// Also returns what resolves once the socket is closed.
+    pub(super) fn new(
+        tcp: TcpStream,
+        meter: &Arc<Meter>,
+        slot: Slot,
+    ) -> (Self, oneshot::Receiver<Infallible>) {
+        let (gone, is_gone) = oneshot::channel();
+        (Self { tcp, meter: Arc::clone(meter), _gone: gone, _slot: slot }, is_gone)
+    }
+
+    /// Adds the waiting for [`Meter::close`] to an operation on the socket.
+    fn or_closed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        operation: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match operation(Pin::new(&mut self.tcp), cx) {
+            Poll::Pending => {
+                self.meter.wait(cx)?;
+                Poll::Pending
+            }
+            done @ Poll::Ready(_) => done,
+        }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.meter.check_budget()?;
+        let before = buffer.filled().len();
+        ready!(self.or_closed(cx, |tcp, cx| tcp.poll_read(cx, buffer)))?;
+        self.meter.arrived(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.meter.check()?;
+        self.or_closed(cx, |tcp, cx| tcp.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.or_closed(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.or_closed(cx, AsyncWrite::poll_shutdown)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.meter.check()?;
+        self.or_closed(cx, |tcp, cx| tcp.poll_write_vectored(cx, slices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_for_each_attempt_and_is_not_saved_up() {
+        let meter = Meter::new(100);
+        let left = |meter: &Meter| meter.left.load(Relaxed);
+        meter.arrived(60);
+        meter.begin();
+        assert_eq!(left(&meter), 100, "the handshake leaves no less");
+        meter.begin();
+        assert_eq!(left(&meter), 200);
+        meter.arrived(10);
+        for _ in 0..50 {
+            meter.end();
+            meter.begin();
+        }
+        assert_eq!(left(&meter), 200, "two at a time");
+        meter.arrived(199);
+        assert!(meter.check_budget().is_ok());
+        meter.arrived(30);
+        let error = meter.check_budget().expect_err("spent").to_string();
+        assert_eq!(error, "more than 100 bytes arrived for one attempt");
+        meter.begin();
+        assert!(meter.check_budget().is_ok(), "a further attempt has its own");
+    }
+
+    #[test]
+    fn a_closed_meter_refuses_reading_and_writing() {
+        let meter = Meter::new(100);
+        meter.close();
+        assert!(meter.check().is_err() && meter.check_budget().is_err());
+    }
+}

@@ -1,0 +1,277 @@
+//! What a Receiver answers: status and head decide, whatever becomes of the body.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use ssfd::delivery::push::classify;
+
+use super::*;
+use crate::{
+    harness::{DEADLINE, within},
+    raw_server::{Answer, RawServer, Then, Version, frame},
+};
+
+/// A response, in the terms that both versions share.
+#[derive(Debug, Clone)]
+struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+    end: End,
+}
+
+/// How a response ends, after its whole head and the given part of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// The connection is closed, though more was announced.
+    Close,
+    /// The connection is closed, and nothing had been announced.
+    CloseUnannounced,
+    /// A chunk that is none, or the reset of a stream.
+    Broken,
+    /// The connection is ended in order before the body.
+    GoAway,
+    Silence,
+}
+
+const ENDS: [End; 6] =
+    [End::Whole, End::Close, End::CloseUnannounced, End::Broken, End::GoAway, End::Silence];
+
+impl Response {
+    fn new(status: u16, headers: &[(&str, &str)], body: &str, end: End) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Self { status, headers: headers.collect(), body: body.to_owned(), end }
+    }
+
+    fn answer(&self, version: Version, stream: u32) -> Answer {
+        let bytes = match version {
+            Version::Http1 => self.http1(),
+            Version::Http2 => self.http2(stream),
+        };
+        let then = match self.end {
+            End::Whole => Then::GoOn,
+            End::Silence => Then::Silence,
+            End::Broken if version == Version::Http2 => Then::GoOn,
+            End::Close | End::CloseUnannounced | End::Broken | End::GoAway => Then::Close,
+        };
+        Answer::new(bytes, then)
+    }
+
+    fn http1(&self) -> Vec<u8> {
+        let line = |(name, value): &(String, String)| [name, ": ", value, "\r\n"].concat();
+        let headers: String = self.headers.iter().map(line).collect();
+        let (status, body) = (self.status, &self.body);
+        let (length, longer) = (body.len(), body.len() + 1000);
+        let rest = match self.end {
+            End::Whole => format!("content-length: {length}\r\n\r\n{body}"),
+            End::Close | End::Silence => format!("content-length: {longer}\r\n\r\n{body}"),
+            End::CloseUnannounced => format!("\r\n{body}"),
+            End::GoAway => format!("connection: close\r\n\r\n{body}"),
+            End::Broken if body.is_empty() => {
+                "transfer-encoding: chunked\r\n\r\nno chunk\r\n".to_owned()
+            }
+            End::Broken => {
+                format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\nno chunk\r\n")
+            }
+        };
+        format!("HTTP/1.1 {status} Any\r\n{headers}{rest}").into_bytes()
+    }
+
+    fn http2(&self, stream: u32) -> Vec<u8> {
+        let block = frame::headers(self.status, &self.headers);
+        let mut bytes = frame::make(frame::HEADERS, frame::END_HEADERS, stream, &block);
+        let last = if self.end == End::Whole { frame::END_STREAM } else { 0 };
+        bytes.extend(frame::make(frame::DATA, last, stream, self.body.as_bytes()));
+        match self.end {
+            // INTERNAL_ERROR
+            End::Broken => bytes.extend(frame::make(frame::RST_STREAM, 0, stream, &[0, 0, 0, 2])),
+            End::GoAway => {
+                let payload = [stream.to_be_bytes(), [0; 4]].concat();
+                bytes.extend(frame::make(frame::GOAWAY, 0, 0, &payload));
+            }
+            End::Whole | End::Close | End::CloseUnannounced | End::Silence => {}
+        }
+        bytes
+    }
+
+    /// The outcome by status, head and what arrives of the body.
+    fn expected(&self) -> Outcome {
+        let retry_after = self.headers.iter().find(|(name, _)| name == "retry-after");
+        let retry_after = retry_after.and_then(|(_, value)| value.parse().ok());
+        classify(self.status, retry_after.map(Duration::from_secs), self.body.as_bytes())
+    }
+}
+
+/// Waits for a body that never ends only as long as a test should.
+fn patience(end: End) -> Duration {
+    if end == End::Silence { Duration::from_secs(5) } else { DEADLINE }
+}
+
+/// Gives `response` to the second request, over a new connection or over one that has served.
+async fn outcome_of(version: Version, response: &Response, reused: bool) -> (Outcome, usize) {
+    let (shared, warm) = (Arc::new(response.clone()), usize::from(reused));
+    let server = RawServer::start(version, move |n, stream| {
+        let accepted = Response::new(202, &[], "", End::Whole);
+        if n < warm { accepted.answer(version, stream) } else { shared.answer(version, stream) }
+    })
+    .await;
+    let attempt_timeout = patience(response.end);
+    let settings = PushSettings { attempt_timeout, ..settings(server.roots()) };
+    let (client, target) = (client_with(&settings), to(&server.url()));
+    for _ in 0..warm {
+        let warmed = within("an answer", client.push(&target, SET)).await;
+        assert_eq!(warmed, Outcome::Accepted { status: 202 });
+    }
+    let outcome = within("an answer", client.push(&target, SET)).await;
+    (outcome, server.seen() - warm)
+}
+
+/// The outcome must be that of the head, with a longer detail at most, of one request.
+fn check(response: &Response, (outcome, requests): &(Outcome, usize)) -> Result<(), String> {
+    let alike = match (outcome, response.expected()) {
+        (
+            Outcome::Failed { class, retry_after, detail },
+            Outcome::Failed { class: expected, retry_after: wait, detail: short },
+        ) => *class == expected && *retry_after == wait && detail.starts_with(&short),
+        (outcome, expected) => *outcome == expected,
+    };
+    if alike && *requests == 1 {
+        return Ok(());
+    }
+    Err(format!("{outcome:?} by {requests} requests for {response:?}"))
+}
+
+/// RFC 8935 §2.2, §2.3: a complete head is an answer.
+#[tokio::test]
+async fn a_body_changes_nothing_but_the_detail() {
+    let refusal = r#"{"err":"invalid_request"}"#;
+    let responses = [
+        (202, [].as_slice(), ""),
+        (202, &[], "accepted"),
+        (200, &[], refusal),
+        (400, &[], refusal),
+        (400, &[("content-encoding", "gzip")], "\u{1f}\u{8b}\u{8}"),
+        (400, &[], r#"{"err":"authentication_failed"}"#),
+        (401, &[], "who"),
+        (403, &[], ""),
+        (410, &[], "gone"),
+        (429, &[("retry-after", "20")], "slow"),
+        (503, &[("retry-after", "60")], "<html"),
+        (500, &[], ""),
+    ];
+    for version in [Version::Http1, Version::Http2] {
+        for end in ENDS {
+            let responses =
+                responses.map(|(status, headers, body)| Response::new(status, headers, body, end));
+            let outcomes = responses.iter().flat_map(|response| {
+                [false, true].map(|reused| async move {
+                    (response, Box::pin(outcome_of(version, response, reused)).await)
+                })
+            });
+            for (response, got) in join_all(outcomes).await {
+                check(response, &got).unwrap_or_else(|wrong| panic!("{version:?}: {wrong}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_detail_tells_what_became_of_the_body() {
+    for (end, remark) in [(End::Close, "cut off"), (End::Silence, "did not end in time")] {
+        let response = Response::new(503, &[], "later", end);
+        let (outcome, _) = Box::pin(outcome_of(Version::Http1, &response, false)).await;
+        let Outcome::Failed { detail, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(detail.contains(remark), "{detail}");
+    }
+}
+
+/// RFC 9112 §5.2, and heads that are long but within the bound.
+#[tokio::test]
+async fn heads_are_read_liberally() {
+    let lines = "x-line: v\r\n".repeat(150);
+    let heads = [
+        "HTTP/1.1 202 Accepted\r\nx-note: one\r\n two\r\n\tthree\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 202 Accepted\r\n{lines}content-length: 0\r\n\r\n"),
+        "HTTP/1.1 202 \r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 202\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.0 202 Accepted\r\n\r\n".to_owned(),
+        "HTTP/1.1 202 Accepted\r\nx-space : v\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 202 Accepted\r\nx(odd): v\r\nno colon\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 202 Accepted\r\nx: \u{e9}\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\n\
+         content-length: 0\r\n\r\n"
+            .to_owned(),
+    ];
+    for head in heads {
+        let shared = head.clone();
+        let server =
+            RawServer::start_plain(move |_, _| Answer::new(shared.clone(), Then::Close)).await;
+        let client = client_with(&settings(None));
+        let outcome = within("an answer", client.push(&to(&server.url()), SET)).await;
+        assert_eq!(outcome, Outcome::Accepted { status: 202 }, "{head:?}");
+        assert_eq!(server.seen(), 1, "{head:?}");
+    }
+}
+
+fn token(max: usize) -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop::sample::select(b"abcdefghijklmnopqrstuvwxyz0123456789-".to_vec()),
+        1..max,
+    )
+    .prop_map(|bytes| format!("x{}", String::from_utf8(bytes).unwrap()))
+}
+
+fn responses() -> impl Strategy<Value = Response> {
+    let status = prop_oneof![
+        3 => 200..300u16,
+        1 => 300..400u16,
+        3 => prop::sample::select(vec![400u16, 401, 403, 404, 408, 410, 425, 429]),
+        1 => 400..500u16,
+        3 => 500..600u16,
+    ];
+    let header =
+        (token(40), "[ -~]{0,200}").prop_map(|(name, value)| (name, value.trim().to_owned()));
+    let retry_after = prop::option::of(prop_oneof![0..100_000u64, any::<u64>()]);
+    let body = prop_oneof![
+        Just(String::new()),
+        "[ -~]{0,300}",
+        Just(r#"{"err":"invalid_request","description":"no"}"#.to_owned()),
+        Just(r#"{"err":"access_denied"}"#.to_owned()),
+        ".{0,40}",
+        (0..16_000usize).prop_map(|length| "a".repeat(length)),
+    ];
+    let end = prop::sample::select(ENDS[..5].to_vec());
+    (status, prop::collection::vec(header, 0..60), retry_after, body, end).prop_map(
+        |(status, mut headers, retry_after, body, end)| {
+            if let Some(seconds) = retry_after {
+                headers.push(("retry-after".to_owned(), seconds.to_string()));
+            }
+            Response { status, headers, body, end }
+        },
+    )
+}
+
+/// How many responses are generated. `make fuzz` asks for more.
+fn cases() -> u32 {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    if asked { ProptestConfig::default().cases } else { 150 }
+}
+
+/// A complete 2xx head means that the SET was sent once, and any other complete head is judged by its
+/// status.
+#[test]
+fn generated_answers_are_judged_by_their_heads() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config =
+        ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
+    let any = (responses(), any::<bool>(), any::<bool>());
+    proptest!(config, |((response, http2, reused) in any)| {
+        let version = if http2 { Version::Http2 } else { Version::Http1 };
+        // Some statuses have no body in HTTP/1.1 (RFC 9112 §6.3).
+        prop_assume!(http2 || !matches!(response.status, 204 | 304));
+        let got = runtime.block_on(outcome_of(version, &response, reused));
+        check(&response, &got).map_err(TestCaseError::fail)?;
+    });
+}
