@@ -43,13 +43,13 @@ struct Client {
     settings: PushSettings,
 }
 
-/// What follows from an exchange without a response.
+/// The consequence of an exchange without a response.
 enum After {
     Again { newer_than: Option<u64> },
     Over(Outcome),
 }
 
-/// What an attempt has tried. Each remedy is used once.
+/// The remedies that an attempt has tried. Each is used once.
 #[derive(Default)]
 struct Tried {
     another_connection: bool,

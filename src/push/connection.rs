@@ -63,7 +63,7 @@ pub(super) struct Common {
 pub(super) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
     common: Common,
-    /// It has carried a response.
+    /// Whether the connection has carried a response.
     served: bool,
     /// When it was last put back.
     pub(super) idle_since: Instant,
@@ -79,7 +79,7 @@ pub(super) struct Http2 {
 /// One attempt's use of a connection by HTTP/2.
 pub(super) struct Http2User(Arc<Http2>);
 
-/// What became of a request.
+/// The end of a request.
 pub(super) enum Exchange {
     /// The head of the response is complete.
     Answered(Response<Incoming>),

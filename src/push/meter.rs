@@ -29,7 +29,7 @@ pub(super) enum Cut {
     Closed,
 }
 
-/// What arrives over one socket, and whether it is closed. The socket, the attempts that use it and the
+/// Counts the bytes that arrive over one socket, and knows whether it is closed. The socket, the attempts that use it and the
 /// task that drives the connection share it.
 ///
 /// The budget is a number of bytes for each attempt. It counts the bytes below TLS and HTTP, so it bounds
@@ -110,7 +110,7 @@ impl Meter {
     /// Waits for the socket, and for [`Self::close`].
     fn wait(&self, cx: &Context<'_>) -> io::Result<()> {
         self.task.register(cx.waker());
-        // It may have been closed just before.
+        // The socket may have been closed just before.
         self.check()
     }
 }

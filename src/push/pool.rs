@@ -84,7 +84,7 @@ struct Host {
     used_at: Instant,
 }
 
-/// What the attempts at one host wait for.
+/// The places and signals that the attempts at one host wait for.
 struct Crowd {
     /// Places for connections.
     places: Arc<Semaphore>,
@@ -104,7 +104,7 @@ enum Protocol {
     Http2,
 }
 
-/// What an attempt without a connection is to do.
+/// The next step of an attempt without a connection.
 enum Next {
     Use(Connection),
     /// Another attempt connects. Its connection may do for this one too.

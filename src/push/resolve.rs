@@ -59,7 +59,7 @@ struct System {
     checked_at: Instant,
 }
 
-/// Who asks for a look-up: the Receiver that owns the stream. Receivers share the look-ups evenly.
+/// The Receiver that a look-up is made for, which owns the stream. Receivers share the look-ups evenly.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asker<'a> {
     provider: &'a str,

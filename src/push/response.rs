@@ -59,7 +59,7 @@ pub(super) async fn judge(
     (outcome, if end == End::Whole { Rest::Read } else { Rest::Lost })
 }
 
-/// What is left of a response after its judgement.
+/// The part of a response that is left after its judgement.
 pub(super) enum Rest {
     Read,
     Unread(Incoming),

@@ -34,18 +34,18 @@ pub(crate) struct Answer {
     pub(crate) then: Then,
 }
 
-/// What the server does after its answer.
+/// The conduct of the server after its answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Then {
-    /// It reads the next request.
+    /// The next request is read.
     GoOn,
-    /// It closes TCP, and does not end the session of TLS.
+    /// TCP is closed, without an end of the session of TLS.
     Close,
-    /// It says nothing more.
+    /// Nothing more is said.
     Silence,
-    /// It does not even read.
+    /// Nothing is read either.
     Deaf,
-    /// It sends these bytes for ever, and reads nothing.
+    /// These bytes are sent for ever, and nothing is read.
     Flood(Vec<u8>),
 }
 

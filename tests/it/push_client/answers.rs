@@ -1,4 +1,4 @@
-//! What a Receiver answers: status and head decide, whatever becomes of the body.
+//! Answers of Receivers: status and head decide, whatever becomes of the body.
 
 use std::sync::Arc;
 

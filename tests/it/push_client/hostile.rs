@@ -9,7 +9,7 @@ use crate::{
     raw_server::{Answer, RawServer, Then, Version, frame},
 };
 
-/// What is sent first, and then for ever.
+/// The bytes that are sent first, and those that are sent for ever.
 type Flood = (&'static str, Version, fn(u32) -> (Vec<u8>, Vec<u8>));
 
 fn head(status: u16, stream: u32) -> Vec<u8> {
