@@ -145,7 +145,7 @@ fn free_name(target: &Path, now: Timestamp) -> PathBuf {
     let is_free = |path: &PathBuf| {
         !path.exists() && !BESIDE.iter().any(|suffix| beside(path, suffix).exists())
     };
-    (1..).map(name).find(is_free).expect("the names of a second do not run out")
+    (1..=u32::MAX).map(name).find(is_free).expect("the names of a second do not run out")
 }
 
 /// Copies a database into a new folder beside `place`, and checks the copy.
