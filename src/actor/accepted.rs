@@ -12,7 +12,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// The last accepted push of each stream since the last call of [`Self::take`]. Couriers only note it here,
+/// The last accepted push of each stream since the last call of `take`. Couriers only note it here,
 /// because no push should wait for a write.
 #[derive(Debug)]
 pub struct AcceptedPushes {

@@ -1,7 +1,7 @@
 //! `ssfd check`: finds mistakes in the configuration, in the files that it names and, on request, in the
 //! servers that it names, without starting the daemon.
 //!
-//! - [`Findings`] collects one line for each thing that was looked at.
+//! - `Findings` collects one line for each thing that was looked at.
 //! - `files` looks at the files, `certificates` at what they certify and for how long.
 //! - `connect` asks the servers.
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Config, ConfigError, invalid};
 
 /// The keys that may be 0, by the end of their name.
-const ZERO_MEANS_SOMETHING: [&str; 19] = [
+const ZERO_MEANS_SOMETHING: [&str; 18] = [
     // Nothing is kept or remembered.
     "event_retention",
     "event_id_retention",
@@ -16,7 +16,6 @@ const ZERO_MEANS_SOMETHING: [&str; 19] = [
     "store.redis.retry_wait",
     "delivery.idle_timeout",
     "delivery.fault.pause_after",
-    "push.pool_idle_timeout",
     "poll.wait",
     "poll.redelivery_interval",
     "process.lame_duck",
