@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help test setup fmt demo bench soak fuzz deny interop
+.PHONY: help test setup fmt demo docs reference bench soak fuzz deny interop
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: setup ## run all checks (formatting, lints, tests, documentation) and install what they need
 	$(CARGO) fmt --check
@@ -14,7 +14,7 @@ test: setup ## run all checks (formatting, lints, tests, documentation) and inst
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-setup: ## install what the tests need (rustfmt, clippy, redis-server, faketime, valgrind, nginx, haproxy)
+setup: ## install what the tests need (rustfmt, clippy, redis-server, faketime, valgrind, nginx, haproxy, curl)
 	@.ci/setup
 
 fmt: ## format the sources
@@ -22,6 +22,14 @@ fmt: ## format the sources
 
 demo: ## run the daemon with two Receivers and some events
 	$(CARGO) run --locked -- demo
+
+docs: ## build the documentation as a site in target/docs (needs mdbook)
+	@command -v mdbook >/dev/null || \
+		{ echo "make docs needs mdbook: run 'cargo install --locked mdbook'." >&2; exit 1; }
+	mdbook build docs
+
+reference: ## write the pages below docs/reference, which are generated from the code
+	SSFD_TEST_WRITE_REFERENCE=1 $(CARGO) test --locked --test it -- reference::
 
 # The virtual environment with the Python packages of the interoperability tests.
 INTEROP := target/interop

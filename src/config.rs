@@ -78,8 +78,8 @@ pub struct StoreSettings {
     /// duplicate.
     #[serde(with = "humantime_serde")]
     pub event_id_retention: Duration,
-    /// The most SETs that a paused stream holds (SSF §8.1.2.1). The README tells Receivers the
-    /// default.
+    /// The most SETs that a paused stream holds (SSF §8.1.2.1). `docs/receive` tells Receivers
+    /// the default.
     pub held_max: usize,
     /// The most unsettled SETs of one provider; 0 means no limit. At 90 % of the limit,
     /// `POST /events` answers 503. At 100 %, the daemon also stops reading events from Redis.

@@ -213,11 +213,20 @@ fn the_limits_of_the_token_endpoint_are_checked() {
     refuses("requests_per_second_max = 0");
 }
 
+/// The pages with examples of configurations, in blocks that say `toml`.
+const PAGES: [&str; 4] = [
+    include_str!("../../docs/operate/configuration.md"),
+    include_str!("../../docs/operate/stores.md"),
+    include_str!("../../docs/receive/authorization-servers.md"),
+    include_str!("../../docs/receive/testing.md"),
+];
+
 #[test]
-fn the_examples_of_the_readme_are_valid() {
-    let readme = include_str!("../../README.md");
-    let examples: Vec<_> =
-        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+fn the_examples_of_the_documentation_are_valid() {
+    let blocks = |page: &'static str| {
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
+    };
+    let examples: Vec<_> = PAGES.into_iter().flat_map(blocks).collect();
     assert!(examples.iter().any(|example| example.contains("oauth")), "{examples:?}");
     for example in examples {
         let environment = [("CREDENTIALS_DIRECTORY", "/run/credentials/ssfd.service")];

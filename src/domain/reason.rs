@@ -1,7 +1,7 @@
 //! Why a stream has no SET of an event, and why a SET was not delivered.
 //!
 //! [`Reason`] lists every case. Metrics, dead letters, discarded SETs, records of events, `explain` and
-//! the tables of README.md all take their labels and sentences from here. [`StoredReason`] is a reason
+//! the tables of docs/operate/dead-letters.md all take their labels and sentences from here. [`StoredReason`] is a reason
 //! as a store keeps it: its label is text, which a later version of the daemon may have written.
 
 use std::{convert::Infallible, fmt, str::FromStr};
@@ -230,10 +230,11 @@ mod tests {
         assert_eq!(refused.count(), ErrCode::REGISTERED.len() + 1, "each code, and the others");
     }
 
-    /// Returns the rows of the table of README.md that begins with this head: labels, and what follows.
+    /// Returns the rows of the table of the documentation that begins with this head: labels, and what
+    /// follows.
     fn table(head: &str) -> Vec<(BTreeSet<String>, String)> {
-        let readme = include_str!("../../README.md");
-        let (_, table) = readme.split_once(head).expect("README.md has this table");
+        let page = include_str!("../../docs/operate/dead-letters.md");
+        let (_, table) = page.split_once(head).expect("the page has this table");
         let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
         let row = |line: &str| {
             let (labels, text) = line.trim_matches('|').split_once('|').expect("two columns");
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_each_reason() {
+    fn the_documentation_has_each_reason() {
         let rows = table("| no SET because |");
         assert_eq!(rows.len(), Reason::WITHOUT_SET.len());
         for (reason, (labels, sentence)) in Reason::WITHOUT_SET.iter().zip(rows) {

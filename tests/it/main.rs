@@ -5,8 +5,9 @@
 //! - `spec` has one test for each requirement of the specifications; `store_contract` runs one
 //!   suite on every store; `simulation` drives the state machines from a printed seed; `crash`
 //!   interrupts real processes.
-//! - `layers`, `dependencies`, `instructions` and `prose` guard the code itself: the order of its
-//!   modules, its dependencies, its cost and its comments.
+//! - `layers`, `dependencies`, `instructions`, `prose`, `docs` and `reference` guard the code itself:
+//!   the order of its modules, its dependencies, its cost, its comments and its documentation.
+//!   `walkthrough` runs the commands of the documentation.
 //! - Every other module tests one resource or command of the daemon.
 
 mod architecture;
@@ -14,6 +15,7 @@ mod cluster;
 mod command_line;
 mod crash;
 mod dependencies;
+mod docs;
 mod end_to_end;
 mod explain;
 mod harness;
@@ -46,3 +48,4 @@ mod store_copy;
 mod strangers;
 mod subjects;
 mod trouble;
+mod walkthrough;

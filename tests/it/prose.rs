@@ -26,7 +26,8 @@ const ROOT_FILES: [&str; 6] =
     ["Cargo.toml", "Makefile", "clippy.toml", "deny.toml", ".ci/run", ".ci/setup"];
 
 /// Words that a comment must not begin with, because its sentence then lacks a noun as its subject.
-const FIRST_WORDS: [&str; 8] = ["What", "Which", "It", "As", "Those", "Who", "Whoever", "Whatever"];
+pub(crate) const FIRST_WORDS: [&str; 8] =
+    ["What", "Which", "It", "As", "Those", "Who", "Whoever", "Whatever"];
 
 /// Words that must not appear at all, each with the term to use. An identifier counts as the words
 /// that it consists of.

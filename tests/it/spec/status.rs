@@ -172,7 +172,7 @@ async fn stat_07_events_of_a_disabled_stream_are_never_delivered() {
     assert!(receiver.rest().is_empty());
 }
 
-/// The limits are documented in the README for Receivers and in the shipped configuration for
+/// The limits are documented in `docs/receive` for Receivers and in the shipped configuration for
 /// operators. The documented numbers are the defaults.
 #[test]
 fn stat_10_the_limits_of_a_paused_stream_are_documented() {
@@ -183,11 +183,11 @@ fn stat_10_the_limits_of_a_paused_stream_are_documented() {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
         text.expect("it is in the tree").split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let readme = read("README.md");
+    let page = read("docs/receive/subjects-and-status.md");
     let said = format!(
         "holds its SETs until it is enabled, up to {thousands},000 of them and for {days} days"
     );
-    assert!(readme.contains(&said), "`{said}` is not in the README");
+    assert!(page.contains(&said), "`{said}` is not in docs/receive");
     let said = format!("held_max = {} held_for = \"{days}d\"", store.held_max);
     assert!(read("config/ssfd.toml").contains(&said), "`{said}` is not in the configuration");
 }

@@ -9,7 +9,7 @@ use crate::harness::{
     redis_tls::GuardedRedis,
 };
 
-/// The permissions that `README.md` tells operators to grant.
+/// The permissions that `docs/operate/stores.md` tells operators to grant.
 const ALLOWED: &str = "~{ssf:* resetchannels -@all +@read +@write +@scripting +@connection +wait \
     +info +time +config|get";
 
