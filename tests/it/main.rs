@@ -36,6 +36,7 @@ mod push_client;
 mod raw_server;
 mod receive;
 mod redis_store;
+mod reference;
 mod schemas;
 mod scripted_server;
 mod settled;
