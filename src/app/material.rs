@@ -40,8 +40,8 @@ pub fn load(config: &Config) -> Result<Material, MaterialError> {
 }
 
 /// Notes which key signs for each provider, and tells the directory of those that followed another one.
-/// That a Receiver may not know a new key is no reason not to start, so an error of the store is only
-/// logged.
+/// An error of the store is only logged, because the daemon can serve without this knowledge: a refusal
+/// due to a key that a Receiver does not know yet then makes a dead letter.
 pub(super) async fn note_keys(
     store: &dyn Store,
     directory: &Directory,

@@ -1,8 +1,9 @@
 //! The tokens that had to wait, so that they are recognized when they come again.
 //!
-//! Whoever invents tokens shows each of them once. A Receiver whose new token was answered 429 shows the
-//! same token again after the wait. Such a token counts against a rate of its own, which made-up tokens
-//! do not use up. Whoever repeats made-up tokens competes with it, but that takes more than inventing.
+//! An attacker who invents tokens shows each of them once. A Receiver whose new token was answered 429
+//! shows the same token again after the wait. Such a token counts against a rate of its own, which invented
+//! tokens do not use up. An attacker can compete for this rate only by repeating tokens, which halves the
+//! number of tokens that can be tried.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -35,7 +35,7 @@ enum Does {
 }
 
 /// Lets a script run on a server whose memory is used up, so that what is stored can still be delivered.
-/// What such a script adds is bounded by what is there.
+/// The data that such a script adds is bounded by the data that is stored already.
 const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
 
 impl Script {

@@ -20,8 +20,9 @@ pub struct RedisSettings {
     pub username: Option<String>,
     /// A file with the password. The line break at its end is ignored.
     pub password_file: Option<PathBuf>,
-    /// A file with the password of the Sentinels themselves.
+    /// The ACL user of the Sentinels themselves.
     pub sentinel_username: Option<String>,
+    /// A file with the password of the Sentinels themselves.
     pub sentinel_password_file: Option<PathBuf>,
     /// A PEM file with the authorities that may have signed the servers' certificates, instead of those that
     /// the system trusts.
