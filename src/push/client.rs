@@ -11,7 +11,7 @@ use super::{
     dial::Dialer,
     failure,
     identity::{HttpVersion, PushIdentity},
-    pool::{Key, Pool},
+    pool::{Key, Pool, Wanted},
     request::Target,
     resolve::{Asker, Resolver},
     response::{self, Rest},
@@ -125,9 +125,15 @@ impl Client {
         let key = Key::new(self.id, &target);
         let (mut newer_than, mut tried) = (None, Tried::default());
         loop {
-            let connection =
-                self.pool.connection(&key, &target.uri, &self.dialer, asker, newer_than, deadline);
-            let mut connection = match connection.await {
+            let wanted = Wanted {
+                key: &key,
+                uri: &target.uri,
+                dialer: &self.dialer,
+                asker,
+                newer_than,
+                deadline,
+            };
+            let mut connection = match self.pool.connection(wanted).await {
                 Ok(connection) => connection,
                 Err(error) => return failure::outcome_of(&error),
             };

@@ -46,6 +46,19 @@ const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(50);
 /// The bounds between which unused connections are looked for.
 const SWEEP_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
+/// The connection that an attempt asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) key: &'a Key,
+    pub(super) uri: &'a Uri,
+    pub(super) dialer: &'a Dialer,
+    pub(super) asker: Asker<'a>,
+    /// The number of a connection that has failed. Other idle connections may have died with it, so only
+    /// a connection that was opened later is returned.
+    pub(super) newer_than: Option<u64>,
+    pub(super) deadline: Instant,
+}
+
 /// Names the connections that a request may use. Clients of different identities share none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -135,39 +148,24 @@ impl Pool {
         })
     }
 
-    /// Returns a connection for one request. With `newer_than`, it was opened after the connection of
-    /// that number, which has failed and with which other idle connections may have.
+    /// Returns a connection for one request.
     pub(super) async fn connection(
         self: &Arc<Self>,
-        key: &Key,
-        uri: &Uri,
-        dialer: &Dialer,
-        asker: Asker<'_>,
-        newer_than: Option<u64>,
-        deadline: Instant,
+        wanted: Wanted<'_>,
     ) -> Result<Connection, DialError> {
-        match self.next(key, dialer, newer_than) {
+        match self.next(&wanted) {
             Next::Use(connection) => Ok(connection),
             // On the heap, so that the many attempts that need no new connection are small.
-            Next::Wait(_) | Next::Dial { .. } => {
-                Box::pin(self.open(key, uri, dialer, asker, newer_than, deadline)).await
-            }
+            Next::Wait(_) | Next::Dial { .. } => Box::pin(self.open(wanted)).await,
         }
     }
 
     /// Opens a connection, unless another one can be used by then.
-    async fn open(
-        self: &Arc<Self>,
-        key: &Key,
-        uri: &Uri,
-        dialer: &Dialer,
-        asker: Asker<'_>,
-        newer_than: Option<u64>,
-        deadline: Instant,
-    ) -> Result<Connection, DialError> {
+    async fn open(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Connection, DialError> {
+        let Wanted { key, uri, dialer, asker, newer_than, deadline } = wanted;
         let mut turn: Option<OwnedMutexGuard<()>> = None;
         let (versions, slot) = loop {
-            let (versions, crowd) = match self.next(key, dialer, newer_than) {
+            let (versions, crowd) = match self.next(&wanted) {
                 Next::Use(connection) => return Ok(connection),
                 Next::Wait(crowd) if turn.is_none() => {
                     let lock = Arc::clone(&crowd.turn);
@@ -206,7 +204,8 @@ impl Pool {
         Ok(opened)
     }
 
-    fn next(&self, key: &Key, dialer: &Dialer, newer_than: Option<u64>) -> Next {
+    fn next(&self, wanted: &Wanted<'_>) -> Next {
+        let Wanted { key, dialer, newer_than, .. } = *wanted;
         let now = Instant::now();
         let mut unusable = Vec::new();
         let mut hosts = self.hosts();
