@@ -99,18 +99,20 @@ async fn a_busy_endpoint_leaves_its_stream_enabled() {
     assert_eq!(setup.status().await.0, "enabled");
 }
 
+/// Starts a Receiver that closes every connection without an answer until the gate is open.
+async fn silent_until(repaired: &Gate) -> Receiver {
+    let repaired = repaired.clone();
+    Receiver::start(
+        move |_, _| if repaired.is_open() { Reply::status(202) } else { Reply::Nothing },
+    )
+    .await
+}
+
 /// P4 of the design: an unreachable endpoint gets one attempt at a time, after a delay.
 #[actix_web::test]
 async fn an_unreachable_endpoint_is_only_probed() {
-    let broken = Gate::default();
-    let repaired = broken.clone();
-    let mut receiver =
-        Receiver::start(
-            move |_, _| {
-                if repaired.is_open() { Reply::status(202) } else { Reply::Nothing }
-            },
-        )
-        .await;
+    let repaired = Gate::default();
+    let mut receiver = silent_until(&repaired).await;
     let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "out-of-reach");
         config.delivery.in_flight_max = 1;
@@ -131,22 +133,15 @@ async fn an_unreachable_endpoint_is_only_probed() {
         "most SETs were not attempted"
     );
 
-    broken.open();
+    repaired.open();
     setup.settled().await;
 }
 
 /// SSF §8.1.4: the Receiver wants to know now whether its stream works.
 #[actix_web::test]
 async fn a_verification_is_sent_at_once_though_the_endpoint_was_out_of_reach() {
-    let broken = Gate::default();
-    let repaired = broken.clone();
-    let mut receiver =
-        Receiver::start(
-            move |_, _| {
-                if repaired.is_open() { Reply::status(202) } else { Reply::Nothing }
-            },
-        )
-        .await;
+    let repaired = Gate::default();
+    let mut receiver = silent_until(&repaired).await;
     let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "verified-at-once");
         config.delivery.in_flight_max = 1;
@@ -162,7 +157,7 @@ async fn a_verification_is_sent_at_once_though_the_endpoint_was_out_of_reach() {
     setup.daemon.verify_stream(&setup.token, &setup.stream, "one").await.expect(204);
     assert_eq!(receiver.next().await.payload()["state"], "one");
     eventually("it has failed", async || setup.attempts("connect").await == 4).await;
-    broken.open();
+    repaired.open();
     setup.daemon.verify_stream(&setup.token, &setup.stream, "two").await.expect(204);
     let mut states = Vec::new();
     while states.last().is_none_or(|last| last != "two") {
