@@ -8,7 +8,8 @@
 //!   [`verification`], [`endpoint_policy`] (where SETs may be sent).
 //! - What happened: [`event`] (as a publisher sends it) with its [`payload`], [`event_type`],
 //!   [`subject`] (whom the event is about). [`schema`] holds the tables of the specifications and [`lint`] compares an
-//!   event with them. [`opt_out`] is the choice of an account in RISC.
+//!   event with them. [`opt_out`] is the choice of an account in RISC. [`mapping`] makes events of
+//!   what identity providers send.
 //! - What is sent: [`set`] (the claims and the identifiers of a SET), [`set_error`] (the refusal of
 //!   a Receiver).
 //! - Who may ask: [`grant`] (a bearer token and what it allows), [`client`] (a client of the
@@ -28,6 +29,7 @@ pub mod issuer;
 pub mod json;
 pub mod judgement;
 pub mod lint;
+pub mod mapping;
 pub mod metadata;
 pub mod oauth;
 pub mod opt_out;

@@ -229,7 +229,7 @@ impl Linter<'_> {
 }
 
 /// Tells whether two names differ only in case and separators, such as `newValue` and `new-value`.
-fn alike(one: &str, other: &str) -> bool {
+pub(super) fn alike(one: &str, other: &str) -> bool {
     fn letters(name: &str) -> impl Iterator<Item = u8> {
         name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase())
     }

@@ -156,6 +156,12 @@ impl SubjectId {
     }
 }
 
+/// Returns the members that a simple format has besides `format`, or `None` if there is no such format.
+pub(in crate::domain) fn members_of(format: &str) -> Option<Vec<&'static str>> {
+    let format = FORMATS.iter().find(|known| known.name == format)?;
+    Some(format.members.iter().map(|(name, _)| *name).collect())
+}
+
 fn format_of(identifier: &Value) -> &str {
     identifier["format"].as_str().expect("a subject has a format: checked when it was made")
 }
@@ -303,7 +309,7 @@ fn check_member(member: &str, value: &Value, rule: MemberRule) -> Result<(), Inv
 }
 
 /// Checks the outline of an addr-spec. Only the Receiver can judge mailbox names (RFC 9493 §3.2.2).
-fn is_email(text: &str) -> bool {
+pub(in crate::domain) fn is_email(text: &str) -> bool {
     let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
     let parts = text.rsplit_once('@');
     plain && parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
