@@ -174,7 +174,8 @@ impl Outbox {
     fn settle(&self, sets: Vec<PendingSet>, disposition: &Disposition) {
         let settlements = sets
             .into_iter()
-            .map(|set| Settlement { seq: set.seq, disposition: disposition.clone() })
+            .map(|set| (set.seq, disposition.clone()))
+            .map(|(seq, disposition)| Settlement { seq, disposition, version: 1 })
             .collect();
         let settled = self.store.settle(&self.stream, settlements, NOW);
         self.runtime.block_on(settled).expect("settled");

@@ -100,7 +100,8 @@ pub enum Disposition {
     Dead { reason: Reason, detail: String },
     /// The same, and it was not tried once more for that.
     GivenUp { reason: Reason, detail: String },
-    /// The SET is to be tried again.
+    /// The SET is to be tried again at this time, or at once if the stream has changed since the result
+    /// was judged ([`Settlement::version`]).
     RetryAt { due_at: Timestamp, error: String },
 }
 
@@ -109,4 +110,8 @@ pub enum Disposition {
 pub struct Settlement {
     pub seq: Seq,
     pub disposition: Disposition,
+    /// The version of the stream by which the result was judged. A change of the endpoint, a change to
+    /// poll and a resumption make due whatever waits. A time that was chosen before such a change says
+    /// nothing about the stream as it is now, so the store writes a time for this version alone.
+    pub version: u64,
 }

@@ -33,7 +33,8 @@ pub trait Outbox: Send + Sync {
         now: Timestamp,
     ) -> Result<Due, StoreError>;
 
-    /// Records the results of attempts. A SET that is already settled, or is gone, stays as it is.
+    /// Records the results of attempts. A SET that is already settled, or is gone, stays as it is. A SET
+    /// whose retry was judged by another version of the stream is due at once.
     /// Returns `true` if a settled SET had another one behind it in its lane, which is the head now.
     async fn settle(
         &self,

@@ -86,6 +86,7 @@ macro_rules! run_contract_on {
                 a_discarding_change_empties_the_outbox,
                 a_change_of_status_takes_the_place_of_the_announcement_before,
                 a_change_of_delivery_makes_what_waits_due,
+                a_retry_judged_before_a_change_is_due_at_once,
                 a_deleted_stream_leaves_nothing;
             subjects:
                 a_subject_is_listed_for_the_streams_that_it_matches,
@@ -341,8 +342,19 @@ async fn seq(store: &dyn Store, stream: &str, name: &str) -> Seq {
 }
 
 async fn settle(store: &dyn Store, stream: &str, seq: Seq, disposition: Disposition) {
-    let settlements = vec![Settlement { seq, disposition }];
+    let settlements = vec![judged_now(store, stream, seq, disposition).await];
     store.settle(&id(stream), settlements, NOW).await.expect("settled");
+}
+
+/// A result that was judged by the stream as it is.
+async fn judged_now(
+    store: &dyn Store,
+    stream: &str,
+    seq: Seq,
+    disposition: Disposition,
+) -> Settlement {
+    let stream = store.stream(&id(stream)).await.expect("readable");
+    Settlement { seq, disposition, version: stream.map_or(1, |stream| stream.version) }
 }
 
 fn dead() -> Disposition {

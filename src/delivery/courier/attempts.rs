@@ -258,7 +258,7 @@ impl Courier {
     }
 
     fn settle(&mut self, set: PendingSet, outcome: &Outcome, disposition: Disposition) {
-        self.records.add(set.seq, disposition.clone());
+        self.add_result(set.seq, disposition.clone());
         let deviates = matches!(outcome, Outcome::Accepted { status } if *status != 202);
         self.note(CourierNote::Judged { set, disposition, deviates });
     }

@@ -24,12 +24,18 @@ impl Records {
         self.again.map(Wait::until)
     }
 
-    pub(super) fn add(&mut self, seq: Seq, disposition: Disposition) {
-        self.waiting.push(Settlement { seq, disposition });
+    pub(super) fn add(&mut self, settlement: Settlement) {
+        self.waiting.push(settlement);
     }
 }
 
 impl Courier {
+    /// Notes a result that is to be recorded, and by which version of the stream it was judged.
+    pub(super) fn add_result(&mut self, seq: Seq, disposition: Disposition) {
+        let version = self.revision.version;
+        self.records.add(Settlement { seq, disposition, version });
+    }
+
     pub(super) fn record(&mut self, now: Timestamp) {
         if self.records.again.is_some_and(|wait| wait.is_over(now)) {
             self.records.again = None;
@@ -47,7 +53,7 @@ impl Courier {
     /// another behind it in its lane.
     pub fn on_settled(&mut self, lane_goes_on: bool, view: &View) {
         self.catch_up(view);
-        for Settlement { seq, disposition } in std::mem::take(&mut self.records.under_way) {
+        for Settlement { seq, disposition, .. } in std::mem::take(&mut self.records.under_way) {
             let set = self.window.release(seq);
             if lane_goes_on {
                 self.reads.found(set.kind != SetKind::Event);
@@ -86,7 +92,7 @@ impl Courier {
         self.signatures.forget(&given_up);
         for seq in &given_up {
             let detail = "no attempt at the endpoint has succeeded for long".to_owned();
-            self.records.add(*seq, Disposition::GivenUp { reason: Reason::Expired, detail });
+            self.add_result(*seq, Disposition::GivenUp { reason: Reason::Expired, detail });
         }
         self.note(CourierNote::GivenUp { sets: given_up.len() });
     }

@@ -109,14 +109,15 @@ impl Outbox for RedisStore {
         let Self { slots, .. } = self;
         let mut call =
             slots.call_for(&script::SETTLE, stream).arg(codec::time(now)).arg(slots.epoch(stream));
-        for Settlement { seq, disposition } in settlements {
+        for Settlement { seq, disposition, version } in settlements {
             call.push(codec::digits(seq.0));
             match disposition {
                 Disposition::Delivered => call.push(("s", "", "")),
                 Disposition::Dead { reason, detail } => call.push(("d", reason.label(), detail)),
                 Disposition::GivenUp { reason, detail } => call.push(("g", reason.label(), detail)),
                 Disposition::RetryAt { due_at, error } => {
-                    call.push(("w", codec::time(due_at), error));
+                    let when = codec::time(due_at) + &codec::stream::version(version);
+                    call.push(("w", when, error));
                 }
             }
         }

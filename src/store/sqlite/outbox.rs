@@ -39,7 +39,11 @@ const LEAST: &str = "SELECT iif(status = 'enabled', 0, 2) FROM streams WHERE id 
 
 const HIDE: &str = "UPDATE outbox SET due_at = ?2 WHERE seq = ?1";
 
-const RETRY: &str = "UPDATE outbox SET attempts = attempts + 1, due_at = ?3, detail = ?4
+const KEY_AND_VERSION: &str = "SELECT key, version FROM streams WHERE id = ?1";
+
+/// Without a time, the SET is due at once, like all that waited when the stream changed.
+const RETRY: &str = "UPDATE outbox
+    SET attempts = attempts + 1, due_at = coalesce(?3, appended_at), detail = ?4
     WHERE seq = ?1 AND stream = ?2 AND settled_at IS NULL";
 
 const DELIVERED: &str = "UPDATE outbox SET settled_at = ?3, attempts = attempts + 1
@@ -278,10 +282,16 @@ pub(super) fn settle(
     settlements: &[Settlement],
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
-    let Some(stream) = streams::key(db, stream)? else { return Ok(false) };
+    let found = db
+        .prepare_cached(KEY_AND_VERSION)?
+        .query_row([stream.as_str()], |found| {
+            Ok((found.get::<_, i64>(0)?, row::unsigned(found, 1)?))
+        })
+        .optional()?;
+    let Some((stream, current)) = found else { return Ok(false) };
     let now = now.as_millis();
     let mut lane_goes_on = false;
-    for Settlement { seq: Seq(seq), disposition } in settlements {
+    for Settlement { seq: Seq(seq), disposition, version } in settlements {
         let before = db.total_changes();
         match disposition {
             Disposition::Delivered => {
@@ -296,7 +306,7 @@ pub(super) fn settle(
                 db.prepare_cached(DEAD)?.execute(params![seq, stream, now, reason, detail, 0])?
             }
             Disposition::RetryAt { due_at, error } => {
-                let due_at = due_at.as_millis();
+                let due_at = (*version == current).then(|| due_at.as_millis());
                 db.prepare_cached(RETRY)?.execute(params![seq, stream, due_at, error])?
             }
         };

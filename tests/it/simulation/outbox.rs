@@ -214,7 +214,8 @@ impl Outbox {
 
     pub(super) fn settle(&mut self, settlements: &[Settlement]) -> bool {
         let mut goes_on = false;
-        for Settlement { seq, disposition } in settlements {
+        let current = self.config.as_ref().map(|config| config.version);
+        for Settlement { seq, disposition, version } in settlements {
             let row = &mut self.rows[index(*seq)];
             if row.fate != Fate::Waits {
                 continue;
@@ -226,7 +227,8 @@ impl Outbox {
                 }
                 Disposition::RetryAt { due_at, .. } => {
                     row.set.attempts += 1;
-                    row.set.due_at = *due_at;
+                    let judged = current == Some(*version);
+                    row.set.due_at = if judged { *due_at } else { row.set.appended_at };
                 }
             }
         }

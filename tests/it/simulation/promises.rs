@@ -241,7 +241,7 @@ impl World {
         self.promises.latest = self.promises.latest.max(self.agenda.now());
         let latest = self.promises.latest;
         let none = Answers::default();
-        for Settlement { seq, disposition } in settlements {
+        for Settlement { seq, disposition, .. } in settlements {
             let set = &self.outboxes[stream].row(*seq).set;
             let answers = self.promises.streams[stream].sets.get(seq).unwrap_or(&none);
             let so = match disposition {

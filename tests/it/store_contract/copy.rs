@@ -79,11 +79,11 @@ async fn go_on(store: &dyn Store) {
     let (push, poll, now) = (id("st_push"), id("st_poll"), later(500));
     for _ in 0..8 {
         let due = store.read_due(&push, up_to(2), now).await.expect("readable");
-        let settlements = due
-            .sets
-            .iter()
-            .map(|set| set.seq)
-            .map(|seq| Settlement { seq, disposition: Disposition::Delivered });
+        let settlements = due.sets.iter().map(|set| set.seq).map(|seq| Settlement {
+            seq,
+            disposition: Disposition::Delivered,
+            version: 1,
+        });
         store.settle(&push, settlements.collect(), now).await.expect("settled");
         let taken =
             store.take_for_poll(&poll, PollLimit::of(1), now, later(600)).await.expect("taken");

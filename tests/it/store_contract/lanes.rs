@@ -134,7 +134,8 @@ pub(super) async fn a_lane_goes_on_however_its_head_leaves(backend: impl Backend
     let store = with_events(&backend, &events).await;
     append_events(&*store, &[("b1", 2)]).await;
     let end = async |name, disposition| {
-        let settlement = Settlement { seq: seq(&*store, "st_1", name).await, disposition };
+        let seq = seq(&*store, "st_1", name).await;
+        let settlement = Settlement { seq, disposition, version: 1 };
         store.settle(&id("st_1"), vec![settlement], NOW).await.expect("settled")
     };
     assert!(end("a1", Disposition::Delivered).await);

@@ -225,7 +225,11 @@ pub(super) async fn replay(backend: impl Backend, steps: Vec<Step>) {
                         Ending::Dead => dead(),
                         Ending::RetryIn { secs } => retry_at(model.now + Duration::from_secs(secs)),
                     };
-                    settlements.push(Settlement { seq: *seq, disposition });
+                    settlements.push(Settlement {
+                        seq: *seq,
+                        disposition,
+                        version: stream.version,
+                    });
                 }
                 store.settle(&stream.id, settlements, model.now).await.expect("settled");
             }

@@ -50,10 +50,10 @@ pub(super) async fn a_settled_set_does_not_wait(backend: impl Backend) {
     let [one, two, three] = pending(&*store, "st_1").await.try_into().expect("three wait");
 
     let settlements = vec![
-        Settlement { seq: one.seq, disposition: Disposition::Delivered },
-        Settlement { seq: three.seq, disposition: dead() },
+        Settlement { seq: one.seq, disposition: Disposition::Delivered, version: 1 },
+        Settlement { seq: three.seq, disposition: dead(), version: 1 },
         // Of no SET at all.
-        Settlement { seq: Seq(i64::MAX), disposition: Disposition::Delivered },
+        Settlement { seq: Seq(i64::MAX), disposition: Disposition::Delivered, version: 1 },
     ];
     store.settle(&id("st_1"), settlements, NOW).await.expect("settled");
     assert_eq!(names(&pending(&*store, "st_1").await), ["j2"]);
@@ -197,7 +197,7 @@ pub(super) async fn what_is_settled_expires_and_what_waits_does_not(backend: imp
     append_sets(&*store, ["j1", "j2", "j3"].map(|name| set("st_1", name)).to_vec()).await;
     let settle_at = async |name, disposition, now| {
         let seq = seq(&*store, "st_1", name).await;
-        let settlements = vec![Settlement { seq, disposition }];
+        let settlements = vec![Settlement { seq, disposition, version: 1 }];
         store.settle(&id("st_1"), settlements, now).await.expect("settled");
     };
     settle_at("j1", Disposition::Delivered, later(10)).await;

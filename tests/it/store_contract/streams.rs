@@ -167,6 +167,51 @@ pub(super) async fn a_change_of_delivery_makes_what_waits_due(backend: impl Back
     assert_eq!(names(&taken.sets), ["j1"]);
 }
 
+/// A result may be recorded after a change that was not known when the result was judged.
+pub(super) async fn a_retry_judged_before_a_change_is_due_at_once(backend: impl Backend) {
+    let store = backend.open().await;
+    let elsewhere = PushEndpoint::new("https://rx.example/elsewhere", None, false);
+    let moves =
+        [("st_endpoint", Delivery::Push(elsewhere.expect("valid"))), ("st_poll", Delivery::Poll)];
+    for name in ["st_endpoint", "st_poll", "st_resumed"] {
+        let stream = push_stream(name);
+        create(&*store, vec![stream.clone()]).await;
+        append_sets(&*store, vec![set(name, "j1"), set(name, "j2")]).await;
+        let [one, two] = pending(&*store, name).await.try_into().expect("two wait");
+
+        let to = moves.iter().find(|(moved, _)| *moved == name).map(|(_, delivery)| delivery);
+        let changed = if let Some(delivery) = to.cloned() {
+            let version = stream.version + 1;
+            let elsewhere = StreamConfig { delivery, version, ..stream.clone() };
+            store.update_stream(elsewhere.clone()).await.expect("updated");
+            elsewhere
+        } else {
+            let paused = turn(&*store, &stream, StreamStatus::Paused, Announcement::None).await;
+            turn(&*store, &paused, StreamStatus::Enabled, Announcement::None).await
+        };
+        let judged_by = [(one.seq, stream.version), (two.seq, changed.version)];
+        let settlements = judged_by.map(|(seq, version)| Settlement {
+            seq,
+            disposition: retry_at(later(60)),
+            version,
+        });
+        store.settle(&id(name), settlements.to_vec(), NOW).await.expect("settled");
+
+        let waiting = pending(&*store, name).await;
+        let due: Vec<_> = waiting.iter().map(|set| (set.attempts, set.due_at)).collect();
+        assert_eq!(due, [(1, NOW), (1, later(60))], "{name}");
+    }
+    // The SETs that are due at once are read at once.
+    assert_eq!(
+        store.streams_with_work(NOW, SlotSet::ALL).await.expect("readable").len(),
+        2,
+        "the push streams have work"
+    );
+    let limit = PollLimit::of(10);
+    let taken = store.take_for_poll(&id("st_poll"), limit, NOW, later(1)).await.expect("taken");
+    assert_eq!(names(&taken.sets), ["j1"]);
+}
+
 pub(super) async fn a_deleted_stream_leaves_nothing(backend: impl Backend) {
     let store = backend.open().await;
     create(&*store, vec![push_stream("st_1"), push_stream("st_2")]).await;

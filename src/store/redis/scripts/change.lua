@@ -8,7 +8,8 @@
 
 local id, new, announce = ARGV[1], ARGV[2], ARGV[3]
 local old = stream_of(id)
-if not old or tonumber(sub(old, 4, 19)) + 1 ~= tonumber(sub(new, 4, 19)) then return 'conflict' end
+if not old then return 'conflict' end
+if tonumber(stream_version_of(old)) + 1 ~= tonumber(stream_version_of(new)) then return 'conflict' end
 if status_of(old) == 'd' and #call('ZRANGEBYLEX', key('wait', id), '-', '(2', 'LIMIT', 0, 1) > 0 then
   return 'unfinished'
 end

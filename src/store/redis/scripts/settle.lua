@@ -2,7 +2,9 @@
 -- ARGV: stream, now, epoch; then of each result: number, what it is, and two texts:
 --   s  delivered
 --   d  dead, by an attempt; g  dead without a further one: reason and detail
---   w  to be tried again: when it is due and what was said
+--   w  to be tried again: when it is due with the version of the stream by which that was judged, and
+--      what was said. If the stream has another version, the SET is due at once, like all that waited
+--      when the stream changed.
 -- Returns 1 if one that was settled had another behind it in its lane, else 0.
 -- Repeated, a result of `w` counts its attempt twice.
 
@@ -18,7 +20,9 @@ for n = 4, #ARGV, 4 do
   if set and waits(before) then
     local attempts = attempts_of(before) + 1
     if what == 'w' then
-      put_off(id, seq, set, before, state('w', attempts, one, 'e' .. other))
+      local due = sub(one, 1, 16)
+      if sub(one, 17) ~= stream_version_of(stream) then due = appended_of(set) end
+      put_off(id, seq, set, before, state('w', attempts, due, 'e' .. other))
     else
       if leave(id, seq, set, before) then goes_on = 1 end
       local after = state('s', attempts, now, '')

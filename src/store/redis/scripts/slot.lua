@@ -19,6 +19,8 @@ local function status_of(stream) return sub(stream, 1, 1) end
 
 local function is_push(stream) return sub(stream, 2, 2) == 'p' end
 
+local function stream_version_of(stream) return sub(stream, 4, 19) end
+
 local function provider_of(stream)
   return sub(stream, 39, 38 + tonumber(sub(stream, 36, 38)))
 end

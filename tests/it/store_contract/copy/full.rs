@@ -83,7 +83,7 @@ fn client() -> Client {
 
 async fn end(store: &dyn Store, stream: &str, name: &str, disposition: Disposition, at: Timestamp) {
     let seq = seq(store, stream, name).await;
-    let settlements = vec![Settlement { seq, disposition }];
+    let settlements = vec![judged_now(store, stream, seq, disposition).await];
     store.settle(&id(stream), settlements, at).await.expect("settled");
 }
 

@@ -33,7 +33,7 @@ async fn a_node_that_lost_its_slot_records_nothing() {
     let owner = format!("{{ssf:{slot}}}:owner");
     let waiting = seq(&store, "st_1", "j1").await;
     let settle = async || {
-        let settlement = Settlement { seq: waiting, disposition: retry_at(NOW) };
+        let settlement = Settlement { seq: waiting, disposition: retry_at(NOW), version: 1 };
         store.settle(&id("st_1"), vec![settlement], NOW).await
     };
     let attempts = async || pending(&store, "st_1").await[0].attempts;

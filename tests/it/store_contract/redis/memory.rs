@@ -47,7 +47,8 @@ async fn live_through(store: &RedisStore) {
         let settlements = due
             .sets
             .iter()
-            .map(|set| Settlement { seq: set.seq, disposition: disposition.clone() });
+            .map(|set| (set.seq, disposition.clone()))
+            .map(|(seq, disposition)| Settlement { seq, disposition, version: 1 });
         store.settle(&id("st_1"), settlements.collect(), NOW).await.expect("settled");
         due.sets.len()
     };
