@@ -72,6 +72,9 @@ pub struct Principal {
     pub scopes: Vec<Scope>,
     /// The credential that the Receiver presented.
     pub credential: Credential,
+    /// When the credential has to be judged again, by a request that waits for so long: it expires, or
+    /// the answer of its authorization server no longer counts. `None` if time alone does not end it.
+    pub holds_until: Option<Timestamp>,
 }
 
 /// A publisher that presented a valid credential.
@@ -199,6 +202,12 @@ impl Authenticator {
         self.servers.values().filter_map(TokenIssuer::external).for_each(External::warm_up);
     }
 
+    /// Returns a number that is another one once a token of this daemon may have been revoked or ended,
+    /// on any node or by the command line.
+    pub async fn own_tokens_state(&self) -> Result<u64, StoreError> {
+        self.store.records_state().await
+    }
+
     /// Records the uses of credentials that were noted since the last call, and returns their number.
     /// Requests only note them, because they must not wait for a write.
     pub async fn record_last_uses(&self, now: Timestamp) -> Result<usize, StoreError> {
@@ -316,10 +325,10 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
         let grant = self.grant(token, now).await?;
-        let credential = grant.credential();
+        let (credential, holds_until) = (grant.credential(), grant.expires_at);
         match grant.holder.role {
             Holder::Receiver { provider: own, receiver, audience, scopes } if own == *provider => {
-                Ok(Principal { provider: own, receiver, audience, scopes, credential })
+                Ok(Principal { provider: own, receiver, audience, scopes, credential, holds_until })
             }
             Holder::Receiver { .. } | Holder::Publisher { .. } | Holder::Operator => {
                 Err(AuthError::InvalidToken)

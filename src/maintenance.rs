@@ -21,6 +21,7 @@ mod activity;
 mod backlog;
 mod board;
 mod clock_steps;
+mod end_revoked_polls;
 mod expire;
 mod give_up_polled;
 mod last_uses;
@@ -41,6 +42,7 @@ pub use self::{
     backlog::CountBacklog,
     board::{JobBoard, JobState, LastError, LastRun},
     clock_steps::ClockGuard,
+    end_revoked_polls::EndRevokedPolls,
     expire::Expire,
     give_up_polled::GiveUpPolled,
     last_uses::RecordLastUses,

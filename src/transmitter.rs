@@ -182,6 +182,16 @@ impl Transmitter {
         self.waiters.close();
     }
 
+    /// Returns how many long polls wait on this node.
+    pub fn long_polls(&self) -> usize {
+        self.waiters.count_all()
+    }
+
+    /// Has every long poll that waits judge its credential again, because one may have been revoked.
+    pub fn judge_long_polls(&self) {
+        self.waiters.judge_again();
+    }
+
     /// The one place where ownership is judged: a stream is seen by its Receiver, at its provider,
     /// and by nobody else. Every call of a Receiver that names a stream comes through here, every
     /// poll too, and so counts as activity (SSF §8.1.1).

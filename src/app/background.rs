@@ -10,8 +10,9 @@ use crate::{
     http::Services,
     ingest::gauge::Gauge,
     maintenance::{
-        ClockGuard, CountBacklog, Expire, GiveUpPolled, LimitHeld, MetricsUpkeep, PauseAtFault,
-        PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, WatchStore, run_once,
+        ClockGuard, CountBacklog, EndRevokedPolls, Expire, GiveUpPolled, LimitHeld, MetricsUpkeep,
+        PauseAtFault, PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, WatchStore,
+        run_once,
     },
     telemetry::supervision::Supervisor,
 };
@@ -67,6 +68,7 @@ impl Background {
         runner.start(MetricsUpkeep::new(services.metrics.clone()));
         let record_last_uses = || RecordLastUses::new(services.authenticator.clone());
         runner.start(record_last_uses());
+        runner.start(EndRevokedPolls::new(services.authenticator.clone(), transmitter()));
         Self {
             runner,
             record_activity: watched.then(record_activity),

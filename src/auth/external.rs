@@ -65,20 +65,24 @@ impl External {
         source: Source<'_>,
         now: Timestamp,
     ) -> Result<Principal, AuthError> {
-        let bearer = match &self.check {
+        let (bearer, holds_until) = match &self.check {
             TokenCheck::Keys(keys) => {
                 let judged = self.judge(keys, token, now).await;
                 if let Err(AuthError::InvalidAccessToken(_)) = judged {
                     source.rates.admit_refused(source.address)?;
                 }
-                judged?
+                let bearer = judged?;
+                let until = bearer.expires_at.map(|at| at + self.expected.leeway);
+                (bearer, until)
             }
             TokenCheck::Introspection(server) => {
-                server.judge(token, &self.expected, source, now).await?
+                let (bearer, until) = server.judge(token, &self.expected, source, now).await?;
+                (bearer, Some(until))
             }
         };
         let client = bearer.client.clone();
-        self.entitled(provider, bearer).ok_or(AuthError::UnknownClient { client })
+        let entitled = self.entitled(provider, bearer, holds_until);
+        entitled.ok_or(AuthError::UnknownClient { client })
     }
 
     /// Judges a JWT by the keys of the server.
@@ -117,7 +121,12 @@ impl External {
 
     /// Returns the Receiver that the bearer stands for (SSF §8). `None` means that the token is
     /// valid but its client is not a Receiver here, so another token would not help.
-    fn entitled(&self, provider: &ProviderName, bearer: Bearer) -> Option<Principal> {
+    fn entitled(
+        &self,
+        provider: &ProviderName,
+        bearer: Bearer,
+        holds_until: Option<Timestamp>,
+    ) -> Option<Principal> {
         let credential = Credential::ExternalClient(bearer.client.clone());
         let (receiver, audience, scopes) = match self.clients.get(&bearer.client) {
             Some(client) => {
@@ -129,7 +138,14 @@ impl External {
             }
             None => return None,
         };
-        Some(Principal { provider: provider.clone(), receiver, audience, scopes, credential })
+        Some(Principal {
+            provider: provider.clone(),
+            receiver,
+            audience,
+            scopes,
+            credential,
+            holds_until,
+        })
     }
 
     /// Fetches the keys, so that they are known before the first token arrives.

@@ -46,6 +46,8 @@ const UNKNOWN_QUESTIONS_MAX: usize = 32;
 const WAITING_MAX: usize = 256;
 /// How long a request waits for a place.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a request that waits takes an answer as it is, though it is not cached for so long.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The time after which a client may try again if the server does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -92,18 +94,18 @@ impl Introspection {
     }
 
     /// Judges a token by the cached answer or by asking the server. Without an answer no token is
-    /// accepted (503).
+    /// accepted (503). Returns until when a request that waits may rely on the judgement.
     pub(super) async fn judge(
         &self,
         token: &Secret,
         expected: &Expectations,
         source: Source<'_>,
         now: Timestamp,
-    ) -> Result<Bearer, AuthError> {
+    ) -> Result<(Bearer, Timestamp), AuthError> {
         let hash = hash(token);
         let cached = self.cache().get(&hash, now);
         let _place = match cached {
-            Cached::Good(bearer) => return Ok(bearer),
+            Cached::Good(bearer, until) => return Ok((bearer, until)),
             Cached::Bad(fault) => {
                 source.rates.admit_refused(source.address)?;
                 return Err(fault.into());
@@ -125,7 +127,10 @@ impl Introspection {
             }
         };
         self.cache().put(hash, answer.clone(), self.cache_for, now);
-        Ok(answer?)
+        let bearer = answer?;
+        let until = now + self.cache_for.max(ASKED_AGAIN_AFTER);
+        let until = bearer.expires_at.map_or(until, |at| at.min(until));
+        Ok((bearer, until))
     }
 
     /// Asks about a token that was just made up, past the cache, and expects to hear that it is not

@@ -15,7 +15,7 @@ use actix_web::{
 use crate::{
     auth::{AuthError, Authenticator, Principal, PublisherPrincipal, rates::ReceiverKey},
     clock,
-    domain::{grant::Scope, oauth::PROTECTED_RESOURCE, provider::Provider},
+    domain::{grant::Scope, oauth::PROTECTED_RESOURCE, provider::Provider, time::Timestamp},
     http::{
         caller,
         error::{ApiError, CHALLENGE},
@@ -68,12 +68,12 @@ impl FromRequest for Receiver {
 }
 
 /// Judges the credential of a request again, after the request has waited. The Receiver must be the same
-/// and still hold the scope.
+/// and still hold the scope. Returns until when the judgement holds.
 pub(super) async fn still_allowed(
     request: &HttpRequest,
     caller: &Principal,
     scope: Scope,
-) -> Result<(), AuthError> {
+) -> Result<Option<Timestamp>, AuthError> {
     let authenticator = service::<Authenticator>(request);
     let authorization = authorization(request)?;
     let now =
@@ -81,7 +81,8 @@ pub(super) async fn still_allowed(
     if now.receiver != caller.receiver {
         return Err(AuthError::InvalidToken);
     }
-    now.require(scope)
+    now.require(scope)?;
+    Ok(now.holds_until)
 }
 
 /// Counts a refused credential for its address. Too many of them are answered 429.

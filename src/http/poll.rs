@@ -19,6 +19,7 @@ use crate::{
         id::{Jti, StreamId},
         json,
         set_error::SetError,
+        time::Timestamp,
     },
     http::{
         auth::{self, Receiver},
@@ -73,7 +74,7 @@ impl Patience for WaitingReceiver<'_> {
         closed_by_peer(self.request).await;
     }
 
-    async fn allowed(&self) -> Result<(), AuthError> {
+    async fn allowed(&self) -> Result<Option<Timestamp>, AuthError> {
         auth::still_allowed(self.request, self.caller, SCOPE).await
     }
 }

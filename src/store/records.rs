@@ -17,7 +17,8 @@
 //! The seam offers:
 //!
 //! - A *version* that the store raises with each write. [`replace`] writes only over the version that
-//!   the caller has read. A version is never given twice, not even after a record was deleted.
+//!   the caller has read. A version is never given twice, not even after a record was deleted. A
+//!   deletion takes a version as well, so that [`Records::records_state`] tells of each change.
 //! - A *time* (`made_at`) by which the youngest of a group are kept, and by which [`Condition::Newer`]
 //!   lets the latest of several writers win without reading first.
 //! - *Expiry*: [`Records::expire_records`] removes expired records now and then. Until then a record
@@ -83,6 +84,11 @@ pub trait Records: Send + Sync {
     /// Removes expired records, a bounded number in one call. Returns `true` if there may be more.
     /// Records of streams do not expire.
     async fn expire_records(&self, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Returns a number that is another one after each write and each deletion of records that belong to
+    /// no stream, also by another process. Whoever depends on such records asks for it now and then. One
+    /// cheap look-up.
+    async fn records_state(&self) -> Result<u64, StoreError>;
 }
 
 /// The name of a record. It is unique in the store.

@@ -1,13 +1,14 @@
 //! A Receiver polls (RFC 8936).
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     auth::{AuthError, Principal},
@@ -22,6 +23,7 @@ use crate::{
         reason::Reason,
         set_error::SetError,
         stream::{Delivery, StreamConfig},
+        time::Timestamp,
     },
     store::{Acknowledgement, Polled, requested},
     telemetry::{
@@ -48,8 +50,62 @@ pub trait Patience {
     /// Resolves once nobody waits for the answer any more.
     fn abandoned(&self) -> impl Future<Output = ()>;
 
-    /// Judges the credential of the poll again.
-    fn allowed(&self) -> impl Future<Output = Result<(), AuthError>>;
+    /// Judges the credential of the poll again. Returns until when the judgement holds, if time can end
+    /// it.
+    fn allowed(&self) -> impl Future<Output = Result<Option<Timestamp>, AuthError>>;
+}
+
+/// When a poll that waits judges its credential for the first time. A revocation may fall between the
+/// judgement at its beginning and the moment from which it is told of revocations.
+const FIRST_JUDGED_AFTER: Duration = Duration::from_secs(1);
+
+/// A poll that waits for a SET.
+struct Wait<'a, P> {
+    waiter: &'a mut Waiter,
+    patience: &'a P,
+    /// When the credential is judged again, if no revocation is reported before.
+    judge_at: &'a mut Option<Instant>,
+}
+
+impl<P: Patience> Wait<'_, P> {
+    /// Waits for a wake-up or until `look_again`. A credential that ends meanwhile ends the wait at once.
+    /// Returns `false` if nobody waits for the answer any more.
+    async fn for_a_set(
+        self,
+        woken: impl Future<Output = ()>,
+        look_again: Instant,
+        mut abandoned: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<bool, AuthError> {
+        let Self { waiter, patience, judge_at } = self;
+        let mut woken = pin!(timeout_at(look_again, woken));
+        let goes_on = loop {
+            let judge_again = async {
+                match *judge_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut abandoned => break false,
+                _hint = &mut woken => break true,
+                () = waiter.revocation() => {}
+                () = judge_again => {}
+            }
+            *judge_at = judge(patience).await?;
+        };
+        if goes_on {
+            // The SETs that it was woken for are for a good credential only.
+            *judge_at = judge(patience).await?;
+        }
+        Ok(goes_on)
+    }
+}
+
+/// Returns when the credential is to be judged again.
+async fn judge(patience: &impl Patience) -> Result<Option<Instant>, AuthError> {
+    let until = patience.allowed().await?;
+    Ok(until.map(|until| Instant::now() + until.since(clock::now())))
 }
 
 impl Transmitter {
@@ -69,7 +125,8 @@ impl Transmitter {
         let deadline = Instant::now() + request.wait(&self.poll);
         self.acknowledge(principal, id, request.ack, request.set_errs).await?;
         let join = || self.waiters.join(id, self.poll.waiting_max);
-        let waiter = if request.return_immediately { None } else { join() };
+        let mut waiter = if request.return_immediately { None } else { join() };
+        let mut judge_at = Some(Instant::now() + FIRST_JUDGED_AFTER);
         let mut abandoned = pin!(patience.abandoned());
         loop {
             let woken = waiter.as_ref().map(Waiter::next);
@@ -78,8 +135,8 @@ impl Transmitter {
             }
             let polled = self.take(principal, id, limit).await?;
             let ready = !polled.sets.is_empty() || (limit.sets == 0 && polled.more);
-            let waits = |waiter: &Waiter| !ready && waiter.ends().is_none();
-            let Some(woken) = woken.filter(|_| waiter.as_ref().is_some_and(waits)) else {
+            let waits = |waiter: &&mut Waiter| !ready && waiter.ends().is_none();
+            let Some((waiter, woken)) = waiter.as_mut().filter(waits).zip(woken) else {
                 return self.answer(principal, id, polled).await;
             };
             let now = clock::now();
@@ -87,16 +144,13 @@ impl Transmitter {
                 Some(due) => deadline.min(Instant::now() + due.since(now)),
                 None => deadline,
             };
-            tokio::select! {
-                biased;
-                () = &mut abandoned => return Ok(PollAnswer::default()),
-                _hint = timeout_at(look_again, woken) => {}
+            let wait = Wait { waiter: &mut *waiter, patience, judge_at: &mut judge_at };
+            if !wait.for_a_set(woken, look_again, abandoned.as_mut()).await? {
+                return Ok(PollAnswer::default());
             }
-            // Both are judged anew, because the token may have been revoked and the stream changed.
-            patience.allowed().await?;
+            // Judged anew like the credential, because the stream may have been changed.
             self.poll_stream(principal, id)?;
-            let gave_way = waiter.as_ref().and_then(Waiter::ends) == Some(End::GaveWay);
-            if gave_way || deadline <= Instant::now() {
+            if waiter.ends() == Some(End::GaveWay) || deadline <= Instant::now() {
                 return Ok(PollAnswer::default());
             }
         }

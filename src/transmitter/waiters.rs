@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use tokio::sync::{Notify, futures::OwnedNotified};
+use tokio::sync::{Notify, futures::OwnedNotified, watch};
 
 use crate::{
     domain::id::StreamId,
@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Waiters {
     streams: Mutex<HashMap<StreamId, VecDeque<Arc<Place>>>>,
     closed: AtomicBool,
+    /// Changes whenever a credential may have been revoked.
+    revocations: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,7 @@ pub(super) struct Waiter {
     waiters: Arc<Waiters>,
     id: StreamId,
     place: Arc<Place>,
+    revocations: watch::Receiver<()>,
     _counted: GaugeGuard,
 }
 
@@ -70,6 +73,7 @@ impl Waiters {
             waiters: Arc::clone(self),
             id: id.clone(),
             place,
+            revocations: self.revocations.subscribe(),
             _counted: metrics::long_poll(),
         })
     }
@@ -89,6 +93,16 @@ impl Waiters {
         for place in self.streams().values().flatten() {
             place.woken.notify_waiters();
         }
+    }
+
+    /// Has every poll judge its credential again. None of them looks for SETs because of that.
+    pub(super) fn judge_again(&self) {
+        self.revocations.send_replace(());
+    }
+
+    /// Returns how many polls of all streams wait.
+    pub(super) fn count_all(&self) -> usize {
+        self.revocations.receiver_count()
     }
 
     /// Returns how many polls of a stream wait.
@@ -122,6 +136,15 @@ impl Waiter {
     /// that no wake-up is missed between the look and the wait.
     pub(super) fn next(&self) -> OwnedNotified {
         Arc::clone(&self.place.woken).notified_owned()
+    }
+
+    /// Resolves once a credential may have been revoked since the poll took its place, or since this last
+    /// resolved.
+    pub(super) async fn revocation(&mut self) {
+        // The sender is part of the waiters, so it is there.
+        if self.revocations.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Returns why the poll is to be answered now, if it is.
@@ -182,6 +205,21 @@ mod tests {
         assert_eq!(woken([&second], || drop(first)), [true], "a needless look does no harm");
         drop(second);
         assert!(waiters.streams().is_empty());
+    }
+
+    #[test]
+    fn a_revocation_reaches_every_poll_that_had_its_place_and_wakes_none_for_sets() {
+        let waiters = Arc::<Waiters>::default();
+        let join = |id: &str| waiters.join(&id.parse().expect("an id"), 9).expect("a place");
+        let mut polls = [join("s-1"), join("s-1"), join("s-2")];
+        let mut context = Context::from_waker(Waker::noop());
+        let mut told = |poll: &mut Waiter| pin!(poll.revocation()).poll(&mut context).is_ready();
+        assert_eq!(waiters.count_all(), 3);
+        let [one, two, three] = &polls;
+        assert_eq!(woken([one, two, three], || waiters.judge_again()), [false; 3]);
+        assert_eq!(polls.each_mut().map(&mut told), [true; 3]);
+        assert_eq!(polls.each_mut().map(&mut told), [false; 3]);
+        assert!(!told(&mut join("s-1")), "it came later");
     }
 
     #[test]

@@ -183,6 +183,7 @@ macro_rules! run_contract_on {
                 the_newer_record_stays,
                 records_are_listed_by_kind_and_prefix_in_pages,
                 a_record_expires,
+                every_write_and_deletion_changes_the_state_of_the_records,
                 a_record_goes_with_its_owner_and_the_youngest_stay,
                 a_record_of_a_stream_goes_with_it,
                 a_kind_that_is_not_known_is_kept_as_it_is,

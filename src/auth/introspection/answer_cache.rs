@@ -24,7 +24,8 @@ pub(super) struct AnswerCache {
 /// The knowledge about a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cached {
-    Good(Bearer),
+    /// The answer counts until this time.
+    Good(Bearer, Timestamp),
     Bad(TokenFault),
     /// The server must be asked again about a token that was good when it was last asked.
     WasGood,
@@ -34,7 +35,7 @@ pub(super) enum Cached {
 impl AnswerCache {
     pub(super) fn get(&self, token: &TokenHash, now: Timestamp) -> Cached {
         match (self.good.get(token), self.bad.get(token)) {
-            (Some((bearer, until)), _) if now < *until => Cached::Good(bearer.clone()),
+            (Some((bearer, until)), _) if now < *until => Cached::Good(bearer.clone(), *until),
             (_, Some((fault, until))) if now < *until => Cached::Bad(fault.clone()),
             (Some((_, until)), _) if now < *until + KNOWN_FOR => Cached::WasGood,
             _ => Cached::Unknown,
@@ -109,11 +110,11 @@ mod tests {
             cache.put(token(name), answer, CACHE_FOR, at(100));
         }
         let found = |name: &str, secs| cache.get(&token(name), at(secs));
-        assert_eq!(found("endless", 129), Cached::Good(bearer(None)));
+        assert_eq!(found("endless", 129), Cached::Good(bearer(None), at(130)));
         assert_eq!(found("endless", 130), Cached::WasGood);
-        assert_eq!(found("long", 129), Cached::Good(bearer(Some(at(1000)))));
+        assert_eq!(found("long", 129), Cached::Good(bearer(Some(at(1000))), at(130)));
         assert_eq!(found("long", 130), Cached::WasGood);
-        assert_eq!(found("short", 104), Cached::Good(bearer(Some(at(105)))));
+        assert_eq!(found("short", 104), Cached::Good(bearer(Some(at(105))), at(105)));
         assert_eq!(found("short", 105), Cached::WasGood);
         assert_eq!(found("dead", 129), Cached::Bad(TokenFault::Inactive));
         assert_eq!(found("dead", 130), Cached::Unknown);
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(cache.get(&token("t"), at(141)), Cached::Bad(TokenFault::Inactive));
         assert_eq!(cache.get(&token("t"), at(171)), Cached::Unknown);
         cache.put(token("t"), Ok(bearer(None)), CACHE_FOR, at(172));
-        assert_eq!(cache.get(&token("t"), at(173)), Cached::Good(bearer(None)));
+        assert_eq!(cache.get(&token("t"), at(173)), Cached::Good(bearer(None), at(202)));
     }
 
     #[test]
@@ -140,7 +141,7 @@ mod tests {
             cache.put(token(&n.to_string()), Err(TokenFault::Inactive), CACHE_FOR, at(100));
         }
         assert!(cache.bad.len() <= ANSWERS_MAX);
-        assert_eq!(cache.get(&token("good"), at(101)), Cached::Good(bearer(None)));
+        assert_eq!(cache.get(&token("good"), at(101)), Cached::Good(bearer(None), at(130)));
         for n in 0..=ANSWERS_MAX {
             cache.put(token(&n.to_string()), Ok(bearer(None)), CACHE_FOR, at(100));
         }

@@ -108,6 +108,12 @@ impl Records for RedisStore {
         let call = self.slots.call_shared(&script::RECORD_EXPIRE).arg(codec::time(now));
         self.slots.run(call.arg(CHUNK)).await
     }
+
+    async fn records_state(&self) -> Result<u64, StoreError> {
+        let last: Option<u64> =
+            self.slots.run(self.slots.call_shared(&script::RECORD_STATE)).await?;
+        Ok(last.unwrap_or_default())
+    }
 }
 
 /// Reads some slots together. A page ends with a slot, or in the midst of a slot that has more than

@@ -127,6 +127,7 @@ scripts! {
     RECORD_LIST: Read, "slot" "record_list";
     RECORD_OWNED: Read, "slot" "record_owned";
     RECORD_EXPIRE: Record, "slot" "records" "record_expire";
+    RECORD_STATE: Read, "slot" "record_state";
     RECORDS_CLEAR: Change, "slot" "records" "records_clear";
 
     HEARTBEAT: Share, "slot" "heartbeat";

@@ -42,6 +42,8 @@ const OF_STREAM: &str =
 const APART: &str = "SELECT kind, key, NULL, owner, format, version, made_at, expires_at, value
     FROM records WHERE (kind, key) > (?1, ?2) AND stream IS NULL ORDER BY kind, key LIMIT ?3";
 
+const LAST_VERSION: &str = "SELECT last FROM record_versions";
+
 const NEXT_VERSION: &str = "UPDATE record_versions SET last = last + 1 RETURNING last";
 
 const PUT: &str = "INSERT INTO records
@@ -103,9 +105,17 @@ impl Records for SqliteStore {
     async fn expire_records(&self, now: Timestamp) -> Result<bool, StoreError> {
         let expire = move |db: &Connection| {
             let bounds = params![now.as_millis(), row::limit(CHUNK)];
-            Ok::<_, StoreError>(db.prepare_cached(EXPIRE)?.execute(bounds)? == CHUNK)
+            let expired = db.prepare_cached(EXPIRE)?.execute(bounds)?;
+            if expired != 0 {
+                next_version(db)?;
+            }
+            Ok::<_, StoreError>(expired == CHUNK)
         };
         self.writer.run(expire).await
+    }
+
+    async fn records_state(&self) -> Result<u64, StoreError> {
+        self.readers.run(last_version).await
     }
 }
 
@@ -195,7 +205,7 @@ pub(super) fn put(db: &Connection, record: &RawRecord) -> Result<Option<u64>, St
             None => return Ok(None),
         },
     };
-    let version: i64 = db.prepare_cached(NEXT_VERSION)?.query_row([], |found| found.get(0))?;
+    let version = next_version(db)?;
     db.prepare_cached(PUT)?.execute(params![
         record.name.kind,
         record.name.key,
@@ -215,8 +225,17 @@ fn delete(db: &Connection, name: &RecordName, version: Option<u64>) -> Result<bo
     if version.is_some_and(|version| version != before.version) {
         return Err(StoreError::Conflict);
     }
+    next_version(db)?;
     // The records that belong to it go with it, by a trigger.
     Ok(db.prepare_cached(DELETE)?.execute([&name.kind, &name.key])? != 0)
+}
+
+fn next_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached(NEXT_VERSION)?.query_row([], |found| found.get(0))
+}
+
+fn last_version(db: &Connection) -> rusqlite::Result<u64> {
+    db.prepare_cached(LAST_VERSION)?.query_row([], |found| row::unsigned(found, 0))
 }
 
 fn read(found: &Row<'_>) -> rusqlite::Result<StoredRecord> {

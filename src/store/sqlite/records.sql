@@ -30,7 +30,7 @@ BEGIN
     DELETE FROM records WHERE owner = old.kind || '/' || old.key;
 END;
 
--- The last version that a record was given. One row.
+-- The last version that a record was given, or a deletion. One row.
 CREATE TABLE record_versions (
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     last INTEGER NOT NULL

@@ -11,6 +11,7 @@ use ssfd::{
         redis::{Checks, Epochs, RedisSettings, RedisStore},
     },
 };
+use tokio::task::spawn_local;
 
 use super::daemons::{Daemons, EVENTS_KEY};
 use crate::harness::{
@@ -91,6 +92,27 @@ async fn a_push_stream_is_served_whichever_node_takes_requests_and_events() {
     assert!(before.rest().is_empty());
 }
 
+/// The command line writes into the store, and tells no node.
+#[actix_web::test]
+async fn a_long_poll_ends_on_each_node_when_its_token_is_revoked() {
+    let daemons = Daemons::start(2, FEED_ONLY).await;
+    let id = daemons.create_stream(0, &by_poll()).await;
+    let made = async || daemons.stream(1, &id).await.status == 200;
+    eventually("both nodes know the stream", made).await;
+    let polls = [0, 1].map(|node| {
+        let url = daemons.nodes[node].public_url(&format!("/ssf/poll/{id}"));
+        spawn_local(post(&url).bearer(&daemons.receiver_token).json(&json!({})).send())
+    });
+    for node in &daemons.nodes {
+        let waits = async || node.metric("ssfd_long_polls").await == 1;
+        eventually("a poll waits on each node", waits).await;
+    }
+    daemons.revoke_receiver();
+    for poll in polls {
+        poll.await.expect("no panic").expect(401);
+    }
+}
+
 #[actix_web::test]
 async fn a_long_poll_wakes_for_an_event_that_another_node_took_in() {
     let daemons = Daemons::start(2, FEED_ONLY).await;
@@ -100,7 +122,7 @@ async fn a_long_poll_wakes_for_an_event_that_another_node_took_in() {
     for (polled, published) in [(1, 0), (0, 1)] {
         let url = daemons.nodes[polled].public_url(&format!("/ssf/poll/{id}"));
         let poll = post(&url).bearer(&daemons.receiver_token).json(&json!({}));
-        let polling = tokio::task::spawn_local(async move { poll.send().await });
+        let polling = spawn_local(async move { poll.send().await });
         let waits = async || daemons.nodes[polled].metric("ssfd_long_polls").await == 1;
         eventually("the poll waits", waits).await;
         daemons.publish(published, &about("s-1")).await;

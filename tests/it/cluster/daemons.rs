@@ -104,6 +104,14 @@ impl Daemons {
         call.bearer(&self.receiver_token).json(body).send().await
     }
 
+    /// Revokes the token of the Receiver by the command line.
+    pub(super) fn revoke_receiver(&self) {
+        let tokens = self.place.prints_json(&["tokens", "list", "--json"]);
+        let tokens = tokens.as_array().expect("a list");
+        let token = tokens.iter().find(|token| token["receiver"] == "rx").expect("it is there");
+        self.place.succeeds(&["tokens", "revoke", token["id"].as_str().expect("a text")]);
+    }
+
     /// Publishes an event over HTTP at a node.
     pub(super) async fn publish(&self, at: usize, event: &Value) {
         let url = format!("http://{}/events", self.nodes[at].internal);

@@ -57,6 +57,11 @@ async fn ask(daemon: &Daemon, id: &str, secret: &str, form: &str) -> Answer {
     request(daemon, form).header("authorization", &basic(id, secret)).send().await
 }
 
+/// Returns a token of a client.
+pub(crate) async fn token_for(daemon: &Daemon, id: &str, secret: &str) -> String {
+    token_of(&ask(daemon, id, secret, GRANT).await)
+}
+
 #[track_caller]
 fn token_of(answer: &Answer) -> String {
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());

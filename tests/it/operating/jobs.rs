@@ -27,7 +27,7 @@ async fn each_periodic_job_has_run_soon_after_the_start() {
     eventually("all have run", async || {
         let jobs = jobs(&daemon).await;
         let periodic = jobs.iter().filter(|(_, job)| job["period_millis"].is_number());
-        periodic.clone().count() == 10
+        periodic.clone().count() == 11
             && periodic.clone().all(|(_, job)| job["last_run"].is_object())
     })
     .await;
@@ -58,7 +58,8 @@ async fn a_job_that_the_configuration_does_not_ask_for_is_not_listed() {
             "pause_at_fault",
             "watch_store",
             "metrics_upkeep",
-            "record_last_uses"
+            "record_last_uses",
+            "end_revoked_polls"
         ]
     );
 }

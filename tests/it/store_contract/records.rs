@@ -170,6 +170,48 @@ pub(super) async fn a_record_expires(backend: impl Backend) {
     assert_eq!(keys(&*store, of_all("")).await, ["a", "c"]);
 }
 
+/// A part that relies on records asks for their state, because nobody tells it of changes.
+pub(super) async fn every_write_and_deletion_changes_the_state_of_the_records(
+    backend: impl Backend,
+) {
+    let store = backend.open().await;
+    let state = async || store.records_state().await.expect("readable");
+    let mut seen = vec![state().await];
+    let mut changed = async |what: &str, is_changed: bool| {
+        let now = store.records_state().await.expect("readable");
+        assert_eq!(!seen.contains(&now), is_changed, "{what}");
+        seen.push(now);
+    };
+    create(&*store, &lamp("post", "red")).await.expect("created");
+    changed("a new record", true).await;
+    put(&*store, &lamp("post", "blue")).await.expect("written");
+    changed("another value", true).await;
+    put(&*store, &lamp("post", "blue")).await.expect("written");
+    changed("the same value", false).await;
+    let hang = async |key: &str, secs| {
+        let lit_at = later(secs).as_millis();
+        let until = Some(later(100).as_millis());
+        let lamp = Lamp { lit_at, until, ..lamp(key, "red") };
+        put_owned(&*store, &lamp, name("post"), Some(2)).await.expect("written");
+    };
+    for (key, secs) in [("1", 1), ("2", 2), ("3", 3)] {
+        hang(key, secs).await;
+        changed("a record in place of an older one", true).await;
+    }
+    assert!(!store.delete_record(name("nobody"), None).await.expect("asked"));
+    changed("a deletion of nothing", false).await;
+    assert!(!store.expire_records(later(99)).await.expect("expired"));
+    changed("an expiry of nothing", false).await;
+    assert!(!store.expire_records(later(100)).await.expect("expired"));
+    changed("an expiry", true).await;
+    hang("4", 4).await;
+    changed("a record", true).await;
+    assert!(store.delete_record(name("post"), None).await.expect("deleted"));
+    changed("a deletion with what belongs to it", true).await;
+    put(&*store, &lamp("post", "blue")).await.expect("written");
+    changed("a record that was there before", true).await;
+}
+
 pub(super) async fn a_record_goes_with_its_owner_and_the_youngest_stay(backend: impl Backend) {
     let store = backend.open().await;
     for key in ["post", "other"] {

@@ -5,4 +5,6 @@ if ARGV[2] ~= '' then
   local record = call('HGET', key('records'), ARGV[1])
   if record and version_of(record) ~= ARGV[2] then return -1 end
 end
-return remove_record(ARGV[1])
+local removed = remove_record(ARGV[1])
+if removed == 1 then next_version() end
+return removed

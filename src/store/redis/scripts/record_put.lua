@@ -5,15 +5,6 @@
 -- `absent`, `newer`, or the version that it must have; how many of its kind stay of its owner, or
 -- nothing.
 
--- The server's time, so that a version is not given again if the last writes are lost.
-local function next_version()
-  local time = call('TIME')
-  local last = tonumber(call('GET', key('record_version')) or 0)
-  local version = digits(math.max(last + 1, time[1] * 1000000 + time[2]))
-  call('SET', key('record_version'), version)
-  return version
-end
-
 local function is_met(condition, before, made)
   if condition == 'always' or condition == 'copy' then return true end
   if condition == 'absent' then return not before end

@@ -7,7 +7,7 @@
 --   record_unowned:<kind>   those of records that belong to no other
 --   record_owned:<owner>    names of the records of an owner, by when they were made
 --   record_ends             names by when they expire
---   record_version          the last version that was given
+--   record_version          the last version that was given, also to a deletion
 -- The owner is the name of another record, or streams/<id>.
 
 local function version_of(record) return sub(record, 1, 16) end
@@ -34,6 +34,16 @@ local function unlist(name, record)
   call('ZREM', key('record_ends'), name)
   local owner = owner_of(record)
   if owner ~= '' then call('ZREM', key('record_owned', owner), name) end
+end
+
+-- Gives the next version, for a write or a deletion. It is the server's time, so that it is not given again
+-- if the last writes are lost.
+local function next_version()
+  local time = call('TIME')
+  local last = tonumber(call('GET', key('record_version')) or 0)
+  local version = digits(math.max(last + 1, time[1] * 1000000 + time[2]))
+  call('SET', key('record_version'), version)
+  return version
 end
 
 local remove_owned
