@@ -34,8 +34,12 @@ pub(super) enum CallKind {
 }
 
 /// Notes how calls end.
-#[derive(Debug, Default)]
-pub(super) struct Outcomes(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    /// How long a call may be without an answer.
+    stalled_after: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -55,7 +59,18 @@ struct State {
 #[derive(Debug)]
 pub(super) struct UnderWay<'a>(&'a Outcomes);
 
+impl Default for Outcomes {
+    fn default() -> Self {
+        Self::counting_after(STALLED_AFTER)
+    }
+}
+
 impl Outcomes {
+    /// For a store whose calls may be without an answer for so long.
+    pub(super) fn counting_after(stalled_after: Duration) -> Self {
+        Self { stalled_after, state: Mutex::default() }
+    }
+
     /// Notes that a call begins.
     pub(super) fn begin(&self, now: Instant) -> UnderWay<'_> {
         let mut state = self.lock();
@@ -98,7 +113,7 @@ impl Outcomes {
         let state = self.lock();
         let waits = state.waits_since.filter(|_| state.under_way != 0);
         let stalled = waits.map(|since| now.saturating_duration_since(since));
-        let stalled = stalled.filter(|waited| STALLED_AFTER <= *waited);
+        let stalled = stalled.filter(|waited| self.stalled_after <= *waited);
         let stalled = stalled.map(|waited| format!("no answer for {} s", waited.as_secs()));
         let [read, write] = &state.failed;
         let failing = state.lost.as_ref().or(write.as_ref()).or(read.as_ref());
@@ -118,7 +133,7 @@ impl Outcomes {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -39,6 +39,7 @@ pub mod servers;
 mod settings;
 mod slots;
 mod streams;
+mod wait_rounds;
 
 use std::sync::Arc;
 

@@ -3,6 +3,11 @@
 //! A write is waited for by its kind ([`Need`]). While replicas are missing, results are recorded without
 //! them, because a result that is lost costs a repetition and no SET. New events and changes are refused,
 //! unless `store.redis.replicas_missing` accepts that they are on one server only.
+//!
+//! Replicas that are missing must not make the server seem not to answer, although `WAIT` holds up its
+//! connection. So `wait_rounds` bounds for how long it does, the bounds of a call are beyond that
+//! ([`super::settings::RedisSettings::held_up_max`]), and replicas that are known to be missing are looked for
+//! only now and then, for a short time.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,8 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::metrics;
 
-/// How often replicas are looked for while they are missing, by calls that could do without.
+/// How often replicas are looked for while they are missing.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest time of one such look, which holds up other calls on its connection.
+const PROBE_MAX: Duration = Duration::from_millis(100);
 
 /// The consequence while fewer replicas than `wait_replicas` have the newest writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,14 +56,15 @@ pub(super) struct TooFewReplicas(pub(super) u32);
 #[derive(Debug)]
 pub(super) struct ReplicaWatch {
     wanted: u32,
+    timeout: Duration,
     missing: ReplicasMissing,
     /// When replicas were last looked for, while they are missing.
     short: Mutex<Option<Instant>>,
 }
 
 impl ReplicaWatch {
-    pub(super) fn new(wanted: u32, missing: ReplicasMissing) -> Self {
-        Self { wanted, missing, short: Mutex::default() }
+    pub(super) fn new(wanted: u32, timeout: Duration, missing: ReplicasMissing) -> Self {
+        Self { wanted, timeout, missing, short: Mutex::default() }
     }
 
     pub(super) fn wanted(&self) -> u32 {
@@ -78,17 +87,20 @@ impl ReplicaWatch {
         if self.wanted == 0 || need == Need::Nothing {
             return false;
         }
-        let mut short = self.lock();
-        match &mut *short {
-            None => true,
-            Some(_) if self.must_have(need) => true,
-            Some(looked) => {
-                let is_due = PROBE_INTERVAL <= now.saturating_duration_since(*looked);
-                if is_due {
-                    *looked = now;
-                }
-                is_due
+        let is_due = self.lock().is_none_or(|looked| is_due(looked, now));
+        is_due || self.must_have(need)
+    }
+
+    /// Returns how long a call may wait for replicas. `None` if they are known to be missing, and it is not
+    /// time to look for them again.
+    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+        match &mut *self.lock() {
+            None => Some(self.timeout),
+            Some(looked) if is_due(*looked, now) => {
+                *looked = now;
+                Some(self.timeout.min(PROBE_MAX))
             }
+            Some(_) => None,
         }
     }
 
@@ -121,16 +133,35 @@ impl ReplicaWatch {
     }
 }
 
+fn is_due(looked: Instant, now: Instant) -> bool {
+    PROBE_INTERVAL <= now.saturating_duration_since(looked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
 
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn replicas_that_are_missing_are_looked_for_now_and_then_and_for_a_short_time() {
+        let (watch, now) =
+            (ReplicaWatch::new(1, TIMEOUT, ReplicasMissing::Refuse), clock::instant());
+        assert_eq!(watch.patience(now), Some(TIMEOUT));
+        watch.note(false, now);
+        assert_eq!(watch.patience(now), None);
+        let next = now + PROBE_INTERVAL;
+        assert_eq!([(); 2].map(|()| watch.patience(next)), [Some(PROBE_MAX), None], "one looks");
+        watch.note(true, next);
+        assert_eq!(watch.patience(next), Some(TIMEOUT));
+    }
+
     /// The consequences of each need while replicas are missing: looks before, waits at once, waits after the
     /// interval, fails.
     #[track_caller]
     fn check(missing: ReplicasMissing, need: Need, expected: [bool; 4]) {
-        let (watch, now) = (ReplicaWatch::new(1, missing), clock::instant());
+        let (watch, now) = (ReplicaWatch::new(1, TIMEOUT, missing), clock::instant());
         assert!(!watch.looks_before(need), "none is missing");
         assert_eq!(watch.waits(need, now), need != Need::Nothing);
         watch.note(false, now);
@@ -159,7 +190,7 @@ mod tests {
 
     #[test]
     fn without_replicas_to_wait_for_nothing_waits() {
-        let watch = ReplicaWatch::new(0, ReplicasMissing::Refuse);
+        let watch = ReplicaWatch::new(0, TIMEOUT, ReplicasMissing::Refuse);
         for need in [Need::Nothing, Need::Wanted, Need::Required] {
             assert!(!watch.waits(need, clock::instant()) && !watch.must_have(need));
         }

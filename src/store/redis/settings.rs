@@ -145,6 +145,11 @@ impl RedisSettings {
         }
     }
 
+    /// The longest time for which `WAIT` holds up other commands on its connection.
+    pub(super) fn held_up_max(&self) -> Duration {
+        if self.wait_replicas == 0 { Duration::ZERO } else { self.wait_timeout }
+    }
+
     /// Returns the first key with an invalid value, and the problem.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
         self.servers().validate()?;

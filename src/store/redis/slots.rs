@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use futures_util::{StreamExt as _, future::join_all, stream};
-use redis::{ErrorKind, FromRedisValue, ServerErrorKind, Value};
+use redis::{ErrorKind, FromRedisValue, ServerErrorKind};
 
 use super::{
-    connection::Connections,
+    connection::{Connections, ServerAnswer},
     epochs::Epochs,
     keys::Keys,
     replicas::{ReplicaWatch, TooFewReplicas},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock,
     domain::id::StreamId,
-    store::{Condition, StoreError, condition::Outcomes, slot::SlotSet},
+    store::{Condition, STALLED_AFTER, StoreError, condition::Outcomes, slot::SlotSet},
     telemetry::causes::with_causes,
 };
 
@@ -34,7 +34,7 @@ const SHARED: &str = "all";
 const CLUSTER: &str = "cluster";
 
 pub(super) struct Slots {
-    connections: Connections,
+    connections: Arc<Connections>,
     keys: Keys,
     epochs: Arc<Epochs>,
     replicas: ReplicaWatch,
@@ -43,13 +43,18 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(settings: &RedisSettings, epochs: Arc<Epochs>) -> Result<Self, StoreError> {
-        let connections = Connections::new(settings)?;
+        let connections = Arc::new(Connections::new(settings)?);
+        let replicas = ReplicaWatch::new(
+            settings.wait_replicas,
+            settings.wait_timeout,
+            settings.replicas_missing,
+        );
         Ok(Self {
             connections,
             keys: Keys::new(&settings.key_prefix),
             epochs,
-            replicas: ReplicaWatch::new(settings.wait_replicas, settings.replicas_missing),
-            outcomes: Outcomes::default(),
+            replicas,
+            outcomes: Outcomes::counting_after(STALLED_AFTER + settings.held_up_max()),
         })
     }
 
@@ -91,20 +96,20 @@ impl Slots {
     pub(super) async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, StoreError> {
         let need = call.need();
         if self.replicas.looks_before(need) {
-            self.await_replicas(&call).await?;
+            self.await_replicas(&call, None).await?;
         }
-        let answer = self.send(&call).await?;
+        let ServerAnswer { value, connection } = self.send(&call).await?;
         if self.replicas.waits(need, clock::instant()) {
-            let reached = self.await_replicas(&call).await;
+            let reached = self.await_replicas(&call, connection).await;
             if self.replicas.must_have(need) {
                 reached?;
             }
         }
-        Ok(T::from_redis_value(answer)?)
+        Ok(T::from_redis_value(value)?)
     }
 
     /// Sends a script, and notes how that ends.
-    async fn send(&self, call: &Call) -> Result<Value, StoreError> {
+    async fn send(&self, call: &Call) -> Result<ServerAnswer, StoreError> {
         let under_way = self.outcomes.begin(clock::instant());
         let is_failing = self.outcomes.is_failing(clock::instant());
         let answer = match self.connections.send(call.slot(), call.command(), is_failing).await {
@@ -134,15 +139,17 @@ impl Slots {
         Ok(answer?)
     }
 
-    /// Waits until enough replicas have the writes before, and notes whether they do.
-    async fn await_replicas(&self, call: &Call) -> Result<(), StoreError> {
-        let reached = self.connections.count_replicas(call.slot(), call.tag()).await?;
+    /// Waits until enough replicas have the writes before, and notes whether they do. While replicas are
+    /// known to be missing, they are looked for now and then, and other calls are told at once.
+    async fn await_replicas(&self, call: &Call, written_on: Option<u64>) -> Result<(), StoreError> {
         let wanted = self.replicas.wanted();
-        self.replicas.note(i64::from(wanted) <= reached, clock::instant());
-        if i64::from(wanted) <= reached {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable(Arc::new(TooFewReplicas(wanted))))
+        let too_few = || StoreError::Unavailable(Arc::new(TooFewReplicas(wanted)));
+        let within = self.replicas.patience(clock::instant()).ok_or_else(too_few)?;
+        let (slot, key) = (call.slot(), call.tag());
+        let reached = self.connections.count_replicas(slot, key, written_on, within).await?;
+        let are_there = i64::from(wanted) <= reached;
+        self.replicas.note(are_there, clock::instant());
+        if are_there { Ok(()) } else { Err(too_few()) }
     }
 
     pub(super) fn condition(&self, now: Instant) -> Condition {

@@ -255,6 +255,62 @@ async fn without_its_replicas_a_store_records_results_and_takes_events_by_choice
     }
 }
 
+/// `WAIT` holds up its connection, and many calls wait for replicas at the same time. Reads go on, and no call
+/// runs out of time.
+#[tokio::test]
+async fn a_missing_replica_is_told_as_that_and_as_nothing_else() {
+    for (millis, replicas_missing) in [
+        (10, ReplicasMissing::Refuse),
+        (300, ReplicasMissing::Refuse),
+        (300, ReplicasMissing::Accept),
+        // Longer than a server may be without an answer that is not held up.
+        (2500, ReplicasMissing::Refuse),
+    ] {
+        let (server, _) = filled().await;
+        let settings = RedisSettings {
+            wait_replicas: 1,
+            wait_timeout: Duration::from_millis(millis),
+            response_timeout: Duration::from_millis(500),
+            replicas_missing,
+            ..impatient(vec![server.url()])
+        };
+        let store = RedisStore::open(&settings, Arc::new(Epochs::default())).await.expect("opens");
+        let store = Arc::new(store);
+        let calls = (0..40).map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let (stream, name) = (id("st_1"), format!("k{n}"));
+                let read = store.read_due(&stream, up_to(9), NOW);
+                let (appended, read) = tokio::join!(try_append(&store, &name), read);
+                (appended, read.map(|due| due.sets.len()))
+            })
+        });
+        let mut calls = futures_util::future::join_all(calls.collect::<Vec<_>>());
+        let ended = loop {
+            assert_eq!(store.condition(ssfd::clock::instant()).failing, None, "{millis} ms");
+            let looked = tokio::time::timeout(Duration::from_millis(10), &mut calls).await;
+            if let Ok(ended) = looked {
+                break ended;
+            }
+        };
+        for call in ended {
+            let (appended, read) = call.expect("no task panics");
+            read.expect("readable");
+            match (replicas_missing, appended) {
+                (ReplicasMissing::Accept, appended) => _ = appended.expect("taken"),
+                (ReplicasMissing::Refuse, Err(StoreError::Unavailable(cause))) => {
+                    let cause = cause.to_string();
+                    assert!(cause.contains("fewer than 1 replicas"), "{millis} ms: {cause}");
+                }
+                (ReplicasMissing::Refuse, other) => panic!("{millis} ms: {other:?}"),
+            }
+        }
+        let condition = store.condition(ssfd::clock::instant());
+        assert_eq!(condition.failing, None);
+        assert!(condition.degraded[0].contains("store.redis.wait_replicas"), "{condition:?}");
+    }
+}
+
 /// With a replica that is waited for, nothing of what was accepted is lost.
 #[tokio::test]
 async fn a_cluster_goes_on_with_the_replica_of_a_primary_that_dies() {
