@@ -6,3 +6,4 @@ pub mod hosts;
 pub mod registry;
 pub mod signer;
 pub mod stream;
+mod threads;

@@ -116,6 +116,7 @@ pub struct Listeners {
 pub struct App {
     config: Config,
     services: Services,
+    supervisor: Supervisor,
     registry: Arc<Registry>,
     cluster: Option<Arc<Cluster>>,
     faults: mpsc::Receiver<EndpointFault>,
@@ -150,7 +151,8 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     }
     let sharing = sharing(&config, cluster.as_deref());
     let lease = Arc::clone(&sharing.lease);
-    let signer = Signer::start(&config.signer, material.clone())?;
+    let supervisor = Supervisor::new(Arc::default());
+    let signer = Signer::start(&config.signer, material.clone(), &supervisor)?;
     let grace = config.delivery.new_key_grace;
     material::note_keys(&*store, &directory, &material.get(), grace).await;
     let switch = MaterialSwitch {
@@ -174,7 +176,8 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         settings: config.delivery.clone(),
         ages: ages.clone(),
     };
-    let registry = Arc::new(Registry::new(environment, or_cores(config.process.actor_threads)));
+    let threads = or_cores(config.process.actor_threads);
+    let registry = Arc::new(Registry::new(environment, threads, &supervisor));
     let transmitter = Arc::new(Transmitter::new(
         Arc::clone(&store),
         directory,
@@ -197,14 +200,24 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         store,
         lease,
         ages,
-        readiness: Arc::default(),
+        readiness: Arc::clone(supervisor.readiness()),
         jobs: Arc::default(),
         metrics,
         public: config.public.clone(),
         internal: config.internal.clone(),
         event_bytes_max: EventBytesMax(config.ingest.redis.event_bytes_max),
     };
-    Ok(App { config, services, registry, cluster, faults, listeners, material: switch, lock })
+    Ok(App {
+        config,
+        services,
+        supervisor,
+        registry,
+        cluster,
+        faults,
+        listeners,
+        material: switch,
+        lock,
+    })
 }
 
 /// Returns how this node shares the work with others, or that it is alone.
@@ -287,12 +300,12 @@ impl App {
             registry,
             cluster,
             faults,
+            supervisor,
             listeners,
             material: _,
             lock: _until_the_end,
         } = self;
         let (stopping, stopped) = watch::channel(false);
-        let supervisor = Supervisor::new(Arc::clone(&services.readiness));
         let transmitter = Arc::clone(&services.transmitter);
         let mut joined = match &cluster {
             Some(cluster) => {

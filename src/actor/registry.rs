@@ -5,17 +5,20 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle, dev::SendError};
+use actix::{Actor, Addr, dev::SendError};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::{
-    actor::stream::{Drain, Environment, Report, StreamActor, Wake},
+    actor::{
+        stream::{Drain, Environment, Report, StreamActor, Wake},
+        threads::ActorThreads,
+    },
     clock,
     delivery::{courier::CourierReport, flow::Flow},
     domain::{id::StreamId, time::Timestamp},
@@ -23,6 +26,7 @@ use crate::{
         StoreError,
         slot::{Slot, SlotSet},
     },
+    telemetry::supervision::Supervisor,
 };
 
 /// How long an actor has to say how it stands.
@@ -33,21 +37,18 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Registry {
     environment: Arc<Environment>,
     actors: Mutex<HashMap<StreamId, Addr<StreamActor>>>,
-    /// The threads that actors live on, taken in turn.
-    threads: Vec<ArbiterHandle>,
-    next_thread: AtomicUsize,
+    threads: ActorThreads,
     draining: AtomicBool,
 }
 
 impl Registry {
     /// Must be called within an actix system. `threads` is the number of event loops that share
     /// the actors.
-    pub fn new(environment: Environment, threads: usize) -> Self {
+    pub fn new(environment: Environment, threads: usize, supervisor: &Supervisor) -> Self {
         Self {
             environment: Arc::new(environment),
             actors: Mutex::default(),
-            threads: (0..threads.max(1)).map(|_| Arbiter::new().handle()).collect(),
-            next_thread: AtomicUsize::new(0),
+            threads: ActorThreads::start(threads, supervisor),
             draining: AtomicBool::new(false),
         }
     }
@@ -86,11 +87,10 @@ impl Registry {
         if !Flow::of(&stream).may_have_work(control) {
             return None;
         }
-        let turn = self.next_thread.fetch_add(1, Ordering::Relaxed);
-        let thread = &self.threads[turn % self.threads.len()];
         let environment = Arc::clone(&self.environment);
-        let actor =
-            StreamActor::start_in_arbiter(thread, move |_| StreamActor::new(&stream, environment));
+        let actor = StreamActor::start_in_arbiter(self.threads.next(), move |_| {
+            StreamActor::new(&stream, environment)
+        });
         // The mailbox is empty, so this can only fail if the thread is gone; then the sweep tries
         // again.
         actor.try_send(Wake { control }).ok()?;
@@ -135,9 +135,7 @@ impl Registry {
         self.draining.store(true, Ordering::SeqCst);
         let actors: Vec<_> = self.actors().drain().map(|(_, actor)| actor).collect();
         drained(actors).await;
-        for thread in &self.threads {
-            thread.stop();
-        }
+        self.threads.stop();
     }
 
     fn actors(&self) -> MutexGuard<'_, HashMap<StreamId, Addr<StreamActor>>> {

@@ -21,7 +21,7 @@ use crate::{
         key_ring::{KeyRing, KeyRings},
         material::CurrentMaterial,
     },
-    telemetry::metrics,
+    telemetry::{metrics, supervision::Supervisor},
 };
 
 /// How SETs are signed.
@@ -62,20 +62,35 @@ struct Request {
 }
 
 impl Signer {
-    pub fn start(settings: &SignerSettings, material: CurrentMaterial) -> std::io::Result<Self> {
+    pub fn start(
+        settings: &SignerSettings,
+        material: CurrentMaterial,
+        supervisor: &Supervisor,
+    ) -> std::io::Result<Self> {
+        Self::start_with(settings, material, supervisor, sign)
+    }
+
+    fn start_with(
+        settings: &SignerSettings,
+        material: CurrentMaterial,
+        supervisor: &Supervisor,
+        sign: impl Fn(&KeyRings, Vec<Request>) + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = if settings.threads == 0 { cores() } else { settings.threads };
         let (requests, queue) = mpsc::channel(settings.queue_max.max(1));
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads {
             let (material, queue) = (material.clone(), Arc::clone(&queue));
-            let batch_max = settings.batch_max;
+            let (batch_max, sign, supervisor) =
+                (settings.batch_max, sign.clone(), supervisor.clone());
             let serve = move || {
                 while let Some(batch) = next_batch(&queue, batch_max, threads) {
                     sign(&material.get().key_rings, batch);
                 }
             };
-            thread::Builder::new().name("signer".into()).spawn(serve)?;
+            let keep_serving = move || supervisor.keep_running("signer", serve);
+            thread::Builder::new().name("signer".into()).spawn(keep_serving)?;
         }
         Ok(Self { material, requests })
     }
@@ -159,7 +174,7 @@ fn sign_all(
 ) -> Result<Vec<Result<Bytes, SigningFailed>>, SigningFailed> {
     let ring = keys.get(provider).ok_or_else(|| SigningFailed("the provider has no key".into()))?;
     let began = clock::instant();
-    // A thread that panics is not replaced.
+    // The others of the batch are not to wait until the thread serves again.
     let signed = catch_unwind(AssertUnwindSafe(|| ring.signer().sign_batch(claims)))
         .map_err(|_| SigningFailed("the signer panicked".into()))?;
     metrics::sign_batch_duration(began.elapsed());
@@ -171,6 +186,11 @@ fn sign_all(
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        panic::resume_unwind,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
     use futures_util::future::join_all;
 
     use super::*;
@@ -187,12 +207,16 @@ mod tests {
         SigningKey::example(Algorithm::EdDsa)
     }
 
-    fn start(settings: &SignerSettings) -> (Signer, ProviderName) {
-        let provider = Provider::example().name;
+    fn material(provider: &ProviderName) -> CurrentMaterial {
         let ring = KeyRing::new(vec![key()]).expect("one key");
         let key_rings = [(provider.clone(), ring)].into_iter().collect();
-        let (_, current) = material::channel(Material { key_rings, certificate: None });
-        (Signer::start(settings, current).expect("starts"), provider)
+        material::channel(Material { key_rings, certificate: None }).1
+    }
+
+    fn start(settings: &SignerSettings) -> (Signer, ProviderName) {
+        let (provider, supervisor) = (Provider::example().name, Supervisor::new(Arc::default()));
+        let signer = Signer::start(settings, material(&provider), &supervisor);
+        (signer.expect("starts"), provider)
     }
 
     fn claims(n: usize) -> Vec<Arc<str>> {
@@ -210,6 +234,24 @@ mod tests {
             let expected = expected.iter().map(|claims| key().sign_set(claims).expect("signed"));
             assert!(signed.expect("signed").into_iter().eq(expected), "request {n}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_signs_again() {
+        let settings = SignerSettings { threads: 1, ..SignerSettings::default() };
+        let (provider, supervisor) = (Provider::example().name, Supervisor::new(Arc::default()));
+        let panicked = Arc::<AtomicBool>::default();
+        let sign_later = move |keys: &KeyRings, batch| {
+            if !panicked.swap(true, Ordering::SeqCst) {
+                resume_unwind(Box::new("an invariant broke"));
+            }
+            sign(keys, batch);
+        };
+        let signer = Signer::start_with(&settings, material(&provider), &supervisor, sign_later);
+        let signer = signer.expect("starts");
+        assert!(signer.sign(&provider, claims(2)).await.is_err());
+        assert_eq!(signer.sign(&provider, claims(2)).await.expect("signed").len(), 2);
+        assert!(supervisor.readiness().waiting_for().is_empty());
     }
 
     #[tokio::test]

@@ -1,7 +1,12 @@
-//! Keeps long-lived tasks under supervision. A task that panics is started again if it can be, and
-//! otherwise the process ends with an error. `/readyz` names the task meanwhile.
+//! Keeps long-lived tasks and threads under supervision. One that panics is started again if it can be,
+//! and otherwise the process ends with an error. `/readyz` names it meanwhile.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
@@ -64,6 +69,14 @@ impl Supervisor {
         })
     }
 
+    /// Runs the work of a thread, and runs it again after a panic. Returning is its orderly end.
+    pub fn keep_running(&self, name: &str, work: impl FnMut()) {
+        run_again(name, work, |runs| {
+            let part = part(name);
+            if runs { self.readiness.gained(&part) } else { self.readiness.lost(&part) }
+        });
+    }
+
     /// Notes that something ended without which the process is of no use.
     pub fn report_end(&self, name: &str) {
         self.readiness.lost(&part(name));
@@ -82,6 +95,24 @@ impl Supervisor {
     }
 }
 
+/// Runs the work of a thread that only saves work, or that is in use before there is a [`Supervisor`]. The
+/// work runs again after a panic. Returning is its orderly end.
+pub fn keep_running(name: &str, work: impl FnMut()) {
+    run_again(name, work, |_| ());
+}
+
+/// `tell` learns whether the work runs.
+fn run_again(name: &str, mut work: impl FnMut(), tell: impl Fn(bool)) {
+    // The panic itself is in the log.
+    while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+        metrics::task_restarted();
+        tell(false);
+        tracing::error!(thread = name, "the work of a thread panicked and is started again");
+        thread::sleep(RESTART_WAIT);
+        tell(true);
+    }
+}
+
 /// The name of a task in `/readyz`.
 fn part(name: &str) -> String {
     format!("task {name}")
@@ -91,7 +122,10 @@ fn part(name: &str) -> String {
 mod tests {
     use std::{
         panic::resume_unwind,
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use futures_util::FutureExt as _;
@@ -110,6 +144,33 @@ mod tests {
             .expect("the panic was caught");
         assert_eq!(supervisor.ended().await, "lease");
         assert_eq!(supervisor.readiness().waiting_for(), ["task lease"]);
+    }
+
+    #[test]
+    fn the_work_of_a_thread_goes_on_after_a_panic_and_is_missing_meanwhile() {
+        let supervisor = Supervisor::new(Arc::default());
+        let (mut runs, missing) = (0, Mutex::new(Vec::new()));
+        run_again(
+            "signer",
+            || {
+                runs += 1;
+                if runs < 3 {
+                    resume_unwind(Box::new("an invariant broke"));
+                }
+            },
+            |runs| missing.lock().expect("no panic").push(runs),
+        );
+        assert_eq!(runs, 3);
+        assert_eq!(*missing.lock().expect("no panic"), [false, true, false, true]);
+        let readiness = Arc::clone(supervisor.readiness());
+        let mut panics = true;
+        supervisor.keep_running("signer", || {
+            if std::mem::take(&mut panics) {
+                resume_unwind(Box::new("an invariant broke"));
+            }
+        });
+        assert!(readiness.waiting_for().is_empty());
+        assert!(supervisor.ended().now_or_never().is_none());
     }
 
     #[tokio::test]

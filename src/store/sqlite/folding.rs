@@ -5,7 +5,7 @@ use std::{
     ffi::c_int,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
 };
@@ -13,7 +13,10 @@ use std::{
 use rusqlite::{Connection, hooks::Wal, wal::CheckpointMode};
 
 use super::{SqliteSettings, connection};
-use crate::{store::StoreError, telemetry::causes::with_causes};
+use crate::{
+    store::StoreError,
+    telemetry::{causes::with_causes, supervision::keep_running},
+};
 
 /// The log is folded when it has this many pages (16 MiB). That is seldom enough that a page which is
 /// written again and again is folded once.
@@ -40,7 +43,7 @@ impl Folding {
             Ok(())
         }))?;
         let thread = thread::Builder::new().name("store-folding".into());
-        let thread = thread.spawn(move || serve(&db, &asked));
+        let thread = thread.spawn(move || keep_running("store-folding", || serve(&db, &asked)));
         Ok(Self { thread: Some(thread.map_err(|error| StoreError::Unavailable(Arc::new(error)))?) })
     }
 }
@@ -60,7 +63,11 @@ fn on_commit(log: &mut Wal, pages: c_int, ask: &SyncSender<()>) {
         log.checkpoint().ok();
     } else if FOLD_PAGES <= pages {
         // If it was asked already, that is enough.
-        ask.try_send(()).ok();
+        match ask.try_send(()) {
+            Ok(()) | Err(TrySendError::Full(())) => {}
+            // The thread is gone, so the commit does its work.
+            Err(TrySendError::Disconnected(())) => _ = log.checkpoint().ok(),
+        }
     }
 }
 
@@ -81,9 +88,36 @@ fn serve(db: &Connection, asked: &Receiver<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
+
+    /// A commit takes over from a thread that is gone.
+    #[test]
+    fn the_log_is_folded_without_the_thread() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("ssfd.db");
+        let settings = SqliteSettings { path: path.clone(), ..SqliteSettings::default() };
+        let mut db = connection::open(&settings).expect("opens");
+        let folding = Folding::start(&mut db, &settings).expect("starts");
+        let (ask, asked) = sync_channel(1);
+        drop(asked);
+        let on_commit = move |log: &mut Wal, pages| {
+            on_commit(log, pages, &ask);
+            Ok(())
+        };
+        db.wal_hook(Some(on_commit)).expect("set");
+        db.execute_batch("CREATE TABLE t (x BLOB)").expect("runs");
+        for _ in 0..20 {
+            db.execute("INSERT INTO t VALUES (zeroblob(1048576))", []).expect("inserted");
+        }
+        let bytes = fs::metadata(&path).expect("metadata").len();
+        assert!(16 << 20 <= bytes, "{bytes}");
+        drop(db);
+        drop(folding);
+    }
 
     /// Enough that the log outgrows its bound twice, if nobody folds it.
     #[test]

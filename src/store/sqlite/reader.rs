@@ -19,7 +19,7 @@ use crate::{
         StoreError,
         condition::{CallKind, Outcomes},
     },
-    telemetry::causes::with_causes,
+    telemetry::{causes::with_causes, supervision::keep_running},
 };
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
@@ -47,9 +47,11 @@ impl Readers {
                 // One waits for the queue and the others for its lock, which is free again before
                 // the job is done.
                 let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-                while let Some(job) = next() {
-                    job(&db);
-                }
+                keep_running("store-reader", || {
+                    while let Some(job) = next() {
+                        job(&db);
+                    }
+                });
             };
             let thread = thread::Builder::new().name("store-reader".into()).spawn(serve);
             readers.threads.push(thread.map_err(|error| StoreError::Unavailable(Arc::new(error)))?);

@@ -20,7 +20,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, supervision::keep_running};
 
 /// The most bytes of lines that wait, whatever `log.queue_max` allows.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
@@ -48,13 +48,15 @@ enum Message {
 
 /// Starts the writing thread. At most `queue_max` lines wait for it.
 pub(super) fn start(
-    output: impl Write + Send + 'static,
+    mut output: impl Write + Send + 'static,
     queue_max: usize,
 ) -> io::Result<(LineSender, LogGuard)> {
     let (queue, messages) = mpsc::sync_channel(queue_max);
     let sender = LineSender { queue: queue.clone(), bytes: Arc::default(), lost: Arc::default() };
     let (bytes, lost) = (Arc::clone(&sender.bytes), Arc::clone(&sender.lost));
-    let serve = move || write_all(output, &messages, &bytes, &lost);
+    let serve = move || {
+        keep_running("log-writer", || write_all(&mut output, &messages, &bytes, &lost));
+    };
     thread::Builder::new().name("log-writer".into()).spawn(serve)?;
     Ok((sender, LogGuard(queue)))
 }
