@@ -1,6 +1,6 @@
 //! Opens the configured store, for the daemon and for commands, and backs it up.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, io::ErrorKind, path::Path, sync::Arc};
 
 use url::Url;
 
@@ -97,15 +97,20 @@ fn address(url: &str) -> String {
     }
 }
 
-/// Returns whether a SQLite store does not exist yet. An empty file is no store.
+/// Returns whether a SQLite store does not exist yet. An empty file is no store. A path that cannot be
+/// looked at may be one.
 pub fn is_missing(settings: &StoreSettings) -> bool {
     settings.backend == StoreBackend::Sqlite
-        && fs::metadata(&settings.sqlite.path).map_or(true, |found| found.len() == 0)
+        && match fs::metadata(&settings.sqlite.path) {
+            Ok(found) => found.is_file() && found.len() == 0,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
 }
 
-/// Checks that a SQLite file that exists is a store of ours, and that a log beside it is its own.
-pub fn check_file(settings: &StoreSettings) -> Result<(), StoreError> {
-    SqliteStore::open_read_only(&settings.sqlite).map(drop)
+/// Checks that a SQLite file that exists is a store of ours and not damaged, and that a log beside it is
+/// its own. Returns whether all of the file was looked at.
+pub fn check_file(settings: &StoreSettings) -> Result<bool, StoreError> {
+    SqliteStore::check(&settings.sqlite)
 }
 
 /// Why a store cannot be backed up or restored.

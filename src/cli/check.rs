@@ -237,7 +237,13 @@ fn store(config: &Config, findings: &mut Findings) {
         findings.ok("store", format!("{place} does not exist yet, and `ssfd serve` creates it"));
     } else {
         match app::check_store_file(&config.store) {
-            Ok(()) => findings.ok("store", place),
+            Ok(true) => findings.ok("store", place),
+            Ok(false) => findings.ok(
+                "store",
+                format!(
+                    "{place}, too large to be read as a whole here; `ssfd store backup` reads all"
+                ),
+            ),
             Err(error) => findings.error("store.sqlite.path", with_causes(&error)),
         }
     }

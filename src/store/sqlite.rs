@@ -18,6 +18,7 @@ mod append;
 mod archive;
 pub mod backup;
 mod connection;
+mod damage;
 mod due;
 mod error;
 mod folding;
@@ -120,6 +121,12 @@ impl SqliteStore {
         let writer = Writer::start(connection::open_existing(settings)?, settings)?;
         let readers = Readers::start(settings, writer.outcomes())?;
         Ok(Self { readers, writer, _folding: None })
+    }
+
+    /// Looks for damage in an existing database. A daemon may serve from it at the same time. Returns
+    /// whether all of the database was looked at, because that takes at most ten seconds.
+    pub fn check(settings: &SqliteSettings) -> Result<bool, StoreError> {
+        connection::check_existing(settings)
     }
 
     fn over(mut db: Connection, settings: &SqliteSettings) -> Result<Self, StoreError> {

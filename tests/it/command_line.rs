@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod clients;
+mod damaged;
 mod demo;
 mod help;
 mod keys;

@@ -1,11 +1,19 @@
 //! Opening the database.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf, sync::Arc};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{
     SqliteSettings,
+    damage::{self, Damage, REMEDY},
     error::is_corruption,
     log_check::{self, ForeignLog, log_path},
     log_mark,
@@ -26,6 +34,13 @@ const MIGRATE: &str = concat!(include_str!("records.sql"), "\n", include_str!("m
 /// The id with another last letter: the file is ours, and another store is being copied into it.
 const INCOMPLETE_ID: i32 = 0x7373_6669;
 
+/// How long the start looks for damage. A database of some 100 MB is read as a whole in this time. Damage in
+/// the rest of a larger one shows when it is read.
+const CHECKED_AT_START_MAX: Duration = Duration::from_millis(200);
+
+/// How long `ssfd check` looks for damage.
+const CHECKED_BY_COMMAND_MAX: Duration = Duration::from_secs(10);
+
 /// More than the number of statements, so that each statement is prepared once.
 const STATEMENTS_MAX: usize = 64;
 
@@ -36,8 +51,12 @@ enum OpenError {
     File(#[from] io::Error),
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("another program's database")]
+    #[error("another program's database; name another file in `store.sqlite.path`")]
     Foreign,
+    #[error("{0}; {REMEDY}")]
+    Damaged(String),
+    #[error("a folder, and not a file; name a file in `store.sqlite.path`")]
+    Folder,
     #[error("written by a newer ssfd: schema version {0}, and this one knows {SCHEMA_VERSION}")]
     Newer(i32),
     #[error(
@@ -73,13 +92,17 @@ impl OpenError {
     fn at(self, settings: &SqliteSettings) -> StoreError {
         let unreadable = match &self {
             Self::Foreign
+            | Self::Damaged(_)
+            | Self::Folder
             | Self::Newer(_)
             | Self::Older(_)
             | Self::Before
             | Self::Incomplete
             | Self::ForeignLog { .. } => true,
-            Self::Sqlite(error) => is_corruption(error),
-            Self::File(_) | Self::NoLog => false,
+            Self::Sqlite(error) if is_corruption(error) => {
+                return Self::Damaged(error.to_string()).at(settings);
+            }
+            Self::Sqlite(_) | Self::File(_) | Self::NoLog => false,
         };
         if unreadable {
             StoreError::Corrupt(format!("{}: {self}", settings.path.display()))
@@ -123,6 +146,14 @@ pub(super) fn open_to_fold(settings: &SqliteSettings) -> Result<Connection, Stor
     open().map_err(|error| OpenError::from(error).at(settings))
 }
 
+/// Looks for damage in an existing database of ours, whether a daemon serves from it or not. Returns
+/// whether all of the database was looked at.
+pub(super) fn check_existing(settings: &SqliteSettings) -> Result<bool, StoreError> {
+    let mut db = open_existing(settings)?;
+    let looked = find_damage(&mut db, CHECKED_BY_COMMAND_MAX);
+    looked.map_err(|error| error.at(settings))
+}
+
 /// Opens an existing database for reading, whether a daemon serves from it or not.
 pub(super) fn open_existing(settings: &SqliteSettings) -> Result<Connection, StoreError> {
     open_as_it_is(settings, false)
@@ -135,6 +166,7 @@ pub(super) fn open_to_back_up(settings: &SqliteSettings) -> Result<Connection, S
 
 fn open_as_it_is(settings: &SqliteSettings, before_too: bool) -> Result<Connection, StoreError> {
     let open = || {
+        check_kind(settings)?;
         check_log(settings)?;
         let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match written_by(&db)? {
@@ -174,8 +206,42 @@ fn connect(settings: &SqliteSettings, mode: OpenFlags) -> rusqlite::Result<Conne
     Ok(db)
 }
 
+/// Refuses a folder, and a file that cannot be read: the error of SQLite would not say why.
+fn check_kind(settings: &SqliteSettings) -> Result<(), OpenError> {
+    match File::open(&settings.path) {
+        Ok(file) if file.metadata()?.is_dir() => Err(OpenError::Folder),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Refuses a database of ours that is damaged, as far as that shows within a short time. Reads over a
+/// connection that cannot write: when the last other one is closed, it folds the log into the database.
+fn check_damage(settings: &SqliteSettings) -> Result<(), OpenError> {
+    // An empty file is as good as none.
+    if fs::metadata(&settings.path).is_ok_and(|file| 0 < file.len()) {
+        let mut db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let (application, _) = written_by(&db)?;
+        if [APPLICATION_ID, INCOMPLETE_ID].contains(&application) {
+            find_damage(&mut db, CHECKED_AT_START_MAX)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether all of the database was looked at.
+fn find_damage(db: &mut Connection, within: Duration) -> Result<bool, OpenError> {
+    match damage::look_for(db, within)? {
+        Damage::None => Ok(true),
+        Damage::NoneSoFar => Ok(false),
+        Damage::Found(what) => Err(OpenError::Damaged(what)),
+    }
+}
+
 fn try_open(settings: &SqliteSettings, to_fill: bool) -> Result<Connection, OpenError> {
+    check_kind(settings)?;
     check_log(settings)?;
+    check_damage(settings)?;
     // Only the owner may read the file, because it holds the Receivers' authorization headers. SQLite
     // gives the files beside it the same mode.
     let mut file = OpenOptions::new();
@@ -236,7 +302,7 @@ fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::Path};
+    use std::{error::Error, os::unix::fs::PermissionsExt as _, path::Path};
 
     use tempfile::TempDir;
 
@@ -320,7 +386,8 @@ mod tests {
         let text = folder.path().join("notes.txt");
         fs::write(&text, "nothing of SQLite here. ".repeat(100)).expect("writable");
         refuses(&text, "not a database");
-        refuses(folder.path(), "directory");
+        refuses(&text, "ssfd store restore");
+        refuses(folder.path(), "a folder, and not a file");
         refuses(&folder.path().join("missing/ssfd.db"), "No such file");
     }
 }

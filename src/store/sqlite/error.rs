@@ -7,6 +7,7 @@ use std::{
 
 use rusqlite::{Error, ErrorCode};
 
+use super::damage::REMEDY;
 use crate::store::StoreError;
 
 /// A call that was not answered by the database.
@@ -26,7 +27,9 @@ impl From<CallError> for StoreError {
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
-        if is_corruption(&error) {
+        if is_damage(&error) {
+            Self::Corrupt(format!("{error}; {REMEDY}"))
+        } else if is_corruption(&error) {
             Self::Corrupt(error.to_string())
         } else {
             Self::Unavailable(Arc::new(error))
@@ -34,12 +37,17 @@ impl From<Error> for StoreError {
     }
 }
 
+/// Tells whether SQLite cannot read the file.
+fn is_damage(error: &Error) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error, Error::SqliteFailure(failure, _)
+        if matches!(failure.code, DatabaseCorrupt | NotADatabase))
+}
+
 /// Tells whether the stored data is faulty, and not the access to it.
 pub(super) fn is_corruption(error: &Error) -> bool {
     match error {
-        Error::SqliteFailure(failure, _) => {
-            matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-        }
+        Error::SqliteFailure(..) => is_damage(error),
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
