@@ -139,11 +139,14 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
     let providers = config.providers()?;
-    let push = PushClients::for_providers(&config.push, &providers)?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
-    let lock = store::lock(&config.store)?;
+    for provider in &providers {
+        metrics::begin_provider(&provider.name);
+    }
     let threads = [config.public.workers, config.process.actor_threads, config.signer.threads];
     descriptors::fit(&mut config, threads.map(or_cores).iter().sum())?;
+    let push = PushClients::for_providers(&config.push, &providers)?;
+    let lock = store::lock(&config.store)?;
     let (store, cluster) = store::open_to_serve(&config).await?;
     let directory = Arc::new(Directory::new(providers, store.streams().await?));
     for stream in store.streams_with_list().await? {
@@ -297,10 +300,10 @@ impl App {
         let Self {
             config,
             services,
+            supervisor,
             registry,
             cluster,
             faults,
-            supervisor,
             listeners,
             material: _,
             lock: _until_the_end,

@@ -29,7 +29,7 @@ use crate::{
         Intake,
         redis::{CannotConnect, servers::Servers},
     },
-    telemetry::supervision::Supervisor,
+    telemetry::{metrics, supervision::Supervisor},
     transmitter::Transmitter,
 };
 
@@ -114,6 +114,7 @@ pub fn start(
         readiness: Arc::clone(supervisor.readiness()),
     });
     let start = |consumer: Consumer| {
+        metrics::begin_partition(&consumer.partition.key);
         // Now and not in the task: nobody may find the daemon ready before it has connected.
         if lease.partitions().contains(&consumer.partition.key) {
             consumer.state_changed(false);

@@ -16,7 +16,7 @@ pub use self::{
     label::{ListenerLabel, MethodLabel, SourceLabel, StatusClass},
 };
 use self::{
-    define::{MetricValue, describe, metric, metrics},
+    define::{MetricValue, at_zero, begin_unlabelled, describe, metric, metrics},
     label::Label,
 };
 use crate::domain::{id::ProviderName, reason::Reason};
@@ -207,6 +207,7 @@ pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
         let handle = recorder.handle();
         ::metrics::set_global_recorder(recorder)?;
         describe();
+        begin_unlabelled();
         build_info(env!("CARGO_PKG_VERSION"), true);
         for why in ["queue", "write"] {
             log_lines_lost(why, 0);
@@ -214,6 +215,46 @@ pub fn install() -> Result<PrometheusHandle, &'static BuildError> {
         Ok(handle)
     });
     installed.as_ref().cloned()
+}
+
+/// Makes the series of a provider, with the value 0, so that an alert can rely on them before anything
+/// happens.
+pub fn begin_provider(provider: &ProviderName) {
+    for begin in [
+        at_zero::events_duplicate,
+        at_zero::events_unmatched,
+        at_zero::events_refused,
+        at_zero::rejected_unrecorded,
+        at_zero::sets_appended,
+        at_zero::sets_redriven,
+        at_zero::sets_replayed,
+        at_zero::push_deviation,
+    ] {
+        begin(provider);
+    }
+    for source in [SourceLabel::Redis, SourceLabel::Http] {
+        at_zero::events_ingested(provider, source);
+    }
+    for method in [MethodLabel::Push, MethodLabel::Poll] {
+        at_zero::sets_delivered(provider, method);
+    }
+    for reason in Reason::WITHOUT_SET {
+        at_zero::events_suppressed(provider, reason);
+    }
+    for reason in Reason::DEAD {
+        at_zero::sets_dead(provider, reason);
+    }
+    backlog_sets(provider, 0);
+    backlog_oldest(provider, Duration::ZERO);
+    backlog_pressure(provider, 0);
+}
+
+/// Makes the series of a Redis stream that publishers write to.
+pub fn begin_partition(partition: &str) {
+    ingest_connected(partition, false);
+    // Nothing has been refused.
+    ingest_writable(partition, true);
+    at_zero::ingest_entries_missing(partition);
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
@@ -332,6 +373,31 @@ mod tests {
             "ssfd_cluster_lease_age_seconds 0.9",
         );
         check(|| build_info("0.1.0", true), r#"ssfd_build_info{version="0.1.0"} 1"#);
+    }
+
+    #[test]
+    fn the_series_of_a_provider_and_of_a_partition_are_there_before_anything_happens() {
+        let text = rendered(|| {
+            begin_unlabelled();
+            begin_provider(&acme());
+            begin_partition("acme:0");
+        });
+        for line in [
+            "ssfd_tasks_restarted_total 0",
+            "ssfd_long_polls 0",
+            r#"ssfd_events_ingested_total{provider="acme",source="http"} 0"#,
+            r#"ssfd_events_refused_total{provider="acme"} 0"#,
+            r#"ssfd_rejected_unrecorded_total{provider="acme"} 0"#,
+            r#"ssfd_sets_delivered_total{provider="acme",method="push"} 0"#,
+            r#"ssfd_sets_dead_total{provider="acme",reason="expired"} 0"#,
+            r#"ssfd_events_suppressed_total{provider="acme",reason="subject"} 0"#,
+            r#"ssfd_backlog_pressure{provider="acme"} 0"#,
+            r#"ssfd_ingest_connected{partition="acme:0"} 0"#,
+            r#"ssfd_ingest_writable{partition="acme:0"} 1"#,
+            r#"ssfd_ingest_entries_missing_total{partition="acme:0"} 0"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "no line {line} in\n{text}");
+        }
     }
 
     #[test]

@@ -22,7 +22,41 @@ macro_rules! metrics {
         fn describe() {
             $(describe! { $kind $name [concat!($($help),+)] $($value_type)? })+
         }
+
+        /// Makes series of counters, with the value 0.
+        pub(super) mod at_zero {
+            #![allow(dead_code, reason = "not every series is made before it counts something")]
+            #![allow(unused_imports, reason = "not every type of a label belongs to a counter")]
+
+            use super::*;
+
+            $(at_zero! { $kind $name $function($($label: $type),*) })+
+        }
+
+        /// Makes the series of all counters without labels and of all gauges that count what is held.
+        fn begin_unlabelled() {
+            $(begin_unlabelled! { $kind $name ($($label),*) })+
+        }
     };
+}
+
+macro_rules! at_zero {
+    (counter $name:literal $function:ident($($label:ident: $type:ty),*)) => {
+        pub(in crate::telemetry) fn $function($($label: $type),*) {
+            ::metrics::counter!($name $(, stringify!($label) => $label.label())*).increment(0);
+        }
+    };
+    ($kind:ident $name:literal $function:ident($($label:ident: $type:ty),*)) => {};
+}
+
+macro_rules! begin_unlabelled {
+    (counter $name:literal ()) => {
+        ::metrics::counter!($name).increment(0);
+    };
+    (held $name:literal ()) => {
+        ::metrics::gauge!($name).increment(0.0);
+    };
+    ($kind:ident $name:literal ($($label:ident),*)) => {};
 }
 
 macro_rules! metric {
@@ -85,7 +119,7 @@ macro_rules! describe {
     };
 }
 
-pub(super) use {describe, metric, metrics};
+pub(super) use {at_zero, begin_unlabelled, describe, metric, metrics};
 
 /// Counts one in a gauge until it is dropped, so that the gauge is right on every path.
 #[must_use = "what is dropped is no longer counted"]
