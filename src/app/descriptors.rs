@@ -2,11 +2,14 @@
 
 use rlimit::Resource;
 
-use crate::{config::Config, http::settings::ConnectionSettings};
+use crate::config::Config;
 
 /// The descriptors of everything that is neither a connection to a listener nor one to a push endpoint:
 /// the store, the publishers' Redis, the log, and files that are read now and then.
 const RESERVE: u64 = 128;
+
+/// The most look-ups that count. More at a time are rare, and one that finds no descriptor is made again.
+const LOOK_UPS_COUNTED: u64 = 32;
 
 /// The descriptors of each thread that waits for sockets.
 const PER_THREAD: u64 = 4;
@@ -14,8 +17,13 @@ const PER_THREAD: u64 = 4;
 /// A connection of a listener has a second handle, by which it is closed.
 const PER_CONNECTION: u64 = 2;
 
-/// The share of pushes in what is left.
+/// The share that pushes have at least, of what is left besides the internal listener, if not all that are
+/// wanted fit.
 const PUSH_SHARE: u64 = 4;
+
+/// A connection that is opened to a Receiver may have a look-up of its name before, with a socket for each
+/// version of IP.
+const PER_LOOK_UP: u64 = 2;
 
 /// The share of the internal listener in what is left.
 const INTERNAL_SHARE: u64 = 8;
@@ -34,11 +42,12 @@ pub struct TooFewDescriptors {
     needed: u64,
 }
 
-/// The most connections of each listener.
+/// The most connections of each listener, and to Receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Connections {
     public: usize,
     internal: usize,
+    push: usize,
 }
 
 /// Raises the limit of this process as far as the system allows, and lowers the bounds on connections to
@@ -55,29 +64,32 @@ pub(super) fn fit(config: &mut Config, threads: usize) -> Result<(), TooFewDescr
     let wanted = Connections {
         public: config.public.connections.max,
         internal: config.internal.connections.max,
+        push: config.push.connections_max,
     };
-    let reserve = RESERVE + PER_THREAD * threads as u64;
+    let look_ups = (config.push.dns.look_ups_max as u64).min(LOOK_UPS_COUNTED);
+    let reserve = RESERVE + PER_THREAD * threads as u64 + PER_LOOK_UP * look_ups;
     let left = limit.saturating_sub(reserve);
     if left < LEAST {
         return Err(TooFewDescriptors { limit, needed: reserve + LEAST });
     }
-    let Connections { public, internal } = divide(left, wanted);
+    let Connections { public, internal, push } = divide(left, wanted);
     let needed = reserve + needed(wanted);
-    let lower = |key: &'static str, connections: &mut ConnectionSettings, max: usize| {
-        if max < connections.max {
+    let lower = |key: &'static str, bound: &mut usize, max: usize| {
+        if max < *bound {
             tracing::warn!(
                 key,
-                configured = connections.max,
+                configured = *bound,
                 max,
                 limit,
                 needed,
                 "a bound is lowered to fit the limit of open files; raise it with LimitNOFILE or ulimit -n"
             );
-            connections.max = max;
+            *bound = max;
         }
     };
-    lower("public.connections.max", &mut config.public.connections, public);
-    lower("internal.connections.max", &mut config.internal.connections, internal);
+    lower("public.connections.max", &mut config.public.connections.max, public);
+    lower("internal.connections.max", &mut config.internal.connections.max, internal);
+    lower("push.connections_max", &mut config.push.connections_max, push);
     Ok(())
 }
 
@@ -92,43 +104,67 @@ fn raise_limit() -> std::io::Result<u64> {
     Ok(soft)
 }
 
-/// Divides descriptors. The public listener gets what the others leave.
+/// Divides descriptors. Pushes get what the listeners leave and at least their share, and the public listener
+/// gets the rest.
 fn divide(left: u64, wanted: Connections) -> Connections {
-    let connections = |descriptors: u64, wanted: usize| {
-        let room = usize::try_from(descriptors / PER_CONNECTION).unwrap_or(usize::MAX);
-        wanted.min(room)
-    };
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let connections =
+        |descriptors: u64, wanted: usize| wanted.min(count(descriptors / PER_CONNECTION));
     let internal = connections(left / INTERNAL_SHARE, wanted.internal);
-    let public = left - left / PUSH_SHARE - internal as u64 * PER_CONNECTION;
-    Connections { public: connections(public, wanted.public), internal }
+    let rest = left - internal as u64 * PER_CONNECTION;
+    let public = wanted.public as u64 * PER_CONNECTION;
+    let push = wanted.push.min(count(rest.saturating_sub(public).max(rest / PUSH_SHARE)));
+    Connections { public: connections(rest - push as u64, wanted.public), internal, push }
 }
 
-/// Returns how many descriptors [`divide`] must have so that both bounds hold.
+/// Returns how many descriptors [`divide`] must have so that all bounds hold.
 fn needed(wanted: Connections) -> u64 {
-    let public = wanted.public as u64 * PER_CONNECTION;
-    let internal = wanted.internal as u64 * PER_CONNECTION;
-    let both = (public + internal).saturating_mul(PUSH_SHARE).div_ceil(PUSH_SHARE - 1);
-    both.max(internal.saturating_mul(INTERNAL_SHARE))
+    let Connections { public, internal, push } = wanted;
+    let listeners = (public as u64).saturating_add(internal as u64).saturating_mul(PER_CONNECTION);
+    let internal = (internal as u64).saturating_mul(PER_CONNECTION * INTERNAL_SHARE);
+    listeners.saturating_add(push as u64).max(internal)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DEFAULTS: Connections = Connections { public: 10_000, internal: 1000 };
+    const DEFAULTS: Connections = Connections { public: 10_000, internal: 1000, push: 4096 };
 
     #[test]
     fn a_low_limit_leaves_room_for_pushes_and_operators() {
-        assert_eq!(divide(872, DEFAULTS), Connections { public: 273, internal: 54 });
-        assert_eq!(divide(LEAST, DEFAULTS), Connections { public: 20, internal: 4 });
+        let divided = |left, wanted| {
+            let Connections { public, internal, push } = divide(left, wanted);
+            (public, internal, push)
+        };
+        assert_eq!(divided(872, DEFAULTS), (286, 54, 191));
+        assert_eq!(divided(LEAST, DEFAULTS), (21, 4, 14));
         assert_eq!(divide(1 << 20, DEFAULTS), DEFAULTS);
-        let few = Connections { public: 10, internal: 2 };
+        let few = Connections { public: 10, internal: 2, push: 5 };
         assert_eq!(divide(872, few), few);
+        // The room that one does not want is for the others.
+        assert_eq!(divided(872, Connections { public: 10, ..DEFAULTS }), (10, 54, 744));
+        assert_eq!(divided(872, Connections { push: 10, ..DEFAULTS }), (377, 54, 10));
+    }
+
+    #[test]
+    fn what_is_divided_is_there_whatever_is_wanted() {
+        for left in LEAST..2000 {
+            for wanted in [DEFAULTS, Connections { public: 1, internal: 1, push: 9000 }] {
+                let Connections { public, internal, push } = divide(left, wanted);
+                let used = (public + internal) as u64 * PER_CONNECTION + push as u64;
+                assert!(used <= left && 0 < push && 0 < public && 0 < internal, "{left}");
+            }
+        }
     }
 
     #[test]
     fn the_named_limit_is_enough_and_one_less_is_not() {
-        for wanted in [DEFAULTS, Connections { public: 10, internal: 400 }] {
+        for wanted in [
+            DEFAULTS,
+            Connections { public: 10, internal: 400, push: 1 },
+            Connections { public: 10, internal: 4, push: 5000 },
+        ] {
             assert_eq!(divide(needed(wanted), wanted), wanted);
             // Two descriptors make one connection.
             assert_ne!(divide(needed(wanted) - PER_CONNECTION * 2, wanted), wanted);

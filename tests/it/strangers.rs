@@ -215,7 +215,7 @@ async fn strangers_leave_descriptors_to_operators_publishers_and_the_store() {
     let publisher = place.prints_json(&["tokens", "create", "publisher", "--json"]);
     let publisher = publisher["token"].as_str().expect("text").to_owned();
     let mut daemon = Daemon::start(serve_within(&place, "-n 400"));
-    for key in ["public.connections.max", "internal.connections.max"] {
+    for key in ["public.connections.max", "internal.connections.max", "push.connections_max"] {
         let line = daemon.logs(LOWERED);
         assert_eq!((&line["key"], &line["limit"]), (&json!(key), &json!(400)), "{line}");
     }
