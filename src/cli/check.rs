@@ -132,6 +132,9 @@ impl CheckCommand {
             Ok(config) => {
                 findings.ok("configuration", source.describe());
                 look_at(&config, &mut findings);
+                if let Some(file) = source.file() {
+                    files::look_at_urls(&config, file, &mut findings);
+                }
                 if self.connect {
                     connect::try_servers(&config, &mut findings).await;
                 }

@@ -1,6 +1,9 @@
 //! Where a command takes its configuration from: a file, the environment, or the defaults.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use url::Url;
 
@@ -29,6 +32,11 @@ impl ConfigSource {
     /// the working directory.
     pub(super) fn names_store(&self) -> bool {
         self.file.is_some() || environment().any(|(name, _)| name.starts_with("SSFD_STORE__"))
+    }
+
+    /// Returns the file, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Returns what the configuration comes from, in words.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use url::Url;
 
 use super::{Findings, certificates};
 use crate::config::{Config, StoreBackend};
@@ -28,6 +29,49 @@ struct NamedFile {
     key: String,
     path: PathBuf,
     content: Content,
+}
+
+/// Looks for passwords in the URLs of a configuration that others can read. `file` is the file that the
+/// configuration was read from.
+pub(super) fn look_at_urls(config: &Config, file: &Path, findings: &mut Findings) {
+    let mode = fs::metadata(file).map_or(0, |found| found.permissions().mode());
+    if mode & OTHERS_READ == 0 {
+        return;
+    }
+    let values = serde_json::to_value(config).expect("a configuration is plain data");
+    let mut urls = Vec::new();
+    with_password(&values, "", &mut urls);
+    // A variable may have taken the place of what the file has.
+    let text = fs::read_to_string(file).unwrap_or_default();
+    urls.retain(|(_, url)| text.contains(url));
+    urls.dedup_by(|(one, _), (other, _)| one == other);
+    for (key, _) in urls {
+        let file = file.display();
+        findings.warning(
+            key,
+            format!(
+                "has a password, and every user of this machine may read {file}; put the password into a file \
+                 of its own, or use `chmod o= {file}`"
+            ),
+        );
+    }
+}
+
+/// Finds URLs with a password, each with its key.
+fn with_password(value: &Value, key: &str, urls: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                with_password(value, &key, urls);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| with_password(value, key, urls)),
+        Value::String(text) if Url::parse(text).is_ok_and(|url| url.password().is_some()) => {
+            urls.push((key.to_owned(), text.clone()));
+        }
+        _ => {}
+    }
 }
 
 pub(super) fn look_at(config: &Config, findings: &mut Findings) {
@@ -119,6 +163,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn every_url_with_a_password_is_found() {
+        let values = json!({
+            "store": {"redis": {"urls": ["redis://a", "redis://:hunter2@b", "redis://u:p@c"]}},
+            "ingest": {"redis": {"url": "rediss://user:pass@host:6379"}},
+            "push": {"trusted_roots": "/a:b@c"},
+            "providers": {"acme": {"issuer": "https://user@tx.example",
+                "oauth": {"jwks": "https://u:p@as.example/jwks"}}},
+        });
+        let mut urls = Vec::new();
+        with_password(&values, "", &mut urls);
+        let mut keys: Vec<_> = urls.into_iter().map(|(key, _)| key).collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys, ["ingest.redis.url", "providers.acme.oauth.jwks", "store.redis.urls"]);
+    }
 
     #[test]
     fn every_key_with_a_path_of_a_secret_or_of_certificates_is_found() {

@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use ssfd::clock;
 
-use super::Workplace;
+use super::{Workplace, run};
 use crate::{
     harness::{
         authorization_server::{AuthorizationServer, Key, json_reply},
@@ -175,6 +175,33 @@ fn files_of_secrets_that_others_can_read_are_found() {
 }
 
 /// Makes a certificate for `host` that is valid from and to these days from now, and its key.
+#[test]
+fn a_password_in_a_url_of_a_file_that_others_can_read_is_found() {
+    let place = Workplace::new();
+    let file = place.path("ssfd.toml");
+    let allow = |mode| {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a file of ours");
+    };
+    let with_password = "ingest.redis.url = \"redis://reader:hunter2@127.0.0.1:1\"\n";
+    place.configure(with_password);
+    allow(0o644);
+    place.finds("warning", &["ingest.redis.url", "password", "chmod"]);
+    let shown = place.run(&["check"]).stdout;
+    assert!(!shown.contains("hunter2"), "{shown}");
+    allow(0o640);
+    place.succeeds(&["check"]);
+    let marks = place.run(&["check"]).stdout;
+    assert!(marked(&marks, "warning").is_empty(), "{marks}");
+
+    // A variable is for the process alone.
+    place.configure("");
+    allow(0o644);
+    let mut command = place.ssfd(&["check"]);
+    command.env("SSFD_INGEST__REDIS__URL", "redis://reader:hunter2@127.0.0.1:1");
+    let ended = run(command);
+    assert!(marked(&ended.stdout, "warning").is_empty(), "{}", ended.stdout);
+}
+
 fn certificate(place: &Workplace, host: &str, from: i64, to: i64) {
     let day = |days: i64| {
         let span = Duration::from_secs(days.unsigned_abs() * 24 * 3600);
