@@ -6,10 +6,8 @@
 //!   takes its address from the configuration.
 //! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
 //!   shows all of it together.
-//! - `source`, `secrets`, `moment` and `pages` are shared: the configuration, tokens, points in time, and
-//!   operations page by page.
-
-#![expect(clippy::print_stdout, reason = "a command prints its result")]
+//! - `output`, `source`, `secrets`, `moment` and `pages` are shared: what is printed, the configuration, tokens,
+//!   points in time, and operations page by page.
 
 pub mod admin;
 pub mod check;
@@ -31,6 +29,7 @@ pub mod tokens;
 
 mod audience;
 mod moment;
+mod output;
 mod pages;
 mod secrets;
 mod source;
@@ -161,10 +160,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(&source, self.json).await,
             Command::Keys(keys) => keys.run(self.json),
             Command::Tokens(tokens) => tokens.run(&config()?, self.json).await,
-            Command::OpenApi(openapi) => {
-                openapi.run();
-                Ok(())
-            }
+            Command::OpenApi(openapi) => openapi.run(),
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(&source, self.json).await,
             Command::Jobs(jobs) => jobs.run(&source, self.json).await,

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::{
     app,
     cli::{
-        CliError,
+        CliError, output,
         source::{ConfigSource, foreign_variables},
     },
     config::{Config, StoreBackend},
@@ -148,7 +148,7 @@ impl CheckCommand {
             );
         }
         let text = if json { findings.json() } else { findings.text() };
-        println!("{text}");
+        output::print(text)?;
         match findings.count(Mark::Error) {
             0 => Ok(()),
             1 => Err(CliError::new("the configuration has an error")),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError, audience::AudienceArgs, tokens::last_use},
+    cli::{self, CliError, audience::AudienceArgs, output, tokens::last_use},
     clock,
     config::Config,
     domain::{
@@ -85,7 +85,7 @@ impl ClientsCommand {
                 remove(&*store, &client_id, &app::store_place(&config.store), json).await?
             }
         };
-        println!("{text}");
+        output::print(text)?;
         Ok(())
     }
 }

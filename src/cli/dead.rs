@@ -10,6 +10,7 @@ use crate::{
         CliError,
         admin::{AdminArgs, AdminClient},
         moment::{self, Moment},
+        output,
         pages::{Totals, handle_all},
         plain,
         source::ConfigSource,
@@ -192,7 +193,7 @@ impl DeadCommand {
                 choice.report(totals, "purged", "no dead letters any more", json)
             }
         };
-        println!("{text}");
+        output::print(text)?;
         Ok(())
     }
 }
@@ -213,7 +214,7 @@ async fn list(admin: &AdminClient, filter: &DeadLetterFilter, json: bool) -> Res
         if json {
             letters.append(&mut page.dead_letters);
         } else {
-            page.dead_letters.iter().for_each(|letter| println!("{}", line(letter)));
+            page.dead_letters.iter().try_for_each(|letter| output::print(line(letter)))?;
         }
         after = page.next;
         if after.is_none() {
@@ -221,7 +222,7 @@ async fn list(admin: &AdminClient, filter: &DeadLetterFilter, json: bool) -> Res
         }
     }
     if json {
-        println!("{}", to_json(&letters));
+        output::print(to_json(&letters))?;
     }
     Ok(())
 }

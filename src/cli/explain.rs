@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     app,
-    cli::{self, CliError, read_file, source::ConfigSource},
+    cli::{self, CliError, output, read_file, source::ConfigSource},
     clock,
     domain::{
         event::{Event, InvalidEvent},
@@ -145,9 +145,9 @@ impl ExplainCommand {
         };
         if json {
             let view = serde_json::to_string(&report.view()).expect("a report is plain JSON");
-            println!("{view}");
+            output::print(view)?;
         } else {
-            print!("{}", report.to_text());
+            output::print(report.to_text().trim_end())?;
         }
         report.verdict.map_err(|_| CliError::new("the event would be rejected"))
     }

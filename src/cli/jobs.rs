@@ -6,7 +6,7 @@ use clap::Args;
 use humantime_serde::re::humantime;
 
 use crate::{
-    cli::{CliError, admin::AdminArgs, moment, plain, source::ConfigSource},
+    cli::{CliError, admin::AdminArgs, moment, output, plain, source::ConfigSource},
     http::admin::jobs::{JobView, JobsView},
 };
 
@@ -29,10 +29,10 @@ impl JobsCommand {
     pub async fn run(self, config: &ConfigSource, json: bool) -> Result<(), CliError> {
         let JobsView { jobs } = self.access.client(config)?.get(&["jobs"], &[]).await?;
         if json {
-            println!("{}", serde_json::to_string(&jobs).expect("views are plain data"));
+            output::print(serde_json::to_string(&jobs).expect("views are plain data"))?;
         } else {
             for job in &jobs {
-                println!("{}", line(job));
+                output::print(line(job))?;
             }
         }
         Ok(())

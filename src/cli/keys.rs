@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    cli::CliError,
+    cli::{CliError, output},
     signing::{
         algorithm::Algorithm,
         generate::{GenerateError, RsaBits, generate, generate_rsa},
@@ -75,8 +75,7 @@ impl KeysCommand {
             KeysAction::Generate(generate) => generate.run(json)?,
             KeysAction::Show(show) => show.run(json)?,
         };
-        println!("{}", text.trim_end());
-        Ok(())
+        output::print(text.trim_end())
     }
 }
 

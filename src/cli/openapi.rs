@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::http::openapi;
+use crate::{
+    cli::{CliError, output},
+    http::openapi,
+};
 
 const EXAMPLES: &str = "Examples:
   ssfd openapi > openapi.json";
@@ -16,7 +19,7 @@ const EXAMPLES: &str = "Examples:
 pub struct OpenApiCommand {}
 
 impl OpenApiCommand {
-    pub fn run(self) {
-        println!("{:#}", openapi::document());
+    pub fn run(self) -> Result<(), CliError> {
+        output::print(format_args!("{:#}", openapi::document()))
     }
 }

@@ -16,7 +16,7 @@ use self::{
     redis::{RedisPublisher, connect},
 };
 use crate::{
-    cli::{CliError, http::HttpClient, secrets::TokenArgs, source::ConfigSource},
+    cli::{CliError, http::HttpClient, output, secrets::TokenArgs, source::ConfigSource},
     domain::id::ProviderName,
     http::events::{Answer, Answers},
 };
@@ -122,13 +122,13 @@ impl HttpArgs {
                 Ok(more) => answers.extend(more),
                 Err(error) => {
                     // The earlier batches are published, and the user needs to know.
-                    print_answers(&Answers::new(answers.clone()), json);
+                    print_answers(&Answers::new(answers.clone()), json)?;
                     return Err(broken_off(&CliError::of(&error), answers.len(), events.len()));
                 }
             }
         }
         let answers = Answers::new(answers);
-        print_answers(&answers, json);
+        print_answers(&answers, json)?;
         match answers.rejected {
             0 => Ok(()),
             some => Err(CliError::new(format!("{some} of {} events were rejected", events.len()))),
@@ -156,10 +156,10 @@ async fn into_redis(
         }
     }
     if json {
-        println!("{}", json!({"key": publisher.key(), "entries": entries}));
+        output::print(json!({"key": publisher.key(), "entries": entries}))?;
     } else {
         for entry in &entries {
-            println!("{entry}");
+            output::print(entry)?;
         }
     }
     outcome
@@ -174,21 +174,21 @@ fn broken_off(error: &CliError, done: usize, all: usize) -> CliError {
     }
 }
 
-fn print_answers(answers: &Answers, json: bool) {
+fn print_answers(answers: &Answers, json: bool) -> Result<(), CliError> {
     if json {
-        println!("{}", serde_json::to_string(answers).expect("numbers and text"));
-        return;
+        return output::print(serde_json::to_string(answers).expect("numbers and text"));
     }
     for (number, answer) in answers.events.iter().enumerate() {
         let number = number + 1;
-        match answer {
-            Answer::Accepted { streams } => println!("{number}  accepted, streams: {streams}"),
-            Answer::Duplicate => println!("{number}  duplicate, nothing was added"),
+        output::print(match answer {
+            Answer::Accepted { streams } => format!("{number}  accepted, streams: {streams}"),
+            Answer::Duplicate => format!("{number}  duplicate, nothing was added"),
             Answer::Rejected { reason, detail } => {
-                println!("{number}  rejected, {reason}: {detail}");
+                format!("{number}  rejected, {reason}: {detail}")
             }
-        }
+        })?;
     }
+    Ok(())
 }
 
 /// Divides the events into batches and keeps their order.

@@ -40,7 +40,7 @@ use crate::{
     cli::{
         CliError,
         http::HttpClient,
-        read_file,
+        output, read_file,
         secrets::{TokenArgs, secret},
     },
     domain::{issuer::Issuer, secret::Secret},
@@ -176,7 +176,7 @@ impl PushArgs {
         let endpoint = PushReceiver::start(options)
             .await
             .map_err(|error| CliError::new(format!("cannot listen on {}: {error}", self.listen)))?;
-        eprintln!("listening on {}", endpoint.url());
+        output::note(format_args!("listening on {}", endpoint.url()));
         let seen = watch(arriving, &self.limits, json).await;
         // Stopping ends the request of the last SET, which was printed before it was answered.
         endpoint.stop().await;
@@ -229,10 +229,10 @@ impl VerificationArgs {
         let keys = self.keys(http.clone())?;
         if let Err(error) = keys.check().await {
             // No reason to give up, because the Transmitter may be about to start.
-            eprintln!(
-                "cannot fetch the keys yet; trying again with the first SET: {}",
-                with_causes(&error)
-            );
+            let error = with_causes(&error);
+            output::note(format_args!(
+                "cannot fetch the keys yet; trying again with the first SET: {error}"
+            ));
         }
         let mut inspector = Inspector::new(keys);
         if let Some(issuer) = &self.issuer {

@@ -6,7 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    cli::{CliError, admin::AdminArgs, moment::Moment, pages::handle_all, source::ConfigSource},
+    cli::{
+        CliError, admin::AdminArgs, moment::Moment, output, pages::handle_all, source::ConfigSource,
+    },
     domain::id::{Jti, StreamId},
 };
 
@@ -77,11 +79,10 @@ impl ReplayCommand {
         let rate = Some(self.rate).filter(|_| !self.dry_run);
         let totals = handle_all(&self.access.client(config)?, &path, body, rate).await?;
         if json {
-            println!("{}", totals.to_json(self.dry_run));
+            output::print(totals.to_json(self.dry_run))
         } else {
             let verb = if self.dry_run { "would be replayed" } else { "replayed" };
-            println!("{} {verb} to {}", totals.sets, self.id);
+            output::print(format_args!("{} {verb} to {}", totals.sets, self.id))
         }
-        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use self::{
 };
 use crate::{
     app::{self, Reserved},
-    cli::{CliError, source::ConfigSource},
+    cli::{CliError, output, source::ConfigSource},
     config::{Config, StoreSettings},
     store::copy::{CopyError, CopyStep, compare, copy},
 };
@@ -155,7 +155,7 @@ async fn copy_all(
     progress_line.clear();
     let before = before.map_err(|error| refused(&error))?;
     let operation = CopyOperation::Copy;
-    println!("{}", CopyReport { before: &before, target: place, operation }.text(json));
+    output::print(CopyReport { before: &before, target: place, operation }.text(json))?;
     Ok(())
 }
 
@@ -174,7 +174,7 @@ async fn verify(
     progress_line.clear();
     let found = found.map_err(|error| CliError::of(&error))?;
     let operation = CopyOperation::Verify;
-    println!("{}", CopyReport { before: &found, target: place, operation }.text(json));
+    output::print(CopyReport { before: &found, target: place, operation }.text(json))?;
     found.difference().map_or(Ok(()), |difference| Err(CliError::new(difference)))
 }
 
@@ -200,7 +200,7 @@ async fn dry_run(
     progress_line.clear();
     let before = before.map_err(|error| CliError::of(&error))?;
     let operation = CopyOperation::DryRun;
-    println!("{}", CopyReport { before: &before, target: place, operation }.text(json));
+    output::print(CopyReport { before: &before, target: place, operation }.text(json))?;
     match before.objection() {
         Some(objection) if !replace => Err(refused(&objection)),
         _ => Ok(()),

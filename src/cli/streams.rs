@@ -8,7 +8,7 @@ use crate::{
     cli::{
         CliError,
         admin::{AdminArgs, AdminClient},
-        moment, plain,
+        moment, output, plain,
         source::ConfigSource,
     },
     domain::{
@@ -161,7 +161,7 @@ impl StreamsCommand {
             }
         };
         if !text.is_empty() {
-            println!("{text}");
+            output::print(text)?;
         }
         Ok(())
     }

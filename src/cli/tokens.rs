@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError, audience::AudienceArgs, moment},
+    cli::{self, CliError, audience::AudienceArgs, moment, output},
     clock,
     config::Config,
     domain::{
@@ -117,7 +117,7 @@ impl TokensCommand {
             TokensAction::List => list(&*store, json).await?,
             TokensAction::Revoke { id } => revoke(&*store, &id, &place, json).await?,
         };
-        println!("{text}");
+        output::print(text)?;
         Ok(())
     }
 }
@@ -153,7 +153,7 @@ async fn create(
         json!({"id": id, "name": name, "token": token, "store": place}).to_string()
     } else {
         // Standard output has the token alone, so that a script can take it.
-        eprintln!("token {id} made in {place}");
+        output::note(format_args!("token {id} made in {place}"));
         token.expose().to_owned()
     })
 }

@@ -8,6 +8,7 @@ mod demo;
 mod help;
 mod keys;
 mod log;
+mod pipes;
 mod publish;
 mod refusals;
 mod serve;
@@ -169,6 +170,20 @@ fn run(mut command: Command) -> Ended {
     };
     let status = child.wait().expect("it has closed its outputs");
     Ended { status, stdout, stderr }
+}
+
+/// Runs a command whose standard output goes elsewhere.
+#[track_caller]
+fn run_with_output(mut command: Command, stdout: Stdio) -> Ended {
+    let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("ssfd");
+    // The command keeps an end of a pipe otherwise.
+    drop(command);
+    let Ok(stderr) = read_all(child.stderr.take()).recv_timeout(DEADLINE) else {
+        child.kill().expect("it runs");
+        panic!("it does not end");
+    };
+    let status = child.wait().expect("it has closed its output");
+    Ended { status, stdout: String::new(), stderr }
 }
 
 fn read_all(output: Option<impl Read + Send + 'static>) -> Receiver<String> {

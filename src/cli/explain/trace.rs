@@ -6,7 +6,7 @@ use crate::{
     cli::{
         self, CliError,
         admin::{AdminArgs, AdminClient},
-        moment, plain,
+        moment, output, plain,
         source::ConfigSource,
     },
     domain::id::{Jti, ProviderName, StreamId},
@@ -49,9 +49,9 @@ impl PublishedEventArgs {
         query.push(("limit", PAGE_MAX.to_string()));
         let trace = read(&self.access.client(source)?, &query).await?;
         if json {
-            println!("{}", serde_json::to_string(&trace).expect("views are plain data"));
+            output::print(serde_json::to_string(&trace).expect("views are plain data"))?;
         } else {
-            println!("{}", describe(&trace));
+            output::print(describe(&trace))?;
         }
         Ok(())
     }

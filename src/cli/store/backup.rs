@@ -6,7 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::EXAMPLES;
-use crate::{app, cli::CliError, config::Config};
+use crate::{
+    app,
+    cli::{CliError, output},
+    config::Config,
+};
 
 /// Copy the store into a file, also while a daemon serves from it
 ///
@@ -50,12 +54,13 @@ impl BackupStore {
                 "store": place, "file": file.to_string(), "bytes": copy.bytes,
                 "streams": copy.streams,
             });
-            println!("{copied}");
+            output::print(copied)
         } else {
             let (bytes, streams) = (copy.bytes, copy.streams);
-            println!("{place} copied to {file}: {bytes} bytes, {streams} streams, checked");
+            output::print(format_args!(
+                "{place} copied to {file}: {bytes} bytes, {streams} streams, checked"
+            ))
         }
-        Ok(())
     }
 }
 
@@ -71,12 +76,14 @@ impl RestoreStore {
                 "store": place, "file": file.to_string(), "bytes": copy.bytes,
                 "streams": copy.streams, "replaced": replaced,
             });
-            println!("{restored}");
+            output::print(restored)?;
         } else {
             let (bytes, streams) = (copy.bytes, copy.streams);
-            println!("{place} restored from {file}: {bytes} bytes, {streams} streams, checked");
+            output::print(format_args!(
+                "{place} restored from {file}: {bytes} bytes, {streams} streams, checked"
+            ))?;
             if let Some(replaced) = replaced {
-                println!("the store before is kept as {replaced}");
+                output::print(format_args!("the store before is kept as {replaced}"))?;
             }
         }
         Ok(())
