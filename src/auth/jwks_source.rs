@@ -17,7 +17,11 @@ use super::{
     key_cache::{Advice, KeyCache, KeyLimits, Shown},
     server_answers::{Question, ServerAnswers},
 };
-use crate::{clock, domain::id::ProviderName, signing::verification_keys::VerificationKeys};
+use crate::{
+    clock,
+    domain::id::ProviderName,
+    signing::verification_keys::{NotAJwkSet, VerificationKeys},
+};
 
 /// The location of a JWK Set.
 #[derive(Debug, Clone)]
@@ -34,7 +38,7 @@ pub enum JwksSourceError {
     #[error("cannot fetch them from the server")]
     Fetch(#[from] FetchError),
     #[error("the document is not a JWK Set")]
-    NotAJwkSet(#[from] serde_json::Error),
+    NotAJwkSet(#[from] NotAJwkSet),
 }
 
 impl fmt::Display for JwksLocation {

@@ -8,11 +8,13 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{RSA_BITS_MIN, der, jws_algorithm::JwsAlgorithm};
-use crate::domain::set_error::excerpt;
+use crate::domain::{
+    json::{self, JsonError},
+    set_error::excerpt,
+};
 
 /// The largest number of keys that are read from a set.
 const KEYS_MAX: usize = 64;
@@ -46,18 +48,24 @@ pub enum KeyFault {
     Unusable { kid: String, reason: &'static str },
 }
 
+/// Why a document is no JWK Set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAJwkSet {
+    #[error("it {0}")]
+    Json(#[from] JsonError),
+    #[error("it has no array `keys` (RFC 7517 §5)")]
+    NoKeys,
+}
+
 impl VerificationKeys {
     /// Reads a JWK Set. Keys of other kinds or for other uses are ignored, as RFC 7517 §5 advises, so
     /// that one unknown key does not make the whole set useless. Keys without a `kid` are ignored too,
     /// because no signature could name them.
-    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct RawJwkSet {
-            keys: Vec<Value>,
-        }
-        let set: RawJwkSet = serde_json::from_slice(json)?;
+    pub fn from_json(json: &[u8]) -> Result<Self, NotAJwkSet> {
+        let set = json::read(json)?.value;
+        let keys = set.get("keys").and_then(Value::as_array).ok_or(NotAJwkSet::NoKeys)?;
         let mut read = Self::default();
-        for jwk in set.keys.iter().filter_map(Value::as_object).take(KEYS_MAX) {
+        for jwk in keys.iter().filter_map(Value::as_object).take(KEYS_MAX) {
             match VerificationKey::read(jwk) {
                 Ok(key) => read.keys.extend(key),
                 Err(fault) => read.faults.push(fault),
@@ -271,8 +279,23 @@ mod tests {
         let zeros = json!(URL_SAFE_NO_PAD.encode([0; 66]));
         check_fault("x", zeros, Algorithm::Es512, "not a point on the curve");
         check_fault("x", json!("AQAB"), Algorithm::EdDsa, "not a point on the curve");
-        assert!(VerificationKeys::from_json(b"[]").is_err());
-        assert!(VerificationKeys::from_json(br#"{"keys":{}}"#).is_err());
+    }
+
+    /// Two parsers could disagree about which of two equal members counts.
+    #[test]
+    fn what_is_no_jwk_set_or_has_a_member_twice_is_refused() {
+        let jwk = jwk(Algorithm::EdDsa).to_string();
+        let twice = jwk.replacen('{', r#"{"kid":"other","#, 1);
+        for (json, why) in [
+            ("[]".to_owned(), "no array `keys`"),
+            (r#"{"keys":{}}"#.to_owned(), "no array `keys`"),
+            ("{".to_owned(), "must be JSON"),
+            (format!(r#"{{"keys":[{twice}]}}"#), "`kid` twice"),
+            (format!(r#"{{"keys":[{jwk}],"keys":[]}}"#), "`keys` twice"),
+        ] {
+            let error = VerificationKeys::from_json(json.as_bytes()).expect_err(why).to_string();
+            assert!(error.starts_with("it ") && error.contains(why), "{error}");
+        }
     }
 
     #[track_caller]

@@ -9,7 +9,7 @@ use crate::{
         algorithm::Algorithm,
         jws_algorithm::JwsAlgorithm,
         jwt::{CompactJws, NotAJws, numeric_date},
-        verification_keys::{KeyFault, VerificationKey, VerificationKeys},
+        verification_keys::{KeyFault, NotAJwkSet, VerificationKey, VerificationKeys},
     },
 };
 
@@ -23,7 +23,7 @@ pub struct Verifier {
 #[derive(Debug, thiserror::Error)]
 pub enum JwksError {
     #[error("not a JWK Set")]
-    NotAJwkSet(#[source] serde_json::Error),
+    NotAJwkSet(#[source] NotAJwkSet),
     #[error(transparent)]
     Key(KeyFault),
 }
