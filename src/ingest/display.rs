@@ -27,6 +27,8 @@ const REJECTED_BYTES_MAX: usize = 4096;
 /// The most rejected entries of a partition that wait until they can be written, 4 MiB at most. Beyond,
 /// the oldest are dropped and counted.
 const WAITING_MAX: usize = 1000;
+/// The most ids of entries in one line of the log.
+const NAMED_MAX: usize = 100;
 /// The wait before the next try after the server refused a write.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,8 @@ struct Rejected {
     reason: &'static str,
     detail: String,
     excerpt: Vec<u8>,
+    /// The log names the entry, because it cannot be written at present.
+    is_named: bool,
 }
 
 /// The position that is shown.
@@ -108,6 +112,7 @@ impl Display {
             reason: error.reason(),
             detail: error.to_string(),
             excerpt: entry.excerpt(REJECTED_BYTES_MAX).to_vec(),
+            is_named: false,
         });
     }
 
@@ -121,6 +126,7 @@ impl Display {
     ) -> RedisResult<()> {
         let waits = |at: Instant| now.saturating_duration_since(at) < RETRY_INTERVAL;
         if self.refused_at.is_some_and(waits) {
+            self.name_waiting();
             return Ok(());
         }
         let written = match self.write_rejected(connection).await {
@@ -147,11 +153,33 @@ impl Display {
                     );
                 }
                 self.refused_at = Some(now);
+                self.name_waiting();
             }
             Err(error) => return Err(error),
         }
         metrics::ingest_writable(&self.partition.key, self.refused_at.is_none());
         Ok(())
+    }
+
+    /// Names in the log the rejected entries that cannot be written. The position moves past them, and a
+    /// process that ends forgets them. Whoever looks for one finds it by its id in the publishers' stream,
+    /// from which nothing is deleted.
+    fn name_waiting(&mut self) {
+        let unnamed = self.waiting.iter_mut().filter(|rejected| !rejected.is_named);
+        let names: Vec<String> = unnamed
+            .map(|rejected| {
+                rejected.is_named = true;
+                format!("{} {}", rejected.entry, rejected.reason)
+            })
+            .collect();
+        for names in names.chunks(NAMED_MAX) {
+            tracing::warn!(
+                partition = %self.partition.key,
+                count = names.len(),
+                entries = names.join(", "),
+                "rejected entries cannot be written yet"
+            );
+        }
     }
 
     async fn write_rejected(&mut self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
@@ -234,10 +262,9 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
-        for rejected in self.waiting.drain(..) {
+        self.name_waiting();
+        for _ in self.waiting.drain(..) {
             metrics::rejected_unrecorded(&self.partition.provider);
-            let (partition, entry) = (&self.partition.key, rejected.entry);
-            tracing::warn!(%partition, %entry, "a rejected entry could not be written in time");
         }
     }
 }

@@ -42,6 +42,35 @@ async fn a_rejected_entry_is_named_and_its_content_is_not_logged() {
     assert!(!log.contains("hunter2"), "{log}");
 }
 
+/// The process may end before they are written. More of them than one line names.
+#[actix_web::test]
+async fn every_rejected_entry_that_cannot_be_written_is_named() {
+    let redis = Redis::start().await;
+    let key = "ssf:events:default";
+    let mut ids = Vec::new();
+    for n in 0..150 {
+        let id: String = redis.run(&["XADD", key, "*", "event", &format!("{{hunter{n}")]).await;
+        ids.push(id);
+    }
+    let () = redis.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let place = Workplace::new();
+    place.configure(&format!("ingest.redis.url = {:?}\n", redis.url()));
+    let mut daemon = place.serve();
+    let mut named = String::new();
+    while !ids.iter().all(|id| named.contains(&format!("{id} malformed"))) {
+        let line = daemon.logs("rejected entries cannot be written yet");
+        named += line["entries"].as_str().expect("a text");
+        named += ", ";
+    }
+    daemon.signal("KILL");
+    let (_, lines) = daemon.ends();
+    assert!(!format!("{lines:?}").contains("hunter"), "{lines:?}");
+    // The entry is still where its publisher put it.
+    let last = ids.last().expect("there are some");
+    let kept: ::redis::streams::StreamRangeReply = redis.run(&["XRANGE", key, last, last]).await;
+    assert_eq!(kept.ids.len(), 1);
+}
+
 /// An output that takes no lines.
 #[derive(Debug, Clone, Copy)]
 enum Broken {
