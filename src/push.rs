@@ -12,6 +12,7 @@
 //!   deadline and bound here protects our own resources.
 //! - `meter` is the socket of a connection: it bounds the bytes that arrive for an attempt, and can be
 //!   closed from outside.
+//! - `head` watches the head of a response on its way to hyper, which refuses some heads that have a status.
 //! - `request` is the request of an attempt. `response`, `failure` and `retry_after` turn responses and
 //!   errors into an `Outcome`.
 //!
@@ -30,6 +31,7 @@ pub mod tls;
 mod connection;
 mod dial;
 mod failure;
+mod head;
 mod meter;
 mod pool;
 mod request;

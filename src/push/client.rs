@@ -139,6 +139,10 @@ impl Client {
             };
             let response = match connection.exchange(&target, set.clone(), deadline).await {
                 Exchange::Answered(response) => response,
+                Exchange::StatusAlone(status) => {
+                    self.pool.retire(connection);
+                    return response::judge_status(status);
+                }
                 Exchange::TimedOut => {
                     // The connection may be dead. With HTTP/2, further requests would share it until
                     // the kernel gives up after a quarter of an hour.

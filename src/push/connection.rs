@@ -17,7 +17,7 @@ use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout, timeout_at},
@@ -25,6 +25,7 @@ use tokio::{
 
 use super::{
     dial::Dialled,
+    head::{HeadWatch, Watched},
     meter::Meter,
     pool::Key,
     request::{Form, Target},
@@ -62,6 +63,7 @@ pub(super) struct Common {
 /// A connection by HTTP/1.1.
 pub(super) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
+    watch: HeadWatch,
     common: Common,
     /// Whether the connection has carried a response.
     served: bool,
@@ -89,6 +91,9 @@ pub(super) enum Exchange {
         error: hyper::Error,
         begun: bool,
     },
+    /// The head of the response is complete, and makes no sense beyond its status. The connection is of
+    /// no use any more.
+    StatusAlone(u16),
     TimedOut,
 }
 
@@ -124,6 +129,8 @@ pub(super) async fn open(
         let shared = Http2 { sender, common, served: AtomicBool::new(false) };
         return Ok(Connection::Http2(Http2User::of(&Arc::new(shared))));
     }
+    let watch = HeadWatch::default();
+    let io = TokioIo::new(Watched::new(TokioIo::new(io), watch.clone()));
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(RESPONSE_HEAD_BYTES_MAX as usize)
         .max_headers(RESPONSE_HEADERS_MAX)
@@ -136,7 +143,7 @@ pub(super) async fn open(
         .await?;
     tokio::spawn(drive(connection, released, gone, meter));
     let (served, idle_since) = (false, Instant::now());
-    Ok(Connection::Http1(Http1 { sender, common, served, idle_since }))
+    Ok(Connection::Http1(Http1 { sender, watch, common, served, idle_since }))
 }
 
 /// Performs a connection until it ends or nobody holds it. Then the session may end in good order, for
@@ -264,11 +271,19 @@ impl Connection {
         let answer = match self {
             Self::Http1(connection) => {
                 connection.common.meter.begin();
+                connection.watch.begin();
                 let request = target.request(Form::Http1, set);
                 let exchange = connection.sender.try_send_request(request);
                 let answer = timeout_at(deadline, exchange).await;
                 connection.common.meter.end();
                 connection.served |= matches!(answer, Ok(Ok(_)));
+                // hyper refuses a head, and its status decides all the same.
+                if let Ok(Err(failed)) = &answer
+                    && failed.error().is_parse()
+                    && let Some(status) = connection.watch.status()
+                {
+                    return Exchange::StatusAlone(status);
+                }
                 answer
             }
             Self::Http2(user) => {

@@ -59,6 +59,15 @@ pub(super) async fn judge(
     (outcome, if end == End::Whole { Rest::Read } else { Rest::Lost })
 }
 
+/// Judges a response of which only the status can be read.
+pub(super) fn judge_status(status: u16) -> Outcome {
+    let mut outcome = classify(status, None, b"");
+    if let Outcome::Failed { detail, .. } = &mut outcome {
+        detail.push_str("; the head of the response is malformed");
+    }
+    outcome
+}
+
 /// The part of a response that is left after its judgement.
 pub(super) enum Rest {
     Read,

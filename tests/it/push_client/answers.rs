@@ -8,7 +8,7 @@ use ssfd::delivery::push::classify;
 
 use super::*;
 use crate::{
-    harness::{DEADLINE, within},
+    harness::{DEADLINE, eventually, within},
     raw_server::{Answer, RawServer, Then, Version, frame},
 };
 
@@ -212,6 +212,55 @@ async fn heads_are_read_liberally() {
         let outcome = within("an answer", client.push(&to(&server.url()), SET)).await;
         assert_eq!(outcome, Outcome::Accepted { status: 202 }, "{head:?}");
         assert_eq!(server.seen(), 1, "{head:?}");
+    }
+}
+
+/// Nobody can say where the body of such a response ends. Its status says what the Receiver did.
+#[tokio::test]
+async fn a_head_without_a_meaning_beyond_its_status_is_judged_by_that() {
+    let many = "x-line: v\r\n".repeat(600);
+    for lines in [
+        "content-length: abc\r\n",
+        "content-length: -1\r\n",
+        "content-length: 5\r\ncontent-length: 6\r\n",
+        "content-length: 99999999999999999999999999\r\n",
+        &many,
+    ] {
+        for (status, reused) in [(202, false), (202, true), (200, false), (400, false), (503, true)]
+        {
+            let head = format!("HTTP/1.1 {status} Any\r\n{lines}\r\n");
+            let accepted = Response::new(202, &[], "", End::Whole);
+            let warm = usize::from(reused);
+            let server = RawServer::start(Version::Http1, move |n, stream| {
+                if n < warm {
+                    accepted.answer(Version::Http1, stream)
+                } else {
+                    Answer::new(head.clone(), Then::Silence)
+                }
+            })
+            .await;
+            let (client, target) = (client_with(&settings(server.roots())), to(&server.url()));
+            for _ in 0..warm {
+                client.push(&target, SET).await;
+            }
+            let outcome = within("an answer", client.push(&target, SET)).await;
+            let expected = classify(status, None, b"");
+            let case = format!("{:.40} {status} {reused}: {outcome:?}", lines.trim());
+            assert_eq!(outcome.class(), expected.class(), "{case}");
+            assert_eq!(server.seen() - warm, 1, "{case}");
+            eventually(&case, async || server.open() == 0).await;
+        }
+    }
+}
+
+/// Without its empty line, a head is no answer.
+#[tokio::test]
+async fn a_head_that_is_cut_off_is_no_answer() {
+    for head in ["HTTP/1.1 202 Accepted\r\ncontent-length: abc\r\n", "HTTP/1.1 202 Accepted", ""] {
+        let server = RawServer::start_plain(move |_, _| Answer::new(head, Then::Close)).await;
+        let client = client_with(&settings(None));
+        let outcome = within("an end", client.push(&to(&server.url()), SET)).await;
+        assert_failed(&outcome, FailureClass::Connect);
     }
 }
 
