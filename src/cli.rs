@@ -6,8 +6,13 @@
 //!   takes its address from the configuration.
 //! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
 //!   shows all of it together.
-//! - `output`, `source`, `secrets`, `moment` and `pages` are shared: what is printed, the configuration, tokens,
-//!   points in time, and operations page by page.
+//! - `output`, `source`, `secrets`, `moment`, `pages` and `table` are shared: what is printed, the
+//!   configuration, tokens, points in time, operations page by page, and lists with headers.
+
+/// Makes the text below the help of a command: its examples, each on a line.
+macro_rules! examples {
+    ($($line:literal),+ $(,)?) => { concat!("Examples:" $(, "\n  ", $line)+) };
+}
 
 pub mod admin;
 pub mod check;
@@ -33,6 +38,7 @@ mod output;
 mod pages;
 mod secrets;
 mod source;
+mod table;
 
 use std::{
     error::Error,
@@ -168,5 +174,49 @@ impl Cli {
             Command::Replay(replay) => replay.run(&source, self.json).await,
             Command::Store(store) => store.run(&source, self.json).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Splits a line into words as a shell does.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = |(n, part): (usize, &str)| match n % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        line.split('\'').enumerate().flat_map(quoted).collect()
+    }
+
+    /// The commands in a text of examples, without variables before them and redirections behind.
+    fn commands(examples: &str) -> Vec<String> {
+        let lines = examples.replace("\\\n", "");
+        let commands = lines.lines().filter_map(|line| line.split_once("ssfd "));
+        let commands = commands.filter_map(|(_, command)| command.split('>').next());
+        commands.map(|command| format!("ssfd {}", command.trim())).collect()
+    }
+
+    /// Checks the examples of a command and of those below it. Returns how many commands there are.
+    fn check(command: &clap::Command, path: &str) -> usize {
+        let examples = command.get_after_help().map(ToString::to_string);
+        let examples = examples.unwrap_or_else(|| panic!("`{path}` has no examples"));
+        let commands = commands(&examples);
+        assert!(!commands.is_empty(), "`{path}` has no examples");
+        for example in commands {
+            assert!(example.starts_with(path), "`{path}` shows `{example}`");
+            let parsed = Cli::try_parse_from(words(&example));
+            assert!(parsed.is_ok(), "{example}: {}", parsed.expect_err("it is refused"));
+        }
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        1 + below.map(|below| check(below, &format!("{path} {}", below.get_name()))).sum::<usize>()
+    }
+
+    #[test]
+    fn each_command_shows_its_own_examples_and_they_are_valid() {
+        assert!(40 < check(&Cli::command(), "ssfd"));
     }
 }

@@ -45,7 +45,8 @@ impl AdminArgs {
     pub fn client(self, config: &ConfigSource) -> Result<AdminClient, CliError> {
         let token = self.token.read()?.ok_or_else(|| {
             CliError::new(
-                "this command needs an operator's token: give --token-file or set SSFD_TOKEN",
+                "this command needs an operator's token: give --token-file or set SSFD_TOKEN; `ssfd \
+                 tokens create operator` makes one",
             )
         })?;
         let http = HttpClient::new(self.trusted_roots.as_deref());

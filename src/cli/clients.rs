@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError, audience::AudienceArgs, output, tokens::last_use},
+    cli::{self, CliError, audience::AudienceArgs, output, table::Table, tokens::last_use},
     clock,
     config::Config,
     domain::{
@@ -39,16 +39,19 @@ pub struct ClientsCommand {
 #[derive(Debug, Subcommand)]
 enum ClientsAction {
     /// Add a client; its secret is shown once and never again
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd clients add --receiver acme --audience https://rx.example",
+        "ssfd clients add --receiver acme --audience https://rx.example --client-id acme --scope ssf.read",
+    ))]
     Add(Add),
     /// List clients with their last use
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd clients list", "ssfd clients list --json"))]
     List,
     /// Remove a client and end all its tokens
     ///
     /// To change a secret, add a second client for the same Receiver, and remove the first when it is no
     /// longer used.
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd clients remove acme"))]
     Remove {
         /// Its id, from `list`
         client_id: ClientId,
@@ -148,12 +151,18 @@ async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
         let clients: Vec<Value> = clients.iter().map(describe).collect();
         return Ok(Value::from(clients).to_string());
     }
-    let lines = clients.iter().map(|client| {
+    let mut table = Table::new(["CLIENT", "RECEIVER", "PROVIDER", "SCOPE", "LAST USE"]);
+    for client in &clients {
         let Client { id, receiver, provider, scopes, .. } = client;
-        let (scopes, last_use) = (Scope::list(scopes), last_use(used_at(client)));
-        format!("{id}  receiver {receiver} of {provider}, {scopes}, {last_use}")
-    });
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+        table.add([
+            id.to_string(),
+            receiver.to_string(),
+            provider.to_string(),
+            Scope::list(scopes),
+            last_use(used_at(client)),
+        ]);
+    }
+    Ok(table.to_string())
 }
 
 fn describe(client: &Client, used_at: Option<Timestamp>) -> Value {

@@ -14,6 +14,7 @@ use crate::{
         pages::{Totals, handle_all},
         plain,
         source::ConfigSource,
+        table::Table,
     },
     domain::{
         event_type::EventType,
@@ -50,7 +51,10 @@ pub struct DeadCommand {
 #[derive(Debug, Subcommand)]
 enum DeadAction {
     /// List dead letters by stream
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd dead list --token-file operator.token",
+        "ssfd dead list --stream st_4f0c --reason invalid_key --since 2h",
+    ))]
     List {
         #[command(flatten)]
         filter: DeadLetterFilter,
@@ -58,7 +62,7 @@ enum DeadAction {
         access: AdminArgs,
     },
     /// Show one dead letter with its claims
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd dead show 237c3a5f688e5ab2813852be06101bca"))]
     Show {
         /// The `jti` of the SET
         jti: Jti,
@@ -66,7 +70,11 @@ enum DeadAction {
         access: AdminArgs,
     },
     /// Send dead letters again, except verification SETs and those of disabled streams
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd dead redrive --stream st_4f0c --dry-run",
+        "ssfd dead redrive --stream st_4f0c --rate 50",
+        "ssfd dead redrive --jti 237c3a5f688e5ab2813852be06101bca",
+    ))]
     Redrive {
         #[command(flatten)]
         choice: DeadLetterArgs,
@@ -77,7 +85,9 @@ enum DeadAction {
         access: AdminArgs,
     },
     /// Remove dead letters for good
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd dead purge --provider acme --until 2026-03-01T00:00:00Z",
+    ))]
     Purge {
         #[command(flatten)]
         choice: DeadLetterArgs,
@@ -207,6 +217,8 @@ async fn list(admin: &AdminClient, filter: &DeadLetterFilter, json: bool) -> Res
     let mut query = vec![("limit", PAGE_MAX.to_string())];
     query.extend(filter.members().into_iter().map(|(name, value)| (name, text(value))));
     let (mut letters, mut after): (Vec<DeadLetterView>, Option<String>) = (Vec::new(), None);
+    let mut table = Table::new(["JTI", "STREAM", "DIED", "REASON", "TYPE"]);
+    let mut has_header = json;
     loop {
         let mut query = query.clone();
         query.extend(after.map(|after| ("after", after)));
@@ -214,7 +226,14 @@ async fn list(admin: &AdminClient, filter: &DeadLetterFilter, json: bool) -> Res
         if json {
             letters.append(&mut page.dead_letters);
         } else {
-            page.dead_letters.iter().try_for_each(|letter| output::print(line(letter)))?;
+            for letter in &page.dead_letters {
+                table.add(row(letter));
+            }
+            if !has_header {
+                output::print(table.header())?;
+                has_header = true;
+            }
+            table.take_page().into_iter().try_for_each(output::print)?;
         }
         after = page.next;
         if after.is_none() {
@@ -235,10 +254,10 @@ fn event_type(letter: &DeadLetterView) -> String {
     letter.event_type.as_ref().map_or_else(|| "-".to_owned(), EventType::short_name)
 }
 
-fn line(letter: &DeadLetterView) -> String {
+fn row(letter: &DeadLetterView) -> [String; 5] {
     let DeadLetterView { jti, stream_id, reason, .. } = letter;
     let (died, kind) = (moment::show(letter.died_at), plain(&event_type(letter)));
-    format!("{jti}  {stream_id}  {died}  {reason:22}  {kind}")
+    [jti.to_string(), stream_id.to_string(), died, reason.clone(), kind]
 }
 
 fn describe(letter: &DeadLetterView) -> String {

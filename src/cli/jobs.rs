@@ -6,7 +6,7 @@ use clap::Args;
 use humantime_serde::re::humantime;
 
 use crate::{
-    cli::{CliError, admin::AdminArgs, moment, output, plain, source::ConfigSource},
+    cli::{CliError, admin::AdminArgs, moment, output, plain, source::ConfigSource, table::Table},
     http::admin::jobs::{JobView, JobsView},
 };
 
@@ -31,16 +31,18 @@ impl JobsCommand {
         if json {
             output::print(serde_json::to_string(&jobs).expect("views are plain data"))?;
         } else {
+            let mut table = Table::new(["JOB", "PERIOD", "STATE"]);
             for job in &jobs {
-                output::print(line(job))?;
+                table.add(row(job));
             }
+            output::print(table)?;
         }
         Ok(())
     }
 }
 
 /// The job, how often it runs, and what is known of its last run.
-fn line(job: &JobView) -> String {
+fn row(job: &JobView) -> [String; 3] {
     let JobView { name, period_millis, .. } = job;
     let period = period_millis.map(|millis| {
         format!("every {}", humantime::format_duration(Duration::from_millis(millis)))
@@ -66,7 +68,7 @@ fn line(job: &JobView) -> String {
     let error = job.last_error.as_ref().map(|failed| {
         format!("; last error {}: {}", moment::show(failed.at), plain(&failed.error))
     });
-    format!("{name:15}  {period:10}  {state}{}", error.unwrap_or_default())
+    [name.clone(), period, state + &error.unwrap_or_default()]
 }
 
 #[cfg(test)]
@@ -76,35 +78,39 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(state: Value, expected: &str) {
+    fn check(state: Value, period: &str, expected: &str) {
         let mut job = json!({"name": "expire", "purpose": "Removes.", "scope": "one_node"});
         job.as_object_mut()
             .expect("an object")
             .append(&mut state.as_object().expect("too").clone());
         let job = serde_json::from_value(job).expect("a job");
-        assert_eq!(line(&job), expected);
+        assert_eq!(row(&job), ["expire", period, expected]);
     }
 
     #[test]
-    fn a_line_tells_the_state_of_a_job() {
-        check(json!({}), "expire           on request  has not run yet");
+    fn a_row_tells_the_state_of_a_job() {
+        check(json!({}), "on request", "has not run yet");
         check(
             json!({"period_millis": 60_000, "runs_here": false}),
-            "expire           every 1m    left to another node",
+            "every 1m",
+            "left to another node",
         );
         check(
             json!({"period_millis": 60_000, "running_since": 0}),
-            "expire           every 1m    running since 1970-01-01T00:00:00Z",
+            "every 1m",
+            "running since 1970-01-01T00:00:00Z",
         );
         let run = json!({"started_at": 1, "took_millis": 3, "did": {"steps": 2, "x": 1}});
         check(
             json!({"last_run": run}),
-            "expire           on request  ran 1970-01-01T00:00:01Z, took 3 ms: steps 2, x 1",
+            "on request",
+            "ran 1970-01-01T00:00:01Z, took 3 ms: steps 2, x 1",
         );
         let run = json!({"started_at": 1, "took_millis": 3});
         check(
             json!({"last_run": run, "last_error": {"at": 2, "error": "no \u{1b}disk"}}),
-            "expire           on request  ran 1970-01-01T00:00:01Z, took 3 ms: failed; \
+            "on request",
+            "ran 1970-01-01T00:00:01Z, took 3 ms: failed; \
              last error 1970-01-01T00:00:02Z: no disk",
         );
     }

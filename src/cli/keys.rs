@@ -46,7 +46,10 @@ enum KeysAction {
 
 /// Generate a private key
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples!(
+    "ssfd keys generate --out keys/default.pem",
+    "ssfd keys generate --algorithm ES256 --out keys/acme.pem",
+))]
 struct GenerateKey {
     #[arg(long, default_value_t = Algorithm::Rs256, help = ALGORITHM_HELP)]
     algorithm: Algorithm,
@@ -63,7 +66,7 @@ struct GenerateKey {
 
 /// Show the public part of a private key: its id, its algorithm and its JWK
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples!("ssfd keys show keys/default.pem --json"))]
 struct ShowKey {
     /// The PEM file of the private key
     file: PathBuf,

@@ -285,17 +285,6 @@ mod tests {
         TestCli::try_parse_from(words).map(|cli| cli.receive)
     }
 
-    #[test]
-    fn the_examples_are_valid() {
-        let examples =
-            [EXAMPLES, PUSH_EXAMPLES, POLL_EXAMPLES].map(str::lines).into_iter().flatten();
-        let commands = examples.filter_map(|line| line.trim().strip_prefix("ssfd receive "));
-        assert_eq!(commands.clone().count(), 6);
-        for command in commands {
-            assert!(parse(command).is_ok(), "{command}");
-        }
-    }
-
     #[track_caller]
     fn refuses(line: &str, rule: &str) {
         let error = parse(line).expect_err(line).to_string();

@@ -58,7 +58,12 @@ enum StoreAction {
     ///
     /// A target file that does not exist is created if it is named as `sqlite:PATH` or by a
     /// configuration file. The default store of the working directory is not.
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd store copy --from sqlite:/var/lib/ssfd/ssfd.db --to redis://127.0.0.1:6379 --dry-run",
+        "ssfd store copy --from sqlite:/var/lib/ssfd/ssfd.db --to config",
+        "ssfd store copy --from config --to sqlite:/var/lib/ssfd/back.db --json",
+        "ssfd store copy --from config:/etc/ssfd/one-server.toml --to config",
+    ))]
     Copy {
         #[command(flatten)]
         stores: StorePair,
@@ -70,7 +75,9 @@ enum StoreAction {
         replace: bool,
     },
     /// Compare two stores by counts and digests; the exit code is 1 if they differ
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd store verify --from sqlite:/var/lib/ssfd/ssfd.db --to config",
+    ))]
     Verify {
         #[command(flatten)]
         stores: StorePair,

@@ -10,6 +10,7 @@ use crate::{
         admin::{AdminArgs, AdminClient},
         moment, output, plain,
         source::ConfigSource,
+        table::Table,
     },
     domain::{
         id::{ProviderName, ReceiverId, StreamId},
@@ -52,7 +53,10 @@ pub struct StreamsCommand {
 #[derive(Debug, Subcommand)]
 enum StreamsAction {
     /// List streams by id
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd streams list --token-file operator.token",
+        "ssfd streams list --status paused --receiver acme --json",
+    ))]
     List {
         #[command(flatten)]
         filter: StreamsFilter,
@@ -60,19 +64,21 @@ enum StreamsAction {
         access: AdminArgs,
     },
     /// Show one stream: its configuration, its outbox, and why it does not deliver
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd streams show st_4f0c"))]
     Show(OneStream),
     /// Pause a stream: it holds its SETs until it is enabled again
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd streams pause st_4f0c --reason 'your endpoint moves tonight'",
+    ))]
     Pause(StatusChange),
     /// Enable a stream: it delivers again, the SETs that it held first
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd streams enable st_4f0c"))]
     Enable(StatusChange),
     /// Disable a stream: it discards the SETs that wait, and takes no further ones
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd streams disable st_4f0c --reason 'contract ended'"))]
     Disable(StatusChange),
     /// Choose which identifier the SETs of further events carry
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd streams format st_4f0c email"))]
     Format {
         #[command(flatten)]
         one: OneStream,
@@ -81,10 +87,10 @@ enum StreamsAction {
         format: SubjectFormat,
     },
     /// Send a verification event on a stream
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd streams verify st_4f0c"))]
     Verify(OneStream),
     /// Delete a stream and its SETs; the Receiver is not told
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd streams delete st_4f0c"))]
     Delete(OneStream),
 }
 
@@ -181,7 +187,7 @@ impl StatusChange {
         }
         let path = ["streams", id.as_str(), "status"];
         let stream: StreamView = access.client(config)?.post(&path, &body).await?;
-        Ok(if json { to_json(&stream) } else { line(&stream) })
+        Ok(if json { to_json(&stream) } else { table(&[stream]) })
     }
 }
 
@@ -203,11 +209,7 @@ async fn list(admin: &AdminClient, filter: &StreamsFilter, json: bool) -> Result
             break;
         }
     }
-    Ok(if json {
-        to_json(&streams)
-    } else {
-        streams.iter().map(line).collect::<Vec<_>>().join("\n")
-    })
+    Ok(if json { to_json(&streams) } else { table(&streams) })
 }
 
 fn done(json: bool, verb: &str, id: &StreamId, text: &str) -> String {
@@ -222,17 +224,25 @@ fn method(stream: &StreamView) -> &'static str {
     if stream.delivery.method == METHOD_PUSH { "push" } else { "poll" }
 }
 
-fn line(stream: &StreamView) -> String {
-    let StreamView { stream_id, status, receiver, provider, .. } = stream;
-    let reason = stream.reason.as_deref().map(|reason| format!(", {}", excerpt(reason)));
-    let (method, reason) = (method(stream), reason.unwrap_or_default());
-    let asks = stream.events_requested.as_ref().is_some_and(|requested| !requested.is_empty());
-    let in_vain = if asks && stream.events_delivered.is_empty() {
-        ", asks for no supported event type"
-    } else {
-        ""
-    };
-    format!("{stream_id}  {status:8}  {method}  {receiver} of {provider}{in_vain}{reason}")
+fn table(streams: &[StreamView]) -> String {
+    let headers = ["STREAM", "STATUS", "DELIVERY", "RECEIVER", "PROVIDER", "NOTE"];
+    let mut table = Table::new(headers);
+    for stream in streams {
+        let StreamView { stream_id, status, receiver, provider, .. } = stream;
+        let asks = stream.events_requested.as_ref().is_some_and(|requested| !requested.is_empty());
+        let in_vain = asks && stream.events_delivered.is_empty();
+        let in_vain = in_vain.then(|| "asks for no supported event type".to_owned());
+        let notes = in_vain.into_iter().chain(stream.reason.as_deref().map(excerpt));
+        table.add([
+            stream_id.to_string(),
+            status.clone(),
+            method(stream).to_owned(),
+            receiver.to_string(),
+            provider.to_string(),
+            notes.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    table.to_string()
 }
 
 /// Describes a stream, one member in each line. Control characters are left out, because a Receiver may

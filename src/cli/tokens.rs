@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app, auth,
-    cli::{self, CliError, audience::AudienceArgs, moment, output},
+    cli::{self, CliError, audience::AudienceArgs, moment, output, table::Table},
     clock,
     config::Config,
     domain::{
@@ -41,16 +41,20 @@ pub struct TokensCommand {
 #[derive(Debug, Subcommand)]
 enum TokensAction {
     /// Make a token; it is shown once and never again
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd tokens create receiver --receiver acme --audience https://rx.example",
+        "ssfd tokens create publisher",
+        "ssfd tokens create operator --name on-call",
+    ))]
     Create {
         #[command(subcommand)]
         holder: Create,
     },
     /// List tokens with the first digits of their hash, their name, holder and last use
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd tokens list", "ssfd tokens list --json"))]
     List,
     /// Revoke the token whose hash starts with these digits
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd tokens revoke 3f9a1c"))]
     Revoke {
         /// The first digits of its hash, from `list`
         #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -61,7 +65,10 @@ enum TokensAction {
 #[derive(Debug, Subcommand)]
 enum Create {
     /// A token for a Receiver, to manage and poll its streams
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd tokens create receiver --receiver acme --audience https://rx.example",
+        "ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.read",
+    ))]
     Receiver {
         /// The provider; may be left out if only one is configured
         #[arg(long, value_name = "NAME")]
@@ -78,13 +85,15 @@ enum Create {
         common: Common,
     },
     /// A token for an operator, to manage the streams of all Receivers
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!("ssfd tokens create operator --name on-call"))]
     Operator {
         #[command(flatten)]
         common: Common,
     },
     /// A token for a publisher, to send events over HTTP
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples!(
+        "ssfd tokens create publisher --provider default --expires-in-days 90",
+    ))]
     Publisher {
         /// The provider; may be left out if only one is configured
         #[arg(long, value_name = "NAME")]
@@ -183,25 +192,24 @@ async fn list(store: &dyn Records, json: bool) -> Result<String, CliError> {
         let grants: Vec<Value> = grants.iter().map(describe).collect();
         return Ok(Value::from(grants).to_string());
     }
-    let width = grants.iter().map(|grant| name(grant).len()).max().unwrap_or_default();
-    let lines = grants.iter().map(|grant| {
-        let name = name(grant);
+    let mut table = Table::new(["ID", "NAME", "HOLDER", "SCOPE", "EXPIRES", "LAST USE"]);
+    for grant in &grants {
         let expiry = match grant.expires_at {
-            Some(at) if at <= clock::now() => "expired",
-            Some(_) => "expires",
-            None => "never expires",
+            Some(at) if at <= clock::now() => "expired".to_owned(),
+            Some(at) => moment::show(at.as_secs()),
+            None => "never".to_owned(),
         };
-        let holder = match &grant.holder.role {
+        let (holder, scope) = match &grant.holder.role {
             Holder::Receiver { provider, receiver, scopes, .. } => {
-                format!("receiver {receiver} of {provider}, {}", Scope::list(scopes))
+                (format!("receiver {receiver} of {provider}"), Scope::list(scopes))
             }
-            Holder::Publisher { provider } => format!("publisher to {provider}"),
-            Holder::Operator => "operator".to_owned(),
+            Holder::Publisher { provider } => (format!("publisher to {provider}"), "-".to_owned()),
+            Holder::Operator => ("operator".to_owned(), "-".to_owned()),
         };
-        let last_use = last_use(used_at(grant));
-        format!("{}  {name:<width$}  {holder}, {expiry}, {last_use}", grant.hash.id())
-    });
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+        let (id, name) = (grant.hash.id().to_owned(), name(grant).to_owned());
+        table.add([id, name, holder, scope, expiry, last_use(used_at(grant))]);
+    }
+    Ok(table.to_string())
 }
 
 fn name(grant: &Grant) -> &str {
@@ -211,9 +219,7 @@ fn name(grant: &Grant) -> &str {
 /// Returns the text for the last use of a credential. A credential of which no use is recorded may
 /// have been used before uses were recorded.
 pub(super) fn last_use(at: Option<Timestamp>) -> String {
-    at.map_or("no recorded use".to_owned(), |at| {
-        format!("last used {}", moment::show(at.as_secs()))
-    })
+    at.map_or("none recorded".to_owned(), |at| moment::show(at.as_secs()))
 }
 
 fn describe(grant: &Grant, used_at: Option<Timestamp>) -> Value {

@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use ssfd::{
     cli::{
-        http::HttpClient,
+        http::{HttpClient, HttpError},
         receive::{
             certificate::{make_certificate, server_config},
             inspect::Inspector,
@@ -286,7 +286,10 @@ async fn a_poller_ends_with_an_error_when_it_is_refused() {
     assert!(arriving.recv().await.is_none(), "polling has ended");
     let error = poller.stop().await.unwrap_err();
     assert!(
-        matches!(error, PollError::Refused { status: StatusCode::UNAUTHORIZED, .. }),
+        matches!(
+            error,
+            PollError::Refused(HttpError::Status { status: StatusCode::UNAUTHORIZED, .. })
+        ),
         "{error}"
     );
 }

@@ -47,15 +47,10 @@ fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// The help of a command, without the examples of the commands above it.
 fn help(command: &[&str]) -> String {
     let mut ssfd = Command::new(env!("CARGO_BIN_EXE_ssfd"));
     let output = ssfd.env_clear().args(command).arg("-h").output().expect("ssfd runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let text = match text.split_once("\nExamples:\n") {
-        Some((before, _)) if 1 < command.len() => before,
-        _ => &text,
-    };
     text.trim_end().to_owned()
 }
 

@@ -62,8 +62,8 @@ pub struct PollReceiver {
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// A status that another poll would not change.
-    #[error("{url} answered with status {status}")]
-    Refused { url: Url, status: StatusCode },
+    #[error(transparent)]
+    Refused(HttpError),
     #[error("the answer of {0} does not contain `sets`")]
     Unreadable(Url, #[source] serde_json::Error),
     #[error("the request cannot be built")]
@@ -150,11 +150,11 @@ fn read(
             let answer = serde_json::from_slice(&body);
             answer.map(Some).map_err(|error| PollError::Unreadable(url.clone(), error))
         }
-        Ok((status, _)) => {
+        Ok((status, body)) => {
             let transient = status.is_server_error()
                 || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
             if !transient {
-                return Err(PollError::Refused { url: url.clone(), status });
+                return Err(PollError::Refused(HttpError::refused(url, status, &body)));
             }
             tracing::warn!(%url, %status, "a poll failed");
             Ok(None)

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::misbehave::MisbehaviourMode;
 use crate::{
+    cli::plain,
     domain::{set_error::SetError, time::Timestamp},
     signing::algorithm::Algorithm,
 };
@@ -89,18 +90,16 @@ impl Received {
     }
 }
 
-/// Formats the SET as one line for a terminal, without control characters from the SET.
+/// Formats the SET as two lines for a terminal, without control characters from the SET: what it is
+/// about, and its claims. A SET that cannot be decoded has the first line alone.
 impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
         let shown = |text: Option<&str>| plain(text.unwrap_or("?"));
         let (event, jti) = (shown(self.event_name()), shown(self.jti.as_deref()));
         write!(f, "{}  {}  {event}  {jti}", rfc3339(self.at), self.method.as_str())?;
         write!(f, "  {}", plain(&self.endpoint))?;
-        match self.claims.get("aud") {
-            Some(Value::String(one)) => write!(f, "  aud={}", plain(one))?,
-            Some(several) => write!(f, "  aud={several}")?,
-            None => {}
+        if let Some(subject) = self.claims.get("sub_id") {
+            write!(f, "  sub_id={}", plain(&subject.to_string()))?;
         }
         match &self.verified {
             Ok(signed) => write!(f, "  verified {} {}", signed.algorithm, plain(&signed.kid))?,
@@ -109,10 +108,14 @@ impl fmt::Display for Received {
         if self.duplicate {
             f.write_str("  duplicate")?;
         }
-        match &self.misbehaved {
-            Some(mode) => write!(f, "  misbehaved {mode}"),
-            None => Ok(()),
+        if let Some(mode) = &self.misbehaved {
+            write!(f, "  misbehaved {mode}")?;
         }
+        if self.claims.is_empty() {
+            return Ok(());
+        }
+        let claims = serde_json::to_string(&self.claims).map_err(|_| fmt::Error)?;
+        write!(f, "\n  {}", plain(&claims))
     }
 }
 
@@ -128,7 +131,8 @@ mod tests {
 
     fn received() -> Received {
         let event_type = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-        let claims = json!({"aud": "https://rx.example", "jti": "b1", "events": {event_type: {}}});
+        let subject = json!({"format": "email", "email": "kim\u{1b}@example.com"});
+        let claims = json!({"jti": "b1", "sub_id": subject, "events": {event_type: {}}});
         let Value::Object(claims) = claims else { unreachable!("an object") };
         Received {
             method: ReceiveMethod::Push,
@@ -144,12 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_printed_as_one_line() {
-        assert_eq!(
-            received().to_string(),
-            "2026-03-31T23:34:59.250Z  push  session-revoked  b1  /in/7  aud=https://rx.example  \
-             verified RS256 k-2026-04"
+    fn a_set_is_printed_with_its_subject_and_its_claims() {
+        let (line, claims) = (
+            r#"2026-03-31T23:34:59.250Z  push  session-revoked  b1  /in/7  sub_id={"email":"kim\u001b@example.com","format":"email"}  verified RS256 k-2026-04"#,
+            r#"  {"events":{"https://schemas.openid.net/secevent/caep/event-type/session-revoked":{}},"jti":"b1","sub_id":{"email":"kim\u001b@example.com","format":"email"}}"#,
         );
+        assert_eq!(received().to_string(), [line, claims].join("\n"));
         let odd = Received {
             jti: Some("b\u{1b}[31m\n1".into()),
             event_type: None,

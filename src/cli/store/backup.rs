@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::EXAMPLES;
 use crate::{
     app,
     cli::{CliError, output},
@@ -18,7 +17,9 @@ use crate::{
 /// it, and it does not wait for them. The copy is checked by SQLite, only its owner may read it, and
 /// the file appears when all of it is on disk. A Redis store is backed up by its server's own means.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples!(
+    "ssfd store backup /var/backups/ssfd-monday.db --config /etc/ssfd/ssfd.toml",
+))]
 pub(super) struct BackupStore {
     /// The file of the backup
     file: PathBuf,
@@ -37,7 +38,9 @@ pub(super) struct BackupStore {
 /// gone, and SETs that were settled since are sent again, under the same `jti`. Events are read again
 /// from the publishers' Redis, as far as it still has them.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples!(
+    "ssfd store restore /var/backups/ssfd-monday.db --config /etc/ssfd/ssfd.toml",
+))]
 pub(super) struct RestoreStore {
     /// The file of the backup, which is not changed
     file: PathBuf,

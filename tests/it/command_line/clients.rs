@@ -24,7 +24,11 @@ fn a_clients_secret_is_shown_once() {
     assert_eq!(made, expected);
 
     let text = place.succeeds(&["clients", "list"]);
-    assert_eq!(text, "rx-1  receiver acme of default, ssf.manage, no recorded use\n");
+    assert_eq!(
+        text,
+        "CLIENT  RECEIVER  PROVIDER  SCOPE       LAST USE\n\
+         rx-1    acme      default   ssf.manage  none recorded\n"
+    );
     let listed = listed(&place);
     let created_at = listed[0]["created_at"].clone();
     assert_eq!(

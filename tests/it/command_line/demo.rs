@@ -67,6 +67,21 @@ fn every_set_arrives_and_is_verified_without_redis() {
     place.assert_nothing_is_left();
 }
 
+/// Compares the steps that the demo prints with the table of the page that explains them. A `…` in the
+/// table stands for the rest of a line.
+#[track_caller]
+fn is_explained(stdout: &str) {
+    let page = include_str!("../../../docs/start/demo.md");
+    let (table, _) = page.split_once("## Variations").expect("the section behind the table");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let explained: Vec<_> = rows.map(|(step, _)| step.trim_end_matches(" …")).collect();
+    let steps: Vec<_> = stdout.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert_eq!(steps.len(), explained.len(), "{steps:#?} and {explained:#?}");
+    for (step, explained) in steps.iter().zip(explained) {
+        assert!(step.starts_with(explained), "`{step}` is explained as `{explained}`");
+    }
+}
+
 #[test]
 fn a_redis_server_in_the_path_is_started_and_used() {
     let place = Workplace::new();
@@ -82,6 +97,7 @@ fn a_redis_server_in_the_path_is_started_and_used() {
     ] {
         assert!(ended.stdout.contains(line), "no `{line}` in {}", ended.stdout);
     }
+    is_explained(&ended.stdout);
     place.assert_nothing_is_left();
 }
 

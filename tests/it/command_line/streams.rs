@@ -4,6 +4,17 @@ use serde_json::{Value, json};
 
 use super::{Daemon, Ended, Workplace, ask, run};
 
+const HEADERS: [&str; 6] = ["STREAM", "STATUS", "DELIVERY", "RECEIVER", "PROVIDER", "NOTE"];
+
+/// The cells of a list that was printed, by lines. Two blanks or more part the cells.
+fn cells<'a>(text: &'a str) -> Vec<Vec<&'a str>> {
+    let of_line = |line: &'a str| {
+        let cells = line.split("  ").map(str::trim);
+        cells.filter(|cell| !cell.is_empty()).collect()
+    };
+    text.lines().map(of_line).collect()
+}
+
 /// A daemon with a poll stream, and an operator's access to it.
 struct Operator {
     place: Workplace,
@@ -67,13 +78,15 @@ impl Operator {
 fn a_stream_is_listed_paused_enabled_verified_and_deleted() {
     let operator = Operator::new();
     let id = &operator.stream[..];
-    assert_eq!(operator.prints(&["list"]), format!("{id}  enabled   poll  acme of default\n"));
+    let listed = operator.prints(&["list"]);
+    assert_eq!(cells(&listed), [&HEADERS[..], &[id, "enabled", "poll", "acme", "default"]]);
 
-    let paused = format!("{id}  paused    poll  acme of default, moving house\n");
-    assert_eq!(operator.prints(&["pause", id, "--reason", "moving house"]), paused);
+    let paused = operator.prints(&["pause", id, "--reason", "moving house"]);
+    let row = [id, "paused", "poll", "acme", "default", "moving house"];
+    assert_eq!(cells(&paused), [HEADERS, row]);
     assert_eq!(operator.polled(), 1);
     assert_eq!(operator.prints(&["list", "--status", "paused"]), paused);
-    assert_eq!(operator.prints(&["list", "--status", "enabled"]), "");
+    assert_eq!(cells(&operator.prints(&["list", "--status", "enabled"])), [HEADERS]);
     let shown = operator.prints_json(&["show", id]);
     assert_eq!((&shown["status"], &shown["reason"]), (&json!("paused"), &json!("moving house")));
     let text = operator.prints(&["show", id]);
@@ -104,9 +117,9 @@ fn a_stream_that_asks_for_no_supported_type_is_marked() {
         let receiver = Some(&operator.receiver[..]);
         let (status, answer) = ask(&operator.public, "PATCH /ssf/streams", receiver, &body);
         assert_eq!(status, 200, "{answer}");
-        let mark = ", asks for no supported event type";
-        let line = format!("{id}  enabled   poll  acme of default{mark}\n");
-        assert_eq!(operator.prints(&["list"]), line);
+        let mark = "asks for no supported event type";
+        let row = [id, "enabled", "poll", "acme", "default", mark];
+        assert_eq!(cells(&operator.prints(&["list"])), [HEADERS, row]);
         let shown = operator.prints_json(&["show", id]);
         let explanation = shown["explanation"].as_str().expect("a text");
         assert!(explanation.contains("no type that the provider supports"), "{explanation}");
