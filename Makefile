@@ -3,10 +3,20 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help test setup fmt demo docs reference bench soak fuzz deny interop
+.PHONY: help check test setup fmt demo docs reference bench soak fuzz deny interop
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The tests that guard the code and its documentation, without those that run servers.
+GUARDS := architecture:: dependencies:: docs:: layers:: openapi::document prose:: reference:: \
+	walkthrough::blocks:: walkthrough::each_block
+
+check: ## run the quick checks of a change: formatting, lints of the library, unit tests, guards
+	$(CARGO) fmt --check
+	$(CARGO) clippy --lib --locked -- -D warnings
+	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --test it -- $(GUARDS)
 
 test: setup ## run all checks (formatting, lints, tests, documentation) and install what they need
 	$(CARGO) fmt --check
@@ -14,7 +24,7 @@ test: setup ## run all checks (formatting, lints, tests, documentation) and inst
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-setup: ## install what the tests need (rustfmt, clippy, redis-server, faketime, valgrind, nginx, haproxy, curl)
+setup: ## install what the tests need (rustfmt, clippy, redis-server, faketime, valgrind, nginx, haproxy, curl, Python)
 	@.ci/setup
 
 fmt: ## format the sources
