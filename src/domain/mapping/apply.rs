@@ -221,6 +221,10 @@ impl<'s, 'm: 's> Run<'s, 'm> {
                 Ok(()) => {
                     self.act(rule, Scope { captures: &captures, ..scope }, Some(at));
                     outcome = Ok(());
+                    // The rejection of this element tells that there was no room for more.
+                    if facts.is_full() {
+                        break;
+                    }
                 }
             }
         }

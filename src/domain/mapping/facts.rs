@@ -175,6 +175,11 @@ impl<'m> Facts<'m> {
         self.room.set(left.unwrap_or(0));
         left.is_some()
     }
+
+    /// Tells whether the events of the record have no room any more.
+    pub(super) fn is_full(&self) -> bool {
+        self.room.get() == 0
+    }
 }
 
 /// Counts roughly the bytes that a value has as JSON.

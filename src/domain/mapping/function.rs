@@ -1,5 +1,5 @@
 //! The functions of the language. Each takes one text and gives one text or none, in time that is
-//! linear in its length.
+//! linear in its length. A text of more than [`TEXT_BYTES_MAX`] bytes gives none.
 //!
 //! A number or a boolean is written as text first. A function on an array is applied to each element,
 //! and leaves out the elements for which it gives nothing.
@@ -13,6 +13,7 @@ use base64::{
 };
 use serde_json::Value;
 
+use super::facts::TEXT_BYTES_MAX;
 use crate::domain::subject::is_email;
 
 /// The most functions on one value.
@@ -154,7 +155,7 @@ pub(super) fn apply<'v, 'm>(
         Cow::Owned(Value::String(text)) => Some(Cow::Owned(text)),
         Cow::Owned(value) => text_of(&value).map(|text| Cow::Owned(text.into_owned())),
     };
-    let mut text = text.ok_or(first)?;
+    let mut text = text.filter(|text| text.len() <= TEXT_BYTES_MAX).ok_or(first)?;
     for function in functions {
         text = function.apply(text).filter(|text| !text.is_empty()).ok_or(function)?;
     }
@@ -303,6 +304,7 @@ mod tests {
         check("segment:-1|urldecode|upper", json!("/u/a%7Cb"), Some(json!("A|B")));
         check("lower", json!(["A", 1, null, "B"]), Some(json!(["a", "1", "b"])));
         check("email", json!(["a", "b"]), None);
+        check("string", json!("x".repeat(TEXT_BYTES_MAX + 1)), None);
         check("lower", json!([]), None);
     }
 

@@ -1,6 +1,12 @@
 //! The presets of the binary and their examples.
 
 use super::*;
+use crate::domain::{
+    event::Event,
+    lint::lint,
+    mapping::MappedResult,
+    provider::{EventChecks, Provider},
+};
 
 const MINIMAL: &str = r#"
     type = "/t"
@@ -56,6 +62,25 @@ fn each_preset_of_the_binary_gives_what_its_examples_say() {
     let names: Vec<_> = Preset::names().collect();
     assert!(names.is_sorted(), "{names:?}");
     assert!(Preset::find("none").is_none());
+}
+
+/// The events of the examples pass the strictest checks of a provider.
+#[test]
+fn each_event_of_a_preset_conforms_to_its_type() {
+    let provider = Provider::example();
+    for preset in Preset::all() {
+        for example in &preset.examples {
+            let mapped = preset.run(example).expect("the examples run");
+            for result in mapped.into_iter().flat_map(|mapped| mapped.results) {
+                let MappedResult::Emit { rule, event, .. } = result else { continue };
+                let at = format!("{}, {}, {rule}: {event}", preset.name(), example.name);
+                let event = Event::from_json(event, &provider);
+                let event = event.unwrap_or_else(|error| panic!("{at}: {error}"));
+                let judged = EventChecks::Strict.judge(&lint(&event, &provider));
+                judged.unwrap_or_else(|error| panic!("{at}: {error}"));
+            }
+        }
+    }
 }
 
 #[test]

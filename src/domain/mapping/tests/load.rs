@@ -353,3 +353,13 @@ fn a_source_that_does_not_fit_its_preset_is_refused() {
         "there are `change`, `all`, `login`, `login-off`",
     );
 }
+
+/// The example of docs/sources/mapping.md.
+#[test]
+fn the_example_of_the_documentation_loads() {
+    let page = include_str!("../../../../docs/sources/mapping.md");
+    let example = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    let example = format!("vars.issuer = \"x\"\n{}", example.expect("the page has one"));
+    let record = json!({"type": "LOGOUT", "id": "1", "userId": "u", "sessionId": "s"});
+    assert_eq!(events(&mapping(&example), &record).len(), 1);
+}
