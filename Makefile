@@ -55,7 +55,7 @@ interop: ## test the daemon against independent Python libraries (JOSE, HTTP cli
 BENCH_ARGS ?=
 
 bench: ## run all benchmarks and print one report, or JSON with BENCH_ARGS=--json
-	@$(CARGO) bench --locked --bench signing --bench matching --bench store -- --quiet >/dev/null
+	@$(CARGO) bench --locked --bench signing --bench matching --bench mapping --bench store -- --quiet >/dev/null
 	@$(CARGO) bench --locked --bench delivery -- $(BENCH_ARGS)
 
 SOAK_MINUTES ?= 60

@@ -62,6 +62,10 @@ impl Budgets {
         self.add(name, Bound::AtLeast(3.0), beside_jsonwebtoken);
     }
 
+    pub(crate) fn of_mapping(&mut self, micros: Option<f64>) {
+        self.add("mapping a record by the largest preset, µs", Bound::AtMost(15.0), micros);
+    }
+
     pub(crate) fn of_runs(&mut self, backend: Backend, runs: &Runs, floors: &Floors) {
         let plan = |method, algorithm, registered| Plan {
             backend,

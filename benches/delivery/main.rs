@@ -52,6 +52,8 @@ fn main() {
     let mut sections = report::left();
     let mut budgets = Budgets::new();
     budgets.of_signing(report::find(&sections, "signing", "RS256", "jwt ÷ ours"));
+    let largest = "the preset with most rules";
+    budgets.of_mapping(report::find(&sections, "mapping", largest, "µs a record"));
     sections.push(floors.section());
     let (mut runs, mut fan_outs, mut starts) = (Runs::default(), Vec::new(), Backlog::section());
     for backend in backends {
