@@ -43,7 +43,7 @@ use crate::{
     cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
     directory::Directory,
-    http::{self, EventBytesMax, Services, connection, health::StoreCounts},
+    http::{self, EventBytesMax, Services, UnreadAnswers, connection, health::StoreCounts},
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
@@ -208,6 +208,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         metrics,
         public: config.public.clone(),
         internal: config.internal.clone(),
+        unread: UnreadAnswers::new(config.public.unread_bytes_max),
         event_bytes_max: EventBytesMax(config.ingest.redis.event_bytes_max),
     };
     Ok(App {

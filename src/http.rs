@@ -7,7 +7,8 @@
 //!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
 //! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
 //!   bodies and queries within bounds. `error` turns every error into a response.
-//! - `caller` finds the address of a caller, and bounds how often one may ask.
+//! - `caller` finds the address of a caller, and bounds how often one may ask. `unread` bounds the answers
+//!   that a Receiver does not read.
 //! - [`connection`] closes connections on which nothing happens. `document` lets answers share one
 //!   buffer. [`shadowed`] finds providers whose paths get in each other's way.
 //!
@@ -36,6 +37,7 @@ mod shadow;
 mod status;
 mod streams;
 mod subjects;
+mod unread;
 mod verification;
 mod well_known;
 
@@ -50,7 +52,10 @@ use actix_web::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-pub use self::shadow::{Shadowed, shadowed};
+pub use self::{
+    shadow::{Shadowed, shadowed},
+    unread::UnreadAnswers,
+};
 use crate::{
     auth::Authenticator,
     clock::Ages,
@@ -90,6 +95,7 @@ pub struct Services {
     pub public: PublicSettings,
     pub internal: InternalSettings,
     pub event_bytes_max: EventBytesMax,
+    pub unread: UnreadAnswers,
 }
 
 /// The largest event in bytes, as in `ingest.redis.event_bytes_max`.
@@ -111,7 +117,8 @@ impl Services {
             .app_data(web::Data::from(Arc::clone(&self.jobs)))
             .app_data(web::Data::new(self.metrics.clone()))
             .app_data(web::Data::new(self.internal.clone()))
-            .app_data(web::Data::new(self.event_bytes_max));
+            .app_data(web::Data::new(self.event_bytes_max))
+            .app_data(web::Data::new(self.unread.clone()));
     }
 }
 

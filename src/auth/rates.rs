@@ -62,9 +62,15 @@ pub struct TooMany(pub Duration);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReceiverKey(ProviderName, ReceiverId);
 
+impl ReceiverKey {
+    pub fn new(provider: ProviderName, receiver: ReceiverId) -> Self {
+        Self(provider, receiver)
+    }
+}
+
 impl From<&Principal> for ReceiverKey {
     fn from(principal: &Principal) -> Self {
-        Self(principal.provider.clone(), principal.receiver.clone())
+        Self::new(principal.provider.clone(), principal.receiver.clone())
     }
 }
 

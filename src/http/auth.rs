@@ -19,6 +19,7 @@ use crate::{
     http::{
         caller,
         error::{ApiError, CHALLENGE},
+        unread::UnreadAnswers,
     },
 };
 
@@ -61,7 +62,9 @@ impl FromRequest for Receiver {
             let principal = authenticator
                 .receiver_from(from, &provider.name, authorization.as_deref(), now)
                 .await?;
-            request.extensions_mut().insert(ReceiverKey::from(&principal));
+            let receiver = ReceiverKey::from(&principal);
+            service::<UnreadAnswers>(&request).admit(&receiver).map_err(ApiError::from)?;
+            request.extensions_mut().insert(receiver);
             Ok(Self(principal))
         })
     }

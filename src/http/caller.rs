@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::{
     Error, HttpMessage as _, HttpRequest,
-    body::MessageBody,
+    body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
     middleware::Next,
@@ -14,7 +14,10 @@ use ipnet::IpNet;
 
 use crate::{
     auth::{Authenticator, rates::ReceiverKey},
-    http::error::ApiError,
+    http::{
+        error::ApiError,
+        unread::{CountedAnswer, UnreadAnswers},
+    },
 };
 
 /// The header in which a proxy names the addresses that a request came through.
@@ -51,26 +54,28 @@ impl TrustedProxies {
 
 /// Bounds how often a caller may ask. A request without a credential counts for its address. A request
 /// with one is counted where the credential is judged. A Receiver that asks again and again for what
-/// does not exist has to wait for its answers.
-pub(super) async fn limit<B: MessageBody>(
+/// does not exist has to wait for its answers, and the answers to a Receiver are counted until it has read
+/// them.
+pub(super) async fn limit<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+) -> Result<ServiceResponse<EitherBody<CountedAnswer, B>>, Error> {
     let authenticator = request.app_data::<web::Data<Authenticator>>();
     let authenticator = authenticator.expect("every listener provides its services").clone();
     if !request.headers().contains_key(header::AUTHORIZATION) {
         let admitted = authenticator.rates().admit_anonymous(address(request.request()));
         admitted.map_err(ApiError::from)?;
     }
+    let unread = request.app_data::<web::Data<UnreadAnswers>>();
+    let unread = unread.expect("every listener provides its services").clone();
     let response = next.call(request).await?;
+    let receiver = response.request().extensions().get::<ReceiverKey>().cloned();
+    let Some(receiver) = receiver else { return Ok(response.map_into_right_body()) };
     if response.status() == StatusCode::NOT_FOUND {
-        let receiver = response.request().extensions().get::<ReceiverKey>().cloned();
-        if let Some(receiver) = receiver {
-            let held = authenticator.rates().hold_absent(&receiver).await;
-            held.map_err(ApiError::from)?;
-        }
+        let held = authenticator.rates().hold_absent(&receiver).await;
+        held.map_err(ApiError::from)?;
     }
-    Ok(response)
+    Ok(unread.count(receiver, response))
 }
 
 #[cfg(test)]

@@ -102,6 +102,8 @@ pub(super) async fn publish(
         transmitter.admit(provider, part)
     };
     let events = parts.into_iter().map(admit).collect();
+    // The events are taken out of it, and the store may make them wait.
+    drop(body);
     let answers = Answers::new(answer(&transmitter.clone().into_inner(), provider, events).await?);
     let refused = answers.accepted + answers.duplicate == 0;
     let mut response = if refused { HttpResponse::BadRequest() } else { HttpResponse::Accepted() };

@@ -53,6 +53,9 @@ pub struct PublicSettings {
     pub workers: usize,
     /// The largest request body, in bytes. A larger body is answered 413.
     pub body_bytes_max: usize,
+    /// The most bytes of answers to one Receiver that it has not read; 0 means no limit. While there are
+    /// as many, its further requests are answered 429.
+    pub unread_bytes_max: usize,
     /// The networks of proxies whose `X-Forwarded-For` names the caller. All others could make it up.
     pub trusted_proxies: Vec<IpNet>,
     pub connections: ConnectionSettings,
@@ -68,6 +71,7 @@ impl Default for PublicSettings {
             tls_timeout: Duration::from_secs(5),
             workers: 0,
             body_bytes_max: 1 << 20,
+            unread_bytes_max: 64 << 20,
             trusted_proxies: Vec::new(),
             connections: ConnectionSettings::default(),
             rates: RateSettings::default(),

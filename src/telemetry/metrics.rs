@@ -162,7 +162,8 @@ metrics! {
     counter "ssfd_authorization_server_answers_total" = authorization_server_answers(
         provider: &ProviderName, request: &'static str, answer: &'static str
     ) by count: usize;
-    /// Requests that were answered 429 because of a rate of `public.rates`, by the rate.
+    /// Requests that were answered 429 because of a rate of `public.rates`, by the rate, or because their
+    /// Receiver does not read its answers (`unread`).
     counter "ssfd_http_limited_total" = http_limited(rate: &'static str) by count: usize;
 
     // HTTP and process.

@@ -89,6 +89,45 @@ async fn answers_that_nobody_reads_take_bounded_memory() {
     eventually("the descriptors are free", async || descriptors(&daemon) <= free).await;
 }
 
+/// A Receiver with a good credential, whose answers are large and not read.
+#[actix_web::test]
+async fn answers_that_a_receiver_does_not_read_take_bounded_memory() {
+    const UNREAD_MAX: usize = 8 << 20;
+    let place = Workplace::new();
+    place.configure(&format!("public.unread_bytes_max = {UNREAD_MAX}\npublic.workers = 1\n"));
+    place.create_store();
+    let token = |receiver: &str| {
+        let args = ["tokens", "create", "receiver", "--receiver", receiver, "--audience", "a"];
+        place.succeeds(&args).trim().to_owned()
+    };
+    let (bad, good) = (token("bad"), token("good"));
+    let (daemon, public, _) = warmed_up(&place);
+    let requested: Vec<_> = (0..256).map(|n| format!("urn:x:{n}:{}", "y".repeat(490))).collect();
+    let body = json!({"events_requested": requested}).to_string();
+    for _ in 0..20 {
+        assert_eq!(ask(&public, "POST /ssf/streams", Some(&bad), &body).0, 201);
+    }
+    let list = |token: &str| ask(&public, "GET /ssf/streams", Some(token), "");
+    let (_, answer) = list(&bad);
+    assert!(UNREAD_MAX / 4 < answer.len() && answer.len() < UNREAD_MAX, "{}", answer.len());
+    let (memory_before, descriptors_before) = (memory(&daemon, "VmRSS"), descriptors(&daemon));
+
+    let request = format!(
+        "GET /ssf/streams HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {bad}\r\n\r\n"
+    );
+    let connections: Vec<_> =
+        (0..100).map(|_| send_and_read_nothing(&public, request.as_bytes())).collect();
+    eventually("the Receiver is refused", async || list(&bad).0 == 429).await;
+    assert_eq!(list(&good).0, 200);
+    let grown = memory(&daemon, "VmRSS").saturating_sub(memory_before);
+    assert!(grown <= KIB_MAX, "{grown} KiB");
+
+    drop(connections);
+    eventually("the Receiver is answered again", async || list(&bad).0 == 200).await;
+    let free = descriptors_before + FILES_MAX;
+    eventually("the descriptors are free", async || descriptors(&daemon) <= free).await;
+}
+
 /// A proxy or a Receiver that speaks HTTP/2 agrees on HTTP/1.1 in the TLS handshake. One that does not ask
 /// is answered in HTTP/1.1 and costs nothing.
 #[actix_web::test]
@@ -116,7 +155,10 @@ async fn bodies_of_changes_that_wait_take_bounded_memory() {
     const BODIES_KIB: u64 = (2 * CHANGES as u64 + 40) << 10;
 
     let place = Workplace::new();
-    place.configure("store.sqlite.busy_timeout = \"1m\"\npublic.workers = 1\n");
+    place.configure(
+        "store.sqlite.busy_timeout = \"1m\"\npublic.workers = 1\n\
+         [providers.default]\nstreams_per_receiver_max = 100\n",
+    );
     place.create_store();
     let made = place.prints_json(&[
         "tokens",
@@ -139,19 +181,39 @@ async fn bodies_of_changes_that_wait_take_bounded_memory() {
             created["stream_id"].as_str().expect("text").to_owned()
         })
         .collect();
+    let subject = json!({"format": "email", "email": "kim@example.com"});
     let before = memory(&daemon, "VmRSS");
 
     let other = rusqlite::Connection::open(place.path("ssfd.db")).expect("the store's file");
     other.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
-    let junk = "0,".repeat((1 << 19) - 200) + "0";
+    let junk = "0,".repeat((1 << 19) - 400) + "0";
     let waiting: Vec<_> = (0..CHANGES)
         .map(|n| {
             let id = &ids[n % ids.len()];
-            let body = format!(r#"{{"stream_id":"{id}","description":"{n}","unknown":[{junk}]}}"#);
+            let (request, members) = match n % 9 {
+                0 => ("POST /ssf/streams".to_owned(), json!({"description": "new"})),
+                1 => ("PATCH /ssf/streams".into(), json!({"stream_id": id, "description": "a"})),
+                2 => ("PUT /ssf/streams".into(), json!({"stream_id": id, "description": "b"})),
+                3 => ("POST /ssf/status".into(), json!({"stream_id": id, "status": "paused"})),
+                4 => ("POST /ssf/status".into(), json!({"stream_id": id, "status": "enabled"})),
+                5 => ("POST /ssf/verify".into(), json!({"stream_id": id, "state": "s"})),
+                6 => {
+                    ("POST /ssf/subjects/add".into(), json!({"stream_id": id, "subject": subject}))
+                }
+                7 => (
+                    "POST /ssf/subjects/remove".into(),
+                    json!({"stream_id": id, "subject": subject}),
+                ),
+                _ => (
+                    format!("POST /ssf/poll/{id}"),
+                    json!({"ack": ["a"], "returnImmediately": true}),
+                ),
+            };
+            let body = members.to_string().replacen('{', &format!(r#"{{"unknown":[{junk}],"#), 1);
             let mut connection = TcpStream::connect(&public).expect("it listens");
             write!(
                 connection,
-                "PATCH /ssf/streams HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                  authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             )
@@ -165,10 +227,7 @@ async fn bodies_of_changes_that_wait_take_bounded_memory() {
     for mut connection in waiting {
         let mut answer = String::new();
         connection.read_to_string(&mut answer).expect("it is answered");
-        assert!(
-            answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 4"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 2") || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     let grown = memory(&daemon, "VmHWM").saturating_sub(before);
     assert!(grown <= BODIES_KIB, "{grown} KiB");
