@@ -139,9 +139,9 @@ impl Client {
             };
             let response = match connection.exchange(&target, set.clone(), deadline).await {
                 Exchange::Answered(response) => response,
-                Exchange::StatusAlone(status) => {
+                Exchange::StatusAlone(head) => {
                     self.pool.retire(connection);
-                    return response::judge_status(status);
+                    return response::judge_status(&head);
                 }
                 Exchange::TimedOut => {
                     // The connection may be dead. With HTTP/2, further requests would share it until

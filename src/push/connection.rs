@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -13,9 +13,10 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Response,
+    Request, Response,
     body::Incoming,
     client::conn::{http1, http2},
+    ext::on_informational,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -25,8 +26,8 @@ use tokio::{
 
 use super::{
     dial::Dialled,
-    head::{HeadWatch, Watched},
-    meter::Meter,
+    head::{HeadWatch, PlainHead, Watched},
+    meter::{INFORMATIONAL_MAX, Meter},
     pool::Key,
     request::{Form, Target},
     settings::PushSettings,
@@ -91,9 +92,9 @@ pub(super) enum Exchange {
         error: hyper::Error,
         begun: bool,
     },
-    /// The head of the response is complete, and makes no sense beyond its status. The connection is of
+    /// The head of the response is complete, and makes no sense beyond its status and `Retry-After`. The connection is of
     /// no use any more.
-    StatusAlone(u16),
+    StatusAlone(PlainHead),
     TimedOut,
 }
 
@@ -144,6 +145,16 @@ pub(super) async fn open(
     tokio::spawn(drive(connection, released, gone, meter));
     let (served, idle_since) = (false, Instant::now());
     Ok(Connection::Http1(Http1 { sender, watch, common, served, idle_since }))
+}
+
+/// Ends the connection once more informational responses arrive for this request than any Receiver needs.
+fn bound_informational(request: &mut Request<Full<Bytes>>, meter: &Arc<Meter>) {
+    let (count, meter) = (AtomicUsize::new(0), Arc::clone(meter));
+    on_informational(request, move |_| {
+        if INFORMATIONAL_MAX <= count.fetch_add(1, Relaxed) {
+            meter.end_informing();
+        }
+    });
 }
 
 /// Performs a connection until it ends or nobody holds it. Then the session may end in good order, for
@@ -272,7 +283,8 @@ impl Connection {
             Self::Http1(connection) => {
                 connection.common.meter.begin();
                 connection.watch.begin();
-                let request = target.request(Form::Http1, set);
+                let mut request = target.request(Form::Http1, set);
+                bound_informational(&mut request, &connection.common.meter);
                 let exchange = connection.sender.try_send_request(request);
                 let answer = timeout_at(deadline, exchange).await;
                 connection.common.meter.end();
@@ -280,9 +292,9 @@ impl Connection {
                 // hyper refuses a head, and its status decides all the same.
                 if let Ok(Err(failed)) = &answer
                     && failed.error().is_parse()
-                    && let Some(status) = connection.watch.status()
+                    && let Some(head) = connection.watch.complete()
                 {
-                    return Exchange::StatusAlone(status);
+                    return Exchange::StatusAlone(head);
                 }
                 answer
             }

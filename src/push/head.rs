@@ -14,22 +14,31 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The longest status line that is read. A longer one is cut off, which leaves its status.
+/// How much is read of a line. A longer status line has its status before that, and `Retry-After` is short.
 const LINE_BYTES_MAX: usize = 64;
 
 /// The status of the response that arrives now, shared by the socket and the attempt.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeadWatch(Arc<Mutex<Head>>);
 
+/// The part of a head that says what the Receiver did with a SET.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PlainHead {
+    pub(super) status: u16,
+    /// The value of `Retry-After`, as it was sent.
+    pub(super) retry_after: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Head {
-    /// The beginning of the status line.
+    /// The beginning of the current line.
     line: Vec<u8>,
-    line_ended: bool,
     /// How many bytes the current line has, without its end.
     length: usize,
-    /// The head of the final response is complete, and this is its status.
-    status: Option<u16>,
+    /// The status line is complete. Its status is 0 if it has none.
+    begun: Option<PlainHead>,
+    /// The head of the final response is complete.
+    complete: Option<PlainHead>,
 }
 
 /// A stream whose reading is watched.
@@ -44,9 +53,9 @@ impl HeadWatch {
         *self.head() = Head::default();
     }
 
-    /// Returns the status of the response, if its head is complete.
-    pub(super) fn status(&self) -> Option<u16> {
-        self.head().status
+    /// Returns the head of the response, if it is complete and has a status.
+    pub(super) fn complete(&self) -> Option<PlainHead> {
+        self.head().complete.clone()
     }
 
     fn head(&self) -> MutexGuard<'_, Head> {
@@ -57,17 +66,17 @@ impl HeadWatch {
 impl Head {
     fn see(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            if self.status.is_some() {
+            if self.complete.is_some() {
                 return;
             }
             match byte {
-                b'\n' if self.length != 0 => (self.line_ended, self.length) = (true, 0),
+                b'\n' if self.length != 0 => self.line_ends(),
                 // An empty line before the status line counts for nothing (RFC 9112 §2.2).
-                b'\n' if self.line_ended => self.end(),
+                b'\n' if self.begun.is_some() => self.ends(),
                 b'\n' | b'\r' => {}
                 _ => {
                     self.length += 1;
-                    if !self.line_ended && self.line.len() < LINE_BYTES_MAX {
+                    if self.line.len() < LINE_BYTES_MAX {
                         self.line.push(*byte);
                     }
                 }
@@ -75,13 +84,34 @@ impl Head {
         }
     }
 
+    fn line_ends(&mut self) {
+        match &mut self.begun {
+            None => {
+                let status = status_of(&self.line).unwrap_or_default();
+                self.begun = Some(PlainHead { status, retry_after: None });
+            }
+            Some(head) if head.retry_after.is_none() => {
+                head.retry_after = retry_after_of(&self.line);
+            }
+            Some(_) => {}
+        }
+        self.line.clear();
+        self.length = 0;
+    }
+
     /// The head is complete. An informational response is followed by another one (RFC 9110 §15.2).
-    fn end(&mut self) {
-        match status_of(&self.line) {
-            Some(100..=199) => *self = Self::default(),
-            status => self.status = status,
+    fn ends(&mut self) {
+        let head = self.begun.take();
+        if !head.as_ref().is_some_and(|head| (100..=199).contains(&head.status)) {
+            self.begun.clone_from(&head);
+            self.complete = head.filter(|head| head.status != 0);
         }
     }
+}
+
+fn retry_after_of(line: &[u8]) -> Option<String> {
+    let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+    name.trim().eq_ignore_ascii_case("retry-after").then(|| value.trim().to_owned())
 }
 
 /// Reads `HTTP/1.1 202 Accepted` (RFC 9112 §4).
@@ -152,7 +182,11 @@ mod tests {
         for piece in [1, 2, 7, head.len().max(1)] {
             let mut seen = Head::default();
             head.as_bytes().chunks(piece).for_each(|bytes| seen.see(bytes));
-            assert_eq!(seen.status, status, "{head:?} in pieces of {piece}");
+            assert_eq!(
+                seen.complete.map(|head| head.status),
+                status,
+                "{head:?} in pieces of {piece}"
+            );
         }
     }
 
@@ -165,6 +199,23 @@ mod tests {
         let continues = "HTTP/1.1 103 Early\r\nlink: x\r\n\r\n".repeat(3);
         check(&format!("{continues}HTTP/1.1 429 Slow\r\n\r\n"), Some(429));
         check(&format!("HTTP/1.1 202 {}\r\n\r\n", "x".repeat(5000)), Some(202));
+    }
+
+    #[test]
+    fn a_head_says_how_long_to_wait() {
+        let retry_after = |head: &str| {
+            let mut seen = Head::default();
+            seen.see(head.as_bytes());
+            seen.complete.expect("a head").retry_after
+        };
+        for line in
+            ["Retry-After: 20", "retry-after:20 ", "RETRY-AFTER : 20", "a: b\r\nretry-after: 20"]
+        {
+            let head = format!("HTTP/1.1 503 x\r\n{line}\r\nretry-after: 7\r\n\r\n");
+            assert_eq!(retry_after(&head).as_deref(), Some("20"), "{line}");
+        }
+        let early = "HTTP/1.1 103 x\r\nretry-after: 7\r\n\r\nHTTP/1.1 503 x\r\nx: y\r\n\r\n";
+        assert_eq!(retry_after(early), None);
     }
 
     #[test]
@@ -188,10 +239,10 @@ mod tests {
     fn each_request_has_a_head_of_its_own() {
         let watch = HeadWatch::default();
         watch.head().see(b"HTTP/1.1 202 Accepted\r\n\r\nrest");
-        assert_eq!(watch.status(), Some(202));
+        assert_eq!(watch.complete().map(|head| head.status), Some(202));
         watch.begin();
-        assert_eq!(watch.status(), None);
+        assert_eq!(watch.complete(), None);
         watch.head().see(b"HTTP/1.1 400 Bad\r\n\r\n");
-        assert_eq!(watch.status(), Some(400));
+        assert_eq!(watch.complete().map(|head| head.status), Some(400));
     }
 }

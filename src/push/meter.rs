@@ -20,11 +20,20 @@ use tokio::{
 
 use super::pool::Slot;
 
+/// The most informational responses (RFC 9110 §15.2) by HTTP/1.1 for one attempt. Their heads are short and
+/// cost much more to read than other bytes.
+pub(super) const INFORMATIONAL_MAX: usize = 32;
+/// How much is read of one connection before others have their turn, in bytes. A peer that sends without
+/// a pause would keep a thread to itself, because there is always more to read.
+const TURN_BYTES_MAX: usize = 16 * 1024;
+
 /// Why a socket was closed by us while its peer would go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Cut {
     #[error("more than {0} bytes arrived for one attempt")]
     Spent(i64),
+    #[error("more than {INFORMATIONAL_MAX} informational responses arrived for one attempt")]
+    Informational,
     #[error("the connection was closed after its last attempt")]
     Closed,
 }
@@ -43,6 +52,8 @@ pub(super) struct Meter {
     left: AtomicI64,
     attempts: AtomicI64,
     closed: AtomicBool,
+    /// Too many informational responses arrived.
+    informed: AtomicBool,
     /// The task that reads and writes.
     task: AtomicWaker,
 }
@@ -51,6 +62,7 @@ pub(super) struct Meter {
 pub(super) struct Metered {
     tcp: TcpStream,
     meter: Arc<Meter>,
+    turn: Turn,
     /// Dropped with the socket, which tells whoever waits for that.
     _gone: oneshot::Sender<Infallible>,
     _slot: Slot,
@@ -64,6 +76,7 @@ impl Meter {
             left: AtomicI64::new(per_attempt),
             attempts: AtomicI64::new(0),
             closed: AtomicBool::new(false),
+            informed: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }
     }
@@ -88,7 +101,16 @@ impl Meter {
         self.task.wake();
     }
 
+    /// Ends the connection, because its peer sends informational responses without end.
+    pub(super) fn end_informing(&self) {
+        self.informed.store(true, Relaxed);
+        self.task.wake();
+    }
+
     fn check(&self) -> io::Result<()> {
+        if self.informed.load(Relaxed) {
+            return Err(io::Error::other(Cut::Informational));
+        }
         if self.closed.load(Relaxed) {
             return Err(io::Error::other(Cut::Closed));
         }
@@ -115,6 +137,27 @@ impl Meter {
     }
 }
 
+/// The bytes that were read since the connection last waited.
+#[derive(Debug, Default)]
+struct Turn(usize);
+
+impl Turn {
+    /// Waits for the next turn if this one is over. The task is woken behind others that are ready.
+    fn goes_on(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.0 < TURN_BYTES_MAX {
+            return Poll::Ready(());
+        }
+        self.0 = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Notes how much was read; `None` if there was nothing to read yet.
+    fn read(&mut self, bytes: Option<usize>) {
+        self.0 = bytes.map_or(0, |bytes| self.0 + bytes);
+    }
+}
+
 impl Metered {
     /// Also returns what resolves once the socket is closed.
     pub(super) fn new(
@@ -123,7 +166,8 @@ impl Metered {
         slot: Slot,
     ) -> (Self, oneshot::Receiver<Infallible>) {
         let (gone, is_gone) = oneshot::channel();
-        (Self { tcp, meter: Arc::clone(meter), _gone: gone, _slot: slot }, is_gone)
+        let (meter, turn) = (Arc::clone(meter), Turn::default());
+        (Self { tcp, meter, turn, _gone: gone, _slot: slot }, is_gone)
     }
 
     /// Adds the waiting for [`Meter::close`] to an operation on the socket.
@@ -149,10 +193,13 @@ impl AsyncRead for Metered {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.meter.check_budget()?;
+        ready!(self.turn.goes_on(cx));
         let before = buffer.filled().len();
-        ready!(self.or_closed(cx, |tcp, cx| tcp.poll_read(cx, buffer)))?;
-        self.meter.arrived(buffer.filled().len() - before);
-        Poll::Ready(Ok(()))
+        let read = self.or_closed(cx, |tcp, cx| tcp.poll_read(cx, buffer))?;
+        let bytes = buffer.filled().len() - before;
+        self.turn.read(read.is_ready().then_some(bytes));
+        self.meter.arrived(bytes);
+        read.map(Ok)
     }
 }
 
@@ -190,6 +237,8 @@ impl AsyncWrite for Metered {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     #[test]
@@ -217,9 +266,30 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_ends_after_some_bytes_without_a_pause() {
+        let cx = Context::from_waker(Waker::noop());
+        let mut turn = Turn::default();
+        for pause in [false, true] {
+            let mut read = 0;
+            while turn.goes_on(&cx).is_ready() && read < 10 * TURN_BYTES_MAX {
+                turn.read(Some(1000));
+                read += 1000;
+                if pause {
+                    turn.read(None);
+                }
+            }
+            assert_eq!(read < TURN_BYTES_MAX + 1000, !pause, "{read}");
+        }
+    }
+
+    #[test]
     fn a_closed_meter_refuses_reading_and_writing() {
         let meter = Meter::new(100);
         meter.close();
         assert!(meter.check().is_err() && meter.check_budget().is_err());
+        let meter = Meter::new(100);
+        meter.end_informing();
+        let error = meter.check_budget().expect_err("too many").to_string();
+        assert!(error.contains("32 informational responses"), "{error}");
     }
 }

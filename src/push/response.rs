@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::{HeaderMap, body::Incoming, header, http::response::Parts};
 use tokio::time::{Instant, timeout_at};
 
-use super::retry_after;
+use super::{head::PlainHead, retry_after};
 use crate::{
     clock,
     delivery::{outcome::Outcome, push::classify},
@@ -59,9 +59,11 @@ pub(super) async fn judge(
     (outcome, if end == End::Whole { Rest::Read } else { Rest::Lost })
 }
 
-/// Judges a response of which only the status can be read.
-pub(super) fn judge_status(status: u16) -> Outcome {
-    let mut outcome = classify(status, None, b"");
+/// Judges a response of which only the status and `Retry-After` can be read.
+pub(super) fn judge_status(head: &PlainHead) -> Outcome {
+    let retry_after = head.retry_after.as_deref();
+    let retry_after = retry_after.and_then(|value| retry_after::parse(value, clock::now()));
+    let mut outcome = classify(head.status, retry_after, b"");
     if let Outcome::Failed { detail, .. } = &mut outcome {
         detail.push_str("; the head of the response is malformed");
     }

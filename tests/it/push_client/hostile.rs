@@ -76,6 +76,31 @@ async fn a_flood_ends_with_its_attempt_and_harms_nobody_else() {
     }
 }
 
+/// Neither the time nor the bytes end this attempt.
+#[tokio::test]
+async fn informational_responses_are_bounded_in_number() {
+    let early = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
+    let server = RawServer::start(Version::Http1, move |n, _| match n {
+        0 => {
+            let some = early.repeat(20) + "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+            Answer::new(some, Then::GoOn)
+        }
+        _ => Answer::new("", Then::Flood(early.repeat(20).into_bytes())),
+    })
+    .await;
+    let client = client_with(&PushSettings {
+        attempt_bytes_max: 1 << 40,
+        attempt_timeout: 2 * crate::harness::DEADLINE,
+        ..settings(server.roots())
+    });
+    let target = to(&server.url());
+    let outcome = within("an outcome", client.push(&target, SET)).await;
+    assert_eq!(outcome, Outcome::Accepted { status: 202 });
+    let outcome = within("an outcome", client.push(&target, SET)).await;
+    let Outcome::Failed { detail, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(detail.contains("informational"), "{detail}");
+}
+
 /// The same after the head, which has decided.
 #[tokio::test]
 async fn a_flood_after_the_head_changes_no_outcome_and_ends_too() {
