@@ -207,8 +207,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
-
         /// An entry is read with any content, and those around it are as they were.
         #[test]
         fn no_entry_costs_another(fields in proptest::collection::vec(any_bytes(), 0..9)) {

@@ -1,6 +1,6 @@
 //! The log of `ssfd serve`.
 
-use std::{fs::File, net::TcpListener, process::Stdio};
+use std::{collections::HashMap, fs::File, net::TcpListener, process::Stdio};
 
 use super::{Daemon, Workplace, ask};
 use crate::harness::{
@@ -69,6 +69,42 @@ async fn every_rejected_entry_that_cannot_be_written_is_named() {
     let last = ids.last().expect("there are some");
     let kept: ::redis::streams::StreamRangeReply = redis.run(&["XRANGE", key, last, last]).await;
     assert_eq!(kept.ids.len(), 1);
+}
+
+/// One line for each gap, however many entries are gone.
+#[actix_web::test]
+async fn entries_that_are_gone_are_told_in_one_line() {
+    let redis = Redis::start().await;
+    let place = Workplace::new();
+    place.configure(&format!("ingest.redis.url = {:?}\n", redis.url()));
+    let key = "ssf:events:default";
+    let message = "entries were trimmed or deleted before they were read";
+    for gone in [0, 4] {
+        for n in 0..6 {
+            redis.publish(key, &about(&format!("s-{n}"))).await;
+        }
+        if gone != 0 {
+            let _: i64 = redis.run(&["XTRIM", key, "MAXLEN", &(6 - gone).to_string()]).await;
+        }
+        let mut daemon = place.serve();
+        daemon.addresses();
+        eventually("all is read", async || lag(&redis, key).await == Some(0)).await;
+        daemon.signal("TERM");
+        let (_, lines) = tokio::task::spawn_blocking(|| daemon.ends()).await.expect("no panic");
+        let told: Vec<_> = lines.iter().filter(|line| line["message"] == message).collect();
+        assert_eq!(told.len(), usize::from(gone != 0), "{lines:#?}");
+        for line in told {
+            assert_eq!((&line["level"], &line["partition"]), (&"WARN".into(), &key.into()));
+            assert_eq!(line["missing"], gone, "{line}");
+        }
+    }
+}
+
+/// How many entries the reader has not read, as the server shows it.
+async fn lag(redis: &Redis, key: &str) -> Option<i64> {
+    let groups: Vec<HashMap<String, redis::Value>> =
+        redis.try_run(&["XINFO", "GROUPS", key]).await.ok()?;
+    redis::from_redis_value(groups.into_iter().next()?.remove("lag")?).ok()
 }
 
 /// An output that takes no lines.

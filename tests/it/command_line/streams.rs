@@ -18,7 +18,7 @@ fn cells<'a>(text: &'a str) -> Vec<Vec<&'a str>> {
 /// A daemon with a poll stream, and an operator's access to it.
 struct Operator {
     place: Workplace,
-    _daemon: Daemon,
+    daemon: Daemon,
     public: String,
     url: String,
     token: String,
@@ -41,7 +41,7 @@ impl Operator {
         let stream: Value = serde_json::from_str(&stream).expect("JSON");
         let stream = stream["stream_id"].as_str().expect("an id").to_owned();
         let url = format!("http://{internal}");
-        Self { place, _daemon: daemon, public, url, token, receiver, stream }
+        Self { place, daemon, public, url, token, receiver, stream }
     }
 
     fn runs(&self, args: &[&str]) -> Ended {
@@ -110,8 +110,8 @@ fn a_stream_is_listed_paused_enabled_verified_and_deleted() {
 
 #[test]
 fn a_stream_that_asks_for_no_supported_type_is_marked() {
-    let operator = Operator::new();
-    let id = &operator.stream[..];
+    let mut operator = Operator::new();
+    let id = &operator.stream.clone()[..];
     for requested in [json!(["*"]), json!(["urn:x:y", "caep:session-revoked"])] {
         let body = json!({"stream_id": id, "events_requested": requested}).to_string();
         let receiver = Some(&operator.receiver[..]);
@@ -124,6 +124,13 @@ fn a_stream_that_asks_for_no_supported_type_is_marked() {
         let explanation = shown["explanation"].as_str().expect("a text");
         assert!(explanation.contains("no type that the provider supports"), "{explanation}");
     }
+    // A change from one such request to another is not told again.
+    let message =
+        "the stream asks for no event type that its provider supports, so it gets no events";
+    let told = operator.daemon.logs(message);
+    assert_eq!((&told["level"], &told["stream_id"]), (&json!("INFO"), &json!(id)), "{told}");
+    assert_eq!((&told["receiver"], &told["provider"]), (&json!("acme"), &json!("default")));
+    assert!(!operator.daemon.has_logged(message));
 }
 
 #[test]

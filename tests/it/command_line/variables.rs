@@ -92,8 +92,18 @@ fn a_credential_is_read_from_the_folder_of_systemd_whichever_key_names_it() {
         "store.backend = \"redis\"\nstore.redis.password_file = \"credential:redis\"\n\
          store.redis.tls_ca = \"credential:ca\"\n\
          store.redis.tls_certificate = \"credential:cert\"\nstore.redis.tls_key = \"credential:key\"\n\
+         store.redis.sentinel_password_file = \"credential:sentinel\"\n\
+         ingest.redis.url = \"rediss://redis.example\"\n\
+         ingest.redis.password_file = \"credential:in-redis\"\n\
+         ingest.redis.tls_ca = \"credential:in-ca\"\n\
+         ingest.redis.tls_certificate = \"credential:in-cert\"\n\
+         ingest.redis.tls_key = \"credential:in-key\"\n\
          push.trusted_roots = \"credential:roots\"\n\
-         [providers.default]\nsigning_keys = [\"credential:signing\"]\n",
+         [providers.default]\nsigning_keys = [\"credential:signing\"]\n\
+         [providers.default.oauth]\nissuer = \"https://as.example\"\n\
+         trusted_roots = \"credential:as-roots\"\n\
+         [providers.default.oauth.introspection]\nendpoint = \"https://as.example/i\"\n\
+         client_id = \"ssfd\"\nclient_secret = \"credential:secret\"\n",
     );
     place.fails(&["serve"], &["systemd credential", "LoadCredential="]);
     let inside = [("CREDENTIALS_DIRECTORY", "credentials")];

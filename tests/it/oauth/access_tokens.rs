@@ -12,7 +12,7 @@ use crate::harness::{
     authorization_server::{
         CLIENT, Key, assert_token_refused, claims, trusting, trusting_with, unsigned,
     },
-    daemon::PROVIDER,
+    daemon::{PROVIDER, rename_provider},
     http_client::{get, post},
     streams::by_poll,
 };
@@ -187,5 +187,51 @@ async fn scopes_and_absent_members_may_have_several_forms() {
     for (claim, value) in [("token_use", "refresh"), ("typ", "Refresh"), ("typ", "ID")] {
         let token = key.token_with(claim, Some(value.into()));
         assert_token_refused(&daemon.list_with(&token).await, &format!("`{claim}`"));
+    }
+}
+
+/// The operator sees by the metric why tokens are refused, whatever the reason is.
+#[actix_web::test]
+async fn each_refused_token_is_counted_by_its_reason() {
+    const NAME: &str = "refused-tokens";
+    let key = Key::new();
+    let (mut daemon, _server) = trusting(&key).await;
+    daemon.stop().await;
+    rename_provider(daemon.config(), NAME);
+    daemon.start_again().await;
+    let with = |claim: &str, value: Value| key.token_with(claim, Some(value));
+    let header = |member: &str, value: Value| {
+        let mut header = key.header();
+        header[member] = value;
+        key.sign(&header, &claims())
+    };
+    let forged = Key::new().sign(&key.header(), &claims());
+    for (token, reason) in [
+        ("made-up".to_owned(), "malformed"),
+        ("ssfd_made_up".to_owned(), "unknown"),
+        (header("typ", "JWT".into()), "type"),
+        (header("alg", "none".into()), "algorithm"),
+        (header("crit", json!(["x"])), "malformed"),
+        (header("kid", Value::Null), "unknown_key"),
+        (forged, "signature"),
+        (with("iss", "https://other.example".into()), "issuer"),
+        (with("aud", "https://other.example".into()), "audience"),
+        (with("exp", 1.into()), "expired"),
+        (with("nbf", 9_999_999_999_u64.into()), "lifetime"),
+        (with("exp", 9_999_999_999_u64.into()), "lifetime"),
+        (with("client_id", "stranger".into()), "unlisted_client"),
+        (with("token_use", "refresh".into()), "kind"),
+        (with("events", json!({})), "kind"),
+        (with("cnf", json!({"jkt": "x"})), "bound"),
+        (with("scope", 7.into()), "claim"),
+        (key.token_with("sub", None), "claim"),
+    ] {
+        let series =
+            format!("ssfd_credentials_refused_total{{provider=\"{NAME}\",reason=\"{reason}\"}}");
+        let before = daemon.metric(&series).await;
+        let answer = daemon.list_with(&token).await;
+        assert!([401, 403].contains(&answer.status.as_u16()), "{reason}: {}", answer.text());
+        let counted = daemon.metric(&series).await - before;
+        assert!((counted - 1.0).abs() < 0.5, "{reason}: {counted}");
     }
 }

@@ -32,6 +32,8 @@ fn asked_each_time(settings: &mut OauthSettings) {
 async fn a_revoked_token_is_noticed() {
     let (daemon, server, _folder) = asking(json_reply(&active()), asked_each_time).await;
     daemon.list_with("opaque").await.expect(200);
+    let user_agent = concat!("ssfd/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(server.seen()[0].headers["user-agent"], user_agent);
     server.answer(json_reply(&json!({"active": false})));
     assert_token_refused(&daemon.list_with("opaque").await, "not active");
 }

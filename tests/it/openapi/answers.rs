@@ -158,6 +158,72 @@ async fn an_optional_member_that_is_null_is_absent() {
     assert!(20 < compared, "{compared}");
 }
 
+/// A member that occurs twice makes a body ambiguous. The same holds for members of objects in it.
+#[actix_web::test]
+async fn a_member_that_occurs_twice_is_refused_as_documented() {
+    let stand = Stand::new().await;
+    let mut refused = 0;
+    for operation in stand.document.operations().filter(|operation| !operation.is_form()) {
+        let stream = stand.stream().await;
+        let Some(example) = operation.example(&stream) else { continue };
+        for (name, body) in with_a_member_twice(&example) {
+            let call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
+            let answer = call.body(body.clone()).send().await;
+            assert_eq!(answer.status, 400, "{}: {body}: {}", operation.name(), answer.text());
+            operation.assert_documented(&answer);
+            let refusal = format!("must not have the member `{name}` twice");
+            assert!(answer.text().contains(&refusal), "{refusal}: {}", answer.text());
+            refused += 1;
+        }
+    }
+    assert!(20 < refused, "{refused}");
+}
+
+/// Returns the text of an object once for each of its members, with that member twice, and so for the
+/// objects in it.
+fn with_a_member_twice(object: &Value) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for (name, value) in object.as_object().into_iter().flatten() {
+        let first = format!("{{{}:{value},", json!(name));
+        texts.push((name.clone(), object.to_string().replacen('{', &first, 1)));
+        for (inner, text) in with_a_member_twice(value) {
+            texts.push((inner, object.to_string().replace(&value.to_string(), &text)));
+        }
+    }
+    texts
+}
+
+/// A whole number is an integer however it is written (JSON Schema, Core §4.2.3).
+#[actix_web::test]
+async fn an_integer_may_have_a_fraction_of_zero() {
+    let stand = Stand::new().await;
+    let mut compared = 0;
+    for operation in stand.document.operations().filter(|operation| !operation.is_form()) {
+        let stream = stand.stream().await;
+        let Some(example) = operation.example(&stream) else { continue };
+        for (name, schema) in operation.members().0 {
+            let validator = stand.document.validator(schema);
+            if !validator.is_valid(&json!(2)) || validator.is_valid(&json!(2.5)) {
+                continue;
+            }
+            let mut marked = example.clone();
+            marked[name] = "number".into();
+            let mut statuses = Vec::new();
+            for number in ["2", "2.0", "20e-1", "2.5"] {
+                let body = marked.to_string().replace("\"number\"", number);
+                let call = operation.call_with(&stand.daemon, &stand.tokens, &stream);
+                let answer = call.body(body).send().await;
+                operation.assert_documented(&answer);
+                statuses.push(answer.status.as_u16());
+            }
+            let plain = statuses[0];
+            assert_eq!(statuses, [plain, plain, plain, 400], "{}: {name}", operation.name());
+            compared += 1;
+        }
+    }
+    assert!(2 < compared, "{compared}");
+}
+
 /// RFC 9110 §15.5.16.
 #[actix_web::test]
 async fn a_body_with_a_content_coding_is_refused_as_documented() {

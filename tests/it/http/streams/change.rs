@@ -1,5 +1,8 @@
 //! PATCH and PUT (SSF §8.1.1.3, §8.1.1.4).
 
+use std::time::Duration;
+
+use hyper::Method;
 use serde_json::json;
 
 use super::{
@@ -7,7 +10,8 @@ use super::{
     broken_members,
 };
 use crate::harness::{
-    daemon::Daemon,
+    daemon::{Daemon, PROVIDER, with_provider},
+    http_client::Call,
     streams::{every_member, id_of, with_stream_id},
 };
 
@@ -76,6 +80,38 @@ async fn null_removes_an_optional_member_in_a_patch_and_is_absent_in_a_put() {
     assert_eq!(client.change("PUT", id, &all_null).await, bare);
 }
 
+/// A Receiver may write back a number of ours as its own library writes numbers.
+#[actix_web::test]
+async fn a_number_of_the_transmitter_may_be_written_in_any_way() {
+    let daemon = Daemon::with(with_provider(|provider| {
+        provider.min_verification_interval = Duration::from_secs(20);
+        provider.inactivity_timeout = Duration::from_secs(4000);
+    }))
+    .await;
+    let client = daemon.client("rx").await;
+    let id = client.new_stream().await;
+    let url = daemon.provider_url(PROVIDER, "/ssf/streams");
+    for method in [Method::PATCH, Method::PUT] {
+        for (member, same, others) in [
+            ("min_verification_interval", ["20", "20.0", "2e1", "200e-1"], ["20.5", "21.0", "2e0"]),
+            (
+                "inactivity_timeout",
+                ["4000", "4000.0", "4e3", "40000E-1"],
+                ["4000.5", "4e2", "-4e3"],
+            ),
+        ] {
+            for (number, status) in
+                same.map(|number| (number, 200)).into_iter().chain(others.map(|other| (other, 400)))
+            {
+                let body = format!(r#"{{"stream_id":"{id}","{member}":{number}}}"#);
+                let call = Call::new(method.clone(), &url).bearer(&client.token).body(body);
+                let answer = call.send().await;
+                assert_eq!(answer.status, status, "{method} {member} {number}: {}", answer.text());
+            }
+        }
+    }
+}
+
 /// CFG-18 (SSF §8): the members are not judged if the stream is another Receiver's.
 #[actix_web::test]
 async fn an_unknown_stream_and_anothers_are_not_found() {
@@ -125,6 +161,6 @@ async fn a_change_survives_a_restart() {
     let (id, token) = (client.new_stream().await, client.token.clone());
     let changed = client.change("PATCH", &id, &every_member()).await;
     daemon.restart().await;
-    let client = daemon.client_with(crate::harness::daemon::PROVIDER, &token);
+    let client = daemon.client_with(PROVIDER, &token);
     assert_eq!(client.read(&id).await, changed);
 }
