@@ -46,7 +46,7 @@ async fn kill_repeatedly(mut system: System, times: usize) {
 /// Promise P8: a stop finishes every attempt in flight, so no SET arrives twice.
 #[actix_web::test]
 async fn a_daemon_stopped_at_random_moments_sends_nothing_twice() {
-    let mut system = System::start().await;
+    let mut system = System::start_with_patient_poll().await;
     for _ in 0..12 {
         system.wait_for_arrivals().await;
         system.stop().await;

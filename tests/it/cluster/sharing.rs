@@ -23,7 +23,7 @@ use ssfd::{
 };
 use tokio::sync::watch;
 
-use crate::harness::{eventually, redis::Redis, redis_cluster::RedisCluster};
+use crate::harness::{DEADLINE, eventually, redis::Redis, redis_cluster::RedisCluster};
 
 const PARTITIONS: [&str; 4] = ["ssf:events:a:0", "ssf:events:a:1", "ssf:events:b", "ssf:events:c"];
 
@@ -81,22 +81,24 @@ fn settings(url: String) -> RedisSettings {
     RedisSettings { urls: vec![url], checks: Checks::Warn, ..RedisSettings::default() }
 }
 
-/// Short times, so that a crash is noticed soon.
-fn cluster_settings() -> ClusterSettings {
-    ClusterSettings {
-        node_name: Some("n".into()),
-        heartbeat: Duration::from_millis(100),
-        lease_ttl: Duration::from_millis(1500),
-        ..ClusterSettings::default()
-    }
-}
+/// A lease that no busy machine lets expire.
+const LONG: Duration = DEADLINE;
+/// A lease whose end is noticed soon.
+const SHORT: Duration = Duration::from_millis(1500);
 
 impl Node {
+    /// Joins with a [`LONG`] lease.
     async fn join(redis: &RedisSettings) -> Self {
-        Self::join_with(redis, cluster_settings()).await
+        Self::join_for(LONG, redis).await
     }
 
-    async fn join_with(redis: &RedisSettings, cluster: ClusterSettings) -> Self {
+    async fn join_for(lease_ttl: Duration, redis: &RedisSettings) -> Self {
+        let cluster = ClusterSettings {
+            node_name: Some("n".into()),
+            heartbeat: Duration::from_millis(100),
+            lease_ttl,
+            ..ClusterSettings::default()
+        };
         let epochs = Arc::new(Epochs::default());
         let store = RedisStore::open(redis, Arc::clone(&epochs)).await.expect("it opens");
         let partitions = PARTITIONS.map(str::to_owned).to_vec();
@@ -136,28 +138,34 @@ impl Node {
     }
 }
 
-/// Returns once the nodes serve everything in equal parts.
+/// Returns once the nodes serve everything in equal parts, and each slot is served by one of them.
 async fn balanced(nodes: &[&Node]) {
     eventually("everything is served in equal parts", async || {
-        let counts: Vec<_> = nodes.iter().map(|node| node.slots().len()).collect();
+        let served: Vec<_> = nodes.iter().map(|node| node.slots()).collect();
+        let counts = || served.iter().map(SlotSet::len);
         let partitions: usize = nodes.iter().map(|node| node.partitions().len()).sum();
-        let even = counts.iter().max() <= counts.iter().min().map(|least| least + 1).as_ref();
-        even && counts.iter().sum::<usize>() == 256 && partitions == PARTITIONS.len()
+        let even = counts().max() <= counts().min().map(|least| least + 1);
+        let once = |slot| served.iter().filter(|slots| slots.contains(slot)).count() == 1;
+        even && Slot::all().all(once) && partitions == PARTITIONS.len()
     })
     .await;
-    for slot in Slot::all() {
-        let serving = nodes.iter().filter(|node| node.slots().contains(slot)).count();
-        assert_eq!(serving, 1, "nodes that serve slot {slot}");
-    }
+}
+
+/// Returns once a node waits for exactly these parts. They are noted just after the lease changes.
+async fn waits_for(node: &Node, parts: &[&str]) {
+    let what = format!("the node waits for {parts:?}");
+    eventually(&what, async || node.readiness.waiting_for() == parts).await;
 }
 
 async fn nodes_divide_the_slots_and_a_crashed_node_is_replaced(redis: &RedisSettings) {
     let one = Node::join(redis).await;
     balanced(&[&one]).await;
-    assert!(one.readiness.waiting_for().is_empty());
-    let (two, three) = (Node::join(redis).await, Node::join(redis).await);
+    waits_for(&one, &[]).await;
+    let (two, three) = (Node::join(redis).await, Node::join_for(SHORT, redis).await);
     balanced(&[&one, &two, &three]).await;
-    assert_eq!((one.lease().node_count(), three.lease().node_count()), (3, 3));
+    for node in [&one, &two, &three] {
+        eventually("each node knows all", async || node.lease().node_count() == 3).await;
+    }
 
     let before = one.slots();
     let lost = three.crash();
@@ -168,7 +176,8 @@ async fn nodes_divide_the_slots_and_a_crashed_node_is_replaced(redis: &RedisSett
     );
     let taken = lost.iter().find(|slot| one.slots().contains(*slot)).expect("one of them");
     assert!(Some(1) < one.epochs.epoch(taken));
-    let noticed = async || *one.local.crashes.lock().expect("no holder panics") == 1;
+    // On a busy machine, its short lease may have expired before.
+    let noticed = async || 1 <= *one.local.crashes.lock().expect("no holder panics");
     eventually("the crash is noticed", noticed).await;
 }
 
@@ -265,17 +274,16 @@ async fn nodes_join_again_after_redis_lost_everything() {
 async fn a_lease_is_not_valid_for_longer_than_its_time() {
     let mut redis = Redis::down(true);
     redis.start_again().await;
-    let node = Node::join(&settings(redis.url())).await;
+    let node = Node::join_for(SHORT, &settings(redis.url())).await;
     balanced(&[&node]).await;
-    assert!(node.lease().is_valid(clock::instant()));
+    let is_valid = || node.lease().is_valid(clock::instant());
+    eventually("the lease is valid", async || is_valid()).await;
     redis.kill();
-    eventually("the lease is not valid any more", async || {
-        !node.lease().is_valid(clock::instant())
-    })
-    .await;
-    assert_eq!(node.readiness.waiting_for(), ["cluster"]);
+    eventually("the lease is not valid any more", async || !is_valid()).await;
+    waits_for(&node, &["cluster"]).await;
+    assert!(!is_valid(), "nobody confirms it");
     redis.start_again().await;
-    eventually("the lease is valid again", async || node.lease().is_valid(clock::instant())).await;
+    eventually("the lease is valid again", async || is_valid()).await;
     balanced(&[&node]).await;
-    assert!(node.readiness.waiting_for().is_empty());
+    waits_for(&node, &[]).await;
 }
