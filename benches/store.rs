@@ -155,6 +155,7 @@ impl Outbox {
                 provider,
                 origin,
                 event_id: None,
+                id_kept_longer: Duration::ZERO,
                 sets,
                 opt_out: None,
                 record: None,

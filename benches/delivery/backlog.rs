@@ -87,7 +87,16 @@ async fn append(store: &dyn Store, first: usize) {
         };
         let provider = "default".parse().expect("a valid name");
         let (origin, sets) = (Origin::recorded(Uuid::from_u128(n as u128), None), vec![set]);
-        Append { provider, origin, event_id: None, sets, opt_out: None, record: None, step: Step::Whole }
+        Append {
+            provider,
+            origin,
+            event_id: None,
+            id_kept_longer: Duration::ZERO,
+            sets,
+            opt_out: None,
+            record: None,
+            step: Step::Whole,
+        }
     });
     let batch = AppendBatch { events: events.collect(), position: None, now: clock::now() };
     store.append(batch, &|_| ()).await.expect("appended");

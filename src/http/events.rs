@@ -125,6 +125,7 @@ async fn answer(
                 valid.push(Incoming {
                     event,
                     origin: Origin::drawn(clock::random_uuid(), clock::now()),
+                    id_kept_longer: Duration::ZERO,
                 });
                 None
             }

@@ -1,5 +1,7 @@
 //! Incoming events with the SETs that they become, and how far their publishers were read.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StoreError;
@@ -110,6 +112,8 @@ pub struct Append {
     pub origin: Origin,
     /// The publisher's id: a second event with it, within the store's window, is a duplicate.
     pub event_id: Option<String>,
+    /// By how much longer than others the id is remembered.
+    pub id_kept_longer: Duration,
     /// One for each stream that the event matched; may be empty.
     pub sets: Vec<NewSet>,
     /// The effect of the event on its account's choice to opt out (RISC §2.8), if any.

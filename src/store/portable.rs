@@ -2,7 +2,7 @@
 //! [copied](super::copy) into another one. Numbers that a store gives by itself are not among them,
 //! because only their order says something.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -186,6 +186,8 @@ pub struct EventId {
     pub origin: Option<Uuid>,
     /// The event was not appended completely. Another event with the id completes it.
     pub begun: bool,
+    /// By how much longer than others the id is remembered.
+    pub kept_longer: Duration,
 }
 
 /// Times that a store keeps once and that are no records, because expiry sets them in its own step.

@@ -25,7 +25,7 @@ mod schedule;
 mod scheduler;
 mod steps;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use self::addressing::{Work, address};
 pub use self::{
@@ -52,6 +52,8 @@ use super::Transmitter;
 pub struct Incoming {
     pub event: Event,
     pub origin: Origin,
+    /// By how much longer than the store remembers other ids it remembers that of this event.
+    pub id_kept_longer: Duration,
 }
 
 /// Events of one provider with the streams that get them.

@@ -1,5 +1,7 @@
 //! Does a stream work? Its Receiver asks, or we do (SSF §8.1.4).
 
+use std::time::Duration;
+
 use crate::{
     auth::Principal,
     clock,
@@ -69,6 +71,7 @@ impl Transmitter {
         let append = Append {
             provider: provider.name.clone(),
             event_id: None,
+            id_kept_longer: Duration::ZERO,
             opt_out: None,
             sets: vec![set.addressed_to(stream)],
             record: None,

@@ -113,6 +113,7 @@ macro_rules! run_contract_on {
             incoming:
                 a_set_is_appended_once_by_its_jti,
                 an_event_is_appended_once_by_its_publishers_id,
+                an_id_may_be_remembered_for_longer_than_others,
                 a_stream_that_takes_nothing_is_left_out,
                 an_event_without_sets_is_new,
                 an_event_of_several_steps_is_one_event,
@@ -278,6 +279,7 @@ fn event(sets: Vec<NewSet>) -> Append {
         provider,
         origin: origin(&sets),
         event_id: None,
+        id_kept_longer: Duration::ZERO,
         sets,
         opt_out: None,
         record: None,

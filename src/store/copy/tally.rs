@@ -118,10 +118,11 @@ fn digest(record: &Item, place: u64) -> [u64; 4] {
             fields.bytes(&identifier.0);
             fields.bytes(&account.0);
         }
-        Item::EventId(EventId { provider, event_id, at, origin, begun }) => {
+        Item::EventId(EventId { provider, event_id, at, origin, begun, kept_longer }) => {
             fields.text(provider.as_str());
             fields.text(event_id);
             fields.time(*at);
+            fields.text(&kept_longer.as_millis().to_string());
             // Otherwise the origin is that of the recorded event, and counts there.
             let begun_by = origin.as_ref().filter(|_| *begun);
             fields.optional(begun_by, |fields, origin| fields.bytes(origin.as_bytes()));

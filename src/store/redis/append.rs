@@ -168,6 +168,7 @@ async fn claim<'a>(slots: &Slots, batch: &'a AppendBatch) -> Result<Vec<Entry<'a
             let origin = event.origin.id().simple().to_string();
             call.push((Entry::place(event).1, origin, event.provider.as_str()));
             call.push(ledger::encode(event, &[]).unwrap_or_default());
+            call.push(codec::span(event.id_kept_longer));
         }
         slots.run::<Vec<String>>(call)
     });

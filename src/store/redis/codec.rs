@@ -8,6 +8,8 @@ pub(super) mod set;
 pub(super) mod state;
 pub(super) mod stream;
 
+use std::time::Duration;
+
 use crate::{delivery::outbox::Seq, domain::time::Timestamp, store::StoreError};
 
 /// Grows when an older daemon could misread what is written.
@@ -30,6 +32,14 @@ pub(super) fn digits(number: i64) -> String {
 
 pub(super) fn time(at: Timestamp) -> String {
     digits(at.as_millis())
+}
+
+/// Formats a span that most values do not have: milliseconds, or nothing.
+pub(super) fn span(span: Duration) -> String {
+    match span.as_millis() {
+        0 => String::new(),
+        millis => millis.to_string(),
+    }
 }
 
 pub(super) fn unreadable(what: &str) -> StoreError {

@@ -28,10 +28,11 @@ use crate::{
 
 const FORGOTTEN: &str = "SELECT coalesce(max(before), 0) FROM event_ids_forgotten";
 
-const CLAIM: &str = "INSERT INTO event_ids (provider, event_id, at, begun_by)
-    VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at, begun_by = excluded.begun_by
-    WHERE at < ?5";
+const CLAIM: &str = "INSERT INTO event_ids (provider, event_id, at, begun_by, longer)
+    VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (provider, event_id) DO UPDATE SET
+        at = excluded.at, begun_by = excluded.begun_by, longer = excluded.longer
+    WHERE at + longer < ?6";
 
 const BEGUN: &str = "SELECT begun_by FROM event_ids WHERE provider = ?1 AND event_id = ?2";
 
@@ -109,7 +110,9 @@ fn judge(db: &Connection, event: &Append, now: Timestamp) -> rusqlite::Result<Ad
     if let Some(id) = &event.event_id {
         let forgotten: i64 = db.prepare_cached(FORGOTTEN)?.query_row([], |row| row.get(0))?;
         let begins = (event.step != Step::Whole).then(|| event.origin.id().into_bytes());
-        let claim = params![event.provider.as_str(), id, now.as_millis(), begins, forgotten];
+        let longer = row::millis(event.id_kept_longer);
+        let provider = event.provider.as_str();
+        let claim = params![provider, id, now.as_millis(), begins, longer, forgotten];
         if db.prepare_cached(CLAIM)?.execute(claim)? == 0 {
             let claim = params![event.provider.as_str(), id];
             let begun: Option<[u8; 16]> =

@@ -22,14 +22,18 @@ use crate::store::StoreError;
 
 /// `ssfd` in ASCII. The id marks the file as ours.
 const APPLICATION_ID: i32 = 0x7373_6664;
-const SCHEMA_VERSION: i32 = 3;
+const SCHEMA_VERSION: i32 = 4;
 
-/// The version before it, which is brought up to date when it is opened for writing.
+/// The earliest version that is brought up to date when it is opened for writing.
 const SCHEMA_BEFORE: i32 = 2;
 
 const SCHEMA: &str = concat!(include_str!("schema.sql"), "\n", include_str!("records.sql"));
 
-const MIGRATE: &str = concat!(include_str!("records.sql"), "\n", include_str!("migrate_2.sql"));
+/// From each version on, beginning with [`SCHEMA_BEFORE`], the step to the next one.
+const MIGRATE: [&str; 2] = [
+    concat!(include_str!("records.sql"), "\n", include_str!("migrate_2.sql")),
+    include_str!("migrate_3.sql"),
+];
 
 /// The id with another last letter: the file is ours, and another store is being copied into it.
 const INCOMPLETE_ID: i32 = 0x7373_6669;
@@ -64,10 +68,10 @@ enum OpenError {
     )]
     Older(i32),
     #[error(
-        "written by an earlier ssfd: schema version {SCHEMA_BEFORE}, not {SCHEMA_VERSION}; \
-         `ssfd serve` brings it up to date"
+        "written by an earlier ssfd: schema version {0}, not {SCHEMA_VERSION}; `ssfd serve` brings it up \
+         to date"
     )]
-    Before,
+    Before(i32),
     #[error("a copy into it is not complete; `ssfd store copy` completes it")]
     Incomplete,
     #[error(
@@ -96,7 +100,7 @@ impl OpenError {
             | Self::Folder
             | Self::Newer(_)
             | Self::Older(_)
-            | Self::Before
+            | Self::Before(_)
             | Self::Incomplete
             | Self::ForeignLog { .. } => true,
             Self::Sqlite(error) if is_corruption(error) => {
@@ -171,8 +175,10 @@ fn open_as_it_is(settings: &SqliteSettings, before_too: bool) -> Result<Connecti
         let db = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match written_by(&db)? {
             (APPLICATION_ID, SCHEMA_VERSION) => Ok(db),
-            (APPLICATION_ID, SCHEMA_BEFORE) if before_too => Ok(db),
-            (APPLICATION_ID, SCHEMA_BEFORE) => Err(OpenError::Before),
+            (APPLICATION_ID, SCHEMA_BEFORE..SCHEMA_VERSION) if before_too => Ok(db),
+            (APPLICATION_ID, version @ SCHEMA_BEFORE..SCHEMA_VERSION) => {
+                Err(OpenError::Before(version))
+            }
             (APPLICATION_ID, version) if SCHEMA_VERSION < version => Err(OpenError::Newer(version)),
             (APPLICATION_ID, version) => Err(OpenError::Older(version)),
             (INCOMPLETE_ID, _) => Err(OpenError::Incomplete),
@@ -281,8 +287,10 @@ fn set_up_schema(db: &mut Connection, to_fill: bool) -> Result<(), OpenError> {
         (APPLICATION_ID, SCHEMA_VERSION) => {}
         (INCOMPLETE_ID, SCHEMA_VERSION) if to_fill => {}
         (INCOMPLETE_ID, _) => return Err(OpenError::Incomplete),
-        (APPLICATION_ID, SCHEMA_BEFORE) => {
-            transaction.execute_batch(MIGRATE)?;
+        (APPLICATION_ID, version @ SCHEMA_BEFORE..SCHEMA_VERSION) => {
+            for step in MIGRATE.iter().zip(SCHEMA_BEFORE..).filter(|(_, from)| version <= *from) {
+                transaction.execute_batch(step.0)?;
+            }
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         }
         (APPLICATION_ID, version) if SCHEMA_VERSION < version => {

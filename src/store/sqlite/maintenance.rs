@@ -32,8 +32,8 @@ const EXPIRE_EVENTS: &str = "DELETE FROM events WHERE (provider, accepted_at, or
     )";
 
 const EXPIRE_IDS: &str = "DELETE FROM event_ids WHERE (provider, event_id) IN (
-        SELECT provider, event_id FROM event_ids INDEXED BY event_ids_at WHERE at < ?1
-        ORDER BY at LIMIT ?2
+        SELECT provider, event_id FROM event_ids INDEXED BY event_ids_at
+        WHERE at + longer < ?1 ORDER BY at + longer LIMIT ?2
     )";
 
 const FORGET_IDS: &str = "INSERT INTO event_ids_forgotten (one, before) VALUES (1, ?1)

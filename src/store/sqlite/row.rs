@@ -1,6 +1,6 @@
 //! Reads columns as the types that were written.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use rusqlite::{Row, types::Type};
 use serde::de::DeserializeOwned;
@@ -50,6 +50,16 @@ pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<SetKind> {
     let kinds = [SetKind::Event, SetKind::Control, SetKind::Announcement];
     let kind = kinds.into_iter().find(|kind| control(*kind) == number);
     kind.ok_or(rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// Reads a span of time in milliseconds.
+pub(super) fn span(row: &Row<'_>, column: usize) -> rusqlite::Result<Duration> {
+    unsigned(row, column).map(Duration::from_millis)
+}
+
+/// Converts a span of time to milliseconds.
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Converts a number of rows for `LIMIT`.

@@ -141,10 +141,12 @@ CREATE TABLE event_ids (
     at       INTEGER NOT NULL,
     -- The origin of its event, until that is in every outbox.
     begun_by BLOB,
+    -- By how many milliseconds longer than others the id is remembered.
+    longer   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (provider, event_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX event_ids_at ON event_ids (at);
+CREATE INDEX event_ids_at ON event_ids (at + longer);
 
 -- Ids before this time may be used again. One row.
 CREATE TABLE event_ids_forgotten (

@@ -3,7 +3,7 @@
 //! [`Work`] is what the intake appends: an event with all of its SETs, or a [`LongEvent`], whose SETs are
 //! written step by step, so that memory holds the claims of one step only.
 
-use std::{borrow::Cow, cell::OnceCell, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 
 use super::{
     Incoming,
@@ -49,6 +49,7 @@ pub(super) struct LongEvent {
     provider: Arc<Provider>,
     event: Event,
     origin: Origin,
+    id_kept_longer: Duration,
     opt_out: Option<OptOut>,
     withheld: Vec<(StreamId, StoredReason)>,
     streams: Vec<Arc<StreamConfig>>,
@@ -106,7 +107,7 @@ pub(super) fn address(
     listed: &Listed,
     now: Timestamp,
 ) -> Work {
-    let Incoming { event, origin } = incoming;
+    let Incoming { event, origin, id_kept_longer } = incoming;
     let judgement = Judgement::new(provider, &event, listed);
     let Candidates { mut streams, unlisted } = directory.candidates(&provider.name, &judgement);
     let mut suppressed = Suppressed { subject: unlisted, ..Suppressed::default() };
@@ -139,6 +140,7 @@ pub(super) fn address(
             provider,
             event,
             origin,
+            id_kept_longer,
             opt_out,
             withheld,
             streams,
@@ -159,7 +161,8 @@ pub(super) fn address(
     });
     let provider = provider.name.clone();
     let (event_id, step) = (event.id, Step::Whole);
-    Work::Short(Append { provider, origin, event_id, sets, opt_out, record, step })
+    let append = Append { provider, origin, event_id, id_kept_longer, sets, opt_out, record, step };
+    Work::Short(append)
 }
 
 /// Counts from how many streams an event is withheld, and names the first of them.
@@ -228,6 +231,7 @@ impl LongEvent {
             provider: self.provider.name.clone(),
             origin: self.origin.clone(),
             event_id: self.event.id.clone(),
+            id_kept_longer: self.id_kept_longer,
             sets,
             opt_out: self.opt_out.clone(),
             record: recorded.then(|| EventRecord {

@@ -57,6 +57,49 @@ pub(super) async fn an_event_is_appended_once_by_its_publishers_id(backend: impl
     assert_eq!(append(&*store, evt_1(), later(9)).await, [new(&["st_1"])]);
 }
 
+/// The id of one event may be remembered for longer than those of others, until the same call of expiry
+/// as theirs has gone so much further.
+pub(super) async fn an_id_may_be_remembered_for_longer_than_others(backend: impl Backend) {
+    let store = backend.open().await;
+    create(&*store, vec![poll_stream("st_1")]).await;
+    let (longer, hour) = (Duration::from_hours(3), Duration::from_hours(1));
+    let short = |jti: &str| event_with_id("short", vec![set("st_1", jti)]);
+    let kept = |jti: &str| Append {
+        id_kept_longer: longer,
+        ..event_with_id("kept", vec![set("st_1", jti)])
+    };
+    let first = append(&*store, vec![short("s1"), kept("k1")], NOW).await;
+    assert_eq!(first, [new(&["st_1"]), new(&["st_1"])]);
+
+    store.expire(Expiry::of_all(NOW, NOW + hour)).await.expect("expired");
+    let again = append(&*store, vec![short("s2"), kept("k2")], NOW + hour).await;
+    assert_eq!(again, [new(&["st_1"]), Appended::Duplicate]);
+
+    store.expire(Expiry::of_all(NOW, NOW + longer)).await.expect("expired");
+    assert_eq!(append(&*store, vec![kept("k3")], NOW + longer).await, [Appended::Duplicate]);
+    let over = NOW + longer + Duration::from_millis(1);
+    store.expire(Expiry::of_all(NOW, over)).await.expect("expired");
+    assert_eq!(append(&*store, vec![kept("k4")], over).await, [new(&["st_1"])]);
+    assert_eq!(names(&pending(&*store, "st_1").await), ["s1", "k1", "s2", "k4"]);
+
+    // An event of several steps keeps its id as long.
+    let part = |step, jti: &str| {
+        let origin = Origin::recorded(Uuid::from_u128(7), None);
+        Append {
+            step,
+            origin,
+            id_kept_longer: longer,
+            ..event_with_id("parts", vec![set("st_1", jti)])
+        }
+    };
+    append(&*store, vec![part(Step::First, "p1")], NOW).await;
+    append(&*store, vec![part(Step::Last, "p2")], NOW).await;
+    store.expire(Expiry::of_all(NOW, NOW + hour)).await.expect("expired");
+    let whole =
+        Append { id_kept_longer: longer, ..event_with_id("parts", vec![set("st_1", "p3")]) };
+    assert_eq!(append(&*store, vec![whole], NOW + hour).await, [Appended::Duplicate]);
+}
+
 pub(super) async fn a_stream_that_takes_nothing_is_left_out(backend: impl Backend) {
     let store = backend.open().await;
     let with_status = |name, status| StreamConfig { status, ..poll_stream(name) };

@@ -230,6 +230,8 @@ proptest! {
 
 /// The tables of schema version 2 that became records, with a row or two in each.
 const OF_VERSION_2: &str = r#"
+    DROP INDEX event_ids_at; ALTER TABLE event_ids DROP COLUMN longer;
+    CREATE INDEX event_ids_at ON event_ids (at);
     DROP TABLE records; DROP TABLE record_versions;
     CREATE TABLE activity (
         stream INTEGER PRIMARY KEY REFERENCES streams (key) ON DELETE CASCADE, at INTEGER NOT NULL
@@ -255,6 +257,33 @@ const OF_VERSION_2: &str = r#"
         ('b0', '{"kind":"publisher","provider":"acme"}', 6001, 9000, 'client_1');
     PRAGMA user_version = 2;
 "#;
+
+/// What schema version 3 did not have.
+const OF_VERSION_3: &str = "
+    DROP INDEX event_ids_at; ALTER TABLE event_ids DROP COLUMN longer;
+    CREATE INDEX event_ids_at ON event_ids (at);
+    PRAGMA user_version = 3;
+";
+
+#[tokio::test]
+async fn event_ids_of_an_earlier_version_are_remembered_as_long_as_before() {
+    let backend = Sqlite::new();
+    let store = backend.store();
+    create(&store, vec![poll_stream("st_1")]).await;
+    let event = |jti: &str| vec![event_with_id("evt-1", vec![set("st_1", jti)])];
+    append(&store, event("j1"), NOW).await;
+    drop(store);
+    let db = Connection::open(backend.settings().path).expect("opens");
+    db.execute_batch(OF_VERSION_3).expect("runs");
+    drop(db);
+    let refused = SqliteStore::open_read_only(&backend.settings()).err().expect("not up to date");
+    assert!(refused.to_string().contains("schema version 3"), "{refused}");
+
+    let store = backend.store();
+    assert_eq!(append(&store, event("j2"), later(1)).await, [Appended::Duplicate]);
+    store.expire(Expiry::of_all(NOW, later(1))).await.expect("expired");
+    assert_eq!(append(&store, event("j3"), later(1)).await, [new(&["st_1"])]);
+}
 
 #[tokio::test]
 async fn credentials_and_activity_of_an_earlier_version_are_brought_along() {

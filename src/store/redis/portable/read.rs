@@ -1,6 +1,6 @@
 //! Keys as records.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use uuid::Uuid;
 
@@ -180,13 +180,21 @@ fn event_id(name: String, claim: &[u8]) -> Result<Item, StoreError> {
     let (provider, event_id) = name.split_once('/').ok_or(codec::unreadable(WHAT))?;
     let mut parts = Parts::of(claim, WHAT)?;
     let (begun, at) = (parts.text(1)? == "b", parts.time()?);
-    let origin = Uuid::try_parse(parts.rest()).map_err(|_| codec::unreadable(WHAT))?;
+    let origin = Uuid::try_parse(parts.text(32)?).map_err(|_| codec::unreadable(WHAT))?;
+    let kept_longer = match parts.rest() {
+        "" => Duration::ZERO,
+        millis => {
+            let millis = millis.parse().map_err(|_| codec::unreadable(WHAT))?;
+            Duration::from_millis(millis)
+        }
+    };
     Ok(Item::EventId(EventId {
         provider: codec::parsed(provider.to_owned())?,
         event_id: event_id.to_owned(),
         at,
         origin: Some(origin).filter(|origin| !origin.is_nil()),
         begun,
+        kept_longer,
     }))
 }
 

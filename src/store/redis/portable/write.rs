@@ -59,11 +59,12 @@ impl Sorted {
                 let slot = Slot::of_stream(&set.stream);
                 self.sets.entry(slot).or_default().push(*set);
             }
-            Item::EventId(EventId { provider, event_id, at, origin, begun }) => {
+            Item::EventId(EventId { provider, event_id, at, origin, begun, kept_longer }) => {
                 let (slot, name) = ledger::place(&provider, &event_id);
                 let letter = if begun { 'b' } else { 'd' };
                 let origin = origin.unwrap_or(Uuid::nil()).simple();
-                let claim = format!("{letter}{}{origin}", codec::time(at));
+                let longer = codec::span(kept_longer);
+                let claim = format!("{letter}{}{origin}{longer}", codec::time(at));
                 self.events.entry(slot).or_default().push((name, claim, String::new()));
             }
             Item::Event(event) => {

@@ -2,6 +2,6 @@
 -- ARGV: provider/id.
 
 local claim = call('HGET', key('ids'), ARGV[1])
-local record = claim and call('HGET', key('events'), sub(claim, 2))
+local record = claim and call('HGET', key('events'), sub(claim, 2, 49))
 if not record then return false end
-return { sub(claim, 2), record }
+return { sub(claim, 2, 49), record }

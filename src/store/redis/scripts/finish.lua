@@ -5,8 +5,9 @@
 local now = ARGV[1]
 for n = 2, #ARGV, 3 do
   local id, origin, record = ARGV[n], ARGV[n + 1], ARGV[n + 2]
-  if id ~= '' and call('HGET', key('ids'), id) == 'b' .. now .. origin then
-    call('HSET', key('ids'), id, 'd' .. now .. origin)
+  local claim = id ~= '' and call('HGET', key('ids'), id)
+  if claim and sub(claim, 1, 49) == 'b' .. now .. origin then
+    call('HSET', key('ids'), id, 'd' .. sub(claim, 2))
   end
   if record ~= '' and call('HEXISTS', key('events'), now .. origin) == 1 then
     call('HSET', key('events'), now .. origin, record)

@@ -6,7 +6,7 @@ for n = 1, #ARGV, 3 do
   local name, at, record = ARGV[n], ARGV[n + 1], ARGV[n + 2]
   if record == '' then
     call('HSET', key('ids'), name, at)
-    call('ZADD', key('ids_at'), sub(at, 2, 17), name)
+    call('ZADD', key('ids_at'), sub(at, 2, 17) + (tonumber(sub(at, 50)) or 0), name)
   else
     call('SADD', key('providers'), name)
     call('HSET', key('events'), at, record)

@@ -24,12 +24,13 @@ const OPT_OUT: &str = "INSERT INTO opted_out (filed, account) VALUES (?1, ?2)
 const EVENT_IDS: &str = "SELECT provider, event_id, at, begun_by IS NOT NULL, coalesce(begun_by, (
         SELECT origin FROM events e WHERE e.provider = event_ids.provider AND accepted_at = at
             AND e.event_id = event_ids.event_id
-    ))
+    )), longer
     FROM event_ids WHERE (provider, event_id) > (?1, ?2) ORDER BY provider, event_id LIMIT ?3";
 
 const EVENT_ID: &str =
-    "INSERT INTO event_ids (provider, event_id, at, begun_by) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (provider, event_id) DO UPDATE SET at = excluded.at, begun_by = excluded.begun_by";
+    "INSERT INTO event_ids (provider, event_id, at, begun_by, longer) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (provider, event_id) DO UPDATE SET
+        at = excluded.at, begun_by = excluded.begun_by, longer = excluded.longer";
 
 const EVENTS: &str = "SELECT provider, accepted_at, origin, event_id, type, txn, place,
         stream_ids, withheld
@@ -118,6 +119,7 @@ fn event_id_of(found: &Row<'_>) -> rusqlite::Result<Item> {
         at: row::time(found, 2)?,
         origin: origin.map(Uuid::from_bytes),
         begun: found.get(3)?,
+        kept_longer: row::span(found, 5)?,
     }))
 }
 
@@ -133,9 +135,10 @@ pub(super) fn put(db: &Connection, item: &Item) -> Result<(), StoreError> {
         Item::OptOut { identifier, account } => {
             db.prepare_cached(OPT_OUT)?.execute(params![identifier.0, account.0])?;
         }
-        Item::EventId(EventId { provider, event_id, at, origin, begun }) => {
+        Item::EventId(EventId { provider, event_id, at, origin, begun, kept_longer }) => {
             let origin = origin.as_ref().filter(|_| *begun).map(Uuid::as_bytes);
-            let columns = params![provider.as_str(), event_id, at.as_millis(), origin];
+            let longer = row::millis(*kept_longer);
+            let columns = params![provider.as_str(), event_id, at.as_millis(), origin, longer];
             db.prepare_cached(EVENT_ID)?.execute(columns)?;
         }
         Item::Event(event) => ledger::put(db, event)?,

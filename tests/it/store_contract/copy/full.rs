@@ -186,7 +186,9 @@ pub(super) async fn fill(store: &dyn Store) {
 
     append(store, vec![risc("risc:opt-out-effective", &["kim", "k"])], NOW).await;
     append(store, vec![risc("risc:opt-out-effective", &["ann"])], NOW).await;
-    append(store, vec![event_with_id("unrecorded", vec![])], NOW).await;
+    let id_kept_longer = Duration::from_hours(100);
+    let unrecorded = Append { id_kept_longer, ..event_with_id("unrecorded", vec![]) };
+    append(store, vec![unrecorded], NOW).await;
     let expiry = Expiry { ids_before: NOW - Duration::from_secs(5), ..Expiry::of_all(NOW, NOW) };
     store.expire(expiry).await.expect("expired");
     let active = vec![(id("st_poll"), later(2)), (id("st_push"), later(3))];
