@@ -11,6 +11,7 @@ use super::{
     facts::{Facts, Missing, OUTPUT_BYTES_MAX, RequestFacts, Scope},
     function::{sha256, text_of},
     gate::Gate,
+    index,
     rule::{Action, Emission, Rule, RuleName},
     settings::Unmatched,
     subject::{copy, names_a_session},
@@ -25,7 +26,7 @@ pub const ELEMENTS_MAX: usize = 1000;
 /// The reason of a record that no rule takes.
 pub const UNMATCHED: &str = "no rule takes it";
 
-/// What became of one record.
+/// The results of one record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapped {
     /// The id that the sender gave the event, if the mapping says where it is.
@@ -41,7 +42,7 @@ pub struct Mapped {
     pub results: Vec<MappedResult>,
 }
 
-/// What one rule made of a record.
+/// The result of one rule for a record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "result", rename_all = "lowercase")]
 pub enum MappedResult {
@@ -148,21 +149,30 @@ impl<'s, 'm: 's> Run<'s, 'm> {
         let mapping = self.mapping;
         let path = mapping.native_type.as_ref();
         let native_type = path.and_then(|path| path.first(self.facts.scope()));
-        let mut rules = mapping.rules.iter();
-        let mut indexed = mapping.index.of_type(native_type).iter();
-        // A trace tells of all rules, those of other types among them.
-        let all = trace.is_some();
+        let reachable = mapping.index.of_type(native_type);
+        let of_type = reachable.iter().map(|at| (&mapping.rules[*at], true));
+        // A trace tells of all rules, those of other types among them. These are not tried, because a
+        // document that they need may be missing from records of this type.
+        let all = mapping.rules.iter().enumerate();
+        let all = all.map(|(at, rule)| (rule, reachable.contains(&at)));
+        let rules: Box<dyn Iterator<Item = _>> =
+            if trace.is_some() { Box::new(all) } else { Box::new(of_type) };
+        let guards = mapping.guards.iter().map(|rule| (rule, true));
         let mut ended = false;
-        let rules = std::iter::from_fn(|| {
-            if all { rules.next() } else { indexed.next().map(|at| &mapping.rules[*at]) }
-        });
-        for rule in mapping.guards.iter().chain(rules) {
+        for (rule, is_of_type) in guards.chain(rules) {
             if ended {
                 if let Some(trace) = trace.as_mut() {
                     trace.push(RuleTrace::new(rule, Outcome::NotReached));
                     continue;
                 }
                 break;
+            }
+            if !is_of_type {
+                if let Some(trace) = trace.as_mut() {
+                    let failed = Err(index::failed(rule, path));
+                    trace.push(RuleTrace::new(rule, failed.into()));
+                }
+                continue;
             }
             let outcome = self.attempt(rule);
             if let Some(missing) = self.facts.fault() {

@@ -196,7 +196,7 @@ fn size_of(value: &Value) -> usize {
     }
 }
 
-/// What a path can reach.
+/// The values that a path can reach.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s, 'm> {
     pub(super) facts: &'s Facts<'m>,

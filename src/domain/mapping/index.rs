@@ -5,7 +5,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{condition::Test, path::Path, rule::Rule};
+use super::{
+    condition::{Condition, Failed, Test},
+    path::Path,
+    rule::Rule,
+};
 
 /// The rules by native type, as positions in their order.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +48,15 @@ impl Index {
         let rules = native_type.and_then(Value::as_str).and_then(|name| self.by_type.get(name));
         rules.unwrap_or(&self.others)
     }
+}
+
+/// Returns the condition by which a rule does not match a record of another type.
+pub(super) fn failed<'m>(rule: &'m Rule, native_type: Option<&Path>) -> Failed<'m> {
+    let of_type = |when: &&Condition| Some(when.path.text()) == native_type.map(Path::text);
+    let when = rule.conditions.when.iter().find(of_type).expect("a rule without types is tried");
+    let is_list = |test: &&Test| matches!(test, Test::OneOf(_));
+    let test = when.tests.iter().find(is_list).expect("a rule without types is tried");
+    Failed { path: when.path.text(), test: test.name() }
 }
 
 /// Returns the types that a rule can match, or `None` if it does not list them.

@@ -1,4 +1,4 @@
-//! What each rule made of a record, for whoever writes rules.
+//! The outcome of each rule for a record, for people who write rules.
 
 use serde::Serialize;
 
