@@ -4,7 +4,7 @@
 //! - [`build`] binds the [`Listeners`], opens the store and reads the files; [`App::serve`] starts
 //!   everything that acts by itself, and ends it in order.
 //! - `store` opens the configured store, `lock` keeps a database to one daemon.
-//! - `keys`, `tls` and `authorization` read what the configuration names by path.
+//! - `keys`, `tls`, `authorization` and `sources` read what the configuration names by path.
 //! - `descriptors` divides the file descriptors among the listeners and all else.
 //! - `background` starts the maintenance jobs.
 
@@ -14,6 +14,7 @@ mod descriptors;
 mod keys;
 mod lock;
 mod material;
+mod sources;
 mod store;
 mod tls;
 
@@ -64,6 +65,7 @@ pub use self::{
     keys::{KeyFileError, load as load_keys},
     lock::LockError,
     material::{MaterialError, MaterialSwitch, load as load_material},
+    sources::{SourceFileError, load as load_sources},
     store::{
         BackUpStoreError, OpenExistingError, ReserveError, Reserved, back_up as back_up_store,
         check_file as check_store_file, is_missing as store_is_missing,
@@ -86,6 +88,10 @@ pub enum StartError {
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
     #[error(transparent)]
+    Source(#[from] SourceFileError),
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
+    #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -105,11 +111,13 @@ pub enum StartError {
     TaskEnded(String),
 }
 
-/// The two listeners, bound but not yet served. Their ports are known before the daemon is built,
+/// The listeners, bound but not yet served. Their ports are known before the daemon is built,
 /// because an issuer may contain one.
 pub struct Listeners {
     public: TcpListener,
     internal: TcpListener,
+    /// `None` if the sources have no listener of their own.
+    sources: Option<TcpListener>,
 }
 
 /// The daemon, built and bound, but not yet serving.
@@ -122,6 +130,8 @@ pub struct App {
     faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
     material: MaterialSwitch,
+    /// The TLS of the sources' listener. `None` stands for plain HTTP.
+    sources_tls: Option<rustls::ServerConfig>,
     lock: Option<lock::StoreLock>,
 }
 
@@ -138,13 +148,15 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     config.validate()?;
     let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
+    let opened = load_sources(&config)?;
+    let sources_tls = tls::of_sources(&config.sources)?;
     let providers = config.providers()?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     for provider in &providers {
         metrics::begin_provider(&provider.name);
     }
-    let threads = [config.public.workers, config.process.actor_threads, config.signer.threads];
-    descriptors::fit(&mut config, threads.map(or_cores).iter().sum())?;
+    let threads = threads(&config);
+    descriptors::fit(&mut config, threads)?;
     let push = PushClients::for_providers(&config.push, &providers)?;
     let lock = store::lock(&config.store)?;
     let (store, cluster) = store::open_to_serve(&config).await?;
@@ -191,6 +203,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     ));
     transmitter.take_up_activity().await?;
     let counted = Arc::clone(&store) as Arc<dyn Maintenance>;
+    let sources = sources::build(&config, opened, &transmitter, &store, supervisor.readiness());
     let services = Services {
         counts: Arc::new(StoreCounts::new(counted, Arc::clone(&transmitter))),
         transmitter,
@@ -209,7 +222,9 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         public: config.public.clone(),
         internal: config.internal.clone(),
         unread: UnreadAnswers::new(config.public.unread_bytes_max),
+        sources: config.sources.clone(),
         event_bytes_max: EventBytesMax(config.ingest.redis.event_bytes_max),
+        source_set: Arc::new(sources),
     };
     Ok(App {
         config,
@@ -220,6 +235,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         faults,
         listeners,
         material: switch,
+        sources_tls,
         lock,
     })
 }
@@ -240,6 +256,13 @@ fn sharing(config: &Config, cluster: Option<&Cluster>) -> Sharing {
     }
 }
 
+/// Returns how many threads of the configuration wait for sockets.
+fn threads(config: &Config) -> usize {
+    let sources = config.sources.listen.map_or(1, |_| config.sources.workers);
+    let actors = config.process.actor_threads;
+    [config.public.workers, actors, config.signer.threads, sources].map(or_cores).iter().sum()
+}
+
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen { key, address, source })
 }
@@ -256,6 +279,11 @@ impl Listeners {
         Ok(Self {
             public: bind("public.listen", config.public.listen)?,
             internal: bind("internal.listen", config.internal.listen)?,
+            sources: config
+                .sources
+                .listen
+                .map(|address| bind("sources.listen", address))
+                .transpose()?,
         })
     }
 
@@ -265,6 +293,11 @@ impl Listeners {
 
     pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
         self.internal.local_addr()
+    }
+
+    /// Returns the address of the sources' listener, if they have one.
+    pub fn sources_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.sources.as_ref().map(TcpListener::local_addr).transpose()
     }
 }
 
@@ -277,6 +310,11 @@ impl App {
     /// Returns the address of the listener for publishers and operators.
     pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
         self.listeners.internal_addr()
+    }
+
+    /// Returns the address of the listener for identity providers, if there is one.
+    pub fn sources_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.listeners.sources_addr()
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -307,6 +345,7 @@ impl App {
             faults,
             listeners,
             material: _,
+            sources_tls,
             lock: _until_the_end,
         } = self;
         let (stopping, stopped) = watch::channel(false);
@@ -321,6 +360,7 @@ impl App {
         let ingest = ingest::start(
             &config.ingest.redis,
             &transmitter,
+            &services.source_set,
             &(Arc::clone(&services.store) as Arc<dyn Intake>),
             &services.lease,
             &supervisor,
@@ -334,9 +374,20 @@ impl App {
         let public = server(ListenerLabel::Public, &services, listeners.public, tls, workers)?;
         // One worker, because the clients are few and their requests short.
         let internal = server(ListenerLabel::Internal, &services, listeners.internal, None, 1)?;
+        let mut servers = vec![public, internal];
+        if let Some(listener) = listeners.sources {
+            let workers = or_cores(config.sources.workers);
+            servers.push(server(
+                ListenerLabel::Sources,
+                &services,
+                listener,
+                sources_tls,
+                workers,
+            )?);
+        }
         services.authenticator.warm_up();
-        let servers = [public.handle(), internal.handle()];
-        let serving = [public, internal].map(|server| {
+        let handles: Vec<_> = servers.iter().map(Server::handle).collect();
+        let serving = servers.into_iter().map(|server| {
             let (supervisor, stopped) = (supervisor.clone(), stopped.clone());
             actix_web::rt::spawn(async move {
                 if server.await.is_err() || !*stopped.borrow() {
@@ -344,6 +395,7 @@ impl App {
                 }
             })
         });
+        let serving: Vec<_> = serving.collect();
         ready();
 
         let ended = tokio::select! {
@@ -358,7 +410,7 @@ impl App {
             }
             let stop_listening = async {
                 transmitter.release_long_polls();
-                for server in servers {
+                for server in handles {
                     server.stop(true).await;
                 }
                 for server in serving {
@@ -400,12 +452,16 @@ fn server(
     let connections = match which {
         ListenerLabel::Public => &services.public.connections,
         ListenerLabel::Internal => &services.internal.connections,
+        ListenerLabel::Sources => &services.sources.connections,
     };
     // The server counts connections by worker.
     let connections_max = connections.max.div_ceil(workers);
     let (head_timeout, idle_timeout) = (connections.head_timeout, connections.idle_timeout);
     let idle_max = head_timeout + idle_timeout;
-    let tls_timeout = services.public.tls_timeout;
+    let tls_timeout = match which {
+        ListenerLabel::Sources => services.sources.tls_timeout,
+        ListenerLabel::Public | ListenerLabel::Internal => services.public.tls_timeout,
+    };
     let services = services.clone();
     let server = HttpServer::new(move || {
         let count = move |request, next| http::count(which, request, next);
@@ -413,6 +469,7 @@ fn server(
         match which {
             ListenerLabel::Public => app.configure(http::public(&services)),
             ListenerLabel::Internal => app.configure(http::internal(&services)),
+            ListenerLabel::Sources => app.configure(http::sources(&services)),
         }
     });
     let server = server

@@ -38,7 +38,7 @@ pub use self::{
     access_token::{Expectations, Requirements},
     fetch::Fetcher,
     introspection::Introspection,
-    jwks_source::{JwksLocation, JwksSource, JwksSourceError},
+    jwks_source::{JwksLocation, JwksSource, JwksSourceError, NoKeys},
     key_cache::KeyLimits,
     pattern::Pattern,
     token_fault::TokenFault,

@@ -2,8 +2,8 @@
 //!
 //! - [`Cli`] parses the arguments and runs a subcommand.
 //! - `serve`, `check`, `keys`, `tokens`, `clients`, `store` and `explain` read the configuration.
-//! - `streams`, `dead`, `replay` and `jobs` call the admin API of a running daemon through [`admin`], which
-//!   takes its address from the configuration.
+//! - `streams`, `sources`, `dead`, `replay` and `jobs` call the admin API of a running daemon through
+//!   [`admin`], which takes its address from the configuration.
 //! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
 //!   shows all of it together.
 //! - `output`, `source`, `secrets`, `moment`, `pages` and `table` are shared: what is printed, the
@@ -28,6 +28,7 @@ pub mod publish;
 pub mod receive;
 pub mod replay;
 pub mod serve;
+pub mod sources;
 pub mod store;
 pub mod streams;
 pub mod tokens;
@@ -63,6 +64,7 @@ const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
   ssfd clients add --receiver acme --audience https://rx.example
   ssfd streams list --token-file operator.token
+  ssfd sources try keycloak --file record.json
   ssfd dead list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example
@@ -102,6 +104,7 @@ enum Command {
     OpenApi(openapi::OpenApiCommand),
     Clients(clients::ClientsCommand),
     Streams(streams::StreamsCommand),
+    Sources(Box<sources::SourcesCommand>),
     Jobs(jobs::JobsCommand),
     Dead(Box<dead::DeadCommand>),
     Replay(Box<replay::ReplayCommand>),
@@ -158,7 +161,7 @@ impl Cli {
         let source = ConfigSource::new(self.config);
         let config = || source.load();
         match self.command {
-            Command::Demo(demo) => demo.run(self.json).await,
+            Command::Demo(demo) => Box::pin(demo.run(self.json)).await,
             Command::Serve(serve) => serve.run(&source).await,
             Command::Publish(publish) => publish.run(&source, self.json).await,
             Command::Receive(receive) => receive.run(self.json).await,
@@ -169,6 +172,7 @@ impl Cli {
             Command::OpenApi(openapi) => openapi.run(),
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(&source, self.json).await,
+            Command::Sources(sources) => sources.run(&source, self.json).await,
             Command::Jobs(jobs) => jobs.run(&source, self.json).await,
             Command::Dead(dead) => dead.run(&source, self.json).await,
             Command::Replay(replay) => replay.run(&source, self.json).await,

@@ -5,7 +5,7 @@
 //! - [`Config`] holds all settings. [`Config::validate`] checks the rules that concern more than
 //!   one value.
 //! - [`ProviderSettings`] become a [`Provider`] of the domain; `authorization` checks their tables
-//!   about authorization servers.
+//!   about authorization servers, and `source` those of sources.
 
 mod authorization;
 mod credential;
@@ -14,6 +14,7 @@ mod environment;
 mod load;
 mod origin;
 mod provider;
+mod source;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     credential::FOLDER as CREDENTIALS_FOLDER, environment::foreign_variables, load::load,
-    provider::ProviderSettings,
+    provider::ProviderSettings, source::NamedSource,
 };
 use crate::{
     actor::signer::SignerSettings,
@@ -35,7 +36,7 @@ use crate::{
     domain::{id::ProviderName, provider::Provider, time::Timestamp},
     http::{
         Shadowed,
-        settings::{InternalSettings, PublicSettings},
+        settings::{InternalSettings, PublicSettings, SourcesSettings},
         shadowed,
     },
     ingest::settings::RedisIngestSettings,
@@ -51,6 +52,7 @@ pub struct Config {
     pub log: LogSettings,
     pub public: PublicSettings,
     pub internal: InternalSettings,
+    pub sources: SourcesSettings,
     pub store: StoreSettings,
     pub cluster: ClusterSettings,
     pub ingest: IngestSettings,
@@ -301,6 +303,7 @@ impl Config {
         for (key, connections) in [
             ("public.connections", &public.connections),
             ("internal.connections", &self.internal.connections),
+            ("sources.connections", &self.sources.connections),
         ] {
             if connections.max == 0 {
                 return invalid(format!("{key}.max"), "must be at least 1");
@@ -375,6 +378,7 @@ impl Config {
         if crate::delivery::poll::WAIT_MAX < self.poll.wait {
             return invalid("poll.wait", "must be at most 300s");
         }
+        source::check(self)?;
         durations::check(self)
     }
 }

@@ -7,6 +7,7 @@
 //!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
 //! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
 //!   bodies and queries within bounds. `error` turns every error into a response.
+//! - `sources` hands native events of identity providers to their source.
 //! - `caller` finds the address of a caller, and bounds how often one may ask. `unread` bounds the answers
 //!   that a Receiver does not read.
 //! - [`connection`] closes connections on which nothing happens. `document` lets answers share one
@@ -34,6 +35,7 @@ pub mod openapi;
 mod poll;
 pub mod settings;
 mod shadow;
+mod sources;
 mod status;
 mod streams;
 mod subjects;
@@ -67,10 +69,11 @@ use crate::{
         caller::TrustedProxies,
         connection::{UnderWay, WatchedConnection},
         health::StoreCounts,
-        settings::{InternalSettings, PublicSettings},
+        settings::{ConnectionSettings, InternalSettings, PublicSettings, SourcesSettings},
     },
     maintenance::JobBoard,
     signing::material::CurrentMaterial,
+    source::SourceSet,
     store::{Maintenance, Store},
     telemetry::{
         metrics::{self, ListenerLabel},
@@ -94,8 +97,10 @@ pub struct Services {
     pub metrics: PrometheusHandle,
     pub public: PublicSettings,
     pub internal: InternalSettings,
+    pub sources: SourcesSettings,
     pub event_bytes_max: EventBytesMax,
     pub unread: UnreadAnswers,
+    pub source_set: Arc<SourceSet>,
 }
 
 /// The largest event in bytes, as in `ingest.redis.event_bytes_max`.
@@ -116,6 +121,7 @@ impl Services {
             .app_data(web::Data::from(Arc::clone(&self.counts)))
             .app_data(web::Data::from(Arc::clone(&self.jobs)))
             .app_data(web::Data::new(self.metrics.clone()))
+            .app_data(web::Data::from(Arc::clone(&self.source_set)))
             .app_data(web::Data::new(self.internal.clone()))
             .app_data(web::Data::new(self.event_bytes_max))
             .app_data(web::Data::new(self.unread.clone()));
@@ -133,6 +139,11 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
             timeout: services.public.connections.body_timeout,
         });
         config.app_data(TrustedProxies(services.public.trusted_proxies.clone()));
+        if services.sources.public {
+            let limits = source_limits(&services.public.connections);
+            let source = api::source().app_data(limits);
+            config.service(source.wrap(from_fn(caller::limit)));
+        }
         // The longest path comes first, because the scope of an issuer without a path contains every
         // other scope.
         let providers = services.transmitter.directory().providers();
@@ -155,6 +166,23 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
         }
         config.default_service(web::to(error::not_found));
     }
+}
+
+/// Configures the listener for identity providers.
+pub fn sources(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+    let services = services.clone();
+    move |config| {
+        services.provide(config);
+        config.app_data(source_limits(&services.sources.connections));
+        config.app_data(TrustedProxies(services.sources.trusted_proxies.clone()));
+        config.service(api::source().wrap(from_fn(caller::limit)));
+        config.default_service(web::to(error::not_found));
+    }
+}
+
+/// Each source lowers the bound on the size to its own.
+fn source_limits(connections: &ConnectionSettings) -> BodyLimits {
+    BodyLimits { bytes_max: usize::MAX, timeout: connections.body_timeout }
 }
 
 /// Configures the listener for publishers and operators.

@@ -1,4 +1,4 @@
-//! Reads the Redis streams of publishers.
+//! Reads the Redis streams of publishers, and those with native records of a source.
 //!
 //! - `consumer` reads the entries of one partition, and hands the events to `transmitter::intake`. It
 //!   never needs to write to Redis.
@@ -23,8 +23,9 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     cluster::lease::Lease,
-    domain::{id::ProviderName, provider::Provider},
+    domain::id::ProviderName,
     ingest::{consumer::Consumer, gauge::Gauge, settings::RedisIngestSettings},
+    source::SourceSet,
     store::{
         Intake,
         redis::{CannotConnect, servers::Servers},
@@ -91,6 +92,7 @@ pub fn partitions<'a>(
 pub fn start(
     settings: &RedisIngestSettings,
     transmitter: &Arc<Transmitter>,
+    sources: &SourceSet,
     store: &Arc<dyn Intake>,
     lease: &Arc<Lease>,
     supervisor: &Supervisor,
@@ -98,16 +100,22 @@ pub fn start(
 ) -> Result<Vec<JoinHandle<()>>, IngestError> {
     let Some(servers) = servers(settings, settings.block)? else { return Ok(Vec::new()) };
     let servers = Arc::new(servers);
-    let providers: Vec<Arc<Provider>> = transmitter.directory().providers().cloned().collect();
-    let consumers = providers.into_iter().flat_map(|provider| {
+    let events = transmitter.directory().providers().flat_map(|provider| {
         let partitions = Partition::of(&provider.name, settings);
-        partitions.into_iter().map(move |partition| (Arc::clone(&provider), partition))
+        partitions.into_iter().map(move |partition| (Arc::clone(provider), partition, None))
     });
-    let consumers = consumers.map(|(provider, partition)| Consumer {
+    let native = sources.iter().filter_map(|source| {
+        let (key, provider) = (source.parts().redis_key.clone()?, &source.parts().provider);
+        let partition = Partition { provider: provider.name.clone(), key };
+        Some((Arc::clone(provider), partition, Some(Arc::clone(source))))
+    });
+    let consumers = events.chain(native);
+    let consumers = consumers.map(|(provider, partition, source)| Consumer {
         servers: Arc::clone(&servers),
         settings: settings.clone(),
         partition,
         provider,
+        source,
         transmitter: Arc::clone(transmitter),
         store: Arc::clone(store),
         lease: Arc::clone(lease),

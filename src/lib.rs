@@ -28,6 +28,8 @@ pub mod actor;
 
 pub mod transmitter;
 
+pub mod source;
+
 pub mod ingest;
 
 pub mod maintenance;

@@ -28,6 +28,9 @@ const PER_LOOK_UP: u64 = 2;
 /// The share of the internal listener in what is left.
 const INTERNAL_SHARE: u64 = 8;
 
+/// The share of the sources' listener in what is left, if there is one.
+const SOURCES_SHARE: u64 = 8;
+
 /// With fewer descriptors besides the reserve, the daemon does not start.
 const LEAST: u64 = 64;
 
@@ -47,6 +50,8 @@ pub struct TooFewDescriptors {
 struct Connections {
     public: usize,
     internal: usize,
+    /// 0 if the sources have no listener of their own.
+    sources: usize,
     push: usize,
 }
 
@@ -64,6 +69,7 @@ pub(super) fn fit(config: &mut Config, threads: usize) -> Result<(), TooFewDescr
     let wanted = Connections {
         public: config.public.connections.max,
         internal: config.internal.connections.max,
+        sources: config.sources.listen.map_or(0, |_| config.sources.connections.max),
         push: config.push.connections_max,
     };
     let look_ups = (config.push.dns.look_ups_max as u64).min(LOOK_UPS_COUNTED);
@@ -72,7 +78,7 @@ pub(super) fn fit(config: &mut Config, threads: usize) -> Result<(), TooFewDescr
     if left < LEAST {
         return Err(TooFewDescriptors { limit, needed: reserve + LEAST });
     }
-    let Connections { public, internal, push } = divide(left, wanted);
+    let Connections { public, internal, sources, push } = divide(left, wanted);
     let needed = reserve + needed(wanted);
     let lower = |key: &'static str, bound: &mut usize, max: usize| {
         if max < *bound {
@@ -89,6 +95,9 @@ pub(super) fn fit(config: &mut Config, threads: usize) -> Result<(), TooFewDescr
     };
     lower("public.connections.max", &mut config.public.connections.max, public);
     lower("internal.connections.max", &mut config.internal.connections.max, internal);
+    if config.sources.listen.is_some() {
+        lower("sources.connections.max", &mut config.sources.connections.max, sources);
+    }
     lower("push.connections_max", &mut config.push.connections_max, push);
     Ok(())
 }
@@ -111,36 +120,41 @@ fn divide(left: u64, wanted: Connections) -> Connections {
     let connections =
         |descriptors: u64, wanted: usize| wanted.min(count(descriptors / PER_CONNECTION));
     let internal = connections(left / INTERNAL_SHARE, wanted.internal);
-    let rest = left - internal as u64 * PER_CONNECTION;
+    let sources = connections(left / SOURCES_SHARE, wanted.sources);
+    let rest = left - (internal + sources) as u64 * PER_CONNECTION;
     let public = wanted.public as u64 * PER_CONNECTION;
     let push = wanted.push.min(count(rest.saturating_sub(public).max(rest / PUSH_SHARE)));
-    Connections { public: connections(rest - push as u64, wanted.public), internal, push }
+    let public = connections(rest - push as u64, wanted.public);
+    Connections { public, internal, sources, push }
 }
 
 /// Returns how many descriptors [`divide`] must have so that all bounds hold.
 fn needed(wanted: Connections) -> u64 {
-    let Connections { public, internal, push } = wanted;
-    let listeners = (public as u64).saturating_add(internal as u64).saturating_mul(PER_CONNECTION);
+    let Connections { public, internal, sources, push } = wanted;
+    let all = [public, internal, sources].map(|connections| connections as u64);
+    let all = all.into_iter().fold(0, u64::saturating_add).saturating_mul(PER_CONNECTION);
     let internal = (internal as u64).saturating_mul(PER_CONNECTION * INTERNAL_SHARE);
-    listeners.saturating_add(push as u64).max(internal)
+    let sources = (sources as u64).saturating_mul(PER_CONNECTION * SOURCES_SHARE);
+    all.saturating_add(push as u64).max(internal).max(sources)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DEFAULTS: Connections = Connections { public: 10_000, internal: 1000, push: 4096 };
+    const DEFAULTS: Connections =
+        Connections { public: 10_000, internal: 1000, sources: 0, push: 4096 };
 
     #[test]
     fn a_low_limit_leaves_room_for_pushes_and_operators() {
         let divided = |left, wanted| {
-            let Connections { public, internal, push } = divide(left, wanted);
+            let Connections { public, internal, push, .. } = divide(left, wanted);
             (public, internal, push)
         };
         assert_eq!(divided(872, DEFAULTS), (286, 54, 191));
         assert_eq!(divided(LEAST, DEFAULTS), (21, 4, 14));
         assert_eq!(divide(1 << 20, DEFAULTS), DEFAULTS);
-        let few = Connections { public: 10, internal: 2, push: 5 };
+        let few = Connections { public: 10, internal: 2, sources: 3, push: 5 };
         assert_eq!(divide(872, few), few);
         // The room that one does not want is for the others.
         assert_eq!(divided(872, Connections { public: 10, ..DEFAULTS }), (10, 54, 744));
@@ -150,9 +164,14 @@ mod tests {
     #[test]
     fn what_is_divided_is_there_whatever_is_wanted() {
         for left in LEAST..2000 {
-            for wanted in [DEFAULTS, Connections { public: 1, internal: 1, push: 9000 }] {
-                let Connections { public, internal, push } = divide(left, wanted);
-                let used = (public + internal) as u64 * PER_CONNECTION + push as u64;
+            for wanted in [
+                DEFAULTS,
+                Connections { sources: 1000, ..DEFAULTS },
+                Connections { public: 1, internal: 1, sources: 0, push: 9000 },
+            ] {
+                let Connections { public, internal, sources, push } = divide(left, wanted);
+                assert_eq!(sources == 0, wanted.sources == 0, "{left}");
+                let used = (public + internal + sources) as u64 * PER_CONNECTION + push as u64;
                 assert!(used <= left && 0 < push && 0 < public && 0 < internal, "{left}");
             }
         }
@@ -162,8 +181,9 @@ mod tests {
     fn the_named_limit_is_enough_and_one_less_is_not() {
         for wanted in [
             DEFAULTS,
-            Connections { public: 10, internal: 400, push: 1 },
-            Connections { public: 10, internal: 4, push: 5000 },
+            Connections { public: 10, internal: 400, sources: 0, push: 1 },
+            Connections { public: 10, internal: 4, sources: 0, push: 5000 },
+            Connections { public: 10, internal: 4, sources: 500, push: 1 },
         ] {
             assert_eq!(divide(needed(wanted), wanted), wanted);
             // Two descriptors make one connection.

@@ -39,7 +39,10 @@ pub(super) async fn open_to_serve(
     let epochs = Arc::new(Epochs::default());
     let store = RedisStore::open(&config.store.redis, Arc::clone(&epochs)).await?;
     let providers = config.named_providers();
-    let partitions = ingest::partitions(&config.ingest.redis, providers.keys());
+    let mut partitions = ingest::partitions(&config.ingest.redis, providers.keys());
+    // The configuration was checked before.
+    let sources = config.sources().unwrap_or_default();
+    partitions.extend(sources.into_iter().filter_map(|source| source.config.redis_key));
     let cluster = Cluster::open(store.link(), epochs, config.cluster.clone(), partitions).await?;
     Ok((Arc::new(store), Some(cluster)))
 }

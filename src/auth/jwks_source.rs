@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock,
-    domain::id::ProviderName,
+    domain::{id::ProviderName, secret::Secret},
     signing::verification_keys::{NotAJwkSet, VerificationKeys},
 };
 
@@ -72,7 +72,7 @@ pub struct JwksSource {
 
 /// No key can be fetched, so no token can be judged. The value is the time until the next attempt.
 #[derive(Debug)]
-pub(super) struct NoKeys(pub(super) Duration);
+pub struct NoKeys(pub Duration);
 
 impl JwksSource {
     pub fn new(provider: &ProviderName, location: JwksLocation, limits: KeyLimits) -> Arc<Self> {
@@ -82,6 +82,15 @@ impl JwksSource {
             cache: Mutex::new(KeyCache::new(limits)),
             fetching: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Does the same as [`Self::keys_for`] for a token that names the key `kid`.
+    pub async fn keys_of(
+        self: &Arc<Self>,
+        kid: &str,
+        token: &Secret,
+    ) -> Result<Arc<VerificationKeys>, NoKeys> {
+        self.keys_for(Shown { kid, token: &super::hash(token) }).await
     }
 
     /// Returns a set that has the key of this token, or one that was fetched after the token was shown.

@@ -3,11 +3,13 @@
 //!
 //! - `Findings` collects one line for each thing that was looked at.
 //! - `files` looks at the files, `certificates` at what they certify and for how long.
+//! - `sources` looks at the sources and their presets.
 //! - `connect` asks the servers.
 
 mod certificates;
 mod connect;
 mod files;
+mod sources;
 
 use std::time::Duration;
 
@@ -175,6 +177,7 @@ fn look_at(config: &Config, findings: &mut Findings) {
         Err(error) => findings.error("ingest.redis", error),
     }
     store(config, findings);
+    sources::look_at(config, findings);
     files::look_at(config, findings);
 }
 

@@ -13,20 +13,23 @@ use serde_json::value::RawValue;
 
 use crate::{
     app,
-    cli::{self, CliError, output, read_file, source::ConfigSource},
+    cli::{
+        self, CliError, output, read_file,
+        source::ConfigSource,
+        sources::{
+            SourceRef,
+            explain::{PayloadArgs, explain_payload},
+        },
+    },
     clock,
     domain::{
         event::{Event, InvalidEvent},
         id::ProviderName,
         judgement::Judged,
         lint::{Finding, lint},
-        opt_out::OptOut,
         provider::{EventChecks, Provider},
         stream::Delivery,
-        subject::keys::SubjectKeys,
-        time::Timestamp,
     },
-    store::{Store, StoreError},
     transmitter::explain::{Explained, KnownSubject, explain},
 };
 
@@ -35,6 +38,7 @@ use self::trace::PublishedEventArgs;
 const EXAMPLES: &str = "Examples:
   ssfd explain event.json
   ssfd explain event.json --provider acme --json
+  ssfd explain record.json --source keycloak
   ssfd explain --event-id evt-8841 --token-file operator.token
   ssfd explain --jti 237c3a5f688e5ab2813852be06101bca --stream st_4f0c
   echo '{\"type\":\"caep:session-revoked\",\"sub_id\":{\"format\":\"email\",\"email\":\"kim@example.com\"}}' |
@@ -45,7 +49,8 @@ const EXAMPLES: &str = "Examples:
 /// With a FILE, shows the rules of its specification that the event breaks, the streams that would
 /// get it with its claims, and the reason for each stream that would not. Publishes nothing. Reads
 /// the streams from the configured store, whether a daemon is running or not. The exit code is 1 if
-/// the event would be rejected.
+/// the event would be rejected. With --source as well, the FILE is a native event of an identity
+/// provider, and the rules of the source that take it are shown, too.
 ///
 /// With --jti or --event-id, shows the state of the event's SET on each stream, or the reason why
 /// there is none. Calls the internal listener of a running daemon with an operator's token.
@@ -59,6 +64,11 @@ pub struct ExplainCommand {
     file: Option<PathBuf>,
     #[command(flatten)]
     published: PublishedEventArgs,
+    /// The file is a payload as the sender of this source sends it: SOURCE, or PROVIDER/SOURCE
+    #[arg(long, value_name = "SOURCE", requires = "file", conflicts_with = "provider")]
+    source: Option<SourceRef>,
+    #[command(flatten)]
+    payload: PayloadArgs,
     /// The provider; may be left out if only one is configured
     #[arg(long, value_name = "NAME")]
     provider: Option<ProviderName>,
@@ -123,6 +133,9 @@ impl ExplainCommand {
         let Some(file) = &self.file else {
             return self.published.run(self.provider.as_ref(), source, json).await;
         };
+        if let Some(wanted) = &self.source {
+            return explain_payload(wanted, &read(file)?, self.payload, source, json).await;
+        }
         let config = source.load()?;
         let provider = cli::provider(&config, self.provider.as_ref())?;
         let text = read(file)?;
@@ -132,7 +145,7 @@ impl ExplainCommand {
         let report = match Event::parse(&text, &provider) {
             Ok(event) => {
                 let now = clock::now();
-                let known = known(&*store, &provider, &event, now).await;
+                let known = KnownSubject::read(&*store, &provider, &event, now).await;
                 let known = known.map_err(|error| CliError::of(&error))?;
                 let streams = explain(&provider, streams, &event, &known, now);
                 let findings = lint(&event, &provider);
@@ -153,7 +166,8 @@ impl ExplainCommand {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+/// Reads a file, or standard input.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     if file.as_os_str() != "-" {
         return read_file(file);
     }
@@ -162,21 +176,6 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
         Ok(_) => Ok(text),
         Err(error) => Err(CliError::new(format!("standard input: {error}"))),
     }
-}
-
-async fn known(
-    store: &dyn Store,
-    provider: &Provider,
-    event: &Event,
-    now: Timestamp,
-) -> Result<KnownSubject, StoreError> {
-    let subject = SubjectKeys::of_event(&provider.name, &event.subject);
-    let listed = store.listed(&provider.name, vec![subject], now).await?.pop();
-    let opted_out = match OptOut::of(&event.event_type, &provider.name, &event.subject) {
-        Some(OptOut::Respected(accounts)) => store.opted_out(accounts).await?,
-        _ => false,
-    };
-    Ok(KnownSubject { listed: listed.unwrap_or_default(), opted_out })
 }
 
 fn method(explained: &Explained) -> &'static str {

@@ -41,12 +41,13 @@ impl ServeCommand {
         }
         let lame_duck = config.process.lame_duck;
         let app = app::build(config).await.map_err(CliError::new)?;
-        let addresses = (app.public_addr(), app.internal_addr());
+        let addresses = (app.public_addr(), app.internal_addr(), app.sources_addr());
         let ready = || {
-            let (public, internal) = addresses;
+            let (public, internal, sources) = addresses;
             tracing::info!(
                 public = %public.map(|a| a.to_string()).unwrap_or_default(),
                 internal = %internal.map(|a| a.to_string()).unwrap_or_default(),
+                sources = sources.ok().flatten().map(tracing::field::display),
                 version = env!("CARGO_PKG_VERSION"),
                 "serving"
             );

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -49,21 +50,27 @@ impl ConfigSource {
 
     /// Returns the URL of the daemon's internal listener.
     pub(super) fn internal_url(&self) -> Result<Url, CliError> {
-        let mut address = self.load()?.internal.listen;
+        let address = self.load()?.internal.listen;
         if address.port() == 0 {
             return Err(CliError::new(
                 "`internal.listen` lets the system choose the port: give the daemon's address with --url",
             ));
         }
-        // A listener on all addresses is reached over the loopback interface.
-        if address.ip().is_unspecified() {
-            address.set_ip(match address.ip() {
-                std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            });
-        }
+        let address = reachable(address);
         Ok(Url::parse(&format!("http://{address}")).expect("an address makes a URL"))
     }
+}
+
+/// Returns the address at which this machine reaches a listener. One on all addresses is reached over the
+/// loopback interface.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// Returns the variables that begin like settings and are none.

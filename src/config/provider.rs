@@ -1,6 +1,6 @@
 //! The settings of one provider, and how they become a [`Provider`].
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,12 @@ use crate::{
     domain::{
         endpoint_policy::{EndpointPolicy, HostPattern},
         event_type::EventType,
-        id::ProviderName,
+        id::{ProviderName, SourceName},
         issuer::Issuer,
         provider::{EventChecks, Provider},
         subject::{format::SubjectFormat, list::DefaultSubjects},
     },
+    source::settings::SourceSettings,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,8 @@ pub struct ProviderSettings {
     pub token_endpoint: TokenEndpointSettings,
     /// The external authorization server.
     pub oauth: OauthSettings,
+    /// The ways in for native events of identity providers, by name.
+    pub sources: BTreeMap<SourceName, SourceSettings>,
 }
 
 impl Default for ProviderSettings {
@@ -113,6 +116,7 @@ impl Default for ProviderSettings {
             event_ledger: true,
             token_endpoint: TokenEndpointSettings::default(),
             oauth: OauthSettings::default(),
+            sources: BTreeMap::new(),
         }
     }
 }

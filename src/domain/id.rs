@@ -91,6 +91,10 @@ id!(
     ClientId, "a client id", 128
 );
 id!(
+    /// Names a source of a provider: a way in for the native events of an identity provider.
+    SourceName, "a source name", 64
+);
+id!(
     /// Names a token for people, such as `on-call`. Several tokens may have the same name, for
     /// example while one replaces the other, so it never identifies a token.
     CredentialName, "a credential name", 64

@@ -42,19 +42,27 @@ pub enum JsonError {
     Repeated(String),
     #[error("must not be nested more than {DEPTH_MAX} deep")]
     TooDeep,
-    #[error("must have at most {VALUES_MAX} values")]
-    TooMany,
+    #[error("must have at most {0} values")]
+    TooMany(usize),
     #[error("must not have a member with a name of more than {NAME_LENGTH_MAX} bytes")]
     LongName,
 }
 
 /// Parses a text (RFC 8259). The caller bounds its length.
 pub fn read(json: &[u8]) -> Result<Document, JsonError> {
-    let text = std::str::from_utf8(json).map_err(|error| JsonError::Malformed {
+    Reader::new(utf8(json)?).document()
+}
+
+/// Parses a text that may have more values than [`VALUES_MAX`].
+pub fn read_up_to(json: &[u8], values_max: usize) -> Result<Document, JsonError> {
+    Reader::new(utf8(json)?).allow(values_max).document()
+}
+
+fn utf8(json: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(json).map_err(|error| JsonError::Malformed {
         problem: "the text is not UTF-8",
         at: error.valid_up_to(),
-    })?;
-    Reader::new(text).document()
+    })
 }
 
 /// Removes the members of an object that are `null`. An optional member that is `null` is absent.

@@ -3,8 +3,10 @@
 pub mod dead_letters;
 pub mod delivery_state;
 pub mod events;
+pub mod explain;
 pub mod jobs;
 pub(super) mod replay;
+pub mod sources;
 pub mod streams;
 
 use std::collections::BTreeMap;
@@ -80,6 +82,27 @@ struct BodyMembers(Map<String, Value>);
 impl BodyMembers {
     fn text(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         body::text(&mut self.0, name)
+    }
+
+    /// Takes a member of any type. A member that is `null` is absent.
+    fn value(&mut self, name: &'static str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a list of texts, if it is there.
+    fn texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>, ApiError> {
+        let list = self.value(name).map(serde_json::from_value);
+        list.transpose().map_err(|_| ApiError::bad(name, "must be a list of texts"))
+    }
+
+    /// Takes an object whose members are texts. An object that is absent has none.
+    fn pairs(&mut self, name: &'static str) -> Result<Vec<(String, String)>, ApiError> {
+        let pairs: Option<Result<BTreeMap<String, String>, _>> =
+            self.value(name).map(serde_json::from_value);
+        match pairs.transpose() {
+            Ok(pairs) => Ok(pairs.unwrap_or_default().into_iter().collect()),
+            Err(_) => Err(ApiError::bad(name, "must be an object of texts")),
+        }
     }
 
     /// Parses a text, if it is there.

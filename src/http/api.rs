@@ -16,8 +16,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     domain::grant::Scope,
-    http::{connection::to_its_end, error},
+    http::{connection::to_its_end, error, sources},
 };
+
+/// The path of a source.
+const SOURCE: &str = "/in/{provider}/{source}";
+
+/// Serves the sources. They are not in the table, because each has the protocol of its sender.
+pub(super) fn source() -> Service {
+    web::resource(SOURCE).route(web::to(sources::receive).wrap(from_fn(to_its_end)))
+}
 
 /// One path and its operations.
 #[derive(Clone, Copy)]
@@ -54,6 +62,7 @@ pub(super) enum Tag {
     Publishing,
     Operating,
     Administration,
+    Sources,
 }
 
 /// One method of a resource.
@@ -140,7 +149,9 @@ pub(super) enum Caching {
 }
 
 /// The parameters that stand for a segment of a path.
-pub(super) const SEGMENTS: [Parameter; 3] = [
+pub(super) const SEGMENTS: [Parameter; 5] = [
+    Parameter::required::<String>("provider", "The name of the provider."),
+    Parameter::required::<String>("source", "The name of the source."),
     Parameter::required::<shape::StreamIdSchema>("stream_id", "The id of the stream."),
     Parameter::required::<String>("jti", "The `jti` of the SET."),
     Parameter::required::<String>(
@@ -165,6 +176,7 @@ impl Tag {
             Self::Publishing => "Publishing",
             Self::Operating => "Operating",
             Self::Administration => "Administration",
+            Self::Sources => "Sources",
         }
     }
 
@@ -182,6 +194,9 @@ impl Tag {
             Self::Publishing => "How publishers publish events.",
             Self::Operating => "Health and metrics, for operators and their monitoring.",
             Self::Administration => "How operators manage the streams and SETs of all Receivers.",
+            Self::Sources => {
+                "How operators manage the sources, which take native events of identity providers."
+            }
         }
     }
 }

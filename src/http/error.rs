@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     auth::{AuthError, rates::TooMany},
     domain::{stream::InvalidMember, verification::whole_secs},
+    source::SourceError,
     store::StoreError,
     telemetry::{causes::with_causes, metrics},
     transmitter::RequestError,
@@ -39,6 +40,8 @@ pub(super) enum ApiError {
     /// Also for another Receiver's stream (SSF §8), because a 403 would tell that it exists.
     #[error("no such stream")]
     NotFound,
+    #[error("no such source")]
+    NoSource,
     #[error("{}", RequestError::NothingKept)]
     NothingKept,
     #[error("{0}")]
@@ -131,6 +134,15 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<SourceError> for ApiError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Store(error) => error.into(),
+            SourceError::HeldFull => Self::Conflict(error.to_string()),
+        }
+    }
+}
+
 impl From<InvalidMember> for ApiError {
     fn from(error: InvalidMember) -> Self {
         Self::bad(error.member, error.rule)
@@ -181,7 +193,7 @@ impl ResponseError for ApiError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Coded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NotFound | Self::NothingKept => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSource | Self::NothingKept => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } | Self::Auth(AuthError::TooMany { .. }) => {
                 StatusCode::TOO_MANY_REQUESTS

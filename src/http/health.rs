@@ -39,7 +39,8 @@ pub(super) struct ReadinessView {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default)]
     reasons: BTreeMap<&'static str, String>,
-    /// Data that the store may lose, and promises that it does not keep at present.
+    /// Matters for an operator that hinder nobody at present: data that the store may lose,
+    /// promises that it does not keep at present, and sources that hold events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     degraded: Vec<String>,
@@ -70,7 +71,9 @@ pub(super) async fn ready(
     missing("events", ReadyFor::Publishers, condition.refuses_events);
     let ready = waiting_for.is_empty();
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    let view = ReadinessView { ready, waiting_for, reasons, degraded: condition.degraded };
+    let mut degraded = condition.degraded;
+    degraded.extend(readiness.warnings());
+    let view = ReadinessView { ready, waiting_for, reasons, degraded };
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }
 

@@ -79,6 +79,44 @@ impl Default for PublicSettings {
     }
 }
 
+/// The listener for identity providers, which send their native events to sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourcesSettings {
+    /// The address. Without one, the sources have no listener of their own.
+    pub listen: Option<SocketAddr>,
+    /// Whether the public listener serves the sources, too.
+    pub public: bool,
+    /// PEM files of the certificate chain and its key. Without them the listener speaks plain HTTP,
+    /// for a proxy in front of it that terminates TLS.
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// How long a TLS handshake may take.
+    #[serde(with = "humantime_serde")]
+    pub tls_timeout: Duration,
+    /// Threads that serve HTTP; 0 means one per core.
+    pub workers: usize,
+    /// The networks of proxies whose `X-Forwarded-For`, and whose fingerprints of client certificates,
+    /// are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub connections: ConnectionSettings,
+}
+
+impl Default for SourcesSettings {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            public: false,
+            tls_certificate: None,
+            tls_key: None,
+            tls_timeout: Duration::from_secs(5),
+            workers: 1,
+            trusted_proxies: Vec::new(),
+            connections: ConnectionSettings { max: 1000, ..ConnectionSettings::default() },
+        }
+    }
+}
+
 /// The listener for publishers and operators: events, the admin API, metrics and health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -22,6 +22,7 @@ use crate::{
         progress::Progress,
         settings::RedisIngestSettings,
     },
+    source::{NativeEntry, Source, SourceError},
     store::{
         EntryId, Intake, Position, StoreError,
         redis::servers::{Connection, Servers},
@@ -58,6 +59,8 @@ pub(super) struct Consumer {
     pub(super) settings: RedisIngestSettings,
     pub(super) partition: Partition,
     pub(super) provider: Arc<Provider>,
+    /// The source that maps the entries, if they are native records.
+    pub(super) source: Option<Arc<Source>>,
     pub(super) transmitter: Arc<Transmitter>,
     pub(super) store: Arc<dyn Intake>,
     pub(super) lease: Arc<Lease>,
@@ -85,6 +88,8 @@ enum Interrupted {
     Redis(#[from] RedisError),
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    #[error("source: {0}")]
+    Source(#[from] SourceError),
     /// The server has forgotten entries that it had.
     #[error("the Redis stream was deleted, flushed or set back")]
     StartedOver,
@@ -266,6 +271,9 @@ impl Consumer {
         entries: &[Entry],
         next: Position,
     ) -> Result<(), Interrupted> {
+        if let Some(source) = &self.source {
+            return self.take_in_native(source, reading, entries, next).await;
+        }
         let (mut valid, mut rejected) = (Vec::new(), Vec::new());
         for entry in entries {
             match self.admit(entry, next.epoch) {
@@ -296,14 +304,42 @@ impl Consumer {
         Ok(())
     }
 
+    /// Has the source take in native records. They are durable before the position moves; records that are
+    /// no events are kept by the source.
+    async fn take_in_native(
+        &self,
+        source: &Arc<Source>,
+        reading: &mut Reading,
+        entries: &[Entry],
+        next: Position,
+    ) -> Result<(), Interrupted> {
+        metrics::events_ingested(&self.provider.name, SourceLabel::Redis, entries.len());
+        let native = entries.iter().map(|entry| NativeEntry {
+            record: entry.json(self.settings.event_bytes_max).map_err(|error| error.to_string()),
+            place: self.place(entry, next.epoch),
+            added: entry.id.time(),
+        });
+        source.take_entries(&native.collect::<Vec<_>>()).await?;
+        let nothing = self.transmitter.address(&self.provider, Vec::new()).await?;
+        reading.progress.append(nothing, next.clone()).await?;
+        reading.count.on_read(entries.len(), next.entry);
+        (reading.has_moved, reading.is_at_end) = (true, false);
+        Ok(())
+    }
+
+    fn place(&self, entry: &Entry, epoch: u32) -> String {
+        format!("{}/{epoch}/{}", self.partition.key, entry.id)
+    }
+
     /// Returns the event of an entry, identified by the place it was read from.
     fn admit(&self, entry: &Entry, epoch: u32) -> Result<Incoming, InvalidEvent> {
         let json = entry.json(self.settings.event_bytes_max)?;
         let event = self.transmitter.admit(&self.provider, json)?;
-        let place = format!("{}/{epoch}/{}", self.partition.key, entry.id);
+        let place = self.place(entry, epoch);
         Ok(Incoming {
             event,
             origin: Origin::of_place(&self.provider.name, &place, entry.id.time()),
+            id_kept_longer: Duration::ZERO,
         })
     }
 

@@ -69,6 +69,11 @@ impl<'a> CompactJws<'a> {
         key.verifies(algorithm, self.signed.as_bytes(), &self.signature)
     }
 
+    /// Returns what is signed, and the signature, for those who share a secret with the signer.
+    pub fn signed_parts(&self) -> (&[u8], &[u8]) {
+        (self.signed.as_bytes(), &self.signature)
+    }
+
     /// Returns the claims, or `None` if the payload is not a JSON object or has a member twice.
     pub fn claims(&self) -> Option<Map<String, Value>> {
         object(&self.payload)

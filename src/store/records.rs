@@ -34,9 +34,12 @@
 pub mod activity;
 pub mod client;
 pub mod clock;
+pub mod held_event;
 pub mod last_use;
 mod mark;
+pub mod rejected_record;
 pub mod signing_key;
+pub mod source_value;
 pub mod token;
 
 use std::{fmt, sync::Arc};

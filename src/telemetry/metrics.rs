@@ -56,6 +56,29 @@ metrics! {
     /// Rejected entries that could not be written to `<key>:rejected`.
     counter "ssfd_rejected_unrecorded_total" = rejected_unrecorded(provider: &ProviderName);
 
+    // Sources.
+
+    /// Requests to sources, by outcome.
+    counter "ssfd_source_requests_total" = source_requests(
+        provider: &ProviderName, source: &str, outcome: &'static str
+    ) by count: usize;
+    /// Requests to sources that were refused because of their credential, by reason.
+    counter "ssfd_source_auth_failures_total" = source_auth_failures(
+        provider: &ProviderName, source: &str, reason: &'static str
+    ) by count: usize;
+    /// Results of native records, by outcome. A record may have several results. `time_ahead` counts
+    /// records whose time was replaced by that of their receipt, beside their results.
+    counter "ssfd_source_records_total" = source_records(
+        provider: &ProviderName, source: &str, outcome: &'static str
+    ) by count: usize;
+    /// Results of native records that a rule emitted or rejected.
+    counter "ssfd_source_rules_total" = source_rule(
+        provider: &ProviderName, source: &str, rule: &str, outcome: &'static str
+    );
+    /// Events of a source that wait for an operator, because more came in a minute than the source may
+    /// emit.
+    gauge "ssfd_source_held" = source_held(provider: &ProviderName, source: &str) is events: usize;
+
     // Store.
 
     /// SETs that became durable in an outbox.

@@ -29,6 +29,8 @@ impl ReadyFor {
 #[derive(Debug, Default)]
 pub struct Readiness {
     missing: Mutex<BTreeMap<String, ReadyFor>>,
+    /// Matters for an operator that hinder nobody, by the part that each is about.
+    warnings: Mutex<BTreeMap<String, String>>,
 }
 
 impl Readiness {
@@ -56,6 +58,24 @@ impl Readiness {
         let missing = self.missing();
         let concerning = missing.iter().filter(|(_, hinders)| hinders.concerns(asked));
         concerning.map(|(part, _)| part.clone()).collect()
+    }
+
+    /// Notes that an operator should look at a part, although it hinders nobody.
+    pub fn warn(&self, part: &str, text: String) {
+        self.noted().insert(part.to_owned(), text);
+    }
+
+    pub fn calm(&self, part: &str) {
+        self.noted().remove(part);
+    }
+
+    /// Returns what an operator should look at.
+    pub fn warnings(&self) -> Vec<String> {
+        self.noted().values().cloned().collect()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn missing(&self) -> MutexGuard<'_, BTreeMap<String, ReadyFor>> {

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use crate::domain::{
-    event::Event,
-    judgement::{Judged, Judgement},
-    provider::Provider,
-    set::Origin,
-    stream::StreamConfig,
-    subject::list::Listed,
-    time::Timestamp,
+use super::{Transmitter, intake::addressing::SetMaker};
+use crate::{
+    domain::{
+        event::Event,
+        judgement::{Judged, Judgement},
+        opt_out::OptOut,
+        provider::Provider,
+        set::Origin,
+        stream::StreamConfig,
+        subject::{keys::SubjectKeys, list::Listed},
+        time::Timestamp,
+    },
+    store::{Intake, StoreError, SubjectLists},
 };
-
-use super::intake::addressing::SetMaker;
 
 /// The judgement of an event for one stream.
 #[derive(Debug)]
@@ -35,6 +38,38 @@ pub struct KnownSubject {
     pub listed: Listed,
     /// Whether it is kept from all streams because its account opted out.
     pub opted_out: bool,
+}
+
+impl KnownSubject {
+    /// Reads the facts about the subject of an event.
+    pub async fn read(
+        store: &(impl SubjectLists + Intake + ?Sized),
+        provider: &Provider,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let subject = SubjectKeys::of_event(&provider.name, &event.subject);
+        let listed = store.listed(&provider.name, vec![subject], now).await?.pop();
+        let opted_out = match OptOut::of(&event.event_type, &provider.name, &event.subject) {
+            Some(OptOut::Respected(accounts)) => store.opted_out(accounts).await?,
+            _ => false,
+        };
+        Ok(Self { listed: listed.unwrap_or_default(), opted_out })
+    }
+}
+
+impl Transmitter {
+    /// Judges an event for every stream of its provider, and publishes nothing.
+    pub async fn explain(
+        &self,
+        provider: &Provider,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Vec<Explained>, StoreError> {
+        let known = KnownSubject::read(&*self.store, provider, event, now).await?;
+        let streams = self.store.streams().await?;
+        Ok(explain(provider, streams, event, &known, now))
+    }
 }
 
 /// Judges the event as [`super::Transmitter::publish`] does, for every stream of the provider, and

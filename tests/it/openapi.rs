@@ -4,6 +4,8 @@ mod answers;
 mod document;
 mod routes;
 
+use std::time::Duration;
+
 use hyper::Method;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -25,9 +27,12 @@ use crate::harness::{
     streams::by_poll,
 };
 use crate::oauth::token_endpoint::{add_client, basic};
+use crate::sources;
 
 /// A dead letter that every [`Stand`] has.
 const DEAD: &str = "dead-1";
+/// A source that every [`Stand`] has.
+const SOURCE: &str = "kc";
 
 /// The document, read as a client would.
 struct Document(Value);
@@ -139,6 +144,7 @@ fn methods(item: &Value) -> Vec<Method> {
 fn url(daemon: &Daemon, path: &str, item: &Value, stream: &str) -> String {
     let path = path.replace("{stream_id}", stream).replace("{issuer_path}", "t/acme");
     let path = path.replace("{jti}", DEAD);
+    let path = path.replace("{provider}", PROVIDER).replace("{source}", SOURCE);
     assert!(!path.contains('{'), "no test fills {path}");
     match item["servers"][0]["url"].as_str() {
         None => daemon.provider_url(PROVIDER, &path),
@@ -272,6 +278,11 @@ impl Stand {
         let daemon = Daemon::with(|config| {
             config.public.body_bytes_max = 2000;
             config.internal.events_bytes_max = 2000;
+            config.sources.listen = Some(([127, 0, 0, 1], 0).into());
+            let provider = config.providers.values_mut().next().expect("a provider");
+            let source = sources::table(json!({"auth": {"scheme": "none"}}));
+            let source = serde_json::from_value(source).expect("a table");
+            provider.sources.insert(SOURCE.parse().expect("a name"), source);
         })
         .await;
         let tokens = Tokens::of(&daemon).await;
@@ -299,6 +310,7 @@ impl Stand {
             provider,
             origin,
             event_id: None,
+            id_kept_longer: Duration::ZERO,
             sets,
             opt_out: None,
             record: None,

@@ -13,12 +13,18 @@ pub(super) struct Reader<'a> {
     at: usize,
     depth: usize,
     values: usize,
+    values_max: usize,
     exact: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0, values: 0, exact: true }
+        Self { text, at: 0, depth: 0, values: 0, values_max: VALUES_MAX, exact: true }
+    }
+
+    /// Allows so many values in place of [`VALUES_MAX`].
+    pub(super) fn allow(self, values_max: usize) -> Self {
+        Self { values_max, ..self }
     }
 
     pub(super) fn document(mut self) -> Result<Document, JsonError> {
@@ -31,8 +37,8 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self) -> Result<Value, JsonError> {
         self.values += 1;
-        if VALUES_MAX < self.values {
-            return Err(JsonError::TooMany);
+        if self.values_max < self.values {
+            return Err(JsonError::TooMany(self.values_max));
         }
         match self.after_space() {
             Some(b'"') => self.string().map(Value::String),

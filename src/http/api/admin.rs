@@ -5,15 +5,20 @@ use actix_web::web;
 use super::{
     AnswerSpec, Base, Caller, Operation, Parameter, Resource, Tag,
     shape::{
-        DeadLetterSelectionSchema, OperatedChangeSchema, OperatedStatusSchema, ReplaySchema,
-        StatusSchema, StreamIdSchema,
+        DeadLetterSelectionSchema, ExplainedSourceSchema, HeldSelectionSchema,
+        OperatedChangeSchema, OperatedStatusSchema, ReplaySchema, StatusSchema, StreamIdSchema,
     },
 };
 use crate::http::admin::{
     dead_letters::{self, DeadLetterView, DeadLettersView, HandledView},
     events::{self, TraceView},
+    explain::{self, SourceExplanationView},
     jobs::{self, JobsView},
     replay,
+    sources::{
+        self, HandledHeldView, HeldEventsView, RejectedRecordsView, SourceView, SourcesView,
+        UnmatchedTypesView,
+    },
     streams::{self, StreamView, StreamsView},
 };
 
@@ -77,6 +82,18 @@ const REPLAY: &str = r#"{"since": 1775000000, "jti": "kept", "limit": 50}"#;
 const CHANGE: &str = r#"{"subject_format": "email"}"#;
 
 const STATUS: &str = r#"{"status": "paused", "reason": "their endpoint moves"}"#;
+
+const NO_SOURCE: (u16, &str) = (404, "There is no such source.");
+
+const LIMIT: &[Parameter] =
+    &[Parameter::optional::<u16>("limit", "The most entries: 1 to 1000, by default 100.")];
+
+const HELD: &str = r#"{"ids": ["7d0c5a3e0d6f4d2f9b1a1c2e3f405162"]}"#;
+const EXPLAINED: &str = r#"{
+    "provider": "acme",
+    "source": "kc",
+    "payload": {"type": "LOGOUT", "id": "1", "user": "kim", "session": "s-1"}
+}"#;
 
 pub(in crate::http) const RESOURCES: &[Resource] = &[
     Resource {
@@ -254,5 +271,113 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             )
             .caller(Caller::Operator)
             .answers(&[AnswerSpec::json::<JobsView>(200, "The jobs.")])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/explain",
+        tag: Tag::Sources,
+        operations: &[Operation::post("explainSource", || web::to(explain::explain))
+            .says(
+                "Explain what a source makes of a body",
+                "For each record: which rules matched, the events that they make, and for each stream \
+                 of the provider what would become of them. Nothing is verified, published or kept.",
+            )
+            .caller(Caller::Operator)
+            .body::<ExplainedSourceSchema>(EXPLAINED)
+            .answers(&[AnswerSpec::json::<SourceExplanationView>(200, "The records of the body.")])
+            .refuses(&[NO_SOURCE])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources",
+        tag: Tag::Sources,
+        operations: &[Operation::get("listSources", || web::to(sources::list))
+            .says("List the sources", "All sources of all providers.")
+            .caller(Caller::Operator)
+            .answers(&[AnswerSpec::json::<SourcesView>(200, "The sources.")])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources/{provider}/{source}",
+        tag: Tag::Sources,
+        operations: &[Operation::get("readSource", || web::to(sources::show))
+            .says("Read a source", "With the number of events that it holds and records that it rejected.")
+            .caller(Caller::Operator)
+            .answers(&[AnswerSpec::json::<SourceView>(200, "The source.")])
+            .refuses(&[NO_SOURCE])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources/{provider}/{source}/held",
+        tag: Tag::Sources,
+        operations: &[Operation::get("listHeldEvents", || web::to(sources::held))
+            .says(
+                "List the held events of a source",
+                "Events beyond `events_per_minute_max`, and later events about the same subjects, in the \
+                 order in which they came.",
+            )
+            .caller(Caller::Operator)
+            .query(LIMIT)
+            .answers(&[AnswerSpec::json::<HeldEventsView>(200, "The first of them.")])
+            .refuses(&[NO_SOURCE])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources/{provider}/{source}/held/release",
+        tag: Tag::Sources,
+        operations: &[Operation::post("releaseHeldEvents", || web::to(sources::release))
+            .says(
+                "Release held events",
+                "Publishes them in their order, whatever `events_per_minute_max` says.",
+            )
+            .caller(Caller::Operator)
+            .body::<HeldSelectionSchema>(HELD)
+            .answers(&[AnswerSpec::json::<HandledHeldView>(200, "How many were published.")])
+            .refuses(&[NO_SOURCE])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources/{provider}/{source}/held/discard",
+        tag: Tag::Sources,
+        operations: &[Operation::post("discardHeldEvents", || web::to(sources::discard))
+            .says("Discard held events", "Removes them for good.")
+            .caller(Caller::Operator)
+            .body::<HeldSelectionSchema>(HELD)
+            .answers(&[AnswerSpec::json::<HandledHeldView>(200, "How many were removed.")])
+            .refuses(&[NO_SOURCE])],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources/{provider}/{source}/rejected",
+        tag: Tag::Sources,
+        operations: &[
+            Operation::get("listRejectedRecords", || web::to(sources::rejected))
+                .says(
+                    "List the rejected records of a source",
+                    "The youngest first, each with the reason.",
+                )
+                .caller(Caller::Operator)
+                .query(LIMIT)
+                .answers(&[AnswerSpec::json::<RejectedRecordsView>(200, "The first of them.")])
+                .refuses(&[NO_SOURCE]),
+            Operation::delete("clearRejectedRecords", || web::to(sources::clear_rejected))
+                .says("Remove the rejected records of a source", "All of them, for good.")
+                .caller(Caller::Operator)
+                .answers(&[AnswerSpec::empty(204, "None is kept.")])
+                .refuses(&[NO_SOURCE]),
+        ],
+    },
+    Resource {
+        base: Base::Internal,
+        path: "/admin/v1/sources/{provider}/{source}/unmatched",
+        tag: Tag::Sources,
+        operations: &[Operation::get("listUnmatchedTypes", || web::to(sources::unmatched))
+            .says(
+                "List the native types that no rule takes",
+                "Counted by the node that answers, since its start.",
+            )
+            .caller(Caller::Operator)
+            .answers(&[AnswerSpec::json::<UnmatchedTypesView>(200, "The types.")])
+            .refuses(&[NO_SOURCE])],
     },
 ];

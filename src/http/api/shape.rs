@@ -153,6 +153,27 @@ pub(crate) struct DeadLetterSelectionSchema {
     page: PageOfSetsSchema,
 }
 
+/// A selection of held events: those with these ids. If it is left out, all.
+#[derive(JsonSchema)]
+#[schemars(rename = "HeldSelection")]
+pub(crate) struct HeldSelectionSchema {
+    ids: Option<Vec<String>>,
+}
+
+/// A body for a source that is to be explained.
+#[derive(JsonSchema)]
+#[schemars(rename = "ExplainedSource")]
+pub(crate) struct ExplainedSourceSchema {
+    provider: String,
+    source: String,
+    /// The body as JSON, or as the text that the sender would send.
+    payload: Value,
+    /// Headers that the sender would send, by name.
+    headers: Option<BTreeMap<String, String>>,
+    /// Parameters of the query, by name.
+    query: Option<BTreeMap<String, String>>,
+}
+
 /// Where a replay begins, by exactly one of three members, and how its SETs go out.
 #[derive(JsonSchema)]
 #[schemars(rename = "Replay")]

@@ -63,6 +63,7 @@ impl Label for MethodLabel {
 pub enum ListenerLabel {
     Public,
     Internal,
+    Sources,
 }
 
 impl Label for ListenerLabel {
@@ -70,6 +71,7 @@ impl Label for ListenerLabel {
         match self {
             Self::Public => "public".into(),
             Self::Internal => "internal".into(),
+            Self::Sources => "sources".into(),
         }
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Daemon {
 struct Running {
     public: SocketAddr,
     internal: SocketAddr,
+    /// The listener of sources, if they have one.
+    sources: Option<SocketAddr>,
     store: Arc<dyn Store>,
     material: MaterialSwitch,
     stop: oneshot::Sender<()>,
@@ -172,7 +174,8 @@ impl Daemon {
             let result = actix_web::rt::System::new().block_on(async move {
                 let app = app::build(config).await?;
                 let (store, material) = (Arc::clone(app.store()), app.material().clone());
-                let facts = (app.public_addr()?, app.internal_addr()?, store, material);
+                let sources = app.sources_addr()?;
+                let facts = (app.public_addr()?, app.internal_addr()?, sources, store, material);
                 let ready = || drop(started.send(facts));
                 app.serve(async { stopping.await.unwrap_or_default() }, ready).await
             });
@@ -180,8 +183,9 @@ impl Daemon {
             end.send(result).ok();
         });
         match within("the daemon starts", starting).await {
-            Ok((public, internal, store, material)) => {
-                self.running = Some(Running { public, internal, store, material, stop, ended });
+            Ok((public, internal, sources, store, material)) => {
+                let running = Running { public, internal, sources, store, material, stop, ended };
+                self.running = Some(running);
                 Ok(())
             }
             Err(_) => Err((&mut ended)
@@ -222,6 +226,11 @@ impl Daemon {
     /// Returns a URL of the listener for publishers and operators.
     pub(crate) fn internal_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running().internal)
+    }
+
+    /// Returns the address of the listener of sources.
+    pub(crate) fn sources_address(&self) -> SocketAddr {
+        self.running().sources.expect("the sources have a listener")
     }
 
     /// Returns a URL below the issuer of a provider, with the port of this daemon.

@@ -22,12 +22,11 @@ impl Operation<'_> {
     }
 }
 
-/// Returns a value of a type that the schema does not allow.
-fn of_another_type(document: &Document, schema: &Value) -> Value {
+/// Returns a value of a type that the schema does not allow, or `None` if it allows all.
+fn of_another_type(document: &Document, schema: &Value) -> Option<Value> {
     let candidates = [json!(-7), json!("x"), json!([{}])];
     let validator = document.validator(schema);
-    let other = candidates.into_iter().find(|value| !validator.is_valid(value));
-    other.expect("no schema takes them all")
+    candidates.into_iter().find(|value| !validator.is_valid(value))
 }
 
 #[actix_web::test]
@@ -104,10 +103,10 @@ async fn a_member_of_another_type_is_refused_as_documented() {
             // All members of a form are texts.
             members.clear();
         }
-        let wrong = members.iter().map(|(name, schema)| {
+        let wrong = members.iter().filter_map(|(name, schema)| {
             let mut body = example.clone();
-            body[*name] = of_another_type(&stand.document, schema);
-            (*name, body)
+            body[*name] = of_another_type(&stand.document, schema)?;
+            Some((*name, body))
         });
         let null = required.iter().map(|name| {
             let mut body = example.clone();

@@ -92,12 +92,12 @@ pub(super) async fn an_id_may_be_remembered_for_longer_than_others(backend: impl
             ..event_with_id("parts", vec![set("st_1", jti)])
         }
     };
-    append(&*store, vec![part(Step::First, "p1")], NOW).await;
-    append(&*store, vec![part(Step::Last, "p2")], NOW).await;
-    store.expire(Expiry::of_all(NOW, NOW + hour)).await.expect("expired");
+    append(&*store, vec![part(Step::First, "p1")], over).await;
+    append(&*store, vec![part(Step::Last, "p2")], over).await;
+    store.expire(Expiry::of_all(NOW, over + hour)).await.expect("expired");
     let whole =
         Append { id_kept_longer: longer, ..event_with_id("parts", vec![set("st_1", "p3")]) };
-    assert_eq!(append(&*store, vec![whole], NOW + hour).await, [Appended::Duplicate]);
+    assert_eq!(append(&*store, vec![whole], over + hour).await, [Appended::Duplicate]);
 }
 
 pub(super) async fn a_stream_that_takes_nothing_is_left_out(backend: impl Backend) {

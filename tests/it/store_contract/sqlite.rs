@@ -258,7 +258,7 @@ const OF_VERSION_2: &str = r#"
     PRAGMA user_version = 2;
 "#;
 
-/// What schema version 3 did not have.
+/// Takes away the column that schema version 3 did not have.
 const OF_VERSION_3: &str = "
     DROP INDEX event_ids_at; ALTER TABLE event_ids DROP COLUMN longer;
     CREATE INDEX event_ids_at ON event_ids (at);

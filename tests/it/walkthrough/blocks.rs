@@ -41,7 +41,7 @@ impl Kind {
             "js" => Self::Program(Language::Node),
             "go" => Self::Program(Language::Go),
             "java" => Self::Program(Language::Java),
-            "json" | "text" | "toml" => Self::Other,
+            "json" | "text" | "toml" | "yaml" => Self::Other,
             _ => return None,
         })
     }

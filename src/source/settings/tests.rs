@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::source::verify::JwtAlgorithm;
+
+fn read(table: Value) -> Result<SourceConfig, SourceMistake> {
+    let Value::Object(members) = table else { panic!("not a table") };
+    SourceSettings(members).read("test")
+}
+
+/// A rule that every source here has.
+fn rule() -> Value {
+    json!([{
+        "name": "out",
+        "when": {"/type": "LOGOUT"},
+        "emit": "caep:session-revoked",
+        "subject": {
+            "user": {"opaque": "{/user}"},
+            "session": {"opaque": "{/session}"},
+        },
+    }])
+}
+
+fn with(members: Value) -> Value {
+    let mut table = json!({
+        "auth": {"scheme": "bearer", "secret_files": ["/x"]},
+        "type": "/type",
+        "rules": rule(),
+    });
+    for (key, value) in members.as_object().expect("members") {
+        table[key] = value.clone();
+    }
+    table
+}
+
+#[track_caller]
+fn refuses(members: Value, key: &str, rule: &str) {
+    let found = read(with(members.clone())).expect_err("refused");
+    assert!(found.key == key && found.rule.contains(rule), "{members}: {found:?}");
+}
+
+#[test]
+fn a_source_has_defaults() {
+    let config = read(with(json!({}))).expect("valid");
+    assert_eq!(config.bounds, BoundSettings::default());
+    assert_eq!((config.mode, config.preset, config.redis_key), (Mode::Publish, None, None));
+    let auth = config.auth.expect("a scheme");
+    assert_eq!((auth.scheme, auth.tolerance), (SchemeName::Bearer, Duration::from_mins(5)));
+    let emits: Vec<_> = config.mapping.emits().into_iter().collect();
+    assert_eq!(emits.len(), 1);
+}
+
+#[test]
+fn values_may_be_written_as_texts() {
+    let config = read(with(json!({
+        "answer": "204",
+        "events_per_minute_max": "0",
+        "redact": "/a, /b",
+        "event_id_retention": "4days",
+        "auth": {
+            "scheme": "jwt", "jwks": "/keys.json", "algorithms": "RS256,ES256",
+        },
+    })));
+    let SourceConfig { bounds, auth, .. } = config.expect("valid");
+    assert_eq!((bounds.answer, bounds.events_per_minute_max), (204, 0));
+    assert_eq!(bounds.redact, ["/a", "/b"]);
+    assert_eq!(bounds.event_id_retention, Some(Duration::from_hours(96)));
+    let algorithms = auth.expect("a scheme").algorithms;
+    assert_eq!(
+        algorithms.iter().map(JwtAlgorithm::to_string).collect::<Vec<_>>(),
+        ["RS256", "ES256"]
+    );
+}
+
+#[test]
+fn a_mistake_names_its_key_and_the_remedy() {
+    for (members, key, rule) in [
+        (json!({"colour": 1}), "colour", "is no key of a source"),
+        (json!({"auth": "x"}), "auth", "must be a table"),
+        (json!({"auth": {"scheme": "telepathy"}}), "auth.scheme", "unknown variant"),
+        (json!({"auth": {"scheme": "bearer", "colour": 1}}), "auth.colour", "unknown field"),
+        (json!({"auth": {"scheme": "bearer"}}), "auth.secret_files", "must name a file"),
+        (json!({"answer": 201}), "answer", "200, 202 or 204"),
+        (json!({"answer": 204, "answer_body": "counts"}), "answer_body", "has no body"),
+        (json!({"malformed_answer": 500}), "malformed_answer", "400 or 200"),
+        (json!({"answer_timeout": "0s"}), "answer_timeout", "longer than 0"),
+        (json!({"answer_timeout": "soon"}), "answer_timeout", "is not valid"),
+        (json!({"body_bytes_max": 0}), "body_bytes_max", "between 1"),
+        (json!({"held_max": 1_000_000}), "held_max", "between 1"),
+        (json!({"max_age": "0s"}), "max_age", "longer than 0"),
+        (json!({"redact": ["a"]}), "redact", "no JSON Pointer"),
+        (json!({"preset": "nonsense"}), "preset", "names none of the presets"),
+        (json!({"mode": "loud"}), "mode", "unknown variant"),
+        (json!({"may_emit": ["nonsense"]}), "may_emit", "nonsense"),
+        (json!({"may_emit": ["ssf:verification"]}), "may_emit", "must not list"),
+        (json!({"handshake": "secret"}), "handshake", "unknown variant"),
+    ] {
+        refuses(members, key, rule);
+    }
+    let mut none = with(json!({}));
+    none.as_object_mut().expect("a table").remove("auth");
+    let found = read(none).expect_err("refused");
+    assert!(found.key == "auth" && found.rule.contains("is required"), "{found:?}");
+}
+
+#[test]
+fn each_scheme_needs_its_keys() {
+    let secret = ["/x"];
+    for (auth, key, rule) in [
+        (json!({"scheme": "basic", "secret_files": secret}), "user", "without a colon"),
+        (
+            json!({"scheme": "basic", "secret_files": secret, "user": "a:b"}),
+            "user",
+            "without a colon",
+        ),
+        (json!({"scheme": "hmac", "secret_files": secret}), "header", "with the signature"),
+        (
+            json!({"scheme": "hmac", "secret_files": secret, "header": "a b"}),
+            "header",
+            "no name of a header",
+        ),
+        (json!({"scheme": "standard-webhooks"}), "secret_files", "must name"),
+        (
+            json!({"scheme": "client-state", "secret_files": secret, "pointer": "x"}),
+            "pointer",
+            "`/`",
+        ),
+        (json!({"scheme": "certificate", "header": "X"}), "fingerprints", "SHA-256"),
+        (json!({"scheme": "certificate", "fingerprints": ["ab"]}), "header", "proxy"),
+        (json!({"scheme": "jwt", "jwks": "/k"}), "algorithms", "must list"),
+        (json!({"scheme": "jwt", "algorithms": ["RS256"]}), "jwks", "must be set"),
+        (
+            json!({"scheme": "jwt", "jwks": "http://x.example", "algorithms": ["RS256"]}),
+            "jwks",
+            "https URL",
+        ),
+        (
+            json!({"scheme": "jwt", "jwks": "/k", "algorithms": ["RS256", "HS256"]}),
+            "algorithms",
+            "no secrets",
+        ),
+        (
+            json!({"scheme": "jwt", "secret_files": secret, "algorithms": ["RS256"]}),
+            "algorithms",
+            "alone beside",
+        ),
+        (
+            json!({"scheme": "jwt", "jwks": "/k", "secret_files": secret, "algorithms": ["RS256"]}),
+            "jwks",
+            "exclude each other",
+        ),
+        (
+            json!({"scheme": "jwt", "jwks": "/k", "algorithms": ["RS256"], "token_in": "form"}),
+            "form_field",
+            "must name",
+        ),
+        (
+            json!({"scheme": "jwt", "jwks": "/k", "algorithms": ["RS256"], "token_in": "header"}),
+            "header",
+            "must name",
+        ),
+        (json!({"scheme": "bearer", "secret_files": secret, "tolerance": "2h"}), "tolerance", "1h"),
+        (json!({"scheme": "bearer", "secret_files": vec!["/x"; 9]}), "secret_files", "at most 8"),
+    ] {
+        refuses(json!({"auth": auth}), &format!("auth.{key}"), rule);
+    }
+}
+
+#[test]
+fn a_mistake_in_the_mapping_names_the_rule() {
+    let mut rules = rule();
+    rules[0]["emit"] = "caep:nonsense".into();
+    let found = read(with(json!({"rules": rules}))).expect_err("refused");
+    assert!(found.key.contains("out") && found.rule.contains("nonsense"), "{found:?}");
+    let rules = json!([{"name": "out", "colour": "red"}]);
+    let found = read(with(json!({"rules": rules}))).expect_err("refused");
+    assert!(found.key.starts_with("rules") && found.rule.contains("colour"), "{found:?}");
+}
+
+#[test]
+fn a_source_that_is_read_from_redis_needs_no_sender() {
+    let mut table = with(json!({"redis_key": "native:kc"}));
+    table.as_object_mut().expect("a table").remove("auth");
+    let config = read(table).expect("valid");
+    assert_eq!((config.auth, config.redis_key.as_deref()), (None, Some("native:kc")));
+}
+
+#[test]
+fn the_names_of_the_bounds_are_those_of_the_struct() {
+    let error = serde_json::from_value::<BoundSettings>(json!({"": 1})).expect_err("unknown");
+    let error = error.to_string();
+    let named: Vec<_> = error.split('`').skip(1).step_by(2).skip(1).collect();
+    assert_eq!(named, BoundSettings::KEYS);
+}

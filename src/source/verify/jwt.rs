@@ -1,0 +1,327 @@
+//! A JWT (RFC 7519) that the sender signs: a bearer token, a header, a field of a form, or the body.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    hmac::{self, HMAC_SHA256, HMAC_SHA384, HMAC_SHA512, Key},
+};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use super::{
+    Refusal,
+    hmac::{Encoding, from_hex},
+    required,
+    secrets::SharedSecret,
+    static_header,
+};
+use crate::{
+    auth::JwksSource,
+    domain::{secret::Secret, time::Timestamp},
+    signing::{
+        jws_algorithm::{JwsAlgorithm, UnsupportedAlgorithm},
+        jwt::{CompactJws, numeric_date},
+        verification_keys::VerificationKeys,
+    },
+    source::request::SourceRequest,
+};
+
+/// The longest token, in bytes.
+const TOKEN_LENGTH_MAX: usize = 64 << 10;
+
+/// Where the token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// `Authorization: Bearer …` (RFC 6750 §2.1).
+    Authorization,
+    /// The whole value of a header.
+    Header(String),
+    /// A field of a form (`application/x-www-form-urlencoded`).
+    Form(String),
+    /// The body is the token.
+    Body,
+}
+
+/// An algorithm that a token may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    Public(JwsAlgorithm),
+    Hs256,
+    Hs384,
+    Hs512,
+}
+
+/// The keys that a token may be signed with. A source has keys of one kind only, so that a public key is
+/// never used as a shared secret (RFC 8725 §3.1).
+pub enum JwtKeys {
+    /// A JWK Set in a file or at a URL.
+    Public(Arc<JwksSource>),
+    /// A JWK Set that is there.
+    Fixed(Arc<VerificationKeys>),
+    Secrets(Vec<SharedSecret>),
+}
+
+/// The claim with the SHA-256 of the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyHash {
+    pub claim: String,
+    pub encoding: Encoding,
+}
+
+/// Verifies a token and what it says of itself.
+pub struct Jwt {
+    pub place: TokenPlace,
+    pub keys: JwtKeys,
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// The value that `iss` must have, if any is expected.
+    pub issuer: Option<String>,
+    /// The value that `aud` must contain, if any is expected.
+    pub audience: Option<String>,
+    /// The largest difference between the sender's clock and ours.
+    pub leeway: Duration,
+    /// Whether a token without `exp` is refused. Without `exp`, a token can be replayed for ever.
+    pub requires_exp: bool,
+    pub body_hash: Option<BodyHash>,
+}
+
+impl JwtAlgorithm {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public(algorithm) => algorithm.as_str(),
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    fn hmac(self) -> Option<hmac::Algorithm> {
+        match self {
+            Self::Public(_) => None,
+            Self::Hs256 => Some(HMAC_SHA256),
+            Self::Hs384 => Some(HMAC_SHA384),
+            Self::Hs512 => Some(HMAC_SHA512),
+        }
+    }
+
+    pub fn is_symmetric(self) -> bool {
+        self.hmac().is_some()
+    }
+}
+
+impl FromStr for JwtAlgorithm {
+    type Err = UnsupportedAlgorithm;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "HS256" => Ok(Self::Hs256),
+            "HS384" => Ok(Self::Hs384),
+            "HS512" => Ok(Self::Hs512),
+            other => other.parse().map(Self::Public),
+        }
+    }
+}
+
+impl fmt::Display for JwtAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for JwtAlgorithm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for JwtAlgorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl TokenPlace {
+    /// Takes the token of a request.
+    fn token(&self, request: &SourceRequest) -> Result<String, Refusal> {
+        let bytes = match self {
+            Self::Authorization => static_header::token(required(request, "authorization")?)?,
+            Self::Header(name) => required(request, name)?.trim_ascii(),
+            Self::Body => request.body.trim_ascii(),
+            Self::Form(field) => {
+                let mut fields = form_urlencoded::parse(&request.body);
+                let mut values = fields.by_ref().filter(|(name, _)| name == field);
+                return match (values.next(), values.next()) {
+                    (None, _) => Err(Refusal::Missing),
+                    (Some(_), Some(_)) => Err(Refusal::Repeated),
+                    (Some((_, token)), None) => Ok(token.into_owned()),
+                };
+            }
+        };
+        match std::str::from_utf8(bytes) {
+            Ok("") => Err(Refusal::Missing),
+            Ok(token) if token.len() <= TOKEN_LENGTH_MAX => Ok(token.to_owned()),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
+    pub(super) fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Authorization | Self::Form(_) | Self::Body => None,
+        }
+    }
+
+    /// Tells whether the token is in the body, so that its claims are the record.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self, Self::Form(_) | Self::Body)
+    }
+}
+
+impl Jwt {
+    pub(super) async fn verify(
+        &self,
+        request: &SourceRequest,
+        now: Timestamp,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let token = self.place.token(request)?;
+        let claims = self.verify_token(&token, now).await?;
+        if let Some(hash) = &self.body_hash {
+            hash.judge(&claims, &request.body)?;
+        }
+        Ok(claims)
+    }
+
+    /// Verifies a token, wherever it was.
+    pub async fn verify_token(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let jws = CompactJws::parse(token).map_err(|_| Refusal::Malformed)?;
+        if jws.requires_extensions() {
+            return Err(Refusal::Malformed);
+        }
+        let named = jws.member("alg").as_str().ok_or(Refusal::Malformed)?;
+        let algorithm = named.parse::<JwtAlgorithm>().map_err(|_| Refusal::Algorithm)?;
+        if !self.algorithms.contains(&algorithm) {
+            return Err(Refusal::Algorithm);
+        }
+        match &self.keys {
+            JwtKeys::Secrets(secrets) => {
+                let hmac = algorithm.hmac().ok_or(Refusal::Algorithm)?;
+                let (signed, signature) = jws.signed_parts();
+                let is_right = secrets.iter().any(|secret| {
+                    hmac::verify(&Key::new(hmac, secret.bytes()), signed, signature).is_ok()
+                });
+                if !is_right {
+                    return Err(Refusal::Wrong);
+                }
+            }
+            JwtKeys::Public(source) => {
+                let kid = jws.kid().ok_or(Refusal::UnknownKey)?;
+                let keys = source.keys_of(kid, &Secret::new(token)).await;
+                let keys = keys.map_err(|none| Refusal::Unavailable { retry_after: none.0 })?;
+                judge_signature(&jws, algorithm, &keys)?;
+            }
+            JwtKeys::Fixed(keys) => judge_signature(&jws, algorithm, keys)?,
+        }
+        let claims = jws.claims().ok_or(Refusal::Malformed)?;
+        self.judge_claims(&claims, now)?;
+        Ok(claims)
+    }
+
+    /// Signs a token in a header, if the key is a shared secret.
+    pub(super) fn sign(&self, body: &[u8], id: &str, now: Timestamp) -> Option<(String, String)> {
+        let JwtKeys::Secrets(secrets) = &self.keys else { return None };
+        let algorithm = *self.algorithms.first()?;
+        let key = Key::new(algorithm.hmac()?, secrets.first()?.bytes());
+        let (name, prefix) = match &self.place {
+            TokenPlace::Authorization => ("authorization", "Bearer "),
+            TokenPlace::Header(name) => (name.as_str(), ""),
+            TokenPlace::Form(_) | TokenPlace::Body => return None,
+        };
+        let mut claims = json!({"jti": id, "iat": now.as_secs(), "exp": now.as_secs() + 60});
+        if let Some(issuer) = &self.issuer {
+            claims["iss"] = issuer.as_str().into();
+        }
+        if let Some(audience) = &self.audience {
+            claims["aud"] = audience.as_str().into();
+        }
+        if let Some(hash) = &self.body_hash {
+            claims[&hash.claim] = hash.encoding.encode(digest(&SHA256, body).as_ref()).into();
+        }
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&json!({"alg": algorithm.as_str()})), part(&claims));
+        let signature = hmac::sign(&key, signed.as_bytes());
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()));
+        Some((name.to_owned(), format!("{prefix}{token}")))
+    }
+
+    fn judge_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
+        let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
+        if let Some(issuer) = &self.issuer
+            && claim("iss").and_then(Value::as_str) != Some(issuer)
+        {
+            return Err(Refusal::Issuer);
+        }
+        if let Some(audience) = &self.audience {
+            let is_meant = match claim("aud") {
+                Some(Value::String(one)) => one == audience,
+                Some(Value::Array(several)) => several.iter().any(|one| one == audience),
+                _ => false,
+            };
+            if !is_meant {
+                return Err(Refusal::Audience);
+            }
+        }
+        let time = |name| match claim(name) {
+            None => Ok(None),
+            Some(value) => numeric_date(value).map(Some).ok_or(Refusal::Malformed),
+        };
+        match time("exp")? {
+            Some(end) if end + self.leeway <= now => return Err(Refusal::Expired),
+            None if self.requires_exp => return Err(Refusal::Expired),
+            _ => {}
+        }
+        for begin in [time("nbf")?, time("iat")?].into_iter().flatten() {
+            if now + self.leeway < begin {
+                return Err(Refusal::Future);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn judge_signature(
+    jws: &CompactJws<'_>,
+    algorithm: JwtAlgorithm,
+    keys: &VerificationKeys,
+) -> Result<(), Refusal> {
+    let JwtAlgorithm::Public(algorithm) = algorithm else { return Err(Refusal::Algorithm) };
+    let kid = jws.kid().ok_or(Refusal::UnknownKey)?;
+    if !keys.has(kid) {
+        return Err(Refusal::UnknownKey);
+    }
+    let is_right = keys.named(kid).any(|key| jws.is_signed_by(key, algorithm));
+    if is_right { Ok(()) } else { Err(Refusal::Wrong) }
+}
+
+impl BodyHash {
+    fn judge(&self, claims: &Map<String, Value>, body: &[u8]) -> Result<(), Refusal> {
+        let shown = claims.get(&self.claim).and_then(Value::as_str).ok_or(Refusal::Body)?;
+        let shown = match self.encoding {
+            Encoding::Hex => from_hex(shown),
+            Encoding::Base64 => {
+                let url_safe = || URL_SAFE_NO_PAD.decode(shown.trim_end_matches('=')).ok();
+                STANDARD.decode(shown).ok().or_else(url_safe)
+            }
+        };
+        let hash = digest(&SHA256, body);
+        if shown.as_deref() == Some(hash.as_ref()) { Ok(()) } else { Err(Refusal::Body) }
+    }
+}

@@ -1,0 +1,142 @@
+//! Makes a [`Verifier`] from the settings of a source and the files that they name.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use hyper::Uri;
+use ipnet::IpNet;
+
+use super::{
+    Basic, BodyHash, Certificate, ClientState, Hmac, Jwt, JwtKeys, Scheme, StandardWebhooks,
+    StatePlace, StaticHeader, TimeUnit, Timestamped, TokenPlace, Verifier, WebhookKey,
+    secrets::{self, SharedSecret},
+};
+use crate::{
+    auth::{Fetcher, JwksLocation, JwksSource, KeyLimits},
+    domain::id::ProviderName,
+    source::settings::{AuthSettings, SchemeName, SignedTime, TokenIn},
+    telemetry::causes::with_causes,
+};
+
+/// How long keys of a JWK Set are used, and how often they are fetched.
+const KEY_LIMITS: KeyLimits = KeyLimits {
+    max_age: Duration::from_mins(10),
+    keep: Duration::from_hours(24),
+    interval_min: Duration::from_secs(10),
+};
+
+/// A key of the table `auth` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`auth.{key}` cannot be used: {}", with_causes(source.as_ref()))]
+pub struct VerifierError {
+    pub key: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+fn unusable<E: Into<Box<dyn Error + Send + Sync>>>(
+    key: &'static str,
+) -> impl FnOnce(E) -> VerifierError {
+    move |error| VerifierError { key, source: error.into() }
+}
+
+impl Verifier {
+    /// Reads the secrets. Keys at a URL are fetched when the first token comes. The settings must have been
+    /// checked.
+    pub fn open(
+        settings: &AuthSettings,
+        provider: &ProviderName,
+        trusted_proxies: &[IpNet],
+    ) -> Result<Self, VerifierError> {
+        let secrets = secrets::read(&settings.secret_files).map_err(unusable("secret_files"))?;
+        let header = || settings.header.clone().unwrap_or_else(|| "Authorization".to_owned());
+        let scheme = match settings.scheme {
+            SchemeName::Header | SchemeName::Bearer => Scheme::StaticHeader(StaticHeader {
+                header: header(),
+                bearer: settings.scheme == SchemeName::Bearer,
+                secrets,
+            }),
+            SchemeName::Basic => {
+                Scheme::Basic(Basic::new(settings.user.as_deref().unwrap_or_default(), &secrets))
+            }
+            SchemeName::Hmac => Scheme::Hmac(hmac(settings, header(), &secrets)),
+            SchemeName::StandardWebhooks => {
+                let keys = secrets.iter().map(WebhookKey::parse).collect::<Result<_, _>>();
+                let keys = keys.map_err(unusable("secret_files"))?;
+                Scheme::StandardWebhooks(StandardWebhooks { keys, tolerance: settings.tolerance })
+            }
+            SchemeName::Jwt => Scheme::Jwt(Box::new(jwt(settings, header(), provider, secrets)?)),
+            SchemeName::ClientState => {
+                let place = match &settings.header {
+                    Some(header) => StatePlace::Header(header.clone()),
+                    None => StatePlace::Record(settings.pointer.clone()),
+                };
+                Scheme::ClientState(ClientState { place, secrets })
+            }
+            SchemeName::Certificate => {
+                let proxies = trusted_proxies.to_vec();
+                let certificate = Certificate::new(header(), &settings.fingerprints, proxies);
+                let rule = "each must be a SHA-256 fingerprint in hexadecimal digits";
+                Scheme::Certificate(certificate.ok_or(rule).map_err(unusable("fingerprints"))?)
+            }
+            SchemeName::None => Scheme::None,
+        };
+        Ok(Self::new(scheme))
+    }
+}
+
+fn hmac(settings: &AuthSettings, header: String, secrets: &[SharedSecret]) -> Hmac {
+    let unit = match settings.timestamp {
+        SignedTime::None => None,
+        SignedTime::S => Some(TimeUnit::Seconds),
+        SignedTime::Ms => Some(TimeUnit::Millis),
+    };
+    let tolerance = settings.tolerance;
+    let timestamped = unit.map(|unit| Timestamped { unit, tolerance });
+    let form = (settings.hash, settings.encoding);
+    Hmac::new(header, settings.prefix.clone(), form, timestamped, secrets)
+}
+
+fn jwt(
+    settings: &AuthSettings,
+    header: String,
+    provider: &ProviderName,
+    secrets: Vec<SharedSecret>,
+) -> Result<Jwt, VerifierError> {
+    let keys = match &settings.jwks {
+        None => JwtKeys::Secrets(secrets),
+        Some(jwks) => JwtKeys::Public(jwks_source(jwks, settings, provider)?),
+    };
+    let place = match settings.token_in {
+        TokenIn::Authorization => TokenPlace::Authorization,
+        TokenIn::Header => TokenPlace::Header(header),
+        TokenIn::Form => TokenPlace::Form(settings.form_field.clone().unwrap_or_default()),
+        TokenIn::Body => TokenPlace::Body,
+    };
+    let claim = &settings.body_hash_claim;
+    Ok(Jwt {
+        place,
+        keys,
+        algorithms: settings.algorithms.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        leeway: settings.leeway,
+        requires_exp: settings.require_exp,
+        body_hash: (!claim.is_empty())
+            .then(|| BodyHash { claim: claim.clone(), encoding: settings.body_hash_encoding }),
+    })
+}
+
+fn jwks_source(
+    jwks: &str,
+    settings: &AuthSettings,
+    provider: &ProviderName,
+) -> Result<Arc<JwksSource>, VerifierError> {
+    let location = if jwks.contains("://") {
+        let uri: Uri = jwks.parse().map_err(unusable("jwks"))?;
+        let roots = settings.trusted_roots.as_deref();
+        JwksLocation::Url(uri, Fetcher::new(roots).map_err(unusable("trusted_roots"))?)
+    } else {
+        JwksLocation::File(jwks.into())
+    };
+    location.check().map_err(unusable("jwks"))?;
+    Ok(JwksSource::new(provider, location, KEY_LIMITS))
+}

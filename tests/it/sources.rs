@@ -1,0 +1,196 @@
+//! Sources: native events of identity providers, through the real listener to a SET that waits.
+//!
+//! `schemes` has a case for each scheme of authentication, `intake` for the ways of a body, `bounds` for
+//! what is held, refused or only observed, `kept` for what operators find afterwards, and `listener` for
+//! the listener itself. `killed` kills the real process, `tried` runs the commands that try a source, and
+//! `entries` reads native records from Redis.
+
+mod bounds;
+mod entries;
+mod intake;
+mod kept;
+mod killed;
+mod listener;
+mod schemes;
+mod tried;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use ssfd::{config::Config, source::settings::SourceSettings};
+use tempfile::TempDir;
+
+use crate::harness::{
+    daemon::rename_provider,
+    events::SESSION_REVOKED,
+    http_client::{Answer, Call, post},
+    setup::Setup,
+};
+
+/// The name of the source.
+const SOURCE: &str = "kc";
+/// The secret of every source here.
+const SECRET: &str = "a-secret-of-the-sender";
+
+/// The URIs of the other event types that the stream asks for.
+const ENABLED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-enabled";
+const DISABLED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+
+/// A daemon with one source, and a poll stream that gets its events.
+struct Stand {
+    setup: Setup,
+    folder: TempDir,
+}
+
+/// Returns rules for records such as `{"type": "LOGOUT", "id": "1", "user": "kim", "session": "s-1"}`.
+fn rules() -> Value {
+    json!([
+        {
+            "name": "logout",
+            "when": {"/type": "LOGOUT"},
+            "emit": "caep:session-revoked",
+            "subject": {
+                "user": {"opaque": "{/user}"},
+                "session": {"opaque": "{/session}"},
+            },
+            "event": {"initiating_entity": "user", "reason_admin": {"en": "signed out"}},
+        },
+        {"name": "noise", "when": {"/type": "NOISE"}, "drop": "noise"},
+        {"name": "refused", "when": {"/type": "REFUSED"}, "reject": "never takes it"},
+        {"name": "odd", "when": {"/type": "ODD"}, "alarm": "nobody should send this"},
+        {
+            "name": "enabled",
+            "when": {"/type": "UPDATE", "/enabled": {"exists": true}},
+            "on_change": {"key": "{/user}", "value": "{/enabled}", "first": [false]},
+            "emit": {
+                "switch": [
+                    {"when": {"/enabled": true}, "const": "risc:account-enabled"},
+                    {"when": {"/enabled": false}, "const": "risc:account-disabled"},
+                ],
+            },
+            "subject": {"opaque": "{/user}"},
+        },
+    ])
+}
+
+/// Returns the table of a source, with these members besides.
+pub(crate) fn table(members: Value) -> Value {
+    let mut table = json!({
+        "type": "/type",
+        "id": "{/id}",
+        "time": {"from": "/time", "unit": "ms"},
+        "rules": rules(),
+    });
+    for (key, value) in members.as_object().expect("members") {
+        table[key] = value.clone();
+    }
+    table
+}
+
+/// Returns the members of a source whose sender shows [`SECRET`] as a bearer token.
+fn by_bearer(members: Value) -> Value {
+    let mut members = members;
+    members["auth"] = json!({"scheme": "bearer", "secret_files": ["SECRET"]});
+    members
+}
+
+/// Puts the path of the secret's file in place of `SECRET`.
+fn with_secret(table: &Value, path: &str) -> SourceSettings {
+    let text = table.to_string().replace("\"SECRET\"", &json!(path).to_string());
+    serde_json::from_str(&text).expect("a table")
+}
+
+/// Returns a record of a sign-out.
+fn logout(id: &str, user: &str) -> Value {
+    json!({"type": "LOGOUT", "id": id, "user": user, "session": format!("s-{user}")})
+}
+
+impl Stand {
+    /// Starts a daemon whose source has these members besides its rules. The provider has a name of its
+    /// own, so that its metrics count this test alone.
+    async fn new(provider: &str, members: Value) -> Self {
+        Self::with(provider, members, |_| {}).await
+    }
+
+    async fn with(provider: &str, members: Value, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).expect("writable");
+        let path = folder.path().join("secret");
+        let settings = with_secret(&table(members), path.to_str().expect("UTF-8"));
+        let setup = Setup::polling_with(|config| {
+            rename_provider(config, provider);
+            config.sources.listen = Some(([127, 0, 0, 1], 0).into());
+            let provider = config.providers.values_mut().next().expect("a provider");
+            provider.sources.insert(SOURCE.parse().expect("a name"), settings);
+            change(config);
+        })
+        .await;
+        setup.update(json!({"events_requested": [SESSION_REVOKED, ENABLED, DISABLED]})).await;
+        Self { setup, folder }
+    }
+
+    fn secret_file(&self) -> PathBuf {
+        self.folder.path().join("secret")
+    }
+
+    fn url(&self) -> String {
+        let daemon = &self.setup.daemon;
+        format!("http://{}/in/{}/{SOURCE}", daemon.sources_address(), daemon.provider())
+    }
+
+    fn call(&self) -> Call {
+        post(&self.url())
+    }
+
+    /// Sends a body with the bearer token.
+    async fn send(&self, body: impl ToString) -> Answer {
+        let call = self.call().bearer(SECRET).header("content-type", "application/json");
+        call.body(body.to_string()).send().await
+    }
+
+    /// Returns the claims of the SETs that wait, in the order of their events.
+    async fn claims(&self) -> Vec<Value> {
+        let parse = |claims: &str| serde_json::from_str(claims).expect("claims are JSON");
+        self.setup.waiting().await.iter().map(|set| parse(&set.claims)).collect()
+    }
+
+    /// Returns the users that the SETs that wait are about, in the order of their events.
+    async fn users(&self) -> Vec<String> {
+        let user = |claims: &Value| {
+            let subject = &claims["sub_id"];
+            let id = subject["user"]["id"].as_str().or(subject["id"].as_str());
+            id.expect("a subject with an id").to_owned()
+        };
+        self.claims().await.iter().map(user).collect()
+    }
+
+    /// Returns a counter of the source.
+    async fn count(&self, metric: &str, label: &str, value: &str) -> u64 {
+        let provider = self.setup.daemon.provider();
+        let labels = format!(r#"provider="{provider}",source="{SOURCE}",{label}="{value}""#);
+        whole(self.setup.daemon.metric(&format!("ssfd_source_{metric}{{{labels}}}")).await)
+    }
+
+    async fn records(&self, outcome: &str) -> u64 {
+        self.count("records_total", "outcome", outcome).await
+    }
+
+    async fn requests(&self, outcome: &str) -> u64 {
+        self.count("requests_total", "outcome", outcome).await
+    }
+
+    async fn refusals(&self, reason: &str) -> u64 {
+        self.count("auth_failures_total", "reason", reason).await
+    }
+
+    async fn held(&self) -> u64 {
+        let provider = self.setup.daemon.provider();
+        let labels = format!(r#"provider="{provider}",source="{SOURCE}""#);
+        whole(self.setup.daemon.metric(&format!("ssfd_source_held{{{labels}}}")).await)
+    }
+}
+
+/// Reads a count, which Prometheus writes as a floating-point number.
+fn whole(count: f64) -> u64 {
+    count.to_string().parse().expect("a count")
+}
