@@ -15,7 +15,26 @@ use super::{
 };
 
 /// The files below `config/sources`, each with its name.
-const FILES: &[(&str, &str)] = &[];
+const FILES: &[(&str, &str)] = &[
+    ("auth0", include_str!("../../../config/sources/auth0.toml")),
+    ("authentik", include_str!("../../../config/sources/authentik.toml")),
+    ("clerk", include_str!("../../../config/sources/clerk.toml")),
+    ("entra", include_str!("../../../config/sources/entra.toml")),
+    ("fleet", include_str!("../../../config/sources/fleet.toml")),
+    ("fusionauth", include_str!("../../../config/sources/fusionauth.toml")),
+    ("jamf", include_str!("../../../config/sources/jamf.toml")),
+    ("keycloak-http", include_str!("../../../config/sources/keycloak-http.toml")),
+    ("keycloak-rest", include_str!("../../../config/sources/keycloak-rest.toml")),
+    ("keycloak-webhook", include_str!("../../../config/sources/keycloak-webhook.toml")),
+    ("kratos", include_str!("../../../config/sources/kratos.toml")),
+    ("logout-token", include_str!("../../../config/sources/logout-token.toml")),
+    ("logto", include_str!("../../../config/sources/logto.toml")),
+    ("okta", include_str!("../../../config/sources/okta.toml")),
+    ("scim-events", include_str!("../../../config/sources/scim-events.toml")),
+    ("set-relay", include_str!("../../../config/sources/set-relay.toml")),
+    ("workos", include_str!("../../../config/sources/workos.toml")),
+    ("zitadel", include_str!("../../../config/sources/zitadel.toml")),
+];
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     let parse = |(name, text): &(&str, &str)| {
