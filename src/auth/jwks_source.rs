@@ -84,7 +84,7 @@ impl JwksSource {
         })
     }
 
-    /// Does the same as [`Self::keys_for`] for a token that names the key `kid`.
+    /// Does the same as `keys_for` for a token that names the key `kid`.
     pub async fn keys_of(
         self: &Arc<Self>,
         kid: &str,

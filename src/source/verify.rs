@@ -1,8 +1,8 @@
 //! Verifies that a request comes from the identity provider that a source is configured for.
 //!
 //! [`Verifier`] holds one [`Scheme`]. Each scheme is a file of its own, and a pure function of the
-//! request, the secrets and the time; only the keys of [`jwt`] may have to be fetched. A scheme looks at
-//! the raw bytes of the body, never at parsed JSON. [`client_state`] alone looks at the records of the
+//! request, the secrets and the time; only the keys of `jwt` may have to be fetched. A scheme looks at
+//! the raw bytes of the body, never at parsed JSON. `client_state` alone looks at the records of the
 //! body as well, because its senders repeat a shared text in each of them.
 //!
 //! Rules for all schemes:
