@@ -210,7 +210,11 @@ async fn invented_tokens_do_not_keep_good_ones_from_being_judged() {
     daemon.list_with("good-before").await.expect(200);
     let flood = async {
         let (mut refused, mut limited) = (0, 0);
-        for n in 0..100 {
+        // The allowance of a second may be used up by the newcomer, so the flood goes on until it had one.
+        for n in 0.. {
+            if 100 <= n && 0 < refused {
+                break;
+            }
             let answer = daemon.list_with(&format!("invented-{n}")).await;
             match answer.status.as_u16() {
                 401 => refused += 1,
@@ -224,7 +228,7 @@ async fn invented_tokens_do_not_keep_good_ones_from_being_judged() {
             // A token that was good is asked about at once, whatever else is shown.
             daemon.list_with("good-before").await.expect(200);
         }
-        assert!(0 < refused && 0 < limited, "{refused} {limited}");
+        assert!(0 < limited, "none of {refused} invented tokens had to wait");
         refused
     };
     // A new token must wait at first, and is then asked about before those that are invented.

@@ -105,7 +105,7 @@ async fn without_its_replica_a_store_delivers_and_takes_events_by_choice() {
         let waiting = Waiting::start(|config| {
             on(config, &primary);
             config.store.redis.wait_replicas = 1;
-            config.store.redis.wait_timeout = Duration::from_millis(500);
+            config.store.redis.wait_timeout = Duration::from_secs(3);
             config.store.redis.replicas_missing = missing_replicas;
         })
         .await;
