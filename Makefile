@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help check test setup fmt demo docs reference bench soak fuzz deny interop
+.PHONY: help check test setup fmt demo docs reference bench soak fuzz deny interop keycloak python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,15 +41,34 @@ docs: ## build the documentation as a site in target/docs (needs mdbook)
 reference: ## write the pages below docs/reference, which are generated from the code
 	SSFD_TEST_WRITE_REFERENCE=1 $(CARGO) test --locked --test it -- reference::
 
-# The virtual environment with the Python packages of the interoperability tests.
-INTEROP := target/interop
+# The virtual environment with the Python packages of the tests in Python.
+PYTHON := target/interop
+PYTEST := INTEROP_BINARY="$(CURDIR)/target/debug/ssfd" PYTHONDONTWRITEBYTECODE=1 $(PYTHON)/bin/pytest
 
-interop: ## test the daemon against independent Python libraries (JOSE, HTTP client and server)
+python:
+	@test -x $(PYTHON)/bin/pytest || python3 -m venv $(PYTHON)
+	$(PYTHON)/bin/pip install --quiet --requirement tests/interop/requirements.txt
+
+interop: python ## test the daemon against independent Python libraries (JOSE, HTTP client and server)
 	$(CARGO) build --locked
-	@test -x $(INTEROP)/bin/pytest || python3 -m venv $(INTEROP)
-	$(INTEROP)/bin/pip install --quiet --requirement tests/interop/requirements.txt
-	INTEROP_BINARY="$$PWD/target/debug/ssfd" PYTHONDONTWRITEBYTECODE=1 \
-		$(INTEROP)/bin/pytest tests/interop
+	$(PYTEST) tests/interop
+
+# Keycloak and its extension keycloak-events, whose licence forbids shipping it. Only this target fetches them.
+KEYCLOAK := $(CURDIR)/target/keycloak
+KEYCLOAK_ARCHIVE := $(KEYCLOAK)/keycloak-quarkus-dist-26.7.3.zip
+KEYCLOAK_EXTENSION := $(KEYCLOAK)/keycloak-events-0.59.jar
+MAVEN_COPY := mvn --batch-mode --quiet -Dmaven.repo.local=$(KEYCLOAK)/maven -DoutputDirectory=$(KEYCLOAK) \
+	org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy
+
+$(KEYCLOAK_ARCHIVE):
+	$(MAVEN_COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:26.7.3:zip
+
+$(KEYCLOAK_EXTENSION):
+	$(MAVEN_COPY) -Dartifact=io.phasetwo.keycloak:keycloak-events:0.59
+
+keycloak: python $(KEYCLOAK_ARCHIVE) $(KEYCLOAK_EXTENSION) ## test the daemon beside a real Keycloak (needs JDK 21 or later, Maven, haproxy)
+	$(CARGO) build --locked
+	KEYCLOAK_ARCHIVE=$(KEYCLOAK_ARCHIVE) KEYCLOAK_EXTENSION=$(KEYCLOAK_EXTENSION) $(PYTEST) tests/keycloak
 
 # Arguments of the benchmark that prints the report: --json, or the parts and stores to measure.
 BENCH_ARGS ?=

@@ -31,15 +31,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(what, probe):
+def wait_for(what, probe, patience=PATIENCE):
     """Returns once `probe()` is true. Raises an error that names `what` if it never is."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, httpx.HTTPError):
             if probe():
                 return
         time.sleep(0.05)
-    raise AssertionError(f"not within {PATIENCE} s: {what}")
+    raise AssertionError(f"not within {patience} s: {what}")
 
 
 @contextlib.contextmanager
@@ -180,8 +180,8 @@ class Receiver:
     def __init__(self, url):
         self.url, self._seen = url, queue.Queue()
 
-    def next(self):
-        return self._seen.get(timeout=PATIENCE)
+    def next(self, timeout=PATIENCE):
+        return self._seen.get(timeout=timeout)
 
     async def _answer(self, scope, receive, send):
         if scope["type"] != "http":
