@@ -78,6 +78,8 @@ struct EmitCandidate {
     rule: RuleName,
     json: Value,
     gate: Option<Gate>,
+    /// The time of the record, or that of its receipt.
+    told_at: Timestamp,
     native_id: Option<String>,
     native_type: Option<String>,
     /// The part of the request, the document of that, and the record in it.
@@ -194,6 +196,7 @@ impl Source {
                     rule,
                     json,
                     gate,
+                    told_at: time.unwrap_or(now),
                     native_id,
                     native_type,
                     part: 0,
@@ -239,7 +242,7 @@ impl Source {
                 Candidate::Emit(emit) => *emit,
             };
             if let (Some(book), Some(gate)) = (&mut book, &emit.gate)
-                && !book.admits(gate)
+                && !book.admits(gate, emit.told_at)
             {
                 prepared.unchanged += 1;
                 continue;

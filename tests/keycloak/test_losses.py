@@ -68,6 +68,21 @@ def test_a_stop_of_the_daemon(world):
     assert_each_way_works(world)
 
 
+def test_an_act_that_is_repeated_late_does_not_undo_a_later_one(world):
+    """Senders repeat each record at times of their own, so the first of two may come last."""
+    world.begin()
+    person = world.person()
+    world.settle()
+    world.daemon.stop()
+    for enabled in (False, True):
+        person.administer("PUT", "", {"enabled": enabled})
+    world.daemon.start()
+    for sender in PROXIED:
+        world.wait_for_records(sender, 2)
+    told = [one.type for one in world.inbox.take(ALL, 0)]
+    assert told in ([], ["account-disabled", "account-enabled"])
+
+
 def test_a_stop_of_the_daemon_and_a_death_of_keycloak(world):
     """What waits in Keycloak dies with it, and its sessions do not."""
     survivor, expected, _ = stop_daemon_and_act(world)

@@ -26,6 +26,9 @@ pub struct SourceValue {
     pub key: String,
     /// The value, or a hash of it.
     pub value: Value,
+    /// The time of the record that it comes from, in milliseconds since 1970.
+    #[serde(default)]
+    pub told_at: i64,
     /// In milliseconds since 1970.
     pub seen_at: i64,
     pub expires_at: i64,
@@ -50,14 +53,14 @@ impl Record for SourceValue {
 /// The values in a store.
 #[async_trait]
 pub trait SourceValueStore: Records {
-    /// Returns the value of each of these keys, or `None` where it is not known or has expired.
+    /// Returns what is kept for each of these keys, or `None` where nothing is or it has expired.
     async fn source_values(
         &self,
         provider: &ProviderName,
         source: &SourceName,
         keys: &[String],
         now: Timestamp,
-    ) -> Result<Vec<Option<Value>>, StoreError> {
+    ) -> Result<Vec<Option<SourceValue>>, StoreError> {
         let prefix = prefix(provider, source);
         let mut values = Vec::with_capacity(keys.len());
         for some in keys.chunks(READS) {
@@ -65,7 +68,7 @@ pub trait SourceValueStore: Records {
             let reads = names.iter().map(|name| get::<SourceValue>(self, name));
             let found = try_join_all(reads).await?.into_iter().map(|found| {
                 let kept = found.map(|found| found.record);
-                kept.filter(|value| now.as_millis() < value.expires_at).map(|value| value.value)
+                kept.filter(|value| now.as_millis() < value.expires_at)
             });
             values.extend(found);
         }

@@ -161,6 +161,23 @@ async fn a_gate_lets_an_event_pass_if_its_value_has_changed() {
     assert_eq!(stand.records("unchanged").await, 4);
 }
 
+/// Senders that repeat a request do so after later ones, so the first of two changes may come last.
+#[actix_web::test]
+async fn a_gate_is_not_moved_by_an_older_record() {
+    let mut stand = Stand::new("bounds-older", by_bearer(json!({}))).await;
+    let now = clock::now().as_millis();
+    let update = |id: &str, user: &str, enabled: bool, age: i64| json!({"type": "UPDATE", "id": id, "user": user, "enabled": enabled, "time": now - age});
+    stand.send(update("1", "kim", true, 1000)).await.expect(200);
+    stand.send(update("2", "lee", false, 3000)).await.expect(200);
+    stand.setup.daemon.restart().await;
+    stand.send(update("3", "kim", false, 2000)).await.expect(200);
+    stand.send(update("4", "lee", false, 1000)).await.expect(200);
+    stand.send(update("5", "lee", true, 2000)).await.expect(200);
+    stand.send(update("6", "kim", false, 0)).await.expect(200);
+    assert_eq!(stand.users().await, ["lee", "kim"]);
+    assert_eq!(stand.records("unchanged").await, 4);
+}
+
 #[actix_web::test]
 async fn a_time_ahead_is_replaced_and_an_old_record_is_rejected() {
     let stand = Stand::new("bounds-time", by_bearer(json!({"max_age": "1h"}))).await;
