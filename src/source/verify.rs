@@ -19,10 +19,12 @@ mod certificate;
 mod client_state;
 mod hmac;
 mod jwt;
+mod jwt_algorithm;
 mod open;
 pub mod secrets;
 mod standard_webhooks;
 mod static_header;
+mod token_place;
 
 use std::time::Duration;
 
@@ -33,10 +35,12 @@ pub use self::{
     certificate::Certificate,
     client_state::{ClientState, StatePlace},
     hmac::{Encoding, Hash, Hmac, TimeUnit, Timestamped},
-    jwt::{BodyHash, Jwt, JwtAlgorithm, JwtKeys, TokenPlace},
+    jwt::{BodyHash, Jwt, JwtKeys},
+    jwt_algorithm::JwtAlgorithm,
     open::VerifierError,
     standard_webhooks::{StandardWebhooks, WebhookKey, WebhookKeyError},
     static_header::StaticHeader,
+    token_place::TokenPlace,
 };
 use super::request::SourceRequest;
 use crate::domain::time::Timestamp;

@@ -1,61 +1,31 @@
 //! A JWT (RFC 7519) that the sender signs: a bearer token, a header, a field of a form, or the body.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
-    hmac::{self, HMAC_SHA256, HMAC_SHA384, HMAC_SHA512, Key},
+    hmac::{self, Key},
 };
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value, json};
-use url::form_urlencoded;
 
 use super::{
-    Refusal,
+    JwtAlgorithm, Refusal, TokenPlace,
     hmac::{Encoding, from_hex},
-    required,
     secrets::SharedSecret,
-    static_header,
 };
 use crate::{
     auth::JwksSource,
     domain::{secret::Secret, time::Timestamp},
     signing::{
-        jws_algorithm::{JwsAlgorithm, UnsupportedAlgorithm},
         jwt::{CompactJws, numeric_date},
         verification_keys::VerificationKeys,
     },
     source::request::SourceRequest,
 };
-
-/// The longest token, in bytes.
-const TOKEN_LENGTH_MAX: usize = 64 << 10;
-
-/// Where the token is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenPlace {
-    /// `Authorization: Bearer …` (RFC 6750 §2.1).
-    Authorization,
-    /// The whole value of a header.
-    Header(String),
-    /// A field of a form (`application/x-www-form-urlencoded`).
-    Form(String),
-    /// The body is the token.
-    Body,
-}
-
-/// An algorithm that a token may be signed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JwtAlgorithm {
-    Public(JwsAlgorithm),
-    Hs256,
-    Hs384,
-    Hs512,
-}
 
 /// The keys that a token may be signed with. A source has keys of one kind only, so that a public key is
 /// never used as a shared secret (RFC 8725 §3.1).
@@ -88,98 +58,6 @@ pub struct Jwt {
     /// Whether a token without `exp` is refused. Without `exp`, a token can be replayed for ever.
     pub requires_exp: bool,
     pub body_hash: Option<BodyHash>,
-}
-
-impl JwtAlgorithm {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public(algorithm) => algorithm.as_str(),
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-        }
-    }
-
-    fn hmac(self) -> Option<hmac::Algorithm> {
-        match self {
-            Self::Public(_) => None,
-            Self::Hs256 => Some(HMAC_SHA256),
-            Self::Hs384 => Some(HMAC_SHA384),
-            Self::Hs512 => Some(HMAC_SHA512),
-        }
-    }
-
-    pub fn is_symmetric(self) -> bool {
-        self.hmac().is_some()
-    }
-}
-
-impl FromStr for JwtAlgorithm {
-    type Err = UnsupportedAlgorithm;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "HS256" => Ok(Self::Hs256),
-            "HS384" => Ok(Self::Hs384),
-            "HS512" => Ok(Self::Hs512),
-            other => other.parse().map(Self::Public),
-        }
-    }
-}
-
-impl fmt::Display for JwtAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for JwtAlgorithm {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for JwtAlgorithm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl TokenPlace {
-    /// Takes the token of a request.
-    fn token(&self, request: &SourceRequest) -> Result<String, Refusal> {
-        let bytes = match self {
-            Self::Authorization => static_header::token(required(request, "authorization")?)?,
-            Self::Header(name) => required(request, name)?.trim_ascii(),
-            Self::Body => request.body.trim_ascii(),
-            Self::Form(field) => {
-                let mut fields = form_urlencoded::parse(&request.body);
-                let mut values = fields.by_ref().filter(|(name, _)| name == field);
-                return match (values.next(), values.next()) {
-                    (None, _) => Err(Refusal::Missing),
-                    (Some(_), Some(_)) => Err(Refusal::Repeated),
-                    (Some((_, token)), None) => Ok(token.into_owned()),
-                };
-            }
-        };
-        match std::str::from_utf8(bytes) {
-            Ok("") => Err(Refusal::Missing),
-            Ok(token) if token.len() <= TOKEN_LENGTH_MAX => Ok(token.to_owned()),
-            _ => Err(Refusal::Malformed),
-        }
-    }
-
-    pub(super) fn header(&self) -> Option<&str> {
-        match self {
-            Self::Header(name) => Some(name),
-            Self::Authorization | Self::Form(_) | Self::Body => None,
-        }
-    }
-
-    /// Tells whether the token is in the body, so that its claims are the record.
-    pub fn is_in_body(&self) -> bool {
-        matches!(self, Self::Form(_) | Self::Body)
-    }
 }
 
 impl Jwt {
