@@ -86,6 +86,7 @@ pub struct SourceParts {
     pub mode: Mode,
     pub bounds: BoundSettings,
     pub kind: Kind,
+    pub mapping: Mapping,
     /// `None` if the source takes no requests.
     pub verifier: Option<Verifier>,
     pub redis_key: Option<String>,
@@ -123,7 +124,7 @@ pub struct Source {
 impl Source {
     pub fn new(mut parts: SourceParts, services: SourceServices) -> Arc<Self> {
         if parts.may_emit.is_empty() {
-            parts.may_emit = parts.kind.emits();
+            parts.may_emit = parts.mapping.emits().into_iter().collect();
         }
         let cap = MinuteCap::new(parts.bounds.events_per_minute_max, clock::instant());
         let source = Self {
@@ -152,7 +153,7 @@ impl Source {
 
     /// Returns the mapping of the source.
     pub fn mapping(&self) -> &Mapping {
-        self.parts.kind.mapping()
+        &self.parts.mapping
     }
 
     /// Returns the name of the source in the log and in `/readyz`.

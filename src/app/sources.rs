@@ -6,7 +6,8 @@ use crate::{
     config::{Config, NamedSource},
     domain::id::{ProviderName, SourceName},
     source::{
-        Kind, Source, SourceParts, SourceServices, SourceSet,
+        Source, SourceParts, SourceServices, SourceSet,
+        settings::SourceConfig,
         verify::{Verifier, VerifierError},
     },
     store::{Records, Store},
@@ -36,8 +37,9 @@ pub fn load(config: &Config) -> Result<Vec<OpenedSource>, SourceFileError> {
         if config.sources.public {
             proxies.extend(&config.public.trusted_proxies);
         }
-        let auth = source.config.auth.as_ref();
-        let verifier = auth.map(|auth| Verifier::open(auth, &source.provider, &proxies));
+        let NamedSource { provider, config: SourceConfig { kind, auth, .. }, .. } = &source;
+        let open = |auth| Verifier::open(auth, *kind, provider, &proxies);
+        let verifier = auth.as_ref().map(open);
         match verifier.transpose() {
             Ok(verifier) => Ok(OpenedSource { source, verifier }),
             Err(error) => {
@@ -69,7 +71,8 @@ pub(super) fn build(
             preset: settings.preset,
             mode: settings.mode,
             bounds: settings.bounds,
-            kind: Kind::Native(Box::new(settings.mapping)),
+            kind: settings.kind,
+            mapping: settings.mapping,
             verifier,
             redis_key: settings.redis_key,
             may_emit: settings.may_emit.into_iter().collect(),

@@ -93,6 +93,17 @@ impl JwksSource {
         self.keys_for(Shown { kid, token: &super::hash(token) }).await
     }
 
+    /// Fetches the keys again, if the interval allows, for a signature that none of `used` verifies: a
+    /// careless server gives a new key the name of the old one. Returns keys that are newer than `used`.
+    pub async fn newer_than(
+        self: &Arc<Self>,
+        used: &Arc<VerificationKeys>,
+    ) -> Option<Arc<VerificationKeys>> {
+        self.fetch().await.ok();
+        let keys = self.cache().current(clock::instant());
+        keys.filter(|keys| !Arc::ptr_eq(keys, used))
+    }
+
     /// Returns a set that has the key of this token, or one that was fetched after the token was shown.
     pub(super) async fn keys_for(
         self: &Arc<Self>,

@@ -162,6 +162,11 @@ impl KeyCache {
             .is_none_or(|(at, _)| self.limits.interval_min <= now.saturating_duration_since(at))
     }
 
+    /// Returns the keys, if they may still be used.
+    pub(super) fn current(&self, now: Instant) -> Option<Arc<VerificationKeys>> {
+        self.usable(now).map(|(keys, _)| Arc::clone(keys))
+    }
+
     fn usable(&self, now: Instant) -> Option<&(Arc<VerificationKeys>, Instant)> {
         let keys = self.keys.as_ref();
         keys.filter(|(_, at)| now.saturating_duration_since(*at) < self.limits.keep)

@@ -139,7 +139,7 @@ impl super::Source {
     pub fn explainer(&self) -> Explainer<'_> {
         let parts = &self.parts;
         Explainer {
-            mapping: parts.kind.mapping(),
+            mapping: &parts.mapping,
             provider: &parts.provider,
             bounds: &parts.bounds,
             may_emit: &parts.may_emit,

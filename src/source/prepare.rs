@@ -136,7 +136,7 @@ impl Source {
 
     /// Maps the records of all documents.
     fn map(&self, Documents { parts, facts, received, .. }: Documents) -> Candidates {
-        let mapping = self.parts.kind.mapping();
+        let mapping = &self.parts.mapping;
         let mut candidates = Candidates::default();
         for (part, document) in parts.into_iter().enumerate() {
             let document = match document {
@@ -254,7 +254,7 @@ impl Source {
                     emitted.push(Emitted { rule, event, json, place, part, nth });
                 }
                 Err(why) => {
-                    let records = self.parts.kind.mapping().split(&documents[emit.document]);
+                    let records = self.parts.mapping.split(&documents[emit.document]);
                     prepared.rejects.push(Reject {
                         rule: Some(rule),
                         why,

@@ -143,7 +143,7 @@ impl Source {
         let records_max = self.parts.bounds.records_max;
         let parts = self.parts.kind.documents(request, proved, in_body, records_max);
         let parts = parts.map_err(|error| format!("the body {error}"))?;
-        let mapping = self.parts.kind.mapping();
+        let mapping = &self.parts.mapping;
         let records = parts.iter().flatten().map(|document| mapping.split(document).len());
         if records_max < records.sum::<usize>() {
             return Err(format!("the body {}", UnreadableBody::TooMany(records_max)));
@@ -158,7 +158,7 @@ impl Source {
         if !verifier.judges_records() {
             return Ok(());
         }
-        let mapping = self.parts.kind.mapping();
+        let mapping = &self.parts.mapping;
         let mut records = 0;
         for part in &documents.parts {
             let document = part.as_ref().map_err(|_| Refusal::Malformed)?;
@@ -194,7 +194,7 @@ impl Source {
             let (source, reason) = (self.label(), refusal.to_string());
             tracing::warn!(source, reason, left_out, "a request to a source was refused");
         }
-        Reply { is_refusal: true, ..Reply::empty(401) }
+        Reply { is_refusal: true, ..self.parts.kind.refused(refusal) }
     }
 
     fn accepted(&self, counts: Counts) -> Reply {

@@ -6,6 +6,7 @@
 
 mod auth;
 mod bounds;
+mod kind;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -16,6 +17,7 @@ pub use self::{
     auth::{AuthSettings, SchemeName, SignedTime, TokenIn},
     bounds::{AnswerBody, BoundSettings},
 };
+use super::Kind;
 use crate::domain::{
     event_type::EventType,
     mapping::{Mapping, MappingSettings, preset::Preset},
@@ -50,6 +52,7 @@ impl Mode {
 pub struct SourceConfig {
     /// The name of the preset.
     pub preset: Option<String>,
+    pub kind: Kind,
     pub mode: Mode,
     pub may_emit: BTreeSet<EventType>,
     /// The Redis stream with native records, if they come from there as well.
@@ -75,7 +78,7 @@ pub(super) fn mistake<T>(
 }
 
 /// The keys of a source's table that belong neither to its bounds nor to its mapping.
-const OWN_KEYS: [&str; 5] = ["preset", "mode", "may_emit", "redis_key", "auth"];
+const OWN_KEYS: [&str; 6] = ["preset", "kind", "mode", "may_emit", "redis_key", "auth"];
 
 impl SourceSettings {
     /// Reads the table of the source `name`, with what its preset says where the table says nothing. Opens
@@ -83,6 +86,9 @@ impl SourceSettings {
     pub fn read(&self, name: &str) -> Result<SourceConfig, SourceMistake> {
         self.check_keys()?;
         let preset = self.preset()?;
+        let mut of_preset = preset.map(|preset| preset.source.clone()).unwrap_or_default();
+        let kind = Kind::of(&self.0, &of_preset)?;
+        of_preset.remove("kind");
         let mode = self.member("mode")?.unwrap_or_default();
         let may_emit = self.may_emit()?;
         let redis_key = self.member::<String>("redis_key")?.filter(|key| !key.is_empty());
@@ -102,12 +108,12 @@ impl SourceSettings {
             preset => Some(overlaid("auth", preset, own_auth)?),
         };
         let bounds = self.only(&BoundSettings::KEYS);
-        let bounds: BoundSettings =
-            overlaid("", preset.map(|preset| &preset.source), Some(&bounds))?;
+        let mut bounds: BoundSettings = overlaid("", Some(&of_preset), Some(&bounds))?;
         if let Some(auth) = &auth {
             auth.check()?;
         }
         bounds.check()?;
+        kind.apply(&self.0, auth.as_ref(), redis_key.as_deref(), &mut bounds)?;
         let settings = self.mapping()?;
         let listed: Vec<_> = may_emit.iter().cloned().collect();
         let mapping = Mapping::compile(preset, &settings, name, &listed);
@@ -117,7 +123,7 @@ impl SourceSettings {
             SourceMistake { key, rule: format!("cannot be used: {error}") }
         })?;
         let preset = preset.map(|preset| preset.name().to_owned());
-        Ok(SourceConfig { preset, mode, may_emit, redis_key, auth, bounds, mapping })
+        Ok(SourceConfig { preset, kind, mode, may_emit, redis_key, auth, bounds, mapping })
     }
 
     /// Returns the files that hold secrets.

@@ -9,8 +9,8 @@
 //!
 //! - Several secrets may be valid at once, so that they can be changed. Each of them is tried.
 //! - Secrets, signatures and tokens are compared in constant time and never printed ([`secrets`]).
-//! - A request that is refused has a [`Refusal`], which is counted by its label. The sender learns nothing
-//!   of it: the answer is 401 with an empty body.
+//! - A request that is refused has a [`Refusal`], which is counted by its label. The kind of the source
+//!   words the answer. A native sender learns nothing: it gets 401 with an empty body.
 //! - A replayed request is refused as too old by the schemes that sign a time. With the others it gives
 //!   the same event ids, which are duplicates.
 
@@ -20,6 +20,7 @@ mod client_state;
 mod hmac;
 mod jwt;
 mod jwt_algorithm;
+mod logout_token;
 mod open;
 pub mod secrets;
 mod standard_webhooks;
@@ -35,8 +36,9 @@ pub use self::{
     certificate::Certificate,
     client_state::{ClientState, StatePlace},
     hmac::{Encoding, Hash, Hmac, TimeUnit, Timestamped},
-    jwt::{BodyHash, Jwt, JwtKeys},
+    jwt::{BodyHash, Jwt, JwtKeys, JwtProfile},
     jwt_algorithm::JwtAlgorithm,
+    logout_token::LogoutToken,
     open::VerifierError,
     standard_webhooks::{StandardWebhooks, WebhookKey, WebhookKeyError},
     static_header::StaticHeader,
@@ -72,6 +74,12 @@ pub enum Refusal {
     Expired,
     #[error("the token is about another body")]
     Body,
+    #[error("the `typ` of the token is another one")]
+    Type,
+    #[error("the claim {0} is missing, or is not of its type")]
+    Claim(&'static str),
+    #[error("the claim {0} must not be there")]
+    Forbidden(&'static str),
     #[error("the peer is no trusted proxy")]
     UntrustedProxy,
     /// The sender is not at fault. The answer is 503.
@@ -81,7 +89,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every label, for metrics that begin at 0.
-    pub const LABELS: [&'static str; 14] = [
+    pub const LABELS: [&'static str; 17] = [
         "missing",
         "repeated",
         "malformed",
@@ -94,6 +102,9 @@ impl Refusal {
         "audience",
         "expired",
         "body",
+        "type",
+        "claim",
+        "forbidden",
         "untrusted_proxy",
         "unavailable",
     ];
@@ -112,6 +123,9 @@ impl Refusal {
             Self::Audience => "audience",
             Self::Expired => "expired",
             Self::Body => "body",
+            Self::Type => "type",
+            Self::Claim(_) => "claim",
+            Self::Forbidden(_) => "forbidden",
             Self::UntrustedProxy => "untrusted_proxy",
             Self::Unavailable { .. } => "unavailable",
         }

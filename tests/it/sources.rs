@@ -2,7 +2,7 @@
 //!
 //! `schemes` has a case for each scheme of authentication, `intake` for the ways of a body, `bounds` for
 //! what is held, refused or only observed, `kept` for what operators find afterwards, and `listener` for
-//! the listener itself. `killed` kills the real process, `tried` runs the commands that try a source, and
+//! the listener itself. `logout_tokens` has the tokens of OpenID providers. `killed` kills the real process, `tried` runs the commands that try a source, and
 //! `entries` reads native records from Redis.
 
 mod bounds;
@@ -11,6 +11,7 @@ mod intake;
 mod kept;
 mod killed;
 mod listener;
+mod logout_tokens;
 mod schemes;
 mod tried;
 
@@ -100,6 +101,13 @@ fn with_secret(table: &Value, path: &str) -> SourceSettings {
     serde_json::from_str(&text).expect("a table")
 }
 
+/// Reads a recorded body of a real sender.
+fn payload(sender: &str, file: &str) -> Vec<u8> {
+    let folder: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "tests/it/sources/payloads", sender].iter().collect();
+    std::fs::read(folder.join(file)).expect("a recorded file")
+}
+
 /// Returns a record of a sign-out.
 fn logout(id: &str, user: &str) -> Value {
     json!({"type": "LOGOUT", "id": id, "user": user, "session": format!("s-{user}")})
@@ -117,6 +125,22 @@ impl Stand {
         std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).expect("writable");
         let path = folder.path().join("secret");
         let settings = with_secret(&table(members), path.to_str().expect("UTF-8"));
+        Self::in_folder(provider, settings, folder, change).await
+    }
+
+    /// Starts a daemon whose source has this table.
+    async fn of(provider: &str, table: Value, change: impl FnOnce(&mut Config)) -> Self {
+        let Value::Object(table) = table else { panic!("a source has a table") };
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::in_folder(provider, SourceSettings(table), folder, change).await
+    }
+
+    async fn in_folder(
+        provider: &str,
+        settings: SourceSettings,
+        folder: TempDir,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let setup = Setup::polling_with(|config| {
             rename_provider(config, provider);
             config.sources.listen = Some(([127, 0, 0, 1], 0).into());

@@ -50,7 +50,7 @@ impl TestArgs {
         let auth = source.config.auth.as_ref().ok_or_else(|| {
             CliError::new("the source takes no requests; it reads its records from Redis")
         })?;
-        let verifier = Verifier::open(auth, &provider.name, &[]);
+        let verifier = Verifier::open(auth, source.config.kind, &provider.name, &[]);
         let verifier = verifier.map_err(|error| CliError::of(&error))?;
         let id = clock::random_uuid().to_string();
         let signed = verifier.sign(&body, &id, clock::now()).map_err(CliError::new)?;

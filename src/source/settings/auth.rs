@@ -80,6 +80,15 @@ pub struct AuthSettings {
     pub jwks: Option<String>,
     /// A PEM file of certificate authorities that are trusted for `jwks` besides those of the system.
     pub trusted_roots: Option<PathBuf>,
+    /// The age at which the keys are fetched again.
+    #[serde(default = "jwks_max_age", with = "humantime_serde")]
+    pub jwks_max_age: Duration,
+    /// How long the keys are used while they cannot be fetched.
+    #[serde(default = "jwks_keep", with = "humantime_serde")]
+    pub jwks_keep: Duration,
+    /// The shortest time between two fetches, whatever tokens arrive.
+    #[serde(default = "jwks_refresh_interval_min", with = "humantime_serde")]
+    pub jwks_refresh_interval_min: Duration,
     #[serde(default, deserialize_with = "list")]
     pub algorithms: Vec<JwtAlgorithm>,
     pub issuer: Option<String>,
@@ -112,6 +121,18 @@ fn tolerance() -> Duration {
 
 fn leeway() -> Duration {
     Duration::from_mins(1)
+}
+
+fn jwks_max_age() -> Duration {
+    Duration::from_mins(10)
+}
+
+fn jwks_keep() -> Duration {
+    Duration::from_hours(24)
+}
+
+fn jwks_refresh_interval_min() -> Duration {
+    Duration::from_secs(10)
 }
 
 fn client_state() -> String {
@@ -206,6 +227,13 @@ impl AuthSettings {
                     "and `auth.secret_files` exclude each other, and one of them must be set";
                 return mistake("auth.jwks", rule);
             }
+        }
+        let interval = self.jwks_refresh_interval_min;
+        if interval.is_zero() || self.jwks_max_age < interval || self.jwks_keep < self.jwks_max_age
+        {
+            let rule =
+                "must be longer than 0, at most `jwks_max_age`, and that at most `jwks_keep`";
+            return mistake("auth.jwks_refresh_interval_min", rule);
         }
         let form_field = self.form_field.as_deref().is_some_and(|field| !field.is_empty());
         match self.token_in {

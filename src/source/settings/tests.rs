@@ -157,6 +157,13 @@ fn each_scheme_needs_its_keys() {
             "must name",
         ),
         (
+            json!({
+                "scheme": "jwt", "jwks": "/k", "algorithms": ["RS256"], "jwks_max_age": "1s",
+            }),
+            "jwks_refresh_interval_min",
+            "at most `jwks_max_age`",
+        ),
+        (
             json!({"scheme": "jwt", "jwks": "/k", "algorithms": ["RS256"], "token_in": "header"}),
             "header",
             "must name",
@@ -165,6 +172,65 @@ fn each_scheme_needs_its_keys() {
         (json!({"scheme": "bearer", "secret_files": vec!["/x"; 9]}), "secret_files", "at most 8"),
     ] {
         refuses(json!({"auth": auth}), &format!("auth.{key}"), rule);
+    }
+}
+
+/// Returns the table of a source whose sender signs tokens.
+fn of_tokens(kind: &str, token_in: &str, change: Value) -> Value {
+    let mut auth = json!({
+        "scheme": "jwt", "jwks": "/keys.json", "algorithms": ["RS256"], "token_in": token_in,
+        "form_field": "logout_token", "issuer": "https://idp.example", "audience": "ssfd",
+    });
+    for (key, value) in change.as_object().expect("members") {
+        auth[key] = value.clone();
+    }
+    with(json!({"kind": kind, "auth": auth}))
+}
+
+#[test]
+fn a_kind_of_tokens_fixes_the_answers_and_needs_the_senders_names() {
+    for (kind, token_in, answer) in [("logout-token", "form", 200)] {
+        let table = of_tokens(kind, token_in, json!({}));
+        let SourceConfig { kind: found, bounds, .. } = read(table.clone()).expect("valid");
+        assert_eq!((found.as_str(), bounds.answer), (kind, answer));
+        for (key, value) in [
+            ("answer", json!(202)),
+            ("answer_body", json!("counts")),
+            ("malformed_answer", json!(200)),
+            ("handshake", json!("okta")),
+            ("redis_key", json!("native:kc")),
+        ] {
+            let mut table = table.clone();
+            table[key] = value;
+            let found = read(table).expect_err("refused");
+            assert!(found.key == key && found.rule.contains("has no meaning"), "{key}: {found:?}");
+        }
+        for (key, value) in [
+            ("scheme", json!("none")),
+            ("token_in", json!("authorization")),
+            ("issuer", json!("")),
+            ("issuer", Value::Null),
+            ("audience", json!("")),
+            ("audience", Value::Null),
+        ] {
+            let found = read(of_tokens(kind, token_in, json!({key: value}))).expect_err("refused");
+            let is_named = found.key == format!("auth.{key}") && found.rule.contains(kind);
+            assert!(is_named, "{key}: {found:?}");
+        }
+    }
+    refuses(json!({"kind": "nonsense"}), "kind", "unknown variant");
+}
+
+#[test]
+fn a_preset_says_the_kind() {
+    let auth = json!({"jwks": "/k", "issuer": "https://idp.example", "audience": "ssfd"});
+    for (preset, kind) in [("logout-token", Kind::LogoutToken), ("okta", Kind::Native)] {
+        let mut table = json!({"preset": preset, "auth": auth});
+        if kind == Kind::Native {
+            table["auth"] = json!({"secret_files": ["/x"]});
+            table["vars"] = json!({"issuer": "https://idp.example"});
+        }
+        assert_eq!(read(table).expect("valid").kind, kind, "{preset}");
     }
 }
 

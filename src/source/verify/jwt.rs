@@ -13,7 +13,7 @@ use base64::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    JwtAlgorithm, Refusal, TokenPlace,
+    JwtAlgorithm, LogoutToken, Refusal, TokenPlace,
     hmac::{Encoding, from_hex},
     secrets::SharedSecret,
 };
@@ -37,6 +37,14 @@ pub enum JwtKeys {
     Secrets(Vec<SharedSecret>),
 }
 
+/// The rules that a token keeps besides those of every JWT.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum JwtProfile {
+    #[default]
+    Any,
+    LogoutToken(LogoutToken),
+}
+
 /// The claim with the SHA-256 of the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyHash {
@@ -58,6 +66,7 @@ pub struct Jwt {
     /// Whether a token without `exp` is refused. Without `exp`, a token can be replayed for ever.
     pub requires_exp: bool,
     pub body_hash: Option<BodyHash>,
+    pub profile: JwtProfile,
 }
 
 impl Jwt {
@@ -84,6 +93,7 @@ impl Jwt {
         if jws.requires_extensions() {
             return Err(Refusal::Malformed);
         }
+        self.profile.judge_header(&jws)?;
         let named = jws.member("alg").as_str().ok_or(Refusal::Malformed)?;
         let algorithm = named.parse::<JwtAlgorithm>().map_err(|_| Refusal::Algorithm)?;
         if !self.algorithms.contains(&algorithm) {
@@ -104,12 +114,19 @@ impl Jwt {
                 let kid = jws.kid().ok_or(Refusal::UnknownKey)?;
                 let keys = source.keys_of(kid, &Secret::new(token)).await;
                 let keys = keys.map_err(|none| Refusal::Unavailable { retry_after: none.0 })?;
-                judge_signature(&jws, algorithm, &keys)?;
+                match judge_signature(&jws, algorithm, &keys) {
+                    Err(Refusal::Wrong) => {
+                        let newer = source.newer_than(&keys).await.ok_or(Refusal::Wrong)?;
+                        judge_signature(&jws, algorithm, &newer)?;
+                    }
+                    judged => judged?,
+                }
             }
             JwtKeys::Fixed(keys) => judge_signature(&jws, algorithm, keys)?,
         }
         let claims = jws.claims().ok_or(Refusal::Malformed)?;
         self.judge_claims(&claims, now)?;
+        self.profile.judge_claims(&claims, now)?;
         Ok(claims)
     }
 
@@ -172,6 +189,34 @@ impl Jwt {
             }
         }
         Ok(())
+    }
+}
+
+impl JwtProfile {
+    fn judge_header(&self, jws: &CompactJws<'_>) -> Result<(), Refusal> {
+        match self {
+            Self::Any => Ok(()),
+            Self::LogoutToken(_) => LogoutToken::judge_header(jws),
+        }
+    }
+
+    fn judge_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
+        match self {
+            Self::Any => Ok(()),
+            Self::LogoutToken(rules) => rules.judge_claims(claims, now),
+        }
+    }
+}
+
+/// Returns a claim that is a text. One that is `null` is absent.
+pub(super) fn text<'a>(
+    claims: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<&'a str>, Refusal> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+        Some(_) => Err(Refusal::Claim(name)),
     }
 }
 

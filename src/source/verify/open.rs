@@ -1,27 +1,24 @@
 //! Makes a [`Verifier`] from the settings of a source and the files that they name.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc};
 
 use hyper::Uri;
 use ipnet::IpNet;
 
 use super::{
-    Basic, BodyHash, Certificate, ClientState, Hmac, Jwt, JwtKeys, Scheme, StandardWebhooks,
-    StatePlace, StaticHeader, TimeUnit, Timestamped, TokenPlace, Verifier, WebhookKey,
+    Basic, BodyHash, Certificate, ClientState, Hmac, Jwt, JwtKeys, JwtProfile, LogoutToken, Scheme,
+    StandardWebhooks, StatePlace, StaticHeader, TimeUnit, Timestamped, TokenPlace, Verifier,
+    WebhookKey,
     secrets::{self, SharedSecret},
 };
 use crate::{
     auth::{Fetcher, JwksLocation, JwksSource, KeyLimits},
     domain::id::ProviderName,
-    source::settings::{AuthSettings, SchemeName, SignedTime, TokenIn},
+    source::{
+        Kind,
+        settings::{AuthSettings, SchemeName, SignedTime, TokenIn},
+    },
     telemetry::causes::with_causes,
-};
-
-/// How long keys of a JWK Set are used, and how often they are fetched.
-const KEY_LIMITS: KeyLimits = KeyLimits {
-    max_age: Duration::from_mins(10),
-    keep: Duration::from_hours(24),
-    interval_min: Duration::from_secs(10),
 };
 
 /// A key of the table `auth` that cannot be used.
@@ -43,6 +40,7 @@ impl Verifier {
     /// checked.
     pub fn open(
         settings: &AuthSettings,
+        kind: Kind,
         provider: &ProviderName,
         trusted_proxies: &[IpNet],
     ) -> Result<Self, VerifierError> {
@@ -63,7 +61,9 @@ impl Verifier {
                 let keys = keys.map_err(unusable("secret_files"))?;
                 Scheme::StandardWebhooks(StandardWebhooks { keys, tolerance: settings.tolerance })
             }
-            SchemeName::Jwt => Scheme::Jwt(Box::new(jwt(settings, header(), provider, secrets)?)),
+            SchemeName::Jwt => {
+                Scheme::Jwt(Box::new(jwt(settings, kind, header(), provider, secrets)?))
+            }
             SchemeName::ClientState => {
                 let place = match &settings.header {
                     Some(header) => StatePlace::Header(header.clone()),
@@ -97,6 +97,7 @@ fn hmac(settings: &AuthSettings, header: String, secrets: &[SharedSecret]) -> Hm
 
 fn jwt(
     settings: &AuthSettings,
+    kind: Kind,
     header: String,
     provider: &ProviderName,
     secrets: Vec<SharedSecret>,
@@ -111,6 +112,10 @@ fn jwt(
         TokenIn::Form => TokenPlace::Form(settings.form_field.clone().unwrap_or_default()),
         TokenIn::Body => TokenPlace::Body,
     };
+    let profile = match kind {
+        Kind::Native => JwtProfile::Any,
+        Kind::LogoutToken => JwtProfile::LogoutToken(LogoutToken { tolerance: settings.tolerance }),
+    };
     let claim = &settings.body_hash_claim;
     Ok(Jwt {
         place,
@@ -122,6 +127,7 @@ fn jwt(
         requires_exp: settings.require_exp,
         body_hash: (!claim.is_empty())
             .then(|| BodyHash { claim: claim.clone(), encoding: settings.body_hash_encoding }),
+        profile,
     })
 }
 
@@ -138,5 +144,10 @@ fn jwks_source(
         JwksLocation::File(jwks.into())
     };
     location.check().map_err(unusable("jwks"))?;
-    Ok(JwksSource::new(provider, location, KEY_LIMITS))
+    let limits = KeyLimits {
+        max_age: settings.jwks_max_age,
+        keep: settings.jwks_keep,
+        interval_min: settings.jwks_refresh_interval_min,
+    };
+    Ok(JwksSource::new(provider, location, limits))
 }

@@ -1,3 +1,5 @@
+mod logout_token;
+
 use std::{fs, path::Path, sync::Arc};
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
@@ -350,6 +352,7 @@ fn jwt(keys: JwtKeys, algorithms: &[&str]) -> Jwt {
         leeway: Duration::from_mins(1),
         requires_exp: true,
         body_hash: None,
+        profile: JwtProfile::Any,
     }
 }
 

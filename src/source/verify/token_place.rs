@@ -5,9 +5,6 @@ use url::form_urlencoded;
 use super::{Refusal, required, static_header};
 use crate::source::request::SourceRequest;
 
-/// The longest token, in bytes.
-const TOKEN_LENGTH_MAX: usize = 64 << 10;
-
 /// Where the token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenPlace {
@@ -22,7 +19,7 @@ pub enum TokenPlace {
 }
 
 impl TokenPlace {
-    /// Takes the token of a request.
+    /// Takes the token of a request. Its length is bounded by that of a head or of a body.
     pub(super) fn token(&self, request: &SourceRequest) -> Result<String, Refusal> {
         let bytes = match self {
             Self::Authorization => static_header::token(required(request, "authorization")?)?,
@@ -34,14 +31,15 @@ impl TokenPlace {
                 return match (values.next(), values.next()) {
                     (None, _) => Err(Refusal::Missing),
                     (Some(_), Some(_)) => Err(Refusal::Repeated),
+                    (Some((_, token)), None) if token.is_empty() => Err(Refusal::Missing),
                     (Some((_, token)), None) => Ok(token.into_owned()),
                 };
             }
         };
         match std::str::from_utf8(bytes) {
             Ok("") => Err(Refusal::Missing),
-            Ok(token) if token.len() <= TOKEN_LENGTH_MAX => Ok(token.to_owned()),
-            _ => Err(Refusal::Malformed),
+            Ok(token) => Ok(token.to_owned()),
+            Err(_) => Err(Refusal::Malformed),
         }
     }
 
