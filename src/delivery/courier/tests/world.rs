@@ -1,6 +1,10 @@
 //! A store, a host and a Receiver of a few lines each, and a clock that moves when it is told to.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -259,20 +263,24 @@ impl World {
         lane.next().is_some_and(|row| row.set.seq == set.seq)
     }
 
+    /// The heads of all lanes, in one pass.
+    fn heads(&self) -> Vec<&PendingSet> {
+        let mut seen = HashSet::new();
+        let waiting = self.rows.values().filter(|row| !row.settled);
+        let heads = waiting.filter(|row| seen.insert((row.set.lane, row.set.kind)));
+        heads.map(|row| &row.set).collect()
+    }
+
     /// Reads like `Store::read_due`.
     fn read(&self, reading: &OutboxQuery) -> (Vec<PendingSet>, Option<Timestamp>) {
-        let heads = || {
-            let rows = self.rows.values().map(|row| &row.set).filter(|set| {
-                self.stored.lets_through(set.kind)
-                    && !self.rows[&set.seq].settled
-                    && self.is_head(set)
-            });
-            rows.cloned()
-        };
+        let mut heads = self.heads();
+        heads.retain(|set| self.stored.lets_through(set.kind));
         let mut sets = Vec::new();
         for kind in [SetKind::Announcement, SetKind::Control, SetKind::Event] {
-            let due =
-                || heads().filter(move |set| set.kind == kind && !reading.busy.contains(&set.seq));
+            let due = || {
+                let of_kind = heads.iter().copied().filter(move |set| set.kind == kind);
+                of_kind.filter(|set| !reading.busy.contains(&set.seq))
+            };
             let mut failed: Vec<_> =
                 due().filter(|set| set.attempts != 0 && set.due_at <= self.now).collect();
             failed.sort_by_key(|set| (set.due_at, set.seq));
@@ -284,9 +292,9 @@ impl World {
             let places = limit - failed.len().min(retries);
             let fresh: Vec<_> = due().filter(|set| set.attempts == 0).take(places).collect();
             failed.truncate(limit - fresh.len());
-            sets.extend(failed.into_iter().chain(fresh));
+            sets.extend(failed.into_iter().chain(fresh).cloned());
         }
-        let later = heads().filter(|set| set.attempts != 0 && self.now < set.due_at);
+        let later = heads.iter().filter(|set| set.attempts != 0 && self.now < set.due_at);
         (sets, later.map(|set| set.due_at).min())
     }
 
