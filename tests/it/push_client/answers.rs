@@ -295,6 +295,45 @@ async fn a_head_without_a_meaning_beyond_its_status_is_judged_by_that() {
     }
 }
 
+/// RFC 9113 §8.1.1 forbids a client to accept a response with such a length, and `h2` resets the stream before
+/// anybody sees its status. So the SET is sent again, like after any other failure without an answer.
+#[tokio::test]
+async fn a_length_that_is_none_makes_an_answer_by_http_2_no_answer() {
+    let malformed = [&["abc"][..], &["-1"], &["5", "6"], &["99999999999999999999999999"]];
+    for lengths in malformed {
+        for (status, reused) in [(202, false), (202, true), (400, false), (503, true)] {
+            let headers: Vec<_> =
+                lengths.iter().map(|length| ("content-length".into(), (*length).into())).collect();
+            let accepted = Response::new(202, &[], "", End::Whole);
+            let warm = usize::from(reused);
+            // On a connection that has served, the request is repeated once, because it may have died.
+            let refused = warm + 1 + usize::from(reused);
+            let server = RawServer::start(Version::Http2, move |n, stream| {
+                if n < warm || refused <= n {
+                    accepted.answer(Version::Http2, stream)
+                } else {
+                    let block = frame::headers(status, &headers);
+                    let flags = frame::END_HEADERS | frame::END_STREAM;
+                    let head = frame::make(frame::HEADERS, flags, stream, &block);
+                    Answer::new(head, Then::GoOn)
+                }
+            })
+            .await;
+            let (client, target) = (client_with(&settings(server.roots())), to(&server.url()));
+            for _ in 0..warm {
+                client.push(&target, SET).await;
+            }
+            let outcome = within("an outcome", client.push(&target, SET)).await;
+            assert_failed(&outcome, FailureClass::Connect);
+            let Outcome::Failed { detail, .. } = &outcome else { unreachable!("it failed") };
+            assert!(detail.contains("protocol error"), "{lengths:?}: {detail}");
+            assert_eq!(server.seen(), refused, "{lengths:?} {status} {reused}");
+            let next = within("an answer", client.push(&target, SET)).await;
+            assert_eq!(next, Outcome::Accepted { status: 202 });
+        }
+    }
+}
+
 /// Without its empty line, a head is no answer.
 #[tokio::test]
 async fn a_head_that_is_cut_off_is_no_answer() {
