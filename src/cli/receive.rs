@@ -20,7 +20,7 @@ pub mod received;
 mod server;
 mod watch;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use rustls::ServerConfig;
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use self::{
-    certificate::{make_certificate, server_config},
+    certificate::{kept_certificate, server_config},
     inspect::Inspector,
     jwks::KeySource,
     misbehave::Misbehaviour,
@@ -98,8 +98,8 @@ struct PushArgs {
     /// The PEM file of the certificate's private key
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// Serve TLS with a new certificate for localhost, and write its certificate authority to this
-    /// file
+    /// Serve TLS with a certificate for localhost whose authority is in this file; makes both unless
+    /// they were made by an earlier start, which leaves the key in FILE.key
     #[arg(long, value_name = "FILE", conflicts_with = "tls_certificate")]
     tls_trial: Option<PathBuf>,
     /// Answer 401 unless the header `Authorization` has this value
@@ -189,11 +189,9 @@ impl PushArgs {
                 server_config(&read_file(certificate)?, &read_file(key)?)
             }
             (_, _, Some(file)) => {
-                let made = make_certificate(&["localhost", "127.0.0.1", "::1"]);
-                let made = made.map_err(|error| CliError::of(&error))?;
-                fs::write(file, made.authority_pem)
+                let kept = kept_certificate(file)
                     .map_err(|error| CliError::new(format!("{}: {error}", file.display())))?;
-                server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes())
+                server_config(kept.as_bytes(), kept.as_bytes())
             }
             _ => return Ok(None),
         };

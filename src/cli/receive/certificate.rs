@@ -1,7 +1,13 @@
 //! Certificates for a trial on one machine: a new certificate authority and a server certificate
 //! that it signs.
 
-use std::sync::Arc;
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -42,6 +48,28 @@ pub fn make_certificate(names: &[&str]) -> Result<TrialCertificate, rcgen::Error
     })
 }
 
+/// Returns the certificate chain and the key of a trial, in one text, whose authority is in the file
+/// `authority`. The text is kept beside it, in a file with the ending `.key` that only its owner may read.
+/// So a Receiver that is started again has the certificate that the daemon trusts. Makes both files if they
+/// are not there or do not belong together.
+pub fn kept_certificate(authority: &Path) -> io::Result<String> {
+    let mut beside = authority.as_os_str().to_owned();
+    beside.push(".key");
+    if let (Ok(trusted), Ok(kept)) = (fs::read_to_string(authority), fs::read_to_string(&beside))
+        && !trusted.is_empty()
+        && kept.contains(&trusted)
+    {
+        return Ok(kept);
+    }
+    let made = make_certificate(&["localhost", "127.0.0.1", "::1"]).map_err(io::Error::other)?;
+    let text = [made.certificate_pem, made.authority_pem.clone(), made.key_pem].concat();
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))?;
+    fs::write(authority, made.authority_pem)?;
+    Ok(text)
+}
+
 /// Returns a TLS server configuration that offers HTTP/2 and HTTP/1.1 by ALPN.
 pub fn server_config(
     certificate_pem: &[u8],
@@ -58,12 +86,32 @@ pub fn server_config(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
     fn a_trial_certificate_can_serve_tls() {
         let made = make_certificate(&["localhost", "127.0.0.1"]).expect("a certificate");
         assert!(server_config(made.certificate_pem.as_bytes(), made.key_pem.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_trial_certificate_is_kept_beside_its_authority() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = folder.path().join("roots.pem");
+        let first = kept_certificate(&authority).expect("two files");
+        assert!(server_config(first.as_bytes(), first.as_bytes()).is_ok());
+        assert_eq!(kept_certificate(&authority).expect("kept"), first);
+        let key = fs::metadata(folder.path().join("roots.pem.key")).expect("a file");
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+
+        for other in ["", "another authority"] {
+            fs::write(&authority, other).expect("a file");
+            let second = kept_certificate(&authority).expect("two files");
+            assert_ne!(second, first, "{other:?}");
+            assert!(second.contains(&fs::read_to_string(&authority).expect("a file")));
+        }
     }
 
     #[test]
