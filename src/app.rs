@@ -6,11 +6,12 @@
 //! - `store` opens the configured store, `lock` keeps a database to one daemon.
 //! - `keys`, `tls`, `authorization` and `sources` read what the configuration names by path.
 //! - `descriptors` divides the file descriptors among the listeners and all else.
-//! - `background` starts the maintenance jobs.
+//! - `http_server` is the server of each listener; `background` starts the maintenance jobs.
 
 mod authorization;
 mod background;
 mod descriptors;
+mod http_server;
 mod keys;
 mod lock;
 mod material;
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App as HttpApp, HttpServer, dev::Server, middleware};
+use actix_web::{App as HttpApp, dev::Server, middleware};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -44,7 +45,7 @@ use crate::{
     cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
     directory::Directory,
-    http::{self, EventBytesMax, Services, UnreadAnswers, connection, health::StoreCounts},
+    http::{self, EventBytesMax, Services, UnreadBytes, health::StoreCounts},
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
@@ -58,7 +59,6 @@ use crate::{
     transmitter::{Sharing, Transmitter},
 };
 
-use self::background::Background;
 pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     descriptors::TooFewDescriptors,
@@ -74,6 +74,7 @@ pub use self::{
     },
     tls::{TlsFileError, load_certificate},
 };
+use self::{background::Background, http_server::ServerBounds};
 
 /// Requests to pause a stream at fault that may wait. Further actors wait until there is a place.
 const FAULTS_MAX: usize = 64;
@@ -221,7 +222,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         metrics,
         public: config.public.clone(),
         internal: config.internal.clone(),
-        unread: UnreadAnswers::new(config.public.unread_bytes_max),
+        unread: UnreadBytes::new(config.public.unread_bytes_max),
         sources: config.sources.clone(),
         event_bytes_max: EventBytesMax(config.ingest.redis.event_bytes_max),
         source_set: Arc::new(sources),
@@ -435,13 +436,6 @@ impl App {
     }
 }
 
-/// Without this the end of an answer waits until its beginning is acknowledged, which takes 40 ms for
-/// each poll.
-const TCP_NODELAY: bool = true;
-/// How long a server that stops waits for requests under way, in seconds. Each of them is short once
-/// long polls are released.
-const REQUEST_DRAIN_SECS: u64 = 5;
-
 fn server(
     which: ListenerLabel,
     services: &Services,
@@ -454,16 +448,18 @@ fn server(
         ListenerLabel::Internal => &services.internal.connections,
         ListenerLabel::Sources => &services.sources.connections,
     };
-    // The server counts connections by worker.
-    let connections_max = connections.max.div_ceil(workers);
-    let (head_timeout, idle_timeout) = (connections.head_timeout, connections.idle_timeout);
-    let idle_max = head_timeout + idle_timeout;
-    let tls_timeout = match which {
-        ListenerLabel::Sources => services.sources.tls_timeout,
-        ListenerLabel::Public | ListenerLabel::Internal => services.public.tls_timeout,
+    let bounds = ServerBounds {
+        workers,
+        connections_max: connections.max,
+        head_timeout: connections.head_timeout,
+        idle_timeout: connections.idle_timeout,
+        tls_timeout: match which {
+            ListenerLabel::Sources => services.sources.tls_timeout,
+            ListenerLabel::Public | ListenerLabel::Internal => services.public.tls_timeout,
+        },
     };
     let services = services.clone();
-    let server = HttpServer::new(move || {
+    http_server::start(listener, tls, bounds, move || {
         let count = move |request, next| http::count(which, request, next);
         let app = HttpApp::new().wrap(middleware::from_fn(count));
         match which {
@@ -471,21 +467,5 @@ fn server(
             ListenerLabel::Internal => app.configure(http::internal(&services)),
             ListenerLabel::Sources => app.configure(http::sources(&services)),
         }
-    });
-    let server = server
-        .on_connect(move |io, extensions| connection::watch(io, extensions, idle_max))
-        .workers(workers)
-        .max_connections(connections_max)
-        .client_request_timeout(head_timeout)
-        .keep_alive(idle_timeout)
-        .h1_write_buffer_size(connection::WRITE_BUFFER_BYTES)
-        .tls_handshake_timeout(tls_timeout)
-        .shutdown_timeout(REQUEST_DRAIN_SECS)
-        .tcp_nodelay(TCP_NODELAY)
-        .disable_signals();
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
-    };
-    Ok(server.run())
+    })
 }

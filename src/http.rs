@@ -9,9 +9,10 @@
 //!   bodies and queries within bounds. `error` turns every error into a response.
 //! - `sources` hands native events of identity providers to their source.
 //! - `caller` finds the address of a caller, and bounds how often one may ask. `unread` bounds the answers
-//!   that a Receiver does not read.
-//! - [`connection`] closes connections on which nothing happens. `document` lets answers share one
-//!   buffer. [`shadowed`] finds providers whose paths get in each other's way.
+//!   that a Receiver does not read, and the bodies that it does not end.
+//! - [`connection`] closes connections on which nothing happens, and [`paced`] reads from a connection only
+//!   what its requests can use. `document` lets answers share one buffer.
+//! - [`shadowed`] finds providers whose paths get in each other's way.
 //!
 //! ```text
 //!  connection ─▶ count ─▶ caller ─▶ auth ─▶ body ─▶ handler ─▶ transmitter
@@ -32,6 +33,7 @@ pub mod health;
 mod jwks;
 mod oauth;
 pub mod openapi;
+pub mod paced;
 mod poll;
 pub mod settings;
 mod shadow;
@@ -56,7 +58,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 pub use self::{
     shadow::{Shadowed, shadowed},
-    unread::UnreadAnswers,
+    unread::UnreadBytes,
 };
 use crate::{
     auth::Authenticator,
@@ -99,7 +101,7 @@ pub struct Services {
     pub internal: InternalSettings,
     pub sources: SourcesSettings,
     pub event_bytes_max: EventBytesMax,
-    pub unread: UnreadAnswers,
+    pub unread: UnreadBytes,
     pub source_set: Arc<SourceSet>,
 }
 

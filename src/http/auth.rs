@@ -19,7 +19,7 @@ use crate::{
     http::{
         caller,
         error::{ApiError, CHALLENGE},
-        unread::UnreadAnswers,
+        unread::UnreadBytes,
     },
 };
 
@@ -63,7 +63,7 @@ impl FromRequest for Receiver {
                 .receiver_from(from, &provider.name, authorization.as_deref(), now)
                 .await?;
             let receiver = ReceiverKey::from(&principal);
-            service::<UnreadAnswers>(&request).admit(&receiver).map_err(ApiError::from)?;
+            service::<UnreadBytes>(&request).admit(&receiver).map_err(ApiError::from)?;
             request.extensions_mut().insert(receiver);
             Ok(Self(principal))
         })

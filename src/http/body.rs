@@ -2,23 +2,34 @@
 //! member and the rule.
 
 use std::{
-    future::{Ready, ready},
+    future::{Ready, poll_fn, ready},
+    rc::Rc,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest, dev::Payload, error::PayloadError, http::header,
+    web,
+};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use crate::{
+    auth::rates::ReceiverKey,
     domain::{
         id::StreamId,
         json::{self, Document},
         status::{InvalidStatus, StreamStatus},
     },
-    http::error::ApiError,
+    http::{
+        connection::WatchedConnection,
+        error::ApiError,
+        unread::{Counted, UnreadBytes},
+    },
 };
 
 /// The bounds of a listener on a request body.
@@ -37,6 +48,7 @@ pub(super) struct Body {
     limits: BodyLimits,
     /// The body has a content coding.
     coded: bool,
+    request: HttpRequest,
 }
 
 impl FromRequest for Body {
@@ -46,7 +58,8 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let limits = request.app_data::<BodyLimits>().expect("every listener has its limits");
         let payload = payload.take();
-        ready(Ok(Self { payload, limits: *limits, coded: is_coded(request) }))
+        let (limits, coded, request) = (*limits, is_coded(request), request.clone());
+        ready(Ok(Self { payload, limits, coded, request }))
     }
 }
 
@@ -58,6 +71,26 @@ fn is_coded(request: &HttpRequest) -> bool {
         let coding = coding.to_str().unwrap_or("?").trim();
         !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")
     })
+}
+
+/// Begins to count the bytes of a Receiver's body. Others who send bodies are publishers, operators and
+/// clients whose bodies are short.
+fn unread_of(request: &HttpRequest) -> Option<Counted> {
+    let receiver = request.extensions().get::<ReceiverKey>().cloned()?;
+    Some(request.app_data::<web::Data<UnreadBytes>>()?.begin(receiver))
+}
+
+/// Returns the next part of a body, and tells the connection if it has to read on for that.
+fn next(
+    payload: &mut Payload,
+    connection: Option<&Rc<WatchedConnection>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, PayloadError>>> {
+    let next = payload.poll_next_unpin(cx);
+    if let (Poll::Pending, Some(connection)) = (&next, connection) {
+        connection.is_hungry();
+    }
+    next
 }
 
 impl Body {
@@ -72,13 +105,18 @@ impl Body {
             return Err(ApiError::Coded);
         }
         let BodyLimits { bytes_max, timeout: deadline } = self.limits;
+        let connection = self.request.conn_data::<Rc<WatchedConnection>>();
+        let mut counted = unread_of(&self.request);
         let reading = async {
             let mut body = Vec::new();
-            while let Some(chunk) = self.payload.next().await {
+            while let Some(chunk) = poll_fn(|cx| next(&mut self.payload, connection, cx)).await {
                 let chunk =
                     chunk.map_err(|_| ApiError::bad("body", "ended before it was complete"))?;
                 if bytes_max < body.len() + chunk.len() {
                     return Err(ApiError::TooLarge { bytes_max });
+                }
+                if let Some(counted) = &mut counted {
+                    counted.admit(chunk.len())?;
                 }
                 body.extend_from_slice(&chunk);
             }

@@ -16,7 +16,7 @@ use crate::{
     auth::{Authenticator, rates::ReceiverKey},
     http::{
         error::ApiError,
-        unread::{CountedAnswer, UnreadAnswers},
+        unread::{CountedAnswer, UnreadBytes},
     },
 };
 
@@ -66,7 +66,7 @@ pub(super) async fn limit<B: MessageBody + 'static>(
         let admitted = authenticator.rates().admit_anonymous(address(request.request()));
         admitted.map_err(ApiError::from)?;
     }
-    let unread = request.app_data::<web::Data<UnreadAnswers>>();
+    let unread = request.app_data::<web::Data<UnreadBytes>>();
     let unread = unread.expect("every listener provides its services").clone();
     let response = next.call(request).await?;
     let receiver = response.request().extensions().get::<ReceiverKey>().cloned();

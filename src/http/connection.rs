@@ -1,7 +1,7 @@
 //! Connections without a request, and requests without a connection.
 //!
-//! - [`watch`] closes connections that have no request under way, even if the other end sends a byte now
-//!   and then.
+//! - [`WatchedConnection`] closes connections that have no request under way, even if the other end sends a
+//!   byte now and then. It also counts what is read ahead of the request under way, for `paced`.
 //! - `closed_by_peer` tells a request that waits for long, such as a poll, that nobody waits for its
 //!   answer. `to_its_end` lets a request go on that changes something.
 //!
@@ -10,69 +10,48 @@
 //! body that nobody reads any more.
 
 use std::{
-    any::Any, cell::Cell, future::poll_fn, io::ErrorKind, net::Shutdown, os::fd::AsFd,
-    panic::resume_unwind, rc::Rc, task::Poll, time::Duration,
+    cell::Cell,
+    future::poll_fn,
+    io::{self, ErrorKind},
+    net::Shutdown,
+    os::fd::AsFd as _,
+    panic::resume_unwind,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
     Error, HttpRequest,
     body::MessageBody,
-    dev::{Extensions, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     error::ErrorServiceUnavailable,
     middleware::Next,
     rt::{self, net::TcpStream},
 };
 use tokio::time::sleep;
 
+use super::paced::AHEAD_BYTES_MAX;
+
 /// The size from which the buffer of a connection is written before more of an answer is asked for, in
 /// bytes. A connection whose answers nobody reads keeps about twice as much.
 pub const WRITE_BUFFER_BYTES: usize = 8 << 10;
 
-/// The state of a connection. All requests of the connection share it, in one thread.
-pub(super) struct WatchedConnection {
+/// The state of a connection. The socket and all requests of the connection share it, in one thread.
+pub struct WatchedConnection {
     /// A second handle of the socket. It is dropped with the connection, so it keeps nothing open.
     socket: std::net::TcpStream,
     /// Requests that began so far.
     begun: Cell<u64>,
     under_way: Cell<usize>,
+    /// The bytes that were read since no request was under way, or since one had used all and waited for more.
+    ahead: Cell<usize>,
+    /// The task that waits until it may read.
+    reader: Cell<Option<Waker>>,
 }
 
 /// A request under way. It ends when this value is dropped.
 pub(super) struct UnderWay(Rc<WatchedConnection>);
-
-/// Watches a connection for as long as it is open, and closes it when it had no request under way for
-/// `idle_max` to twice `idle_max`. A request that was answered is not under way any more, so the other
-/// end has as long to read the answer.
-pub fn watch(io: &dyn Any, extensions: &mut Extensions, idle_max: Duration) {
-    let tls = || io.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
-    let Some(tcp) = io.downcast_ref::<TcpStream>().or_else(tls) else { return };
-    let socket = match tcp.as_fd().try_clone_to_owned() {
-        Ok(socket) => socket.into(),
-        Err(error) => {
-            tracing::warn!(%error, "cannot watch a connection");
-            return;
-        }
-    };
-    let connection =
-        Rc::new(WatchedConnection { socket, begun: Cell::new(0), under_way: Cell::new(0) });
-    let watched = Rc::downgrade(&connection);
-    extensions.insert(connection);
-    rt::spawn(async move {
-        let mut seen = 0;
-        loop {
-            sleep(idle_max).await;
-            let Some(connection) = watched.upgrade() else { break };
-            let begun = connection.begun.get();
-            if connection.under_way.get() == 0 && begun == seen {
-                // An error means that the connection is closed already.
-                connection.socket.shutdown(Shutdown::Both).ok();
-                break;
-            }
-            seen = begun;
-        }
-    });
-}
 
 /// Resolves once the other end of a request's connection has closed it, or at least its own direction of
 /// it. Must be awaited in the handler of the request: actix polls the handler whenever something happens
@@ -103,6 +82,66 @@ pub(super) async fn to_its_end<B: MessageBody + 'static>(
 }
 
 impl WatchedConnection {
+    /// Watches a connection for as long as it is open, and closes it when it had no request under way for
+    /// `idle_max` to twice `idle_max`. A request that was answered is not under way any more, so the other
+    /// end has as long to read the answer.
+    pub fn of(tcp: &TcpStream, idle_max: Duration) -> io::Result<Rc<Self>> {
+        let connection = Rc::new(Self {
+            socket: tcp.as_fd().try_clone_to_owned()?.into(),
+            begun: Cell::default(),
+            under_way: Cell::default(),
+            ahead: Cell::default(),
+            reader: Cell::default(),
+        });
+        let watched = Rc::downgrade(&connection);
+        rt::spawn(async move {
+            let mut seen = 0;
+            loop {
+                sleep(idle_max).await;
+                let Some(connection) = watched.upgrade() else { break };
+                let begun = connection.begun.get();
+                if connection.under_way.get() == 0 && begun == seen {
+                    // An error means that the connection is closed already.
+                    connection.socket.shutdown(Shutdown::Both).ok();
+                    break;
+                }
+                seen = begun;
+            }
+        });
+        Ok(connection)
+    }
+
+    /// Returns how much may be read of the connection. Otherwise the task is woken once the request under
+    /// way waits for more, or is over.
+    pub(super) fn may_read_ahead(&self, cx: &Context<'_>) -> Poll<usize> {
+        if self.under_way.get() == 0 {
+            self.ahead.set(0);
+        }
+        match AHEAD_BYTES_MAX.saturating_sub(self.ahead.get()) {
+            0 => {
+                self.reader.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+            left => Poll::Ready(left),
+        }
+    }
+
+    pub(super) fn has_read(&self, bytes: usize) {
+        self.ahead.set(self.ahead.get().saturating_add(bytes));
+    }
+
+    /// The request under way has used what was read, and waits for more.
+    pub(super) fn is_hungry(&self) {
+        self.ahead.set(0);
+        self.wake_reader();
+    }
+
+    fn wake_reader(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
     fn is_closed_by_peer(&self) -> bool {
         match self.socket.peek(&mut [0]) {
             Ok(bytes) => bytes == 0,
@@ -122,5 +161,6 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.wake_reader();
     }
 }

@@ -53,8 +53,8 @@ pub struct PublicSettings {
     pub workers: usize,
     /// The largest request body, in bytes. A larger body is answered 413.
     pub body_bytes_max: usize,
-    /// The most bytes of answers to one Receiver that it has not read; 0 means no limit. While there are
-    /// as many, its further requests are answered 429.
+    /// The most bytes of answers to one Receiver that it has not read, and of its bodies that are not
+    /// complete; 0 means no limit. While there are as many, its further requests are answered 429.
     pub unread_bytes_max: usize,
     /// The networks of proxies whose `X-Forwarded-For` names the caller. All others could make it up.
     pub trusted_proxies: Vec<IpNet>,

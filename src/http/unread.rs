@@ -1,9 +1,10 @@
-//! Bounds the answers that a Receiver asks for and does not read.
+//! Bounds the answers that a Receiver asks for and does not read, and the bodies that it begins and does not
+//! end.
 //!
-//! An answer is in memory until the other end has taken it. Poll answers and lists of streams may have
-//! megabytes, and a Receiver may have many connections. So the bytes of its answers are counted until they
-//! are sent, and while there are too many, its further requests are answered 429. Answers without a
-//! Receiver are small, or slices of one shared buffer (`document`).
+//! An answer is in memory until the other end has taken it, and a body until it is complete. Either may have
+//! megabytes, and a Receiver may have many connections. So the bytes of both are counted, and while there are
+//! too many, further requests and the rest of such bodies are answered 429. Without a Receiver, answers are
+//! small or slices of one shared buffer (`document`), and bodies are not read.
 
 use std::{
     collections::HashMap,
@@ -31,9 +32,9 @@ const WAIT: Duration = Duration::from_secs(1);
 /// The label of refusals in `ssfd_http_limited_total`.
 const LABEL: &str = "unread";
 
-/// The bytes of the answers that each Receiver has not read. Cheap to clone; all clones count together.
+/// The bytes on the way between us and each Receiver. Cheap to clone; all clones count together.
 #[derive(Debug, Clone)]
-pub struct UnreadAnswers(Arc<Shared>);
+pub struct UnreadBytes(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -49,14 +50,14 @@ pub(super) struct CountedAnswer {
     _counted: Counted,
 }
 
-/// Ends the count of one answer when it is dropped.
-struct Counted {
-    answers: UnreadAnswers,
+/// The bytes of one answer or body. They count until this value is dropped.
+pub(super) struct Counted {
+    all: UnreadBytes,
     receiver: ReceiverKey,
     bytes: usize,
 }
 
-impl UnreadAnswers {
+impl UnreadBytes {
     pub fn new(bytes_max: usize) -> Self {
         metrics::http_limited(LABEL, 0);
         Self(Arc::new(Shared { bytes_max, unread: Mutex::default() }))
@@ -86,11 +87,14 @@ impl UnreadAnswers {
     }
 
     fn counted(&self, receiver: ReceiverKey, rest: Bytes) -> CountedAnswer {
-        let bytes = rest.len();
-        if bytes != 0 {
-            *self.unread().entry(receiver.clone()).or_default() += bytes;
-        }
-        CountedAnswer { rest, _counted: Counted { answers: self.clone(), receiver, bytes } }
+        let mut counted = self.begin(receiver);
+        counted.add(rest.len());
+        CountedAnswer { rest, _counted: counted }
+    }
+
+    /// Begins to count a body or an answer.
+    pub(super) fn begin(&self, receiver: ReceiverKey) -> Counted {
+        Counted { all: self.clone(), receiver, bytes: 0 }
     }
 
     fn unread(&self) -> MutexGuard<'_, HashMap<ReceiverKey, usize>> {
@@ -98,9 +102,25 @@ impl UnreadAnswers {
     }
 }
 
+impl Counted {
+    /// Counts a part of a body that has arrived, unless its Receiver has as many unread bytes as it may.
+    pub(super) fn admit(&mut self, bytes: usize) -> Result<(), TooMany> {
+        self.all.admit(&self.receiver)?;
+        self.add(bytes);
+        Ok(())
+    }
+
+    fn add(&mut self, bytes: usize) {
+        if bytes != 0 {
+            *self.all.unread().entry(self.receiver.clone()).or_default() += bytes;
+            self.bytes += bytes;
+        }
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut unread = self.answers.unread();
+        let mut unread = self.all.unread();
         if let Some(bytes) = unread.get_mut(&self.receiver) {
             *bytes = bytes.saturating_sub(self.bytes);
             if *bytes == 0 {
@@ -139,13 +159,13 @@ mod tests {
         ReceiverKey::new("acme".parse().expect("a name"), id.parse().expect("an id"))
     }
 
-    fn answer(answers: &UnreadAnswers, to: &str, bytes: usize) -> CountedAnswer {
+    fn answer(answers: &UnreadBytes, to: &str, bytes: usize) -> CountedAnswer {
         answers.counted(receiver(to), "x".repeat(bytes).into())
     }
 
     #[test]
     fn answers_count_until_they_are_sent_or_given_up() {
-        let answers = UnreadAnswers::new(100);
+        let answers = UnreadBytes::new(100);
         let admits = |id: &str| answers.admit(&receiver(id)).is_ok();
         let one = answer(&answers, "rx", 99);
         assert!(admits("rx"), "there is room for some bytes");
@@ -160,15 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn bodies_count_until_they_are_complete() {
+        let unread = UnreadBytes::new(100);
+        let mut body = unread.begin(receiver("rx"));
+        assert!(body.admit(60).is_ok() && body.admit(60).is_ok());
+        assert!(body.admit(1).is_err() && unread.admit(&receiver("rx")).is_err());
+        assert!(unread.begin(receiver("other")).admit(60).is_ok());
+        drop(body);
+        assert!(unread.unread().is_empty());
+    }
+
+    #[test]
     fn without_a_bound_all_is_admitted() {
-        let answers = UnreadAnswers::new(0);
+        let answers = UnreadBytes::new(0);
         let _one = answer(&answers, "rx", 1000);
         assert!(answers.admit(&receiver("rx")).is_ok());
     }
 
     #[test]
     fn an_answer_comes_in_slices() {
-        let answers = UnreadAnswers::new(0);
+        let answers = UnreadBytes::new(0);
         let mut answer = pin!(answer(&answers, "rx", 2 * WRITE_BUFFER_BYTES + 1));
         let mut context = Context::from_waker(Waker::noop());
         let mut sizes = Vec::new();

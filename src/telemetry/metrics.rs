@@ -186,7 +186,7 @@ metrics! {
         provider: &ProviderName, request: &'static str, answer: &'static str
     ) by count: usize;
     /// Requests that were answered 429 because of a rate of `public.rates`, by the rate, or because their
-    /// Receiver does not read its answers (`unread`).
+    /// Receiver does not read its answers or does not end its bodies (`unread`).
     counter "ssfd_http_limited_total" = http_limited(rate: &'static str) by count: usize;
 
     // HTTP and process.
