@@ -3,30 +3,29 @@
 //!
 //! - [`build`] binds the [`Listeners`], opens the store and reads the files; [`App::serve`] starts
 //!   everything that acts by itself, and ends it in order.
+//! - `listeners` binds the sockets or takes those that were handed over, and `servers` serves HTTP on them
+//!   with `http_server`.
 //! - `store` opens the configured store, `lock` keeps a database to one daemon.
 //! - `keys`, `tls`, `authorization` and `sources` read what the configuration names by path.
 //! - `descriptors` divides the file descriptors among the listeners and all else.
-//! - `http_server` is the server of each listener; `background` starts the maintenance jobs.
+//! - `background` starts the maintenance jobs.
 
 mod authorization;
 mod background;
 mod descriptors;
 mod http_server;
 mod keys;
+mod listeners;
 mod lock;
 mod material;
+mod servers;
 mod sources;
 mod store;
 mod tls;
 
-use std::{
-    future::Future,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{App as HttpApp, dev::Server, middleware};
+use rustls::server::danger::ClientCertVerifier;
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -45,17 +44,12 @@ use crate::{
     cluster::{Cluster, change_feed::ChangeFeed, lease::Lease, local_node::LocalNode},
     config::{Config, ConfigError},
     directory::Directory,
-    http::{self, EventBytesMax, Services, UnreadBytes, health::StoreCounts},
+    http::{EventBytesMax, Services, UnreadBytes, health::StoreCounts},
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
     store::{Intake, Maintenance, Store, StoreError},
-    telemetry::{
-        causes::with_causes,
-        metrics::{self, ListenerLabel},
-        readiness::Readiness,
-        supervision::Supervisor,
-    },
+    telemetry::{causes::with_causes, metrics, readiness::Readiness, supervision::Supervisor},
     transmitter::{Sharing, Transmitter},
 };
 
@@ -63,6 +57,7 @@ pub use self::{
     authorization::{AuthorizationError, load as load_authorization},
     descriptors::TooFewDescriptors,
     keys::{KeyFileError, load as load_keys},
+    listeners::{HandOverError, HandedOver, Listeners},
     lock::LockError,
     material::{MaterialError, MaterialSwitch, load as load_material},
     sources::{SourceFileError, load as load_sources},
@@ -72,9 +67,11 @@ pub use self::{
         open_existing as open_existing_store, open_to_read as open_store_to_read,
         place as store_place, reserve_to_fill, reserve_to_read, restore as restore_store,
     },
-    tls::{TlsFileError, load_certificate},
+    tls::{
+        TlsFileError, load_client_authorities, load_public_certificate, load_sources_certificate,
+    },
 };
-use self::{background::Background, http_server::ServerBounds};
+use self::{background::Background, servers::Servers};
 
 /// Requests to pause a stream at fault that may wait. Further actors wait until there is a place.
 const FAULTS_MAX: usize = 64;
@@ -112,15 +109,6 @@ pub enum StartError {
     TaskEnded(String),
 }
 
-/// The listeners, bound but not yet served. Their ports are known before the daemon is built,
-/// because an issuer may contain one.
-pub struct Listeners {
-    public: TcpListener,
-    internal: TcpListener,
-    /// `None` if the sources have no listener of their own.
-    sources: Option<TcpListener>,
-}
-
 /// The daemon, built and bound, but not yet serving.
 pub struct App {
     config: Config,
@@ -131,16 +119,22 @@ pub struct App {
     faults: mpsc::Receiver<EndpointFault>,
     listeners: Listeners,
     material: MaterialSwitch,
-    /// The TLS of the sources' listener. `None` stands for plain HTTP.
-    sources_tls: Option<rustls::ServerConfig>,
+    /// Verifies the certificates of clients of the sources' listener, if they are asked for.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     lock: Option<lock::StoreLock>,
 }
 
 /// Binds the listeners, opens the store and reads the keys, but starts nothing that acts by itself. Must
 /// be called within an actix system.
 pub async fn build(config: Config) -> Result<App, StartError> {
+    build_with(HandedOver::default(), config).await
+}
+
+/// Does the same as [`build`], with the sockets that the service manager has handed over.
+pub async fn build_with(handed: HandedOver, mut config: Config) -> Result<App, StartError> {
+    handed.set_addresses(&mut config)?;
     config.validate()?;
-    let listeners = Listeners::bind(&config)?;
+    let listeners = Listeners::take_or_bind(handed, &config)?;
     build_on(listeners, config).await
 }
 
@@ -150,7 +144,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
     let opened = load_sources(&config)?;
-    let sources_tls = tls::of_sources(&config.sources)?;
+    let clients = load_client_authorities(&config.sources)?;
     let providers = config.providers()?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
     for provider in &providers {
@@ -236,7 +230,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         faults,
         listeners,
         material: switch,
-        sources_tls,
+        clients,
         lock,
     })
 }
@@ -264,41 +258,10 @@ fn threads(config: &Config) -> usize {
     [config.public.workers, actors, config.signer.threads, sources].map(or_cores).iter().sum()
 }
 
-fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Listen { key, address, source })
-}
-
 fn or_cores(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
-    }
-}
-
-impl Listeners {
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
-        Ok(Self {
-            public: bind("public.listen", config.public.listen)?,
-            internal: bind("internal.listen", config.internal.listen)?,
-            sources: config
-                .sources
-                .listen
-                .map(|address| bind("sources.listen", address))
-                .transpose()?,
-        })
-    }
-
-    pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
-        self.public.local_addr()
-    }
-
-    pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
-        self.internal.local_addr()
-    }
-
-    /// Returns the address of the sources' listener, if they have one.
-    pub fn sources_addr(&self) -> std::io::Result<Option<SocketAddr>> {
-        self.sources.as_ref().map(TcpListener::local_addr).transpose()
     }
 }
 
@@ -346,7 +309,7 @@ impl App {
             faults,
             listeners,
             material: _,
-            sources_tls,
+            clients,
             lock: _until_the_end,
         } = self;
         let (stopping, stopped) = watch::channel(false);
@@ -370,33 +333,9 @@ impl App {
         let gauge = ingest::gauge(&config.ingest.redis)?;
         let background =
             Background::start(&config, &services, &registry, gauge, faults, &supervisor);
-        let workers = or_cores(config.public.workers);
-        let tls = tls::server_config(&services.material);
-        let public = server(ListenerLabel::Public, &services, listeners.public, tls, workers)?;
-        // One worker, because the clients are few and their requests short.
-        let internal = server(ListenerLabel::Internal, &services, listeners.internal, None, 1)?;
-        let mut servers = vec![public, internal];
-        if let Some(listener) = listeners.sources {
-            let workers = or_cores(config.sources.workers);
-            servers.push(server(
-                ListenerLabel::Sources,
-                &services,
-                listener,
-                sources_tls,
-                workers,
-            )?);
-        }
+        let servers =
+            Servers::start(&config, &services, listeners, clients, &supervisor, &stopped)?;
         services.authenticator.warm_up();
-        let handles: Vec<_> = servers.iter().map(Server::handle).collect();
-        let serving = servers.into_iter().map(|server| {
-            let (supervisor, stopped) = (supervisor.clone(), stopped.clone());
-            actix_web::rt::spawn(async move {
-                if server.await.is_err() || !*stopped.borrow() {
-                    supervisor.report_end("listener");
-                }
-            })
-        });
-        let serving: Vec<_> = serving.collect();
         ready();
 
         let ended = tokio::select! {
@@ -411,12 +350,7 @@ impl App {
             }
             let stop_listening = async {
                 transmitter.release_long_polls();
-                for server in handles {
-                    server.stop(true).await;
-                }
-                for server in serving {
-                    server.await.ok();
-                }
+                servers.stop().await;
             };
             let hand_over = async {
                 if let Some(joined) = &mut joined {
@@ -434,38 +368,4 @@ impl App {
         background.end().await;
         ended.map_or(Ok(()), |task| Err(StartError::TaskEnded(task)))
     }
-}
-
-fn server(
-    which: ListenerLabel,
-    services: &Services,
-    listener: TcpListener,
-    tls: Option<rustls::ServerConfig>,
-    workers: usize,
-) -> std::io::Result<Server> {
-    let connections = match which {
-        ListenerLabel::Public => &services.public.connections,
-        ListenerLabel::Internal => &services.internal.connections,
-        ListenerLabel::Sources => &services.sources.connections,
-    };
-    let bounds = ServerBounds {
-        workers,
-        connections_max: connections.max,
-        head_timeout: connections.head_timeout,
-        idle_timeout: connections.idle_timeout,
-        tls_timeout: match which {
-            ListenerLabel::Sources => services.sources.tls_timeout,
-            ListenerLabel::Public | ListenerLabel::Internal => services.public.tls_timeout,
-        },
-    };
-    let services = services.clone();
-    http_server::start(listener, tls, bounds, move || {
-        let count = move |request, next| http::count(which, request, next);
-        let app = HttpApp::new().wrap(middleware::from_fn(count));
-        match which {
-            ListenerLabel::Public => app.configure(http::public(&services)),
-            ListenerLabel::Internal => app.configure(http::internal(&services)),
-            ListenerLabel::Sources => app.configure(http::sources(&services)),
-        }
-    })
 }

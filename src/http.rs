@@ -51,6 +51,7 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    http::ConnectionType,
     middleware::{Next, from_fn},
     web,
 };
@@ -203,14 +204,19 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
     }
 }
 
-/// Counts the answers of a listener, and marks the connection as in use until the answer is there.
+/// Counts the answers of a listener, and marks the connection as in use until the answer is there. If the
+/// listener is ending, the answer closes its connection, so that the next request opens a new one.
 pub async fn count<B: MessageBody>(
     listener: ListenerLabel,
+    is_ending: bool,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let _under_way = request.conn_data::<Rc<WatchedConnection>>().map(UnderWay::on);
-    let response = next.call(request).await;
+    let mut response = next.call(request).await;
+    if is_ending && let Ok(response) = &mut response {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let status = match &response {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),

@@ -26,6 +26,7 @@
 
 mod body;
 mod cap;
+pub mod client_certificate;
 mod conclude;
 mod entries;
 mod explain;

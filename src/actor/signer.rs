@@ -199,7 +199,7 @@ mod tests {
         signing::{
             algorithm::Algorithm,
             keys::SigningKey,
-            material::{self, Material},
+            material::{self, Certificates, Material},
         },
     };
 
@@ -210,7 +210,7 @@ mod tests {
     fn material(provider: &ProviderName) -> CurrentMaterial {
         let ring = KeyRing::new(vec![key()]).expect("one key");
         let key_rings = [(provider.clone(), ring)].into_iter().collect();
-        material::channel(Material { key_rings, certificate: None }).1
+        material::channel(Material { key_rings, certificates: Certificates::default() }).1
     }
 
     fn start(settings: &SignerSettings) -> (Signer, ProviderName) {

@@ -20,14 +20,14 @@ use actix_tls::accept::{
 use actix_web::{
     Error,
     body::MessageBody,
-    dev::{AppConfig, Server, Service, ServiceFactory},
+    dev::{AppConfig, Extensions, Server, Service, ServiceFactory},
     rt::net::TcpStream,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::http::{
-    connection::{WRITE_BUFFER_BYTES, WatchedConnection},
+    connection::{WRITE_BUFFER_BYTES, WatchedConnection, note_certificate},
     paced::Paced,
 };
 
@@ -55,17 +55,26 @@ pub(super) struct ServerBounds {
 /// The stream of a connection, with or without TLS.
 trait OverTcp: AsyncRead + AsyncWrite + Unpin + 'static {
     fn tcp(&self) -> &TcpStream;
+
+    /// Keeps what the client showed of itself.
+    fn note_client(&self, extensions: &mut Extensions);
 }
 
 impl OverTcp for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
+
+    fn note_client(&self, _: &mut Extensions) {}
 }
 
 impl OverTcp for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
+    }
+
+    fn note_client(&self, extensions: &mut Extensions) {
+        note_certificate(self.get_ref().1, extensions);
     }
 }
 
@@ -163,6 +172,7 @@ where
         .h1_write_buffer_size(WRITE_BUFFER_BYTES)
         .on_connect_ext(|io: &Paced<T>, extensions| {
             extensions.insert(Rc::clone(io.connection()));
+            io.stream().note_client(extensions);
         })
-        .finish(map_config(app, |_| AppConfig::default()))
+        .finish(map_config(app, |()| AppConfig::default()))
 }

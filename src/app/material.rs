@@ -17,7 +17,9 @@ use crate::{
         id::{KeyId, ProviderName},
         time::Timestamp,
     },
-    signing::material::{CurrentMaterial, Material, MaterialMismatch, MaterialSender},
+    signing::material::{
+        Certificates, CurrentMaterial, Material, MaterialMismatch, MaterialSender,
+    },
     store::{Store, records::signing_key::SigningKeyStore as _},
     telemetry::causes::with_causes,
 };
@@ -31,11 +33,14 @@ pub enum MaterialError {
     Tls(#[from] TlsFileError),
 }
 
-/// Reads and checks all signing keys and the certificate of the public listener.
+/// Reads and checks all signing keys and the certificates of the listeners.
 pub fn load(config: &Config) -> Result<Material, MaterialError> {
     Ok(Material {
         key_rings: keys::load(config)?,
-        certificate: tls::load_certificate(&config.public)?,
+        certificates: Certificates {
+            public: tls::load_public_certificate(&config.public)?,
+            sources: tls::load_sources_certificate(&config.sources)?,
+        },
     })
 }
 
@@ -81,7 +86,7 @@ pub struct MaterialSwitch {
 }
 
 impl MaterialSwitch {
-    /// Replaces all signing keys and the certificate at once, or nothing if the material does not fit.
+    /// Replaces all signing keys and certificates at once, or nothing if the material does not fit.
     ///
     /// SETs are signed with the new keys from now on, and signatures that were made ahead of their
     /// attempts are dropped. Attempts under way end as they are, and a TLS session goes on with the

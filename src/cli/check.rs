@@ -167,6 +167,7 @@ fn look_at(config: &Config, findings: &mut Findings) {
         Ok(providers) => providers.iter().for_each(|one| provider(config, one, findings)),
     }
     certificates::of_public_listener(config, findings);
+    certificates::of_sources_listener(config, findings);
     match PushClients::new(&config.push) {
         Ok(_) => findings.ok("push", "the trusted roots can be read"),
         Err(error) => findings.error("push.trusted_roots", with_causes(&error)),

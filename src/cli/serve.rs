@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    app,
+    app::{self, HandedOver},
     cli::{
         CliError,
         source::{ConfigSource, foreign_variables},
@@ -29,6 +29,8 @@ pub struct ServeCommand {}
 
 impl ServeCommand {
     pub async fn run(self, source: &ConfigSource) -> Result<(), CliError> {
+        // Before the thread of the log, and all others.
+        let handed = HandedOver::take().map_err(CliError::new)?;
         let config = source.load()?;
         let _until_the_end = logging::init(&config.log).map_err(CliError::new)?;
         let foreign = foreign_variables();
@@ -40,7 +42,7 @@ impl ServeCommand {
             );
         }
         let lame_duck = config.process.lame_duck;
-        let app = app::build(config).await.map_err(CliError::new)?;
+        let app = app::build_with(handed, config).await.map_err(CliError::new)?;
         let addresses = (app.public_addr(), app.internal_addr(), app.sources_addr());
         let ready = || {
             let (public, internal, sources) = addresses;

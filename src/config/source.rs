@@ -77,6 +77,11 @@ fn check_listener(config: &Config) -> Result<(), ConfigError> {
     if sources.tls_certificate.is_some() != sources.tls_key.is_some() {
         return invalid("sources.tls_certificate", "and `sources.tls_key` must be set together");
     }
+    if sources.tls_client_ca.is_some() && (sources.listen.is_none() || sources.tls_key.is_none()) {
+        let rule = "needs TLS, in which clients show their certificates: set `sources.listen`, \
+                    `sources.tls_certificate` and `sources.tls_key`";
+        return invalid("sources.tls_client_ca", rule);
+    }
     if let Some(listen) = sources.listen {
         for (key, other) in
             [("public.listen", config.public.listen), ("internal.listen", config.internal.listen)]
@@ -126,10 +131,30 @@ fn check_source(config: &Config, source: &NamedSource) -> Result<(), ConfigError
                     the same table";
         return invalid(source.key("auth.scheme"), rule);
     }
+    if auth.scheme == SchemeName::Certificate {
+        check_certificate(config, source, auth.header.is_some())?;
+    }
+    Ok(())
+}
+
+/// Checks that somebody verifies the certificates that a source demands.
+fn check_certificate(
+    config: &Config,
+    source: &NamedSource,
+    from_proxy: bool,
+) -> Result<(), ConfigError> {
+    let listener = &config.sources;
     let public = if listener.public { config.public.trusted_proxies.len() } else { 0 };
-    if auth.scheme == SchemeName::Certificate && listener.trusted_proxies.len() + public == 0 {
+    if from_proxy && listener.trusted_proxies.len() + public == 0 {
         let rule = "needs a proxy that verifies client certificates: list its network in \
-                    `sources.trusted_proxies`";
+                    `sources.trusted_proxies`; or remove `auth.header` and let the listener verify them \
+                    (`sources.tls_client_ca`)";
+        return invalid(source.key("auth.scheme"), rule);
+    }
+    if !from_proxy && listener.tls_client_ca.is_none() {
+        let rule = "needs somebody who verifies client certificates: name their authorities in \
+                    `sources.tls_client_ca`; or set `auth.header` to the header in which a proxy of \
+                    `sources.trusted_proxies` passes the fingerprint";
         return invalid(source.key("auth.scheme"), rule);
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! - [`WatchedConnection`] closes connections that have no request under way, even if the other end sends a
 //!   byte now and then. It also counts what is read ahead of the request under way, for `paced`.
+//! - [`note_certificate`] keeps what the client of a connection showed of itself.
 //! - `closed_by_peer` tells a request that waits for long, such as a poll, that nobody waits for its
 //!   answer. `to_its_end` lets a request go on that changes something.
 //!
@@ -17,6 +18,7 @@ use std::{
     os::fd::AsFd as _,
     panic::resume_unwind,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -24,14 +26,16 @@ use std::{
 use actix_web::{
     Error, HttpRequest,
     body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Extensions, ServiceRequest, ServiceResponse},
     error::ErrorServiceUnavailable,
     middleware::Next,
     rt::{self, net::TcpStream},
 };
+use rustls::ServerConnection;
 use tokio::time::sleep;
 
 use super::paced::AHEAD_BYTES_MAX;
+use crate::source::client_certificate::ClientCertificate;
 
 /// The size from which the buffer of a connection is written before more of an answer is asked for, in
 /// bytes. A connection whose answers nobody reads keeps about twice as much.
@@ -52,6 +56,14 @@ pub struct WatchedConnection {
 
 /// A request under way. It ends when this value is dropped.
 pub(super) struct UnderWay(Rc<WatchedConnection>);
+
+/// Keeps the certificate of the client for the requests of its connection, if the listener asked for one and
+/// the client showed one.
+pub fn note_certificate(tls: &ServerConnection, extensions: &mut Extensions) {
+    if let Some([leaf, ..]) = tls.peer_certificates() {
+        extensions.insert(Arc::new(ClientCertificate::read(leaf)));
+    }
+}
 
 /// Resolves once the other end of a request's connection has closed it, or at least its own direction of
 /// it. Must be awaited in the handler of the request: actix polls the handler whenever something happens

@@ -91,6 +91,9 @@ pub struct SourcesSettings {
     /// for a proxy in front of it that terminates TLS.
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    /// A PEM file of the authorities of client certificates. With it, the listener asks each client for a
+    /// certificate, which sources may demand. A client without one is admitted.
+    pub tls_client_ca: Option<PathBuf>,
     /// How long a TLS handshake may take.
     #[serde(with = "humantime_serde")]
     pub tls_timeout: Duration,
@@ -109,6 +112,7 @@ impl Default for SourcesSettings {
             public: false,
             tls_certificate: None,
             tls_key: None,
+            tls_client_ca: None,
             tls_timeout: Duration::from_secs(5),
             workers: 1,
             trusted_proxies: Vec::new(),

@@ -3,6 +3,8 @@
 //! Each source has the protocol of its sender, which is why the document of the interface does not describe
 //! its requests and answers. `source` judges and answers them.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError as _,
     http::{StatusCode, header},
@@ -19,6 +21,7 @@ use crate::{
     },
     source::{
         SourceSet,
+        client_certificate::ClientCertificate,
         request::{Headers, Method, Reply, SourceRequest},
     },
 };
@@ -63,6 +66,7 @@ pub(super) async fn receive(
         query: request.query_string().to_owned(),
         body: Bytes::from(body),
         peer: request.peer_addr().map(|peer| peer.ip()),
+        certificate: request.conn_data::<Arc<ClientCertificate>>().cloned(),
     });
     let reply = reply.await;
     if reply.is_refusal

@@ -1,10 +1,10 @@
 //! The key material of the daemon, which can be replaced while the daemon runs.
 //!
 //! All readers share one value, so a replacement takes effect everywhere at once: the signing threads
-//! take the keys from it for each batch, the JWK Set for each request, and the public listener takes
-//! its certificate for each TLS handshake.
+//! take the keys from it for each batch, the JWK Set for each request, and the listeners take their
+//! certificates for each TLS handshake.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
@@ -15,8 +15,21 @@ use crate::{domain::id::ProviderName, signing::key_ring::KeyRings};
 #[derive(Debug)]
 pub struct Material {
     pub key_rings: KeyRings,
-    /// The certificate of the public listener, or `None` if that listener speaks plain HTTP.
-    pub certificate: Option<Arc<CertifiedKey>>,
+    pub certificates: Certificates,
+}
+
+/// The certificates of the listeners. A listener without one speaks plain HTTP.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    pub public: Option<Arc<CertifiedKey>>,
+    pub sources: Option<Arc<CertifiedKey>>,
+}
+
+/// A listener that can speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsListener {
+    Public,
+    Sources,
 }
 
 /// Replaces the material.
@@ -27,18 +40,18 @@ pub struct MaterialSender(watch::Sender<Arc<Material>>);
 #[derive(Debug, Clone)]
 pub struct CurrentMaterial(watch::Receiver<Arc<Material>>);
 
-/// Why material cannot replace what there is. A daemon serves the same providers, and its public
-/// listener speaks either TLS or plain HTTP, until it is restarted.
+/// Why material cannot replace what there is. A daemon serves the same providers, and each of its
+/// listeners speaks either TLS or plain HTTP, until it is restarted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MaterialMismatch {
     #[error("there is no signing key for the provider `{0}`")]
     MissingProvider(ProviderName),
     #[error("there are signing keys for `{0}`, which is not a provider of this daemon")]
     UnknownProvider(ProviderName),
-    #[error("the public listener speaks TLS, and there is no certificate for it")]
-    MissingCertificate,
-    #[error("the public listener speaks plain HTTP, and takes no certificate before a restart")]
-    UnexpectedCertificate,
+    #[error("the {0} listener speaks TLS, and there is no certificate for it")]
+    MissingCertificate(TlsListener),
+    #[error("the {0} listener speaks plain HTTP, and takes no certificate before a restart")]
+    UnexpectedCertificate(TlsListener),
 }
 
 /// Makes material available to readers.
@@ -50,8 +63,8 @@ pub fn channel(material: Material) -> (MaterialSender, CurrentMaterial) {
 impl MaterialSender {
     /// Replaces the whole material, or nothing of it if it does not fit.
     pub fn replace(&self, material: Material) -> Result<(), MaterialMismatch> {
-        // The check needs no lock: all sets that pass it have the same providers, and either all of
-        // them have a certificate or none has.
+        // The check needs no lock: all sets that pass it have the same providers, and certificates for
+        // the same listeners.
         material.fits(&Arc::clone(&self.0.borrow()))?;
         self.0.send_replace(Arc::new(material));
         Ok(())
@@ -79,11 +92,36 @@ impl Material {
         if let Some(unknown) = new.providers().find(|provider| old.get(provider).is_none()) {
             return Err(MaterialMismatch::UnknownProvider(unknown.clone()));
         }
-        match (&self.certificate, &current.certificate) {
-            (None, Some(_)) => Err(MaterialMismatch::MissingCertificate),
-            (Some(_), None) => Err(MaterialMismatch::UnexpectedCertificate),
-            (Some(_), Some(_)) | (None, None) => Ok(()),
+        for listener in TlsListener::ALL {
+            match (self.certificates.of(listener), current.certificates.of(listener)) {
+                (None, Some(_)) => return Err(MaterialMismatch::MissingCertificate(listener)),
+                (Some(_), None) => return Err(MaterialMismatch::UnexpectedCertificate(listener)),
+                (Some(_), Some(_)) | (None, None) => {}
+            }
         }
+        Ok(())
+    }
+}
+
+impl TlsListener {
+    const ALL: [Self; 2] = [Self::Public, Self::Sources];
+}
+
+impl Certificates {
+    pub fn of(&self, listener: TlsListener) -> Option<&Arc<CertifiedKey>> {
+        match listener {
+            TlsListener::Public => self.public.as_ref(),
+            TlsListener::Sources => self.sources.as_ref(),
+        }
+    }
+}
+
+impl fmt::Display for TlsListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "public",
+            Self::Sources => "sources'",
+        })
     }
 }
 
@@ -96,20 +134,24 @@ mod tests {
     use super::*;
     use crate::signing::{algorithm::Algorithm, key_ring::KeyRing, keys::SigningKey};
 
-    fn material(providers: &[&str], algorithm: Algorithm, certified: bool) -> Material {
+    fn material(providers: &[&str], algorithm: Algorithm, certified: &[TlsListener]) -> Material {
         let ring = |provider: &&str| {
             let ring = KeyRing::new(vec![SigningKey::example(algorithm)]).expect("one key");
             (provider.parse().expect("a provider's name"), ring)
         };
-        let certificate = certified.then(|| {
-            let made =
-                generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-            let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-            let chain = vec![made.cert.der().clone()];
-            let provider = aws_lc_rs::default_provider();
-            Arc::new(CertifiedKey::from_der(chain, key, &provider).expect("they fit"))
-        });
-        Material { key_rings: providers.iter().map(ring).collect(), certificate }
+        let certificate = |listener| {
+            certified.contains(&listener).then(|| {
+                let made =
+                    generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+                let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+                let chain = vec![made.cert.der().clone()];
+                let provider = aws_lc_rs::default_provider();
+                Arc::new(CertifiedKey::from_der(chain, key, &provider).expect("they fit"))
+            })
+        };
+        let [public, sources] = TlsListener::ALL.map(certificate);
+        let key_rings = providers.iter().map(ring).collect();
+        Material { key_rings, certificates: Certificates { public, sources } }
     }
 
     fn algorithms(current: &CurrentMaterial) -> Vec<Algorithm> {
@@ -122,9 +164,9 @@ mod tests {
 
     #[test]
     fn every_reader_sees_the_whole_replacement() {
-        let (sender, current) = channel(material(&["a", "b"], Algorithm::Es256, false));
+        let (sender, current) = channel(material(&["a", "b"], Algorithm::Es256, &[]));
         let (reader, earlier) = (current.clone(), current.get());
-        sender.replace(material(&["a", "b"], Algorithm::EdDsa, false)).expect("it fits");
+        sender.replace(material(&["a", "b"], Algorithm::EdDsa, &[])).expect("it fits");
         for reader in [&current, &reader] {
             assert_eq!(algorithms(reader), [Algorithm::EdDsa; 2]);
         }
@@ -135,12 +177,20 @@ mod tests {
 
     #[test]
     fn material_that_does_not_fit_changes_nothing() {
-        for (certified, providers, with, expected) in [
-            (false, &["a"][..], false, MaterialMismatch::MissingProvider(name("b"))),
-            (false, &["a", "b", "c"], false, MaterialMismatch::UnknownProvider(name("c"))),
-            (true, &["a", "b"], false, MaterialMismatch::MissingCertificate),
-            (false, &["a", "b"], true, MaterialMismatch::UnexpectedCertificate),
-        ] {
+        let mut cases: Vec<(&[TlsListener], &[&str], &[TlsListener], _)> = vec![
+            (&[], &["a"], &[], MaterialMismatch::MissingProvider(name("b"))),
+            (&[], &["a", "b", "c"], &[], MaterialMismatch::UnknownProvider(name("c"))),
+        ];
+        for listener in &TlsListener::ALL {
+            let one = std::slice::from_ref(listener);
+            let missing = MaterialMismatch::MissingCertificate(*listener);
+            let unexpected = MaterialMismatch::UnexpectedCertificate(*listener);
+            cases.extend([
+                (one, &["a", "b"][..], &[][..], missing),
+                (&[][..], &["a", "b"][..], one, unexpected),
+            ]);
+        }
+        for (certified, providers, with, expected) in cases {
             let (sender, current) = channel(material(&["a", "b"], Algorithm::Es256, certified));
             let refused = sender.replace(material(providers, Algorithm::EdDsa, with));
             assert_eq!(refused, Err(expected));

@@ -94,6 +94,7 @@ mod tests {
             query: query.to_owned(),
             body: Bytes::new(),
             peer: None,
+            certificate: None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! A request to a source and the reply, free of any HTTP library.
 
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use url::form_urlencoded;
+
+use super::client_certificate::ClientCertificate;
 
 /// The method of a request. Others are refused before a source is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct SourceRequest {
     pub body: Bytes,
     /// The peer of the connection, which may be a proxy. `None` if it is not known.
     pub peer: Option<IpAddr>,
+    /// The certificate of the connection, if the listener asks for one and has verified it.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl SourceRequest {

@@ -33,7 +33,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     basic::Basic,
-    certificate::Certificate,
+    certificate::{Certificate, CertificateShown},
     client_state::{ClientState, StatePlace},
     hmac::{Encoding, Hash, Hmac, TimeUnit, Timestamped},
     jwt::{BodyHash, Jwt, JwtKeys, JwtProfile},
@@ -215,7 +215,7 @@ impl Verifier {
             Scheme::StandardWebhooks(scheme) => scheme.sign(id, body, now),
             Scheme::Jwt(scheme) => one(scheme.sign(body, id, now)),
             Scheme::ClientState(scheme) => Some(scheme.sign().into_iter().collect()),
-            Scheme::Certificate(_) => return Err("only a proxy can pass a fingerprint"),
+            Scheme::Certificate(scheme) => return Err(scheme.cannot_sign()),
             Scheme::None => Some(Vec::new()),
         };
         headers.ok_or(PUBLIC)

@@ -1,22 +1,30 @@
 //! Sources: native events of identity providers, through the real listener to a SET that waits.
 //!
-//! `schemes` has a case for each scheme of authentication, `intake` for the ways of a body, `bounds` for
-//! what is held, refused or only observed, `kept` for what operators find afterwards, and `listener` for
-//! the listener itself. `logout_tokens` has the tokens of OpenID providers. `killed` kills the real process, `tried` runs the commands that try a source, and
-//! `entries` reads native records from Redis.
+//! `schemes` has a case for each scheme of authentication with `signing` as the sender, and `logout_tokens`
+//! has the tokens of OpenID providers. `intake` has cases for the ways of a body, `bounds` for what is held,
+//! refused or only observed, `kept` for what operators find afterwards, `listener` for the listener itself, and
+//! `certificates` for its TLS. `entries` reads native records from Redis.
+//!
+//! `process` starts the real process: `killed` kills it, `handed_over` hands it the socket of its listener,
+//! and `tried` runs the commands that try a source.
 
 mod bounds;
+mod certificates;
 mod entries;
+mod handed_over;
 mod intake;
 mod kept;
 mod killed;
 mod listener;
 mod logout_tokens;
+mod process;
 mod schemes;
+pub(crate) mod signing;
 mod tried;
 
 use std::path::PathBuf;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use ssfd::{config::Config, source::settings::SourceSettings};
 use tempfile::TempDir;
@@ -95,9 +103,11 @@ fn by_bearer(members: Value) -> Value {
     members
 }
 
-/// Puts the path of the secret's file in place of `SECRET`.
+/// Puts the path of the secret's file in place of `SECRET`, and that of the same secret in the form of
+/// Standard Webhooks in place of `WHSEC`.
 fn with_secret(table: &Value, path: &str) -> SourceSettings {
     let text = table.to_string().replace("\"SECRET\"", &json!(path).to_string());
+    let text = text.replace("\"WHSEC\"", &json!(format!("{path}.whsec")).to_string());
     serde_json::from_str(&text).expect("a table")
 }
 
@@ -123,6 +133,8 @@ impl Stand {
     async fn with(provider: &str, members: Value, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).expect("writable");
+        let whsec = format!("whsec_{}", STANDARD.encode(SECRET));
+        std::fs::write(folder.path().join("secret.whsec"), whsec).expect("writable");
         let path = folder.path().join("secret");
         let settings = with_secret(&table(members), path.to_str().expect("UTF-8"));
         Self::in_folder(provider, settings, folder, change).await

@@ -16,7 +16,7 @@ const RENEW_WITHIN: Duration = Duration::from_hours(14 * 24);
 /// Checks that the certificate and the key of the public listener belong together, and that the
 /// certificate is for the hosts of the issuers.
 pub(super) fn of_public_listener(config: &Config, findings: &mut Findings) {
-    if let Err(error) = app::load_certificate(&config.public) {
+    if let Err(error) = app::load_public_certificate(&config.public) {
         findings.error("public.tls_certificate", error);
         return;
     }
@@ -41,6 +41,22 @@ pub(super) fn of_public_listener(config: &Config, findings: &mut Findings) {
                 ),
             );
         }
+    }
+}
+
+/// Checks that the certificate and the key of the sources' listener belong together, and that it can verify
+/// the certificates of its clients.
+pub(super) fn of_sources_listener(config: &Config, findings: &mut Findings) {
+    let sources = &config.sources;
+    match app::load_sources_certificate(sources) {
+        Ok(None) => {}
+        Ok(Some(_)) => findings.ok("sources.tls_certificate", "belongs to the key"),
+        Err(error) => findings.error("sources.tls_certificate", error),
+    }
+    match app::load_client_authorities(sources) {
+        Ok(None) => {}
+        Ok(Some(_)) => findings.ok("sources.tls_client_ca", "can verify certificates of clients"),
+        Err(error) => findings.error("sources.tls_client_ca", error),
     }
 }
 

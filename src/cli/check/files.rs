@@ -109,7 +109,7 @@ fn named(value: &Value, key: &str, files: &mut Vec<NamedFile>) {
             name if name.ends_with("tls_certificate") || name.ends_with("tls_ca") => {
                 Content::Certificates
             }
-            "trusted_roots" => Content::Certificates,
+            "trusted_roots" | "tls_client_ca" => Content::Certificates,
             _ => {
                 named(value, &key, files);
                 continue;
@@ -188,6 +188,7 @@ mod tests {
             "store": {"redis": {"password_file": "c", "tls_ca": "d", "tls_key": null,
                 "sentinel_password_file": "e"}},
             "push": {"trusted_roots": "f"},
+            "sources": {"tls_client_ca": "k"},
             "providers": {"acme": {"signing_keys": ["g", "h"], "oauth": {"trusted_roots": "i",
                 "introspection": {"client_secret": "j"}}}},
         });
@@ -196,8 +197,11 @@ mod tests {
         files.sort_by(|one, other| one.path.cmp(&other.path));
         let secrets: Vec<_> = files.iter().map(|file| file.content == Content::Secret).collect();
         let paths: Vec<_> = files.iter().map(|file| file.path.to_str().expect("UTF-8")).collect();
-        assert_eq!(paths, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
-        assert_eq!(secrets, [false, true, true, false, true, false, true, true, false, true]);
+        assert_eq!(paths, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]);
+        assert_eq!(
+            secrets,
+            [false, true, true, false, true, false, true, true, false, true, false]
+        );
         assert_eq!(files[9].key, "providers.acme.oauth.introspection.client_secret");
     }
 }

@@ -20,7 +20,7 @@ pub enum SchemeName {
     StandardWebhooks,
     Jwt,
     ClientState,
-    /// A client certificate that a proxy has verified.
+    /// A client certificate that a proxy or the listener has verified.
     Certificate,
     /// Anybody is believed.
     None,
@@ -110,6 +110,9 @@ pub struct AuthSettings {
     /// SHA-256 fingerprints in hexadecimal digits.
     #[serde(default, deserialize_with = "list")]
     pub fingerprints: Vec<String>,
+    /// Names in the subject alternative name of a certificate that the listener has verified.
+    #[serde(default, deserialize_with = "list")]
+    pub subject_names: Vec<String>,
     /// Allows the scheme `none` on a listener that others than this machine can reach.
     #[serde(default)]
     pub i_accept_that_anybody_can_sign_out_every_user: bool,
@@ -192,9 +195,15 @@ impl AuthSettings {
                 needs("pointer", pointer, "must be a JSON Pointer, which begins with `/`")
             }
             SchemeName::Certificate => {
-                needs("header", header.is_some(), "must name the header that the proxy sets")?;
-                let some = !self.fingerprints.is_empty();
-                needs("fingerprints", some, "must list the SHA-256 fingerprints that are allowed")
+                if header.is_some() && !self.subject_names.is_empty() {
+                    let rule = "cannot be judged beside `auth.header`, because a proxy passes a fingerprint \
+                                alone: list `auth.fingerprints`, or remove the header";
+                    return mistake("auth.subject_names", rule);
+                }
+                let some = !self.fingerprints.is_empty() || !self.subject_names.is_empty();
+                let rule = "must list the SHA-256 fingerprints that are allowed, or `auth.subject_names` \
+                            names of certificates";
+                needs("fingerprints", some, rule)
             }
             SchemeName::Jwt => self.check_jwt(header.is_some()),
             SchemeName::None => Ok(()),

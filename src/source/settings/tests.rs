@@ -128,7 +128,12 @@ fn each_scheme_needs_its_keys() {
             "`/`",
         ),
         (json!({"scheme": "certificate", "header": "X"}), "fingerprints", "SHA-256"),
-        (json!({"scheme": "certificate", "fingerprints": ["ab"]}), "header", "proxy"),
+        (json!({"scheme": "certificate"}), "fingerprints", "subject_names"),
+        (
+            json!({"scheme": "certificate", "header": "X", "subject_names": ["a.example"]}),
+            "subject_names",
+            "remove the header",
+        ),
         (json!({"scheme": "jwt", "jwks": "/k"}), "algorithms", "must list"),
         (json!({"scheme": "jwt", "algorithms": ["RS256"]}), "jwks", "must be set"),
         (

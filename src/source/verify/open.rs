@@ -6,9 +6,9 @@ use hyper::Uri;
 use ipnet::IpNet;
 
 use super::{
-    Basic, BodyHash, Certificate, ClientState, Hmac, Jwt, JwtKeys, JwtProfile, LogoutToken, Scheme,
-    StandardWebhooks, StatePlace, StaticHeader, TimeUnit, Timestamped, TokenPlace, Verifier,
-    WebhookKey,
+    Basic, BodyHash, Certificate, CertificateShown, ClientState, Hmac, Jwt, JwtKeys, JwtProfile,
+    LogoutToken, Scheme, StandardWebhooks, StatePlace, StaticHeader, TimeUnit, Timestamped,
+    TokenPlace, Verifier, WebhookKey,
     secrets::{self, SharedSecret},
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     domain::id::ProviderName,
     source::{
         Kind,
+        client_certificate::SubjectName,
         settings::{AuthSettings, SchemeName, SignedTime, TokenIn},
     },
     telemetry::causes::with_causes,
@@ -71,12 +72,7 @@ impl Verifier {
                 };
                 Scheme::ClientState(ClientState { place, secrets })
             }
-            SchemeName::Certificate => {
-                let proxies = trusted_proxies.to_vec();
-                let certificate = Certificate::new(header(), &settings.fingerprints, proxies);
-                let rule = "each must be a SHA-256 fingerprint in hexadecimal digits";
-                Scheme::Certificate(certificate.ok_or(rule).map_err(unusable("fingerprints"))?)
-            }
+            SchemeName::Certificate => Scheme::Certificate(certificate(settings, trusted_proxies)?),
             SchemeName::None => Scheme::None,
         };
         Ok(Self::new(scheme))
@@ -93,6 +89,28 @@ fn hmac(settings: &AuthSettings, header: String, secrets: &[SharedSecret]) -> Hm
     let timestamped = unit.map(|unit| Timestamped { unit, tolerance });
     let form = (settings.hash, settings.encoding);
     Hmac::new(header, settings.prefix.clone(), form, timestamped, secrets)
+}
+
+fn certificate(
+    settings: &AuthSettings,
+    trusted_proxies: &[IpNet],
+) -> Result<Certificate, VerifierError> {
+    let shown = match &settings.header {
+        Some(header) => CertificateShown::ToProxy {
+            header: header.clone(),
+            trusted_proxies: trusted_proxies.to_vec(),
+        },
+        None => CertificateShown::ToListener,
+    };
+    let name = |text: &String| {
+        SubjectName::written(text)
+            .ok_or_else(|| format!("`{text}` is no DNS name, e-mail address, IP address or URI"))
+    };
+    let names = settings.subject_names.iter().map(name).collect::<Result<_, _>>();
+    let names = names.map_err(unusable("subject_names"))?;
+    let rule = "each must be a SHA-256 fingerprint in hexadecimal digits";
+    Certificate::new(shown, &settings.fingerprints, names)
+        .map_err(|_| unusable("fingerprints")(rule))
 }
 
 fn jwt(

@@ -10,7 +10,10 @@ use serde_json::json;
 use super::{client_state::StatePlace, hmac::to_hex, jwt::JwtKeys, secrets::SharedSecret, *};
 use crate::{
     signing::{algorithm::Algorithm, keys::SigningKey, verification_keys::VerificationKeys},
-    source::request::{Headers, Method},
+    source::{
+        client_certificate::{ClientCertificate, SubjectName},
+        request::{Headers, Method},
+    },
 };
 
 const BODY: &[u8] = br#"{"a":1}"#;
@@ -24,6 +27,7 @@ fn request(headers: &[(&str, &str)], body: &[u8]) -> SourceRequest {
         query: String::new(),
         body: Bytes::copy_from_slice(body),
         peer: Some("10.0.0.1".parse().expect("an address")),
+        certificate: None,
     }
 }
 
@@ -525,7 +529,9 @@ fn a_fingerprint_counts_only_from_a_trusted_proxy() {
     let scheme = |networks: &[&str]| {
         let trusted = networks.iter().map(|network| network.parse().expect("a network"));
         let prints = [print.clone()];
-        let certificate = Certificate::new("X-Client".into(), &prints, trusted.collect());
+        let (header, trusted_proxies) = ("X-Client".to_owned(), trusted.collect());
+        let shown = CertificateShown::ToProxy { header, trusted_proxies };
+        let certificate = Certificate::new(shown, &prints, Vec::new());
         Verifier::new(Scheme::Certificate(certificate.expect("a fingerprint")))
     };
     let ours = scheme(&["10.0.0.0/8"]);
@@ -539,7 +545,43 @@ fn a_fingerprint_counts_only_from_a_trusted_proxy() {
     check(&ours, &[], "missing");
     check(&scheme(&[]), &[("x-client", &print)], "untrusted_proxy");
     check(&scheme(&["192.0.2.0/24"]), &[("x-client", &print)], "untrusted_proxy");
-    assert!(Certificate::new("X".into(), &["short".into()], Vec::new()).is_none());
+    let short = Certificate::new(CertificateShown::ToListener, &["short".into()], Vec::new());
+    assert!(short.is_err());
+}
+
+#[test]
+fn a_certificate_of_the_connection_counts_by_fingerprint_or_name() {
+    let name = |text: &str| SubjectName::written(text).expect("a name");
+    let shown = |byte: u8, names: &[&str]| {
+        let (fingerprint, names) = (vec![byte; 32], names.iter().copied().map(name).collect());
+        Some(Arc::new(ClientCertificate { fingerprint, names }))
+    };
+    let (print, uri) = ("ab".repeat(32), "spiffe://corp.example/idp");
+    let scheme = |prints: &[String], names: &[&str]| {
+        let names = names.iter().copied().map(name).collect();
+        let certificate = Certificate::new(CertificateShown::ToListener, prints, names);
+        Verifier::new(Scheme::Certificate(certificate.expect("fingerprints")))
+    };
+    let by_print = scheme(std::slice::from_ref(&print), &[]);
+    let by_name = scheme(&[], &["idp.corp.example", uri]);
+    let by_both = scheme(std::slice::from_ref(&print), &["idp.corp.example"]);
+    for (scheme, certificate, expected) in [
+        (&by_print, None, "missing"),
+        (&by_print, shown(0xab, &[]), "ok"),
+        (&by_print, shown(0xcd, &["idp.corp.example"]), "wrong"),
+        (&by_name, shown(0xab, &[]), "wrong"),
+        (&by_name, shown(0xab, &["other.example", "IDP.corp.example"]), "ok"),
+        (&by_name, shown(0xab, &[uri]), "ok"),
+        (&by_name, shown(0xab, &["sub.idp.corp.example"]), "wrong"),
+        (&by_both, shown(0xab, &[]), "ok"),
+        (&by_both, shown(0xcd, &["idp.corp.example"]), "ok"),
+        (&by_both, shown(0xcd, &["other.example"]), "wrong"),
+    ] {
+        // A header that a client made up counts for nothing.
+        let request = SourceRequest { certificate, ..request(&[("x-client", &print)], BODY) };
+        let shown = &request.certificate;
+        assert_eq!(judged_at(scheme, &request, 0), expected, "{shown:?}");
+    }
 }
 
 #[test]

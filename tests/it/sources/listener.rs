@@ -66,6 +66,18 @@ async fn a_configuration_that_is_not_safe_is_refused_with_the_remedy() {
     let auth = json!({"scheme": "certificate", "header": "X", "fingerprints": [print]});
     let text = refused(json!({"auth": auth}), |_| {}).await;
     assert!(text.contains("sources.trusted_proxies"), "{text}");
+    assert!(text.contains("sources.tls_client_ca"), "{text}");
+
+    let auth = json!({"scheme": "certificate", "subject_names": ["idp.example"]});
+    let text = refused(json!({"auth": auth}), |_| {}).await;
+    assert!(text.contains("auth.scheme") && text.contains("sources.tls_client_ca"), "{text}");
+    assert!(text.contains("auth.header"), "{text}");
+
+    let text = refused(bearer(), |config| {
+        config.sources.tls_client_ca = Some("/nowhere".into());
+    })
+    .await;
+    assert!(text.contains("sources.tls_certificate"), "{text}");
 
     let text = refused(bearer(), |config| {
         config.public.listen = ([127, 0, 0, 1], 4711).into();

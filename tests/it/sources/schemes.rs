@@ -3,22 +3,15 @@
 
 use std::fs;
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    hmac::{HMAC_SHA256, Key, sign},
-};
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use ssfd::clock;
 
-use super::{SECRET, Stand, logout};
+use super::{
+    SECRET, Stand, logout,
+    signing::{self, Headers, SVIX, WEBHOOK, hex, sha256, tag},
+};
 use crate::harness::http_client::Answer;
-
-/// A request: its headers, and whether its body is another one than was signed.
-type Headers = Vec<(&'static str, String)>;
 
 async fn send(stand: &Stand, headers: &Headers, body: &str) -> Answer {
     let mut call = stand.call().header("content-type", "application/json");
@@ -36,14 +29,6 @@ async fn refused(stand: &Stand, body: &str, cases: Vec<(&str, Headers)>) {
         assert!(answer.body.is_empty(), "{reason}: {}", answer.text());
         assert_eq!(stand.refusals(reason).await, before + 1, "{reason} {headers:?}");
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
-fn tag(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    sign(&Key::new(HMAC_SHA256, key), &parts.concat()).as_ref().to_vec()
 }
 
 fn body(id: &str) -> String {
@@ -76,15 +61,15 @@ async fn a_header_with_a_secret() {
 async fn a_name_and_a_password() {
     let auth = json!({"scheme": "basic", "user": "hook", "secret_files": ["SECRET"]});
     let stand = Stand::new("scheme-basic", json!({"auth": auth})).await;
-    let basic = |text: String| vec![("authorization", format!("Basic {}", STANDARD.encode(text)))];
+    let basic = |user, secret| vec![("authorization", signing::basic(user, secret))];
     let cases = vec![
         ("missing", vec![]),
-        ("wrong", basic("hook:another".to_owned())),
-        ("wrong", basic(format!("other:{SECRET}"))),
+        ("wrong", basic("hook", "another")),
+        ("wrong", basic("other", SECRET)),
         ("malformed", vec![("authorization", format!("Bearer {SECRET}"))]),
     ];
     refused(&stand, &body("1"), cases).await;
-    send(&stand, &basic(format!("hook:{SECRET}")), &body("1")).await.expect(200);
+    send(&stand, &basic("hook", SECRET), &body("1")).await.expect(200);
     assert_eq!(stand.users().await, ["kim"]);
 }
 
@@ -137,9 +122,8 @@ async fn an_hmac_that_covers_a_time() {
         let stand = Stand::new(name, json!({"auth": auth})).await;
         let signed = |secret: &str, offset_secs: i64, body: &str| {
             let now = clock::now().as_millis() + offset_secs * 1000;
-            let time = if unit == "s" { now / 1000 } else { now }.to_string();
-            let tag = tag(secret.as_bytes(), &[time.as_bytes(), b".", body.as_bytes()]);
-            vec![("x-signature", format!("t={time}, v1={}", hex(&tag)))]
+            let time = if unit == "s" { now / 1000 } else { now };
+            vec![("x-signature", signing::timed(secret, time, body))]
         };
         let text = body("1");
         let cases = vec![
@@ -166,42 +150,25 @@ async fn standard_webhooks_under_both_names() {
     let mut auth = auth;
     auth["secret_files"] = json!([file]);
     let stand = Stand::new("scheme-webhooks", json!({"auth": auth})).await;
-    let signed = |family: [&'static str; 3], key: &[u8], offset: i64, body: &str| {
-        let time = (clock::now().as_secs() + offset).to_string();
-        let tag = tag(key, &[format!("msg_1.{time}.").as_bytes(), body.as_bytes()]);
-        let [id, at, signature] = family;
-        vec![
-            (id, "msg_1".to_owned()),
-            (at, time),
-            (signature, format!("v1,AAAA, v1,{}", STANDARD.encode(tag))),
-        ]
+    let signed = |names: [&'static str; 3], key: &[u8], offset: i64, body: &str| {
+        signing::webhook(names, key, ("msg_1", clock::now().as_secs() + offset), body)
     };
-    let webhook = ["webhook-id", "webhook-timestamp", "webhook-signature"];
-    let svix = ["svix-id", "svix-timestamp", "svix-signature"];
     let text = body("1");
-    let mut without_id = signed(webhook, &[7; 24], 0, &text);
+    let mut without_id = signed(WEBHOOK, &[7; 24], 0, &text);
     without_id.remove(0);
     let cases = vec![
         ("missing", vec![]),
         ("missing", without_id),
-        ("wrong", signed(webhook, &[8; 24], 0, &text)),
-        ("wrong", signed(svix, &[7; 24], 0, "another body")),
-        ("old", signed(webhook, &[7; 24], -400, &text)),
-        ("future", signed(webhook, &[7; 24], 400, &text)),
+        ("wrong", signed(WEBHOOK, &[8; 24], 0, &text)),
+        ("wrong", signed(SVIX, &[7; 24], 0, "another body")),
+        ("old", signed(WEBHOOK, &[7; 24], -400, &text)),
+        ("future", signed(WEBHOOK, &[7; 24], 400, &text)),
     ];
     refused(&stand, &text, cases).await;
-    send(&stand, &signed(webhook, &[7; 24], 0, &text), &text).await.expect(200);
+    send(&stand, &signed(WEBHOOK, &[7; 24], 0, &text), &text).await.expect(200);
     let second = logout("2", "lee").to_string();
-    send(&stand, &signed(svix, &[7; 24], 0, &second), &second).await.expect(200);
+    send(&stand, &signed(SVIX, &[7; 24], 0, &second), &second).await.expect(200);
     assert_eq!(stand.users().await, ["kim", "lee"]);
-}
-
-fn compact(claims: &Value) -> String {
-    let header = json!({"alg": "HS256"});
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(claims));
-    let signature = URL_SAFE_NO_PAD.encode(tag(SECRET.as_bytes(), &[signed.as_bytes()]));
-    format!("{signed}.{signature}")
 }
 
 #[actix_web::test]
@@ -217,12 +184,12 @@ async fn a_jwt_about_the_body() {
         let now = clock::now().as_secs();
         let mut claims = json!({
             "iss": "https://idp.example", "aud": "ssfd", "iat": now, "exp": now + 300,
-            "request_body_sha256": hex(digest(&SHA256, body.as_bytes()).as_ref()),
+            "request_body_sha256": hex(&sha256(body.as_bytes())),
         });
         for (name, value) in change.as_object().expect("members") {
             claims[name] = value.clone();
         }
-        vec![("authorization", format!("Bearer {}", compact(&claims)))]
+        vec![("authorization", format!("Bearer {}", signing::jwt(SECRET, &claims)))]
     };
     let past = clock::now().as_secs() - 3600;
     let good = claims(json!({}), &text);
@@ -253,7 +220,7 @@ async fn a_jwt_in_a_form_is_the_record() {
     let stand = Stand::new("scheme-jwt-form", json!({"auth": auth})).await;
     let mut claims = logout("1", "kim");
     claims["exp"] = (clock::now().as_secs() + 60).into();
-    let form = format!("token={}", compact(&claims));
+    let form = format!("token={}", signing::jwt(SECRET, &claims));
     let call = || stand.call().header("content-type", "application/x-www-form-urlencoded");
     call().body("other=1").send().await.expect(401);
     call().body(form).send().await.expect(200);
