@@ -1,9 +1,13 @@
 //! The presets: their rules, their pages, and the recorded records of real senders. Their examples run
 //! beside the code (`domain::mapping::preset`).
 //!
-//! `recorded` maps each record of `sources/payloads` and compares the result with its table.
+//! `recorded` maps each record of `sources/payloads` and compares the result with its table. `delivered` sends
+//! the examples as a scripted provider (`sender`) to a daemon with the configuration of the page (`page`).
 
+mod delivered;
+mod page;
 mod recorded;
+mod sender;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 

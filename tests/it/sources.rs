@@ -1,7 +1,8 @@
 //! Sources: native events of identity providers, through the real listener to a SET that waits.
 //!
-//! `schemes` has a case for each scheme of authentication with `signing` as the sender, and `logout_tokens`
-//! has the tokens of OpenID providers. `intake` has cases for the ways of a body, `bounds` for what is held,
+//! `schemes` has a case for each scheme of authentication with `signing` as the sender, `hostile` has
+//! forged and broken requests for each, and `logout_tokens` has the tokens of OpenID providers. `intake` has
+//! cases for the ways of a body, `bounds` for what is held,
 //! refused or only observed, `kept` for what operators find afterwards, `listener` for the listener itself, and
 //! `certificates` for its TLS. `entries` reads native records from Redis.
 //!
@@ -12,6 +13,7 @@ mod bounds;
 mod certificates;
 mod entries;
 mod handed_over;
+mod hostile;
 mod intake;
 mod kept;
 mod killed;
