@@ -4,13 +4,15 @@
 //!   daemon.
 //! - `receivers` are the two Receivers, one by push and one by poll. Each talks to the daemon
 //!   through a `receiver_client`.
-//! - `Scenario` publishes the sample events of `events` and collects what arrives.
+//! - `identity_provider` acts as Keycloak, and sends a webhook to a source.
+//! - `Scenario` publishes the sample events of `events`, has the webhook sent, and collects what arrives.
 //! - `results` decides which expected SETs have arrived. It has no side effects.
 //! - `DemoOutput` prints, for people or as JSON, and `Instructions` are the commands that
 //!   `--stay` suggests.
 
 mod daemon;
 mod events;
+mod identity_provider;
 mod instructions;
 mod output;
 mod receiver_client;
@@ -47,11 +49,12 @@ const EXAMPLES: &str = "Examples:
   ssfd demo --redis redis://127.0.0.1:6379
   ssfd demo --no-redis --json";
 
-/// Show the daemon at work: publish sample events and deliver them to two Receivers by push and by
-/// poll
+/// Show the daemon at work: publish sample events, send a webhook as Keycloak does, and deliver all to two
+/// Receivers by push and by poll
 ///
 /// Everything is real and runs on this machine: the daemon with a SQLite store, TLS, streams that
-/// are created over HTTP, and signatures that the Receivers verify with the published keys. If
+/// are created over HTTP, a source with the preset for Keycloak, and signatures that the Receivers
+/// verify with the published keys. If
 /// there is a redis-server in the PATH, the demo starts it and publishes through Redis; otherwise
 /// it publishes over HTTP. Everything is removed afterwards. The exit code is 0 only if every SET
 /// arrived and was verified.

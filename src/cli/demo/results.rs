@@ -16,10 +16,19 @@ pub(super) struct ExpectedSet {
     pub(super) event_type: EventType,
     pub(super) payload: Value,
     pub(super) subject: Value,
-    /// The expected `txn`; `None` if the SET must have none.
-    pub(super) txn: Option<String>,
+    pub(super) txn: ExpectedTxn,
     /// The methods by which the SET has to arrive, once each.
     pub(super) methods: Vec<ReceiveMethod>,
+}
+
+/// The `txn` that a SET has to have.
+#[derive(Debug)]
+pub(super) enum ExpectedTxn {
+    None,
+    /// The one of the publisher.
+    Published(String),
+    /// One that the daemon makes, because the publisher gives none.
+    Made,
 }
 
 /// How one arrival is classified.
@@ -70,7 +79,17 @@ impl ExpectedSet {
         let event = events.filter(|e| e.len() == 1).and_then(|e| e.get(self.event_type.as_str()));
         event == Some(&self.payload)
             && claims.get("sub_id") == Some(&self.subject)
-            && claims.get("txn").and_then(Value::as_str) == self.txn.as_deref()
+            && self.txn.matches(claims.get("txn").and_then(Value::as_str))
+    }
+}
+
+impl ExpectedTxn {
+    fn matches(&self, found: Option<&str>) -> bool {
+        match self {
+            Self::None => found.is_none(),
+            Self::Published(txn) => found == Some(txn),
+            Self::Made => found.is_some_and(|txn| !txn.is_empty()),
+        }
     }
 }
 
@@ -168,7 +187,7 @@ mod tests {
             event_type: event_type(name),
             payload: json!({"a": 1}),
             subject: json!({"format": "opaque", "id": "s"}),
-            txn: Some("t-1".to_owned()),
+            txn: ExpectedTxn::Published("t-1".to_owned()),
             methods: vec![ReceiveMethod::Push, ReceiveMethod::Poll],
         }
     }
@@ -244,6 +263,20 @@ mod tests {
             let mut other = received("one", ReceiveMethod::Push);
             other.claims[claim] = value;
             assert_eq!(results.on_arrived(&other, now), Arrival::Unexpected, "{claim}");
+        }
+    }
+
+    #[test]
+    fn a_txn_is_none_or_known_or_made() {
+        for (expected, found, matches) in [
+            (ExpectedTxn::None, None, true),
+            (ExpectedTxn::None, Some("t-1"), false),
+            (ExpectedTxn::Published("t-1".to_owned()), None, false),
+            (ExpectedTxn::Made, Some("01a2"), true),
+            (ExpectedTxn::Made, Some(""), false),
+            (ExpectedTxn::Made, None, false),
+        ] {
+            assert_eq!(expected.matches(found), matches, "{expected:?}, {found:?}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! The scenario: requests verification SETs, publishes the sample events, and follows the SETs that
-//! arrive.
+//! The scenario: requests verification SETs, publishes the sample events, has a webhook sent, and follows
+//! the SETs that arrive.
 
 use std::pin::pin;
 
@@ -11,9 +11,10 @@ use tokio::{
 
 use super::{
     events::sample_events,
+    identity_provider::{IdentityProvider, sign_out},
     output::DemoOutput,
     receivers::DemoReceivers,
-    results::{DeliveryResults, DemoSummary, ExpectedSet},
+    results::{DeliveryResults, DemoSummary, ExpectedSet, ExpectedTxn},
     setup::Setup,
 };
 use crate::{
@@ -44,6 +45,8 @@ pub(super) struct Scenario<'a> {
 enum ScenarioStep {
     RequestVerification(ReceiveMethod, String),
     Publish(RawEvent),
+    /// The identity provider sends this record.
+    SendWebhook(Value),
 }
 
 /// The publisher, by either way into the daemon.
@@ -68,12 +71,17 @@ impl<'a> Scenario<'a> {
         self.output.step("both Receivers request a verification SET")?;
         self.output
             .step(&format!("the publisher publishes {events} events by {}", publisher.method()))?;
+        let identity_provider = &self.setup.identity_provider;
+        self.output.step(&format!(
+            "an identity provider signs a webhook as Keycloak does, and posts it to {}",
+            identity_provider.url
+        ))?;
         self.output.heading()?;
         self.results = DeliveryResults::expect(expected);
         let Self { output, receivers, arriving, results, .. } = self;
 
         let (started, mut starting) = mpsc::channel(steps.len());
-        let mut publishing = pin!(publish(steps, receivers, publisher, started));
+        let mut publishing = pin!(publish(steps, receivers, publisher, identity_provider, started));
         let mut all_published = false;
         while !(all_published && results.is_complete()) {
             tokio::select! {
@@ -117,7 +125,7 @@ impl<'a> Scenario<'a> {
                 payload: json!({"state": state}),
                 // SSF §8.1.4.1.
                 subject: json!({"format": "opaque", "id": id}),
-                txn: None,
+                txn: ExpectedTxn::None,
                 methods: vec![method],
             };
             (expected, ScenarioStep::RequestVerification(method, state))
@@ -126,7 +134,9 @@ impl<'a> Scenario<'a> {
             let raw = to_raw_value(&event).expect("a JSON value");
             (expected_of(event), ScenarioStep::Publish(raw))
         });
-        verifications.into_iter().chain(events).unzip()
+        let (record, expected) = sign_out(clock::now());
+        let webhook = (expected, ScenarioStep::SendWebhook(record));
+        verifications.into_iter().chain(events).chain([webhook]).unzip()
     }
 }
 
@@ -134,7 +144,7 @@ impl<'a> Scenario<'a> {
 fn expected_of(mut event: Value) -> ExpectedSet {
     let text = |member: &str| event[member].as_str().map(str::to_owned);
     let event_type = text("type").and_then(|raw| raw.parse().ok()).expect("an event type");
-    let txn = text("txn");
+    let txn = text("txn").map_or(ExpectedTxn::Made, ExpectedTxn::Published);
     let (payload, subject) = (event["event"].take(), event["sub_id"].take());
     ExpectedSet {
         event_type,
@@ -151,6 +161,7 @@ async fn publish(
     steps: Vec<ScenarioStep>,
     receivers: &DemoReceivers,
     mut publisher: DemoPublisher,
+    identity_provider: &IdentityProvider,
     started: mpsc::Sender<(usize, std::time::Instant)>,
 ) -> Result<(), CliError> {
     for (index, step) in steps.into_iter().enumerate() {
@@ -161,6 +172,7 @@ async fn publish(
                 receivers.request_verification(method, &state).await?;
             }
             ScenarioStep::Publish(event) => publisher.publish(event).await?,
+            ScenarioStep::SendWebhook(record) => identity_provider.send(&record).await?,
         }
     }
     Ok(())

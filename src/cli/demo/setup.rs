@@ -10,7 +10,13 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PROVIDER, daemon::DemoDaemon, output::DemoOutput, redis_server::RedisServer};
+use super::{
+    PROVIDER,
+    daemon::DemoDaemon,
+    identity_provider::{self, IdentityProvider, SOURCE},
+    output::DemoOutput,
+    redis_server::RedisServer,
+};
 use crate::{
     app::{self, Listeners},
     cli::{
@@ -18,6 +24,7 @@ use crate::{
         receive::certificate::{TrialCertificate, make_certificate},
         tokens,
     },
+    clock,
     config::{Config, ProviderSettings},
     domain::{
         audience::Audience,
@@ -40,6 +47,7 @@ const TLS_CERTIFICATE: &str = "certificate.pem";
 const TLS_KEY: &str = "certificate-key.pem";
 const ROOTS: &str = "trusted-roots.pem";
 const STORE: &str = "ssfd.db";
+const WEBHOOK_SECRET: &str = "keycloak-secret";
 
 /// The running daemon and everything that it needs.
 pub(super) struct Setup {
@@ -49,6 +57,7 @@ pub(super) struct Setup {
     pub(super) certificate: TrialCertificate,
     pub(super) tokens: DemoTokens,
     pub(super) redis: Option<RedisServer>,
+    pub(super) identity_provider: IdentityProvider,
     pub(super) daemon: DemoDaemon,
     folder: TempDir,
 }
@@ -71,7 +80,9 @@ impl Setup {
         let certificate = make_certificate(&["localhost", "127.0.0.1", "::1"]);
         let certificate = certificate.map_err(|error| CliError::of(&error))?;
         let signing_key = generate(Algorithm::Rs256).map_err(|error| CliError::of(&error))?;
+        let webhook_secret = clock::random_uuid().simple().to_string();
         for (name, text) in [
+            (WEBHOOK_SECRET, &webhook_secret),
             (ROOTS, &certificate.authority_pem),
             (TLS_CERTIFICATE, &certificate.certificate_pem),
             (TLS_KEY, &certificate.key_pem),
@@ -89,7 +100,12 @@ impl Setup {
         let listeners = Listeners::bind(&config).map_err(CliError::new)?;
         let port = listeners.public_addr().map_err(CliError::new)?.port();
         let issuer = Issuer::try_from(format!("https://localhost:{port}")).expect("a plain URL");
-        config.providers.insert(provider(), provider_settings(&issuer, path));
+        let source = identity_provider::source(&path.join(WEBHOOK_SECRET));
+        let sources = listeners.sources_addr().map_err(CliError::new)?.expect("it is configured");
+        let identity_provider = IdentityProvider::new(sources.port(), &source, &path.join(ROOTS))?;
+        let mut settings = provider_settings(&issuer, path);
+        settings.sources.insert(SOURCE.parse().expect("a valid name"), source);
+        config.providers.insert(provider(), settings);
         let app = app::build_on(listeners, config).await.map_err(CliError::new)?;
         let tokens = DemoTokens::issue(&**app.store()).await?;
         let daemon = match DemoDaemon::start(app).await {
@@ -100,7 +116,7 @@ impl Setup {
             }
         };
         let roots = path.join(ROOTS);
-        Ok(Self { issuer, roots, certificate, tokens, redis, daemon, folder })
+        Ok(Self { issuer, roots, certificate, tokens, redis, identity_provider, daemon, folder })
     }
 
     /// Stops everything and removes the folder and the keys in Redis.
@@ -125,10 +141,14 @@ fn configuration(folder: &Path, redis: Option<&RedisServer>) -> Config {
     let mut config = Config::default();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     (config.public.listen, config.internal.listen) = (anywhere, anywhere);
+    config.sources.listen = Some(anywhere);
     // A handful of Receivers, whatever the limit of open files.
     (config.public.connections.max, config.internal.connections.max) = (100, 100);
+    config.sources.connections.max = 100;
     config.public.tls_certificate = Some(folder.join(TLS_CERTIFICATE));
     config.public.tls_key = Some(folder.join(TLS_KEY));
+    config.sources.tls_certificate = Some(folder.join(TLS_CERTIFICATE));
+    config.sources.tls_key = Some(folder.join(TLS_KEY));
     config.store.sqlite.path = folder.join(STORE);
     // The push Receiver is on this machine and has a certificate of the demo's own authority.
     config.push.trusted_roots = Some(folder.join(ROOTS));

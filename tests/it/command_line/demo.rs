@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{Daemon, Workplace, run};
 use crate::harness::{events::about, http_client::post, redis::Redis};
 
-/// Two verification SETs, and twelve events by push and by poll each.
-const SETS: usize = 26;
+/// Two verification SETs, and twelve events and a webhook by push and by poll each.
+const SETS: usize = 28;
 
 impl Workplace {
     /// Returns the command `ssfd demo`, with the PATH of the tests and a temporary folder of its
@@ -93,7 +93,8 @@ fn a_redis_server_in_the_path_is_started_and_used() {
         "publishes 12 events by XADD ssf:events:demo",
         "caep:session-revoked ",
         "RS256 verified",
-        "All 26 SETs arrived",
+        "as Keycloak does, and posts it to https://localhost:",
+        "All 28 SETs arrived",
     ] {
         assert!(ended.stdout.contains(line), "no `{line}` in {}", ended.stdout);
     }
