@@ -63,6 +63,8 @@ pub enum RequestError {
     /// Another Receiver's stream too: anything else would tell that it exists (SSF §8).
     #[error("no such stream")]
     StreamNotFound,
+    #[error("there is a stream `{0}` already, or it is being deleted")]
+    StreamExists(StreamId),
     #[error(transparent)]
     Invalid(#[from] InvalidMember),
     /// The Receiver has as many streams as it may (SSF §8.1.1.1).

@@ -5,6 +5,7 @@ pub mod delivery_state;
 pub mod events;
 pub mod explain;
 pub mod jobs;
+pub(super) mod new_stream;
 pub(super) mod replay;
 pub mod sources;
 pub mod streams;

@@ -154,9 +154,9 @@ impl From<RequestError> for ApiError {
         match error {
             RequestError::StreamNotFound => Self::NotFound,
             RequestError::Invalid(invalid) => invalid.into(),
-            RequestError::StreamLimit(_) | RequestError::Disabled => {
-                Self::Conflict(error.to_string())
-            }
+            RequestError::StreamLimit(_)
+            | RequestError::StreamExists(_)
+            | RequestError::Disabled => Self::Conflict(error.to_string()),
             RequestError::TooSoon { wait } | RequestError::TooManySubjects { wait } => {
                 Self::TooMany { wait }
             }

@@ -1,6 +1,6 @@
 //! Stream configuration (SSF §8.1.1).
 
-mod delivery;
+pub(super) mod delivery;
 
 use std::collections::BTreeSet;
 

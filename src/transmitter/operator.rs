@@ -5,16 +5,21 @@ use std::sync::Arc;
 use crate::{
     clock,
     domain::{
+        audience::Audience,
         id::{ProviderName, ReceiverId, StreamId},
+        provider::Provider,
+        set_error::excerpt,
         status::StreamStatus,
-        stream::{Delivery, StreamConfig},
+        stream::{Delivery, ReceiverMembers, StreamConfig},
         subject::format::SubjectFormat,
     },
+    store::StoreError,
 };
 
 use super::{
     RequestError, Transmitter,
     delivery_state::{DeliveryState, Here},
+    streams::new_stream_id,
 };
 
 /// The streams that are asked for. An absent member does not restrict them.
@@ -33,6 +38,22 @@ pub struct StreamPage {
     pub streams: Vec<Arc<StreamConfig>>,
     /// Whether there are more behind them.
     pub more: bool,
+}
+
+/// A stream that an operator makes for a Receiver: what the Receiver could ask for, and what only an
+/// operator chooses.
+#[derive(Debug, Clone)]
+pub struct OperatedStream {
+    /// `None` for a random id.
+    pub id: Option<StreamId>,
+    /// The owner, which needs no credential.
+    pub receiver: ReceiverId,
+    pub audience: Audience,
+    pub given: ReceiverMembers,
+    /// `None` for that of the provider.
+    pub subject_format: Option<SubjectFormat>,
+    pub status: StreamStatus,
+    pub reason: Option<String>,
 }
 
 impl StreamFilter {
@@ -56,6 +77,47 @@ impl Transmitter {
         }
         streams.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         StreamPage { streams, more }
+    }
+
+    /// Returns the stream that [`Self::make_stream`] would make, as far as this node can tell.
+    pub fn plan_stream(
+        &self,
+        provider: &Provider,
+        stream: OperatedStream,
+    ) -> Result<StreamConfig, RequestError> {
+        let given = stream.given.bounded()?;
+        let id = stream.id.unwrap_or_else(new_stream_id);
+        if self.directory.stream(&id).is_some() {
+            return Err(RequestError::StreamExists(id));
+        }
+        Ok(StreamConfig {
+            id,
+            provider: provider.name.clone(),
+            receiver: stream.receiver,
+            audience: stream.audience,
+            events_requested: given.events_requested,
+            delivery: given.delivery.unwrap_or(Delivery::Poll),
+            description: given.description,
+            default_subjects: provider.default_subjects,
+            subject_format: stream.subject_format.unwrap_or(provider.subject_format),
+            status: stream.status,
+            reason: stream.reason.map(|reason| excerpt(&reason)),
+            version: 1,
+            created_at: clock::now(),
+        })
+    }
+
+    /// Makes a stream as it was planned. `streams_per_receiver_max` does not count, because it bounds what
+    /// Receivers ask for. No verification event is sent, because nobody asked for one.
+    pub async fn make_stream(
+        &self,
+        planned: StreamConfig,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
+        let id = planned.id.clone();
+        match self.add(planned, usize::MAX).await {
+            Err(RequestError::Store(StoreError::Conflict)) => Err(RequestError::StreamExists(id)),
+            made => made,
+        }
     }
 
     /// Returns one stream, and how its delivery stands on this node.

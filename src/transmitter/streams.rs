@@ -49,8 +49,17 @@ impl Transmitter {
             version: 1,
             created_at: clock::now(),
         };
+        self.add(stream, provider.streams_per_receiver_max).await
+    }
+
+    /// Stores a new stream and shows it, unless its Receiver has `limit` streams.
+    pub(super) async fn add(
+        &self,
+        stream: StreamConfig,
+        limit: usize,
+    ) -> Result<Arc<StreamConfig>, RequestError> {
         let _turn = self.turns.take(&stream.id).await;
-        self.store.create_stream(stream.clone(), provider.streams_per_receiver_max).await?;
+        self.store.create_stream(stream.clone(), limit).await?;
         self.activity.touch(&stream, stream.created_at);
         self.tell_if_in_vain(None, &stream);
         Ok(self.reflect(stream))
@@ -157,7 +166,8 @@ impl Transmitter {
     }
 }
 
-fn new_stream_id() -> StreamId {
+/// Draws the id of a stream.
+pub(super) fn new_stream_id() -> StreamId {
     let drawn = clock::random_uuid().simple().to_string();
     format!("st_{drawn}").parse().expect("hexadecimal digits are unreserved")
 }

@@ -3,5 +3,6 @@
 mod api;
 pub(crate) mod inactivity;
 mod jobs;
+mod new_streams;
 mod poll;
 mod push;

@@ -42,6 +42,8 @@ pub struct StreamView {
     pub stream_id: StreamId,
     #[schemars(with = "String")]
     pub provider: ProviderName,
+    /// The issuer of the provider, and the `iss` of the stream's SETs.
+    pub iss: String,
     #[schemars(with = "String")]
     pub receiver: ReceiverId,
     #[schemars(with = "shape::AudienceSchema")]
@@ -110,7 +112,7 @@ pub struct StreamsView {
 }
 
 impl StreamView {
-    fn of(stream: &StreamConfig, transmitter: &Transmitter) -> Result<Self, ApiError> {
+    pub(super) fn of(stream: &StreamConfig, transmitter: &Transmitter) -> Result<Self, ApiError> {
         let provider = transmitter.directory().provider(&stream.provider);
         let provider = provider.ok_or(ApiError::NotFound)?;
         let delivered = stream.events_delivered(provider).into_iter().map(String::from);
@@ -118,6 +120,7 @@ impl StreamView {
         Ok(Self {
             stream_id: stream.id.clone(),
             provider: stream.provider.clone(),
+            iss: provider.issuer.to_string(),
             receiver: stream.receiver.clone(),
             aud: stream.audience.clone(),
             status: stream.status.as_str().to_owned(),

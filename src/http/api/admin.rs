@@ -6,7 +6,8 @@ use super::{
     AnswerSpec, Base, Caller, Operation, Parameter, Resource, Tag,
     shape::{
         DeadLetterSelectionSchema, ExplainedSourceSchema, HeldSelectionSchema,
-        OperatedChangeSchema, OperatedStatusSchema, ReplaySchema, StatusSchema, StreamIdSchema,
+        NewOperatedStreamSchema, OperatedChangeSchema, OperatedStatusSchema, ReplaySchema,
+        StatusSchema, StreamIdSchema,
     },
 };
 use crate::http::admin::{
@@ -14,7 +15,7 @@ use crate::http::admin::{
     events::{self, TraceView},
     explain::{self, SourceExplanationView},
     jobs::{self, JobsView},
-    replay,
+    new_stream, replay,
     sources::{
         self, HandledHeldView, HeldEventsView, RejectedRecordsView, SourceView, SourcesView,
         UnmatchedTypesView,
@@ -79,6 +80,14 @@ const EVENT: &[Parameter] = &[
 
 const SELECTION: &str = r#"{"stream_id": "st_4f0c", "reason": "invalid_key", "limit": 50}"#;
 const REPLAY: &str = r#"{"since": 1775000000, "jti": "kept", "limit": 50}"#;
+const NEW_STREAM: &str = r#"{
+    "receiver": "acme",
+    "aud": "https://rx.example",
+    "delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "https://rx.example/in"},
+    "events_requested": ["https://schemas.openid.net/secevent/caep/event-type/session-revoked"],
+    "status": "paused",
+    "reason": "until the Receiver is ready"
+}"#;
 const CHANGE: &str = r#"{"subject_format": "email"}"#;
 
 const STATUS: &str = r#"{"status": "paused", "reason": "their endpoint moves"}"#;
@@ -100,15 +109,31 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         base: Base::Internal,
         path: "/admin/v1/streams",
         tag: Tag::Administration,
-        operations: &[Operation::get("listAllStreams", || web::to(streams::list))
-            .says(
-                "List streams",
-                "In pages, by id. An unknown member of the query is refused, because a filter with \
-                 a misspelt name would select everything.",
-            )
-            .caller(Caller::Operator)
-            .query(FILTER)
-            .answers(&[AnswerSpec::json::<StreamsView>(200, "A page of streams.")])],
+        operations: &[
+            Operation::get("listAllStreams", || web::to(streams::list))
+                .says(
+                    "List streams",
+                    "In pages, by id. An unknown member of the query is refused, because a filter with \
+                     a misspelt name would select everything.",
+                )
+                .caller(Caller::Operator)
+                .query(FILTER)
+                .answers(&[AnswerSpec::json::<StreamsView>(200, "A page of streams.")]),
+            Operation::post("makeStream", || web::to(new_stream::create))
+                .says(
+                    "Make a stream for a Receiver",
+                    "The operator chooses what a Receiver cannot: the owner, the `aud`, the id and the \
+                     first status. The number of streams of a Receiver is not limited here. No \
+                     verification event is sent. An unknown member is refused.",
+                )
+                .caller(Caller::Operator)
+                .body::<NewOperatedStreamSchema>(NEW_STREAM)
+                .answers(&[
+                    AnswerSpec::json::<StreamView>(201, "The new stream."),
+                    AnswerSpec::json::<StreamView>(200, "With `dry_run`, the stream as it would be."),
+                ])
+                .refuses(&[(409, "There is a stream with this `stream_id`.")]),
+        ],
     },
     Resource {
         base: Base::Internal,

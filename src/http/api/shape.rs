@@ -114,6 +114,33 @@ pub(crate) struct NewStatusSchema {
     reason: Option<String>,
 }
 
+/// A new stream that an operator makes for a Receiver.
+#[derive(JsonSchema)]
+#[schemars(rename = "NewOperatedStream")]
+pub(crate) struct NewOperatedStreamSchema {
+    /// The provider. May be left out if `iss` names it, or if only one is configured.
+    provider: Option<String>,
+    /// The issuer of the provider, exactly as it is configured.
+    iss: Option<String>,
+    /// The Receiver that owns the stream. It sees the stream with any of its credentials, and needs none
+    /// for push.
+    receiver: String,
+    /// An id that no stream has. If it is left out, a random one.
+    stream_id: Option<StreamIdSchema>,
+    /// The `aud` of the stream's SETs, as a string or an array.
+    aud: AudienceSchema,
+    #[schemars(flatten)]
+    given: NewStreamSchema,
+    /// If it is left out, the provider's.
+    subject_format: Option<SubjectFormat>,
+    /// If it is left out, `enabled`.
+    status: Option<StatusSchema>,
+    /// Why the stream has that status. The reason is shown with the status.
+    reason: Option<String>,
+    /// Only check the stream, and show it as it would be.
+    dry_run: Option<bool>,
+}
+
 /// The members of a stream that an operator changes.
 #[derive(JsonSchema)]
 #[schemars(rename = "OperatedChange")]

@@ -22,7 +22,7 @@ const LEGACY_METHODS: [(&str, &str); 2] = [
 const LEGACY_MEMBERS: [(&str, &str); 2] = [("delivery_method", "method"), ("url", "endpoint_url")];
 
 /// Parses the object. `assigned` is the poll URL of an existing stream; a new stream has none yet.
-pub(super) fn parse(
+pub(in crate::http) fn parse(
     mut members: Map<String, Value>,
     provider: &Provider,
     assigned: Option<&str>,

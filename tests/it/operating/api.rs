@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use ssfd::domain::grant::Scope;
 
 use crate::harness::{
-    daemon::{Daemon, PROVIDER, provider},
+    daemon::{Daemon, ISSUER, PROVIDER, provider},
     events::{SESSION_REVOKED, VERIFICATION},
     eventually,
     http_client::{Answer, Call, post},
@@ -21,7 +21,7 @@ use crate::harness::{
 
 /// Checks a refusal, which has the form of RFC 9457.
 #[track_caller]
-fn assert_refused(answer: &Answer, status: u16, detail: &str) {
+pub(super) fn assert_refused(answer: &Answer, status: u16, detail: &str) {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
     let problem = answer.json();
     assert_eq!(problem["status"], status);
@@ -33,6 +33,11 @@ fn operations(id: &str) -> Vec<(Method, String, Value)> {
     let status = json!({"status": "paused"});
     vec![
         (Method::GET, "/streams".to_owned(), Value::Null),
+        (
+            Method::POST,
+            "/streams".to_owned(),
+            json!({"receiver": "rx", "aud": "https://rx.example"}),
+        ),
         (Method::GET, format!("/streams/{id}"), Value::Null),
         (Method::PATCH, format!("/streams/{id}"), json!({"subject_format": "email"})),
         (Method::POST, format!("/streams/{id}/status"), status),
@@ -84,7 +89,7 @@ async fn a_stream_is_shown_without_its_secret() {
     stream.as_object_mut().expect("an object").remove("courier");
     assert!(stream["waiting"]["oldest_at"].take().as_i64().expect("a time") > 1_700_000_000);
     let expected = json!({
-        "stream_id": setup.stream, "provider": PROVIDER, "receiver": "rx",
+        "stream_id": setup.stream, "provider": PROVIDER, "iss": ISSUER, "receiver": "rx",
         "aud": "https://rx.example", "status": "paused", "version": 3, "description": "prod",
         "delivery": {
             "method": "urn:ietf:rfc:8935", "endpoint_url": receiver.url("/in"),
@@ -227,7 +232,7 @@ async fn an_unknown_stream_is_404_and_an_unknown_method_is_405() {
     let setup = Setup::polling().await;
     let token = setup.daemon.operator_token().await;
     for id in ["st_unknown", "a%20b"] {
-        for (method, path, body) in operations(id).into_iter().skip(1) {
+        for (method, path, body) in operations(id).into_iter().skip(2) {
             let answer = setup.daemon.admin(&token, method, &path).json(&body).send().await;
             assert_refused(&answer, 404, "no such stream");
         }
@@ -236,7 +241,7 @@ async fn an_unknown_stream_is_404_and_an_unknown_method_is_405() {
     assert_refused(&call(Method::GET, "").await, 404, "");
     assert_refused(&call(Method::GET, "/stream").await, 404, "");
     for (path, allowed) in [
-        ("/streams", "GET"),
+        ("/streams", "GET, POST"),
         ("/streams/st_1", "GET, PATCH, DELETE"),
         ("/streams/st_1/status", "POST"),
         ("/streams/st_1/verify", "POST"),
