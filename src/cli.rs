@@ -2,8 +2,8 @@
 //!
 //! - [`Cli`] parses the arguments and runs a subcommand.
 //! - `serve`, `check`, `keys`, `tokens`, `clients`, `store` and `explain` read the configuration.
-//! - `streams`, `sources`, `dead`, `replay` and `jobs` call the admin API of a running daemon through
-//!   [`admin`], which takes its address from the configuration.
+//! - `streams`, `import`, `sources`, `dead`, `replay` and `jobs` call the admin API of a running daemon
+//!   through [`admin`], which takes its address from the configuration.
 //! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
 //!   shows all of it together.
 //! - `output`, `source`, `secrets`, `moment`, `pages` and `table` are shared: what is printed, the
@@ -21,6 +21,7 @@ pub mod dead;
 pub mod demo;
 pub mod explain;
 pub mod http;
+pub mod import;
 pub mod jobs;
 pub mod keys;
 pub mod openapi;
@@ -64,6 +65,7 @@ const EXAMPLES: &str = "Examples:
   ssfd tokens create receiver --receiver acme --audience https://rx.example --scope ssf.manage
   ssfd clients add --receiver acme --audience https://rx.example
   ssfd streams list --token-file operator.token
+  ssfd import authentik export.json --receiver acme --dry-run
   ssfd sources try keycloak --file record.json
   ssfd dead list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
@@ -104,6 +106,7 @@ enum Command {
     OpenApi(openapi::OpenApiCommand),
     Clients(clients::ClientsCommand),
     Streams(streams::StreamsCommand),
+    Import(import::ImportCommand),
     Sources(Box<sources::SourcesCommand>),
     Jobs(jobs::JobsCommand),
     Dead(Box<dead::DeadCommand>),
@@ -172,6 +175,7 @@ impl Cli {
             Command::OpenApi(openapi) => openapi.run(),
             Command::Clients(clients) => clients.run(&config()?, self.json).await,
             Command::Streams(streams) => streams.run(&source, self.json).await,
+            Command::Import(import) => import.run(&source, self.json).await,
             Command::Sources(sources) => sources.run(&source, self.json).await,
             Command::Jobs(jobs) => jobs.run(&source, self.json).await,
             Command::Dead(dead) => dead.run(&source, self.json).await,

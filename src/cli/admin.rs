@@ -98,12 +98,44 @@ impl AdminClient {
         self.call(method, &self.url(path, &[]), Bytes::new()).await.map(drop)
     }
 
-    async fn call(&self, method: Method, url: &Url, body: Bytes) -> Result<Bytes, CliError> {
-        let answer = self.http.call(method, url, &self.token, body).await;
-        match answer.map_err(|error| CliError::of(&error))? {
-            (StatusCode::OK | StatusCode::NO_CONTENT, body) => Ok(body),
-            (status, body) => Err(CliError::of(&HttpError::refused(url, status, &body))),
+    /// Reads a resource that need not be there.
+    pub async fn find<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, CliError> {
+        let url = self.url(path, &[]);
+        match self.ask(Method::GET, &url, Bytes::new()).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, body) => read(&url, &granted(&url, status, body)?).map(Some),
         }
+    }
+
+    /// Posts a body that the daemon may refuse. Returns its reason then.
+    pub async fn offer<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<Result<T, String>, CliError> {
+        let url = self.url(path, &[]);
+        let (status, answer) = self.ask(Method::POST, &url, body.to_string().into()).await?;
+        if let StatusCode::BAD_REQUEST | StatusCode::CONFLICT = status
+            && let HttpError::Refused { detail, .. } = HttpError::refused(&url, status, &answer)
+        {
+            return Ok(Err(detail));
+        }
+        read(&url, &granted(&url, status, answer)?).map(Ok)
+    }
+
+    async fn call(&self, method: Method, url: &Url, body: Bytes) -> Result<Bytes, CliError> {
+        let (status, body) = self.ask(method, url, body).await?;
+        granted(url, status, body)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), CliError> {
+        let answer = self.http.call(method, url, &self.token, body).await;
+        answer.map_err(|error| CliError::of(&error))
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
@@ -116,6 +148,14 @@ impl AdminClient {
             url.query_pairs_mut().extend_pairs(query);
         }
         url
+    }
+}
+
+/// Returns the body of an answer that grants the request.
+fn granted(url: &Url, status: StatusCode, body: Bytes) -> Result<Bytes, CliError> {
+    match status {
+        StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(body),
+        refused => Err(CliError::of(&HttpError::refused(url, refused, &body))),
     }
 }
 

@@ -20,6 +20,7 @@ mod end_to_end;
 mod explain;
 mod harness;
 mod http;
+mod import;
 mod ingest;
 mod instructions;
 mod key_material;

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::sleep};
 
 use crate::harness::{
+    daemon::Daemon,
     eventually,
     polling::{poll_now, subjects},
     setup::Setup,
@@ -39,7 +40,7 @@ const PROXY_KEEP_ALIVE: Duration = Duration::from_mins(1);
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// A proxy in front of a daemon. Dropping it ends it.
-struct Proxy {
+pub(crate) struct Proxy {
     folder: TempDir,
     port: u16,
     process: Child,
@@ -102,16 +103,19 @@ impl Kind {
     }
 
     async fn start(self, setup: &Setup, times: Times) -> Proxy {
+        self.start_with(&setup.daemon, times, "").await
+    }
+
+    /// Starts a proxy with further locations, in the words of nginx.
+    async fn start_with(self, daemon: &Daemon, times: Times, locations: &str) -> Proxy {
         let folder = tempfile::tempdir().expect("a folder for a proxy");
         let path = folder.path().display().to_string();
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let port = port.expect("a free port").port();
-        let server = setup.daemon.public_url("").replace("http://", "");
-        fs::write(
-            folder.path().join("proxy.conf"),
-            self.configuration(&path, port, &server, times),
-        )
-        .expect("written");
+        let server = daemon.public_url("").replace("http://", "");
+        let configuration = self.configuration(&path, port, &server, times);
+        let configuration = configuration.replace("LOCATIONS", locations);
+        fs::write(folder.path().join("proxy.conf"), configuration).expect("written");
         let (program, arguments) = self.command(&path);
         let log = || File::create(folder.path().join("log")).expect("a log");
         // Debian keeps both where not every user looks for programs.
@@ -134,6 +138,17 @@ impl Kind {
         })
         .await;
         proxy
+    }
+}
+
+impl Proxy {
+    /// Starts nginx with these locations.
+    pub(crate) async fn nginx(daemon: &Daemon, locations: &str) -> Self {
+        Kind::Nginx.start_with(daemon, USUAL, locations).await
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
     }
 }
 
