@@ -8,8 +8,8 @@
 //!   [`verification`], [`endpoint_policy`] (where SETs may be sent).
 //! - What happened: [`event`] (as a publisher sends it) with its [`payload`], [`event_type`],
 //!   [`subject`] (whom the event is about). [`schema`] holds the tables of the specifications and [`lint`] compares an
-//!   event with them. [`opt_out`] is the choice of an account in RISC. [`mapping`] makes events of
-//!   what identity providers send.
+//!   event with them. [`token_revoked`] makes session-revoked events of revoked tokens. [`opt_out`] is the
+//!   choice of an account in RISC. [`mapping`] makes events of what identity providers send.
 //! - What is sent: [`set`] (the claims and the identifiers of a SET), [`set_error`] (the refusal of
 //!   a Receiver).
 //! - Who may ask: [`grant`] (a bearer token and what it allows), [`client`] (a client of the
@@ -45,4 +45,5 @@ pub mod status;
 pub mod stream;
 pub mod subject;
 pub mod time;
+pub mod token_revoked;
 pub mod verification;

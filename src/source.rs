@@ -127,6 +127,7 @@ impl Source {
         if parts.may_emit.is_empty() {
             parts.may_emit = parts.mapping.emits().into_iter().collect();
         }
+        parts.may_emit = parts.provider.with_converted(parts.may_emit);
         let cap = MinuteCap::new(parts.bounds.events_per_minute_max, clock::instant());
         let source = Self {
             parts,

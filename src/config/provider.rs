@@ -15,6 +15,7 @@ use crate::{
         issuer::Issuer,
         provider::{EventChecks, Provider},
         subject::{format::SubjectFormat, list::DefaultSubjects},
+        token_revoked::TokenRevoked,
     },
     source::settings::SourceSettings,
 };
@@ -34,6 +35,11 @@ pub struct ProviderSettings {
     /// Whether event types that belong neither to CAEP nor to RISC and are not listed in
     /// `events_supported` may be published and requested.
     pub custom_event_types: bool,
+    /// The event that tells Receivers of a revoked OAuth token, which is published as
+    /// `oauth:token-revoked`: `session-revoked`, or `oauth-event-type` for the event as it was
+    /// published. `None` stands for the latter if the provider takes that type, and otherwise for the former.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_revoked: Option<TokenRevoked>,
     /// How to treat an event that breaks the definition of its type. `strict` rejects one that
     /// breaks a MUST, and counts and logs one that breaks a SHOULD. `lint` delivers both, and
     /// counts and logs them. `off` checks nothing.
@@ -97,6 +103,7 @@ impl Default for ProviderSettings {
             signing_keys: Vec::new(),
             events_supported: Vec::new(),
             custom_event_types: false,
+            token_revoked: None,
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,
@@ -151,6 +158,7 @@ impl ProviderSettings {
         if events_supported.is_empty() {
             events_supported = EventType::offered_by_default();
         }
+        check_token_revoked(self, &events_supported, key)?;
         if self.interop && self.event_checks == EventChecks::Off {
             return invalid(key("interop"), "needs `event_checks` to be `strict` or `lint`");
         }
@@ -180,6 +188,7 @@ impl ProviderSettings {
             issuer,
             events_supported,
             custom_event_types: self.custom_event_types,
+            token_revoked: self.token_revoked,
             event_checks: self.event_checks,
             interop: self.interop,
             insecure_endpoints: self.insecure_endpoints,
@@ -203,5 +212,27 @@ impl ProviderSettings {
         } else {
             self.signing_keys.clone()
         }
+    }
+}
+
+/// Checks that streams can ask for the event that tells of a revoked token, and do not ask in vain.
+fn check_token_revoked(
+    settings: &ProviderSettings,
+    events_supported: &[EventType],
+    key: impl Fn(&str) -> String,
+) -> Result<(), ConfigError> {
+    let listed = events_supported.contains(&EventType::token_revoked());
+    match settings.token_revoked {
+        Some(TokenRevoked::OauthEventType) if !listed && !settings.custom_event_types => invalid(
+            key("token_revoked"),
+            "must not be `oauth-event-type`, because no stream can ask for `oauth:token-revoked`; list \
+             that type in `events_supported`",
+        ),
+        Some(TokenRevoked::SessionRevoked) if listed => invalid(
+            key("token_revoked"),
+            "must not be `session-revoked`, because streams would ask in vain for `oauth:token-revoked`; \
+             remove that type from `events_supported`",
+        ),
+        _ => Ok(()),
     }
 }

@@ -79,6 +79,16 @@ fn the_error_names_the_key_of_a_bad_value_and_its_rule() {
     refuses("[providers.acme]\nissuer = \"http://tx.example\"\n", "`providers.acme.issuer`");
     refuses("[providers.acme]\nevents_supported = [\"caep:nope\"]\n", "caep:nope");
     refuses("[providers.acme]\nevents_supported = [\"ssf:verification\"]\n", "SSF §8.1.4");
+    refuses(
+        "[providers.acme]\ntoken_revoked = \"oauth-event-type\"\n",
+        "`providers.acme.token_revoked` must not be `oauth-event-type`, because no stream can ask",
+    );
+    refuses(
+        "[providers.acme]\ntoken_revoked = \"session-revoked\"\n\
+         events_supported = [\"oauth:token-revoked\"]\n",
+        "streams would ask in vain for `oauth:token-revoked`; remove that type from `events_supported`",
+    );
+    refuses("[providers.acme]\ntoken_revoked = \"both\"\n", "`providers.acme.token_revoked`");
     refuses("[providers.acme]\nevent_checks = \"loose\"\n", "`providers.acme.event_checks`");
     refuses(
         "[providers.acme]\nevent_checks = \"off\"\ninterop = true\n",

@@ -10,6 +10,7 @@ use super::{
     payload::Payload,
     provider::Provider,
     subject::{FURTHER_MAX, InvalidSubject, Subject, SubjectId},
+    token_revoked::as_session_revoked,
 };
 
 /// The longest `id` and the longest `txn` that a publisher may give an event, in bytes.
@@ -100,15 +101,28 @@ impl Event {
         let mut take = |name| members.remove(name).filter(|value| !value.is_null());
         let event_type = read_type(take("type"), provider)?;
         let subject = match take("sub_id") {
-            Some(subject) => provider.admit_subject(SubjectId::try_from(subject)?)?,
+            Some(subject) => SubjectId::try_from(subject)?,
             None => return invalid("sub_id", "is required: the subject of the event"),
         };
-        let subject = read_further(subject, take("subject_identifiers"), provider)?;
+        let further = take("subject_identifiers");
         let payload = match take("event") {
             None => Payload::default(),
             Some(Value::Object(payload)) => Payload::published(&event_type, payload),
             Some(_) => return invalid("event", "must be a JSON object (RFC 8417 §2)"),
         };
+        let (event_type, subject, payload) = if provider.tells_by_session(&event_type) {
+            if further.is_some() {
+                // A Receiver that knows one of them would get a subject that names no session.
+                return invalid(
+                    "subject_identifiers",
+                    "must be left out, because the provider makes a session-revoked of the event",
+                );
+            }
+            as_session_revoked(&subject, payload)?
+        } else {
+            (event_type, subject, payload)
+        };
+        let subject = read_further(provider.admit_subject(subject)?, further, provider)?;
         let id = read_text("id", take("id"))?;
         let txn = read_text("txn", take("txn"))?;
         let stream_ids = read_stream_ids(take("stream_ids"))?;
@@ -128,7 +142,10 @@ fn read_type(value: Option<Value>, provider: &Provider) -> Result<EventType, Inv
     };
     if event_type.is_control() {
         Err(InvalidEvent::ControlType(event_type))
-    } else if event_type.is_profiled() || provider.takes(&event_type) {
+    } else if event_type.is_profiled()
+        || provider.takes(&event_type)
+        || provider.tells_by_session(&event_type)
+    {
         Ok(event_type)
     } else {
         Err(InvalidEvent::UnknownType(event_type))
@@ -346,7 +363,7 @@ mod tests {
     /// OET-01.
     #[test]
     fn types_of_oauth_and_scim_are_taken_where_the_provider_lists_them() {
-        for name in ["oauth:token-revoked", "scim:prov:delete"] {
+        for name in ["oauth:token-issued", "scim:prov:delete"] {
             let json = json!({"type": name, "sub_id": subject()});
             refuses(&json, "unknown_type", "this provider takes no others");
             let listed = vec![name.parse().expect("it is known")];

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{self, FAMILIES, Family, FamilyOrigin, Schema};
 
+/// The type of the event that an authorization server publishes for a token that it revokes (OET §3.2).
+const TOKEN_REVOKED: &str = "https://schemas.openid.net/secevent/oauth/event-type/token-revoked";
+
 /// The longest URI that an event type may have.
 const LENGTH_MAX: usize = 512;
 
@@ -38,6 +41,19 @@ impl EventType {
 
     pub fn stream_updated() -> Self {
         "ssf:stream-updated".parse().expect("SSF defines it")
+    }
+
+    pub fn session_revoked() -> Self {
+        "caep:session-revoked".parse().expect("CAEP defines it")
+    }
+
+    /// Returns the type of the event that is published for a revoked OAuth token (OET §3.2).
+    pub fn token_revoked() -> Self {
+        Self(TOKEN_REVOKED.to_owned())
+    }
+
+    pub fn is_token_revoked(&self) -> bool {
+        self.0 == TOKEN_REVOKED
     }
 
     /// Returns the definition of this type, if one of the specifications has it.
@@ -247,7 +263,7 @@ mod tests {
             offers(prefix, &[]);
         }
         let revoked: EventType = "oauth:token-revoked".parse().expect("it is known");
-        let uri = "https://schemas.openid.net/secevent/oauth/event-type/token-revoked";
-        assert_eq!((revoked.as_str(), revoked.is_profiled()), (uri, false));
+        assert_eq!((revoked.clone(), revoked.is_profiled()), (EventType::token_revoked(), false));
+        assert!(revoked.is_token_revoked() && !EventType::session_revoked().is_token_revoked());
     }
 }

@@ -35,7 +35,8 @@ impl Payload {
         members.into()
     }
 
-    /// Keeps the numbers as they are written in `published`, the text that the event was read from.
+    /// Keeps the numbers as they are written in `published`, the text that the event was read from. Members
+    /// that are not in the text stay as they are.
     pub(super) fn keep_digits(&mut self, published: &[u8]) {
         #[derive(Deserialize)]
         struct Published<'a> {
@@ -44,9 +45,19 @@ impl Payload {
         }
         let read: Published<'_> =
             serde_json::from_slice(published).expect("the text was read before");
-        let mut members = read.event.unwrap_or_default();
-        members.retain(|name, _| self.members.contains_key(name));
+        let published = read.event.unwrap_or_default();
+        let text = |(name, value): (&String, &Value)| {
+            let text = published.get(name).map(|&text| text.to_owned());
+            let text = text.unwrap_or_else(|| to_raw_value(value).expect("a value is JSON"));
+            (name.clone(), text)
+        };
+        let members: BTreeMap<String, Box<RawValue>> = self.members.iter().map(text).collect();
         self.exact = Some(to_raw_value(&members).expect("members are JSON"));
+    }
+
+    /// Returns the members, to be changed. A number with too many digits is the nearest one.
+    pub(super) fn into_members(self) -> Map<String, Value> {
+        self.members
     }
 
     /// Returns the members. A number with too many digits is the nearest one.

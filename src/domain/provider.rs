@@ -10,6 +10,7 @@ use super::{
     id::ProviderName,
     issuer::Issuer,
     subject::{InvalidSubject, SubjectId, format::SubjectFormat, list::DefaultSubjects},
+    token_revoked::TokenRevoked,
 };
 
 /// The promises and limits of a provider.
@@ -23,6 +24,9 @@ pub struct Provider {
     /// Allows publishers to send, and streams to ask for, types that neither CAEP nor RISC define
     /// and that `events_supported` does not list.
     pub custom_event_types: bool,
+    /// The event that tells of a revoked token. `None` leaves it as it is published if the provider takes
+    /// that type, because then a Receiver wants it.
+    pub token_revoked: Option<TokenRevoked>,
     /// How the provider treats an event that breaks the definition of its type.
     pub event_checks: EventChecks,
     /// Also checks events against the CAEP interoperability profile.
@@ -79,6 +83,24 @@ impl Provider {
         self.custom_event_types || self.events_supported.contains(event_type)
     }
 
+    /// Tells whether the provider makes a session-revoked of events of this type.
+    pub fn tells_by_session(&self, event_type: &EventType) -> bool {
+        let by_session = || match self.token_revoked {
+            Some(told) => told == TokenRevoked::SessionRevoked,
+            None => !self.takes(event_type),
+        };
+        event_type.is_token_revoked() && by_session()
+    }
+
+    /// Adds the type that events of these types become, if the provider converts one of them.
+    pub fn with_converted(&self, mut types: Vec<EventType>) -> Vec<EventType> {
+        let converted = EventType::session_revoked();
+        if types.iter().any(|one| self.tells_by_session(one)) && !types.contains(&converted) {
+            types.push(converted);
+        }
+        types
+    }
+
     /// Lets a subject pass if the provider knows its formats. A format that is neither registered
     /// nor defined by SSF is known if the provider takes an event type that the format was made for
     /// (SSF §3.4).
@@ -99,6 +121,7 @@ impl Provider {
             issuer: Issuer::try_from("https://tx.example/t/acme".to_owned()).expect("a valid URL"),
             events_supported: EventType::offered_by_default(),
             custom_event_types: false,
+            token_revoked: None,
             event_checks: EventChecks::Strict,
             interop: false,
             insecure_endpoints: false,

@@ -39,6 +39,7 @@ mod raw_server;
 mod receive;
 mod redis_store;
 mod reference;
+mod revoked_tokens;
 mod schemas;
 mod scripted_server;
 mod settled;

@@ -219,7 +219,8 @@ fn member_row(member: &Member) -> String {
 fn the_page_of_event_types_is_up_to_date() {
     let mut page =
         "`caep:` and `risc:` types are offered by every provider, others if the provider \
-                    lists them. Only the Transmitter sends `ssf:` types.\n\n"
+                    lists them. A provider that does not list `oauth:token-revoked` makes a \
+                    `caep:session-revoked` of it. Only the Transmitter sends `ssf:` types.\n\n"
             .to_owned();
     let head = "| member | presence | rule |\n|---|---|---|\n";
     for family in FAMILIES {

@@ -93,6 +93,7 @@ pub(crate) async fn explain_payload(
     if may_emit.is_empty() {
         may_emit = source.config.mapping.emits().into_iter().collect();
     }
+    let may_emit = provider.with_converted(may_emit);
     let explainer = Explainer {
         mapping: &source.config.mapping,
         provider: &provider,

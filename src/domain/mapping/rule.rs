@@ -124,9 +124,12 @@ impl EmittedType {
             .definition()
             .into_iter()
             .flat_map(|(family, schema)| family.common.iter().chain(schema.members));
-        let stamped = members.any(|member: &Member| member.name == "event_timestamp");
+        // The provider may make a session-revoked of a revoked token.
+        let may_become = event_type.is_token_revoked();
+        let stamped = members.any(|member: &Member| member.name == "event_timestamp") || may_become;
         let short_name = event_type.short_name();
-        let revokes = ["caep:session-revoked", "risc:sessions-revoked"].contains(&&*short_name);
+        let ends = ["caep:session-revoked", "risc:sessions-revoked"].contains(&&*short_name);
+        let revokes = ends || may_become;
         Ok(Self { written: written.to_owned(), event_type, short_name, stamped, revokes })
     }
 

@@ -55,8 +55,8 @@ pub(super) struct Part {
 
 /// The members of a complex subject that name one session.
 const SESSION: &str = "session";
-/// The simple formats that name one session or token and not a user (SSF §3.5.1, §3.5.2).
-const SESSION_FORMATS: [&str; 2] = ["jwt_id", "saml_assertion_id"];
+/// The simple formats that name one session or token and not a user (SSF §3.5.1, §3.5.2, OET §2.1).
+const SESSION_FORMATS: [&str; 3] = ["jwt_id", "saml_assertion_id", "oauth_token"];
 
 impl Form {
     pub(super) fn compile(written: &Value, names: &Names<'_>) -> Result<Self, Flaw> {
