@@ -175,7 +175,8 @@ fn each_record_of_keycloak_gives_the_result_of_its_table() {
     assert_eq!(listed, recorded("keycloak", &["http-", "webhook-"]));
     for choice in CHOICES {
         for (prefix, preset) in KEYCLOAK {
-            let mapping = mapping(preset, KEYCLOAK_ISSUER, &["login"], choice);
+            let opt_in = ["login", "refresh-token-revoked"];
+            let mapping = mapping(preset, KEYCLOAK_ISSUER, &opt_in, choice);
             for row in &rows {
                 for name in row.records.iter().filter(|name| name.starts_with(prefix)) {
                     let mapped = apply(&mapping, &record("keycloak", name), &no_request());
