@@ -15,19 +15,33 @@ use crate::signing::{
 /// made once. It holds no `jku`, `jwk` or `crit`, because a Receiver must not follow such members, or
 /// could not understand them (RFC 8725 §3.10).
 pub(super) fn encoded_header(key: &PublicJwk) -> String {
-    // None of the three values has a character that JSON escapes.
+    typed_header(SET_TYPE, key)
+}
+
+/// Encodes a JOSE header with this `typ`, which has no character that JSON escapes.
+fn typed_header(typ: &str, key: &PublicJwk) -> String {
+    // Neither has one of the other values.
     let (alg, kid) = (key.algorithm(), key.kid());
-    URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{SET_TYPE}","alg":"{alg}","kid":"{kid}"}}"#))
+    URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{typ}","alg":"{alg}","kid":"{kid}"}}"#))
 }
 
 impl SigningKey {
     /// Signs one SET, given as the JSON text of its claims.
     pub fn sign_set(&self, claims: &str) -> Result<Bytes, SignError> {
-        let parts = [self.header().len(), encoded(claims.len()), encoded(self.signature_len())];
+        self.compact(self.header(), claims)
+    }
+
+    /// Signs a JWT of another kind. Its `typ` keeps it from standing for a SET (RFC 8725 §3.11).
+    pub fn sign_typed(&self, typ: &'static str, claims: &str) -> Result<Bytes, SignError> {
+        self.compact(&typed_header(typ, self.public_jwk()), claims)
+    }
+
+    fn compact(&self, header: &str, claims: &str) -> Result<Bytes, SignError> {
+        let parts = [header.len(), encoded(claims.len()), encoded(self.signature_len())];
         // One buffer holds all three parts and never grows. Its content after two parts is what is
         // signed.
         let mut jws = String::with_capacity(parts.iter().sum::<usize>() + 2);
-        jws.push_str(self.header());
+        jws.push_str(header);
         jws.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut jws);
         let signature = self.sign(jws.as_bytes())?;
@@ -50,7 +64,7 @@ fn encoded(length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::algorithm::Algorithm;
+    use crate::signing::{algorithm::Algorithm, jwt::CompactJws, key_ring::KeyRing};
 
     /// RFC 8417 §2.3, RFC 8725 §3.10.
     #[test]
@@ -61,6 +75,22 @@ mod tests {
             let expected =
                 format!(r#"{{"typ":"secevent+jwt","alg":"{algorithm}","kid":"{}"}}"#, key.kid());
             assert_eq!(String::from_utf8(header).expect("UTF-8"), expected);
+        }
+    }
+
+    #[test]
+    fn a_jwt_of_another_kind_has_its_own_typ() {
+        for algorithm in Algorithm::ALL {
+            let key = SigningKey::example(algorithm);
+            let jwt = key.sign_typed("x+jwt", "{}").expect("signed");
+            let text = std::str::from_utf8(&jwt).expect("ASCII");
+            let jws = CompactJws::parse(text).expect("a JWS");
+            assert!(jws.is_of_type("x+jwt") && !jws.is_of_type(SET_TYPE), "{algorithm}");
+            assert_eq!(jws.kid(), Some(key.kid().as_str()));
+            let ring = KeyRing::new(vec![key]).expect("one key");
+            let key = ring.verification_keys().named(jws.kid().expect("a name")).next();
+            let key = key.expect("the ring has its own key");
+            assert!(jws.is_signed_by(key, algorithm.into()), "{algorithm}");
         }
     }
 

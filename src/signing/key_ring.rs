@@ -7,6 +7,7 @@ use crate::{
     signing::{
         jwks,
         keys::{KeyError, SigningKey},
+        verification_keys::VerificationKeys,
     },
 };
 
@@ -19,6 +20,7 @@ use crate::{
 pub struct KeyRing {
     keys: Vec<SigningKey>,
     jwks_json: String,
+    verification_keys: VerificationKeys,
 }
 
 impl KeyRing {
@@ -32,12 +34,19 @@ impl KeyRing {
             }
         }
         let jwks_json = jwks::set_of(keys.iter().map(SigningKey::public_jwk));
-        Ok(Self { keys, jwks_json })
+        let verification_keys = VerificationKeys::from_json(jwks_json.as_bytes());
+        let verification_keys = verification_keys.expect("our own JWK Set is one");
+        Ok(Self { keys, jwks_json, verification_keys })
     }
 
     /// Returns the key that signs.
     pub fn signer(&self) -> &SigningKey {
         &self.keys[0]
+    }
+
+    /// Returns the public keys of the ring, by which we know what we have signed ourselves.
+    pub fn verification_keys(&self) -> &VerificationKeys {
+        &self.verification_keys
     }
 
     /// Returns the document behind `jwks_uri`, which is made once.
