@@ -10,6 +10,8 @@
 //!   [`subject`] (whom the event is about). [`schema`] holds the tables of the specifications and [`lint`] compares an
 //!   event with them. [`token_revoked`] makes session-revoked events of revoked tokens. [`opt_out`] is the
 //!   choice of an account in RISC. [`mapping`] makes events of what identity providers send.
+//! - How devices stand: [`posture`], the rules that a device has to meet, the status that follows, and
+//!   the challenge and the answer by which its agent proves who it is.
 //! - What is sent: [`set`] (the claims and the identifiers of a SET), [`set_error`] (the refusal of
 //!   a Receiver).
 //! - Who may ask: [`grant`] (a bearer token and what it allows), [`client`] (a client of the
@@ -35,6 +37,7 @@ pub mod oauth;
 pub mod opt_out;
 pub mod pace;
 pub mod payload;
+pub mod posture;
 pub mod provider;
 pub mod reason;
 pub mod schema;

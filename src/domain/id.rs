@@ -1,4 +1,4 @@
-//! The names of streams, Receivers, providers, SETs, keys and clients.
+//! The names of streams, Receivers, providers, SETs, keys, clients and devices.
 
 use std::fmt;
 
@@ -93,6 +93,18 @@ id!(
 id!(
     /// Names a source of a provider: a way in for the native events of an identity provider.
     SourceName, "a source name", 64
+);
+id!(
+    /// Names a table of agents: the devices of a provider that are judged by the same rules.
+    AgentsName, "a name of agents", 64
+);
+id!(
+    /// Names a device that reports its posture, unique among the devices of its agents.
+    DeviceId, "a device id", 64
+);
+id!(
+    /// Names a rule that devices have to meet.
+    PostureRuleName, "a name of a posture rule", 64
 );
 id!(
     /// Names a token for people, such as `on-call`. Several tokens may have the same name, for
