@@ -34,7 +34,10 @@
 pub mod activity;
 pub mod client;
 pub mod clock;
+pub mod device;
+pub mod device_token;
 pub mod held_event;
+pub mod held_losses;
 pub mod last_use;
 mod mark;
 pub mod rejected_record;

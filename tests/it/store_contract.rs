@@ -3,6 +3,7 @@
 mod activity;
 mod copy;
 mod credentials;
+mod devices;
 mod incoming;
 mod lanes;
 mod ledger;
@@ -198,6 +199,12 @@ macro_rules! run_contract_on {
                 a_clients_tokens_are_its_own_and_bounded,
                 a_removed_client_takes_its_tokens_along,
                 the_latest_use_of_a_credential_stays_and_goes_with_it;
+            devices:
+                a_device_comes_back_as_it_was_given,
+                of_two_writers_of_the_same_device_one_wins,
+                a_token_is_found_by_its_hash_and_goes_with_its_device,
+                devices_are_listed_by_provider_and_agents_in_pages,
+                losses_are_held_until_they_are_released;
         }
     };
 }

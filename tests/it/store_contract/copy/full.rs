@@ -10,10 +10,18 @@ use ssfd::{
         set_error::SetError,
         subject::{Subject, SubjectId, keys::SubjectKeys},
     },
-    store::{Due, ledger::EventRecord},
+    store::{
+        Due,
+        ledger::EventRecord,
+        records::{
+            device::{DeviceStore as _, DevicesOf},
+            device_token::{DeviceToken, DeviceTokenStore as _},
+        },
+    },
 };
 
 use super::*;
+use crate::store_contract::devices;
 
 fn acme() -> ProviderName {
     "acme".parse().expect("a valid name")
@@ -200,6 +208,16 @@ pub(super) async fn fill(store: &dyn Store) {
     store.create_client(client()).await.expect("created");
     let issued = grant("0c", Holder::Operator);
     store.issue_grant(&client_id(), issued, 3).await.expect("issued");
+    for device in ["dev-1", "dev-2"] {
+        let device = devices::full(devices::key("acme", "laptops", device));
+        store.create_device(&device, "fill".to_owned()).await.expect("created");
+        store.put_device_token(&device.key, &device_token()).await.expect("kept");
+    }
+}
+
+fn device_token() -> DeviceToken {
+    let hash = TokenHash::from_hex("a".repeat(64));
+    DeviceToken { hash, token: Secret::new("the token of a device"), made_at: NOW }
 }
 
 /// Something of everything changes, and `st_none` stays as it is.
@@ -222,6 +240,11 @@ pub(super) async fn change(store: &dyn Store) {
     store.revoke_grant(&grant("0a", Holder::Operator).hash).await.expect("revoked");
     store.put_grant(grant("0d", Holder::Operator)).await.expect("kept");
     store.delete_client(&client_id()).await.expect("removed");
+    let gone = devices::key("acme", "laptops", "dev-1");
+    let version = store.device(&gone).await.expect("readable").expect("there").version;
+    store.remove_device(&gone, version).await.expect("removed");
+    let device = devices::full(devices::key("acme", "laptops", "dev-3"));
+    store.create_device(&device, "change".to_owned()).await.expect("created");
     store
         .record_activity(vec![(id("st_poll"), later(9))], Some(later(60)))
         .await
@@ -286,6 +309,12 @@ pub(super) async fn answers(store: &dyn Store) -> Vec<String> {
         said.push(format!("{name} {:?}", store.opted_out(account).await));
     }
     said.push(format!("{:?} {:?}", store.grants().await, store.clients().await));
+    let all = store.devices(&DevicesOf::default(), None, 100).await.expect("readable").0;
+    said.extend(all.into_iter().map(|device| format!("{:?}", device.record)));
+    let (provider, agents) = (acme(), "laptops".parse().expect("a name"));
+    let token = store.device_token(&provider, &agents, &device_token().hash).await;
+    let token = token.expect("readable");
+    said.push(format!("{:?}", token.map(|(device, token)| (device, token.expose().to_owned()))));
     for head in ["0a", "0b", "0c", "0d"] {
         let hash = TokenHash::from_hex(format!("{head:0<64}"));
         said.push(format!("{:?}", store.grant(&hash).await));
