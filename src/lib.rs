@@ -30,6 +30,8 @@ pub mod transmitter;
 
 pub mod source;
 
+pub mod agents;
+
 pub mod ingest;
 
 pub mod maintenance;

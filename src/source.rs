@@ -51,6 +51,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::cap::MinuteCap;
 pub use self::{
     body::UnreadableBody,
     conclude::Counts,
@@ -61,7 +62,7 @@ pub use self::{
     registry::{SourceName, SourceSet},
     unmatched::UnmatchedType,
 };
-use self::{cap::MinuteCap, held::HeldBook, settings::BoundSettings, unmatched::Unmatched};
+use self::{held::HeldBook, settings::BoundSettings, unmatched::Unmatched};
 use crate::{
     clock,
     domain::{event_type::EventType, mapping::Mapping, provider::Provider},

@@ -77,7 +77,7 @@ impl From<&Principal> for ReceiverKey {
 /// The addresses that count as one caller: an IPv4 address, or an IPv6 network of 64 bits, which is what
 /// one customer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
+pub struct Network(IpAddr);
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {

@@ -1,4 +1,4 @@
-//! How many events a source may give in a minute. Pure.
+//! How many events a source may give in a minute, or how often something else may happen. Pure.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ const SECONDS: usize = 60;
 
 /// Counts events in the last minute, second by second.
 #[derive(Debug)]
-pub(super) struct MinuteCap {
+pub(crate) struct MinuteCap {
     /// 0 means no limit.
     max: u32,
     start: Instant,
@@ -17,12 +17,12 @@ pub(super) struct MinuteCap {
 }
 
 impl MinuteCap {
-    pub(super) fn new(max: u32, start: Instant) -> Self {
+    pub(crate) fn new(max: u32, start: Instant) -> Self {
         Self { max, start, newest: 0, counts: [0; SECONDS] }
     }
 
     /// Counts one event. Returns `false`, and counts nothing, if there were too many in the last minute.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.move_to(now);
         if self.max != 0 && self.max <= self.counts.iter().sum() {
             return false;
@@ -32,7 +32,7 @@ impl MinuteCap {
     }
 
     /// Takes back events that turned out to be none, the youngest first.
-    pub(super) fn give_back(&mut self, mut events: u32) {
+    pub(crate) fn give_back(&mut self, mut events: u32) {
         for age in 0..SECONDS as u64 {
             let Some(second) = self.newest.checked_sub(age) else { return };
             let count = &mut self.counts[place(second)];

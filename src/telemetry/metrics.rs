@@ -79,6 +79,29 @@ metrics! {
     /// emit.
     gauge "ssfd_source_held" = source_held(provider: &ProviderName, source: &str) is events: usize;
 
+    // Agents.
+
+    /// Requests of agents, by request (`challenge`, `check_in`, `enrol`) and outcome.
+    counter "ssfd_agent_requests_total" = agent_requests(
+        provider: &ProviderName, agents: &str, request: &'static str, outcome: &'static str
+    ) by count: usize;
+    /// Answers of agents that were refused, by reason. `clock` is a device whose clock is wrong.
+    counter "ssfd_agent_refusals_total" = agent_refusals(
+        provider: &ProviderName, agents: &str, reason: &'static str
+    ) by count: usize;
+    /// Changes of the status of devices that were published, by the new status.
+    counter "ssfd_device_changes_total" = device_changes(
+        provider: &ProviderName, agents: &str, status: &'static str
+    ) by count: usize;
+    /// Devices, by status, as the node that sweeps them counted them last. Quarantined and revoked devices
+    /// have no other status here.
+    gauge "ssfd_devices" = devices(
+        provider: &ProviderName, agents: &str, status: &'static str
+    ) is count: usize;
+    /// Devices that have not checked in for too long and wait for an operator, because they are too many.
+    gauge "ssfd_agent_losses_held" =
+        agent_losses_held(provider: &ProviderName, agents: &str) is devices: usize;
+
     // Store.
 
     /// SETs that became durable in an outbox.

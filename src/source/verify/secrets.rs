@@ -61,7 +61,7 @@ impl fmt::Debug for SharedSecret {
 
 /// Tells whether one of the secrets is shown. All of them are compared, so that the time does not tell
 /// which.
-pub(super) fn is_any(secrets: &[SharedSecret], shown: &[u8]) -> bool {
+pub fn is_any(secrets: &[SharedSecret], shown: &[u8]) -> bool {
     secrets.iter().fold(false, |found, secret| secret.is(shown) | found)
 }
 
