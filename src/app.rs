@@ -6,10 +6,11 @@
 //! - `listeners` binds the sockets or takes those that were handed over, and `servers` serves HTTP on them
 //!   with `http_server`.
 //! - `store` opens the configured store, `lock` keeps a database to one daemon.
-//! - `keys`, `tls`, `authorization` and `sources` read what the configuration names by path.
+//! - `keys`, `tls`, `authorization`, `sources` and `agents` read what the configuration names by path.
 //! - `descriptors` divides the file descriptors among the listeners and all else.
 //! - `background` starts the maintenance jobs.
 
+mod agents;
 mod authorization;
 mod background;
 mod descriptors;
@@ -54,6 +55,7 @@ use crate::{
 };
 
 pub use self::{
+    agents::{AgentsFileError, load as load_agents},
     authorization::{AuthorizationError, load as load_authorization},
     descriptors::TooFewDescriptors,
     keys::{KeyFileError, load as load_keys},
@@ -87,6 +89,8 @@ pub enum StartError {
     Authorization(#[from] AuthorizationError),
     #[error(transparent)]
     Source(#[from] SourceFileError),
+    #[error(transparent)]
+    Agents(#[from] AgentsFileError),
     #[error(transparent)]
     Tls(#[from] TlsFileError),
     #[error(transparent)]
@@ -144,6 +148,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     let (sender, material) = signing::material::channel(load_material(&config)?);
     let authorization = load_authorization(&config)?;
     let opened = load_sources(&config)?;
+    let opened_agents = load_agents(&config)?;
     let clients = load_client_authorities(&config.sources)?;
     let providers = config.providers()?;
     let metrics = metrics::install().map_err(|error| StartError::Metrics(error.to_string()))?;
@@ -199,6 +204,8 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
     transmitter.take_up_activity().await?;
     let counted = Arc::clone(&store) as Arc<dyn Maintenance>;
     let sources = sources::build(&config, opened, &transmitter, &store, supervisor.readiness());
+    let shared = (&transmitter, &store, &material);
+    let agents = agents::build(opened_agents, shared, supervisor.readiness());
     let services = Services {
         counts: Arc::new(StoreCounts::new(counted, Arc::clone(&transmitter))),
         transmitter,
@@ -220,6 +227,7 @@ pub async fn build_on(listeners: Listeners, mut config: Config) -> Result<App, S
         sources: config.sources.clone(),
         event_bytes_max: EventBytesMax(config.ingest.redis.event_bytes_max),
         source_set: Arc::new(sources),
+        agents: Arc::new(agents),
     };
     Ok(App {
         config,

@@ -7,6 +7,7 @@
 //! - [`ProviderSettings`] become a [`Provider`] of the domain; `authorization` checks their tables
 //!   about authorization servers, and `source` those of sources.
 
+mod agents;
 mod authorization;
 mod credential;
 mod durations;
@@ -26,8 +27,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    credential::FOLDER as CREDENTIALS_FOLDER, environment::foreign_variables, load::load,
-    provider::ProviderSettings, source::NamedSource,
+    agents::NamedAgents, credential::FOLDER as CREDENTIALS_FOLDER, environment::foreign_variables,
+    load::load, provider::ProviderSettings, source::NamedSource,
 };
 use crate::{
     actor::signer::SignerSettings,
@@ -379,6 +380,7 @@ impl Config {
             return invalid("poll.wait", "must be at most 300s");
         }
         source::check(self)?;
+        agents::check(self)?;
         durations::check(self)
     }
 }

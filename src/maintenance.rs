@@ -12,7 +12,7 @@
 //!
 //! [`Sweep`], [`Expire`], [`LimitHeld`] and [`GiveUpPolled`] are needed for correctness: they find SETs
 //! whose wake-up was lost, remove data at the end of its retention, and bound what paused streams hold
-//! and what waits to be polled. The other jobs keep figures up to date or do what a setting asks for.
+//! and what waits to be polled. [`SweepDevices`] finds changes of devices that a crash left pending. The other jobs keep figures up to date or do what a setting asks for.
 //!
 //! To add a job: a file with a type that implements [`Job`], and a line in `app::background` that
 //! starts it.
@@ -30,6 +30,7 @@ mod metrics_upkeep;
 mod pause_at_fault;
 mod runner;
 mod sweep;
+mod sweep_devices;
 mod watch_store;
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
@@ -51,6 +52,7 @@ pub use self::{
     pause_at_fault::PauseAtFault,
     runner::{Runner, run_once},
     sweep::Sweep,
+    sweep_devices::SweepDevices,
     watch_store::WatchStore,
 };
 

@@ -11,8 +11,8 @@ use crate::{
     ingest::gauge::Gauge,
     maintenance::{
         ClockGuard, CountBacklog, EndRevokedPolls, Expire, GiveUpPolled, LimitHeld, MetricsUpkeep,
-        PauseAtFault, PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, WatchStore,
-        run_once,
+        PauseAtFault, PauseInactive, RecordActivity, RecordLastUses, Runner, Sweep, SweepDevices,
+        WatchStore, run_once,
     },
     telemetry::supervision::Supervisor,
 };
@@ -63,6 +63,10 @@ impl Background {
         if watched {
             runner.start(record_activity());
             runner.start(PauseInactive::new(transmitter(), activity_interval, ages()));
+        }
+        if let Some(period) = services.agents.sweep_period() {
+            let agents = Arc::clone(&services.agents);
+            runner.start(SweepDevices::new(agents, period, ages()));
         }
         runner.start(WatchStore::new(store(), supervisor.clone()));
         runner.start(MetricsUpkeep::new(services.metrics.clone()));

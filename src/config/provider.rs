@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, authorization, invalid};
 use crate::{
+    agents::settings::AgentsSettings,
     auth::settings::{OauthSettings, TokenEndpointSettings},
     domain::{
         endpoint_policy::{EndpointPolicy, HostPattern},
         event_type::EventType,
-        id::{ProviderName, SourceName},
+        id::{AgentsName, ProviderName, SourceName},
         issuer::Issuer,
         provider::{EventChecks, Provider},
         subject::{format::SubjectFormat, list::DefaultSubjects},
@@ -94,6 +95,8 @@ pub struct ProviderSettings {
     pub oauth: OauthSettings,
     /// The ways in for native events of identity providers, by name.
     pub sources: BTreeMap<SourceName, SourceSettings>,
+    /// The devices that report their posture, by the name of their table.
+    pub agents: BTreeMap<AgentsName, AgentsSettings>,
 }
 
 impl Default for ProviderSettings {
@@ -124,6 +127,7 @@ impl Default for ProviderSettings {
             token_endpoint: TokenEndpointSettings::default(),
             oauth: OauthSettings::default(),
             sources: BTreeMap::new(),
+            agents: BTreeMap::new(),
         }
     }
 }

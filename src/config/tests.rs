@@ -223,8 +223,49 @@ fn the_limits_of_the_token_endpoint_are_checked() {
     refuses("requests_per_second_max = 0");
 }
 
+/// Returns a configuration with these lines in a table of agents with one rule.
+fn agents(lines: &str) -> String {
+    format!(
+        "[sources]\nlisten = \"127.0.0.1:8443\"\n[providers.acme.agents.laptops]\n{lines}\n\
+         [[providers.acme.agents.laptops.rules]]\nname = \"disk\"\nfact = \"/disk/encrypted\"\n\
+         equals = true\n"
+    )
+}
+
+#[test]
+fn a_table_of_agents_is_checked_with_its_key_and_the_remedy() {
+    let config = from_file(&agents(""), &[]).expect("a valid configuration");
+    let all = config.agents().expect("valid");
+    assert_eq!(all[0].config.audience, "https://localhost/agents/laptops");
+    for (lines, error) in [
+        ("interval = \"0s\"", "`providers.acme.agents.laptops.interval` must be at least 1s"),
+        ("lost_after = 1", "`providers.acme.agents.laptops.lost_after` must be from 2"),
+        ("unknown_devices = \"accept\"", "enrolment_secret_files` must name a file"),
+        ("intervall = \"1m\"", "intervall"),
+    ] {
+        refuses(&agents(lines), error);
+    }
+    let rule = "[[providers.acme.agents.laptops.rules]]\nname = \"os\"\nfact = \"/os\"\n";
+    let table = agents("");
+    refuses(
+        &format!("{table}{rule}at_least = \"new\"\n"),
+        "`providers.acme.agents.laptops.rules.os.at_least` must be a version",
+    );
+    refuses(
+        &format!("{table}{rule}"),
+        "`providers.acme.agents.laptops.rules.os` must have exactly",
+    );
+    refuses(&table.replace("listen = \"127.0.0.1:8443\"", ""), "`sources.listen` is not set");
+    let types = "[providers.acme]\nevents_supported = [\"caep:session-revoked\"]\n";
+    refuses(
+        &format!("{types}{table}"),
+        "`providers.acme.events_supported` does not list `caep:device-compliance-change`",
+    );
+}
+
 /// The pages with examples of configurations, in blocks that say `toml`.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
+    include_str!("../../docs/publish/agents.md"),
     include_str!("../../docs/operate/configuration.md"),
     include_str!("../../docs/operate/stores.md"),
     include_str!("../../docs/receive/authorization-servers.md"),
