@@ -2,10 +2,10 @@
 //!
 //! - [`Cli`] parses the arguments and runs a subcommand.
 //! - `serve`, `check`, `keys`, `tokens`, `clients`, `store` and `explain` read the configuration.
-//! - `streams`, `import`, `sources`, `dead`, `replay` and `jobs` call the admin API of a running daemon
-//!   through [`admin`], which takes its address from the configuration.
-//! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials. `demo`
-//!   shows all of it together.
+//! - `streams`, `import`, `sources`, `devices`, `dead`, `replay` and `jobs` call the admin API of a running
+//!   daemon through [`admin`], which takes its address from the configuration.
+//! - `publish` and `receive` act as a publisher and as a Receiver, for tests and trials; `agent` is the
+//!   reference client for devices. `demo` shows all of it together.
 //! - `output`, `source`, `secrets`, `moment`, `pages` and `table` are shared: what is printed, the
 //!   configuration, tokens, points in time, operations page by page, and lists with headers.
 
@@ -15,10 +15,12 @@ macro_rules! examples {
 }
 
 pub mod admin;
+pub mod agent;
 pub mod check;
 pub mod clients;
 pub mod dead;
 pub mod demo;
+pub mod devices;
 pub mod explain;
 pub mod http;
 pub mod import;
@@ -67,6 +69,7 @@ const EXAMPLES: &str = "Examples:
   ssfd streams list --token-file operator.token
   ssfd import authentik export.json --receiver acme --dry-run
   ssfd sources try keycloak --file record.json
+  ssfd devices list --token-file operator.token
   ssfd dead list --token-file operator.token
   ssfd publish events.ndjson --token-file publisher.token
   ssfd receive push --issuer https://tx.example
@@ -108,6 +111,8 @@ enum Command {
     Streams(streams::StreamsCommand),
     Import(import::ImportCommand),
     Sources(Box<sources::SourcesCommand>),
+    Devices(Box<devices::DevicesCommand>),
+    Agent(Box<agent::AgentCommand>),
     Jobs(jobs::JobsCommand),
     Dead(Box<dead::DeadCommand>),
     Replay(Box<replay::ReplayCommand>),
@@ -177,6 +182,8 @@ impl Cli {
             Command::Streams(streams) => streams.run(&source, self.json).await,
             Command::Import(import) => import.run(&source, self.json).await,
             Command::Sources(sources) => sources.run(&source, self.json).await,
+            Command::Devices(devices) => devices.run(&source, self.json).await,
+            Command::Agent(agent) => agent.run(self.json).await,
             Command::Jobs(jobs) => jobs.run(&source, self.json).await,
             Command::Dead(dead) => dead.run(&source, self.json).await,
             Command::Replay(replay) => replay.run(&source, self.json).await,

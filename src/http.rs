@@ -7,7 +7,8 @@
 //!   into `transmitter`, and writes the response. The admin API's handlers are in [`admin`].
 //! - `auth` turns a credential into a principal before anything of the body is read. `body` reads
 //!   bodies and queries within bounds. `error` turns every error into a response.
-//! - `sources` hands native events of identity providers to their source.
+//! - `sources` hands native events of identity providers to their source. `agents` answers the agents of
+//!   devices.
 //! - `caller` finds the address of a caller, and bounds how often one may ask. `unread` bounds the answers
 //!   that a Receiver does not read, and the bodies that it does not end.
 //! - [`connection`] closes connections on which nothing happens, and [`paced`] reads from a connection only
@@ -21,6 +22,7 @@
 //! ```
 
 pub mod admin;
+mod agents;
 mod api;
 mod auth;
 mod body;
@@ -62,6 +64,7 @@ pub use self::{
     unread::UnreadBytes,
 };
 use crate::{
+    agents::AgentsSet,
     auth::Authenticator,
     clock::Ages,
     cluster::lease::Lease,
@@ -104,6 +107,7 @@ pub struct Services {
     pub event_bytes_max: EventBytesMax,
     pub unread: UnreadBytes,
     pub source_set: Arc<SourceSet>,
+    pub agents: Arc<AgentsSet>,
 }
 
 /// The largest event in bytes, as in `ingest.redis.event_bytes_max`.
@@ -125,6 +129,7 @@ impl Services {
             .app_data(web::Data::from(Arc::clone(&self.jobs)))
             .app_data(web::Data::new(self.metrics.clone()))
             .app_data(web::Data::from(Arc::clone(&self.source_set)))
+            .app_data(web::Data::from(Arc::clone(&self.agents)))
             .app_data(web::Data::new(self.internal.clone()))
             .app_data(web::Data::new(self.event_bytes_max))
             .app_data(web::Data::new(self.unread.clone()));
@@ -144,8 +149,9 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
         config.app_data(TrustedProxies(services.public.trusted_proxies.clone()));
         if services.sources.public {
             let limits = source_limits(&services.public.connections);
-            let source = api::source().app_data(limits);
-            config.service(source.wrap(from_fn(caller::limit)));
+            for service in api::sources_and_agents() {
+                config.service(service.app_data(limits).wrap(from_fn(caller::limit)));
+            }
         }
         // The longest path comes first, because the scope of an issuer without a path contains every
         // other scope.
@@ -171,14 +177,16 @@ pub fn public(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use
     }
 }
 
-/// Configures the listener for identity providers.
+/// Configures the listener for identity providers and agents.
 pub fn sources(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
     let services = services.clone();
     move |config| {
         services.provide(config);
         config.app_data(source_limits(&services.sources.connections));
         config.app_data(TrustedProxies(services.sources.trusted_proxies.clone()));
-        config.service(api::source().wrap(from_fn(caller::limit)));
+        for service in api::sources_and_agents() {
+            config.service(service.wrap(from_fn(caller::limit)));
+        }
         config.default_service(web::to(error::not_found));
     }
 }
@@ -197,7 +205,8 @@ pub fn internal(services: &Services) -> impl FnOnce(&mut web::ServiceConfig) + u
             bytes_max: services.internal.events_bytes_max,
             timeout: services.internal.connections.body_timeout,
         });
-        for resource in api::internal::RESOURCES.iter().chain(api::admin::RESOURCES) {
+        let tables = [api::internal::RESOURCES, api::admin::RESOURCES, api::devices::RESOURCES];
+        for resource in tables.into_iter().flatten() {
             config.service(resource.service());
         }
         config.default_service(web::to(error::not_found));

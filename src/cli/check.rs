@@ -3,9 +3,10 @@
 //!
 //! - `Findings` collects one line for each thing that was looked at.
 //! - `files` looks at the files, `certificates` at what they certify and for how long.
-//! - `sources` looks at the sources and their presets.
+//! - `sources` looks at the sources and their presets, `agents` at the agents of devices.
 //! - `connect` asks the servers.
 
+mod agents;
 mod certificates;
 mod connect;
 mod files;
@@ -179,6 +180,7 @@ fn look_at(config: &Config, findings: &mut Findings) {
     }
     store(config, findings);
     sources::look_at(config, findings);
+    agents::look_at(config, findings);
     files::look_at(config, findings);
 }
 

@@ -2,6 +2,7 @@
 
 pub mod dead_letters;
 pub mod delivery_state;
+pub mod devices;
 pub mod events;
 pub mod explain;
 pub mod jobs;

@@ -3,10 +3,11 @@
 //! and the OpenAPI document ([`super::openapi`]) are made from the table, so that neither has an
 //! operation that the other lacks.
 //!
-//! `public` has the resources of Receivers, `internal` and `admin` those of the internal listener.
-//! `shape` has the schemas of request bodies.
+//! `public` has the resources of Receivers, `internal`, `admin` and `devices` those of the internal
+//! listener. `shape` has the schemas of request bodies.
 
 pub(super) mod admin;
+pub(super) mod devices;
 pub(super) mod internal;
 pub(super) mod public;
 pub(super) mod shape;
@@ -16,15 +17,28 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     domain::grant::Scope,
-    http::{connection::to_its_end, error, sources},
+    http::{agents, connection::to_its_end, error, sources},
 };
 
-/// The path of a source.
+/// The path of a source, and below it those of agents.
 const SOURCE: &str = "/in/{provider}/{source}";
 
-/// Serves the sources. They are not in the table, because each has the protocol of its sender.
-pub(super) fn source() -> Service {
-    web::resource(SOURCE).route(web::to(sources::receive).wrap(from_fn(to_its_end)))
+/// Serves the sources and the agents. They are not in the table, because each source has the protocol of
+/// its sender, and agents have one of their own.
+pub(super) fn sources_and_agents() -> Vec<Service> {
+    let post = |path: &str, route: Route| {
+        let service = web::resource(format!("{SOURCE}/{path}"));
+        let refused = || async { error::not_allowed("POST") };
+        service
+            .route(route.method(Method::POST).wrap(from_fn(to_its_end)))
+            .default_service(web::to(refused))
+    };
+    vec![
+        web::resource(SOURCE).route(web::to(sources::receive).wrap(from_fn(to_its_end))),
+        post("challenge", web::to(agents::challenge)),
+        post("check-in", web::to(agents::check_in)),
+        post("enrol", web::to(agents::enrol)),
+    ]
 }
 
 /// One path and its operations.
@@ -63,6 +77,7 @@ pub(super) enum Tag {
     Operating,
     Administration,
     Sources,
+    Devices,
 }
 
 /// One method of a resource.
@@ -149,9 +164,11 @@ pub(super) enum Caching {
 }
 
 /// The parameters that stand for a segment of a path.
-pub(super) const SEGMENTS: [Parameter; 5] = [
+pub(super) const SEGMENTS: [Parameter; 7] = [
     Parameter::required::<String>("provider", "The name of the provider."),
     Parameter::required::<String>("source", "The name of the source."),
+    Parameter::required::<String>("agents", "The name of the table of agents."),
+    Parameter::required::<String>("device", "The id of the device."),
     Parameter::required::<shape::StreamIdSchema>("stream_id", "The id of the stream."),
     Parameter::required::<String>("jti", "The `jti` of the SET."),
     Parameter::required::<String>(
@@ -177,6 +194,7 @@ impl Tag {
             Self::Operating => "Operating",
             Self::Administration => "Administration",
             Self::Sources => "Sources",
+            Self::Devices => "Devices",
         }
     }
 
@@ -197,6 +215,7 @@ impl Tag {
             Self::Sources => {
                 "How operators manage the sources, which take native events of identity providers."
             }
+            Self::Devices => "How operators manage the devices that report their posture.",
         }
     }
 }

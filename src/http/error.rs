@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
+    agents::DeviceError,
     auth::{AuthError, rates::TooMany},
     domain::{stream::InvalidMember, verification::whole_secs},
     source::SourceError,
@@ -42,12 +43,22 @@ pub(super) enum ApiError {
     NotFound,
     #[error("no such source")]
     NoSource,
+    #[error("no such agents")]
+    NoAgents,
+    #[error("no such device")]
+    NoDevice,
+    /// An answer to a challenge, or an enrolment secret, that does not count. Every reason has the same text,
+    /// but for a wrong clock.
+    #[error("{0}")]
+    Unproved(String),
     #[error("{}", RequestError::NothingKept)]
     NothingKept,
     #[error("{0}")]
     Conflict(String),
     #[error("too many requests")]
     TooMany { wait: Duration },
+    #[error("too many requests are worked on")]
+    Busy { wait: Duration },
     /// The event may be accepted later.
     #[error("too many SETs wait for this provider's Receivers")]
     Backlog { wait: Duration },
@@ -105,6 +116,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooMany { wait: after }
+            | Self::Busy { wait: after }
             | Self::Backlog { wait: after }
             | Self::Auth(AuthError::Unavailable { retry_after: after }) => Some(*after),
             _ => None,
@@ -139,6 +151,22 @@ impl From<SourceError> for ApiError {
         match error {
             SourceError::Store(error) => error.into(),
             SourceError::HeldFull => Self::Conflict(error.to_string()),
+        }
+    }
+}
+
+impl From<DeviceError> for ApiError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::NoDevice => Self::NoDevice,
+            DeviceError::Taken | DeviceError::NotQuarantined(_) | DeviceError::NothingHeld => {
+                Self::Conflict(error.to_string())
+            }
+            DeviceError::Token(rule) => Self::bad("token", rule.to_string()),
+            DeviceError::Store(StoreError::Conflict) => {
+                Self::Conflict("the device was changed by another request".to_owned())
+            }
+            DeviceError::Store(error) => error.into(),
         }
     }
 }
@@ -184,7 +212,8 @@ impl ResponseError for ApiError {
                 AuthError::NoCredential
                 | AuthError::InvalidToken
                 | AuthError::InvalidAccessToken(_),
-            ) => StatusCode::UNAUTHORIZED,
+            )
+            | Self::Unproved(_) => StatusCode::UNAUTHORIZED,
             Self::Auth(AuthError::InsufficientScope(_) | AuthError::UnknownClient { .. })
             | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadRequest { .. } | Self::Auth(AuthError::SeveralCredentials) => {
@@ -193,12 +222,17 @@ impl ResponseError for ApiError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Coded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NotFound | Self::NoSource | Self::NothingKept => StatusCode::NOT_FOUND,
+            Self::NotFound
+            | Self::NoSource
+            | Self::NoAgents
+            | Self::NoDevice
+            | Self::NothingKept => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany { .. } | Self::Auth(AuthError::TooMany { .. }) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Unavailable
+            | Self::Busy { .. }
             | Self::Backlog { .. }
             | Self::Auth(AuthError::Unavailable { .. } | AuthError::Store(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE

@@ -14,7 +14,7 @@ use crate::http::{
     Of,
     api::{
         AnswerSpec, Base, Caching, Caller, Operation, Parameter, Resource, SEGMENTS, Tag, admin,
-        internal, public,
+        devices, internal, public,
     },
     document::{Document, SharedText},
     error::ProblemDetails,
@@ -106,11 +106,11 @@ impl DocumentScope {
     }
 
     fn resources(self) -> impl Iterator<Item = &'static Resource> {
-        let (internal, admin) = match self {
-            Self::Whole => (internal::RESOURCES, admin::RESOURCES),
-            Self::Public => (&[][..], &[][..]),
+        let internal = match self {
+            Self::Whole => &[internal::RESOURCES, admin::RESOURCES, devices::RESOURCES][..],
+            Self::Public => &[],
         };
-        public::RESOURCES.iter().chain(internal).chain(admin)
+        public::RESOURCES.iter().chain(internal.iter().copied().flatten())
     }
 
     fn path_item(self, resource: &Resource, schemas: &mut SchemaGenerator) -> Value {

@@ -187,6 +187,29 @@ pub(crate) struct HeldSelectionSchema {
     ids: Option<Vec<String>>,
 }
 
+/// A device that is registered.
+#[derive(JsonSchema)]
+#[schemars(rename = "NewDevice")]
+pub(crate) struct NewDeviceSchema {
+    provider: String,
+    agents: String,
+    /// The id of the device, of 1 to 64 unreserved characters (RFC 3986 §2.3). If it is left out, a random
+    /// one.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9._~-]+$"))]
+    device: Option<String>,
+    /// A name for people.
+    #[schemars(length(min = 1, max = 256))]
+    name: Option<String>,
+    /// The platform, by which rules are chosen. If it is left out, the facts tell it.
+    #[schemars(length(min = 1, max = 256))]
+    platform: Option<String>,
+    /// The user of the device, who becomes a part of the subject of its events.
+    user: Option<SubjectSchema>,
+    /// The token that the device has already, of 32 to 512 bytes. If it is left out, a new one.
+    #[schemars(length(min = 32, max = 512))]
+    token: Option<String>,
+}
+
 /// A body for a source that is to be explained.
 #[derive(JsonSchema)]
 #[schemars(rename = "ExplainedSource")]
