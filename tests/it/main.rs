@@ -10,6 +10,7 @@
 //!   `walkthrough` runs the commands of the documentation.
 //! - Every other module tests one resource or command of the daemon.
 
+mod agents;
 mod architecture;
 mod cluster;
 mod command_line;

@@ -15,9 +15,20 @@ use ssfd::{
         lane::Lane,
         outbox::{NewSet, SetKind},
     },
-    domain::set::Origin,
-    domain::{grant::Scope, set_error::SetError},
-    store::{Acknowledgement, Append, AppendBatch, Step},
+    domain::{
+        grant::Scope,
+        id::{AgentsName, ProviderName},
+        posture::{Admission, ClockOff, Device, DeviceKey, Standing},
+        set::Origin,
+        set_error::SetError,
+    },
+    store::{
+        Acknowledgement, Append, AppendBatch, Step,
+        records::{
+            device::DeviceStore as _,
+            held_losses::{HeldLosses, HeldLossesStore as _},
+        },
+    },
 };
 use url::form_urlencoded;
 
@@ -27,12 +38,15 @@ use crate::harness::{
     streams::by_poll,
 };
 use crate::oauth::token_endpoint::{add_client, basic};
-use crate::sources;
+use crate::{agents, sources};
 
 /// A dead letter that every [`Stand`] has.
 const DEAD: &str = "dead-1";
 /// A source that every [`Stand`] has.
 const SOURCE: &str = "kc";
+/// A table of agents that every [`Stand`] has, and a device of it.
+const AGENTS: &str = "laptops";
+const DEVICE: &str = "dev-1";
 
 /// The document, read as a client would.
 struct Document(Value);
@@ -145,6 +159,7 @@ fn url(daemon: &Daemon, path: &str, item: &Value, stream: &str) -> String {
     let path = path.replace("{stream_id}", stream).replace("{issuer_path}", "t/acme");
     let path = path.replace("{jti}", DEAD);
     let path = path.replace("{provider}", PROVIDER).replace("{source}", SOURCE);
+    let path = path.replace("{agents}", AGENTS).replace("{device}", DEVICE);
     assert!(!path.contains('{'), "no test fills {path}");
     match item["servers"][0]["url"].as_str() {
         None => daemon.provider_url(PROVIDER, &path),
@@ -283,6 +298,8 @@ impl Stand {
             let source = sources::table(json!({"auth": {"scheme": "none"}}));
             let source = serde_json::from_value(source).expect("a table");
             provider.sources.insert(SOURCE.parse().expect("a name"), source);
+            let agents = agents::table(json!({}));
+            provider.agents.insert(AGENTS.parse().expect("a name"), agents);
         })
         .await;
         let tokens = Tokens::of(&daemon).await;
@@ -324,8 +341,45 @@ impl Stand {
         store.acknowledge(&stream, refused, now).await.expect("refused");
     }
 
-    /// Creates a stream for one operation, which may delete it.
+    /// Creates a stream for one operation, which may delete it, and makes anew whatever else an operation
+    /// may use up.
     async fn stream(&self) -> String {
+        self.renew_device().await;
         self.daemon.create_stream(&self.tokens.manager, by_poll()).await
+    }
+
+    /// Makes [`DEVICE`] anew, quarantined so that it can be approved, and losses that can be released.
+    async fn renew_device(&self) {
+        let (provider, agents): (ProviderName, AgentsName) =
+            (PROVIDER.parse().expect("a name"), AGENTS.parse().expect("a name"));
+        let key = DeviceKey {
+            provider: provider.clone(),
+            agents: agents.clone(),
+            device: DEVICE.parse().expect("an id"),
+        };
+        let (store, now) = (self.daemon.store(), clock::now());
+        let device = Device {
+            key: key.clone(),
+            name: None,
+            platform: None,
+            user: None,
+            admission: Admission::Quarantined,
+            registered_at: now,
+            token: None,
+            standing: Standing::registered(now),
+            pending: None,
+            clock_off: Some(ClockOff { secs: 600, seen_at: now }),
+            spent: Vec::new(),
+        };
+        if let Some(before) = store.device(&key).await.expect("readable") {
+            store.remove_device(&key, before.version).await.expect("removed");
+        }
+        store.create_device(&device, "renewed".to_owned()).await.expect("created");
+        if let Some(held) = store.held_losses(&provider, &agents).await.expect("readable") {
+            store.end_held_losses(&held).await.expect("ended");
+        }
+        let held_at = now.as_millis();
+        let held = HeldLosses { provider, agents, held_at, devices: 3, released_at: None };
+        store.hold_losses(&held).await.expect("held");
     }
 }
