@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
+import security_key
 from processes import wait_for
 
 # The address of the applications. Nobody listens there, because the browser of these tests stops as soon as
@@ -195,8 +196,10 @@ class Session:
         assert answer.is_success, f"{answer.status_code} {answer.text}"
 
     def act(self, action):
-        """Begins an action that the application asks for."""
+        """Begins an action that the application asks for. Some need the password again."""
         assert self.browser.authorize(self.client, kc_action=action) is None
+        if 'id="kc-form-login"' in self.browser.page.text:
+            assert self.browser.submit(password=self.person.password) is None
 
     def done(self, back):
         assert back and back.get("kc_action_status") == "success", back or self.browser.page.text
@@ -219,15 +222,33 @@ class Session:
         self.act(f"delete_credential:{one['id']}")
         self.done(self.browser.submit())
 
+    def add_security_key(self, label):
+        self.act("webauthn-register")
+        challenge = re.search(r'challenge : "([^"]+)"', self.browser.page.text)[1]
+        origin = self.person.keycloak.url
+        fields = security_key.registration(origin, urlsplit(origin).hostname, challenge, label)
+        self.done(self.browser.submit(**fields))
+
+    def add_recovery_codes(self):
+        self.act("CONFIGURE_RECOVERY_AUTHN_CODES")
+        self.done(self.browser.submit())
+
     def delete_account(self):
         """Deletes the person's own account, which the realm must allow."""
         self.act("delete_account")
         self.browser.submit()
+        assert 'id="kc-form-login"' not in self.browser.page.text
 
     def change_email(self, address):
+        """Changes the address as a part of the profile."""
         self.act("UPDATE_PROFILE")
         names = {"username": self.person.name, "firstName": "Ana", "lastName": "Berg"}
         self.done(self.browser.submit(email=address, **names))
+
+    def update_email(self, address):
+        """Changes the address by the action of its own, which the realm must have switched on."""
+        self.act("UPDATE_EMAIL")
+        self.done(self.browser.submit(email=address))
 
 
 def client_token(keycloak, client, secret, **form):

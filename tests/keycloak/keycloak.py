@@ -176,6 +176,11 @@ class Keycloak:
         for name in set(names) - set(had):
             self.realm("PUT", f"{path}/default-client-scopes/{known[name]}")
 
+    def switch_action(self, name, enabled):
+        """Lets the realm offer an action to people, or not."""
+        path = f"/authentication/required-actions/{name}"
+        self.realm("PUT", path, self.realm("GET", path).json() | {"enabled": enabled})
+
     def add_key(self, algorithm):
         """Lets the realm generate a key for an algorithm."""
         kind, config = KEYS[algorithm]

@@ -31,8 +31,7 @@ def set_up(keycloak, daemon):
 
 
 def _let_people_delete_their_accounts(keycloak):
-    path = "/authentication/required-actions/delete_account"
-    keycloak.realm("PUT", path, keycloak.realm("GET", path).json() | {"enabled": True})
+    keycloak.switch_action("delete_account", True)
     (account,) = keycloak.realm("GET", "/clients", clientId="account").json()
     role = keycloak.realm("GET", f"/clients/{account['id']}/roles/delete-account").json()
     of_all = keycloak.realm("GET", "").json()["defaultRole"]

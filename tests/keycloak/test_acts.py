@@ -1,6 +1,7 @@
 """Each act of a person or an administrator, followed by each way to the SETs at the Receiver."""
 
 import time
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from acts import Browser
 from daemon import ALL, WAYS
 from realm import WRONG_PASSWORDS_MAX
 from receiver import Told
+from security_key import AAGUID
 
 # The ways that have the same records.
 NATIVE = ("http", "webhook")
@@ -103,11 +105,49 @@ def removes_totp(person):
     return {"native": [totp_changed(person, "create", "user"), removed]}
 
 
-def changes_the_address(person):
-    new = f"new-{person.email}"
-    person.sign_in().change_email(new)
+def adds_a_security_key(person):
+    person.sign_in().add_security_key("key")
+    members = {"credential_type": "fido2-roaming", "change_type": "create", "friendly_name": "key"}
+    members |= {"fido2_aaguid": str(uuid.UUID(bytes=AAGUID))} | by("user")
+    return {"native": [Told("credential-change", user(person), members)]}
+
+
+def adds_recovery_codes(person):
+    """CAEP has no value for them, so the name of Keycloak stays."""
+    person.sign_in().add_recovery_codes()
+    members = {"credential_type": "recovery-authn-codes", "change_type": "create"} | by("user")
+    return {"native": [Told("credential-change", user(person), members)]}
+
+
+def address_changed(person, new):
     old = {"format": "email", "email": person.email}
     return {"native": [Told("identifier-changed", old, {"new-value": new})]}
+
+
+def changes_the_address_in_the_profile(person):
+    new = f"new-{person.email}"
+    person.sign_in().change_email(new)
+    return address_changed(person, new)
+
+
+def changes_the_address_by_its_action(person):
+    new = f"new-{person.email}"
+    person.keycloak.switch_action("UPDATE_EMAIL", True)
+    person.sign_in().update_email(new)
+    person.keycloak.switch_action("UPDATE_EMAIL", False)
+    return address_changed(person, new)
+
+
+def is_changed_otherwise(person):
+    """Roles, groups and the rest of the profile are no security events."""
+    role = {"name": f"role-{person.name}"}
+    person.keycloak.realm("POST", "/roles", role)
+    role = person.keycloak.realm("GET", f"/roles/{role['name']}").json()
+    person.administer("POST", "/role-mappings/realm", [role])
+    made = person.keycloak.realm("POST", "/groups", {"name": f"group-{person.name}"})
+    person.administer("PUT", f"/groups/{made.headers['location'].rsplit('/', 1)[1]}")
+    person.administer("PUT", "", {"lastName": "Holm", "email": f"other-{person.email}"})
+    return {}
 
 
 def enters_a_wrong_password(person):
@@ -208,7 +248,11 @@ ACTS = [
     changes_the_password_and_signs_out_elsewhere,
     adds_totp,
     removes_totp,
-    changes_the_address,
+    adds_a_security_key,
+    adds_recovery_codes,
+    changes_the_address_in_the_profile,
+    changes_the_address_by_its_action,
+    is_changed_otherwise,
     has_the_password_reset,
     loses_totp,
     is_disabled_and_enabled,
