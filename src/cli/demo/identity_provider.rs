@@ -54,9 +54,10 @@ impl IdentityProvider {
     /// `port` is that of the sources' listener. `roots` is the file with the demo's authority.
     pub(super) fn new(port: u16, source: &SourceSettings, roots: &Path) -> Result<Self, CliError> {
         let url = format!("https://localhost:{port}/in/{PROVIDER}/{SOURCE}");
-        let auth = source.read(SOURCE).map_err(|mistake| CliError::new(mistake.rule))?.auth;
+        let config = source.read(SOURCE).map_err(|mistake| CliError::new(mistake.rule))?;
         let provider = PROVIDER.parse().expect("a valid name");
-        let signer = Verifier::open(&auth.expect("the preset has a scheme"), &provider, &[]);
+        let auth = config.auth.expect("the preset has a scheme");
+        let signer = Verifier::open(&auth, config.kind, &provider, &[]);
         Ok(Self {
             url: url.parse().expect("a plain URL"),
             http: HttpClient::new(Some(roots)).map_err(|error| CliError::of(&error))?,
