@@ -8,7 +8,7 @@
 //!  request ─▶ handshake ─▶ verify ─▶ body ─▶ mapping ─▶ gates ─▶ admission ─▶ cap ─▶ transmitter::publish
 //!                │            │        │        │          │          │         │             │
 //!                ▼            ▼        ▼        ▼          ▼          ▼         ▼             ▼
-//!              answer        401   400 / 2xx  dropped  unchanged  rejected    held     durable: answer
+//!              answer     401, 400 400 / 2xx  dropped  unchanged  rejected    held     durable: answer
 //! ```
 //!
 //! - `receive` answers a request within its time. `prepare` turns records into events and decides about
@@ -17,7 +17,8 @@
 //! - `gates` lets an event pass only if a value has changed. `cap` bounds the events of a minute, and `held`
 //!   keeps what is beyond it for an operator. `rejects` keeps records that gave no event, and why.
 //!   `unmatched` counts native types that no rule takes.
-//! - [`settings`] is the table of a source. [`Kind`] says what a request holds.
+//! - [`settings`] is the table of a source. [`Kind`] says what a request holds, and words its answers.
+//!   [`set`] takes SETs of another Transmitter apart.
 //!
 //! Correctness rests on the event's id alone. The sender repeats what it got no answer for, the repeated
 //! record gives an event with the same id, and the store calls that a duplicate. Whatever a source keeps
@@ -39,6 +40,7 @@ mod receive;
 mod registry;
 mod rejects;
 pub mod request;
+pub mod set;
 pub mod settings;
 mod unmatched;
 pub mod verify;

@@ -8,7 +8,7 @@ use crate::{
     source::{
         Source, SourceParts, SourceServices, SourceSet,
         settings::SourceConfig,
-        verify::{Verifier, VerifierError},
+        verify::{Verifier, VerifierContext, VerifierError},
     },
     store::{Records, Store},
     telemetry::readiness::Readiness,
@@ -32,13 +32,20 @@ pub struct OpenedSource {
 
 /// Reads the files of all sources. The configuration must be valid.
 pub fn load(config: &Config) -> Result<Vec<OpenedSource>, SourceFileError> {
+    let own_issuers = config.own_issuers();
     let sources = config.sources().unwrap_or_default().into_iter().map(|source| {
         let mut proxies = config.sources.trusted_proxies.clone();
         if config.sources.public {
             proxies.extend(&config.public.trusted_proxies);
         }
         let NamedSource { provider, config: SourceConfig { kind, auth, .. }, .. } = &source;
-        let open = |auth| Verifier::open(auth, *kind, provider, &proxies);
+        let context = VerifierContext {
+            provider,
+            kind: *kind,
+            trusted_proxies: &proxies,
+            own_issuers: &own_issuers,
+        };
+        let open = |auth| Verifier::open(auth, context);
         let verifier = auth.as_ref().map(open);
         match verifier.transpose() {
             Ok(verifier) => Ok(OpenedSource { source, verifier }),

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::{Config, ConfigError, collide, invalid};
 use crate::{
     domain::id::{ProviderName, SourceName},
-    source::settings::{SchemeName, SourceConfig, SourceMistake},
+    source::{
+        Kind,
+        settings::{SchemeName, SourceConfig, SourceMistake},
+    },
 };
 
 /// A source as its table says, with its name.
@@ -47,6 +50,11 @@ impl Config {
             }
         }
         Ok(sources)
+    }
+
+    /// Returns the issuers of all providers.
+    pub fn own_issuers(&self) -> Vec<String> {
+        self.named_providers().into_values().map(|provider| provider.issuer).collect()
     }
 }
 
@@ -120,6 +128,14 @@ fn check_source(config: &Config, source: &NamedSource) -> Result<(), ConfigError
             source.name, source.provider
         );
         return invalid("sources.listen", rule);
+    }
+    let pinned = auth.issuer.as_deref().unwrap_or_default();
+    if source.config.kind == Kind::Set && config.own_issuers().iter().any(|own| own == pinned) {
+        let rule = format!(
+            "is {pinned}, an issuer of this daemon, whose SETs would come back again and again; name the \
+             issuer of the other Transmitter"
+        );
+        return invalid(source.key("auth.issuer"), rule);
     }
     let is_open = listener.public || listener.listen.is_some_and(|at| !at.ip().is_loopback());
     if auth.scheme == SchemeName::None

@@ -31,13 +31,14 @@ pub struct Counts {
 }
 
 /// The values of the label `outcome` of records.
-pub(super) const OUTCOMES: [&str; 10] = [
+pub(super) const OUTCOMES: [&str; 11] = [
     "accepted",
     "duplicate",
     "held",
     "released",
     "observed",
     "dropped",
+    "control",
     "unchanged",
     "rejected",
     "alarm",

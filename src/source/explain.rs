@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    body,
+    Kind,
     prepare::{NOT_ALLOWED, OLD},
 };
 use crate::domain::{
@@ -18,6 +18,7 @@ use crate::domain::{
 
 /// The part of a source that explaining needs.
 pub struct Explainer<'a> {
+    pub kind: Kind,
     pub mapping: &'a Mapping,
     pub provider: &'a Provider,
     pub bounds: &'a super::settings::BoundSettings,
@@ -67,7 +68,7 @@ impl Explainer<'_> {
     /// Maps a body as [`super::Source::receive`] does. Fails with the reason why the body has no records.
     pub fn explain(&self, tried: TriedBody<'_>, now: Timestamp) -> Result<Vec<Explained>, String> {
         let TriedBody { body, headers, query } = tried;
-        let parts = body::parts(body, false, self.bounds.records_max);
+        let parts = self.kind.unverified(body, self.bounds.records_max);
         let parts = parts.map_err(|error| format!("the body {error}"))?;
         let facts = RequestFacts::new(headers, query);
         let mut explained = Vec::new();
@@ -139,6 +140,7 @@ impl super::Source {
     pub fn explainer(&self) -> Explainer<'_> {
         let parts = &self.parts;
         Explainer {
+            kind: parts.kind,
             mapping: &parts.mapping,
             provider: &parts.provider,
             bounds: &parts.bounds,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
-    RETRY_AFTER, Source, SourceError, UnreadableBody,
+    Kind, RETRY_AFTER, Source, SourceError, UnreadableBody,
     conclude::Counts,
     prepare::{Documents, facts},
     rejects::Reject,
@@ -141,6 +141,9 @@ impl Source {
     ) -> Result<Documents, String> {
         let in_body = matches!(verifier.scheme(), Scheme::Jwt(jwt) if jwt.place.is_in_body());
         let records_max = self.parts.bounds.records_max;
+        if let (Kind::Set, Some(claims)) = (self.parts.kind, &proved.claims) {
+            self.note_control(claims);
+        }
         let parts = self.parts.kind.documents(request, proved, in_body, records_max);
         let parts = parts.map_err(|error| format!("the body {error}"))?;
         let mapping = &self.parts.mapping;
@@ -180,7 +183,10 @@ impl Source {
             let (source, error) = (self.label(), with_causes(&error));
             tracing::warn!(source, error, "a body that cannot be read is not kept");
         }
-        Reply::empty(self.parts.bounds.malformed_answer)
+        match self.parts.kind {
+            Kind::Native => Reply::empty(self.parts.bounds.malformed_answer),
+            kind @ (Kind::LogoutToken | Kind::Set) => kind.refused(Refusal::Malformed),
+        }
     }
 
     fn refuse(&self, refusal: Refusal) -> Reply {

@@ -17,6 +17,7 @@
 mod basic;
 mod certificate;
 mod client_state;
+mod foreign_set;
 mod hmac;
 mod jwt;
 mod jwt_algorithm;
@@ -31,15 +32,17 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub(super) use self::foreign_set::normalize as normalize_set;
 pub use self::{
     basic::Basic,
     certificate::{Certificate, CertificateShown},
     client_state::{ClientState, StatePlace},
+    foreign_set::ForeignSet,
     hmac::{Encoding, Hash, Hmac, TimeUnit, Timestamped},
     jwt::{BodyHash, Jwt, JwtKeys, JwtProfile},
     jwt_algorithm::JwtAlgorithm,
     logout_token::LogoutToken,
-    open::VerifierError,
+    open::{VerifierContext, VerifierError},
     standard_webhooks::{StandardWebhooks, WebhookKey, WebhookKeyError},
     static_header::StaticHeader,
     token_place::TokenPlace,
@@ -80,6 +83,12 @@ pub enum Refusal {
     Claim(&'static str),
     #[error("the claim {0} must not be there")]
     Forbidden(&'static str),
+    #[error("the media type is not that of a SET (RFC 8935 §2.1)")]
+    MediaType,
+    #[error("the header `Authorization` does not have the agreed value")]
+    Authorization,
+    #[error("the issuer is one of this daemon, so that its SETs would come back")]
+    OwnIssuer,
     #[error("the peer is no trusted proxy")]
     UntrustedProxy,
     /// The sender is not at fault. The answer is 503.
@@ -89,7 +98,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every label, for metrics that begin at 0.
-    pub const LABELS: [&'static str; 17] = [
+    pub const LABELS: [&'static str; 20] = [
         "missing",
         "repeated",
         "malformed",
@@ -105,6 +114,9 @@ impl Refusal {
         "type",
         "claim",
         "forbidden",
+        "media_type",
+        "authorization",
+        "own_issuer",
         "untrusted_proxy",
         "unavailable",
     ];
@@ -126,6 +138,9 @@ impl Refusal {
             Self::Type => "type",
             Self::Claim(_) => "claim",
             Self::Forbidden(_) => "forbidden",
+            Self::MediaType => "media_type",
+            Self::Authorization => "authorization",
+            Self::OwnIssuer => "own_issuer",
             Self::UntrustedProxy => "untrusted_proxy",
             Self::Unavailable { .. } => "unavailable",
         }
@@ -185,6 +200,17 @@ impl Verifier {
         Ok(Verified::default())
     }
 
+    /// Judges a token that came in no request. Fails if the scheme has no tokens.
+    pub async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
+        match &self.scheme {
+            Scheme::Jwt(scheme) => {
+                let claims = Some(scheme.verify_token(token, now).await?);
+                Ok(Verified { claims })
+            }
+            _ => Err(Refusal::Missing),
+        }
+    }
+
     /// Judges one record of the body. Most schemes have judged the whole body before.
     pub fn verify_record(&self, record: &Value) -> Result<(), Refusal> {
         match &self.scheme {
@@ -213,7 +239,7 @@ impl Verifier {
             Scheme::Basic(scheme) => one(scheme.sign()),
             Scheme::Hmac(scheme) => one(scheme.sign(body, now)),
             Scheme::StandardWebhooks(scheme) => scheme.sign(id, body, now),
-            Scheme::Jwt(scheme) => one(scheme.sign(body, id, now)),
+            Scheme::Jwt(scheme) => scheme.sign(body, id, now),
             Scheme::ClientState(scheme) => Some(scheme.sign().into_iter().collect()),
             Scheme::Certificate(scheme) => return Err(scheme.cannot_sign()),
             Scheme::None => Some(Vec::new()),

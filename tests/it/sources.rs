@@ -1,10 +1,10 @@
 //! Sources: native events of identity providers, through the real listener to a SET that waits.
 //!
-//! `schemes` has a case for each scheme of authentication with `signing` as the sender, `hostile` has
-//! forged and broken requests for each, and `logout_tokens` has the tokens of OpenID providers. `intake` has
-//! cases for the ways of a body, `bounds` for what is held,
-//! refused or only observed, `kept` for what operators find afterwards, `listener` for the listener itself, and
-//! `certificates` for its TLS. `entries` reads native records from Redis.
+//! `schemes` has a case for each scheme of authentication with `signing` as the sender, and `hostile` has
+//! forged and broken requests for each. `logout_tokens` has the tokens of OpenID providers, and `foreign_sets`
+//! the SETs of another Transmitter; `relay` has two daemons in a row. `intake` has cases for the ways of a body,
+//! `bounds` for what is held, refused or only observed, `kept` for what operators find afterwards, `listener`
+//! for the listener itself, and `certificates` for its TLS. `entries` reads native records from Redis.
 //!
 //! `process` starts the real process: `killed` kills it, `handed_over` hands it the socket of its listener,
 //! and `tried` runs the commands that try a source.
@@ -12,6 +12,7 @@
 mod bounds;
 mod certificates;
 mod entries;
+mod foreign_sets;
 mod handed_over;
 mod hostile;
 mod intake;
@@ -20,6 +21,7 @@ mod killed;
 mod listener;
 mod logout_tokens;
 mod process;
+mod relay;
 mod schemes;
 pub(crate) mod signing;
 mod tried;

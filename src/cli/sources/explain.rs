@@ -95,6 +95,7 @@ pub(crate) async fn explain_payload(
     }
     let may_emit = provider.with_converted(may_emit);
     let explainer = Explainer {
+        kind: source.config.kind,
         mapping: &source.config.mapping,
         provider: &provider,
         bounds: &source.config.bounds,

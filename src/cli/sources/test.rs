@@ -17,7 +17,7 @@ use crate::{
     cli::{CliError, explain::read, http::HttpClient, output, plain, source::ConfigSource},
     clock,
     config::Config,
-    source::verify::Verifier,
+    source::verify::{Verifier, VerifierContext},
 };
 
 /// The longest time until the answer.
@@ -50,7 +50,13 @@ impl TestArgs {
         let auth = source.config.auth.as_ref().ok_or_else(|| {
             CliError::new("the source takes no requests; it reads its records from Redis")
         })?;
-        let verifier = Verifier::open(auth, source.config.kind, &provider.name, &[]);
+        let context = VerifierContext {
+            provider: &provider.name,
+            kind: source.config.kind,
+            trusted_proxies: &[],
+            own_issuers: &[],
+        };
+        let verifier = Verifier::open(auth, context);
         let verifier = verifier.map_err(|error| CliError::of(&error))?;
         let id = clock::random_uuid().to_string();
         let signed = verifier.sign(&body, &id, clock::now()).map_err(CliError::new)?;
@@ -59,8 +65,8 @@ impl TestArgs {
         if !self.payload.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.payload.query);
         }
-        let mut request =
-            Request::post(url.as_str()).header(header::CONTENT_TYPE, "application/json");
+        let mut request = Request::post(url.as_str())
+            .header(header::CONTENT_TYPE, source.config.kind.media_type());
         for (name, value) in signed.iter().chain(&self.payload.headers) {
             request = request.header(name, value);
         }

@@ -75,6 +75,10 @@ pub struct AuthSettings {
     pub tolerance: Duration,
     #[serde(default)]
     pub token_in: TokenIn,
+    /// Files with one value each. The header `Authorization` must have one of them, beside a JWT in the
+    /// body.
+    #[serde(default, deserialize_with = "list")]
+    pub authorization_files: Vec<PathBuf>,
     pub form_field: Option<String>,
     /// The keys of a JWT: an https URL, or the path of a file with a JWK Set.
     pub jwks: Option<String>,
@@ -165,10 +169,19 @@ impl AuthSettings {
         {
             return mistake("auth.header", format!("`{name}` is no name of a header"));
         }
-        if SECRETS_MAX < secrets {
-            let rule =
-                format!("must name at most {SECRETS_MAX} files; remove those of old secrets");
-            return mistake("auth.secret_files", rule);
+        for (key, files) in
+            [("secret_files", secrets), ("authorization_files", self.authorization_files.len())]
+        {
+            if SECRETS_MAX < files {
+                let rule =
+                    format!("must name at most {SECRETS_MAX} files; remove those of old secrets");
+                return mistake(format!("auth.{key}"), rule);
+            }
+        }
+        let in_body = matches!(self.token_in, TokenIn::Form | TokenIn::Body);
+        if !self.authorization_files.is_empty() && (self.scheme != SchemeName::Jwt || !in_body) {
+            let rule = "has a meaning only beside a JWT in the body; remove it";
+            return mistake("auth.authorization_files", rule);
         }
         if self.tolerance.is_zero() || TOLERANCE_MAX < self.tolerance {
             return mistake("auth.tolerance", "must be longer than 0 and at most 1h");

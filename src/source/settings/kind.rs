@@ -43,6 +43,7 @@ impl Kind {
         let (place, name) = match self {
             Self::Native => return Ok(()),
             Self::LogoutToken => (TokenIn::Form, "form"),
+            Self::Set => (TokenIn::Body, "body"),
         };
         if auth.token_in != place {
             return mistake("auth.token_in", format!("must be \"{name}\" {with}"));

@@ -173,6 +173,18 @@ fn each_scheme_needs_its_keys() {
             "header",
             "must name",
         ),
+        (
+            json!({
+                "scheme": "jwt", "jwks": "/k", "algorithms": ["RS256"], "authorization_files": secret,
+            }),
+            "authorization_files",
+            "beside a JWT in the body",
+        ),
+        (
+            json!({"scheme": "bearer", "secret_files": secret, "authorization_files": secret}),
+            "authorization_files",
+            "beside a JWT in the body",
+        ),
         (json!({"scheme": "bearer", "secret_files": secret, "tolerance": "2h"}), "tolerance", "1h"),
         (json!({"scheme": "bearer", "secret_files": vec!["/x"; 9]}), "secret_files", "at most 8"),
     ] {
@@ -194,7 +206,7 @@ fn of_tokens(kind: &str, token_in: &str, change: Value) -> Value {
 
 #[test]
 fn a_kind_of_tokens_fixes_the_answers_and_needs_the_senders_names() {
-    for (kind, token_in, answer) in [("logout-token", "form", 200)] {
+    for (kind, token_in, answer) in [("logout-token", "form", 200), ("set", "body", 202)] {
         let table = of_tokens(kind, token_in, json!({}));
         let SourceConfig { kind: found, bounds, .. } = read(table.clone()).expect("valid");
         assert_eq!((found.as_str(), bounds.answer), (kind, answer));
@@ -229,10 +241,17 @@ fn a_kind_of_tokens_fixes_the_answers_and_needs_the_senders_names() {
 #[test]
 fn a_preset_says_the_kind() {
     let auth = json!({"jwks": "/k", "issuer": "https://idp.example", "audience": "ssfd"});
-    for (preset, kind) in [("logout-token", Kind::LogoutToken), ("okta", Kind::Native)] {
+    for (preset, kind) in [
+        ("logout-token", Kind::LogoutToken),
+        ("set-relay", Kind::Set),
+        ("scim-events", Kind::Set),
+        ("okta", Kind::Native),
+    ] {
         let mut table = json!({"preset": preset, "auth": auth});
         if kind == Kind::Native {
             table["auth"] = json!({"secret_files": ["/x"]});
+        }
+        if Preset::find(preset).expect("a preset").vars.contains_key("issuer") {
             table["vars"] = json!({"issuer": "https://idp.example"});
         }
         assert_eq!(read(table).expect("valid").kind, kind, "{preset}");

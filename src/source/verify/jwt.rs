@@ -13,9 +13,9 @@ use base64::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    JwtAlgorithm, LogoutToken, Refusal, TokenPlace,
+    ForeignSet, JwtAlgorithm, LogoutToken, Refusal, TokenPlace,
     hmac::{Encoding, from_hex},
-    secrets::SharedSecret,
+    secrets::{SharedSecret, is_any},
 };
 use crate::{
     auth::JwksSource,
@@ -43,6 +43,7 @@ pub enum JwtProfile {
     #[default]
     Any,
     LogoutToken(LogoutToken),
+    Set(ForeignSet),
 }
 
 /// The claim with the SHA-256 of the body.
@@ -67,6 +68,9 @@ pub struct Jwt {
     pub requires_exp: bool,
     pub body_hash: Option<BodyHash>,
     pub profile: JwtProfile,
+    /// The values of which the header `Authorization` must have one, beside the token. None if there are
+    /// none.
+    pub authorization: Vec<SharedSecret>,
 }
 
 impl Jwt {
@@ -75,6 +79,8 @@ impl Jwt {
         request: &SourceRequest,
         now: Timestamp,
     ) -> Result<Map<String, Value>, Refusal> {
+        self.judge_authorization(request)?;
+        self.profile.judge_request(request)?;
         let token = self.place.token(request)?;
         let claims = self.verify_token(&token, now).await?;
         if let Some(hash) = &self.body_hash {
@@ -124,14 +130,38 @@ impl Jwt {
             }
             JwtKeys::Fixed(keys) => judge_signature(&jws, algorithm, keys)?,
         }
-        let claims = jws.claims().ok_or(Refusal::Malformed)?;
+        let mut claims = jws.claims().ok_or(Refusal::Malformed)?;
         self.judge_claims(&claims, now)?;
-        self.profile.judge_claims(&claims, now)?;
+        self.profile.judge_claims(&mut claims, now)?;
         Ok(claims)
     }
 
-    /// Signs a token in a header, if the key is a shared secret.
-    pub(super) fn sign(&self, body: &[u8], id: &str, now: Timestamp) -> Option<(String, String)> {
+    fn judge_authorization(&self, request: &SourceRequest) -> Result<(), Refusal> {
+        if self.authorization.is_empty() {
+            return Ok(());
+        }
+        let shown = request.headers.one("authorization").ok().flatten().unwrap_or_default();
+        if is_any(&self.authorization, shown) { Ok(()) } else { Err(Refusal::Authorization) }
+    }
+
+    /// Returns the headers of a trial. A body that is a token was signed by the sender. A token in a header is
+    /// signed here, if the key is a shared secret.
+    pub(super) fn sign(
+        &self,
+        body: &[u8],
+        id: &str,
+        now: Timestamp,
+    ) -> Option<Vec<(String, String)>> {
+        if !self.place.is_in_body() {
+            return self.sign_header(body, id, now).map(|header| vec![header]);
+        }
+        let authorization = self.authorization.first();
+        let header =
+            |secret: &SharedSecret| ("authorization".to_owned(), secret.expose().to_owned());
+        Some(authorization.map(header).into_iter().collect())
+    }
+
+    fn sign_header(&self, body: &[u8], id: &str, now: Timestamp) -> Option<(String, String)> {
         let JwtKeys::Secrets(secrets) = &self.keys else { return None };
         let algorithm = *self.algorithms.first()?;
         let key = Key::new(algorithm.hmac()?, secrets.first()?.bytes());
@@ -193,17 +223,26 @@ impl Jwt {
 }
 
 impl JwtProfile {
+    fn judge_request(&self, request: &SourceRequest) -> Result<(), Refusal> {
+        match self {
+            Self::Any | Self::LogoutToken(_) => Ok(()),
+            Self::Set(_) => ForeignSet::judge_request(request),
+        }
+    }
+
     fn judge_header(&self, jws: &CompactJws<'_>) -> Result<(), Refusal> {
         match self {
             Self::Any => Ok(()),
             Self::LogoutToken(_) => LogoutToken::judge_header(jws),
+            Self::Set(rules) => rules.judge_header(jws),
         }
     }
 
-    fn judge_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
+    fn judge_claims(&self, claims: &mut Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
         match self {
             Self::Any => Ok(()),
             Self::LogoutToken(rules) => rules.judge_claims(claims, now),
+            Self::Set(_) => ForeignSet::judge_claims(claims),
         }
     }
 }

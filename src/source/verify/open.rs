@@ -6,7 +6,7 @@ use hyper::Uri;
 use ipnet::IpNet;
 
 use super::{
-    Basic, BodyHash, Certificate, CertificateShown, ClientState, Hmac, Jwt, JwtKeys, JwtProfile,
+    Basic, BodyHash, Certificate, CertificateShown, ClientState, ForeignSet, Hmac, Jwt, JwtKeys, JwtProfile,
     LogoutToken, Scheme, StandardWebhooks, StatePlace, StaticHeader, TimeUnit, Timestamped,
     TokenPlace, Verifier, WebhookKey,
     secrets::{self, SharedSecret},
@@ -21,6 +21,16 @@ use crate::{
     },
     telemetry::causes::with_causes,
 };
+
+/// The facts that a verifier needs besides the table `auth` of its source.
+#[derive(Debug, Clone, Copy)]
+pub struct VerifierContext<'a> {
+    pub provider: &'a ProviderName,
+    pub kind: Kind,
+    pub trusted_proxies: &'a [IpNet],
+    /// The issuers of this daemon.
+    pub own_issuers: &'a [String],
+}
 
 /// A key of the table `auth` that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +51,7 @@ impl Verifier {
     /// checked.
     pub fn open(
         settings: &AuthSettings,
-        kind: Kind,
-        provider: &ProviderName,
-        trusted_proxies: &[IpNet],
+        context: VerifierContext<'_>,
     ) -> Result<Self, VerifierError> {
         let secrets = secrets::read(&settings.secret_files).map_err(unusable("secret_files"))?;
         let header = || settings.header.clone().unwrap_or_else(|| "Authorization".to_owned());
@@ -62,9 +70,7 @@ impl Verifier {
                 let keys = keys.map_err(unusable("secret_files"))?;
                 Scheme::StandardWebhooks(StandardWebhooks { keys, tolerance: settings.tolerance })
             }
-            SchemeName::Jwt => {
-                Scheme::Jwt(Box::new(jwt(settings, kind, header(), provider, secrets)?))
-            }
+            SchemeName::Jwt => Scheme::Jwt(Box::new(jwt(settings, context, header(), secrets)?)),
             SchemeName::ClientState => {
                 let place = match &settings.header {
                     Some(header) => StatePlace::Header(header.clone()),
@@ -72,7 +78,9 @@ impl Verifier {
                 };
                 Scheme::ClientState(ClientState { place, secrets })
             }
-            SchemeName::Certificate => Scheme::Certificate(certificate(settings, trusted_proxies)?),
+            SchemeName::Certificate => {
+                Scheme::Certificate(certificate(settings, context.trusted_proxies)?)
+            }
             SchemeName::None => Scheme::None,
         };
         Ok(Self::new(scheme))
@@ -115,14 +123,13 @@ fn certificate(
 
 fn jwt(
     settings: &AuthSettings,
-    kind: Kind,
+    context: VerifierContext<'_>,
     header: String,
-    provider: &ProviderName,
     secrets: Vec<SharedSecret>,
 ) -> Result<Jwt, VerifierError> {
     let keys = match &settings.jwks {
         None => JwtKeys::Secrets(secrets),
-        Some(jwks) => JwtKeys::Public(jwks_source(jwks, settings, provider)?),
+        Some(jwks) => JwtKeys::Public(jwks_source(jwks, settings, context.provider)?),
     };
     let place = match settings.token_in {
         TokenIn::Authorization => TokenPlace::Authorization,
@@ -130,10 +137,12 @@ fn jwt(
         TokenIn::Form => TokenPlace::Form(settings.form_field.clone().unwrap_or_default()),
         TokenIn::Body => TokenPlace::Body,
     };
-    let profile = match kind {
+    let profile = match context.kind {
         Kind::Native => JwtProfile::Any,
         Kind::LogoutToken => JwtProfile::LogoutToken(LogoutToken { tolerance: settings.tolerance }),
+        Kind::Set => JwtProfile::Set(ForeignSet { own_issuers: context.own_issuers.to_vec() }),
     };
+    let authorization = secrets::read(&settings.authorization_files);
     let claim = &settings.body_hash_claim;
     Ok(Jwt {
         place,
@@ -146,6 +155,7 @@ fn jwt(
         body_hash: (!claim.is_empty())
             .then(|| BodyHash { claim: claim.clone(), encoding: settings.body_hash_encoding }),
         profile,
+        authorization: authorization.map_err(unusable("authorization_files"))?,
     })
 }
 

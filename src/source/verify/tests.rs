@@ -1,4 +1,6 @@
+mod foreign_set;
 mod logout_token;
+mod tokens;
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -357,6 +359,7 @@ fn jwt(keys: JwtKeys, algorithms: &[&str]) -> Jwt {
         requires_exp: true,
         body_hash: None,
         profile: JwtProfile::Any,
+        authorization: Vec::new(),
     }
 }
 

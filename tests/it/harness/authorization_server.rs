@@ -61,7 +61,12 @@ impl Key {
     }
 
     pub(crate) fn header(&self) -> Value {
-        json!({"typ": "at+jwt", "alg": format!("{:?}", self.algorithm), "kid": self.jwk["kid"]})
+        self.header_of("at+jwt")
+    }
+
+    /// Returns the header of another kind of token.
+    pub(crate) fn header_of(&self, typ: &str) -> Value {
+        json!({"typ": typ, "alg": format!("{:?}", self.algorithm), "kid": self.jwk["kid"]})
     }
 
     /// Signs a valid token of [`CLIENT`].

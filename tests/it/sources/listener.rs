@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use ssfd::source::settings::SourceSettings;
 
 use super::{SECRET, Stand, by_bearer, logout, table, with_secret};
-use crate::harness::{daemon::Daemon, http_client::post};
+use crate::harness::{
+    daemon::{Daemon, ISSUER},
+    http_client::post,
+};
 
 #[actix_web::test]
 async fn the_public_listener_serves_sources_if_it_is_told_to() {
@@ -109,6 +112,14 @@ async fn a_configuration_that_is_not_safe_is_refused_with_the_remedy() {
     let redis = || by_bearer(json!({"redis_key": "native"}));
     let text = refused(redis(), |_| {}).await;
     assert!(text.contains("redis_key") && text.contains("ingest.redis.url"), "{text}");
+
+    // The SETs of this daemon would come back to it.
+    let auth = json!({
+        "scheme": "jwt", "token_in": "body", "algorithms": ["ES256"], "jwks": "/nowhere/jwks.json",
+        "issuer": ISSUER, "audience": "https://ssf.example",
+    });
+    let text = refused(json!({"kind": "set", "auth": auth}), |_| {}).await;
+    assert!(text.contains("auth.issuer") && text.contains("other Transmitter"), "{text}");
 
     let auth = json!({"scheme": "bearer", "secret_files": ["/nowhere/secret"]});
     let text = refused(json!({"auth": auth}), |_| {}).await;

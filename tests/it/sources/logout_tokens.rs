@@ -50,14 +50,13 @@ fn with(change: Value) -> Value {
 
 /// Returns the header of a token by this key, with one member changed.
 fn header(key: &Key, member: &str, value: &str) -> Value {
-    let mut header = key.header();
-    header["typ"] = "logout+jwt".into();
+    let mut header = key.header_of("logout+jwt");
     header[member] = value.into();
     header
 }
 
 fn token(key: &Key, claims: &Value) -> String {
-    key.sign(&header(key, "typ", "logout+jwt"), claims)
+    key.sign(&key.header_of("logout+jwt"), claims)
 }
 
 async fn send(stand: &Stand, token: &str) -> Answer {

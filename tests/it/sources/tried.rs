@@ -3,9 +3,13 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use ssfd::clock;
 
 use super::logout;
-use crate::command_line::{Daemon, Workplace};
+use crate::{
+    command_line::{Daemon, Workplace},
+    harness::{authorization_server::Key, events::SESSION_REVOKED},
+};
 
 /// A working directory with one source for each scheme that shares a secret.
 fn workplace() -> Workplace {
@@ -91,4 +95,54 @@ fn an_explanation_needs_no_daemon() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report["records"][0]["results"][0]["path"], "/session");
     place.fails(&["explain", "record.json", "--source", "other"], &["there is no source `other`"]);
+}
+
+#[test]
+fn a_token_is_tried_as_its_sender_sends_it() {
+    let (place, key) = (Workplace::new(), Key::new());
+    let jwks = json!({"keys": [key.jwk]}).to_string();
+    fs::write(place.path("jwks.json"), jwks).expect("writable");
+    let auth =
+        "auth = { jwks = \"jwks.json\", issuer = \"https://idp.example\", audience = \"us\" }";
+    place.configure(&format!(
+        "sources.listen = \"127.0.0.1:0\"\n\
+         [providers.default.sources.partner]\npreset = \"set-relay\"\n{auth}\n\
+         [providers.default.sources.idp]\npreset = \"logout-token\"\n{auth}\n"
+    ));
+    place.create_store();
+    let now = clock::now().as_secs();
+    let mut claims = json!({
+        "iss": "https://idp.example", "aud": "us", "iat": now, "exp": now + 600, "jti": "t-1",
+        "sub": "kim", "sid": "s-1",
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    });
+    let token = key.sign(&key.header_of("logout+jwt"), &claims);
+    fs::write(place.path("logout"), format!("logout_token={token}")).expect("writable");
+    claims["events"] = json!({SESSION_REVOKED: {}, "https://idp.example/event": {}});
+    claims["sub_id"] = json!({
+        "format": "complex",
+        "user": {"format": "email", "email": "kim@example.com"},
+        "session": {"format": "opaque", "id": "s-1"},
+    });
+    let set = key.sign(&key.header_of("secevent+jwt"), &claims);
+    fs::write(place.path("set"), set).expect("writable");
+    fs::write(place.path("claims.json"), claims.to_string()).expect("writable");
+    for (source, file, results) in [
+        ("idp", "logout", vec!["emitted"]),
+        ("partner", "set", vec!["dropped", "emitted"]),
+        ("partner", "claims.json", vec!["dropped", "emitted"]),
+    ] {
+        let tried = place.prints_json(&["sources", "try", source, "--file", file, "--json"]);
+        let records = tried["records"].as_array().expect("records");
+        let found: Vec<_> = records.iter().map(|record| &record["results"][0]["result"]).collect();
+        assert_eq!(found, results, "{file}: {tried}");
+    }
+    let mut daemon = place.serve();
+    let url = sources_url(&mut daemon);
+    for (source, file, status) in [("idp", "logout", 200), ("partner", "set", 202)] {
+        let args = ["sources", "test", source, "--send", file, "--url", &url, "--json"];
+        assert_eq!(place.prints_json(&args)["status"], status, "{source}");
+    }
+    daemon.signal("TERM");
+    assert_eq!(daemon.ends().0, Some(0));
 }

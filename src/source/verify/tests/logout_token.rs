@@ -1,24 +1,11 @@
 //! Logout tokens: every defect by itself, and tokens that a real Keycloak sent.
 
-use super::*;
+use super::{tokens::Sender, *};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-fn logout_claims() -> Value {
-    let now = NOW.as_secs();
-    json!({
-        "iss": "https://idp.example", "aud": "ssfd", "iat": now, "exp": now + 120, "jti": "t-1",
-        "sub": "kim", "sid": "s-1", "events": {EVENT: {}},
-    })
-}
-
-/// A scheme for logout tokens in a form, and what signs them.
-struct Logout<S> {
-    scheme: Verifier,
-    sign: S,
-}
-
-fn logout() -> Logout<impl Fn(&Value, &Value) -> String> {
+/// A sender of logout tokens in a form.
+fn logout() -> Sender<impl Fn(&Value, &Value) -> String> {
     let (keys, sign) = public();
     let rules = LogoutToken { tolerance: Duration::from_mins(5) };
     let jwt = Jwt {
@@ -26,31 +13,14 @@ fn logout() -> Logout<impl Fn(&Value, &Value) -> String> {
         profile: JwtProfile::LogoutToken(rules),
         ..jwt(JwtKeys::Fixed(keys), &["ES256", "RS256"])
     };
-    Logout { scheme: Verifier::new(Scheme::Jwt(Box::new(jwt))), sign }
-}
-
-impl<S: Fn(&Value, &Value) -> String> Logout<S> {
-    fn judged(&self, token: &str) -> &'static str {
-        judged_at(&self.scheme, &request(&[], format!("logout_token={token}").as_bytes()), 0)
-    }
-
-    #[track_caller]
-    fn check(&self, header: &Value, claims: &Value, expected: &str) {
-        let found = self.judged(&(self.sign)(header, claims));
-        assert_eq!(found, expected, "{header} {claims}");
-    }
-
-    /// Checks good claims of which one has another value. With `None` it is missing.
-    #[track_caller]
-    fn check_claim(&self, name: &str, value: Option<Value>, expected: &str) {
-        let mut claims = logout_claims();
-        let members = claims.as_object_mut().expect("claims");
-        match value {
-            Some(value) => drop(members.insert(name.to_owned(), value)),
-            None => drop(members.remove(name)),
-        }
-        self.check(&json!({}), &claims, expected);
-    }
+    let now = NOW.as_secs();
+    let claims = json!({
+        "iss": "https://idp.example", "aud": "ssfd", "iat": now, "exp": now + 120, "jti": "t-1",
+        "sub": "kim", "sid": "s-1", "events": {EVENT: {}},
+    });
+    let scheme = Verifier::new(Scheme::Jwt(Box::new(jwt)));
+    let wrap = |token: &str| request(&[], format!("logout_token={token}").as_bytes());
+    Sender { scheme, sign, typ: "logout+jwt", claims, wrap }
 }
 
 /// Each claim with the reason if it is missing, and if it has another type.
@@ -65,15 +35,7 @@ const REQUIRED: [(&str, &str, &str); 6] = [
 
 #[test]
 fn a_logout_token_has_every_claim_that_it_must_have() {
-    let logout = logout();
-    logout.check(&json!({}), &logout_claims(), "ok");
-    for (name, missing, other_type) in REQUIRED {
-        logout.check_claim(name, None, missing);
-        logout.check_claim(name, Some(Value::Null), missing);
-        for value in [json!(true), json!(""), json!([]), json!({}), json!([7])] {
-            logout.check_claim(name, Some(value), other_type);
-        }
-    }
+    logout().check_required(&REQUIRED);
 }
 
 #[test]
@@ -86,7 +48,7 @@ fn a_logout_token_names_the_user_or_the_session() {
             logout.check_claim(name, Some(value), "claim");
         }
     }
-    let mut claims = logout_claims();
+    let mut claims = logout.claims.clone();
     claims.as_object_mut().expect("claims").retain(|name, _| !["sub", "sid"].contains(&&**name));
     logout.check(&json!({}), &claims, "claim");
 }
@@ -121,18 +83,15 @@ fn a_logout_token_has_no_nonce() {
 #[test]
 fn the_type_of_a_logout_token_is_its_own_or_none() {
     let logout = logout();
-    let of_type = |typ: Value, expected| {
-        logout.check(&json!({"typ": typ}), &logout_claims(), expected);
-    };
     for typ in ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "JWT", "jwt"] {
-        of_type(json!(typ), "ok");
+        logout.check_type(json!(typ), "ok");
     }
-    of_type(Value::Null, "ok");
+    logout.check_type(Value::Null, "ok");
     for typ in ["at+jwt", "secevent+jwt", "logout", "", "logout+jwt2"] {
-        of_type(json!(typ), "type");
+        logout.check_type(json!(typ), "type");
     }
     for typ in [json!(7), json!(["logout+jwt"]), json!({}), json!(true)] {
-        of_type(typ, "type");
+        logout.check_type(typ, "type");
     }
 }
 
@@ -157,44 +116,7 @@ fn a_logout_token_is_recent() {
 
 #[test]
 fn no_other_algorithm_and_no_extension_passes() {
-    let logout = logout();
-    let claims = logout_claims();
-    for (header, expected) in [
-        (json!({"alg": "none"}), "algorithm"),
-        (json!({"alg": "None"}), "algorithm"),
-        (json!({"alg": null}), "malformed"),
-        (json!({"alg": 7}), "malformed"),
-        (json!({"alg": "HS256"}), "algorithm"),
-        (json!({"alg": "ES384"}), "algorithm"),
-        // The list has this one, and the key does not.
-        (json!({"alg": "RS256"}), "wrong"),
-        (json!({"crit": ["exp"]}), "malformed"),
-        (json!({"crit": []}), "malformed"),
-        (json!({"kid": "another"}), "unknown_key"),
-        (json!({"kid": null}), "unknown_key"),
-    ] {
-        logout.check(&header, &claims, expected);
-    }
-    // The key that is published is no secret.
-    let key = SigningKey::example(Algorithm::Es256);
-    let jwk = serde_json::to_value(key.public_jwk()).expect("JSON");
-    for secret in [jwk.to_string(), jwk["x"].as_str().expect("a point").to_owned()] {
-        let header = json!({"alg": "HS256", "kid": jwk["kid"]});
-        let secret = Key::new(HMAC_SHA256, secret.as_bytes());
-        let token = compact(&header, &claims, |input| sign(&secret, input).as_ref().to_vec());
-        assert_eq!(logout.judged(&token), "algorithm");
-    }
-    // Without a signature, and with that of another token.
-    let token = (logout.sign)(&json!({}), &claims);
-    let (signed, _) = token.rsplit_once('.').expect("three parts");
-    assert_eq!(logout.judged(&format!("{signed}.")), "wrong");
-    let other = (logout.sign)(&json!({}), &with(json!({"jti": "t-2"})));
-    let (_, signature) = other.rsplit_once('.').expect("three parts");
-    assert_eq!(logout.judged(&format!("{signed}.{signature}")), "wrong");
-    for text in ["", ".", "..", "a.b", "a.b.c.d", signed] {
-        let expected = if text.is_empty() { "missing" } else { "malformed" };
-        assert_eq!(logout.judged(text), expected, "{text}");
-    }
+    logout().check_signatures();
 }
 
 /// Tokens that a real Keycloak sent, with its real key.
