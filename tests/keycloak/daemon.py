@@ -7,17 +7,28 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 from pages import blocks, filled
 from processes import BINARY, PATIENCE, free_port, wait_for
 
-# Each way from Keycloak has a provider of its own, so that each is followed to its Receiver alone: the page,
-# the name of the source on that page, and the recipe by which the Receiver is authorized.
+
+class Way(NamedTuple):
+    """A way from Keycloak to the daemon."""
+
+    page: str
+    # The name of the source on that page.
+    source: str
+    # The recipe by which the Receiver is authorized.
+    recipe: str
+
+
+# Each way has a provider of its own, so that it is followed to the Receiver alone.
 WAYS = {
-    "http": ("sources/keycloak-http.md", "keycloak", "jwt"),
-    "webhook": ("sources/keycloak-webhook.md", "keycloak", "introspection"),
-    "logout": ("sources/logout-token.md", "logout", "introspection"),
+    "http": Way("sources/keycloak-http.md", "keycloak", "jwt"),
+    "webhook": Way("sources/keycloak-webhook.md", "keycloak", "introspection"),
+    "logout": Way("sources/logout-token.md", "logout", "introspection"),
 }
 # The provider of all ways together.
 ALL = "all"
@@ -132,8 +143,8 @@ allow_networks = ["127.0.0.0/8", "::1/128"]
     def _environment(self):
         # The authority of this trial is among those that the system trusts.
         environment = os.environ | {"SSL_CERT_FILE": str(self.roots)}
-        for name, (_, _, recipe) in WAYS.items():
-            if recipe == "introspection":
+        for name, way in WAYS.items():
+            if way.recipe == "introspection":
                 key = f"SSFD_PROVIDERS__{name.upper()}__OAUTH__INTROSPECTION__CACHE_FOR"
                 environment[key] = "1s"
         return environment | {f"SSFD_PROVIDERS__{ALL.upper()}__OAUTH__CLIENT_CLAIM": "azp"}
@@ -182,12 +193,9 @@ allow_networks = ["127.0.0.0/8", "::1/128"]
     def rejected(self, provider, source):
         """Returns the records that a source rejected, the youngest first, as an operator sees them."""
         command = ["sources", "rejected", f"{provider}/{source}", "--json"]
-        shown = self.ssfd(*command, "--config", str(self.config), "--token", self._operator())
+        shown = self.ssfd(*command, "--config", str(self.config), "--token", self._operator)
         return json.loads(shown)["rejected"]
 
-    @functools.cache
+    @functools.cached_property
     def _operator(self):
         return self.ssfd("tokens", "create", "operator", "--config", str(self.config)).strip()
-
-    def log(self):
-        return (self.folder / "ssfd.log").read_text()

@@ -4,32 +4,12 @@ import contextlib
 import json
 import queue
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 from daemon import AUDIENCE
+from events import CAEP, RISC, Told
 from joserfc import jws
 from joserfc.jwk import KeySet
 from processes import PATIENCE, wait_for
-
-CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
-RISC = "https://schemas.openid.net/secevent/risc/event-type/"
-
-
-@dataclass
-class Told:
-    """An event as a Receiver learns of it."""
-
-    type: str
-    subject: dict
-    members: dict
-    at: int | None = field(default=None, compare=False)
-    reason: str | None = field(default=None, compare=False)
-
-    def __lt__(self, other):
-        return str(self) < str(other)
-
-    def __str__(self):
-        return json.dumps([self.type, self.subject, self.members], sort_keys=True)
 
 
 class Inbox:

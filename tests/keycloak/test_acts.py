@@ -1,4 +1,9 @@
-"""Each act of a person or an administrator, followed by each way to the SETs at the Receiver."""
+"""Each act of a person or an administrator, followed by each way to the SETs at the Receiver.
+
+An act returns the events that it gives, by the records of Keycloak (`native`) and by logout tokens
+(`logout`). A way with events of its own is named. `rejected` has the rules that reject a record, by way, and
+`scoped` the further events of sources with `scope = "user"`.
+"""
 
 import time
 import uuid
@@ -7,116 +12,82 @@ from dataclasses import replace
 import pytest
 from acts import Browser
 from daemon import ALL, WAYS
+from events import BY_ADMIN, BY_USER, TIMED, Told, credential, lines, of_session, of_user, revoked
 from realm import WRONG_PASSWORDS_MAX
-from receiver import Told
 from security_key import AAGUID
 
 # The ways that have the same records.
 NATIVE = ("http", "webhook")
-# The types whose events tell a time and a reason.
-TIMED = ("session-revoked", "session-established", "credential-change")
 
 
-def user(person):
-    return {"format": "iss_sub", "iss": person.keycloak.issuer, "sub": person.id}
-
-
-def of_session(session, with_user=True):
-    whole = {"format": "complex", "session": {"format": "opaque", "id": session.id}}
-    return whole | ({"user": user(session.person)} if with_user else {})
-
-
-def by(entity):
-    return {"initiating_entity": entity}
-
-
-def sign_out(person, how):
-    """Signs out, and returns the events of the records and of the logout token."""
-    session = person.sign_in()
-    how(session)
-    revoked = of_session(session)
-    return {
-        "native": [Told("session-revoked", revoked, by("user"))],
-        "logout": [Told("session-revoked", revoked, {})],
-    }
+def sign_out(session, how):
+    how()
+    return {"native": [revoked(session, **BY_USER)], "logout": [revoked(session)]}
 
 
 def signs_out_by_a_link(person):
-    return sign_out(person, lambda session: session.sign_out())
+    session = person.sign_in()
+    return sign_out(session, session.sign_out)
 
 
 def signs_out_by_the_page(person):
-    return sign_out(person, lambda session: session.sign_out_by_page())
+    session = person.sign_in()
+    return sign_out(session, session.sign_out_by_page)
 
 
 def signs_out_in_an_application(person):
-    return sign_out(person, lambda session: session.sign_out_by_application())
+    session = person.sign_in()
+    return sign_out(session, session.sign_out_by_application)
 
 
 def ends_another_session(person):
     other, own = person.sign_in(), person.sign_in()
-    own.end(other)
-    revoked = of_session(other)
-    return {
-        "native": [Told("session-revoked", revoked, by("user"))],
-        "logout": [Told("session-revoked", revoked, {})],
-    }
-
-
-def password_changed(person, entity):
-    members = {"credential_type": "password", "change_type": "update"} | by(entity)
-    return Told("credential-change", user(person), members)
+    return sign_out(other, lambda: own.end(other))
 
 
 def changes_the_password(person):
     person.sign_in().change_password()
-    return {"native": [password_changed(person, "user")]}
+    return {"native": [credential(person, "password", "update", **BY_USER)]}
 
 
 def changes_the_password_and_signs_out_elsewhere(person):
     """The webhook has another session id than the session, so it names none."""
     elsewhere, own = person.sign_in(), person.sign_in()
     own.change_password(sign_out_others=True)
-    changed, revoked = password_changed(person, "user"), of_session(elsewhere)
+    changed = credential(person, "password", "update", **BY_USER)
     return {
-        "native": [changed, Told("session-revoked", revoked, by("user"))],
+        "native": [changed, revoked(elsewhere, **BY_USER)],
         "webhook": [changed],
-        "logout": [Told("session-revoked", revoked, {})],
+        "logout": [revoked(elsewhere)],
         "rejected": {"webhook": "logout-of-user"},
-        "scoped": [Told("session-revoked", user(person), by("user"))],
+        "scoped": [of_user(person, "session-revoked", **BY_USER)],
     }
-
-
-def totp_changed(person, change, entity, **members):
-    members |= {"credential_type": "app", "change_type": change} | by(entity)
-    return Told("credential-change", user(person), members)
 
 
 def adds_totp(person):
     person.sign_in().add_totp("phone")
-    return {"native": [totp_changed(person, "create", "user")]}
+    return {"native": [credential(person, "app", "create", **BY_USER)]}
 
 
 def removes_totp(person):
+    """Only the record of the removal has the name that the person gave."""
     session = person.sign_in()
     session.add_totp("phone")
     session.remove_totp()
-    removed = totp_changed(person, "delete", "user", friendly_name="phone")
-    return {"native": [totp_changed(person, "create", "user"), removed]}
+    removed = credential(person, "app", "delete", friendly_name="phone", **BY_USER)
+    return {"native": [credential(person, "app", "create", **BY_USER), removed]}
 
 
 def adds_a_security_key(person):
     person.sign_in().add_security_key("key")
-    members = {"credential_type": "fido2-roaming", "change_type": "create", "friendly_name": "key"}
-    members |= {"fido2_aaguid": str(uuid.UUID(bytes=AAGUID))} | by("user")
-    return {"native": [Told("credential-change", user(person), members)]}
+    key = {"friendly_name": "key", "fido2_aaguid": str(uuid.UUID(bytes=AAGUID))}
+    return {"native": [credential(person, "fido2-roaming", "create", **key, **BY_USER)]}
 
 
 def adds_recovery_codes(person):
     """CAEP has no value for them, so the name of Keycloak stays."""
     person.sign_in().add_recovery_codes()
-    members = {"credential_type": "recovery-authn-codes", "change_type": "create"} | by("user")
-    return {"native": [Told("credential-change", user(person), members)]}
+    return {"native": [credential(person, "recovery-authn-codes", "create", **BY_USER)]}
 
 
 def address_changed(person, new):
@@ -138,16 +109,9 @@ def changes_the_address_by_its_action(person):
     return address_changed(person, new)
 
 
-def is_changed_otherwise(person):
-    """Roles, groups and the rest of the profile are no security events."""
-    role = {"name": f"role-{person.name}"}
-    person.keycloak.realm("POST", "/roles", role)
-    role = person.keycloak.realm("GET", f"/roles/{role['name']}").json()
-    person.administer("POST", "/role-mappings/realm", [role])
-    made = person.keycloak.realm("POST", "/groups", {"name": f"group-{person.name}"})
-    person.administer("PUT", f"/groups/{made.headers['location'].rsplit('/', 1)[1]}")
-    person.administer("PUT", "", {"lastName": "Holm", "email": f"other-{person.email}"})
-    return {}
+def deletes_the_own_account(person):
+    person.sign_in().delete_account()
+    return {"native": [of_user(person, "account-purged")]}
 
 
 def enters_a_wrong_password(person):
@@ -162,27 +126,7 @@ def is_locked_out_and_enabled(person):
         enters_a_wrong_password(person)
     person.wait_until_disabled()
     person.administer("PUT", "", {"enabled": True})
-    told = ["account-disabled", "account-enabled"]
-    return {"native": [Told(name, user(person), {}) for name in told]}
-
-
-def deletes_the_own_account(person):
-    person.sign_in().delete_account()
-    return {"native": [Told("account-purged", user(person), {})]}
-
-
-def has_the_password_reset(person):
-    person.administer("PUT", "/reset-password", {"type": "password", "value": "another password"})
-    return {"native": [password_changed(person, "admin")]}
-
-
-def loses_totp(person):
-    """An administrator removes the credential."""
-    person.sign_in().add_totp("phone")
-    (otp,) = [one for one in person.credentials() if one["type"] == "otp"]
-    person.administer("DELETE", f"/credentials/{otp['id']}")
-    changes = [totp_changed(person, "create", "user"), totp_changed(person, "delete", "admin")]
-    return {"native": changes}
+    return {"native": [of_user(person, "account-disabled"), of_user(person, "account-enabled")]}
 
 
 def is_disabled_and_enabled(person):
@@ -196,26 +140,48 @@ def is_disabled_and_enabled(person):
         {"enabled": True, "lastName": "Holm"},
     ]:
         person.administer("PUT", "", change)
-    told = ["account-disabled", "account-enabled"]
-    return {"native": [Told(name, user(person), {}) for name in told]}
+    return {"native": [of_user(person, "account-disabled"), of_user(person, "account-enabled")]}
 
 
 def is_deleted(person):
     person.sign_in()
     person.administer("DELETE", "")
-    return {"native": [Told("account-purged", user(person), {})]}
+    return {"native": [of_user(person, "account-purged")]}
+
+
+def has_the_password_reset(person):
+    person.administer("PUT", "/reset-password", {"type": "password", "value": "another password"})
+    return {"native": [credential(person, "password", "update", **BY_ADMIN)]}
+
+
+def loses_totp(person):
+    """An administrator removes the credential."""
+    person.sign_in().add_totp("phone")
+    (otp,) = [one for one in person.credentials() if one["type"] == "otp"]
+    person.administer("DELETE", f"/credentials/{otp['id']}")
+    added = credential(person, "app", "create", **BY_USER)
+    return {"native": [added, credential(person, "app", "delete", **BY_ADMIN)]}
+
+
+def is_changed_otherwise(person):
+    """Roles, groups and the rest of the profile are no security events."""
+    person.keycloak.realm("POST", "/roles", {"name": person.name})
+    role = person.keycloak.realm("GET", f"/roles/{person.name}").json()
+    person.administer("POST", "/role-mappings/realm", [role])
+    made = person.keycloak.realm("POST", "/groups", {"name": person.name})
+    person.administer("PUT", f"/groups/{made.headers['location'].rsplit('/', 1)[1]}")
+    person.administer("PUT", "", {"lastName": "Holm", "email": f"other-{person.email}"})
+    return {}
 
 
 def is_signed_out_everywhere(person):
     """The records mean all sessions. Hence a source needs `scope = "user"` for them."""
     sessions = [person.sign_in(), person.sign_in()]
     person.administer("POST", "/logout")
-    tokens = [Told("session-revoked", of_session(session), {}) for session in sessions]
     return {
-        "native": [],
-        "logout": tokens,
+        "logout": [revoked(session) for session in sessions],
         "rejected": {way: "logout-by-admin" for way in NATIVE},
-        "scoped": [Told("session-revoked", user(person), by("admin"))],
+        "scoped": [of_user(person, "session-revoked", **BY_ADMIN)],
     }
 
 
@@ -223,10 +189,9 @@ def has_one_session_ended(person):
     """The administrator's record names the session alone, and the token names the user too."""
     session, _ = person.sign_in(), person.sign_in()
     person.keycloak.realm("DELETE", f"/sessions/{session.id}")
-    return {
-        "native": [Told("session-revoked", of_session(session, with_user=False), by("admin"))],
-        "logout": [Told("session-revoked", of_session(session), {})],
-    }
+    alone = revoked(session, **BY_ADMIN)
+    del alone.subject["user"]
+    return {"native": [alone], "logout": [revoked(session)]}
 
 
 def is_signed_out_with_the_whole_realm(person):
@@ -237,9 +202,6 @@ def is_signed_out_with_the_whole_realm(person):
 
 
 ACTS = [
-    enters_a_wrong_password,
-    is_locked_out_and_enabled,
-    deletes_the_own_account,
     signs_out_by_a_link,
     signs_out_by_the_page,
     signs_out_in_an_application,
@@ -252,11 +214,14 @@ ACTS = [
     adds_recovery_codes,
     changes_the_address_in_the_profile,
     changes_the_address_by_its_action,
-    is_changed_otherwise,
-    has_the_password_reset,
-    loses_totp,
+    deletes_the_own_account,
+    enters_a_wrong_password,
+    is_locked_out_and_enabled,
     is_disabled_and_enabled,
     is_deleted,
+    has_the_password_reset,
+    loses_totp,
+    is_changed_otherwise,
     is_signed_out_everywhere,
     has_one_session_ended,
     is_signed_out_with_the_whole_realm,
@@ -268,13 +233,11 @@ def expected_of(way, done):
     return done.get(way, done.get("native", []) if way in NATIVE else [])
 
 
-def merged(done, person):
+def expected_of_all(done, person):
     """Returns the events of all ways together: each once, though several ways tell of it."""
-    scoped, signed_in = done.get("scoped", []), [
-        Told("session-established", of_session(session), {}) for session in person.sessions
-    ]
-    told = [one for way in WAYS for one in expected_of(way, done)]
-    once = {str(one): one for one in map(without_initiator, [*told, *scoped, *signed_in])}
+    told = [one for way in WAYS for one in expected_of(way, done)] + done.get("scoped", [])
+    told += [of_session(session, "session-established") for session in person.sessions]
+    once = {str(one): one for one in map(without_initiator, told)}
     return list(once.values())
 
 
@@ -292,17 +255,17 @@ def test_an_act_gives_its_sets_by_each_way(act, world):
     done = act(person)
     world.settle()
     ended = time.time()
-    for way, (_, source, _) in WAYS.items():
+    for way in WAYS:
         expected = expected_of(way, done)
         told = world.inbox.take(way, len(expected))
-        assert sorted(map(str, told)) == sorted(map(str, expected)), way
+        assert lines(told) == lines(expected), way
         assert all(began <= one.at <= ended for one in told if one.at is not None), told
         assert all(one.at and one.reason for one in told if one.type in TIMED), told
         rule = done.get("rejected", {}).get(way)
         assert world.rejected(way) == ([rule] if rule else []), way
         if rule:
-            assert world.daemon.rejected(way, source)[0]["rule"] == rule
+            assert world.daemon.rejected(way, WAYS[way].source)[0]["rule"] == rule
 
-    expected = merged(done, person)
+    expected = expected_of_all(done, person)
     told = world.inbox.take(ALL, len(expected))
-    assert sorted(str(without_initiator(one)) for one in told) == sorted(map(str, expected))
+    assert lines(map(without_initiator, told)) == lines(expected)

@@ -9,7 +9,7 @@ from processes import wait_for
 
 # A provider of each recipe.
 PROVIDERS = {
-    recipe: next(way for way, (_, _, its) in WAYS.items() if its == recipe)
+    recipe: next(name for name, way in WAYS.items() if way.recipe == recipe)
     for recipe in ("jwt", "introspection")
 }
 

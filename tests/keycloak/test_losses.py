@@ -5,25 +5,21 @@ a sender gets the status 503 from the proxy, and is refused a connection otherwi
 """
 
 from daemon import ALL, WAYS
-from receiver import Told
-from test_acts import by, of_session, password_changed
-
-# The senders of keycloak-events, by the names of their sources.
-DIRECT = [("http", "keycloak"), ("webhook", "keycloak")]
-PROXIED = [(ALL, "keycloak"), (ALL, "keycloak-webhook")]
+from events import BY_USER, credential, lines, revoked
+from world import DIRECT, PROXIED
 
 
 def act(session):
     """Lets a person change the password and sign out, and returns the events by the records."""
     session.change_password()
     session.sign_out()
-    revoked = Told("session-revoked", of_session(session), by("user"))
-    return [password_changed(session.person, "user"), revoked]
+    changed = credential(session.person, "password", "update", **BY_USER)
+    return [changed, revoked(session, **BY_USER)]
 
 
 def assert_told(world, provider, expected):
     told = world.inbox.take(provider, len(expected))
-    assert sorted(map(str, told)) == sorted(map(str, expected)), provider
+    assert lines(told) == lines(expected), provider
 
 
 def assert_each_way_works(world, session=None):
@@ -32,15 +28,13 @@ def assert_each_way_works(world, session=None):
     session = session or world.person().sign_in()
     session.sign_out()
     world.settle()
-    revoked = of_session(session)
     for way in WAYS:
-        entity = {} if way == "logout" else by("user")
-        assert_told(world, way, [Told("session-revoked", revoked, entity)])
+        assert_told(world, way, [revoked(session, **({} if way == "logout" else BY_USER))])
 
 
 def stop_daemon_and_act(world):
-    """Stops the daemon, and returns another session, the events of the acts meanwhile, and the number of their
-    records."""
+    """Stops the daemon and acts. Returns a session of before, and the events of the acts and the number of
+    their records."""
     world.begin()
     session, other = world.person().sign_in(), world.person().sign_in()
     world.settle()
