@@ -21,6 +21,7 @@ ADMINISTRATOR = ("admin", "the password of the administrator")
 START_TIMEOUT = 300
 # How a realm generates a key for an algorithm.
 KEYS = {
+    "RS256": ("rsa-generated", {"algorithm": "RS256"}),
     "PS256": ("rsa-generated", {"algorithm": "PS256"}),
     "ES256": ("ecdsa-generated", {"ecdsaEllipticCurveKey": "P-256"}),
     "ES384": ("ecdsa-generated", {"ecdsaEllipticCurveKey": "P-384"}),
@@ -181,14 +182,14 @@ class Keycloak:
         path = f"/authentication/required-actions/{name}"
         self.realm("PUT", path, self.realm("GET", path).json() | {"enabled": enabled})
 
-    def add_key(self, algorithm):
-        """Lets the realm generate a key for an algorithm."""
+    def add_key(self, algorithm, priority=0):
+        """Lets the realm generate a key for an algorithm. The one of the highest priority signs."""
         kind, config = KEYS[algorithm]
         component = {
             "name": algorithm,
             "providerId": kind,
             "providerType": "org.keycloak.keys.KeyProvider",
-            "config": {name: [value] for name, value in config.items()} | {"priority": ["0"]},
+            "config": {name: [value] for name, value in config.items()} | {"priority": [str(priority)]},
         }
         self.realm("POST", "/components", component)
 

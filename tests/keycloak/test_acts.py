@@ -269,3 +269,11 @@ def test_an_act_gives_its_sets_by_each_way(act, world):
     expected = expected_of_all(done, person)
     told = world.inbox.take(ALL, len(expected))
     assert lines(map(without_initiator, told)) == lines(expected)
+
+
+def test_a_logout_token_with_a_new_key_of_the_realm_is_believed(world):
+    world.begin()
+    session = world.person().sign_in()
+    world.keycloak.add_key("RS256", priority=300)
+    session.sign_out()
+    assert lines(world.inbox.take("logout", 1)) == lines([revoked(session)])

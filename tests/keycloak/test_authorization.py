@@ -111,9 +111,8 @@ def test_introspection_notices_a_revocation(world):
 
 
 def test_new_keys_of_the_realm_are_taken_for_each_algorithm(world):
-    """RS256 is the algorithm of all other tests."""
     for algorithm in KEYS:
-        world.keycloak.add_key(algorithm)
+        world.keycloak.add_key(algorithm, priority=200)
     for algorithm in KEYS:
         signed = {"access.token.signed.response.alg": algorithm}
         with world.keycloak.changed_client("acme-receiver", attributes=signed):
