@@ -104,10 +104,11 @@ fn named(value: &Value, key: &str, files: &mut Vec<NamedFile>) {
     for (name, value) in members {
         let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
         let content = match name.as_str() {
-            "signing_keys" | "client_secret" | "secret_files" | "enrolment_secret_files"
-            | "authorization_files" => {
-                Content::Secret
-            }
+            "signing_keys"
+            | "client_secret"
+            | "secret_files"
+            | "enrolment_secret_files"
+            | "authorization_files" => Content::Secret,
             name if name.ends_with("tls_key") || name.ends_with("password_file") => Content::Secret,
             name if name.ends_with("tls_certificate") || name.ends_with("tls_ca") => {
                 Content::Certificates

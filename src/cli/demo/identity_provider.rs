@@ -17,7 +17,10 @@ use crate::{
     cli::{CliError, http::HttpClient, receive::received::ReceiveMethod},
     clock,
     domain::time::Timestamp,
-    source::{settings::SourceSettings, verify::Verifier},
+    source::{
+        settings::SourceSettings,
+        verify::{Verifier, VerifierContext},
+    },
 };
 
 /// The name of the source.
@@ -57,7 +60,13 @@ impl IdentityProvider {
         let config = source.read(SOURCE).map_err(|mistake| CliError::new(mistake.rule))?;
         let provider = PROVIDER.parse().expect("a valid name");
         let auth = config.auth.expect("the preset has a scheme");
-        let signer = Verifier::open(&auth, config.kind, &provider, &[]);
+        let context = VerifierContext {
+            provider: &provider,
+            kind: config.kind,
+            trusted_proxies: &[],
+            own_issuers: &[],
+        };
+        let signer = Verifier::open(&auth, context);
         Ok(Self {
             url: url.parse().expect("a plain URL"),
             http: HttpClient::new(Some(roots)).map_err(|error| CliError::of(&error))?,

@@ -6,9 +6,9 @@ use hyper::Uri;
 use ipnet::IpNet;
 
 use super::{
-    Basic, BodyHash, Certificate, CertificateShown, ClientState, ForeignSet, Hmac, Jwt, JwtKeys, JwtProfile,
-    LogoutToken, Scheme, StandardWebhooks, StatePlace, StaticHeader, TimeUnit, Timestamped,
-    TokenPlace, Verifier, WebhookKey,
+    Basic, BodyHash, Certificate, CertificateShown, ClientState, ForeignSet, Hmac, Jwt, JwtKeys,
+    JwtProfile, LogoutToken, Scheme, StandardWebhooks, StatePlace, StaticHeader, TimeUnit,
+    Timestamped, TokenPlace, Verifier, WebhookKey,
     secrets::{self, SharedSecret},
 };
 use crate::{
