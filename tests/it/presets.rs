@@ -3,7 +3,9 @@
 //!
 //! `recorded` maps each record of `sources/payloads` and compares the result with its table. `delivered` sends
 //! the examples as a scripted provider (`sender`) to a daemon with the configuration of the page (`page`).
+//! `checked` has `ssfd check` judge that configuration.
 
+mod checked;
 mod delivered;
 mod page;
 mod recorded;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::Findings;
 use crate::{
     app,
@@ -22,6 +24,7 @@ pub(super) fn look_at(config: &Config, findings: &mut Findings) {
     }
     for source in &sources {
         one(source, findings);
+        placeholders(config, source, findings);
     }
     let presets: BTreeSet<_> =
         sources.iter().filter_map(|source| source.config.preset.as_deref()).collect();
@@ -33,6 +36,24 @@ pub(super) fn look_at(config: &Config, findings: &mut Findings) {
         if failed.is_empty() {
             let detail = format!("its {} examples give what they say", preset.examples.len());
             findings.ok(format!("preset {}", preset.name()), detail);
+        }
+    }
+}
+
+/// Finds values that are still those of a page, such as `https://<tenant>.example`.
+fn placeholders(config: &Config, source: &NamedSource, findings: &mut Findings) {
+    let NamedSource { provider, name, .. } = source;
+    let provider_settings = config.providers.get(provider);
+    let Some(table) = provider_settings.and_then(|one| one.sources.get(name)) else { return };
+    for part in ["vars", "auth"] {
+        let members = table.0.get(part).and_then(Value::as_object);
+        for (key, value) in members.into_iter().flatten() {
+            let text = value.as_str().unwrap_or_default();
+            if text.split_once('<').is_some_and(|(_, rest)| rest.contains('>')) {
+                let item = format!("providers.{provider}.sources.{name}.{part}.{key}");
+                findings
+                    .warning(item, format!("is `{text}`; put your own value in the place of <…>"));
+            }
         }
     }
 }

@@ -27,9 +27,15 @@ pub(super) fn text(preset: &str) -> String {
 }
 
 /// The blocks of TOML of a page.
-fn blocks(page: &str) -> impl Iterator<Item = &str> {
+pub(super) fn blocks(page: &str) -> impl Iterator<Item = &str> {
     let blocks = page.split("```toml\n").skip(1);
     blocks.map(|rest| rest.split_once("```").expect("a block ends").0)
+}
+
+/// The names of the files of secrets in a block.
+pub(super) fn secrets(block: &str) -> impl Iterator<Item = &str> {
+    let paths = block.split(SECRETS).skip(1);
+    paths.map(|rest| rest.split_once('"').expect("a path ends").0)
 }
 
 /// Returns the sources that the page of a preset shows, one for each block.
