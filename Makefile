@@ -33,10 +33,18 @@ fmt: ## format the sources
 demo: ## run the daemon with two Receivers and some events
 	$(CARGO) run --locked -- demo
 
+# The sources of the site: the pages with what they link to outside of docs.
+SITE := target/site
+
 docs: ## build the documentation as a site in target/docs (needs mdbook)
 	@command -v mdbook >/dev/null || \
 		{ echo "make docs needs mdbook: run 'cargo install --locked mdbook'." >&2; exit 1; }
-	mdbook build docs
+	@rm -rf $(SITE) && mkdir -p $(SITE)
+	@cp -R docs/. ARCHITECTURE.md config $(SITE)
+	@sed -i 's|](docs/|](|g' $(SITE)/ARCHITECTURE.md
+	@find $(SITE) -name '*.md' -exec sed -i -E 's,\]\(\.\./\.\./(ARCHITECTURE.md|config/),](../\1,g' {} +
+	@sed -i '/^- \[Architecture\]/a \  - [ARCHITECTURE.md](ARCHITECTURE.md)' $(SITE)/SUMMARY.md
+	mdbook build $(SITE) --dest-dir $(CURDIR)/target/docs
 
 reference: ## write the pages below docs/reference, which are generated from the code
 	SSFD_TEST_WRITE_REFERENCE=1 $(CARGO) test --locked --test it -- reference::

@@ -136,6 +136,22 @@ fn each_link_leads_to_a_file_and_a_heading() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// `make docs` takes along nothing else from outside of `docs/`.
+#[test]
+fn each_link_of_a_page_leads_to_the_site() {
+    let pages = pages();
+    let below = pages.iter().filter(|(page, _)| page.starts_with("docs/"));
+    for (page, text) in below {
+        for link in links(text).iter().filter(|link| !link.contains("://")) {
+            let file = link.split('#').next().expect("split yields one part");
+            let target = if file.is_empty() { page.clone() } else { target_of(page, file) };
+            let on_site = target == "ARCHITECTURE.md"
+                || ["docs/", "config/"].iter().any(|folder| target.starts_with(folder));
+            assert!(on_site, "{page}: {link}");
+        }
+    }
+}
+
 #[test]
 fn each_page_is_in_the_table_of_contents_once() {
     let pages = pages();
