@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help check test setup fmt demo docs reference bench soak fuzz deny interop keycloak python
+.PHONY: help check test setup fmt demo docs reference bench soak fuzz deny interop keycloak python attacks
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,11 @@ fuzz: ## run the property tests with many cases (FUZZ_CASES) and the simulation 
 	PROPTEST_CASES=$(FUZZ_CASES) SIMULATION_RUNS=$(FUZZ_CASES) $(CARGO) test --locked --lib
 	PROPTEST_CASES=$(FUZZ_CASES) SIMULATION_RUNS=$(FUZZ_CASES) $(CARGO) test --locked --test it -- \
 		simulation store_contract push_client
+
+ATTACKS_BINARY ?= target/release/ssfd
+
+attacks: ## attack a release binary (ATTACKS_BINARY) in many ways, and show what a bystander notices
+	python3 -B tests/attacks $(ATTACKS_BINARY)
 
 deny: ## check licences, duplicates, advisories and sources of the dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || \
