@@ -56,7 +56,7 @@ async fn bodies_of_changes_that_wait_take_bounded_memory() {
     let long = format!(r#""{}""#, "y".repeat(1_000_000));
     let mut waiting = Vec::new();
     for (n, (request, members)) in changes.iter().enumerate() {
-        let unknown = if n / KINDS % 2 == 0 { &many } else { &long };
+        let unknown = if (n / KINDS).is_multiple_of(2) { &many } else { &long };
         let body = members.to_string().replacen('{', &format!(r#"{{"unknown":{unknown},"#), 1);
         let mut connection = TcpStream::connect(&public).expect("it listens");
         write!(
