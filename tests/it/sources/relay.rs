@@ -52,8 +52,8 @@ impl Row {
         .await;
         let folder = tempfile::tempdir().expect("a folder");
         let jwks = folder.path().join("jwks.json");
-        let published = get(&first.provider_url(first.provider(), "/jwks.json")).send().await;
-        fs::write(&jwks, published.expect(200).body).expect("writable");
+        let keys = get(&first.provider_url(first.provider(), "/jwks.json")).send().await;
+        fs::write(&jwks, keys.expect(200).body).expect("writable");
         let source = json!({
             "preset": "set-relay",
             "auth": {"jwks": jwks, "issuer": FIRST, "audience": "https://second.example"},
