@@ -37,7 +37,7 @@ mod pool;
 mod request;
 mod resolve;
 mod response;
-mod retry_after;
+pub mod retry_after;
 
 /// The name of this daemon in its requests, so that a Receiver can tell whose they are.
 pub const USER_AGENT: &str = concat!("ssfd/", env!("CARGO_PKG_VERSION"));

@@ -1,7 +1,7 @@
 //! Requests to an authorization server. The operator configures its URLs, so the guard for
 //! Receivers' endpoints does not apply to them. TLS is required, and redirects are not followed.
 
-use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -54,7 +54,7 @@ impl FetchError {
     /// Returns the kind of the error, for metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
-            Self::Unreachable(_) if self.is_distrust() => "untrusted",
+            Self::Unreachable(error) if tls::is_distrust(error.as_ref()) => "untrusted",
             Self::Unreachable(_) => "unreachable",
             Self::Timeout => "timeout",
             Self::Status(StatusCode::UNAUTHORIZED) => "status_401",
@@ -81,20 +81,6 @@ impl FetchError {
             "malformed" => Some("check the URL: something else answers there"),
             _ => None,
         }
-    }
-
-    /// Tells whether the certificate of the server was refused.
-    fn is_distrust(&self) -> bool {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-                return true;
-            }
-            // The source of an `io::Error` is that of the error inside, which it does not show itself.
-            let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            cause = inside.map(|inside| inside as _).or_else(|| error.source());
-        }
-        false
     }
 }
 

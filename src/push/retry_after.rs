@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::domain::time::Timestamp;
 
-/// Returns how long a Receiver asks us to wait. The value is a number of seconds, however many digits it
+/// Returns how long a server asks us to wait. The value is a number of seconds, however many digits it
 /// has, or a date; a date in the past asks for no wait at all. Any other value is ignored, and the result
 /// is `None`.
-pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
+pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // Only a number beyond any integer cannot be parsed now. It is bounded like any other.

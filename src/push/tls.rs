@@ -1,6 +1,8 @@
 //! TLS as a client: whose certificates we trust, and which one we present.
 
 use std::{
+    error::Error,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -64,6 +66,20 @@ pub fn client_config(trusted_roots: Option<&Path>) -> Result<ClientConfig, Trust
     let trusted_roots = trusted_roots.map(TrustedRoots::read).transpose()?.unwrap_or_default();
     let identity = PushIdentity { trusted_roots, ..PushIdentity::default() };
     Ok(config_of(&identity, &Arc::new(system_roots())))
+}
+
+/// Tells whether an exchange failed because the certificate of the server was refused.
+pub fn is_distrust(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // The source of an `io::Error` is that of the error inside, which it does not show itself.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = inside.map(|inside| inside as _).or_else(|| error.source());
+    }
+    false
 }
 
 /// Returns the configuration of an identity, without ALPN. TLS is 1.2 or 1.3, and the certificate
