@@ -40,6 +40,7 @@ pub mod held_event;
 pub mod held_losses;
 pub mod last_use;
 mod mark;
+pub mod poll_position;
 pub mod rejected_record;
 pub mod signing_key;
 pub mod source_value;

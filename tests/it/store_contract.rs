@@ -181,6 +181,7 @@ macro_rules! run_contract_on {
                 a_record_is_written_over_the_version_that_was_read,
                 a_write_that_is_repeated_changes_nothing,
                 a_version_is_never_given_twice,
+                the_position_of_a_poll_is_moved_by_one_node,
                 of_several_writers_one_wins,
                 the_newer_record_stays,
                 records_are_listed_by_kind_and_prefix_in_pages,

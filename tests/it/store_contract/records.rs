@@ -4,7 +4,9 @@ use ssfd::store::{
     StoreError,
     records::{
         BelongsTo, Condition, RawRecord, Record, RecordFilter, RecordName, RecordWrite,
-        StoredRecord, create, get, page, put, put_owned, replace,
+        StoredRecord, create, get, page,
+        poll_position::{NextPage, PollPosition, PollPositionStore as _},
+        put, put_owned, replace,
     },
 };
 
@@ -105,6 +107,48 @@ pub(super) async fn a_version_is_never_given_twice(backend: impl Backend) {
     assert!(matches!(stale, Err(StoreError::Conflict)), "{stale:?}");
     assert!(store.delete_record(name("a"), Some(second)).await.expect("deleted"));
     assert!(!store.delete_record(name("a"), Some(second)).await.expect("asked"));
+}
+
+/// Two nodes may poll side by side for a moment.
+pub(super) async fn the_position_of_a_poll_is_moved_by_one_node(backend: impl Backend) {
+    let store = backend.open().await;
+    let position = |source: &str, url: &str, newest: i64| PollPosition {
+        provider: "acme".parse().expect("a name"),
+        source: source.parse().expect("a name"),
+        url: url.to_owned(),
+        newest,
+        base: newest - 1,
+        begun: Some(newest + 1),
+        next: Some(NextPage::Time { since: newest - 2, first: 3 }),
+        moved_at: NOW.as_millis(),
+    };
+    let find = async |store: &dyn Store, source: &str, url: &str| {
+        let (provider, source) = ("acme".parse().expect("a name"), source.parse().expect("a name"));
+        store.poll_position(&provider, &source, url).await.expect("readable")
+    };
+    let url = "https://kc.example/admin/realms/a/events";
+    assert_eq!(find(&*store, "kc", url).await, None);
+    let first = store.move_poll(&position("kc", url, 10), None).await.expect("begun");
+    let late = store.move_poll(&position("kc", url, 11), None).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let second = store.move_poll(&position("kc", url, 20), Some(first)).await.expect("moved");
+    let late = store.move_poll(&position("kc", url, 12), Some(first)).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let other = "https://kc.example/admin/realms/a/admin-events";
+    store.move_poll(&position("kc", other, 30), None).await.expect("begun");
+    store.move_poll(&position("kc-2", url, 40), None).await.expect("begun");
+    drop(store);
+
+    let store = backend.open().await;
+    let found = find(&*store, "kc", url).await.expect("it is there");
+    assert_eq!(found.record, position("kc", url, 20));
+    let third = store.move_poll(&position("kc", url, 25), Some(found.version)).await;
+    assert!(third.is_ok_and(|third| third != second));
+    let (provider, source) = ("acme".parse().expect("a name"), "kc".parse().expect("a name"));
+    let all = store.poll_positions(&provider, &source).await.expect("readable");
+    assert_eq!(all, [position("kc", other, 30), position("kc", url, 25)]);
+    assert!(!store.expire_records(later(1_000_000_000)).await.expect("expired"));
+    assert!(find(&*store, "kc", url).await.is_some(), "a position does not expire");
 }
 
 pub(super) async fn of_several_writers_one_wins(backend: impl Backend) {

@@ -16,6 +16,7 @@ use ssfd::{
         records::{
             device::{DeviceStore as _, DevicesOf},
             device_token::{DeviceToken, DeviceTokenStore as _},
+            poll_position::{NextPage, PollPosition, PollPositionStore as _},
         },
     },
 };
@@ -213,11 +214,33 @@ pub(super) async fn fill(store: &dyn Store) {
         store.create_device(&device, "fill".to_owned()).await.expect("created");
         store.put_device_token(&device.key, &device_token()).await.expect("kept");
     }
+    store.move_poll(&polled(100), None).await.expect("begun");
 }
 
 fn device_token() -> DeviceToken {
     let hash = TokenHash::from_hex("a".repeat(64));
     DeviceToken { hash, token: Secret::new("the token of a device"), made_at: NOW }
+}
+
+/// The position of a poll.
+fn polled(newest: i64) -> PollPosition {
+    let cursor = format!("cursor-{newest}");
+    PollPosition {
+        provider: acme(),
+        source: "kc".parse().expect("a valid name"),
+        url: "https://kc.example/events".into(),
+        newest,
+        base: newest,
+        begun: None,
+        next: Some(NextPage::Cursor { cursor }),
+        moved_at: NOW.as_millis() + newest,
+    }
+}
+
+async fn position_of_poll(store: &dyn Store) -> Option<PollPosition> {
+    let PollPosition { provider, source, url, .. } = polled(0);
+    let found = store.poll_position(&provider, &source, &url).await.expect("readable");
+    found.map(|found| found.record)
 }
 
 /// Something of everything changes, and `st_none` stays as it is.
@@ -252,6 +275,10 @@ pub(super) async fn change(store: &dyn Store) {
     create(store, vec![poll_stream("st_late")]).await;
     append(store, vec![event(vec![set("st_late", "late")])], later(54)).await;
     stand(store, 18).await;
+    let PollPosition { provider, source, url, .. } = polled(0);
+    let found = store.poll_position(&provider, &source, &url).await.expect("readable");
+    let version = found.map(|found| found.version);
+    store.move_poll(&polled(200), version).await.expect("moved");
 }
 
 /// Returns all answers of a store, one after the other, without the numbers that the store assigns.
@@ -308,6 +335,7 @@ pub(super) async fn answers(store: &dyn Store) -> Vec<String> {
         let account = keys(&opaque(name)).account();
         said.push(format!("{name} {:?}", store.opted_out(account).await));
     }
+    said.push(format!("{:?}", position_of_poll(store).await));
     said.push(format!("{:?} {:?}", store.grants().await, store.clients().await));
     let all = store.devices(&DevicesOf::default(), None, 100).await.expect("readable").0;
     said.extend(all.into_iter().map(|device| format!("{:?}", device.record)));
