@@ -113,6 +113,11 @@ impl Mapping {
         self.guards.iter().chain(&self.rules).map(|rule| &rule.name)
     }
 
+    /// Tells whether the mapping says where the time of a record is.
+    pub fn tells_time(&self) -> bool {
+        self.time.is_some()
+    }
+
     /// Makes a mapping without rules.
     #[cfg(test)]
     fn empty() -> Self {

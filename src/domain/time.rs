@@ -3,8 +3,10 @@
 use std::{
     fmt,
     ops::{Add, Sub},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
+
+use humantime_serde::re::humantime;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. The edge reads it from [`crate::clock`] and passes it
 /// down as an argument.
@@ -26,6 +28,14 @@ impl Timestamp {
     /// §2.2).
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// Writes the time by RFC 3339 §5.6 with milliseconds, such as `2026-04-02T08:00:00.120Z`.
+    pub fn to_rfc3339(self) -> String {
+        // Four digits are there for a year.
+        const END: i64 = 253_402_300_799_999;
+        let since = Duration::from_millis(u64::try_from(self.0.min(END)).unwrap_or(0));
+        humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
     }
 
     /// Returns the time since `earlier`, or zero if `earlier` is later, as after a clock was set
@@ -70,6 +80,18 @@ mod tests {
     fn seconds_are_rounded_down() {
         assert_eq!(Timestamp::from_millis(1_999).as_secs(), 1);
         assert_eq!(Timestamp::from_millis(-1).as_secs(), -1);
+    }
+
+    #[test]
+    fn a_time_is_written_with_its_milliseconds() {
+        for (millis, text) in [
+            (1_775_116_800_120, "2026-04-02T08:00:00.120Z"),
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1970-01-01T00:00:00.000Z"),
+            (i64::MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_rfc3339(), text);
+        }
     }
 
     #[test]

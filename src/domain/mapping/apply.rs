@@ -81,6 +81,13 @@ impl Mapping {
         }
     }
 
+    /// Returns the time that the sender gave a record, if it has one that can be read.
+    pub fn time_of(&self, record: &Value) -> Option<Timestamp> {
+        let request = RequestFacts::default();
+        let facts = Facts::new(self, record, &request);
+        Run::new(self, &facts, Timestamp::EPOCH).time().given
+    }
+
     /// Maps one record. The result depends on nothing but the arguments.
     ///
     /// Time and memory are bounded by the size of the record and of the mapping: there are no loops

@@ -1,7 +1,7 @@
 //! Presets: mappings of known senders, in files of the project that are part of the binary.
 //!
 //! A preset has the keys of a mapping, and besides: `[preset]` (who it is for), `[vars.<name>]` (what
-//! a source must fill in), `[auth]` and `[source]` (defaults of the source's table), and
+//! a source must fill in), `[auth]`, `[poll]` and `[source]` (defaults of the source's table), and
 //! `[[examples]]`, which are its tests.
 
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -51,6 +51,8 @@ pub struct Preset {
     pub vars: BTreeMap<String, VarSettings>,
     /// Defaults of the table `auth` of a source.
     pub auth: Map<String, Value>,
+    /// Defaults of the table `poll` of a source.
+    pub poll: Map<String, Value>,
     /// Defaults of the other keys of a source.
     pub source: Map<String, Value>,
     pub examples: Vec<Example>,
@@ -102,6 +104,7 @@ impl Preset {
             about,
             vars: take(&mut table, "vars")?.unwrap_or_default(),
             auth: take(&mut table, "auth")?.unwrap_or_default(),
+            poll: take(&mut table, "poll")?.unwrap_or_default(),
             source: take(&mut table, "source")?.unwrap_or_default(),
             examples: take(&mut table, "examples")?.unwrap_or_default(),
             mapping: MappingSettings::default(),
