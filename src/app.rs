@@ -49,6 +49,7 @@ use crate::{
     ingest::{self, IngestError},
     push::{clients::PushClients, tls::TrustedRootsError},
     signing,
+    source::poll,
     store::{Intake, Maintenance, Store, StoreError},
     telemetry::{causes::with_causes, metrics, readiness::Readiness, supervision::Supervisor},
     transmitter::{Sharing, Transmitter},
@@ -338,6 +339,7 @@ impl App {
             &supervisor,
             &stopped,
         )?;
+        let polls = poll::start(&services.source_set, &services.lease, &supervisor, &stopped);
         let gauge = ingest::gauge(&config.ingest.redis)?;
         let background =
             Background::start(&config, &services, &registry, gauge, faults, &supervisor);
@@ -353,7 +355,7 @@ impl App {
         let _never_mind = stopping.send(true);
         let drained = timeout(config.process.drain_timeout, async {
             // First nothing new comes in, then the attempts under way end.
-            for reader in ingest {
+            for reader in ingest.into_iter().chain(polls) {
                 reader.await.ok();
             }
             let stop_listening = async {

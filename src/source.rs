@@ -17,6 +17,7 @@
 //! - `gates` lets an event pass only if a value has changed. `cap` bounds the events of a minute, and `held`
 //!   keeps what is beyond it for an operator. `rejects` keeps records that gave no event, and why.
 //!   `unmatched` counts native types that no rule takes.
+//! - [`poll`] fetches records from the provider, and `entries` takes in what was fetched.
 //! - [`settings`] is the table of a source. [`Kind`] says what a request holds, and words its answers.
 //!   [`set`] takes SETs of another Transmitter apart.
 //!
@@ -35,6 +36,7 @@ mod gates;
 pub mod handshake;
 mod held;
 mod kind;
+pub mod poll;
 mod prepare;
 mod receive;
 mod registry;
@@ -64,7 +66,7 @@ pub use self::{
     registry::{SourceName, SourceSet},
     unmatched::UnmatchedType,
 };
-use self::{held::HeldBook, settings::BoundSettings, unmatched::Unmatched};
+use self::{held::HeldBook, poll::Poll, settings::BoundSettings, unmatched::Unmatched};
 use crate::{
     clock,
     domain::{event_type::EventType, mapping::Mapping, provider::Provider},
@@ -94,6 +96,8 @@ pub struct SourceParts {
     /// `None` if the source takes no requests.
     pub verifier: Option<Verifier>,
     pub redis_key: Option<String>,
+    /// `None` if the source does not poll.
+    pub poll: Option<Arc<Poll>>,
     /// The types that may be emitted. If there are none, those that the mapping can emit.
     pub may_emit: Vec<EventType>,
     /// The largest event, in bytes.
@@ -193,6 +197,7 @@ impl Source {
             metrics::source_auth_failures(provider, source, reason, 0);
         }
         metrics::source_held(provider, source, 0);
+        self.begin_poll_metrics();
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::{
     config::{Config, NamedSource},
     domain::id::{ProviderName, SourceName},
     source::{
         Source, SourceParts, SourceServices, SourceSet,
-        settings::SourceConfig,
+        poll::{Poll, PollError},
         verify::{Verifier, VerifierContext, VerifierError},
     },
     store::{Records, Store},
@@ -21,13 +23,23 @@ use crate::{
 pub struct SourceFileError {
     provider: ProviderName,
     source_name: SourceName,
-    error: VerifierError,
+    error: SourceError,
+}
+
+/// The part of a source that its files do not let be.
+#[derive(Debug, thiserror::Error)]
+enum SourceError {
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    #[error(transparent)]
+    Poll(#[from] PollError),
 }
 
 /// A source with what its files hold.
 pub struct OpenedSource {
     source: NamedSource,
     verifier: Option<Verifier>,
+    poll: Option<Arc<Poll>>,
 }
 
 /// Reads the files of all sources. The configuration must be valid.
@@ -38,23 +50,34 @@ pub fn load(config: &Config) -> Result<Vec<OpenedSource>, SourceFileError> {
         if config.sources.public {
             proxies.extend(&config.public.trusted_proxies);
         }
-        let NamedSource { provider, config: SourceConfig { kind, auth, .. }, .. } = &source;
-        let context = VerifierContext {
-            provider,
-            kind: *kind,
-            trusted_proxies: &proxies,
-            own_issuers: &own_issuers,
-        };
-        let open = |auth| Verifier::open(auth, context);
-        let verifier = auth.as_ref().map(open);
-        match verifier.transpose() {
-            Ok(verifier) => Ok(OpenedSource { source, verifier }),
-            Err(error) => {
-                Err(SourceFileError { provider: source.provider, source_name: source.name, error })
-            }
-        }
+        open(source, &proxies, &own_issuers)
     });
     sources.collect()
+}
+
+fn open(
+    source: NamedSource,
+    trusted_proxies: &[IpNet],
+    own_issuers: &[String],
+) -> Result<OpenedSource, SourceFileError> {
+    let settings = &source.config;
+    let (provider, kind) = (&source.provider, settings.kind);
+    let context = VerifierContext { provider, kind, trusted_proxies, own_issuers };
+    let verifier = || {
+        settings.auth.as_ref().map(|auth| Verifier::open(auth, context)).transpose()
+    };
+    let poll = || {
+        let per_minute = settings.bounds.events_per_minute_max;
+        let poll = settings.poll.clone().map(|poll| Poll::open(poll, per_minute)).transpose()?;
+        Ok::<_, SourceError>((verifier()?, poll.map(Arc::new)))
+    };
+    match poll() {
+        Ok((verifier, poll)) => Ok(OpenedSource { source, verifier, poll }),
+        Err(error) => {
+            let NamedSource { provider, name, .. } = source;
+            Err(SourceFileError { provider, source_name: name, error })
+        }
+    }
 }
 
 /// Makes the sources.
@@ -70,7 +93,7 @@ pub(super) fn build(
         store: Arc::clone(store) as Arc<dyn Records>,
         readiness: Arc::clone(readiness),
     };
-    SourceSet::new(opened.into_iter().filter_map(|OpenedSource { source, verifier }| {
+    SourceSet::new(opened.into_iter().filter_map(|OpenedSource { source, verifier, poll }| {
         let NamedSource { provider, name, config: settings } = source;
         let parts = SourceParts {
             provider: Arc::clone(transmitter.directory().provider(&provider)?),
@@ -82,6 +105,7 @@ pub(super) fn build(
             mapping: settings.mapping,
             verifier,
             redis_key: settings.redis_key,
+            poll,
             may_emit: settings.may_emit.into_iter().collect(),
             event_bytes_max: config.ingest.redis.event_bytes_max,
             store_id_retention: config.store.event_id_retention,

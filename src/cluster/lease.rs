@@ -60,7 +60,12 @@ impl Lease {
 
     /// Returns whether this node may begin delivery attempts for a stream.
     pub fn serves(&self, stream: &StreamId, now: Instant) -> bool {
-        self.is_valid(now) && self.slots().contains(Slot::of_stream(stream))
+        self.holds(Slot::of_stream(stream), now)
+    }
+
+    /// Returns whether this node does the work of a slot.
+    pub fn holds(&self, slot: Slot, now: Instant) -> bool {
+        self.is_valid(now) && self.slots().contains(slot)
     }
 
     /// Returns whether no other node can have taken over this node's shares. A lease becomes
@@ -78,7 +83,7 @@ impl Lease {
     /// removal of expired SETs: the node that serves the first slot does.
     pub fn runs_maintenance(&self, now: Instant) -> bool {
         let first = Slot::all().next().expect("there are slots");
-        self.is_valid(now) && self.slots().contains(first)
+        self.holds(first, now)
     }
 
     /// Returns the number of live nodes, including this one.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Config, ConfigError, invalid};
 
 /// The keys that may be 0, by the end of their name.
-const ZERO_MEANS_SOMETHING: [&str; 18] = [
+const ZERO_MEANS_SOMETHING: [&str; 19] = [
     // Nothing is kept or remembered.
     "event_retention",
     "event_id_retention",
@@ -27,6 +27,8 @@ const ZERO_MEANS_SOMETHING: [&str; 18] = [
     "inactivity_timeout",
     "subject_removal_grace",
     "oauth.leeway",
+    // The provider shows no record late.
+    "poll.overlap",
     "oauth.introspection.cache_for",
 ];
 

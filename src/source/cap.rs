@@ -23,12 +23,25 @@ impl MinuteCap {
 
     /// Counts one event. Returns `false`, and counts nothing, if there were too many in the last minute.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        self.move_to(now);
-        if self.max != 0 && self.max <= self.counts.iter().sum() {
-            return false;
+        let takes = !self.is_full(now);
+        if takes {
+            self.count(1, now);
         }
-        self.counts[place(self.newest)] += 1;
-        true
+        takes
+    }
+
+    /// Tells whether there were as many events in the last minute as may be.
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.move_to(now);
+        let counted: u64 = self.counts.iter().copied().map(u64::from).sum();
+        self.max != 0 && u64::from(self.max) <= counted
+    }
+
+    /// Counts events, also beyond the cap.
+    pub(super) fn count(&mut self, events: u32, now: Instant) {
+        self.move_to(now);
+        let count = &mut self.counts[place(self.newest)];
+        *count = count.saturating_add(events);
     }
 
     /// Takes back events that turned out to be none, the youngest first.
@@ -77,6 +90,18 @@ mod tests {
         assert!(!cap.take(at(1000)));
         // A clock that stands still or goes back counts all the same.
         assert!(!cap.take(at(990)));
+    }
+
+    #[test]
+    fn events_may_be_counted_beyond_the_cap() {
+        let start = clock::instant();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut cap = MinuteCap::new(3, start);
+        cap.count(2, at(0));
+        assert!(!cap.is_full(at(0)));
+        cap.count(u32::MAX, at(10));
+        assert!(cap.is_full(at(69)));
+        assert!(!cap.is_full(at(70)));
     }
 
     #[test]

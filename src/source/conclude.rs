@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Source, SourceError,
-    prepare::{Emitted, Prepared},
+    prepare::{Emitted, Prepared, Way},
     rejects::Reject,
 };
 use crate::{
@@ -60,6 +60,7 @@ impl Source {
             publish,
             hold,
             rejects,
+            way,
             gates,
             turn: _until_the_end,
             dropped,
@@ -87,7 +88,7 @@ impl Source {
             Ok(published) => published,
             Err(error) => {
                 // The request comes again.
-                self.give_back(taken);
+                self.give_back(taken, way);
                 self.doubt_held();
                 return Err(error);
             }
@@ -99,7 +100,7 @@ impl Source {
             }
         }
         // A sender that repeats a request uses up no event of the minute.
-        self.give_back(counts.duplicate);
+        self.give_back(counts.duplicate, way);
         if let Err(error) = self.hold(hold, now).await {
             self.doubt_held();
             return Err(error.into());
@@ -140,9 +141,11 @@ impl Source {
         Origin::drawn(clock::random_uuid(), clock::now())
     }
 
-    /// Takes events out of the minute.
-    pub(super) fn give_back(&self, events: usize) {
-        self.cap().give_back(u32::try_from(events).unwrap_or(u32::MAX));
+    /// Takes events out of the minute, if they count.
+    fn give_back(&self, events: usize, way: Way) {
+        if way == Way::Sent {
+            self.cap().give_back(u32::try_from(events).unwrap_or(u32::MAX));
+        }
     }
 
     pub(super) fn count_record(&self, outcome: &'static str, count: usize) {

@@ -16,7 +16,7 @@ use crate::{
     delivery::lane::Lane,
     domain::{
         event::Event,
-        mapping::{Gate, Mapped, MappedResult, RequestFacts, RuleName},
+        mapping::{Gate, Mapped, MappedResult, Mapping, RequestFacts, RuleName},
         time::Timestamp,
     },
 };
@@ -52,6 +52,7 @@ pub(super) struct Prepared {
     pub(super) publish: Vec<Emitted>,
     pub(super) hold: Vec<Emitted>,
     pub(super) rejects: Vec<Reject>,
+    pub(super) way: Way,
     pub(super) gates: Option<GateBook>,
     /// No other request judges gates until this is dropped.
     pub(super) turn: Option<OwnedMutexGuard<()>>,
@@ -60,9 +61,29 @@ pub(super) struct Prepared {
     pub(super) observed: usize,
 }
 
+/// How documents came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Way {
+    /// Somebody sent them. The mapping finds the records in them, and the cap of a minute holds.
+    #[default]
+    Sent,
+    /// The daemon fetched them. Each is a record, and the poll waits where the cap would hold an event.
+    Polled,
+}
+
+impl Way {
+    fn records<'a>(self, mapping: &Mapping, document: &'a Value) -> Vec<&'a Value> {
+        match self {
+            Self::Sent => mapping.split(document),
+            Self::Polled => vec![document],
+        }
+    }
+}
+
 /// Results of a mapping on their way through the gates.
 #[derive(Default)]
 struct Candidates {
+    way: Way,
     /// The documents that the records are in.
     documents: Vec<Value>,
     results: Vec<Candidate>,
@@ -115,6 +136,7 @@ pub(super) struct Documents {
     /// The size of all of them in bytes.
     pub(super) bytes: usize,
     pub(super) received: Timestamp,
+    pub(super) way: Way,
 }
 
 impl Source {
@@ -135,9 +157,9 @@ impl Source {
     }
 
     /// Maps the records of all documents.
-    fn map(&self, Documents { parts, facts, received, .. }: Documents) -> Candidates {
+    fn map(&self, Documents { parts, facts, received, way, .. }: Documents) -> Candidates {
         let mapping = &self.parts.mapping;
-        let mut candidates = Candidates::default();
+        let mut candidates = Candidates { way, ..Candidates::default() };
         for (part, document) in parts.into_iter().enumerate() {
             let document = match document {
                 Ok(document) => document,
@@ -148,7 +170,7 @@ impl Source {
                 }
             };
             let (at, mut nth) = (candidates.documents.len(), 0);
-            for (n, record) in mapping.split(&document).into_iter().enumerate() {
+            for (n, record) in way.records(mapping, &document).into_iter().enumerate() {
                 let mapped = mapping.apply(record, &facts, received);
                 for mut candidate in self.candidates(mapped, record, received) {
                     if let Candidate::Emit(emit) = &mut candidate {
@@ -216,10 +238,10 @@ impl Source {
 
     async fn pass_gates(
         &self,
-        Candidates { documents, results }: Candidates,
+        Candidates { way, documents, results }: Candidates,
         now: Timestamp,
     ) -> Result<Prepared, SourceError> {
-        let mut prepared = Prepared::default();
+        let mut prepared = Prepared { way, ..Prepared::default() };
         let gates: Vec<_> = results.iter().filter_map(Candidate::gate).collect();
         let mut book = None;
         if !gates.is_empty() {
@@ -254,7 +276,8 @@ impl Source {
                     emitted.push(Emitted { rule, event, json, place, part, nth });
                 }
                 Err(why) => {
-                    let records = self.parts.mapping.split(&documents[emit.document]);
+                    let mapping = &self.parts.mapping;
+                    let records = way.records(mapping, &documents[emit.document]);
                     prepared.rejects.push(Reject {
                         rule: Some(rule),
                         why,
@@ -268,7 +291,7 @@ impl Source {
         }
         drop(documents);
         prepared.gates = book;
-        self.decide(emitted, &mut prepared).await?;
+        self.decide(emitted, way, &mut prepared).await?;
         Ok(prepared)
     }
 
@@ -293,6 +316,7 @@ impl Source {
     async fn decide(
         &self,
         emitted: Vec<Emitted>,
+        way: Way,
         prepared: &mut Prepared,
     ) -> Result<(), SourceError> {
         if self.parts.mode == Mode::Observe {
@@ -303,7 +327,7 @@ impl Source {
         let now = clock::instant();
         let (mut cap, mut held) = (self.cap(), self.held());
         for event in emitted {
-            if !held.has_lane(event.lane()) && cap.take(now) {
+            if !held.has_lane(event.lane()) && (way == Way::Polled || cap.take(now)) {
                 prepared.publish.push(event);
             } else {
                 held.reserve(event.lane());
@@ -314,7 +338,9 @@ impl Source {
             for event in &prepared.hold {
                 held.release(event.lane());
             }
-            cap.give_back(u32::try_from(prepared.publish.len()).unwrap_or(u32::MAX));
+            if way == Way::Sent {
+                cap.give_back(u32::try_from(prepared.publish.len()).unwrap_or(u32::MAX));
+            }
             return Err(SourceError::HeldFull);
         }
         Ok(())

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{
     Kind, RETRY_AFTER, Source, SourceError, UnreadableBody,
     conclude::Counts,
-    prepare::{Documents, facts},
+    prepare::{Documents, Way, facts},
     rejects::Reject,
     request::{Method, Reply, SourceRequest},
     settings::AnswerBody,
@@ -152,7 +152,7 @@ impl Source {
             return Err(format!("the body {}", UnreadableBody::TooMany(records_max)));
         }
         let facts = facts(request, verifier.header());
-        Ok(Documents { parts, facts, bytes: request.body.len(), received })
+        Ok(Documents { parts, facts, bytes: request.body.len(), received, way: Way::Sent })
     }
 
     /// Judges each record, if the sender repeats its credential in each. One bad record refuses the request,

@@ -7,8 +7,9 @@
 mod auth;
 mod bounds;
 mod kind;
+mod poll;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 pub use self::{
     auth::{AuthSettings, SchemeName, SignedTime, TokenIn},
     bounds::{AnswerBody, BoundSettings},
+    poll::{ClientAuth, CursorIn, Paging, PollAuth, PollConfig, PollSettings, PollUrl, TimeFormat},
 };
 use super::Kind;
 use crate::domain::{
@@ -59,6 +61,8 @@ pub struct SourceConfig {
     pub redis_key: Option<String>,
     /// How senders of HTTP requests are known. `None` if the source takes no requests.
     pub auth: Option<AuthSettings>,
+    /// How records are fetched from the provider. `None` if the source does not poll.
+    pub poll: Option<PollConfig>,
     pub bounds: BoundSettings,
     pub mapping: Mapping,
 }
@@ -78,7 +82,8 @@ pub(super) fn mistake<T>(
 }
 
 /// The keys of a source's table that belong neither to its bounds nor to its mapping.
-const OWN_KEYS: [&str; 6] = ["preset", "kind", "mode", "may_emit", "redis_key", "auth"];
+const OWN_KEYS: [&str; 7] =
+    ["preset", "kind", "mode", "may_emit", "redis_key", "auth", "poll"];
 
 impl SourceSettings {
     /// Reads the table of the source `name`, with what its preset says where the table says nothing. Opens
@@ -92,17 +97,14 @@ impl SourceSettings {
         let mode = self.member("mode")?.unwrap_or_default();
         let may_emit = self.may_emit()?;
         let redis_key = self.member::<String>("redis_key")?.filter(|key| !key.is_empty());
-        let own_auth = match self.0.get("auth") {
-            None => None,
-            Some(Value::Object(auth)) => Some(auth),
-            Some(_) => return mistake("auth", "must be a table"),
-        };
-        // A source that is read from Redis needs no sender of requests, unless it names one.
+        let (own_auth, own_poll) = (self.table("auth")?, self.table("poll")?);
+        // A source that fetches its records needs no sender of requests, unless it names one.
+        let fetches = redis_key.is_some() || own_poll.is_some();
         let auth: Option<AuthSettings> = match preset.map(|preset| &preset.auth) {
-            _ if own_auth.is_none() && redis_key.is_some() => None,
+            _ if own_auth.is_none() && fetches => None,
             None if own_auth.is_none() => {
                 let rule = "is required: say how the sender is known, for example `auth = { scheme = \
-                            \"bearer\", secret_files = [\"…\"] }`";
+                            \"bearer\", secret_files = [\"…\"] }`, or let the source poll (`poll`)";
                 return mistake("auth", rule);
             }
             preset => Some(overlaid("auth", preset, own_auth)?),
@@ -113,8 +115,18 @@ impl SourceSettings {
             auth.check()?;
         }
         bounds.check()?;
+        if own_poll.is_some() && kind != Kind::Native {
+            let rule = format!("has no meaning with `kind = \"{}\"`; remove it", kind.as_str());
+            return mistake("poll", rule);
+        }
         kind.apply(&self.0, auth.as_ref(), redis_key.as_deref(), &mut bounds)?;
         let settings = self.mapping()?;
+        let var = |name: &str| var(preset, &settings, name);
+        let of_preset = preset.map(|preset| &preset.poll);
+        let poll = own_poll.map(|own| PollSettings::read(of_preset, own, var)).transpose()?;
+        if poll.is_some() {
+            bounds.remember_polled()?;
+        }
         let listed: Vec<_> = may_emit.iter().cloned().collect();
         let mapping = Mapping::compile(preset, &settings, name, &listed);
         let mapping = mapping.map_err(|error| {
@@ -122,16 +134,15 @@ impl SourceSettings {
             let key = rule.or_else(|| error.path.clone()).unwrap_or_else(|| "rules".to_owned());
             SourceMistake { key, rule: format!("cannot be used: {error}") }
         })?;
+        if poll.as_ref().is_some_and(|poll| poll.settings.paging == Paging::Time)
+            && !mapping.tells_time()
+        {
+            let rule = "needs the time of each record with `paging = \"time\"`: set `time`, for example \
+                        `time = { from = \"/time\", unit = \"ms\" }`";
+            return mistake("poll.paging", rule);
+        }
         let preset = preset.map(|preset| preset.name().to_owned());
-        Ok(SourceConfig { preset, kind, mode, may_emit, redis_key, auth, bounds, mapping })
-    }
-
-    /// Returns the files that hold secrets.
-    pub fn secret_files(&self) -> Vec<PathBuf> {
-        let auth = self.0.get("auth").and_then(Value::as_object);
-        let files = auth.and_then(|auth| auth.get("secret_files"));
-        let files = files.and_then(Value::as_array).into_iter().flatten();
-        files.filter_map(Value::as_str).map(PathBuf::from).collect()
+        Ok(SourceConfig { preset, kind, mode, may_emit, redis_key, auth, poll, bounds, mapping })
     }
 
     fn check_keys(&self) -> Result<(), SourceMistake> {
@@ -146,6 +157,14 @@ impl SourceSettings {
                     format!("is no key of a source; the keys are {}", known.join(", ")),
                 )
             }
+        }
+    }
+
+    fn table(&self, key: &str) -> Result<Option<&Map<String, Value>>, SourceMistake> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::Object(table)) => Ok(Some(table)),
+            Some(_) => mistake(key, "must be a table"),
         }
     }
 
@@ -184,6 +203,16 @@ impl SourceSettings {
 
     fn member<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SourceMistake> {
         self.0.get(key).map(|value| from_value(key, value.clone())).transpose()
+    }
+}
+
+/// Returns the value of a variable as a text.
+fn var(preset: Option<&Preset>, settings: &MappingSettings, name: &str) -> Option<String> {
+    let declared = || preset?.vars.get(name)?.default.as_ref();
+    match settings.vars.get(name).or_else(declared)? {
+        Value::String(text) => Some(text.clone()),
+        value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
+        _ => None,
     }
 }
 

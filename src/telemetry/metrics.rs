@@ -78,6 +78,19 @@ metrics! {
     /// Events of a source that wait for an operator, because more came in a minute than the source may
     /// emit.
     gauge "ssfd_source_held" = source_held(provider: &ProviderName, source: &str) is events: usize;
+    /// Rounds of polls of a source, by outcome: `complete`, `continued` if the provider may have more for the
+    /// next round, or the reason why the round failed.
+    counter "ssfd_source_poll_rounds_total" = source_poll_rounds(
+        provider: &ProviderName, source: &str, outcome: &'static str
+    ) by count: usize;
+    /// Events of polled records: `new`, or `known` from a webhook or an earlier round.
+    counter "ssfd_source_poll_events_total" = source_poll_events(
+        provider: &ProviderName, source: &str, result: &'static str
+    ) by count: usize;
+    /// Time since all records of a polled URL were taken in, or the age of the newest one that was. 0 on
+    /// nodes that do not poll.
+    gauge "ssfd_source_poll_lag_seconds" =
+        source_poll_lag(provider: &ProviderName, source: &str, url: &str) is lag: Duration;
 
     // Agents.
 

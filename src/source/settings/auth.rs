@@ -275,7 +275,7 @@ impl AuthSettings {
 }
 
 /// Tells whether a text is a token (RFC 9110 §5.6.2).
-fn is_header_name(name: &str) -> bool {
+pub(super) fn is_header_name(name: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.bytes().all(token)
 }

@@ -122,6 +122,21 @@ impl BoundSettings {
         "gate_retention",
     ];
 
+    /// Has the ids of a source that polls remembered for as long as its records may come. A record that came
+    /// by webhook would otherwise give another event when the poll brings it days later.
+    pub(super) fn remember_polled(&mut self) -> Result<(), SourceMistake> {
+        match self.event_id_retention {
+            None => self.event_id_retention = Some(self.max_age),
+            Some(retention) if retention < self.max_age => {
+                let rule = "must be at least `max_age` for a source that polls, because a poll may bring a \
+                            record that late";
+                return mistake("event_id_retention", rule);
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
     pub(super) fn check(&self) -> Result<(), SourceMistake> {
         if ![200, 202, 204].contains(&self.answer) {
             return mistake("answer", "must be 200, 202 or 204");
