@@ -26,8 +26,8 @@ use crate::{
     http::admin::{
         PAGE_MAX,
         sources::{
-            HandledHeldView, HeldEventsView, RejectedRecordsView, SourceView, SourcesView,
-            UnmatchedTypesView,
+            HandledHeldView, HeldEventsView, PollErrorView, PollRoundView, PollView,
+            RejectedRecordsView, SourceView, SourcesView, UnmatchedTypesView,
         },
     },
 };
@@ -64,7 +64,7 @@ enum SourcesAction {
     /// List the sources of all providers
     #[command(after_help = examples!("ssfd sources list --token-file operator.token", "ssfd sources list --json"))]
     List(AdminArgs),
-    /// Show one source: its rules, what it may emit, and how much it holds
+    /// Show one source: its rules, what it may emit, how much it holds, and how far it has polled
     #[command(after_help = examples!("ssfd sources show keycloak"))]
     Show(OneSource),
     /// Send a payload to the running daemon as the sender would, signed with the source's own secret
@@ -299,8 +299,9 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 fn table(sources: &[SourceView]) -> String {
     let mut table = Table::new(["SOURCE", "MODE", "PRESET", "HELD", "REJECTED", "PLACE"]);
     for source in sources {
-        let places = [source.path.as_deref(), source.redis_key.as_deref()];
-        let places: Vec<_> = places.into_iter().flatten().collect();
+        let sent = [source.path.as_deref(), source.redis_key.as_deref()];
+        let polled = source.polls.iter().map(|poll| poll.url.as_str());
+        let places: Vec<_> = sent.into_iter().flatten().chain(polled).collect();
         table.add([
             format!("{}/{}", source.provider, source.name),
             source.mode.clone(),
@@ -331,8 +332,30 @@ fn describe(source: &SourceView) -> String {
         ("held", Some(source.held.to_string())),
         ("rejected", Some(source.rejected.to_string())),
     ];
-    let shown = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let polls = source.polls.iter().map(|poll| ("poll", Some(describe_poll(poll))));
+    let shown = members.into_iter().chain(polls);
+    let shown = shown.filter_map(|(name, value)| Some((name, value?)));
     lines(shown.map(|(name, value)| format!("{name:10}  {}", plain(&value))))
+}
+
+fn describe_poll(poll: &PollView) -> String {
+    let mut parts = vec![poll.url.clone()];
+    parts.push(match poll.newest {
+        Some(newest) => format!("read up to {}", moment::show(newest)),
+        None => "not read yet".to_owned(),
+    });
+    parts.push(match &poll.last_round {
+        Some(PollRoundView { ended_at, outcome, pages, records, new, known }) => format!(
+            "last round {}: {outcome}, {pages} pages, {records} records, {new} new events, {known} known",
+            moment::show(*ended_at)
+        ),
+        None if poll.polls_here => "no round has ended".to_owned(),
+        None => "another node polls".to_owned(),
+    });
+    if let Some(PollErrorView { at, error }) = &poll.last_error {
+        parts.push(format!("last error {}: {error}", moment::show(*at)));
+    }
+    parts.join("; ")
 }
 
 fn describe_held(view: &HeldEventsView) -> String {

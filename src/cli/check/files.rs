@@ -110,6 +110,7 @@ fn named(value: &Value, key: &str, files: &mut Vec<NamedFile>) {
             | "enrolment_secret_files"
             | "authorization_files" => Content::Secret,
             name if name.ends_with("tls_key") || name.ends_with("password_file") => Content::Secret,
+            name if name.ends_with("secret_file") => Content::Secret,
             name if name.ends_with("tls_certificate") || name.ends_with("tls_ca") => {
                 Content::Certificates
             }
@@ -192,20 +193,26 @@ mod tests {
             "store": {"redis": {"password_file": "c", "tls_ca": "d", "tls_key": null,
                 "sentinel_password_file": "e"}},
             "push": {"trusted_roots": "f"},
-            "sources": {"tls_client_ca": "k"},
+            "sources": {"tls_client_ca": "o"},
             "providers": {"acme": {"signing_keys": ["g", "h"], "oauth": {"trusted_roots": "i",
-                "introspection": {"client_secret": "j"}}}},
+                "introspection": {"client_secret": "j"}},
+                "sources": {"kc": {"auth": {"secret_files": ["k"]}, "poll": {"trusted_roots": "l",
+                    "auth": {"client_secret_file": "m", "secret_file": "n"}}}}}},
         });
         let mut files = Vec::new();
         named(&values, "", &mut files);
         files.sort_by(|one, other| one.path.cmp(&other.path));
         let secrets: Vec<_> = files.iter().map(|file| file.content == Content::Secret).collect();
         let paths: Vec<_> = files.iter().map(|file| file.path.to_str().expect("UTF-8")).collect();
-        assert_eq!(paths, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]);
-        assert_eq!(
-            secrets,
-            [false, true, true, false, true, false, true, true, false, true, false]
-        );
+        let letters: Vec<_> = ('a'..='o').map(String::from).collect();
+        assert_eq!(paths, letters);
+        let certificates: String = paths
+            .iter()
+            .zip(&secrets)
+            .filter(|(_, secret)| !**secret)
+            .map(|(path, _)| *path)
+            .collect();
+        assert_eq!(certificates, "adfilo");
         assert_eq!(files[9].key, "providers.acme.oauth.introspection.client_secret");
     }
 }

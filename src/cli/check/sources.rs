@@ -62,11 +62,10 @@ fn one(source: &NamedSource, findings: &mut Findings) {
     let NamedSource { provider, name, config } = source;
     let item = format!("providers.{provider}.sources.{name}");
     let types: Vec<_> = config.mapping.emits().iter().map(EventType::short_name).collect();
-    let place = match (&config.auth, &config.redis_key) {
-        (Some(_), None) => format!("/in/{provider}/{name}"),
-        (Some(_), Some(key)) => format!("/in/{provider}/{name} and {key}"),
-        (None, key) => key.clone().unwrap_or_default(),
-    };
+    let sent = config.auth.as_ref().map(|_| format!("/in/{provider}/{name}"));
+    let polled = config.poll.iter().flat_map(|poll| &poll.urls).map(|url| url.name.clone());
+    let places = sent.into_iter().chain(config.redis_key.clone()).chain(polled);
+    let place = places.collect::<Vec<_>>().join(" and ");
     findings.ok(item.as_str(), format!("{place} emits {}", types.join(", ")));
     if config.mode == Mode::Observe {
         findings.warning(format!("{item}.mode"), "is `observe`, so the source publishes nothing");

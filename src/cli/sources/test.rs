@@ -48,7 +48,9 @@ impl TestArgs {
         let config = config.load()?;
         let (provider, source) = configured(&config, &self.source)?;
         let auth = source.config.auth.as_ref().ok_or_else(|| {
-            CliError::new("the source takes no requests; it reads its records from Redis")
+            CliError::new(
+                "the source takes no requests; it fetches its records (`redis_key`, `poll`)",
+            )
         })?;
         let context = VerifierContext {
             provider: &provider.name,

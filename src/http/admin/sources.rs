@@ -17,8 +17,13 @@ use crate::{
         time::Timestamp,
     },
     http::{api::shape, auth::Operator, body::Body, error::ApiError},
-    source::{HeldAction, Source, SourceSet, UnmatchedType},
-    store::records::{held_event::HeldEvent, rejected_record::RejectedRecord},
+    source::{
+        HeldAction, Source, SourceSet, UnmatchedType,
+        poll::{LastPollError, LastRound, PollState},
+    },
+    store::records::{
+        held_event::HeldEvent, poll_position::PollPosition, rejected_record::RejectedRecord,
+    },
 };
 
 /// A source as it is configured.
@@ -49,6 +54,53 @@ pub struct SourceView {
     pub held: usize,
     /// Rejected records that are kept.
     pub rejected: usize,
+    /// The URLs that the source polls.
+    pub polls: Vec<PollView>,
+}
+
+/// A URL that a source polls. Times are seconds since 1970. All nodes know the position; the rest is known to
+/// the node that polls alone.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Poll")]
+pub struct PollView {
+    /// The URL without its query.
+    pub url: String,
+    /// The time of the newest record that was taken in, or the time from which the source began to poll.
+    /// Absent before the first round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<i64>,
+    /// Whether the node that answers polls the URL.
+    pub polls_here: bool,
+    /// Rounds that failed since the last success.
+    pub failures: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_round: Option<PollRoundView>,
+    /// The last round that failed. Later successes leave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<PollErrorView>,
+}
+
+/// A round of a poll that ended.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PollRound")]
+pub struct PollRoundView {
+    pub ended_at: i64,
+    /// `complete`, `continued` if the provider may have more for the next round, or the kind of the fault.
+    pub outcome: String,
+    pub pages: usize,
+    pub records: usize,
+    /// Events that were not known before.
+    pub new: usize,
+    /// Events that were known, for example from a webhook.
+    pub known: usize,
+}
+
+/// A round of a poll that failed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PollError")]
+pub struct PollErrorView {
+    pub at: i64,
+    pub error: String,
 }
 
 /// All sources.
@@ -169,6 +221,31 @@ impl From<RejectedRecord> for RejectedRecordView {
     }
 }
 
+impl PollView {
+    fn of(state: PollState, positions: &[PollPosition]) -> Self {
+        let PollState { url, polls_here, last_round, last_error, failures, .. } = state;
+        let position = positions.iter().find(|position| position.url == url);
+        let newest = position.map(|position| Timestamp::from_millis(position.newest).as_secs());
+        let round = |LastRound { ended_at, outcome, tally }: LastRound| PollRoundView {
+            ended_at: ended_at.as_secs(),
+            outcome: outcome.to_owned(),
+            pages: tally.pages,
+            records: tally.records,
+            new: tally.new,
+            known: tally.known,
+        };
+        let error = |LastPollError { at, error }| PollErrorView { at: at.as_secs(), error };
+        Self {
+            url,
+            newest,
+            polls_here,
+            failures,
+            last_round: last_round.map(round),
+            last_error: last_error.map(error),
+        }
+    }
+}
+
 impl From<(String, UnmatchedType)> for UnmatchedTypeView {
     fn from((native_type, seen): (String, UnmatchedType)) -> Self {
         Self { native_type, count: seen.count, last_at: seen.last_at.as_secs() }
@@ -185,6 +262,8 @@ fn find<'a>(sources: &'a SourceSet, place: &Place) -> Result<&'a Arc<Source>, Ap
 
 async fn view(source: &Source) -> Result<SourceView, ApiError> {
     let (parts, now) = (source.parts(), clock::now());
+    let positions = source.poll_positions().await?;
+    let polls = source.polls().into_iter().map(|state| PollView::of(state, &positions));
     let takes = parts.verifier.is_some();
     Ok(SourceView {
         provider: parts.provider.name.clone(),
@@ -198,6 +277,7 @@ async fn view(source: &Source) -> Result<SourceView, ApiError> {
         events_per_minute_max: parts.bounds.events_per_minute_max,
         held: source.held_events(now).await?.len(),
         rejected: source.rejected(now).await?.len(),
+        polls: polls.collect(),
     })
 }
 
