@@ -3,4 +3,5 @@
 mod changes;
 mod daemons;
 mod handing_over;
+mod polls;
 mod sharing;

@@ -13,8 +13,11 @@ mod sender;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use serde_json::{Map, Value};
-use ssfd::domain::mapping::Preset;
+use serde_json::{Map, Value, json};
+use ssfd::{
+    domain::mapping::Preset,
+    source::settings::{PollUrl, SourceSettings},
+};
 
 /// The folder of the presets' files.
 const FOLDER: &str = "config/sources";
@@ -157,13 +160,43 @@ fn a_sign_out_without_a_session_needs_the_scope() {
 /// The records of the HTTP sender and of the REST API are the same, so their rules are too.
 #[test]
 fn keycloak_is_polled_by_the_rules_of_its_http_sender() {
-    let own_keys = ["preset", "auth", "source"];
+    let own_keys = ["preset", "auth", "poll", "source"];
     let shared = |name| {
         let mut file = written(name);
         file.retain(|key, _| !own_keys.contains(&key.as_str()));
+        // The address of the API is a matter of polling.
+        file["vars"].as_object_mut().expect("a table").remove("admin");
         file
     };
     assert_eq!(shared("keycloak-rest"), shared("keycloak-http"));
+}
+
+/// A source that adds its credential alone can poll.
+#[test]
+fn the_poll_of_a_preset_is_valid() {
+    let mut polls = 0;
+    for preset in Preset::all().iter().filter(|preset| !preset.poll.is_empty()) {
+        let vars = preset
+            .vars
+            .iter()
+            .filter_map(|(name, declared)| Some((name.clone(), declared.example.clone()?)));
+        let vars: Map<_, _> = vars.collect();
+        let of_client = preset.poll["auth"].get("token_url").is_some();
+        let auth = if of_client {
+            json!({"client_id": "c", "client_secret_file": "/s"})
+        } else {
+            json!({"secret_file": "/s"})
+        };
+        let table = json!({"preset": preset.name(), "vars": vars, "poll": {"auth": auth}});
+        let settings: SourceSettings = serde_json::from_value(table).expect("a table");
+        let config = settings.read("test").unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(config.auth.is_none(), "{}: nobody sends", preset.name());
+        let poll = config.poll.expect("a poll");
+        let https = |url: &PollUrl| url.name.starts_with("https://");
+        assert!(poll.urls.iter().all(https), "{}: {poll:?}", preset.name());
+        polls += 1;
+    }
+    assert!(0 < polls);
 }
 
 /// A page names each event that its preset makes, and each rule that an operator can enable.

@@ -4,7 +4,8 @@
 //! forged and broken requests for each. `logout_tokens` has the tokens of OpenID providers, and `foreign_sets`
 //! the SETs of another Transmitter; `relay` has two daemons in a row. `intake` has cases for the ways of a body,
 //! `bounds` for what is held, refused or only observed, `kept` for what operators find afterwards, `listener`
-//! for the listener itself, and `certificates` for its TLS. `entries` reads native records from Redis.
+//! for the listener itself, and `certificates` for its TLS. `entries` reads native records from Redis, and
+//! `poll` has providers that are polled.
 //!
 //! `process` starts the real process: `killed` kills it, `handed_over` hands it the socket of its listener,
 //! and `tried` runs the commands that try a source.
@@ -20,6 +21,7 @@ mod kept;
 mod killed;
 mod listener;
 mod logout_tokens;
+pub(crate) mod poll;
 mod process;
 mod relay;
 mod schemes;
@@ -43,7 +45,7 @@ use crate::harness::{
 /// The name of the source.
 const SOURCE: &str = "kc";
 /// The secret of every source here.
-const SECRET: &str = "a-secret-of-the-sender";
+pub(crate) const SECRET: &str = "a-secret-of-the-sender";
 
 /// The URIs of the other event types that the stream asks for.
 const ENABLED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-enabled";
@@ -122,6 +124,12 @@ fn payload(sender: &str, file: &str) -> Vec<u8> {
     std::fs::read(folder.join(file)).expect("a recorded file")
 }
 
+/// Gives the only provider a source.
+fn add_source(config: &mut Config, name: &str, table: &Value, secret: &str) {
+    let provider = config.providers.values_mut().next().expect("a provider");
+    provider.sources.insert(name.parse().expect("a name"), with_secret(table, secret));
+}
+
 /// Returns a record of a sign-out.
 fn logout(id: &str, user: &str) -> Value {
     json!({"type": "LOGOUT", "id": id, "user": user, "session": format!("s-{user}")})
@@ -135,34 +143,29 @@ impl Stand {
     }
 
     async fn with(provider: &str, members: Value, change: impl FnOnce(&mut Config)) -> Self {
+        Self::of(provider, table(members), change).await
+    }
+
+    /// Starts a daemon whose source has this table.
+    async fn of(provider: &str, table: Value, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_secret_file(provider, |config, path| {
+            add_source(config, SOURCE, &table, path);
+            change(config);
+        })
+        .await
+    }
+
+    /// Starts a daemon that `change` gives its sources. It gets the path of the file with [`SECRET`].
+    async fn with_secret_file(provider: &str, change: impl FnOnce(&mut Config, &str)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).expect("writable");
         let whsec = format!("whsec_{}", STANDARD.encode(SECRET));
         std::fs::write(folder.path().join("secret.whsec"), whsec).expect("writable");
         let path = folder.path().join("secret");
-        let settings = with_secret(&table(members), path.to_str().expect("UTF-8"));
-        Self::in_folder(provider, settings, folder, change).await
-    }
-
-    /// Starts a daemon whose source has this table.
-    async fn of(provider: &str, table: Value, change: impl FnOnce(&mut Config)) -> Self {
-        let Value::Object(table) = table else { panic!("a source has a table") };
-        let folder = tempfile::tempdir().expect("a folder");
-        Self::in_folder(provider, SourceSettings(table), folder, change).await
-    }
-
-    async fn in_folder(
-        provider: &str,
-        settings: SourceSettings,
-        folder: TempDir,
-        change: impl FnOnce(&mut Config),
-    ) -> Self {
         let setup = Setup::polling_with(|config| {
             rename_provider(config, provider);
             config.sources.listen = Some(([127, 0, 0, 1], 0).into());
-            let provider = config.providers.values_mut().next().expect("a provider");
-            provider.sources.insert(SOURCE.parse().expect("a name"), settings);
-            change(config);
+            change(config, path.to_str().expect("UTF-8"));
         })
         .await;
         setup.update(json!({"events_requested": [SESSION_REVOKED, ENABLED, DISABLED]})).await;
@@ -198,8 +201,8 @@ impl Stand {
     async fn users(&self) -> Vec<String> {
         let user = |claims: &Value| {
             let subject = &claims["sub_id"];
-            let id = subject["user"]["id"].as_str().or(subject["id"].as_str());
-            id.expect("a subject with an id").to_owned()
+            let member = |name: &str| subject["user"][name].as_str().or(subject[name].as_str());
+            member("id").or(member("sub")).expect("a subject with an id").to_owned()
         };
         self.claims().await.iter().map(user).collect()
     }

@@ -1,5 +1,6 @@
 //! Several daemons, each in its own process, on one Redis.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use ssfd::store::slot::Slot;
 use tokio::task::spawn_blocking;
@@ -92,6 +93,22 @@ impl Daemons {
         stream["stream_id"].as_str().expect("a stream has an id").to_owned()
     }
 
+    /// Polls a stream at one of the nodes until nothing waits, and acknowledges all. Returns the claims.
+    pub(super) async fn take(&self, at: usize, stream: &str) -> Vec<Value> {
+        let (mut claims, mut acks) = (Vec::new(), Vec::new());
+        loop {
+            let body = json!({"maxEvents": 100, "returnImmediately": true, "ack": acks});
+            let path = format!("/ssf/poll/{stream}");
+            let answer = self.call(at, "POST", &path, &body).await.expect(200).json();
+            let sets = answer["sets"].as_object().expect("SETs").clone();
+            if sets.is_empty() && acks.is_empty() {
+                return claims;
+            }
+            acks = sets.keys().cloned().collect();
+            claims.extend(sets.values().map(|set| claims_of(set.as_str().expect("a JWS"))));
+        }
+    }
+
     /// Asks a node for a stream.
     pub(super) async fn stream(&self, at: usize, id: &str) -> Answer {
         let url = self.nodes[at].public_url(&format!("/ssf/streams?stream_id={id}"));
@@ -169,6 +186,13 @@ impl Node {
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0, |value| value.parse().expect("a whole number"))
     }
+}
+
+/// Reads the claims of a SET, whose signature is not verified.
+fn claims_of(set: &str) -> Value {
+    let payload = set.split('.').nth(1).expect("a JWS has three parts");
+    let json = URL_SAFE_NO_PAD.decode(payload).expect("base64");
+    serde_json::from_slice(&json).expect("claims are JSON")
 }
 
 /// Returns a Redis key of the slot of a stream.
