@@ -82,8 +82,7 @@ pub(super) fn mistake<T>(
 }
 
 /// The keys of a source's table that belong neither to its bounds nor to its mapping.
-const OWN_KEYS: [&str; 7] =
-    ["preset", "kind", "mode", "may_emit", "redis_key", "auth", "poll"];
+const OWN_KEYS: [&str; 7] = ["preset", "kind", "mode", "may_emit", "redis_key", "auth", "poll"];
 
 impl SourceSettings {
     /// Reads the table of the source `name`, with what its preset says where the table says nothing. Opens

@@ -22,13 +22,15 @@ fn pages(state: &State, request: &Request<'_>) -> Reply {
         let Some(at) = state.records.iter().position(|served| is(&served)) else {
             return Reply::status(400);
         };
-        let take = usize::try_from(request.number("take").expect("a number")).expect("not negative");
+        let take =
+            usize::try_from(request.number("take").expect("a number")).expect("not negative");
         let (records, _) = state.behind(at + 1, take.min(3));
         return json_reply(&records.into(), &[]);
     }
     let query = request.text("q").expect("a search");
     let since = query.strip_prefix("date:[").and_then(|rest| rest.strip_suffix(" TO *]"));
-    let since = humantime_serde::re::humantime::parse_rfc3339(since.expect("a range")).expect("a time");
+    let since =
+        humantime_serde::re::humantime::parse_rfc3339(since.expect("a range")).expect("a time");
     let since = since.duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     assert_eq!((request.text("sort"), request.number("per_page")), (Some("date:1"), Some(1)));
     let (records, _) = state.behind(state.first_since(Timestamp::EPOCH + since), 1);
@@ -86,9 +88,13 @@ async fn the_stream_and_the_poll_give_one_set_for_each_log() {
     stand.setup.daemon.start_again().await;
     stand.has_users(&served).await;
     let first = &provider.asked()[asked];
-    assert!(first.contains("from=9002-u-7&take=100"), "the poll goes on at the checkpoint: {first}");
+    assert!(
+        first.contains("from=9002-u-7&take=100"),
+        "the poll goes on at the checkpoint: {first}"
+    );
     let form = provider.seen().into_iter().find(|seen| seen.target == "/oauth/token");
-    let form = String::from_utf8(form.expect("a token was asked for").body.to_vec()).expect("a form");
+    let form =
+        String::from_utf8(form.expect("a token was asked for").body.to_vec()).expect("a form");
     assert!(form.contains("audience=http%3A%2F%2F127.0.0.1"), "{form}");
 }
 
