@@ -99,7 +99,7 @@ def _webhooks(keycloak, daemon):
 
 def _poller(keycloak, daemon):
     """Registers the client of the polls (docs/sources/keycloak-rest.md, step 4)."""
-    client = service_client("ssfd-poll", daemon.secret("poll"))
+    client = service_client("ssfd-poll", daemon.secret("keycloak-poll"))
     account = _service_account(keycloak, client)
     (management,) = keycloak.realm("GET", "/clients", clientId="realm-management").json()
     role = keycloak.realm("GET", f"/clients/{management['id']}/roles/view-events").json()
