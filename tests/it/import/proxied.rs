@@ -14,10 +14,11 @@ use crate::{
     proxies::Proxy,
 };
 
-/// The first block of nginx on the page.
+/// The block of nginx on the page.
 fn locations() -> String {
     let page = include_str!("../../../docs/operate/from-authentik.md");
-    let (_, block) = page.split_once("```nginx\n").expect("the page has a block for nginx");
+    let (_, below) = page.split_once("In the `server` of nginx").expect("the page has a block");
+    let (_, block) = below.split_once("```text\n").expect("the block begins");
     block.split_once("```").expect("the block ends").0.to_owned()
 }
 
