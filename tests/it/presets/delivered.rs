@@ -207,16 +207,19 @@ async fn deliver(trial: &Trial, sender: &Sender, files: &Files) -> usize {
     let preset = shown.preset;
     let about = format!("{}, {}, {}", preset.name(), sender.name, choices(&shown.table));
     let mut receiver = Receiver::accepting().await;
+    // A revoked token is told by its own type, as the examples say it.
+    let mut types = EventType::offered_by_default();
+    types.push(EventType::token_revoked());
+    let types: Vec<_> = types.iter().map(|one| one.as_str().to_owned()).collect();
     let setup = Setup::pushing_with(&receiver, |config| {
         rename_provider(config, "delivered");
         config.sources.listen = Some(([127, 0, 0, 1], 0).into());
         config.public.rates.refused_per_second_max = 0;
         let provider = config.providers.values_mut().next().expect("a provider");
+        provider.events_supported.clone_from(&types);
         provider.sources.insert(shown.name.parse().expect("a name"), shown.settings());
     })
     .await;
-    let types: Vec<_> =
-        EventType::offered_by_default().iter().map(|one| one.as_str().to_owned()).collect();
     setup.update(json!({"events_requested": types})).await;
     let address = setup.daemon.sources_address();
     let url = format!("http://{address}/in/delivered/{}", shown.name);
