@@ -63,9 +63,7 @@ fn open(
     let settings = &source.config;
     let (provider, kind) = (&source.provider, settings.kind);
     let context = VerifierContext { provider, kind, trusted_proxies, own_issuers };
-    let verifier = || {
-        settings.auth.as_ref().map(|auth| Verifier::open(auth, context)).transpose()
-    };
+    let verifier = || settings.auth.as_ref().map(|auth| Verifier::open(auth, context)).transpose();
     let poll = || {
         let per_minute = settings.bounds.events_per_minute_max;
         let poll = settings.poll.clone().map(|poll| Poll::open(poll, per_minute)).transpose()?;
