@@ -179,9 +179,26 @@ fn comparable_set(set: &Seen) -> String {
 }
 
 /// Tells the status with which the source answers a request that it takes in.
+/// The kind of the source that a preset is for.
+fn kind(preset: &Preset) -> &str {
+    preset.source.get("kind").and_then(Value::as_str).unwrap_or("native")
+}
+
 fn answer(preset: &Preset) -> u16 {
-    let status = preset.source.get("answer").and_then(Value::as_u64);
-    status.map_or(200, |status| status.try_into().expect("a status"))
+    match kind(preset) {
+        "native" => {
+            let status = preset.source.get("answer").and_then(Value::as_u64);
+            status.map_or(200, |status| status.try_into().expect("a status"))
+        }
+        "logout-token" => 200,
+        "set" => 202,
+        other => panic!("`{other}` is no kind that has an answer here"),
+    }
+}
+
+/// The answer to a forged request.
+fn refusal(preset: &Preset) -> u16 {
+    if kind(preset) == "native" { 401 } else { 400 }
 }
 
 /// Asks the first question of a provider, and checks the answer.
@@ -238,7 +255,7 @@ async fn deliver(trial: &Trial, sender: &Sender, files: &Files) -> usize {
     };
     for request in natives.chunks(at_once) {
         if shown.auth().scheme != SchemeName::None {
-            send(sender.request(&url, request, &forger), 401).await;
+            send(sender.request(&url, request, &forger), refusal(preset)).await;
         }
         // The provider has no answer to the first one, and repeats it.
         for _ in 0..2 {
