@@ -6,8 +6,8 @@
 //! connection without a credential could do either. So [`Paced`] stands between actix and the socket:
 //!
 //! - While the other end does not read its answers, nothing more is read.
-//! - While a request is under way, only [`AHEAD_BYTES_MAX`] are read that it does not use.
-//! - A connection reads [`TURN_BYTES_MAX`] at a time, and then others have their turn.
+//! - While a request is under way, only `AHEAD_BYTES_MAX` are read that it does not use.
+//! - A connection reads `TURN_BYTES_MAX` at a time, and then others have their turn.
 
 use std::{
     io,
