@@ -90,7 +90,7 @@ def measure(kind, binary, seconds):
             first, gauge = len(bystander.ages.published), Gauge(daemon)
             attack(kind, daemon, folder, bystander.publisher, seconds)
             last, used = len(bystander.ages.published), gauge.stop()
-            # What was published last has a moment to arrive, and the daemon one to close what is over.
+            # The last events have a moment to arrive, and the daemon has one to close the connections of the attack.
             time.sleep(3)
             ages = bystander.ages.since(first)
             line = [kind]

@@ -41,7 +41,7 @@ EARLY = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
 HTTP1 = {
     "h1-polite": None,
     "h1-early": (b"", many(EARLY)),
-    # As many as are read, and then the answer, so that the breaker never opens.
+    # The Receiver sends as many early hints as a push reads, and then accepts, so that the breaker never opens.
     "h1-early-accept": (EARLY * 31 + b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n", b""),
     "h1-lines": (b"HTTP/1.1 202 Accepted\r\n", many(b"x: y\r\n")),
 }
